@@ -1,0 +1,16 @@
+import { Context, type Stream } from "effect"
+import type { Activity } from "./Activity.js"
+import type { StorageError } from "./CommandError.js"
+
+/**
+ * The activity log as streams that never end, in commit order, each activity once, however slow the reader.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class ActivityFeed extends Context.Tag("@caravel/domain/ActivityFeed")<ActivityFeed, {
+  /** Every activity from the moment the stream is run. */
+  readonly live: Stream.Stream<Activity, StorageError>
+  /** Every activity after `position`, then live. After a failure or a restart, go on from the last one received. */
+  readonly since: (position: number) => Stream.Stream<Activity, StorageError>
+}>() {}

@@ -1,0 +1,17 @@
+import { Context, type Effect, type Queue, type Scope } from "effect"
+import type { Activity } from "./Activity.js"
+
+/**
+ * Broadcasts each activity once it is committed. There is no `publish`: what is announced comes from the journal alone,
+ * so nothing can be announced that is not committed.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class ActivityPubSub extends Context.Tag("@caravel/domain/ActivityPubSub")<ActivityPubSub, {
+  /**
+   * A queue of every activity from now on, in commit order, each once. A reader that lags is served from the journal:
+   * it loses nothing, holds back nobody and costs no memory. While the journal cannot be read, the queue waits.
+   */
+  readonly subscribe: Effect.Effect<Queue.Dequeue<Activity>, never, Scope.Scope>
+}>() {}

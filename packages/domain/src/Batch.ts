@@ -1,0 +1,97 @@
+/** Commands that are accepted together or not at all, and what an adapter has to write for them. */
+import { DateTime, Effect, Either, HashMap, Option, type Redacted } from "effect"
+import type { CommandRequest } from "./CommandRequest.js"
+import { decide, type DecisionContext, evolve, type Refusal, type State } from "./Decider.js"
+import type { Event } from "./Event.js"
+import * as EventId from "./EventId.js"
+import type { RelayId, RelayState, Subdomain } from "./Relay.js"
+import type { Pubkey, SecretId, TenantState } from "./Tenant.js"
+
+/**
+ * What accepted commands come to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Batch {
+  /** The state after them. */
+  readonly state: State
+  /** One event per command, in order. */
+  readonly events: ReadonlyArray<Event>
+  /** The secrets that they set, to be kept beside the journal. */
+  readonly secrets: ReadonlyArray<{ readonly id: SecretId; readonly value: Redacted.Redacted }>
+  /** The secrets that they replaced or cleared, to be deleted after the others have been stored. */
+  readonly droppedSecrets: ReadonlyArray<SecretId>
+}
+
+/**
+ * The state that holds these resources and no others.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelayState>): State => ({
+  tenants: HashMap.fromIterable(Array.from(tenants, (tenant) => [tenant.pubkey, tenant] as const)),
+  relays: HashMap.fromIterable(Array.from(relays, (relay) => [relay.id, relay] as const)),
+  subdomains: HashMap.fromIterable(Array.from(relays, (relay) => [relay.subdomain, relay.id] as const))
+})
+
+/**
+ * The resources that the decisions on these commands depend on: a state that holds them, as far as they exist, and the
+ * owners of these subdomains decides as the whole one does.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const reads = (commands: Iterable<CommandRequest>) => {
+  const tenants = new Set<Pubkey>()
+  const relays = new Set<RelayId>()
+  const subdomains = new Set<Subdomain>()
+  for (const command of commands) {
+    if ("pubkey" in command) tenants.add(command.pubkey)
+    else relays.add(command.id)
+    if ("tenant" in command) tenants.add(command.tenant)
+    if ("subdomain" in command && command.subdomain !== undefined) subdomains.add(command.subdomain)
+  }
+  return { tenants: [...tenants], relays: [...relays], subdomains: [...subdomains] }
+}
+
+/**
+ * The context of a decision that is made now.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const contextNow: Effect.Effect<DecisionContext> = Effect.zipWith(
+  DateTime.now,
+  EventId.next,
+  (now, id) => ({ now, id })
+)
+
+/**
+ * Decides commands one after another, each on what the ones before it have changed. The first refusal refuses them all.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const decideAll = (
+  state: State,
+  commands: Iterable<readonly [CommandRequest, DecisionContext]>
+): Either.Either<Batch, Refusal> =>
+  Either.gen(function*() {
+    const events: Array<Event> = []
+    const secrets: Array<Batch["secrets"][number]> = []
+    const droppedSecrets: Array<SecretId> = []
+    for (const [command, context] of commands) {
+      const event: Event = yield* decide(state, command, context)
+      if (event.resourceType === "tenant" && "nwcUrl" in event.changes) {
+        const dropped = Option.flatMapNullable(HashMap.get(state.tenants, event.resourceId), ({ nwcUrl }) => nwcUrl)
+        if (Option.isSome(dropped)) droppedSecrets.push(dropped.value)
+        const id = event.changes.nwcUrl
+        if (id && "nwcUrl" in command && command.nwcUrl) secrets.push({ id, value: command.nwcUrl })
+      }
+      events.push(event)
+      state = evolve(state, event)
+    }
+    return { state, events, secrets, droppedSecrets }
+  })

@@ -1,0 +1,92 @@
+import { Context, Effect, type ParseResult, Record, String, type Types } from "effect"
+import type { ActivityPubSub } from "./ActivityPubSub.js"
+import type { StorageError } from "./CommandError.js"
+import {
+  type CommandOf,
+  type CommandRequest,
+  commands,
+  decodeCommand,
+  type FailureOf,
+  type PayloadOf,
+  type SuccessOf
+} from "./CommandRequest.js"
+import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
+import type { Refusal } from "./Decider.js"
+import { activityOf, type RecordedEvent } from "./Event.js"
+
+/** The type of each parameter that the table names. */
+type Parameter<Tag extends CommandTag, Name> = Name extends "tenant" | "relay"
+  ? Omit<PayloadOf<Tag>, CommandTable[Tag]["parameters"][number]>
+  : Name extends keyof PayloadOf<Tag> ? PayloadOf<Tag>[Name]
+  : never
+
+type Parameters<Tag extends CommandTag> = CommandTable[Tag]["parameters"] extends readonly [infer Resource, infer Value]
+  ? readonly [resource: Parameter<Tag, Resource>, value: Parameter<Tag, Value>]
+  : readonly [resource: Parameter<Tag, CommandTable[Tag]["parameters"][0]>]
+
+/** The method of each command: `CreateTenant` gives `createTenant(tenant)`. */
+type Methods = {
+  readonly [Tag in CommandTag as Uncapitalize<Tag>]: (
+    ...parameters: Parameters<Tag>
+  ) => Effect.Effect<SuccessOf<CommandOf<Tag>>, FailureOf<CommandOf<Tag>> | ParseResult.ParseError>
+}
+
+interface Submit {
+  /**
+   * Executes commands in order, in one transaction: all or none. Succeeds with what each of them succeeds with.
+   */
+  readonly submit: <const Commands extends ReadonlyArray<CommandRequest>>(
+    commands: Commands
+  ) => Effect.Effect<
+    { readonly [Index in keyof Commands]: SuccessOf<Commands[Index]> },
+    FailureOf<Commands[number]>
+  >
+  /** The broadcast of activities: `yield* command.notify.subscribe` (`command.md`). */
+  readonly notify: typeof ActivityPubSub.Service
+}
+
+/**
+ * The writes: one method per command, derived from the commands' data, and `submit` for several at once.
+ *
+ * Each is atomic and returns after its activity was broadcast. Run inside the caller's own transaction it joins it: it is
+ * undone with it, and its activity goes out after the outer commit. Methods take plain values and whole models alike,
+ * and fail with a `ParseError` on malformed ones before anything is written.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Command extends Context.Tag("@caravel/domain/Command")<Command, Types.Simplify<Methods & Submit>>() {
+  /** The service over an adapter's `append`, which writes the events of the commands together or not at all. */
+  static readonly make = (adapter: {
+    readonly append: (
+      commands: ReadonlyArray<CommandRequest>
+    ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | StorageError>
+    readonly notify: typeof ActivityPubSub.Service
+  }): typeof Command.Service => {
+    const submit = (commands: ReadonlyArray<CommandRequest>) =>
+      commands.length === 0 ? Effect.succeed([]) : Effect.map(adapter.append(commands), (events) => events.map(activityOf))
+
+    const method = <Tag extends CommandTag>(tag: Tag) =>
+      Effect.fn(`Command.${String.uncapitalize(tag)}`)(function*(...parameters: ReadonlyArray<unknown>) {
+        const command = yield* decodeCommand({ ...payloadOf(tag, parameters), _tag: tag })
+        const [success] = yield* submit([command])
+        return success
+      })
+
+    return {
+      ...Record.mapEntries(commands, (_, tag) => [String.uncapitalize(tag), method(tag)]),
+      submit: Effect.fn("Command.submit")(submit),
+      notify: adapter.notify
+      // The methods' types follow from the table, as their arguments' and results' schemas do.
+    } as unknown as typeof Command.Service
+  }
+}
+
+const payloadOf = (tag: CommandTag, [first, ...rest]: ReadonlyArray<unknown>): object => {
+  const { parameters: [resource, ...names] } = commandTable[tag]
+  const byKey = resource === "pubkey" || resource === "id"
+  return {
+    ...(byKey ? { [resource]: first } : first as object),
+    ...Record.fromEntries(names.map((name, index) => [name, rest[index]]))
+  }
+}

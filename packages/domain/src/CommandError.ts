@@ -1,0 +1,152 @@
+/** What a command can fail with. Each method's error channel names only those that it can meet. */
+import { Schema } from "effect"
+import { RelayId, Subdomain } from "./Relay.js"
+import { Pubkey } from "./Tenant.js"
+import { Version } from "./Text.js"
+
+/**
+ * A tenant with this pubkey exists. To recover, use `updateTenant`, or treat the tenant as created.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TenantAlreadyExists extends Schema.TaggedError<TenantAlreadyExists>("@caravel/domain/TenantAlreadyExists")(
+  "TenantAlreadyExists",
+  { pubkey: Pubkey }
+) {
+  override get message() {
+    return `Tenant ${this.pubkey} already exists; use updateTenant to change it`
+  }
+}
+
+/**
+ * There is no tenant with this pubkey. To recover, create it first.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TenantNotFound extends Schema.TaggedError<TenantNotFound>("@caravel/domain/TenantNotFound")(
+  "TenantNotFound",
+  { pubkey: Pubkey }
+) {
+  override get message() {
+    return `Tenant ${this.pubkey} does not exist; create it with createTenant first`
+  }
+}
+
+/**
+ * A relay with this id exists. To recover, choose another id, use `updateRelay`, or treat the relay as created.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RelayAlreadyExists extends Schema.TaggedError<RelayAlreadyExists>("@caravel/domain/RelayAlreadyExists")(
+  "RelayAlreadyExists",
+  { id: RelayId }
+) {
+  override get message() {
+    return `Relay ${this.id} already exists; choose another id, or use updateRelay to change it`
+  }
+}
+
+/**
+ * There is no relay with this id. To recover, create it first.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RelayNotFound extends Schema.TaggedError<RelayNotFound>("@caravel/domain/RelayNotFound")(
+  "RelayNotFound",
+  { id: RelayId }
+) {
+  override get message() {
+    return `Relay ${this.id} does not exist; create it with createRelay first`
+  }
+}
+
+/**
+ * Another relay, whatever its status, has this subdomain. To recover, choose another one.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SubdomainTaken extends Schema.TaggedError<SubdomainTaken>("@caravel/domain/SubdomainTaken")(
+  "SubdomainTaken",
+  { subdomain: Subdomain }
+) {
+  override get message() {
+    return `Subdomain ${this.subdomain} belongs to another relay; choose another one`
+  }
+}
+
+/**
+ * The resource has moved on since the caller read it. To recover, read it again and decide anew.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class VersionConflict extends Schema.TaggedError<VersionConflict>("@caravel/domain/VersionConflict")(
+  "VersionConflict",
+  { expected: Version, actual: Version }
+) {
+  override get message() {
+    return `The resource is at version ${this.actual}, not ${this.expected}; read it again before changing it`
+  }
+}
+
+/**
+ * The idempotency key was used for a different command. To recover, use one key per command.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>("@caravel/domain/IdempotencyConflict")(
+  "IdempotencyConflict",
+  { key: Schema.String }
+) {
+  override get message() {
+    return `Idempotency key ${JSON.stringify(this.key)} belongs to a different command; use a new key for this one`
+  }
+}
+
+const advice = {
+  busy: "another process holds the database; try again",
+  full: "the disk or the database is full; make room and try again",
+  corrupt: "the database is damaged or not a Caravel database; restore a backup or name another one",
+  readonly: "the database cannot be written; check the permissions of the file and its directory",
+  commitUnknown: "the connection was lost during the commit; look up what was written before trying again",
+  other: "see the cause"
+}
+
+/**
+ * Why storage failed. `busy`, `full` and `readonly` can be cured from outside, and then the same command tried again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const StorageErrorReason = Schema.Literal("busy", "full", "corrupt", "readonly", "commitUnknown", "other")
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type StorageErrorReason = typeof StorageErrorReason.Type
+
+/**
+ * The storage could not do what was asked. Nothing was written, unless the reason is `commitUnknown`.
+ * To recover, do what `reason` calls for and try again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StorageError extends Schema.TaggedError<StorageError>("@caravel/domain/StorageError")("StorageError", {
+  reason: StorageErrorReason,
+  /** What was being done, such as "commit". */
+  operation: Schema.String,
+  cause: Schema.Defect
+}) {
+  override get message() {
+    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `Storage failed at ${this.operation}: ${cause} (${advice[this.reason]})`
+  }
+}

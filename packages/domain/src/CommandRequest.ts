@@ -1,0 +1,75 @@
+/** Any of the seventeen commands as data: what each carries, succeeds with and fails with. */
+import { Effect, type ParseResult, Record, Redacted, Schema } from "effect"
+import type { CommandTag } from "./CommandTable.js"
+import * as RelayCommand from "./RelayCommand.js"
+import * as TenantCommand from "./TenantCommand.js"
+
+/**
+ * The schemas of the commands by their tags.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const commands = { ...TenantCommand, ...RelayCommand } satisfies { readonly [Tag in CommandTag]: unknown }
+
+/**
+ * @since 0.1.0
+ * @category commands
+ */
+export type CommandOf<Tag extends CommandTag> = InstanceType<typeof commands[Tag]>
+
+/**
+ * One of the seventeen commands. It encodes to JSON with its tag as `_tag`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const CommandRequest = Schema.Union(...Record.values(commands))
+
+/**
+ * @since 0.1.0
+ * @category commands
+ */
+export type CommandRequest = CommandOf<CommandTag>
+
+/**
+ * The plain values of a command, without its tag.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type PayloadOf<Tag extends CommandTag> = Omit<Schema.Schema.Encoded<typeof commands[Tag]>, "_tag">
+
+/**
+ * What a command succeeds with: its `Activity`, or nothing when it logs none.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type SuccessOf<Command> = Command extends Schema.WithResult<infer A, any, any, any, any> ? A : never
+
+/**
+ * What a command can fail with.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type FailureOf<Command> = Command extends Schema.WithResult<any, any, infer E, any, any> ? E : never
+
+const decodeTag = Schema.decodeUnknown(Schema.Struct({ _tag: Schema.Literal(...Record.keys(commands)) }))
+const decoders = Record.map(commands, (schema): DecodeUnknown => Schema.decodeUnknown(schema as Schema.Schema<CommandRequest, any>))
+type DecodeUnknown = (input: unknown) => Effect.Effect<CommandRequest, ParseResult.ParseError>
+
+/**
+ * Reads a command from plain values with its tag as `_tag`. A `ParseError` never holds a secret, in its issues neither.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const decodeCommand: DecodeUnknown = (input) =>
+  Effect.flatMap(decodeTag(withoutClearSecret(input)), ({ _tag }) => decoders[_tag](withoutClearSecret(input)))
+
+const withoutClearSecret = (input: unknown): unknown =>
+  typeof input === "object" && input !== null && "nwcUrl" in input && typeof input.nwcUrl === "string"
+    ? { ...input, nwcUrl: Redacted.make(input.nwcUrl) }
+    : input

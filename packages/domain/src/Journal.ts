@@ -1,0 +1,17 @@
+import { Context, type Effect } from "effect"
+import type { Position } from "./Activity.js"
+import type { StorageError } from "./CommandError.js"
+import type { RecordedEvent } from "./Event.js"
+
+/**
+ * Reads of the append-only journal, in commit order. It holds what is committed, whatever transaction the caller is in.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
+  /** Events after `position`, oldest first, at most `limit`; fewer only at the head. */
+  readonly read: (position: Position, limit: number) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
+  /** The last committed position; 0 for an empty journal. */
+  readonly head: Effect.Effect<Position, StorageError>
+}>() {}
