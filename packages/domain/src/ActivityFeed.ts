@@ -1,4 +1,4 @@
-import { Context, type Stream } from "effect"
+import { Context, type ParseResult, type Stream } from "effect"
 import type { Activity } from "./Activity.js"
 import type { StorageError } from "./CommandError.js"
 
@@ -12,5 +12,5 @@ export class ActivityFeed extends Context.Tag("@caravel/domain/ActivityFeed")<Ac
   /** Every activity from the moment the stream is run. */
   readonly live: Stream.Stream<Activity, StorageError>
   /** Every activity after `position`, then live. After a failure or a restart, go on from the last one received. */
-  readonly since: (position: number) => Stream.Stream<Activity, StorageError>
+  readonly since: (position: number) => Stream.Stream<Activity, StorageError | ParseResult.ParseError>
 }>() {}

@@ -1,0 +1,130 @@
+/** Every service without I/O, for tests and trials: nothing outlives the layer. */
+import {
+  type Activity,
+  type ActivityFeed,
+  activityOf,
+  ActivityPubSub,
+  Command,
+  type CommandRequest,
+  contextNow,
+  decideAll,
+  type DecisionContext,
+  Journal,
+  Position,
+  Query,
+  type RecordedEvent,
+  Relay,
+  type RelayId,
+  type SecretId,
+  type State,
+  stateOf,
+  Tenant,
+  type TenantState
+} from "@caravel/domain"
+import { InProcess, Tail } from "@caravel/pubsub"
+import { Array, Context, Effect, Either, HashMap, Layer, Option, Order, type Redacted } from "effect"
+
+class Store extends Context.Tag("@caravel/memory/Store")<Store, {
+  state: State
+  /** The event at position n has index n - 1. */
+  readonly events: Array<RecordedEvent>
+  readonly secrets: Map<SecretId, Redacted.Redacted>
+}>() {}
+
+const layerStore = Layer.sync(Store, () => ({ state: stateOf([], []), events: [], secrets: new Map() }))
+
+const layerJournal = Layer.effect(
+  Journal,
+  Effect.map(Store, (store) => ({
+    read: (position, limit) => Effect.sync(() => store.events.slice(position, position + limit)),
+    head: Effect.sync(() => Position.make(store.events.length))
+  }))
+)
+
+const layerQuery = Layer.effect(
+  Query,
+  Effect.map(Store, (store) => {
+    const toTenant = (tenant: TenantState) =>
+      new Tenant({ ...tenant, nwcUrl: Option.getOrNull(Option.fromNullable(store.secrets.get(tenant.nwcUrl!))) })
+    const tenants = Effect.sync(() =>
+      Array.map(Array.sortWith(HashMap.values(store.state.tenants), ({ pubkey }) => pubkey, Order.string), toTenant)
+    )
+    const relays = Effect.sync(() =>
+      Array.map(Array.sortWith(HashMap.values(store.state.relays), ({ id }) => id, Order.string), (relay) =>
+        new Relay(relay))
+    )
+    const relay = (id: RelayId) => Option.map(HashMap.get(store.state.relays, id), (relay) => new Relay(relay))
+
+    return Query.make({
+      tenant: (pubkey) => Effect.sync(() => Option.map(HashMap.get(store.state.tenants, pubkey), toTenant)),
+      tenants,
+      relay: (id) => Effect.sync(() => relay(id)),
+      relayBySubdomain: (subdomain) =>
+        Effect.sync(() => Option.flatMap(HashMap.get(store.state.subdomains, subdomain), relay)),
+      relaysOf: (pubkey) => Effect.map(relays, Array.filter(({ tenant }) => tenant === pubkey)),
+      relays,
+      activity: ({ after, limit = Infinity, resourceId, tenant, upTo = Infinity }) =>
+        Effect.sync(() => {
+          const activities: Array<Activity> = []
+          for (let index: number = after; index < Math.min(upTo, store.events.length); index++) {
+            if (activities.length >= limit) break
+            const activity = activityOf(store.events[index]!)
+            if (
+              activity !== undefined &&
+              (tenant === undefined || activity.tenant === tenant) &&
+              (resourceId === undefined || activity.resourceId === resourceId)
+            ) activities.push(activity)
+          }
+          return activities
+        })
+    })
+  })
+)
+
+/** Decides and keeps in one step, so that commands of concurrent fibers follow one another. */
+const write = (
+  store: typeof Store.Service,
+  commands: ReadonlyArray<readonly [CommandRequest, DecisionContext]>
+) =>
+  Either.map(decideAll(store.state, commands), (batch) => {
+    const events = batch.events.map((event, index): RecordedEvent => ({
+      ...event,
+      position: Position.make(store.events.length + index + 1)
+    }))
+    store.state = batch.state
+    for (const event of events) store.events.push(event)
+    for (const { id, value } of batch.secrets) store.secrets.set(id, value)
+    for (const id of batch.droppedSecrets) store.secrets.delete(id)
+    return events
+  })
+
+const layerCommand = Layer.effect(
+  Command,
+  Effect.gen(function*() {
+    const store = yield* Store
+    const tail = yield* Tail.Tail
+    return Command.make({
+      notify: yield* ActivityPubSub,
+      append: (commands) =>
+        Effect.forEach(commands, (command) => Effect.map(contextNow, (context) => [command, context] as const)).pipe(
+          Effect.flatMap((commands) => Effect.suspend(() => write(store, commands))),
+          Effect.tap((events) => tail.advance(events[events.length - 1]!.position)),
+          Effect.uninterruptible
+        )
+    })
+  })
+)
+
+/**
+ * The services of Caravel in memory.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Command | Query | Journal | ActivityPubSub | ActivityFeed> = layerCommand.pipe(
+  Layer.provideMerge(InProcess.layer),
+  Layer.provideMerge(Layer.merge(layerJournal, layerQuery)),
+  Layer.provide(layerStore),
+  // Nothing to read from outside, so nothing that fails.
+  Layer.orDie
+)

@@ -1,0 +1,8 @@
+/**
+ * Caravel's broadcasting: the tail of the journal, and subscriptions to it that lose nothing.
+ *
+ * @since 0.1.0
+ */
+export * as Feed from "./Feed.js"
+export * as InProcess from "./InProcess.js"
+export * as Tail from "./Tail.js"

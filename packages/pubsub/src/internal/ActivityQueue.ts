@@ -1,0 +1,84 @@
+import type { Activity } from "@caravel/domain"
+import { Chunk, Deferred, Effect, Effectable, FiberId, Option, Queue } from "effect"
+import { type Subscription, untilReadable } from "./Subscription.js"
+
+/** A live subscription as the `Dequeue` that a `PubSub` gives, without its bound and without its losses. */
+export class ActivityQueue extends Effectable.Class<Activity> implements Queue.Dequeue<Activity> {
+  readonly [Queue.DequeueTypeId] = { _Out: (_: never) => _ }
+  private readonly subscription: Subscription
+  private readonly closed = Deferred.unsafeMake<void>(FiberId.none)
+
+  constructor(subscription: Subscription) {
+    super()
+    this.subscription = subscription
+  }
+
+  override commit() {
+    return this.take
+  }
+
+  get take(): Effect.Effect<Activity> {
+    return Effect.map(this.takeChunk(1, 1), Chunk.unsafeHead)
+  }
+
+  get takeAll(): Effect.Effect<Chunk.Chunk<Activity>> {
+    return this.takeUpTo(Number.POSITIVE_INFINITY)
+  }
+
+  takeUpTo(max: number): Effect.Effect<Chunk.Chunk<Activity>> {
+    return Effect.suspend(() => this.takeChunk(Math.min(max, this.subscription.pending), max))
+  }
+
+  takeBetween(min: number, max: number): Effect.Effect<Chunk.Chunk<Activity>> {
+    return max < min ? Effect.succeed(Chunk.empty()) : this.takeChunk(min, max)
+  }
+
+  private takeChunk(min: number, max: number): Effect.Effect<Chunk.Chunk<Activity>> {
+    return this.subscription.take(min, max).pipe(
+      Effect.tapError((error) => Effect.logWarning("The journal cannot be read just now; going on trying", error)),
+      Effect.retry(untilReadable),
+      // Unreachable, as the schedule never ends.
+      Effect.orDie,
+      Effect.map(Chunk.unsafeFromArray)
+    )
+  }
+
+  capacity(): number {
+    return Number.POSITIVE_INFINITY
+  }
+
+  unsafeSize(): Option.Option<number> {
+    return this.subscription.isClosed ? Option.none() : Option.some(this.subscription.pending)
+  }
+
+  get size(): Effect.Effect<number> {
+    return Effect.suspend(() => Option.match(this.unsafeSize(), { onNone: () => Effect.interrupt, onSome: Effect.succeed }))
+  }
+
+  get isEmpty(): Effect.Effect<boolean> {
+    return Effect.map(this.size, (size) => size === 0)
+  }
+
+  get isFull(): Effect.Effect<boolean> {
+    return Effect.map(this.size, () => false)
+  }
+
+  isActive(): boolean {
+    return !this.subscription.isClosed
+  }
+
+  get isShutdown(): Effect.Effect<boolean> {
+    return Effect.sync(() => this.subscription.isClosed)
+  }
+
+  get shutdown(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.subscription.close()
+      return Effect.asVoid(Deferred.succeed(this.closed, undefined))
+    })
+  }
+
+  get awaitShutdown(): Effect.Effect<void> {
+    return Deferred.await(this.closed)
+  }
+}

@@ -1,0 +1,116 @@
+import type { Activity, Position, StorageError } from "@caravel/domain"
+import { Effect, Schedule } from "effect"
+import type { Window } from "./Window.js"
+
+/** How often a journal that cannot be read is tried again: at once, then ever slower, every five seconds at last. */
+export const untilReadable = Schedule.jittered(
+  Schedule.union(Schedule.exponential("20 millis"), Schedule.spaced("5 seconds"))
+)
+
+/** How many activities are read from the journal at a time. */
+export const pageSize = 256
+
+/**
+ * A reader's place in the activity log. It takes from the shared window while it keeps up and reads the journal page by
+ * page while it does not, so that it holds a page at most, misses nothing and is waited for by nobody.
+ */
+export class Subscription {
+  /** Read from the journal and not yet taken. */
+  private page: Array<Activity> = []
+  /** The place after the page. */
+  private position: Position
+  private closed = false
+  /** How many activities had been broadcast when it began, or have since been taken. */
+  private accounted: number
+  private readonly waiting = new Set<() => void>()
+  private readonly loading = Effect.unsafeMakeSemaphore(1)
+  private readonly window: Window
+  private readonly read: (after: Position, upTo: Position) => Effect.Effect<ReadonlyArray<Activity>, StorageError>
+
+  constructor(window: Window, read: Subscription["read"], position: Position) {
+    this.window = window
+    this.read = read
+    this.position = position
+    this.accounted = window.published
+    window.listeners.add(this.wake)
+  }
+
+  /** Ends it: whoever waits here, or comes later, is interrupted. */
+  close(): void {
+    this.closed = true
+    this.window.listeners.delete(this.wake)
+    this.wake()
+  }
+
+  get isClosed(): boolean {
+    return this.closed
+  }
+
+  /** How many activities wait to be taken, if it began live. */
+  get pending(): number {
+    return this.window.published - this.accounted
+  }
+
+  /**
+   * Takes up to `max` activities, and waits until there are `min`. What a caller does not receive, because it is
+   * interrupted or the journal cannot be read, stays for the next one.
+   */
+  take(min: number, max: number): Effect.Effect<Array<Activity>, StorageError> {
+    return Effect.uninterruptibleMask((restore) => {
+      const attempt: Effect.Effect<Array<Activity>, StorageError> = Effect.suspend(() =>
+        this.closed
+          ? Effect.interrupt
+          : this.available >= min
+          ? Effect.succeed(this.unsafeTake(max))
+          : Effect.zipRight(restore(this.more(min)), attempt)
+      )
+      return attempt
+    })
+  }
+
+  private get available(): number {
+    return this.page.length + (this.window.covers(this.position) ? this.window.count(this.position) : 0)
+  }
+
+  private unsafeTake(max: number): Array<Activity> {
+    const taken = this.page.splice(0, max)
+    if (this.page.length === 0 && this.window.covers(this.position)) {
+      for (const activity of this.window.after(this.position, max - taken.length)) {
+        taken.push(activity)
+        this.position = activity.position
+      }
+    }
+    this.accounted += taken.length
+    return taken
+  }
+
+  /** Makes more available: the next page of the journal or, once the window covers the rest, what is broadcast next. */
+  private more(min: number): Effect.Effect<void, StorageError> {
+    return Effect.suspend(() => this.window.covers(this.position) ? this.wait(min) : this.load(min))
+  }
+
+  private load(min: number): Effect.Effect<void, StorageError> {
+    return this.loading.withPermits(1)(Effect.suspend(() => {
+      if (this.available >= min || this.window.covers(this.position)) return Effect.void
+      const upTo = this.window.floor
+      return Effect.map(this.read(this.position, upTo), (activities) => {
+        for (const activity of activities) this.page.push(activity)
+        this.position = activities.length < pageSize ? upTo : activities[activities.length - 1]!.position
+      })
+    }))
+  }
+
+  private wait(min: number): Effect.Effect<void> {
+    return Effect.async((resume) => {
+      const waiter = () => resume(Effect.void)
+      if (this.closed || this.available >= min || !this.window.covers(this.position)) return waiter()
+      this.waiting.add(waiter)
+      return Effect.sync(() => this.waiting.delete(waiter))
+    })
+  }
+
+  private readonly wake = () => {
+    for (const waiter of this.waiting) waiter()
+    this.waiting.clear()
+  }
+}

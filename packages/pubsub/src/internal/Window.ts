@@ -1,0 +1,66 @@
+import type { Activity, Position } from "@caravel/domain"
+
+/**
+ * The last activities that were broadcast, shared by all subscriptions: they hold a position in it, not a copy.
+ * Who has fallen behind it reads the journal.
+ */
+export class Window {
+  /** Everything up to here has been broadcast. */
+  position: Position
+  /** The window holds every activity after this position. */
+  floor: Position
+  /** How many activities have been broadcast. */
+  published = 0
+  /** Whom to tell that the window has moved. */
+  readonly listeners = new Set<() => void>()
+  private activities: Array<Activity> = []
+
+  private readonly capacity: number
+
+  constructor(position: Position, capacity = 1024) {
+    this.capacity = capacity
+    this.position = position
+    this.floor = position
+  }
+
+  /** Moves on to `position`, with the activities between the old one and it, oldest first. */
+  advance(activities: ReadonlyArray<Activity>, position: Position): void {
+    for (const activity of activities) this.activities.push(activity)
+    this.published += activities.length
+    this.position = position
+    // Dropping half at a time keeps the cost per activity constant.
+    const surplus = this.activities.length - this.capacity
+    if (surplus >= this.capacity) {
+      this.floor = this.activities[surplus - 1]!.position
+      this.activities = this.activities.slice(surplus)
+    }
+    for (const listener of this.listeners) listener()
+  }
+
+  /** Whether nothing after `position` is missing here. */
+  covers(position: Position): boolean {
+    return position >= this.floor
+  }
+
+  /** How many activities after `position` it holds. */
+  count(position: Position): number {
+    return this.activities.length - this.indexAfter(position)
+  }
+
+  /** At most `max` activities after `position`, oldest first. */
+  after(position: Position, max: number): ReadonlyArray<Activity> {
+    const index = this.indexAfter(position)
+    return this.activities.slice(index, index + max)
+  }
+
+  private indexAfter(position: Position): number {
+    let low = 0
+    let high = this.activities.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.activities[middle]!.position <= position) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
