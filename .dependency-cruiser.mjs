@@ -1,0 +1,93 @@
+// Imports go only as the package table of the design allows.
+
+const effect = ["effect"]
+
+/** What a package's src may import: which packages, which modules, and whether the runtime's own modules. */
+const table = {
+  domain: { packages: [], modules: effect },
+  pubsub: { packages: ["domain"], modules: effect },
+  memory: { packages: ["domain", "pubsub"], modules: effect },
+  sql: {
+    packages: ["domain", "pubsub"],
+    // The clients' signatures name platform and Reactivity (experimental); the write path needs the driver itself.
+    modules: [...effect, "@effect/sql[a-z-]*", "@effect/platform", "@effect/experimental", "better-sqlite3"],
+    builtins: true
+  },
+  conformance: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/vitest", "vitest"] },
+  // The host: which modules it uses is its package.json's to say (knip).
+  runner: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true }
+}
+
+const allowed = Object.entries(table).map(([name, { builtins = false, modules, packages }]) => ({
+  name: `${name}-imports`,
+  severity: "error",
+  comment: `src of ${name} imports only itself and ${[...packages, ...modules].join(", ")}`,
+  from: { path: `^packages/${name}/src/` },
+  to: {
+    pathNot: [
+      `^packages/${name}/src/`,
+      ...packages.map((other) => `^packages/${other}/src/index\\.ts$`),
+      ...modules.map((module) => `(^|/)node_modules/${module}/`)
+    ],
+    ...(builtins ? { dependencyTypesNot: ["core"] } : {})
+  }
+}))
+
+export default {
+  forbidden: [
+    ...allowed,
+    {
+      name: "known-package",
+      severity: "error",
+      comment: "a new package gets a row in the table of .dependency-cruiser.mjs",
+      from: { path: "^packages/", pathNot: `^packages/(${Object.keys(table).join("|")})/` },
+      to: {}
+    },
+    {
+      name: "no-circles",
+      severity: "error",
+      comment: "arrows go only downwards, those of types too",
+      from: {},
+      to: { circular: true }
+    },
+    {
+      name: "by-index",
+      severity: "error",
+      comment: "packages import one another through their index only, so never from internal/",
+      from: { path: "^packages/([^/]+)/" },
+      to: { path: "^packages/", pathNot: ["^packages/$1/", "^packages/[^/]+/src/index\\.ts$"] }
+    },
+    {
+      name: "src-without-test",
+      severity: "error",
+      from: { path: "^packages/[^/]+/src/" },
+      to: { path: "^packages/[^/]+/test/" }
+    },
+    {
+      name: "pure-decisions",
+      severity: "error",
+      comment: "decisions reach the model only: no service, no port",
+      from: { path: "^packages/domain/src/Decider\\.ts$" },
+      to: {
+        reachable: true,
+        path: "^packages/domain/src/(index|Command|Query|Journal|ActivityPubSub|ActivityFeed)\\.ts$"
+      }
+    },
+    {
+      name: "resolvable",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true }
+    }
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.check.json" },
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^packages/[^/]+/(dist|build|coverage)/" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["@caravel/source", "import", "types", "node", "default"]
+    }
+  }
+}

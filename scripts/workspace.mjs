@@ -1,0 +1,72 @@
+// What the scripts share: the packages, running a tool, and a place where an example resolves as at a user's.
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs"
+import { delimiter, dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+export const root = fileURLToPath(new URL("..", import.meta.url))
+
+export const readJson = (path) => JSON.parse(readFileSync(path, "utf8"))
+
+/** The workspace's packages: the name of the folder, its path, and its package.json. */
+export const packages = readdirSync(join(root, "packages"))
+  .map((name) => ({ name, path: join(root, "packages", name) }))
+  .filter(({ path }) => existsSync(join(path, "package.json")))
+  .map((entry) => ({ ...entry, json: readJson(join(entry.path, "package.json")) }))
+
+/** Runs a tool of the workspace, its output shown, or with `quiet` only if it fails; says whether it succeeded. */
+export const run = (command, args, { env, quiet = false, ...options } = {}) => {
+  const { error, status, stderr, stdout } = spawnSync(command, args, {
+    cwd: root,
+    stdio: quiet ? "pipe" : "inherit",
+    ...options,
+    env: { ...process.env, ...env, PATH: [join(root, "node_modules/.bin"), process.env.PATH].join(delimiter) }
+  })
+  if (error) console.error(`${command}: ${error.message}`)
+  if (quiet && status !== 0) console.error(`${stdout ?? ""}${stderr ?? ""}`)
+  return status === 0
+}
+
+/** Ends the script, with what is wrong, if anything is. */
+export const finish = (problems, success) => {
+  for (const problem of problems) console.error(problem)
+  if (problems.length === 0) console.log(success)
+  process.exit(problems.length === 0 ? 0 : 1)
+}
+
+/** What examples change of the workspace's compiler options: nothing is emitted, and a value may be named only to show it. */
+export const exampleOptions = {
+  noEmit: true,
+  declaration: false,
+  declarationMap: false,
+  sourceMap: false,
+  types: ["node"],
+  noUnusedLocals: false
+}
+
+/** Examples run against the sources, so no build comes before them. */
+export const sourceConditions = { NODE_OPTIONS: "--conditions=@caravel/source" }
+
+/**
+ * An empty folder `build/<name>`, in which imports resolve as for somebody who has installed every package with its
+ * peers: `build/node_modules` links to the packages and to what they depend on. One version of each, by the catalog.
+ */
+export const examplesFolder = (name) => {
+  const modules = join(root, "build/node_modules")
+  const link = (target, dependency) => {
+    const path = join(modules, dependency)
+    mkdirSync(dirname(path), { recursive: true })
+    rmSync(path, { force: true })
+    symlinkSync(realpathSync(target), path)
+  }
+  for (const { json, path } of packages) {
+    link(path, json.name)
+    for (const dependency of Object.keys({ ...json.dependencies, ...json.devDependencies })) {
+      link(join(path, "node_modules", dependency), dependency)
+    }
+  }
+  const folder = join(root, "build", name)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  return folder
+}
