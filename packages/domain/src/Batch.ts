@@ -43,11 +43,11 @@ export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelaySt
  * @since 0.1.0
  * @category decisions
  */
-export const reads = (commands: Iterable<CommandRequest>) => {
+export const reads = (commands: Iterable<Undecided>) => {
   const tenants = new Set<Pubkey>()
   const relays = new Set<RelayId>()
   const subdomains = new Set<Subdomain>()
-  for (const command of commands) {
+  for (const [command] of commands) {
     if ("pubkey" in command) tenants.add(command.pubkey)
     else relays.add(command.id)
     if ("tenant" in command) tenants.add(command.tenant)
@@ -57,16 +57,21 @@ export const reads = (commands: Iterable<CommandRequest>) => {
 }
 
 /**
- * The context of a decision that is made now.
+ * A command with what its decision takes from outside.
  *
  * @since 0.1.0
- * @category decisions
+ * @category models
  */
-export const contextNow: Effect.Effect<DecisionContext> = Effect.zipWith(
-  DateTime.now,
-  EventId.next,
-  (now, id) => ({ now, id })
-)
+export type Undecided = readonly [CommandRequest, DecisionContext]
+
+/**
+ * A command that is to be decided now, under a new id.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const undecided = (command: CommandRequest): Effect.Effect<Undecided> =>
+  Effect.zipWith(DateTime.now, EventId.next, (now, id) => [command, { now, id }])
 
 /**
  * Decides commands one after another, each on what the ones before it have changed. The first refusal refuses them all.
@@ -76,7 +81,7 @@ export const contextNow: Effect.Effect<DecisionContext> = Effect.zipWith(
  */
 export const decideAll = (
   state: State,
-  commands: Iterable<readonly [CommandRequest, DecisionContext]>
+  commands: Iterable<Undecided>
 ): Either.Either<Batch, Refusal> =>
   Either.gen(function*() {
     const events: Array<Event> = []

@@ -1,4 +1,4 @@
-import { Context, Effect, type ParseResult, Record, String, type Types } from "effect"
+import { Array, Context, Effect, type ParseResult, Record, String, type Types } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
 import type { StorageError } from "./CommandError.js"
 import {
@@ -11,6 +11,7 @@ import {
   type SuccessOf
 } from "./CommandRequest.js"
 import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
+import { type Undecided, undecided } from "./Batch.js"
 import type { Refusal } from "./Decider.js"
 import { activityOf, type RecordedEvent } from "./Event.js"
 
@@ -56,15 +57,18 @@ interface Submit {
  * @category services
  */
 export class Command extends Context.Tag("@caravel/domain/Command")<Command, Types.Simplify<Methods & Submit>>() {
-  /** The service over an adapter's `append`, which writes the events of the commands together or not at all. */
+  /** The service over an adapter's `append`, which writes the events of the decisions together or not at all. */
   static readonly make = (adapter: {
     readonly append: (
-      commands: ReadonlyArray<CommandRequest>
+      decisions: Array.NonEmptyReadonlyArray<Undecided>
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | StorageError>
     readonly notify: typeof ActivityPubSub.Service
   }): typeof Command.Service => {
     const submit = (commands: ReadonlyArray<CommandRequest>) =>
-      commands.length === 0 ? Effect.succeed([]) : Effect.map(adapter.append(commands), (events) => events.map(activityOf))
+      Effect.flatMap(Effect.forEach(commands, undecided), (commands) =>
+        Array.isNonEmptyReadonlyArray(commands)
+          ? Effect.map(adapter.append(commands), (events) => events.map(activityOf))
+          : Effect.succeed([]))
 
     const method = <Tag extends CommandTag>(tag: Tag) =>
       Effect.fn(`Command.${String.uncapitalize(tag)}`)(function*(...parameters: ReadonlyArray<unknown>) {

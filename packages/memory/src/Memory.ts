@@ -5,10 +5,7 @@ import {
   activityOf,
   ActivityPubSub,
   Command,
-  type CommandRequest,
-  contextNow,
   decideAll,
-  type DecisionContext,
   Journal,
   Position,
   Query,
@@ -19,7 +16,8 @@ import {
   type State,
   stateOf,
   Tenant,
-  type TenantState
+  type TenantState,
+  type Undecided
 } from "@caravel/domain"
 import { InProcess, Tail } from "@caravel/pubsub"
 import { Array, Context, Effect, Either, HashMap, Layer, Option, Order, type Redacted } from "effect"
@@ -45,7 +43,7 @@ const layerQuery = Layer.effect(
   Query,
   Effect.map(Store, (store) => {
     const toTenant = (tenant: TenantState) =>
-      new Tenant({ ...tenant, nwcUrl: Option.getOrNull(Option.fromNullable(store.secrets.get(tenant.nwcUrl!))) })
+      new Tenant({ ...tenant, nwcUrl: tenant.nwcUrl === null ? null : store.secrets.get(tenant.nwcUrl) ?? null })
     const tenants = Effect.sync(() =>
       Array.map(Array.sortWith(HashMap.values(store.state.tenants), ({ pubkey }) => pubkey, Order.string), toTenant)
     )
@@ -82,10 +80,7 @@ const layerQuery = Layer.effect(
 )
 
 /** Decides and keeps in one step, so that commands of concurrent fibers follow one another. */
-const write = (
-  store: typeof Store.Service,
-  commands: ReadonlyArray<readonly [CommandRequest, DecisionContext]>
-) =>
+const write = (store: typeof Store.Service, commands: ReadonlyArray<Undecided>) =>
   Either.map(decideAll(store.state, commands), (batch) => {
     const events = batch.events.map((event, index): RecordedEvent => ({
       ...event,
@@ -106,8 +101,7 @@ const layerCommand = Layer.effect(
     return Command.make({
       notify: yield* ActivityPubSub,
       append: (commands) =>
-        Effect.forEach(commands, (command) => Effect.map(contextNow, (context) => [command, context] as const)).pipe(
-          Effect.flatMap((commands) => Effect.suspend(() => write(store, commands))),
+        Effect.suspend(() => write(store, commands)).pipe(
           Effect.tap((events) => tail.advance(events[events.length - 1]!.position)),
           Effect.uninterruptible
         )

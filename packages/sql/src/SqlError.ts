@@ -1,0 +1,15 @@
+import { StorageError } from "@caravel/domain"
+import { SqlError } from "@effect/sql/SqlError"
+import type { Dialect } from "./Dialect.js"
+
+/**
+ * Says what was being done when the database failed, and why it did. A row that does not decode was not written by
+ * Caravel.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const toStorageError = (dialect: Dialect, operation: string) => (error: { readonly _tag: string; readonly cause?: unknown }) =>
+  error instanceof SqlError
+    ? new StorageError({ reason: dialect.reasonOf(error.cause), operation, cause: error.cause ?? error })
+    : new StorageError({ reason: "corrupt", operation, cause: error })

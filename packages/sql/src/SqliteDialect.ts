@@ -1,0 +1,36 @@
+import type { StorageErrorReason } from "@caravel/domain"
+import { Predicate, Schema } from "effect"
+import type { Dialect } from "./Dialect.js"
+
+/** By primary result code; extended ones, such as `SQLITE_BUSY_SNAPSHOT`, begin with theirs. */
+const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]> = [
+  ["SQLITE_BUSY", "busy"],
+  ["SQLITE_LOCKED", "busy"],
+  ["SQLITE_FULL", "full"],
+  ["SQLITE_CORRUPT", "corrupt"],
+  ["SQLITE_NOTADB", "corrupt"],
+  ["SQLITE_READONLY", "readonly"],
+  ["SQLITE_CANTOPEN", "readonly"],
+  ["SQLITE_PERM", "readonly"]
+]
+
+const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
+
+/**
+ * SQLite by better-sqlite3.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const sqlite: Dialect = {
+  begin: "BEGIN IMMEDIATE",
+  reasonOf: (cause) => reasons.find(([code]) => codeOf(cause).startsWith(code))?.[1] ?? "other",
+  endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
+  boolean: Schema.transform(Schema.Literal(0, 1), Schema.Boolean, {
+    strict: true,
+    decode: (bit) => bit === 1,
+    encode: (boolean) => boolean ? 1 : 0
+  }),
+  elements: "SELECT value FROM json_each(?)",
+  rows: (fields) => `SELECT ${fields.map((field) => `value ->> '${field}'`).join(", ")} FROM json_each(?) WHERE true`
+}
