@@ -38,7 +38,7 @@ for (const name of tarballs) {
   for (const file of files) {
     const source = file.replace("package/dist/", "package/src/").replace(/\.js$/, ".ts")
     if (/^package\/dist\/.*\.js$/.test(file) && !files.includes(source)) {
-      problems.push(`packages: ${name} has a stale ${file}`)
+      problems.push(`packages: ${name} has ${file}, whose source is gone; remove the package's dist and run again`)
     }
     if (/\.test\.|tsbuildinfo/.test(file)) problems.push(`packages: ${name} has ${file}`)
   }
