@@ -1,5 +1,6 @@
 import { Array, Context, Effect, type ParseResult, Record, String, type Types } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
+import { type Undecided, undecided } from "./Batch.js"
 import type { StorageError } from "./CommandError.js"
 import {
   type CommandOf,
@@ -11,7 +12,6 @@ import {
   type SuccessOf
 } from "./CommandRequest.js"
 import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
-import { type Undecided, undecided } from "./Batch.js"
 import type { Refusal } from "./Decider.js"
 import { activityOf, type RecordedEvent } from "./Event.js"
 

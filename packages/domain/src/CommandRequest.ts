@@ -57,7 +57,10 @@ export type SuccessOf<Command> = Command extends Schema.WithResult<infer A, any,
 export type FailureOf<Command> = Command extends Schema.WithResult<any, any, infer E, any, any> ? E : never
 
 const decodeTag = Schema.decodeUnknown(Schema.Struct({ _tag: Schema.Literal(...Record.keys(commands)) }))
-const decoders = Record.map(commands, (schema): DecodeUnknown => Schema.decodeUnknown(schema as Schema.Schema<CommandRequest, any>))
+const decoders = Record.map(
+  commands,
+  (schema): DecodeUnknown => Schema.decodeUnknown(schema as Schema.Schema<CommandRequest, any>)
+)
 type DecodeUnknown = (input: unknown) => Effect.Effect<CommandRequest, ParseResult.ParseError>
 
 /**

@@ -3,9 +3,15 @@
  * randomness and no storage.
  */
 import { type DateTime, Either, HashMap, Option, Record } from "effect"
-import type { CommandOf, CommandRequest, FailureOf } from "./CommandRequest.js"
-import { RelayAlreadyExists, RelayNotFound, SubdomainTaken, TenantAlreadyExists, TenantNotFound } from "./CommandError.js"
+import {
+  RelayAlreadyExists,
+  RelayNotFound,
+  SubdomainTaken,
+  TenantAlreadyExists,
+  TenantNotFound
+} from "./CommandError.js"
 import type { StorageError } from "./CommandError.js"
+import type { CommandOf, CommandRequest, FailureOf } from "./CommandRequest.js"
 import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
 import type { Event, EventOf } from "./Event.js"
 import type { EventId } from "./EventId.js"

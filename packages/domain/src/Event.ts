@@ -1,6 +1,6 @@
 /** What has happened: one event per accepted command, each the changes it makes to one resource. */
 import { Record, Schema } from "effect"
-import { Activity, type ActivityType, Position } from "./Activity.js"
+import { Activity, type ActivityType, type Position } from "./Activity.js"
 import { commandTable, type EventTag } from "./CommandTable.js"
 import { EventId } from "./EventId.js"
 import { RelayId, RelayOptions, RelayState, Subdomain } from "./Relay.js"

@@ -9,10 +9,12 @@ import { expected, Text, Version } from "./Text.js"
  * @since 0.1.0
  * @category models
  */
-export const RelayId = Schema.String.pipe(Schema.pattern(/^[A-Za-z0-9_-]{1,64}$/), Schema.brand("RelayId")).annotations({
-  identifier: "RelayId",
-  ...expected("a relay id of 1 to 64 letters, digits, _ and -")
-})
+export const RelayId = Schema.String.pipe(Schema.pattern(/^[A-Za-z0-9_-]{1,64}$/), Schema.brand("RelayId")).annotations(
+  {
+    identifier: "RelayId",
+    ...expected("a relay id of 1 to 64 letters, digits, _ and -")
+  }
+)
 
 /**
  * @since 0.1.0

@@ -48,8 +48,10 @@ const layerQuery = Layer.effect(
       Array.map(Array.sortWith(HashMap.values(store.state.tenants), ({ pubkey }) => pubkey, Order.string), toTenant)
     )
     const relays = Effect.sync(() =>
-      Array.map(Array.sortWith(HashMap.values(store.state.relays), ({ id }) => id, Order.string), (relay) =>
-        new Relay(relay))
+      Array.map(
+        Array.sortWith(HashMap.values(store.state.relays), ({ id }) => id, Order.string),
+        (relay) => new Relay(relay)
+      )
     )
     const relay = (id: RelayId) => Option.map(HashMap.get(store.state.relays, id), (relay) => new Relay(relay))
 

@@ -6,7 +6,6 @@ import {
   type Event,
   EventId,
   events,
-  type EventTag,
   Position,
   Pubkey,
   type RecordedEvent,
@@ -92,7 +91,40 @@ export const make = (dialect: Dialect) => {
       decodeWithSecret: (rows: unknown) =>
         Effect.map(tenantWithSecret.decode(rows), (rows) => rows.map((row) => new Tenant(row)))
     },
-    relay,
+    relay: {
+      ...relay,
+      decodeModels: (rows: unknown) => Effect.map(relay.decode(rows), (rows) => rows.map((row) => new Relay(row)))
+    },
     secret
   }
 }
+
+const toRow = (event: Event) =>
+  Effect.map((encodeChanges[event._tag])(event.changes), (payload) => ({
+    id: event.id,
+    type: event._tag,
+    activityType: activityTypeOf(event._tag),
+    tenant: event.tenant,
+    resourceType: event.resourceType,
+    resourceId: event.resourceId,
+    resourceVersion: event.version,
+    payload,
+    metadata: "{}",
+    createdAt: event.createdAt
+  }))
+
+type Encode = (changes: Event["changes"]) => Effect.Effect<string, ParseResult.ParseError>
+
+const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly position: Position }) =>
+  Effect.map(decodeChanges[row.type](row.payload), (changes) => ({
+    _tag: row.type,
+    position: row.position,
+    id: row.id,
+    tenant: row.tenant,
+    resourceType: row.resourceType,
+    resourceId: row.resourceId,
+    version: row.resourceVersion,
+    createdAt: row.createdAt,
+    changes
+    // The type and its changes were decoded together.
+  } as RecordedEvent))

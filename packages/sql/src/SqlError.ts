@@ -9,7 +9,8 @@ import type { Dialect } from "./Dialect.js"
  * @since 0.1.0
  * @category errors
  */
-export const toStorageError = (dialect: Dialect, operation: string) => (error: { readonly _tag: string; readonly cause?: unknown }) =>
-  error instanceof SqlError
-    ? new StorageError({ reason: dialect.reasonOf(error.cause), operation, cause: error.cause ?? error })
-    : new StorageError({ reason: "corrupt", operation, cause: error })
+export const toStorageError =
+  (dialect: Dialect, operation: string) => (error: { readonly _tag: string; readonly cause?: unknown }) =>
+    error instanceof SqlError
+      ? new StorageError({ reason: dialect.reasonOf(error.cause), operation, cause: error.cause ?? error })
+      : new StorageError({ reason: "corrupt", operation, cause: error })

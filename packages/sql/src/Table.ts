@@ -1,4 +1,4 @@
-import { Effect, type ParseResult, Schema, String } from "effect"
+import { type Effect, type ParseResult, Schema, String } from "effect"
 import type { Dialect } from "./Dialect.js"
 
 /**

@@ -17,6 +17,7 @@ import type { Dialect } from "./Dialect.js"
  * @category models
  */
 export interface Transaction {
+  readonly connection: Connection
   /** Runs in order once the outermost transaction has committed, uninterruptibly and outside of it. */
   readonly afterCommit: Array<Effect.Effect<void>>
   /** For what must have the transaction's connection to itself. */
@@ -61,15 +62,16 @@ export const make = (options: {
   const open = new WeakMap<Connection, OpenTransaction>()
   const joined = Effect.map(Effect.serviceOption(SqlClient.TransactionConnection), (context) => {
     const transaction = Option.isSome(context) ? open.get(context.value[0]) : undefined
-    return transaction && Option.isSome(context) ? [transaction, context.value] as const : undefined
+    return transaction && Option.isSome(context) ? [transaction, context.value[1]] as const : undefined
   })
 
   const outermost = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) => {
-      const transaction = new OpenTransaction(dialect)
+      const afterCommit: Array<Effect.Effect<void>> = []
       return Effect.gen(function*() {
         const plain = yield* restore(acquirer)
-        const connection = wrap(plain, transaction.guard)
+        const transaction = new OpenTransaction(dialect, plain, afterCommit)
+        const { connection } = transaction
         open.set(connection, transaction)
         const exit = yield* plain.execute(dialect.begin, [], undefined).pipe(
           Effect.zipRight(Effect.provideService(effect, SqlClient.TransactionConnection, [connection, 0])),
@@ -86,23 +88,25 @@ export const make = (options: {
         return yield* Exit.isSuccess(exit) && Option.isSome(failed) ? failed.value : exit
       }).pipe(
         Effect.scoped,
-        Effect.tap(() => Effect.forEach(transaction.afterCommit, (effect) => effect, { discard: true }))
+        Effect.tap(() => Effect.forEach(afterCommit, (effect) => effect, { discard: true }))
       )
     })
 
   const nested = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
     transaction: OpenTransaction,
-    [connection, depth]: readonly [Connection, number]
+    depth: number
   ): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
+        const { connection } = transaction
         const savepoint = `caravel_${transaction.nextSavepoint()}`
         yield* connection.execute(`SAVEPOINT ${savepoint}`, [], undefined)
-        const exit = yield* Effect.provideService(effect, SqlClient.TransactionConnection, [connection, depth + 1]).pipe(
-          restore,
-          Effect.exit
-        )
+        const exit = yield* Effect.provideService(effect, SqlClient.TransactionConnection, [connection, depth + 1])
+          .pipe(
+            restore,
+            Effect.exit
+          )
         if (Exit.isFailure(exit)) {
           // Where this fails, what should have been undone must not be committed.
           yield* Effect.catchAll(connection.execute(`ROLLBACK TO ${savepoint}`, [], undefined), transaction.fail)
@@ -131,15 +135,23 @@ export const make = (options: {
 const rollback = (connection: Connection) => Effect.ignore(connection.execute("ROLLBACK", [], undefined))
 
 class OpenTransaction implements Transaction {
-  readonly afterCommit: Array<Effect.Effect<void>> = []
+  readonly connection: Connection
+  readonly afterCommit: Array<Effect.Effect<void>>
   readonly lock = Effect.unsafeMakeSemaphore(1)
   private readonly dialect: Dialect
   private savepoints = 0
   private failure: Option.Option<SqlError> = Option.none()
 
-  constructor(dialect: Dialect) {
+  constructor(dialect: Dialect, connection: Connection, afterCommit: Array<Effect.Effect<void>>) {
     this.dialect = dialect
+    this.connection = wrap(connection, (statement) => this.guard(statement))
+    this.afterCommit = afterCommit
   }
+
+  readonly fail = (error: SqlError): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.failure = Option.some(error)
+    })
 
   nextSavepoint(): number {
     return this.savepoints++
@@ -153,14 +165,14 @@ class OpenTransaction implements Transaction {
   }
 
   /** A statement of a fiber that outlived its transaction, or that the database ended, must not run outside of it. */
-  readonly guard = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-    Effect.suspend(() => {
-      if (Option.isSome(this.failure)) return Effect.fail(this.failure.value)
-      return Effect.tapError(statement, (error) =>
-        Effect.sync(() => {
-          if (this.dialect.endsTransaction(error.cause)) this.failure = Option.some(error)
-        }))
-    })
+  private guard<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.suspend(() =>
+      Option.isSome(this.failure)
+        ? Effect.fail(this.failure.value)
+        : Effect.tapError(statement, (error) =>
+          this.dialect.endsTransaction(error.cause) ? this.fail(error) : Effect.void)
+    )
+  }
 }
 
 const ended = new SqlError({

@@ -7,7 +7,11 @@ type Success<Tag extends CommandTag> = CommandTable[Tag]["activity"] extends nul
 
 /** The class of a command's data; the table says whether it succeeds with an activity. */
 export const request = <Self>() =>
-<const Tag extends CommandTag, Payload extends Schema.Struct.Fields, Failures extends ReadonlyArray<Schema.Schema.All>>(
+<
+  const Tag extends CommandTag,
+  Payload extends Schema.Struct.Fields,
+  Failures extends ReadonlyArray<Schema.Schema.All>
+>(
   tag: Tag,
   options: { readonly payload: Payload; readonly failure: Failures; readonly description: string }
 ) =>
@@ -22,13 +26,15 @@ export const withDefaults = <Fields extends Record<string, Schema.Schema.AnyNoCo
   fields: Fields,
   defaults: { readonly [Name in keyof Fields]: Schema.Schema.Type<Fields[Name]> }
 ) =>
-  Record.map(fields, (schema, name) =>
-    Schema.optionalWith(schema, { default: () => defaults[name], nullable: true })) as {
-      readonly [Name in keyof Fields]: Schema.optionalWith<
-        Fields[Name],
-        { default: () => Schema.Schema.Type<Fields[Name]>; nullable: true }
-      >
-    }
+  Record.map(
+    fields,
+    (schema, name) => Schema.optionalWith(schema, { default: () => defaults[name], nullable: true })
+  ) as {
+    readonly [Name in keyof Fields]: Schema.optionalWith<
+      Fields[Name],
+      { default: () => Schema.Schema.Type<Fields[Name]>; nullable: true }
+    >
+  }
 
 /** An absent field stays as it is, and one that is null is cleared. */
 export const patch = <Fields extends Record<string, Schema.Schema.AnyNoContext>>(fields: Fields) =>

@@ -52,7 +52,9 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
   }
 
   get size(): Effect.Effect<number> {
-    return Effect.suspend(() => Option.match(this.unsafeSize(), { onNone: () => Effect.interrupt, onSome: Effect.succeed }))
+    return Effect.suspend(() =>
+      Option.match(this.unsafeSize(), { onNone: () => Effect.interrupt, onSome: Effect.succeed })
+    )
   }
 
   get isEmpty(): Effect.Effect<boolean> {

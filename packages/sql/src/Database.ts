@@ -1,0 +1,65 @@
+import type { StorageError } from "@caravel/domain"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { Context, Effect } from "effect"
+import type { Dialect } from "./Dialect.js"
+import * as Rows from "./Rows.js"
+import { toStorageError } from "./SqlError.js"
+import type { TransactionalClient } from "./Transaction.js"
+
+/**
+ * An opened and migrated database: the ways to read and write it.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
+  readonly sql: SqlClient
+  readonly dialect: Dialect
+  readonly rows: ReturnType<typeof Rows.make>
+  /** The caller's transaction, if it is one of this database. */
+  readonly current: TransactionalClient["current"]
+  /** Reads what is committed, whatever transaction the caller is in. */
+  readonly read: Read
+  /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
+  readonly query: Read
+}>() {}
+
+/** Runs a statement and decodes its rows. */
+type Read = <A, E extends { readonly _tag: string }>(
+  operation: string,
+  statement: string,
+  params: ReadonlyArray<unknown>,
+  decode: (rows: ReadonlyArray<unknown>) => Effect.Effect<A, E>
+) => Effect.Effect<A, StorageError>
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: {
+  readonly client: TransactionalClient
+  readonly reader: Connection
+  readonly dialect: Dialect
+}): typeof Database.Service => {
+  const { client, dialect, reader } = options
+  const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
+    connection.execute(statement, params, undefined).pipe(
+      Effect.flatMap(decode),
+      Effect.mapError(toStorageError(dialect, operation)),
+      Effect.withSpan(`sql.${operation}`, { captureStackTrace: false })
+    )
+  const read = readFrom(reader)
+  return {
+    ...client,
+    dialect,
+    rows: Rows.make(dialect),
+    read,
+    query: (...parameters) =>
+      Effect.flatMap(
+        client.current,
+        (transaction) =>
+          transaction === undefined ? read(...parameters) : readFrom(transaction.connection)(...parameters)
+      )
+  }
+}

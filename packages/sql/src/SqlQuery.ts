@@ -1,0 +1,48 @@
+import { Query } from "@caravel/domain"
+import { Array, Effect, Layer } from "effect"
+import { Database } from "./Database.js"
+
+/**
+ * Queries of the projections and the view `activity`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
+  Query,
+  Effect.map(Database, ({ query, rows }) => {
+    const tenants = `SELECT ${rows.tenant.columns({ nwcUrl: "secret.value" })}
+      FROM tenant LEFT JOIN secret ON secret.id = tenant.nwc_url`
+    const relays = `SELECT ${rows.relay.columns()} FROM relay`
+    const activity = `SELECT ${rows.activity.columns()} FROM activity WHERE position > ?`
+
+    const tenantsWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
+      query(`Query.${operation}`, `${tenants} ${clause}`, params, rows.tenant.decodeWithSecret)
+    const relaysWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
+      query(`Query.${operation}`, `${relays} ${clause}`, params, rows.relay.decodeModels)
+
+    return Query.make({
+      tenant: (pubkey) => Effect.map(tenantsWhere("tenant", "WHERE pubkey = ?", pubkey), Array.head),
+      tenants: tenantsWhere("tenants", "ORDER BY pubkey"),
+      relay: (id) => Effect.map(relaysWhere("relay", "WHERE id = ?", id), Array.head),
+      relayBySubdomain: (subdomain) =>
+        Effect.map(relaysWhere("relayBySubdomain", "WHERE subdomain = ?", subdomain), Array.head),
+      relaysOf: (pubkey) => relaysWhere("relaysOf", "WHERE tenant = ? ORDER BY id", pubkey),
+      relays: relaysWhere("relays", "ORDER BY id"),
+      activity: ({ after, limit, resourceId, tenant, upTo }) => {
+        const conditions: Array<readonly [clause: string, value: unknown]> = []
+        if (upTo !== undefined) conditions.push(["AND position <= ?", upTo])
+        if (tenant !== undefined) conditions.push(["AND tenant = ?", tenant])
+        if (resourceId !== undefined) conditions.push(["AND resource_id = ?", resourceId])
+        conditions.push(["ORDER BY position", undefined])
+        if (limit !== undefined) conditions.push(["LIMIT ?", limit])
+        return query(
+          "Query.activity",
+          [activity, ...conditions.map(([clause]) => clause)].join(" "),
+          [after, ...conditions.flatMap(([, value]) => value === undefined ? [] : [value])],
+          rows.activity.decode
+        )
+      }
+    })
+  })
+)

@@ -1,0 +1,121 @@
+/** The one path of all writes: callers' commands wait in a queue, and all that wait are committed together. */
+import { ActivityPubSub, Command, type RecordedEvent, type Refusal, type StorageError } from "@caravel/domain"
+import { Tail } from "@caravel/pubsub"
+import { type SqlClient, type TransactionConnection } from "@effect/sql/SqlClient"
+import { Cause, Chunk, Deferred, Effect, Either, Exit, FiberId, Layer, Option, Queue } from "effect"
+import * as Append from "./Append.js"
+import { Database } from "./Database.js"
+import { toStorageError } from "./SqlError.js"
+import type { Transaction } from "./Transaction.js"
+
+/** Beyond this many, callers wait before they are queued. */
+const queueCapacity = 1024
+
+/** How many units are committed together at most. */
+const batchSize = 256
+
+type Answer = Deferred.Deferred<ReadonlyArray<RecordedEvent>, Refusal | StorageError>
+
+interface Entry {
+  readonly unit: Append.Unit
+  readonly answer: Answer
+  /** A withdrawn entry has not been decided and never will be; a taken one will be answered. */
+  state: "waiting" | "taken" | "withdrawn"
+}
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityPubSub> = Layer.scoped(
+  Command,
+  Effect.gen(function*() {
+    const { current, dialect, sql } = yield* Database
+    const tail = yield* Tail.Tail
+    const append = yield* Append.make
+
+    /** Commits the units together, or writes them in the transaction of this database that the fiber is in. */
+    const commit = (units: ReadonlyArray<Append.Unit>) =>
+      Effect.gen(function*() {
+        const outcomes = yield* append(units)
+        const last = outcomes.flatMap(Either.getOrElse(() => [])).at(-1)
+        const transaction = yield* current
+        if (last !== undefined) transaction?.afterCommit.push(tail.advance(last.position))
+        return outcomes
+      }).pipe(
+        inTransaction(sql),
+        Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(dialect, "commit")(error)))
+      )
+
+    /** Where the database refuses a batch, each unit is tried on its own, so that only the culprit fails. */
+    const commitBatch = (entries: ReadonlyArray<Entry>): Effect.Effect<void> =>
+      Effect.flatMap(
+        Effect.exit(commit(entries.map(({ unit }) => unit))),
+        (exit) =>
+          Exit.isFailure(exit) && entries.length > 1 && !isBusy(exit)
+            ? Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
+            : Effect.forEach(entries, ({ answer }, index) =>
+              Deferred.done(
+                answer,
+                Exit.flatMap(exit, (outcomes) => Exit.fromEither(outcomes[index]!))
+              ), {
+              discard: true
+            })
+      )
+
+    const queue = yield* Effect.acquireRelease(
+      Queue.bounded<Entry>(queueCapacity),
+      (queue) =>
+        Effect.flatMap(Queue.takeAll(queue), (entries) =>
+          Effect.zipRight(
+            Effect.forEach(entries, ({ answer }) => Deferred.interrupt(answer), { discard: true }),
+            Queue.shutdown(queue)
+          ))
+    )
+
+    yield* Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(Queue.takeBetween(queue, 1, batchSize)), (entries) => {
+        const taken = Chunk.toReadonlyArray(entries).filter((entry) => entry.state === "waiting")
+        for (const entry of taken) entry.state = "taken"
+        return taken.length === 0 ? Effect.void : commitBatch(taken)
+      })
+    ).pipe(
+      // SQLite is synchronous: between batches, others get their turn.
+      Effect.zipRight(Effect.yieldNow()),
+      Effect.forever,
+      Effect.forkScoped
+    )
+
+    const enqueue = (unit: Append.Unit) =>
+      Effect.suspend(() => {
+        const entry: Entry = { unit, answer: Deferred.unsafeMake(FiberId.none), state: "waiting" }
+        return Queue.offer(queue, entry).pipe(
+          Effect.zipRight(Deferred.await(entry.answer)),
+          Effect.onInterrupt(() => {
+            if (entry.state === "taken") return Effect.exit(Deferred.await(entry.answer))
+            entry.state = "withdrawn"
+            return Effect.void
+          })
+        )
+      })
+
+    const join = (transaction: Transaction, unit: Append.Unit) =>
+      Effect.flatMap(transaction.lock.withPermits(1)(commit([unit])), ([outcome]) => outcome!)
+
+    return Command.make({
+      notify: yield* ActivityPubSub,
+      append: (unit) =>
+        Effect.flatMap(current, (transaction) => transaction === undefined ? enqueue(unit) : join(transaction, unit))
+    })
+  })
+)
+
+const isBusy = (exit: Exit.Exit<unknown, StorageError>) =>
+  Exit.match(exit, {
+    onSuccess: () => false,
+    onFailure: (cause) => Option.exists(Cause.failureOption(cause), ({ reason }) => reason === "busy")
+  })
+
+/** `withTransaction` provides the connection, which its type does not say. */
+const inTransaction = (sql: SqlClient) => <A, E>(effect: Effect.Effect<A, E, TransactionConnection>) =>
+  sql.withTransaction(effect as Effect.Effect<A, E>)

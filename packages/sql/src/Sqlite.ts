@@ -1,0 +1,135 @@
+/** Caravel on an SQLite file. */
+import {
+  type ActivityFeed,
+  type ActivityPubSub,
+  type Command,
+  type Journal,
+  type Query,
+  StorageError
+} from "@caravel/domain"
+import { InProcess } from "@caravel/pubsub"
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
+import { makeCompilerSqlite } from "@effect/sql/Statement"
+import { Config, type ConfigError, Context, Effect, Layer, type Scope } from "effect"
+import * as fs from "node:fs/promises"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as Database from "./Database.js"
+import { prepare } from "./internal/databaseFile.js"
+import * as Migrations from "./Migrations.js"
+import { toStorageError } from "./SqlError.js"
+import { sqlite } from "./SqliteDialect.js"
+import * as SqlJournal from "./SqlJournal.js"
+import * as SqlQuery from "./SqlQuery.js"
+import * as SqlWriter from "./SqlWriter.js"
+import * as Transaction from "./Transaction.js"
+
+/**
+ * Every service, and the client that the caller's own statements and transactions go through.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Services = Command | Query | Journal | ActivityPubSub | ActivityFeed | SqlClient
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** The database file. Missing parent directories are made. */
+  readonly filename: string
+  /**
+   * `full`, the default: an acknowledged command survives power loss. `normal`: it survives a crash of the process, and
+   * power loss may take the last ones; it is several times faster.
+   */
+  readonly synchronous?: "full" | "normal" | undefined
+}
+
+/**
+ * Opens the database and brings it to the newest schema. Fails with a `StorageError` that says why it cannot.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<Services, StorageError> => {
+  const database = Layer.scoped(Database.Database, open(options))
+  const client = Layer.effect(SqlClient, Effect.map(Database.Database, ({ sql }) => sql))
+  return Layer.merge(SqlWriter.layer, client).pipe(
+    Layer.provideMerge(InProcess.layer),
+    Layer.provideMerge(Layer.merge(SqlJournal.layer, SqlQuery.layer)),
+    Layer.provide(database)
+  )
+}
+
+/**
+ * `layer` with options from the configuration.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<Services, StorageError | ConfigError.ConfigError> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
+
+/**
+ * A database in a temporary directory that is removed afterwards, for tests.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTemporary: Layer.Layer<Services, StorageError> = Layer.unwrapScoped(
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => fs.mkdtemp(path.join(os.tmpdir(), "caravel-"))),
+      (directory) => Effect.promise(() => fs.rm(directory, { recursive: true }))
+    ),
+    (directory) => layer({ filename: path.join(directory, "caravel.db") })
+  )
+)
+
+const open = ({ filename, synchronous = "full" }: Options): Effect.Effect<
+  typeof Database.Database.Service,
+  StorageError,
+  Scope.Scope
+> =>
+  Effect.gen(function*() {
+    yield* prepare(filename)
+
+    const writer = yield* connect({ filename })
+    // While it starts, the driver may wait for another process that migrates; later, waiting is the transaction's.
+    yield* pragmas(writer, ["busy_timeout = 5000", `synchronous = ${synchronous}`, "foreign_keys = ON"])
+    const client = yield* Transaction.make({
+      acquirer: writer.reserve,
+      compiler: makeCompilerSqlite(),
+      dialect: sqlite,
+      spanAttributes: [["db.system.name", "sqlite"]]
+    })
+    yield* Effect.provideService(Migrations.run, SqlClient, client.sql)
+    yield* pragmas(writer, ["busy_timeout = 0"])
+
+    const reader = yield* (yield* connect({ filename, readonly: true, disableWAL: true })).reserve
+    return Database.make({ client, reader, dialect: sqlite })
+  }).pipe(
+    Effect.provide(Reactivity.layer),
+    Effect.catchTags({
+      SqlError: (error) => Effect.fail(toStorageError(sqlite, `opening ${filename}`)(error)),
+      MigrationError: (cause) =>
+        Effect.fail(new StorageError({ reason: "other", operation: `migrating ${filename}`, cause }))
+    }),
+    // A transaction of the context is another database's.
+    Effect.mapInputContext((context: Context.Context<Scope.Scope>) =>
+      Context.omit(TransactionConnection)(context as Context.Context<Scope.Scope | TransactionConnection>)
+    )
+  )
+
+/** The driver throws when it cannot open the file. */
+const connect = (config: SqliteClient.SqliteClientConfig) =>
+  Effect.catchAllDefect(SqliteClient.make(config), (cause) => new SqlError({ cause }))
+
+const pragmas = (client: SqlClient, settings: ReadonlyArray<string>) =>
+  Effect.forEach(settings, (setting) => client.unsafe(`PRAGMA ${setting}`), { discard: true })

@@ -1,0 +1,6 @@
+/**
+ * Caravel over SQL.
+ *
+ * @since 0.1.0
+ */
+export * as Sqlite from "./Sqlite.js"
