@@ -23,6 +23,8 @@ export const Position = Schema.NonNegativeInt.pipe(Schema.brand("Position")).ann
 export type Position = typeof Position.Type
 
 /**
+ * What an event is about.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -35,6 +37,8 @@ export const ResourceType = Schema.Literal("tenant", "relay")
 export type ResourceType = typeof ResourceType.Type
 
 /**
+ * What happened (`model.md`).
+ *
  * @since 0.1.0
  * @category models
  */

@@ -13,6 +13,8 @@ import * as TenantCommand from "./TenantCommand.js"
 export const commands = { ...TenantCommand, ...RelayCommand } satisfies { readonly [Tag in CommandTag]: unknown }
 
 /**
+ * The command of a tag.
+ *
  * @since 0.1.0
  * @category commands
  */

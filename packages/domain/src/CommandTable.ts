@@ -19,6 +19,8 @@ interface Row {
 }
 
 /**
+ * A row per command.
+ *
  * @since 0.1.0
  * @category commands
  */
@@ -52,18 +54,24 @@ function row<
 }
 
 /**
+ * The type of `commandTable`, which types of methods and events follow from.
+ *
  * @since 0.1.0
  * @category commands
  */
 export type CommandTable = typeof commandTable
 
 /**
+ * The name of a command.
+ *
  * @since 0.1.0
  * @category commands
  */
 export type CommandTag = keyof CommandTable
 
 /**
+ * The name of an event.
+ *
  * @since 0.1.0
  * @category commands
  */

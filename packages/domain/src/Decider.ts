@@ -50,6 +50,8 @@ export interface DecisionContext {
 export type RefusalOf<Command> = Exclude<FailureOf<Command>, StorageError>
 
 /**
+ * Why any command is refused.
+ *
  * @since 0.1.0
  * @category decisions
  */

@@ -77,6 +77,8 @@ export const events = {
 } satisfies { readonly [Tag in EventTag]: Schema.Schema.AnyNoContext }
 
 /**
+ * The event of a tag.
+ *
  * @since 0.1.0
  * @category events
  */

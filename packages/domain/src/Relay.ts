@@ -104,6 +104,8 @@ export const RelayOptions = Schema.Struct({
 export interface RelayOptions extends Schema.Schema.Type<typeof RelayOptions> {}
 
 /**
+ * The model's defaults.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -20,6 +20,8 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
 }>() {}
 
 /**
+ * The tail of the journal, from its head at the start.
+ *
  * @since 0.1.0
  * @category layers
  */

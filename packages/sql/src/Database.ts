@@ -19,6 +19,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly rows: ReturnType<typeof Rows.make>
   /** The caller's transaction, if it is one of this database. */
   readonly current: TransactionalClient["current"]
+  readonly withTransaction: TransactionalClient["withTransaction"]
   /** Reads what is committed, whatever transaction the caller is in. */
   readonly read: Read
   /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
@@ -34,6 +35,8 @@ type Read = <A, E extends { readonly _tag: string }>(
 ) => Effect.Effect<A, StorageError>
 
 /**
+ * The service over a writing client and a reading connection of an opened database.
+ *
  * @since 0.1.0
  * @category constructors
  */

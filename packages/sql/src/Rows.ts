@@ -17,7 +17,7 @@ import {
   TenantState,
   Version
 } from "@caravel/domain"
-import { Effect, type ParseResult, Record, Schema } from "effect"
+import { Effect, Record, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Table from "./Table.js"
 
@@ -46,6 +46,8 @@ const encodeChanges = Record.map(changesOf, (changes) => Schema.encode(changes))
 const decodeChanges = Record.map(changesOf, (changes) => Schema.decode(changes))
 
 /**
+ * The tables of a dialect's database.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -112,8 +114,6 @@ const toRow = (event: Event) =>
     metadata: "{}",
     createdAt: event.createdAt
   }))
-
-type Encode = (changes: Event["changes"]) => Effect.Effect<string, ParseResult.ParseError>
 
 const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly position: Position }) =>
   Effect.map(decodeChanges[row.type](row.payload), (changes) => ({

@@ -1,7 +1,6 @@
 /** The one path of all writes: callers' commands wait in a queue, and all that wait are committed together. */
 import { ActivityPubSub, Command, type RecordedEvent, type Refusal, type StorageError } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
-import { type SqlClient, type TransactionConnection } from "@effect/sql/SqlClient"
 import { Cause, Chunk, Deferred, Effect, Either, Exit, FiberId, Layer, Option, Queue } from "effect"
 import * as Append from "./Append.js"
 import { Database } from "./Database.js"
@@ -24,13 +23,15 @@ interface Entry {
 }
 
 /**
+ * The commands over the writer. What it has taken is decided before the layer closes; what waits is interrupted.
+ *
  * @since 0.1.0
  * @category layers
  */
 export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityPubSub> = Layer.scoped(
   Command,
   Effect.gen(function*() {
-    const { current, dialect, sql } = yield* Database
+    const { current, dialect, withTransaction } = yield* Database
     const tail = yield* Tail.Tail
     const append = yield* Append.make
 
@@ -43,7 +44,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         if (last !== undefined) transaction?.afterCommit.push(tail.advance(last.position))
         return outcomes
       }).pipe(
-        inTransaction(sql),
+        withTransaction,
         Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(dialect, "commit")(error)))
       )
 
@@ -115,7 +116,3 @@ const isBusy = (exit: Exit.Exit<unknown, StorageError>) =>
     onSuccess: () => false,
     onFailure: (cause) => Option.exists(Cause.failureOption(cause), ({ reason }) => reason === "busy")
   })
-
-/** `withTransaction` provides the connection, which its type does not say. */
-const inTransaction = (sql: SqlClient) => <A, E>(effect: Effect.Effect<A, E, TransactionConnection>) =>
-  sql.withTransaction(effect as Effect.Effect<A, E>)

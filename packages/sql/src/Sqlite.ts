@@ -36,6 +36,8 @@ import * as Transaction from "./Transaction.js"
 export type Services = Command | Query | Journal | ActivityPubSub | ActivityFeed | SqlClient
 
 /**
+ * Which file, and how safe against power loss.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -20,6 +20,8 @@ export interface Table<A> {
 }
 
 /**
+ * The table of this name with these fields.
+ *
  * @since 0.1.0
  * @category constructors
  */

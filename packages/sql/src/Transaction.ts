@@ -25,11 +25,17 @@ export interface Transaction {
 }
 
 /**
+ * A client, and what its transactions tell.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface TransactionalClient {
   readonly sql: SqlClient.SqlClient
+  /** The client's `withTransaction`, of whose effect the connection is known to be provided. */
+  readonly withTransaction: <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>>
   /** The transaction of this client that the fiber is in; another client's is none. */
   readonly current: Effect.Effect<Transaction | undefined>
 }
@@ -65,7 +71,9 @@ export const make = (options: {
     return transaction && Option.isSome(context) ? [transaction, context.value[1]] as const : undefined
   })
 
-  const outermost = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+  const outermost = <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
     Effect.uninterruptibleMask((restore) => {
       const afterCommit: Array<Effect.Effect<void>> = []
       return Effect.gen(function*() {
@@ -96,7 +104,7 @@ export const make = (options: {
     effect: Effect.Effect<A, E, R>,
     transaction: OpenTransaction,
     depth: number
-  ): Effect.Effect<A, E | SqlError, R> =>
+  ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
         const { connection } = transaction
@@ -117,7 +125,7 @@ export const make = (options: {
       })
     )
 
-  const withTransaction: SqlClient.SqlClient["withTransaction"] = (effect) =>
+  const withTransaction = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.flatMap(joined, (joined) => joined ? nested(effect, ...joined) : outermost(effect)).pipe(
       Effect.withSpan("sql.transaction", { kind: "client", captureStackTrace: false })
     )
@@ -126,6 +134,7 @@ export const make = (options: {
     SqlClient.make({ ...options, acquirer, transactionAcquirer: acquirer }),
     (client) => ({
       sql: Object.assign(client, { withTransaction }),
+      withTransaction,
       current: Effect.map(joined, (joined) => joined?.[0])
     })
   )

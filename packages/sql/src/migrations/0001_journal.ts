@@ -1,7 +1,12 @@
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 
-/** The journal, the log that is a view of it, the projections, and the secrets beside it. */
+/**
+ * The journal, the log that is a view of it, the projections, and the secrets beside it.
+ *
+ * @since 0.1.0
+ * @category migrations
+ */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
 
