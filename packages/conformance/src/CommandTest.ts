@@ -1,0 +1,27 @@
+/** The contract of `Command`. */
+import { describe } from "@effect/vitest"
+import type { Layer } from "effect"
+import { conflicts } from "./internal/conflicts.js"
+import type { Services } from "./internal/fixture.js"
+import { invariants } from "./internal/invariants.js"
+import { secrets } from "./internal/secrets.js"
+import { seventeen } from "./internal/seventeen.js"
+import { submit } from "./internal/submit.js"
+import { updates } from "./internal/updates.js"
+
+/**
+ * Proves an adapter's `Command`: all seventeen commands, their conflicts, secrets, `submit`, and the invariants.
+ *
+ * @since 0.1.0
+ * @category suites
+ */
+export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void => {
+  describe(`Command: ${name}`, () => {
+    describe("the seventeen commands", () => seventeen(layer))
+    describe("conflicts", () => conflicts(layer))
+    describe("updates and defaults", () => updates(layer))
+    describe("submit", () => submit(layer))
+    describe("secrets", () => secrets(layer))
+    describe("invariants", () => invariants(layer))
+  })
+}

@@ -1,0 +1,10 @@
+/**
+ * The contract suites that every adapter must pass, each a function of a name and a layer.
+ *
+ * @since 0.1.0
+ */
+export * as CommandTest from "./CommandTest.js"
+export * as FeedTest from "./FeedTest.js"
+export * as JournalTest from "./JournalTest.js"
+export * as PropertyTest from "./PropertyTest.js"
+export * as QueryTest from "./QueryTest.js"

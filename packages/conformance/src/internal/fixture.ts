@@ -1,0 +1,150 @@
+/** What the suites share: the world that they act on, and how they look at all of it. */
+import {
+  type Activity,
+  type ActivityFeed,
+  ActivityPubSub,
+  Command,
+  Journal,
+  Position,
+  Query,
+  type RecordedEvent,
+  type Refusal,
+  type Relay,
+  type StorageError,
+  type Tenant
+} from "@caravel/domain"
+import { it } from "@effect/vitest"
+import { Clock, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
+
+/** What an adapter provides. */
+export type Services = Command | Query | Journal | ActivityPubSub | ActivityFeed
+
+/** Tests on a fresh layer each, with the live clock: adapters wait by the clock where a database is busy. */
+export const specs =
+  <E>(layer: Layer.Layer<Services, E>) =>
+  <A, E2>(name: string, body: Effect.Effect<A, E2, Services | Scope.Scope>, timeout = 60_000) =>
+    it.live(name, () => body.pipe(Effect.scoped, Effect.provide(layer)), timeout)
+
+export const pubkey = (n: number) => n.toString(16).padStart(64, "0")
+export const alice = pubkey(0xa11ce)
+export const bob = pubkey(0xb0b)
+export const nobody = pubkey(0)
+export const aliceUrl = "nostr+walletconnect://alice?secret=ALICE-SECRET"
+export const bobUrl = "nostr+walletconnect://bob?secret=BOB-SECRET"
+
+export const relayDefaults = {
+  plan: "free",
+  infoName: "",
+  infoIcon: "",
+  infoDescription: "",
+  policyPublicJoin: false,
+  policyStripSignatures: false,
+  groupsEnabled: false,
+  managementEnabled: false,
+  blossomEnabled: false,
+  livekitEnabled: false,
+  pushEnabled: false,
+  status: "active",
+  synced: false,
+  syncError: "",
+  stripeSubscriptionItemId: null
+}
+
+export const tenantDefaults = {
+  nwcUrl: null,
+  nwcError: null,
+  stripeCustomerId: null,
+  stripeSubscriptionId: null,
+  pastDueAt: null
+}
+
+/** The names of the seventeen methods. */
+export type MethodName = Exclude<keyof typeof Command.Service, "submit" | "notify">
+
+/** A method that is called with whatever a caller in plain JavaScript may pass. */
+type Method = (
+  ...args: ReadonlyArray<unknown>
+) => Effect.Effect<Activity | void, Refusal | StorageError | ParseResult.ParseError>
+
+/** Calls one of the seventeen methods. */
+export const invoke = (method: MethodName, args: ReadonlyArray<unknown>) =>
+  Effect.flatMap(
+    Command,
+    (command) => (command as unknown as { readonly [Name in MethodName]: Method })[method](...args)
+  )
+
+/** Runs an effect at an instant: the clock stands still, but waiting takes its time. */
+export const at = (iso: string) => {
+  const millis = Date.parse(iso)
+  const nanos = BigInt(millis) * 1_000_000n
+  const clock: Clock.Clock = Object.assign(Clock.make(), {
+    currentTimeMillis: Effect.succeed(millis),
+    currentTimeNanos: Effect.succeed(nanos),
+    unsafeCurrentTimeMillis: () => millis,
+    unsafeCurrentTimeNanos: () => nanos
+  })
+  return Effect.withClock(clock)
+}
+
+/** A value as JSON has it: instants as text, secrets redacted. */
+export const plain = <A>(value: A): A extends ReadonlyArray<unknown> ? ReadonlyArray<Plain> : Plain =>
+  JSON.parse(JSON.stringify(value) ?? "null") ?? undefined
+
+/** What JSON gives. */
+export type Plain = any
+
+/** A tenant's row with its secret in clear. */
+export const plainTenant = (tenant: Tenant): Plain => ({
+  ...plain(tenant),
+  nwcUrl: tenant.nwcUrl === null ? null : Redacted.value(tenant.nwcUrl)
+})
+
+export const plainRelay = (relay: Relay): Plain => plain(relay)
+
+const pages = (after: Position): Effect.Effect<Array<RecordedEvent>, StorageError, Journal> =>
+  Effect.gen(function*() {
+    const journal = yield* Journal
+    const events: Array<RecordedEvent> = []
+    for (let position = after;;) {
+      const page = yield* journal.read(position, 1000)
+      for (const event of page) events.push(event)
+      if (page.length < 1000) return events
+      position = page[page.length - 1]!.position
+    }
+  })
+
+/** The events after a position; all of them without one. */
+export const journalAfter = (after = 0) => pages(Position.make(after))
+
+/** All that can be seen from outside, in plain values. */
+export const observe = Effect.gen(function*() {
+  const query = yield* Query
+  return {
+    tenants: (yield* query.tenants).map(plainTenant),
+    relays: (yield* query.relays).map(plainRelay),
+    events: plain(yield* journalAfter()),
+    activities: plain(yield* query.activity())
+  }
+})
+
+/** A tenant with everything set, and a delinquent relay of hers that failed to sync; both at version 4. */
+export const furnished = Effect.gen(function*() {
+  const command = yield* Command
+  yield* command.createTenant({ pubkey: alice, nwcUrl: aliceUrl, stripeCustomerId: "cus_alice" })
+  yield* command.setTenantSubscription(alice, "sub_alice")
+  yield* command.setTenantNwcError(alice, "no route")
+  yield* command.setTenantPastDue(alice)
+  yield* command.createRelay({ id: "relay-1", tenant: alice, subdomain: "one", plan: "growth", infoName: "One" })
+  yield* command.setRelaySubscriptionItem("relay-1", "si_1")
+  yield* command.failRelaySync({ id: "relay-1" }, "no quota")
+  yield* command.markRelayDelinquent({ id: "relay-1" })
+}).pipe(at("2026-01-01T00:00:00.000Z"))
+
+/** Expects nothing to change, nothing to be logged and nothing to be broadcast. */
+export const unchangedBy = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const before = yield* observe
+    const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
+    const result = yield* effect
+    return { result, before, after: yield* observe, broadcast: [...yield* queue.takeAll] }
+  })

@@ -1,0 +1,162 @@
+/**
+ * The reference model: `command.md` and `model.md` as plain objects, written without a look at `decide` and `evolve`.
+ * It is changed in place; `copy` before what may be refused.
+ */
+import { type Plain, relayDefaults, tenantDefaults } from "./fixture.js"
+
+/** A command in plain values, with its tag. */
+export interface PlainCommand {
+  readonly _tag: string
+  readonly [field: string]: unknown
+}
+
+export interface Model {
+  readonly tenants: Map<string, Plain>
+  readonly relays: Map<string, Plain>
+}
+
+/** What an accepted command comes to, or the tag of its refusal. */
+export type Outcome =
+  | { readonly refused: string }
+  | {
+    readonly event: string
+    readonly activity: string | null
+    readonly resourceId: string
+    readonly tenant: string
+    readonly row: Plain
+  }
+
+export const emptyModel = (): Model => ({ tenants: new Map(), relays: new Map() })
+
+export const copy = ({ relays, tenants }: Model): Model => ({
+  tenants: new Map([...tenants].map(([key, row]) => [key, { ...row }])),
+  relays: new Map([...relays].map(([key, row]) => [key, { ...row }]))
+})
+
+const configurable = [
+  "plan",
+  "infoName",
+  "infoIcon",
+  "infoDescription",
+  "policyPublicJoin",
+  "policyStripSignatures",
+  "groupsEnabled",
+  "managementEnabled",
+  "blossomEnabled",
+  "livekitEnabled",
+  "pushEnabled"
+] as const
+
+const taken = ({ relays }: Model, subdomain: unknown, but: unknown) =>
+  [...relays.values()].some((relay) => relay.subdomain === subdomain && relay.id !== but)
+
+const createTenant = (model: Model, command: Plain, now: string): Outcome => {
+  const { nwcUrl, pubkey, stripeCustomerId } = command
+  if (model.tenants.has(pubkey)) return { refused: "TenantAlreadyExists" }
+  const row = {
+    ...tenantDefaults,
+    pubkey,
+    nwcUrl: nwcUrl ?? null,
+    stripeCustomerId: stripeCustomerId ?? null,
+    createdAt: now,
+    version: 1
+  }
+  model.tenants.set(pubkey, row)
+  return { event: "TenantCreated", activity: "create_tenant", resourceId: pubkey, tenant: pubkey, row }
+}
+
+const createRelay = (model: Model, command: Plain, now: string): Outcome => {
+  const { id, subdomain, tenant } = command
+  if (!model.tenants.has(tenant)) return { refused: "TenantNotFound" }
+  if (model.relays.has(id)) return { refused: "RelayAlreadyExists" }
+  if (taken(model, subdomain, id)) return { refused: "SubdomainTaken" }
+  const row: Plain = { ...relayDefaults, id, tenant, subdomain, createdAt: now, version: 1 }
+  for (const name of configurable) row[name] = command[name] ?? relayDefaults[name]
+  model.relays.set(id, row)
+  return { event: "RelayCreated", activity: "create_relay", resourceId: id, tenant, row }
+}
+
+const onTenant =
+  (event: string, activity: string | null, change: (row: Plain, command: Plain, now: string) => void) =>
+  (model: Model, command: Plain, now: string): Outcome => {
+    const row = model.tenants.get(command.pubkey)
+    if (row === undefined) return { refused: "TenantNotFound" }
+    change(row, command, now)
+    row.version += 1
+    return { event, activity, resourceId: row.pubkey, tenant: row.pubkey, row }
+  }
+
+const onRelay =
+  (event: string, activity: string | null, change: (row: Plain, command: Plain) => void) =>
+  (model: Model, command: Plain): Outcome => {
+    const row = model.relays.get(command.id)
+    if (row === undefined) return { refused: "RelayNotFound" }
+    if (event === "RelayUpdated" && command.subdomain !== undefined && taken(model, command.subdomain, row.id)) {
+      return { refused: "SubdomainTaken" }
+    }
+    change(row, command)
+    row.version += 1
+    return { event, activity, resourceId: row.id, tenant: row.tenant, row }
+  }
+
+const table: { readonly [tag: string]: (model: Model, command: Plain, now: string) => Outcome } = {
+  CreateTenant: createTenant,
+  UpdateTenant: onTenant("TenantUpdated", "update_tenant", (row, { nwcUrl, stripeCustomerId }) => {
+    if (nwcUrl !== undefined) row.nwcUrl = nwcUrl
+    if (stripeCustomerId !== undefined) row.stripeCustomerId = stripeCustomerId
+  }),
+  CreateRelay: createRelay,
+  UpdateRelay: onRelay("RelayUpdated", "update_relay", (row, command) => {
+    if (command.subdomain !== undefined) row.subdomain = command.subdomain
+    for (const name of configurable) {
+      if (command[name] !== undefined) row[name] = command[name] === null ? relayDefaults[name] : command[name]
+    }
+  }),
+  DeactivateRelay: onRelay("RelayDeactivated", "deactivate_relay", (row) => row.status = "inactive"),
+  MarkRelayDelinquent: onRelay("RelayMarkedDelinquent", "deactivate_relay", (row) => row.status = "delinquent"),
+  ActivateRelay: onRelay("RelayActivated", "activate_relay", (row) => row.status = "active"),
+  FailRelaySync: onRelay("RelaySyncFailed", "fail_relay_sync", (row, { syncError }) => row.syncError = syncError),
+  CompleteRelaySync: onRelay("RelaySyncCompleted", "complete_relay_sync", (row) => {
+    row.synced = true
+    row.syncError = ""
+  }),
+  DeleteRelaySubscriptionItem: onRelay("RelaySubscriptionItemDeleted", null, (row) => {
+    row.stripeSubscriptionItemId = null
+  }),
+  SetRelaySubscriptionItem: onRelay("RelaySubscriptionItemSet", null, (row, { stripeSubscriptionItemId }) => {
+    row.stripeSubscriptionItemId = stripeSubscriptionItemId
+  }),
+  SetTenantSubscription: onTenant("TenantSubscriptionSet", null, (row, { stripeSubscriptionId }) => {
+    row.stripeSubscriptionId = stripeSubscriptionId
+  }),
+  ClearTenantSubscription: onTenant("TenantSubscriptionCleared", null, (row) => row.stripeSubscriptionId = null),
+  SetTenantNwcError: onTenant("TenantNwcErrorSet", null, (row, { nwcError }) => row.nwcError = nwcError),
+  ClearTenantNwcError: onTenant("TenantNwcErrorCleared", null, (row) => row.nwcError = null),
+  SetTenantPastDue: onTenant("TenantPastDueSet", null, (row, _, now) => row.pastDueAt = now),
+  ClearTenantPastDue: onTenant("TenantPastDueCleared", null, (row) => row.pastDueAt = null)
+}
+
+/** The model's journal: what happened, and the row that it left. */
+export type Entry = Exclude<Outcome, { readonly refused: string }>
+
+/** All commands or none: the model after them with their entries, or the tag of the first refusal. */
+export const applyAll = (
+  before: Model,
+  commands: ReadonlyArray<PlainCommand>,
+  now: string
+): { readonly refused: string } | { readonly model: Model; readonly entries: ReadonlyArray<Entry> } => {
+  const model = copy(before)
+  const entries: Array<Entry> = []
+  for (const command of commands) {
+    const outcome = table[command._tag]!(model, command, now)
+    if ("refused" in outcome) return outcome
+    entries.push({ ...outcome, row: { ...outcome.row } })
+  }
+  return { model, entries }
+}
+
+/** The rows as `Query` gives them. */
+export const rowsOf = ({ relays, tenants }: Model) => ({
+  tenants: [...tenants.values()].sort((a, b) => a.pubkey < b.pubkey ? -1 : 1),
+  relays: [...relays.values()].sort((a, b) => a.id < b.id ? -1 : 1)
+})
