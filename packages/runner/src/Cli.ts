@@ -1,0 +1,152 @@
+/** The `caravel` program: its subcommands over the services, and how it ends. */
+import { Activity, Command as Commands, commands, type CommandTag, decodeCommand } from "@caravel/domain"
+import { Sqlite } from "@caravel/sql"
+import * as Args from "@effect/cli/Args"
+import * as CliConfig from "@effect/cli/CliConfig"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import { Config, Effect, Either, Record } from "effect"
+import { descriptionOf, optionsOf, pubkeyOption, readPubkey, subcommandOf } from "./CommandOptions.js"
+import * as Demo from "./Demo.js"
+import { helpConsole, overview } from "./Help.js"
+import { Failed, Output } from "./Output.js"
+import * as Read from "./Read.js"
+import * as Render from "./Render.js"
+import * as Run from "./Run.js"
+
+const database = Options.text("database").pipe(
+  Options.withPseudoName("file"),
+  Options.withDescription("The database, an SQLite file; made if there is none. Also CARAVEL_DATABASE. Default: ./data/caravel.db."),
+  Options.withFallbackConfig(Config.nonEmptyString("CARAVEL_DATABASE")),
+  Options.withDefault("./data/caravel.db")
+)
+
+const json = Options.boolean("json").pipe(
+  Options.withDescription("Prints JSON lines on a terminal too, as it does elsewhere.")
+)
+
+const provideDatabase = <Name extends string, R, E, A extends { readonly database: string }>(
+  command: Command.Command<Name, R, E, A>
+) => Command.provide(command, ({ database }) => Sqlite.layer({ filename: database }))
+
+const commandOf = (tag: CommandTag) =>
+  Command.make(subcommandOf(tag), { payload: optionsOf(tag), json, database }, ({ json, payload }) =>
+    Effect.gen(function*() {
+      const request = yield* decodeCommand({ ...payload, _tag: tag })
+      const [result] = yield* (yield* Commands).submit([request])
+      const output = yield* Output
+      const asText = output.isTerminal && !json
+      if (result instanceof Activity) {
+        if (asText) yield* output.print(Render.activityTitles(output.style))
+        return yield* output.print(
+          asText ? Render.activityLine(result, output.style) : JSON.stringify(Render.activityJson(result))
+        )
+      }
+      yield* output.print(asText ? output.style.green("Done; this command logs no activity") : JSON.stringify({ ok: true }))
+    })).pipe(Command.withDescription(descriptionOf(tag)), provideDatabase)
+
+const run = Command.make("run", {
+  file: Args.text({ name: "FILE" }).pipe(
+    Args.withDescription("A file of commands, a JSON object a line; standard input if it is - or left away."),
+    Args.withDefault("-")
+  ),
+  database
+}, ({ file }) => Run.run(file)).pipe(
+  Command.withDescription(
+    "Executes commands from JSON lines, in order, such as {\"_tag\":\"DeactivateRelay\",\"id\":\"a\"}. " +
+      "Each is answered by a JSON line with its number; the exit code is 1 if any failed."
+  ),
+  provideDatabase
+)
+
+const tenantFilter = pubkeyOption("tenant").pipe(Options.optional, Options.withDescription("Only this tenant's; hex or npub1…."))
+
+const activity = Command.make("activity", {
+  since: Options.integer("since").pipe(
+    Options.withPseudoName("position"),
+    Options.withDefault(0),
+    Options.withDescription("Only what comes after this position.")
+  ),
+  tenant: tenantFilter,
+  limit: Options.integer("limit").pipe(
+    Options.withPseudoName("count"),
+    Options.optional,
+    Options.withDescription("At most so many.")
+  ),
+  follow: Options.boolean("follow").pipe(
+    Options.withAlias("f"),
+    Options.withDescription("Waits for what is to come, whichever process writes it; Ctrl-C ends.")
+  ),
+  json,
+  database
+}, Read.activity).pipe(Command.withDescription("Shows the activity log, oldest first."), provideDatabase)
+
+const pubkey = Args.text({ name: "PUBKEY" }).pipe(
+  Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if it is left away."),
+  Args.mapEffect((text) =>
+    Either.mapLeft(readPubkey(text), (message) => HelpDoc.p(message))
+  ),
+  Args.optional
+)
+
+const tenant = Command.make("tenant", { pubkey, json, database }, Read.tenant).pipe(
+  Command.withDescription("Shows tenants, or one with all its fields. Wallet URLs are never shown."),
+  provideDatabase
+)
+
+const relay = Command.make("relay", {
+  id: Args.text({ name: "ID" }).pipe(
+    Args.withDescription("The relay's id; all relays if it is left away."),
+    Args.optional
+  ),
+  subdomain: Options.text("subdomain").pipe(
+    Options.optional,
+    Options.withDescription("The one with this subdomain.")
+  ),
+  tenant: tenantFilter,
+  json,
+  database
+}, Read.relay).pipe(Command.withDescription("Shows relays, or one with all its fields."), provideDatabase)
+
+const demo = Command.make("demo", {}, () => Demo.demo).pipe(
+  Command.withDescription(`Runs a scenario into a database of its own, ${Demo.filename}, which it recreates.`)
+)
+
+const own = [run, activity, tenant, relay, demo] as const
+const generated = Record.keys(commands).map(commandOf)
+
+const caravel = Command.make("caravel").pipe(Command.withSubcommands([...own, ...generated]))
+
+const execute = Command.run(caravel, { name: "caravel", version: "0.1.0", executable: "caravel" })
+
+/**
+ * The program, given `process.argv`. It says what went wrong in a line on standard error and then fails with `Failed`.
+ *
+ * @since 0.1.0
+ * @category program
+ */
+export const main = (argv: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const output = yield* Output
+    const console = yield* helpConsole(output)
+    const args = argv.slice(2)
+    if (args.length === 0 || ["--help", "-h", "help"].includes(args[0]!)) return yield* output.print(overview(output.style))
+    const fail = (message: string) =>
+      Effect.zipRight(
+        message === "" ? Effect.void : output.note(`${output.errorStyle.red("caravel:")} ${message}`),
+        Effect.fail(new Failed({ message }))
+      )
+    return yield* execute(argv).pipe(
+      Effect.withConsole(console),
+      Effect.catchAll((error) => {
+        // Nobody reads any more; what was done is done.
+        if (error._tag === "OutputClosed") return Effect.void
+        // What was wrong with the arguments has been printed.
+        return fail(ValidationError.isValidationError(error) ? "" : Render.messageOf(error))
+      })
+    )
+  }).pipe(
+    Effect.provide(CliConfig.layer({ showBuiltIns: false, isCaseSensitive: true }))
+  )

@@ -1,0 +1,195 @@
+/** The options of each command's subcommand, generated from the command's data: nothing here names a command or a field. */
+import { commands, type CommandTag, commandTable, Relay, Tenant } from "@caravel/domain"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Options from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import { Array, Either, Option, pipe, Record, Redacted, Schema, SchemaAST, String } from "effect"
+import * as nip19 from "nostr-tools/nip19"
+
+/**
+ * What an option has to know of a command's field.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Field {
+  readonly name: string
+  readonly kind: "text" | "boolean" | "pubkey" | "secret"
+  readonly description: string
+  readonly isRequired: boolean
+  /** Whether null means something: that the field is cleared, or takes its default. */
+  readonly isNullable: boolean
+  /** What the field is when it is absent. */
+  readonly fallback: Option.Option<unknown>
+}
+
+const kebab = (name: string) => String.snakeToKebab(String.camelToSnake(String.uncapitalize(name)))
+
+/**
+ * The name of a command's subcommand: `CreateRelay` is `create-relay`.
+ *
+ * @since 0.1.0
+ * @category generation
+ */
+export const subcommandOf = (tag: CommandTag): string => kebab(tag)
+
+/**
+ * What a command does, in a sentence, and what it logs.
+ *
+ * @since 0.1.0
+ * @category generation
+ */
+export const descriptionOf = (tag: CommandTag): string => {
+  const { activity } = commandTable[tag]
+  const description = Option.getOrElse(SchemaAST.getDescriptionAnnotation(commands[tag].ast), () => "")
+  return `${description} ${activity === null ? "Logs no activity." : `Logs ${activity}.`}`
+}
+
+/** A type's alternatives; a union that has a name of its own is one. */
+const members = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
+  SchemaAST.isUnion(ast) && Option.isNone(SchemaAST.getIdentifierAnnotation(ast)) ? ast.types.flatMap(members) : [ast]
+
+const isNull = (ast: SchemaAST.AST) => SchemaAST.isLiteral(ast) && ast.literal === null
+
+const described = (ast: SchemaAST.AST) =>
+  Option.orElse(SchemaAST.getDescriptionAnnotation(ast), () =>
+    Array.findFirst(members(ast), (member) => !isNull(member)).pipe(
+      Option.flatMap(SchemaAST.getDescriptionAnnotation)
+    ))
+
+// A model says of a field what it means there, where a command may only say what text it takes.
+const models: Record<string, Schema.Schema.All> = { ...Tenant.fields, ...Relay.fields }
+
+const kindOf = (ast: SchemaAST.AST): Field["kind"] => {
+  if (SchemaAST.isBooleanKeyword(ast)) return "boolean"
+  const identifier = Option.getOrElse(SchemaAST.getIdentifierAnnotation(ast), () => "")
+  return identifier === "Pubkey" ? "pubkey" : identifier === "NwcUrl" ? "secret" : "text"
+}
+
+/** What stands at a field of a struct, as far as options need it. */
+const signatureOf = (schema: Schema.Schema.All | Schema.PropertySignature.All) => {
+  if (!Schema.isPropertySignature(schema)) return { type: schema.ast, isOptional: false, fallback: Option.none() }
+  const { ast } = schema
+  return ast._tag === "PropertySignatureDeclaration"
+    ? { type: ast.type, isOptional: ast.isOptional, fallback: Option.none() }
+    : { type: ast.from.type, isOptional: ast.from.isOptional, fallback: ast.decode(Option.none()) }
+}
+
+/**
+ * The fields of a command, without its tag.
+ *
+ * @since 0.1.0
+ * @category generation
+ */
+export const fieldsOf = (tag: CommandTag): ReadonlyArray<Field> => {
+  const fields: Schema.Struct.Fields = commands[tag].fields
+  return Record.toEntries(fields).filter(([name]) => name !== "_tag").map(([name, schema]) => {
+    const { fallback, isOptional, type } = signatureOf(schema)
+    const leaf = members(type).find((member) => !isNull(member) && !SchemaAST.isUndefinedKeyword(member)) ?? type
+    const description = Option.firstSomeOf([
+      Option.flatMap(Option.fromNullable(models[name]), ({ ast }) => described(ast)),
+      described(leaf)
+    ])
+    return {
+      name,
+      kind: kindOf(leaf),
+      description: Option.getOrElse(description, () => name),
+      isRequired: !isOptional,
+      isNullable: members(type).some(isNull),
+      fallback
+    }
+  })
+}
+
+/**
+ * A pubkey from hex or from `npub1…` (NIP-19). Whether hex is a pubkey is the domain's to say.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const readPubkey = (text: string): Either.Either<string, string> => {
+  const bech32 = text.replace(/^nostr:/, "")
+  if (/^nsec1/i.test(bech32)) {
+    return Either.left("This is a private key (nsec1…), not shown here. Keep it to yourself; give the npub1… or hex key")
+  }
+  if (!/^npub1/i.test(bech32)) return Either.right(text)
+  return Either.try({
+    try: () => nip19.decode(bech32),
+    catch: () => `${bech32} is not a valid npub; check that it is complete`
+  }).pipe(Either.filterOrLeft(
+    (decoded) => decoded.type === "npub",
+    () => `${bech32} is not a valid npub; check that it is complete`
+  ), Either.map(({ data }) => data))
+}
+
+/**
+ * An option that takes a pubkey as hex or as `npub1…`.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const pubkeyOption = (name: string): Options.Options<string> =>
+  Options.text(name).pipe(
+    Options.withPseudoName("hex|npub"),
+    Options.mapEffect((text) =>
+      Either.mapLeft(readPubkey(text), (message) => ValidationError.invalidValue(HelpDoc.p(message)))
+    )
+  )
+
+const baseOption = (field: Field): Options.Options<unknown> => {
+  const name = kebab(field.name)
+  switch (field.kind) {
+    case "text":
+      return Options.text(name)
+    case "pubkey":
+      return pubkeyOption(name)
+    case "secret":
+      return Options.redacted(name).pipe(Options.withPseudoName("url"))
+    case "boolean":
+      return Options.choice(name, ["true", "false"]).pipe(
+        Options.withPseudoName("true|false"),
+        Options.map((value) => value === "true")
+      )
+  }
+}
+
+const helpOf = (tag: CommandTag, field: Field): string => {
+  const [first = "", ...rest] = field.description
+  const sentences = [`${first.toUpperCase()}${rest.join("")}.`]
+  if (field.kind === "pubkey") sentences.push("An npub1… will do as well (NIP-19).")
+  if (field.isRequired) sentences.push("Required.")
+  const fallback = Option.getOrNull(field.fallback)
+  if (fallback !== null && fallback !== "") sentences.push(`Default: ${fallback}.`)
+  // Where there is a fallback, an empty value gives it, as leaving the option away does.
+  if (field.isNullable && Option.isNone(field.fallback)) {
+    sentences.push(
+      field.kind === "boolean" ? "Absent: stays as it is." : "Absent: stays as it is; empty (\"\"): cleared."
+    )
+  }
+  if (field.kind === "secret") {
+    sentences.push(
+      `Other users of this machine may see it in the process list; {"_tag":"${tag}",…} on the standard input of ` +
+        "\"caravel run -\" keeps it out of there."
+    )
+  }
+  return sentences.join(" ")
+}
+
+/**
+ * The options of a command's subcommand. They give the command's plain values, to be checked by `decodeCommand`.
+ *
+ * @since 0.1.0
+ * @category generation
+ */
+export const optionsOf = (tag: CommandTag): Options.Options<Record<string, unknown>> => {
+  const options = fieldsOf(tag).map((field) => {
+    const option = baseOption(field).pipe(Options.withDescription(helpOf(tag, field)))
+    const entry = (value: unknown) => [field.name, field.isNullable && isEmpty(value) ? null : value] as const
+    return field.isRequired
+      ? Options.map(option, (value) => Option.some(entry(value)))
+      : Options.map(Options.optional(option), Option.map(entry))
+  })
+  return pipe(Options.all(options), Options.map((entries) => Record.fromEntries(Array.getSomes(entries))))
+}
+
+const isEmpty = (value: unknown) => value === "" || Redacted.isRedacted(value) && Redacted.value(value) === ""

@@ -1,0 +1,117 @@
+/** Where the runner writes: results to standard output, everything for people only to standard error. */
+import { Config, Context, Data, Effect, Layer, Option } from "effect"
+import process from "node:process"
+
+/**
+ * Nobody reads standard output any more, as after `| head`: the program ends without a word.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OutputClosed extends Data.TaggedError("OutputClosed")<{}> {}
+
+/**
+ * The program has to end with exit code 1. Without a message, what went wrong has been said already.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Failed extends Data.TaggedError("Failed")<{ readonly message: string }> {}
+
+/**
+ * Paints text, or leaves it as it is where colours are not wanted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Style {
+  readonly bold: (text: string) => string
+  readonly dim: (text: string) => string
+  readonly red: (text: string) => string
+  readonly green: (text: string) => string
+  readonly yellow: (text: string) => string
+  readonly cyan: (text: string) => string
+}
+
+/**
+ * The style with colours or without.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeStyle = (colours: boolean): Style => {
+  const paint = (on: number, off: number) => (text: string) =>
+    colours && text !== "" ? `\u001b[${on}m${text}\u001b[${off}m` : text
+  return {
+    bold: paint(1, 22),
+    dim: paint(2, 22),
+    red: paint(31, 39),
+    green: paint(32, 39),
+    yellow: paint(33, 39),
+    cyan: paint(36, 39)
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category services
+ */
+export class Output extends Context.Tag("@caravel/runner/Output")<Output, {
+  /** Writes a line to standard output and waits until it has been taken. */
+  readonly print: (line: string) => Effect.Effect<void, OutputClosed | Failed>
+  /** Writes a line to standard error. */
+  readonly note: (line: string) => Effect.Effect<void>
+  /** Shows a line on standard error that the next one replaces; an empty one removes it. */
+  readonly status: (line: string) => Effect.Effect<void>
+  /** Whether people read standard output, and so want tables. */
+  readonly isTerminal: boolean
+  /** Whether people read standard error. */
+  readonly isErrorTerminal: boolean
+  /** The width of the terminal; 100 where there is none. */
+  readonly columns: number
+  /** The colours of standard output. */
+  readonly style: Style
+  /** The colours of standard error. */
+  readonly errorStyle: Style
+}>() {}
+
+const write = (stream: NodeJS.WriteStream, text: string) =>
+  Effect.async<void, OutputClosed | Failed>((resume) => {
+    stream.write(text, (error) => {
+      if (!error) return resume(Effect.void)
+      const code = "code" in error ? error.code : undefined
+      const closed = code === "EPIPE" || code === "ERR_STREAM_DESTROYED"
+      resume(Effect.fail(
+        closed ? new OutputClosed() : new Failed({ message: `Standard output cannot be written: ${error.message}` })
+      ))
+    })
+  })
+
+/**
+ * The process's own standard output and standard error. `NO_COLOR` switches the colours off.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Output> = Layer.effect(
+  Output,
+  Effect.gen(function*() {
+    const { stderr, stdout } = process
+    // A failing write is answered through its callback; without a listener it would end the process with a stack.
+    for (const stream of [stdout, stderr]) stream.on("error", () => {})
+    const noColor = yield* Config.string("NO_COLOR").pipe(Config.withDefault(""), Effect.option)
+    const colours = Option.getOrElse(noColor, () => "") === ""
+    const say = (text: string) => Effect.ignore(write(stderr, text))
+    const clear = stderr.isTTY ? "\r\u001b[K" : ""
+    return {
+      print: (line) => write(stdout, `${line}\n`),
+      note: (line) => say(`${clear}${line}\n`),
+      status: (line) => stderr.isTTY ? say(`${clear}${line}`) : Effect.void,
+      isTerminal: stdout.isTTY === true,
+      isErrorTerminal: stderr.isTTY === true,
+      columns: stdout.isTTY && stdout.columns > 0 ? stdout.columns : 100,
+      style: makeStyle(colours && stdout.isTTY === true),
+      errorStyle: makeStyle(colours && stderr.isTTY === true)
+    }
+  })
+)

@@ -1,0 +1,154 @@
+/** `caravel activity`, `caravel tenant` and `caravel relay`: what there is, as a table or as JSON lines. */
+import { type Activity, Query, type Relay, type Tenant } from "@caravel/domain"
+import { Chunk, Duration, Effect, Option, Stream } from "effect"
+import { Failed, Output } from "./Output.js"
+import * as Render from "./Render.js"
+
+/**
+ * Which activities to show.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ActivityOptions {
+  readonly since: number
+  readonly tenant: Option.Option<string>
+  readonly limit: Option.Option<number>
+  /** Goes on with what is yet to come. */
+  readonly follow: boolean
+  readonly json: boolean
+}
+
+const pageSize = 500
+
+// Other processes write too, and a process hears of its own commits only; a read of a few microseconds finds theirs.
+const pollInterval = Duration.millis(200)
+
+const pages = (options: ActivityOptions) =>
+  Effect.map(Query, (query) =>
+    Stream.paginateChunkEffect(options.since, (after) =>
+      query.activity({
+        after,
+        limit: pageSize,
+        ...(Option.isSome(options.tenant) ? { tenant: options.tenant.value } : {})
+      }).pipe(
+        Effect.tap((page) => page.length === 0 && options.follow ? Effect.sleep(pollInterval) : Effect.void),
+        Effect.map((page) => [
+          Chunk.unsafeFromArray(page),
+          page.length === pageSize || options.follow
+            ? Option.some(page[page.length - 1]?.position ?? after)
+            : Option.none()
+        ])
+      )))
+
+/**
+ * Shows the activity log, oldest first, page by page.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const activity = Effect.fn("Read.activity")(function*(options: ActivityOptions) {
+  const output = yield* Output
+  const asTable = output.isTerminal && !options.json
+  const line = (activity: Activity) =>
+    asTable ? Render.activityLine(activity, output.style) : JSON.stringify(Render.activityJson(activity))
+  if (asTable) yield* output.print(Render.activityTitles(output.style))
+  const all = Stream.unwrap(pages(options))
+  const count = yield* Option.match(options.limit, {
+    onNone: () => all,
+    onSome: (limit) => Stream.take(all, limit)
+  }).pipe(
+    Stream.tap((activity) => output.print(line(activity))),
+    Stream.runCount
+  )
+  if (asTable && count === 0) yield* output.note("No activity yet")
+})
+
+const showAll = Effect.fnUntraced(function*<A>(resources: ReadonlyArray<A>, options: {
+  readonly json: boolean
+  readonly none: string
+  readonly toJson: (resource: A) => unknown
+  readonly toTable: (resources: ReadonlyArray<A>, output: typeof Output.Service) => ReadonlyArray<string>
+}) {
+  const output = yield* Output
+  if (!output.isTerminal || options.json) {
+    return yield* Effect.forEach(resources, (resource) => output.print(JSON.stringify(options.toJson(resource))), {
+      discard: true
+    })
+  }
+  if (resources.length === 0) return yield* output.note(options.none)
+  yield* Effect.forEach(options.toTable(resources, output), output.print, { discard: true })
+})
+
+const showOne = Effect.fnUntraced(function*<A extends Tenant | Relay>(found: Option.Option<A>, options: {
+  readonly json: boolean
+  readonly missing: string
+  readonly toJson: (resource: A) => unknown
+}) {
+  if (Option.isNone(found)) return yield* new Failed({ message: options.missing })
+  const output = yield* Output
+  const lines = output.isTerminal && !options.json
+    ? Render.details(found.value, output.style)
+    : [JSON.stringify(options.toJson(found.value))]
+  yield* Effect.forEach(lines, output.print, { discard: true })
+})
+
+/**
+ * Shows a tenant, or all of them.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const tenant = Effect.fn("Read.tenant")(
+  function*(options: { readonly pubkey: Option.Option<string>; readonly json: boolean }) {
+    const { json } = options
+    const query = yield* Query
+    if (Option.isSome(options.pubkey)) {
+      const found = yield* query.tenant(options.pubkey.value)
+      const missing = `Tenant ${options.pubkey.value} does not exist`
+      return yield* showOne(found, { json, missing, toJson: Render.tenantJson })
+    }
+    yield* showAll(yield* query.tenants, {
+      json,
+      none: "No tenants yet; create one with caravel create-tenant",
+      toJson: Render.tenantJson,
+      toTable: Render.tenantTable
+    })
+  }
+)
+
+/**
+ * Shows a relay, by its id or subdomain, or all of them or of a tenant.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const relay = Effect.fn("Read.relay")(
+  function*(options: {
+    readonly id: Option.Option<string>
+    readonly subdomain: Option.Option<string>
+    readonly tenant: Option.Option<string>
+    readonly json: boolean
+  }) {
+    const { id, json, subdomain, tenant } = options
+    if ([id, subdomain, tenant].filter(Option.isSome).length > 1) {
+      return yield* new Failed({ message: "Give an id, --subdomain or --tenant, not several of them" })
+    }
+    const query = yield* Query
+    if (Option.isSome(id)) {
+      const found = yield* query.relay(id.value)
+      return yield* showOne(found, { json, missing: `Relay ${id.value} does not exist`, toJson: Render.relayJson })
+    }
+    if (Option.isSome(subdomain)) {
+      const found = yield* query.relayBySubdomain(subdomain.value)
+      const missing = `No relay has the subdomain ${subdomain.value}`
+      return yield* showOne(found, { json, missing, toJson: Render.relayJson })
+    }
+    yield* showAll(yield* (Option.isSome(tenant) ? query.relaysOf(tenant.value) : query.relays), {
+      json,
+      none: Option.isSome(tenant) ? "This tenant has no relays" : "No relays yet; create one with caravel create-relay",
+      toJson: Render.relayJson,
+      toTable: Render.relayTable
+    })
+  }
+)

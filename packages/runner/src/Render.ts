@@ -1,0 +1,229 @@
+/** What people and programs get to see: tables for the ones, JSON lines for the others, and never a secret. */
+import { Activity, Relay, Tenant } from "@caravel/domain"
+import { DateTime, ParseResult, Redacted, Schema } from "effect"
+import * as nip19 from "nostr-tools/nip19"
+import type { Style } from "./Output.js"
+
+/**
+ * A text without wallet URLs and private keys, wherever they came from.
+ *
+ * @since 0.1.0
+ * @category secrets
+ */
+export const withoutSecrets = (text: string): string =>
+  text
+    .replace(/nostr(?:\+|%2b)walletconnect:[^\s"'<>]*/gi, "<redacted>")
+    .replace(/nsec1[a-z0-9]+/gi, "<redacted>")
+
+/**
+ * An error as one line. Of malformed values it says where and what, as `subdomain: Expected …`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const messageOf = (error: Error): string => {
+  const message = ParseResult.isParseError(error)
+    ? ParseResult.ArrayFormatter.formatErrorSync(error)
+      .map(({ message, path }) => path.length === 0 ? message : `${path.join(".")}: ${message}`)
+      .map(shortened)
+      .join("; ")
+    : error.message
+  return shortened(oneLine(withoutSecrets(message)))
+}
+
+/** What is shown of a text that may be as long as a whole input. */
+const shortened = (text: string) => text.length > 500 ? `${text.slice(0, 500)}…` : text
+
+/** Text from outside could move the cursor or repaint the terminal. */
+const oneLine = (text: string) => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
+
+/**
+ * An error as JSON: its tag, its message and its fields, without a cause.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const errorJson = (error: Error & { readonly _tag: string }): Record<string, unknown> => {
+  const { _tag, cause: _, message: __, ...fields } = error as typeof error & Record<string, unknown>
+  const message = messageOf(error)
+  return ParseResult.isParseError(error) ? { _tag, message } : { _tag, message, ...fields }
+}
+
+/**
+ * @since 0.1.0
+ * @category json
+ */
+export const activityJson: (activity: Activity) => typeof Activity.Encoded = Schema.encodeSync(Activity)
+
+const encodeTenant = Schema.encodeSync(Tenant)
+
+/**
+ * A tenant as JSON. Of the wallet URL it only says that there is one.
+ *
+ * @since 0.1.0
+ * @category json
+ */
+export const tenantJson = (tenant: Tenant): Record<string, unknown> => ({
+  ...encodeTenant(tenant),
+  nwcUrl: tenant.nwcUrl === null ? null : "<redacted>"
+})
+
+/**
+ * @since 0.1.0
+ * @category json
+ */
+export const relayJson: (relay: Relay) => typeof Relay.Encoded = Schema.encodeSync(Relay)
+
+/**
+ * A pubkey or id in at most 17 characters.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const short = (id: string): string => id.length > 17 ? `${id.slice(0, 8)}…${id.slice(-8)}` : id
+
+const time = (instant: DateTime.Utc) => DateTime.formatIso(instant).slice(0, 19).replace("T", " ")
+
+interface Cell {
+  readonly text: string
+  readonly paint?: (text: string) => string
+}
+
+/**
+ * Aligned columns under their titles, cut at the terminal's edge.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const table = (
+  titles: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<string | Cell>>,
+  options: { readonly columns: number; readonly style: Style }
+): ReadonlyArray<string> => {
+  const cells = rows.map((row) =>
+    row.map((cell): Cell =>
+      typeof cell === "string" ? { text: oneLine(cell) } : { ...cell, text: oneLine(cell.text) }
+    )
+  )
+  const widths = titles.map((title, i) =>
+    cells.reduce((width, row) => Math.max(width, row[i]?.text.length ?? 0), title.length)
+  )
+  const line = (row: ReadonlyArray<Cell>) => {
+    let room = options.columns
+    return row.map(({ paint = (text: string) => text, text }, i) => {
+      const isLast = i === row.length - 1
+      const cut = text.length > room ? `${text.slice(0, Math.max(0, room - 1))}…` : text
+      const padding = isLast ? "" : " ".repeat(Math.max(0, Math.min((widths[i] ?? 0) + 2, room) - cut.length))
+      room -= cut.length + padding.length
+      return room < 0 ? "" : paint(cut) + padding
+    }).join("").trimEnd()
+  }
+  return [line(titles.map((text) => ({ text, paint: options.style.dim }))), ...cells.map(line)]
+}
+
+/**
+ * The titles above `activityLine`.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const activityTitles = (style: Style): string =>
+  style.dim("position  time (UTC)           activity             tenant             resource")
+
+/**
+ * An activity as a line of a table whose end nobody knows: its columns have fixed widths.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const activityLine = (activity: Activity, style: Style): string =>
+  [
+    String(activity.position).padStart(8),
+    style.dim(time(activity.createdAt)),
+    style.cyan(activity.activityType.padEnd(19)),
+    short(activity.tenant),
+    `${activity.resourceType} ${activity.resourceType === "tenant" ? "" : activity.resourceId}`.trim()
+  ].join("  ")
+
+/**
+ * @since 0.1.0
+ * @category tables
+ */
+export const tenantTable = (
+  tenants: ReadonlyArray<Tenant>,
+  options: { readonly columns: number; readonly style: Style }
+): ReadonlyArray<string> => {
+  const { style } = options
+  // As many characters as the other columns leave: a pubkey in full is worth them.
+  const name = options.columns >= 64 + 42 ? (pubkey: string) => pubkey : short
+  return table(
+    ["pubkey", "wallet", "subscription", "past due since"],
+    tenants.map((tenant) => [
+      name(tenant.pubkey),
+      wallet(tenant, style),
+      tenant.stripeSubscriptionId ?? "-",
+      pastDue(tenant, style)
+    ]),
+    options
+  )
+}
+
+const wallet = (tenant: Tenant, style: Style): Cell =>
+  tenant.nwcError !== null
+    ? { text: "failing", paint: style.red }
+    : tenant.nwcUrl !== null
+    ? { text: "set", paint: style.green }
+    : { text: "not set", paint: style.dim }
+
+const pastDue = ({ pastDueAt }: Tenant, style: Style): Cell =>
+  pastDueAt === null ? { text: "-", paint: style.dim } : { text: time(pastDueAt), paint: style.yellow }
+
+const status = (relay: Relay, style: Style): Cell => ({
+  text: relay.status,
+  paint: { active: style.green, inactive: style.dim, delinquent: style.yellow }[relay.status]
+})
+
+const sync = (relay: Relay, style: Style): Cell =>
+  relay.syncError !== ""
+    ? { text: `failed: ${relay.syncError}`, paint: style.red }
+    : relay.synced
+    ? { text: "done", paint: style.green }
+    : { text: "pending", paint: style.yellow }
+
+/**
+ * @since 0.1.0
+ * @category tables
+ */
+export const relayTable = (
+  relays: ReadonlyArray<Relay>,
+  options: { readonly columns: number; readonly style: Style }
+): ReadonlyArray<string> =>
+  table(
+    ["id", "subdomain", "plan", "status", "tenant", "sync"],
+    relays.map((relay) => [
+      relay.id,
+      relay.subdomain,
+      relay.plan,
+      status(relay, options.style),
+      short(relay.tenant),
+      sync(relay, options.style)
+    ]),
+    options
+  )
+
+/**
+ * One resource, a field a line.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const details = (resource: Tenant | Relay, style: Style): ReadonlyArray<string> => {
+  const json: Record<string, unknown> = resource instanceof Tenant
+    ? { npub: nip19.npubEncode(resource.pubkey), ...tenantJson(resource), nwcUrl: wallet(resource, style).text }
+    : { ...relayJson(resource) }
+  const width = Math.max(...Object.keys(json).map((name) => name.length))
+  return Object.entries(json).map(([name, value]) => {
+    const text = value === null || value === "" ? "-" : value === true ? "yes" : value === false ? "no" : String(value)
+    return `${style.dim(name.padEnd(width))}  ${oneLine(Redacted.isRedacted(value) ? "<redacted>" : text)}`
+  })
+}

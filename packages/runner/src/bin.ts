@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+/** The `caravel` program as a process. */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Cause, Effect, Exit, Layer, Logger } from "effect"
+import process from "node:process"
+import { main } from "./Cli.js"
+import * as Output from "./Output.js"
+import { withoutSecrets } from "./Render.js"
+
+// A shell's way to say by which signal a program ended.
+const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const
+
+let exitCode: number | undefined
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    // The first ends in order; who asks again does not want to wait.
+    if (exitCode !== undefined) process.exit(exitCode)
+    exitCode = exitCodes[signal]
+  })
+}
+
+const layer = Layer.mergeAll(
+  Output.layer,
+  NodeContext.layer,
+  // Standard output is for results.
+  Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
+)
+
+NodeRuntime.runMain(Effect.provide(main(process.argv), layer), {
+  disableErrorReporting: true,
+  disablePrettyLogger: true,
+  teardown: (exit, end) => {
+    if (exitCode !== undefined) return end(exitCode)
+    if (Exit.isSuccess(exit)) return end(0)
+    // What fails has said so; what dies is a mistake of ours.
+    for (const defect of Cause.defects(exit.cause)) {
+      process.stderr.write(withoutSecrets(`caravel: unexpected: ${defect}; please report this\n`))
+    }
+    return end(1)
+  }
+})

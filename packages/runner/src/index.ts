@@ -1,0 +1,14 @@
+/**
+ * Caravel's host: the program and its parts.
+ *
+ * @since 0.1.0
+ */
+export * as Cli from "./Cli.js"
+export * as CommandOptions from "./CommandOptions.js"
+export * as Demo from "./Demo.js"
+export * as Help from "./Help.js"
+export * as Lines from "./Lines.js"
+export * as Output from "./Output.js"
+export * as Read from "./Read.js"
+export * as Render from "./Render.js"
+export * as Run from "./Run.js"
