@@ -1,6 +1,9 @@
 // All checks, one after another, or those that are named: `pnpm check`, `pnpm check lint types`.
 import { finish, run } from "./workspace.mjs"
 
+const decisions = ["Batch", "Decider"].map((name) => `--coverage.include=packages/domain/src/${name}.ts`)
+  .concat("--coverage.thresholds.100", "--coverage.all")
+
 // Beside `check`, each has its commands; a script of ours says at its top what it does.
 const checks = {
   versions: [["node", "scripts/versions.mjs"]],
@@ -11,6 +14,8 @@ const checks = {
   imports: [["depcruise", "packages", "--config", ".dependency-cruiser.mjs"]],
   unused: [["knip", "--no-progress", "--treat-config-hints-as-errors"]],
   packages: [["node", "scripts/packages.mjs"]],
+  // Decisions are tested whole, by their own specs.
+  coverage: [["vitest", "run", "--project=domain", "--coverage", "--coverage.reporter=text", ...decisions]],
   docs: [["node", "scripts/docs.mjs"]],
   readme: [["node", "scripts/readme.mjs"]]
 }

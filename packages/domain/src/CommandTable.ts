@@ -50,7 +50,8 @@ function row<
   const Activity extends ActivityType | null,
   const Parameters extends Row["parameters"]
 >(resource: Resource, event: Event, activity: Activity, parameters: Parameters) {
-  return { resource, event, activity, parameters } satisfies Row
+  // Not `satisfies Row`: that would widen a null `activity` to its constraint.
+  return { resource, event, activity, parameters }
 }
 
 /**

@@ -1,0 +1,170 @@
+import {
+  type Batch,
+  type CommandRequest,
+  decide,
+  decideAll,
+  evolve,
+  reads,
+  type State,
+  stateOf,
+  type Undecided,
+  undecided
+} from "@caravel/domain"
+import { describe, expect, it } from "@effect/vitest"
+import { DateTime, Effect, Either, FastCheck as fc, HashMap, Redacted, TestClock } from "effect"
+import { alice, bob, command, context, createAlice, createBob, createOne, empty, eventId, given, url } from "./given.js"
+import { anyCommand } from "./programs.js"
+
+const numbered = (commands: ReadonlyArray<CommandRequest>, from = 0): ReadonlyArray<Undecided> =>
+  commands.map((command, n) => [command, context(from + n)])
+
+const secretsOf = (batch: Batch) => batch.secrets.map(({ id, value }) => [id, Redacted.value(value)])
+
+const createRich = command("CreateTenant", { pubkey: alice, nwcUrl: url })
+const setUrl = (nwcUrl: string | null) => command("UpdateTenant", { pubkey: alice, nwcUrl })
+
+describe("decideAll", () => {
+  it("decides each on what the ones before it have changed", () => {
+    const commands = numbered([createAlice, createOne, command("DeactivateRelay", { id: "one" })])
+    const batch = Either.getOrThrow(decideAll(empty, commands))
+    expect(batch.events.map(({ _tag, version }) => [_tag, version]))
+      .toEqual([["TenantCreated", 1], ["RelayCreated", 1], ["RelayDeactivated", 2]])
+    expect(batch.events.map(({ id }) => id)).toEqual([eventId(0), eventId(1), eventId(2)])
+    expect(batch.state).toEqual(batch.events.reduce(evolve, empty))
+  })
+
+  it("refuses all by the first refusal", () => {
+    const commands = numbered([createAlice, createAlice, command("ActivateRelay", { id: "one" })])
+    expect(Either.flip(decideAll(empty, commands))).toMatchObject({ right: { _tag: "TenantAlreadyExists" } })
+  })
+
+  it("of no commands is nothing", () => {
+    expect(decideAll(empty, [])).toEqual(Either.right({ state: empty, events: [], secrets: [], droppedSecrets: [] }))
+  })
+
+  it.each<readonly [string, ReadonlyArray<CommandRequest>, ReadonlyArray<number>, ReadonlyArray<number>]>([
+    ["a new one", [createRich], [0], []],
+    ["none", [createAlice, setUrl(null)], [], []],
+    ["the first of one who had none", [createAlice, setUrl(url)], [1], []],
+    ["a replaced one", [createRich, setUrl(`${url}2`)], [0, 1], [0]],
+    ["the same again", [createRich, setUrl(url)], [0, 1], [0]],
+    ["a cleared one", [createRich, setUrl(null)], [0], [0]],
+    ["one that is not touched", [createRich, command("SetTenantPastDue", { pubkey: alice })], [0], []],
+    ["an update of something else", [createRich, command("UpdateTenant", { pubkey: alice, stripeCustomerId: "c" })], [
+      0
+    ], []],
+    ["a long story", [createRich, setUrl(null), setUrl(url), setUrl(url)], [0, 2, 3], [0, 2]]
+  ])("keeps and drops secrets: %s", (_, commands, kept, dropped) => {
+    const batch = Either.getOrThrow(decideAll(given(createBob), numbered(commands)))
+    expect(batch.secrets.map(({ id }) => id)).toEqual(kept.map(eventId))
+    expect(batch.droppedSecrets).toEqual(dropped.map(eventId))
+    for (const [, value] of secretsOf(batch)) expect(value).toContain(url)
+  })
+
+  it("has every secret that a tenant refers to, and drops no other", () => {
+    fc.assert(fc.property(fc.array(anyCommand, { maxLength: 60, size: "max" }), (commands) => {
+      const kept = new Set<string>()
+      let state = empty
+      for (const [n, command] of commands.entries()) {
+        const batch = Either.getOrUndefined(decideAll(state, [[command, context(n)]]))
+        if (batch === undefined) continue
+        state = batch.state
+        for (const { id } of batch.secrets) kept.add(id)
+        for (const id of batch.droppedSecrets) expect(kept.delete(id)).toBe(true)
+      }
+      const referred = [...HashMap.values(state.tenants)].flatMap(({ nwcUrl }) => nwcUrl ?? [])
+      expect(kept).toEqual(new Set(referred))
+    }))
+  })
+})
+
+/** The part of a state that `reads` names. */
+const subset = ({ relays, subdomains, tenants }: State, commands: ReadonlyArray<Undecided>): State => {
+  const named = reads(commands)
+  const ids = new Set([
+    ...named.relays,
+    ...named.subdomains.flatMap((subdomain) =>
+      HashMap.has(subdomains, subdomain) ? HashMap.unsafeGet(subdomains, subdomain) : []
+    )
+  ])
+  return stateOf(
+    [...HashMap.values(tenants)].filter(({ pubkey }) => named.tenants.includes(pubkey)),
+    [...HashMap.values(relays)].filter(({ id }) => ids.has(id))
+  )
+}
+
+describe("reads", () => {
+  it("names what the commands name, each once", () => {
+    const commands = numbered([
+      createAlice,
+      createOne,
+      createOne,
+      command("UpdateRelay", { id: "two" }),
+      command("UpdateRelay", { id: "three", subdomain: "tres" }),
+      command("SetTenantPastDue", { pubkey: bob })
+    ])
+    expect(reads(commands)).toEqual({
+      tenants: [alice, bob],
+      relays: ["one", "two", "three"],
+      subdomains: ["uno", "tres"]
+    })
+    expect(reads([])).toEqual({ tenants: [], relays: [], subdomains: [] })
+  })
+
+  it("names all that the decisions depend on", () => {
+    const history = fc.array(anyCommand, { maxLength: 40, size: "max" })
+    const list = fc.array(anyCommand, { minLength: 1, maxLength: 4 })
+    let [taken, accepted] = [0, 0]
+    fc.assert(
+      fc.property(history, list, (history, list) => {
+        const whole = history.reduce((state, command, n) =>
+          Either.match(decide(state, command, context(n)), {
+            onLeft: () => state,
+            onRight: (event) => evolve(state, event)
+          }), empty)
+        const commands = numbered(list, 100)
+        const results = [decideAll(whole, commands), decideAll(subset(whole, commands), commands)].map(
+          Either.map((batch) => ({ ...batch, secrets: secretsOf(batch), state: null }))
+        )
+        expect(results[1]).toEqual(results[0])
+        if (Either.isRight(results[0]!)) accepted++
+        else if (results[0]!.left._tag === "SubdomainTaken") taken++
+      }),
+      { numRuns: 500 }
+    )
+    // The test has seen both.
+    expect(Math.min(taken, accepted)).toBeGreaterThan(10)
+  })
+
+  it("names little: a state that holds no more than that is what is loaded", () => {
+    const whole = given(
+      createAlice,
+      createBob,
+      createOne,
+      command("CreateRelay", { id: "two", tenant: bob, subdomain: "dos" })
+    )
+    const { relays, subdomains, tenants } = subset(
+      whole,
+      numbered([command("UpdateRelay", { id: "two", subdomain: "uno" })])
+    )
+    expect([HashMap.size(tenants), [...HashMap.keys(relays)].sort(), HashMap.size(subdomains)]).toEqual([0, [
+      "one",
+      "two"
+    ], 2])
+  })
+})
+
+describe("undecided", () => {
+  it.effect("takes the instant from the clock, and a new id that sorts by it", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(1_000_000_000_000)
+      const [, first] = yield* undecided(createAlice)
+      const [, second] = yield* undecided(createAlice)
+      yield* TestClock.adjust("1 millis")
+      const [, third] = yield* undecided(createAlice)
+      expect(DateTime.toEpochMillis(first.now)).toBe(1_000_000_000_000)
+      expect(DateTime.toEpochMillis(third.now)).toBe(1_000_000_000_001)
+      expect(new Set([first.id, second.id, third.id]).size).toBe(3)
+      expect(third.id > first.id && third.id > second.id).toBe(true)
+    }))
+})

@@ -1,0 +1,136 @@
+/** The types of the derived methods, and how they read their arguments. */
+import {
+  type Activity,
+  ActivityPubSub,
+  Command,
+  type CommandRequest,
+  type CreateRelay,
+  type CreateTenant,
+  type DeactivateRelay,
+  decideAll,
+  Position,
+  type RecordedEvent,
+  type Relay,
+  type RelayAlreadyExists,
+  type RelayNotFound,
+  type SetTenantPastDue,
+  type StorageError,
+  type SubdomainTaken,
+  type Tenant,
+  type TenantAlreadyExists,
+  type TenantNotFound,
+  type Undecided
+} from "@caravel/domain"
+import { describe, expect, expectTypeOf, it } from "@effect/vitest"
+import { Effect, Either, type ParseResult } from "effect"
+import { alice, createAlice, createOne, empty } from "./given.js"
+
+type Service = typeof Command.Service
+type MethodName = Exclude<keyof Service, "submit" | "notify">
+type Answer<Name extends MethodName> = ReturnType<Service[Name]>
+type Logged<Error> = readonly [Activity, Error | StorageError | ParseResult.ParseError]
+type Unlogged<Error> = readonly [void, Error | StorageError | ParseResult.ParseError]
+type Outcome<Answer extends Effect.Effect<any, any>> = readonly [
+  Effect.Effect.Success<Answer>,
+  Effect.Effect.Error<Answer>
+]
+
+describe("types", () => {
+  it("a method fails with what it can meet and no more", () => {
+    expectTypeOf<{ [Name in MethodName]: Outcome<Answer<Name>> }>().toEqualTypeOf<{
+      createTenant: Logged<TenantAlreadyExists>
+      updateTenant: Logged<TenantNotFound>
+      createRelay: Logged<TenantNotFound | RelayAlreadyExists | SubdomainTaken>
+      updateRelay: Logged<RelayNotFound | SubdomainTaken>
+      deactivateRelay: Logged<RelayNotFound>
+      markRelayDelinquent: Logged<RelayNotFound>
+      activateRelay: Logged<RelayNotFound>
+      failRelaySync: Logged<RelayNotFound>
+      completeRelaySync: Logged<RelayNotFound>
+      deleteRelaySubscriptionItem: Unlogged<RelayNotFound>
+      setRelaySubscriptionItem: Unlogged<RelayNotFound>
+      setTenantSubscription: Unlogged<TenantNotFound>
+      clearTenantSubscription: Unlogged<TenantNotFound>
+      setTenantNwcError: Unlogged<TenantNotFound>
+      clearTenantNwcError: Unlogged<TenantNotFound>
+      setTenantPastDue: Unlogged<TenantNotFound>
+      clearTenantPastDue: Unlogged<TenantNotFound>
+    }>()
+  })
+
+  it("a method takes what it names", () => {
+    expectTypeOf<Parameters<Service["failRelaySync"]>>().toEqualTypeOf<[
+      resource: { readonly id: string },
+      value: string
+    ]>()
+    expectTypeOf<Parameters<Service["completeRelaySync"]>>().toEqualTypeOf<[resource: string]>()
+    expectTypeOf<Parameters<Service["setTenantSubscription"]>>().toEqualTypeOf<[resource: string, value: string]>()
+    expectTypeOf<{ pubkey: string }>().toExtend<Parameters<Service["createTenant"]>[0]>()
+    expectTypeOf<{}>().not.toExtend<Parameters<Service["createTenant"]>[0]>()
+    expectTypeOf<{ id: string; tenant: string; subdomain: string }>().toExtend<Parameters<Service["createRelay"]>[0]>()
+    expectTypeOf<{ id: string; tenant: string }>().not.toExtend<Parameters<Service["createRelay"]>[0]>()
+    expectTypeOf<{ id: string; plan: null }>().toExtend<Parameters<Service["updateRelay"]>[0]>()
+    expectTypeOf<{ id: string; subdomain: null }>().not.toExtend<Parameters<Service["updateRelay"]>[0]>()
+  })
+
+  it("whole models are arguments", () => {
+    expectTypeOf<Tenant>().toExtend<Parameters<Service["createTenant"]>[0]>()
+    expectTypeOf<Tenant>().toExtend<Parameters<Service["updateTenant"]>[0]>()
+    expectTypeOf<Relay>().toExtend<Parameters<Service["createRelay"]>[0]>()
+    expectTypeOf<Relay>().toExtend<Parameters<Service["updateRelay"]>[0]>()
+    expectTypeOf<Relay>().toExtend<Parameters<Service["deactivateRelay"]>[0]>()
+    expectTypeOf<Relay>().toExtend<Parameters<Service["failRelaySync"]>[0]>()
+  })
+
+  it("submit gives each command its own result, and all their errors", () => {
+    const submit = (service: Service, one: CreateTenant, two: SetTenantPastDue, three: DeactivateRelay) =>
+      service.submit([one, two, three])
+    expectTypeOf(submit).returns.toExtend<Effect.Effect<readonly [Activity, void, Activity], any>>()
+    expectTypeOf<Outcome<ReturnType<typeof submit>>[1]>().toEqualTypeOf<
+      TenantAlreadyExists | TenantNotFound | RelayNotFound | StorageError
+    >()
+    const many = (service: Service, commands: ReadonlyArray<CreateRelay>) => service.submit(commands)
+    expectTypeOf(many).returns.toExtend<Effect.Effect<ReadonlyArray<Activity>, any>>()
+  })
+})
+
+const append = (commands: ReadonlyArray<Undecided>) =>
+  Either.map(
+    decideAll(empty, commands),
+    ({ events }) => events.map((event, n): RecordedEvent => ({ ...event, position: Position.make(n + 1) }))
+  )
+
+const make = (appended: Array<ReadonlyArray<CommandRequest>>) =>
+  Effect.map(ActivityPubSub, (notify) =>
+    Command.make({
+      notify,
+      append: (commands) =>
+        Effect.suspend(() => {
+          appended.push(commands.map(([command]) => command))
+          return append(commands)
+        })
+    })).pipe(Effect.provideService(ActivityPubSub, { subscribe: Effect.never }))
+
+describe("Command.make", () => {
+  it.effect("hands decoded commands on, once each", () =>
+    Effect.gen(function*() {
+      const appended: Array<ReadonlyArray<CommandRequest>> = []
+      const command = yield* make(appended)
+      const activity = yield* command.createTenant({ pubkey: alice })
+      expect(activity).toMatchObject({ activityType: "create_tenant", resourceId: alice, position: 1 })
+      expect(appended).toEqual([[createAlice]])
+      const results = yield* command.submit([createAlice, createOne] as [CreateTenant, CreateRelay])
+      expect(results.map(({ activityType }) => activityType)).toEqual(["create_tenant", "create_relay"])
+      expect(appended).toEqual([[createAlice], [createAlice, createOne]])
+    }))
+
+  it.effect("hands nothing on that is malformed or empty", () =>
+    Effect.gen(function*() {
+      const appended: Array<ReadonlyArray<CommandRequest>> = []
+      const command = yield* make(appended)
+      expect((yield* Effect.flip(command.createTenant({ pubkey: "short" })))._tag).toBe("ParseError")
+      expect((yield* Effect.flip(command.failRelaySync({ id: "one" }, "\0")))._tag).toBe("ParseError")
+      expect(yield* command.submit([])).toEqual([])
+      expect(appended).toEqual([])
+    }))
+})

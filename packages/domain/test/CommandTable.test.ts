@@ -1,0 +1,74 @@
+import { ActivityType, activityTypeOf, commands, commandTable, type CommandTag, events } from "@caravel/domain"
+import { expect, it } from "@effect/vitest"
+import { String } from "effect"
+
+/** The table of `model.md`, letter by letter. */
+const model = `
+| \`create_tenant\` | \`createTenant(tenant)\` | \`TenantCreated\` | \`create_tenant\` | tenant |
+| \`update_tenant\` | \`updateTenant(tenant)\` | \`TenantUpdated\` | \`update_tenant\` | tenant |
+| \`create_relay\` | \`createRelay(relay)\` | \`RelayCreated\` | \`create_relay\` | relay |
+| \`update_relay\` | \`updateRelay(relay)\` | \`RelayUpdated\` | \`update_relay\` | relay |
+| \`deactivate_relay\` | \`deactivateRelay(relay)\` | \`RelayDeactivated\` | \`deactivate_relay\` | relay |
+| \`mark_relay_delinquent\` | \`markRelayDelinquent(relay)\` | \`RelayMarkedDelinquent\` | \`deactivate_relay\` (sic) | relay |
+| \`activate_relay\` | \`activateRelay(relay)\` | \`RelayActivated\` | \`activate_relay\` | relay |
+| \`fail_relay_sync\` | \`failRelaySync(relay, syncError)\` | \`RelaySyncFailed\` | \`fail_relay_sync\` | relay |
+| \`complete_relay_sync\` | \`completeRelaySync(relayId)\` | \`RelaySyncCompleted\` | \`complete_relay_sync\` | relay |
+| \`delete_relay_subscription_item\` | \`deleteRelaySubscriptionItem(relayId)\` | \`RelaySubscriptionItemDeleted\` | none | relay |
+| \`set_relay_subscription_item\` | \`setRelaySubscriptionItem(relayId, stripeSubscriptionItemId)\` | \`RelaySubscriptionItemSet\` | none | relay |
+| \`set_tenant_subscription\` | \`setTenantSubscription(pubkey, stripeSubscriptionId)\` | \`TenantSubscriptionSet\` | none | tenant |
+| \`clear_tenant_subscription\` | \`clearTenantSubscription(pubkey)\` | \`TenantSubscriptionCleared\` | none | tenant |
+| \`set_tenant_nwc_error\` | \`setTenantNwcError(pubkey, error)\` | \`TenantNwcErrorSet\` | none | tenant |
+| \`clear_tenant_nwc_error\` | \`clearTenantNwcError(pubkey)\` | \`TenantNwcErrorCleared\` | none | tenant |
+| \`set_tenant_past_due\` | \`setTenantPastDue(pubkey)\` | \`TenantPastDueSet\` | none | tenant |
+| \`clear_tenant_past_due\` | \`clearTenantPastDue(pubkey)\` | \`TenantPastDueCleared\` | none | tenant |
+`
+
+/** The fields that `model.md` calls otherwise where it names parameters. */
+const fieldOf: { readonly [parameter: string]: string } = { relayId: "id", error: "nwcError" }
+
+const rows = model.trim().split("\n").map((line) => {
+  const [, command = "", method = "", event = "", activity = "", resource = ""] = line.split("|").map((cell) =>
+    cell.replaceAll("`", "").replace("(sic)", "").trim()
+  )
+  const [, name = "", parameters = ""] = /^(\w+)\((.*)\)$/.exec(method) ?? []
+  return {
+    command,
+    tag: String.capitalize(name),
+    row: {
+      resource,
+      event,
+      activity: activity === "none" ? null : activity,
+      parameters: parameters.split(", ").map((parameter) => fieldOf[parameter] ?? parameter)
+    }
+  }
+})
+
+it("the command table is the model's, in its order", () => {
+  expect(Object.entries(commandTable)).toEqual(rows.map(({ row, tag }) => [tag, row]))
+  expect(rows.length).toBe(17)
+})
+
+it("methods are named after the commands of command.md", () => {
+  expect(rows.map(({ tag }) => String.camelToSnake(String.uncapitalize(tag)))).toEqual(
+    rows.map(({ command }) => command)
+  )
+})
+
+it("every command and every event has its schema, under its tag", () => {
+  expect(Object.keys(commands).sort()).toEqual(rows.map(({ tag }) => tag).sort())
+  expect(Object.keys(events).sort()).toEqual(rows.map(({ row }) => row.event).sort())
+  for (const { row, tag } of rows) {
+    expect(commands[tag as CommandTag]._tag).toBe(tag)
+    expect(events[row.event as keyof typeof events].fields._tag.ast).toMatchObject({ type: { literal: row.event } })
+    expect(events[row.event as keyof typeof events].fields.resourceType.literals).toEqual([row.resource])
+  }
+})
+
+it("nine events are activities, of eight types", () => {
+  const types = rows.map(({ row }) => activityTypeOf(row.event as keyof typeof events))
+  expect(types).toEqual(rows.map(({ row }) => row.activity))
+  const logged = types.filter((type) => type !== null)
+  expect(logged.length).toBe(9)
+  expect(new Set(logged)).toEqual(new Set(ActivityType.literals))
+  expect(activityTypeOf("unknown" as keyof typeof events)).toBe(null)
+})
