@@ -120,8 +120,12 @@ const open = ({ filename, synchronous = "full" }: Options): Effect.Effect<
     Effect.provide(Reactivity.layer),
     Effect.catchTags({
       SqlError: (error) => Effect.fail(toStorageError(sqlite, `opening ${filename}`)(error)),
-      MigrationError: (cause) =>
-        Effect.fail(new StorageError({ reason: "other", operation: `migrating ${filename}`, cause }))
+      MigrationError: ({ cause, message }) =>
+        cause instanceof SqlError
+          ? Effect.fail(toStorageError(sqlite, `migrating ${filename}`)(cause))
+          : Effect.fail(
+            new StorageError({ reason: "other", operation: `migrating ${filename}`, cause: new Error(message) })
+          )
     }),
     // A transaction of the context is another database's.
     Effect.mapInputContext((context: Context.Context<Scope.Scope>) =>
