@@ -1,0 +1,84 @@
+/** An activity log in an array, with reads that can be made to fail or to wait. */
+import { Activity, type EventId, Journal, Position, Pubkey, Query, StorageError } from "@caravel/domain"
+import { DateTime, Effect, Layer } from "effect"
+
+export const position = (n: number) => Position.make(n)
+
+export const activity = (n: number) =>
+  new Activity({
+    position: position(n),
+    id: `00000000-0000-7000-8000-${n.toString(16).padStart(12, "0")}` as EventId,
+    tenant: Pubkey.make("a".repeat(64)),
+    createdAt: DateTime.unsafeMake(n),
+    activityType: "update_tenant",
+    resourceType: "tenant",
+    resourceId: Pubkey.make("a".repeat(64))
+  })
+
+export const positionsOf = (activities: Iterable<Activity>) =>
+  Array.from(activities, ({ position }) => position as number)
+
+export const range = (from: number, to: number) =>
+  Array.from({ length: Math.max(0, to - from + 1) }, (_, n) => from + n)
+
+const unreadable = new StorageError({ reason: "busy", operation: "read", cause: new Error("unreadable") })
+
+/** The log that a test writes: `head` moves when something is committed, logged or not. */
+export class World {
+  readonly activities: Array<Activity> = []
+  head = 0
+  reads = 0
+  /** How many reads fail from now on. */
+  failing = 0
+  /** Run before each read. */
+  beforeRead: Effect.Effect<void> = Effect.void
+
+  /** Commits so many events; those for which `logged` says so are activities. */
+  commit(count: number, logged: (n: number) => boolean = () => true): Position {
+    for (let n = 0; n < count; n++) {
+      this.head++
+      if (logged(this.head)) this.activities.push(activity(this.head))
+    }
+    return position(this.head)
+  }
+
+  readonly read = (
+    after: Position,
+    upTo: Position,
+    limit = 256
+  ): Effect.Effect<ReadonlyArray<Activity>, StorageError> =>
+    Effect.suspend(() => {
+      this.reads++
+      return Effect.zipRight(
+        this.beforeRead,
+        Effect.suspend(() => {
+          if (this.failing > 0) {
+            this.failing--
+            return Effect.fail(unreadable)
+          }
+          return Effect.succeed(
+            this.activities.filter(({ position }) => position > after && position <= upTo).slice(0, limit)
+          )
+        })
+      )
+    })
+
+  readonly layer: Layer.Layer<Journal | Query> = Layer.merge(
+    Layer.succeed(Journal, {
+      head: Effect.sync(() => position(this.head)),
+      read: () => Effect.dieMessage("broadcasting reads the activity log, not the journal")
+    }),
+    Layer.succeed(
+      Query,
+      Query.make({
+        tenant: () => Effect.never,
+        tenants: Effect.never,
+        relay: () => Effect.never,
+        relayBySubdomain: () => Effect.never,
+        relaysOf: () => Effect.never,
+        relays: Effect.never,
+        activity: ({ after, limit = Infinity, upTo = position(this.head) }) => this.read(after, upTo, limit)
+      })
+    )
+  )
+}
