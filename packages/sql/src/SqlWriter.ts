@@ -18,8 +18,6 @@ type Answer = Deferred.Deferred<ReadonlyArray<RecordedEvent>, Refusal | StorageE
 interface Entry {
   readonly unit: Append.Unit
   readonly answer: Answer
-  /** A withdrawn entry has not been decided and never will be; a taken one will be answered. */
-  state: "waiting" | "taken" | "withdrawn"
 }
 
 /**
@@ -64,20 +62,18 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
             })
       )
 
-    const queue = yield* Effect.acquireRelease(
-      Queue.bounded<Entry>(queueCapacity),
-      (queue) =>
-        Effect.flatMap(Queue.takeAll(queue), (entries) =>
-          Effect.zipRight(
-            Effect.forEach(entries, ({ answer }) => Deferred.interrupt(answer), { discard: true }),
-            Queue.shutdown(queue)
-          ))
-    )
+    // An entry leaves this set once: the writer takes it and will answer, its caller withdraws it, or the layer closes.
+    const waiting = new Set<Entry>()
+
+    const queue = yield* Effect.acquireRelease(Queue.bounded<Entry>(queueCapacity), (queue) =>
+      Effect.zipRight(
+        Queue.shutdown(queue),
+        Effect.forEach(waiting, ({ answer }) => Deferred.interrupt(answer), { discard: true })
+      ))
 
     yield* Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(restore(Queue.takeBetween(queue, 1, batchSize)), (entries) => {
-        const taken = Chunk.toReadonlyArray(entries).filter((entry) => entry.state === "waiting")
-        for (const entry of taken) entry.state = "taken"
+        const taken = Chunk.toReadonlyArray(entries).filter((entry) => waiting.delete(entry))
         return taken.length === 0 ? Effect.void : commitBatch(taken)
       })
     ).pipe(
@@ -89,14 +85,11 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     const enqueue = (unit: Append.Unit) =>
       Effect.suspend(() => {
-        const entry: Entry = { unit, answer: Deferred.unsafeMake(FiberId.none), state: "waiting" }
+        const entry: Entry = { unit, answer: Deferred.unsafeMake(FiberId.none) }
+        waiting.add(entry)
         return Queue.offer(queue, entry).pipe(
           Effect.zipRight(Deferred.await(entry.answer)),
-          Effect.onInterrupt(() => {
-            if (entry.state === "taken") return Effect.exit(Deferred.await(entry.answer))
-            entry.state = "withdrawn"
-            return Effect.void
-          })
+          Effect.onInterrupt(() => waiting.delete(entry) ? Effect.void : Effect.exit(Deferred.await(entry.answer)))
         )
       })
 

@@ -1,0 +1,155 @@
+import { Command, Journal, Position, Query } from "@caravel/domain"
+import { Sqlite } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
+import { join } from "node:path"
+import { raw, temporaryDirectory } from "./fixtures/sqlite.js"
+
+const pubkey = "a".repeat(64)
+const relay = (id: string) => ({ id, tenant: pubkey, subdomain: id })
+const ids = (count: number) => Array.from({ length: count }, (_, index) => `r${index}`)
+
+/** Holds the writing connection until the effect has ended. */
+const held = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient
+    const begun = yield* Deferred.make<void>()
+    const release = yield* Deferred.make<void>()
+    const holder = yield* Effect.fork(
+      sql.withTransaction(Effect.zipRight(Deferred.succeed(begun, undefined), Deferred.await(release)))
+    )
+    yield* Deferred.await(begun)
+    const result = yield* effect
+    yield* Deferred.succeed(release, undefined)
+    yield* Fiber.join(holder)
+    return result
+  })
+
+describe("the writer", () => {
+  it.scopedLive("commits what waits together: far fewer commits than commands", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "caravel.db")
+      const onlooker = yield* raw(filename)
+      yield* Effect.gen(function*() {
+        const command = yield* Command
+        yield* command.createTenant({ pubkey })
+        const version = () => onlooker.pragma("data_version", { simple: true }) as number
+        version()
+        const before = version()
+        const fibers = yield* held(Effect.forEach(ids(500), (id) => Effect.fork(command.createRelay(relay(id)))))
+        yield* Fiber.joinAll(fibers)
+        expect(version() - before).toBeLessThan(10)
+      }).pipe(Effect.provide(Sqlite.layer({ filename })))
+    }))
+
+  it.scopedLive("lets callers wait beyond the bound of its queue, in order, and loses none", () =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      const journal = yield* Journal
+      yield* command.createTenant({ pubkey })
+      const fibers = yield* held(Effect.forEach(ids(5000), (id) => Effect.fork(command.createRelay(relay(id)))))
+      yield* Fiber.joinAll(fibers)
+      const events = yield* journal.read(Position.make(1), 6000)
+      expect(events.map(({ resourceId }) => resourceId)).toEqual(ids(5000))
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
+  it.scopedLive("never decides a command whose caller was interrupted while it waited", () =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      const query = yield* Query
+      yield* command.createTenant({ pubkey })
+      const queue = yield* command.notify.subscribe
+      const rest = yield* held(Effect.gen(function*() {
+        // One batch is taken and waits for the connection; what comes after it waits in the queue and before it.
+        const fibers = yield* Effect.forEach(ids(3000), (id) => Effect.fork(command.createRelay(relay(id))))
+        yield* Effect.yieldNow()
+        yield* Effect.yieldNow()
+        const late = fibers.filter((_, index) => index >= 256 && index % 2 === 0)
+        for (const exit of yield* Fiber.interruptAll(late).pipe(Effect.zipRight(Effect.forEach(late, Fiber.await)))) {
+          expect(Exit.isInterrupted(exit)).toBe(true)
+        }
+        return fibers.filter((fiber) => !late.includes(fiber))
+      }))
+      yield* Fiber.joinAll(rest)
+      const expected = ids(3000).filter((_, index) => index < 256 || index % 2 === 1)
+      expect((yield* query.relays).map(({ id }) => id)).toEqual([...expected].sort())
+      expect(yield* Queue.size(queue)).toBe(expected.length)
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
+  it.scopedLive("makes the interruption of a command that it has taken wait for the answer", () =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      const query = yield* Query
+      yield* command.createTenant({ pubkey })
+      const interruption = yield* held(Effect.gen(function*() {
+        const taken = yield* Effect.fork(command.createRelay(relay("taken")))
+        yield* Effect.yieldNow().pipe(Effect.repeatN(10))
+        const interruption = yield* Effect.fork(Fiber.interrupt(taken))
+        yield* Effect.yieldNow().pipe(Effect.repeatN(10))
+        expect(Option.isNone(yield* Fiber.poll(interruption))).toBe(true)
+        return interruption
+      }))
+      yield* Fiber.join(interruption)
+      expect(Option.isSome(yield* query.relay("taken"))).toBe(true)
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
+  it.scopedLive("leaves nobody waiting when its layer closes", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Sqlite.layerTemporary, scope)
+      const command = Context.get(context, Command)
+      yield* command.createTenant({ pubkey })
+      const fibers = yield* Effect.forEach(ids(2000), (id) => Effect.fork(command.createRelay(relay(id))))
+      yield* Effect.yieldNow()
+      yield* Scope.close(scope, Exit.void)
+      const exits = yield* Effect.forEach(fibers, Fiber.await)
+      expect(exits.every((exit) => Exit.isSuccess(exit) || Exit.isInterrupted(exit))).toBe(true)
+    }))
+
+  it.scopedLive(
+    "waits for another connection's transaction without blocking others, then fails as busy",
+    () =>
+      Effect.gen(function*() {
+        const filename = join(yield* temporaryDirectory, "caravel.db")
+        yield* Effect.gen(function*() {
+          const command = yield* Command
+          const query = yield* Query
+          yield* command.createTenant({ pubkey })
+          const other = yield* raw(filename)
+          other.exec("BEGIN IMMEDIATE")
+          const waiting = yield* Effect.fork(Effect.flip(command.createRelay(relay("a"))))
+          // The event loop is free: reads are answered while the command waits.
+          let reads = 0
+          while (Option.isNone(yield* Fiber.poll(waiting))) {
+            yield* query.tenants
+            yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+            reads++
+          }
+          expect(reads).toBeGreaterThan(100)
+          expect(yield* Fiber.join(waiting)).toMatchObject({ _tag: "StorageError", reason: "busy" })
+          other.exec("ROLLBACK")
+          expect((yield* command.createRelay(relay("a"))).position).toBe(2)
+        }).pipe(Effect.provide(Sqlite.layer({ filename })))
+      }),
+    30_000
+  )
+
+  it.scopedLive("keeps secrets out of the journal, and deletes those that are replaced or cleared", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const filename = join(directory, "caravel.db")
+      const database = yield* raw(filename)
+      const secrets = () => database.prepare("SELECT value FROM secret ORDER BY id").pluck().all()
+      yield* Effect.gen(function*() {
+        const command = yield* Command
+        yield* command.createTenant({ pubkey, nwcUrl: "nostr+walletconnect://first" })
+        expect(secrets()).toEqual(["nostr+walletconnect://first"])
+        yield* command.updateTenant({ pubkey, nwcUrl: "nostr+walletconnect://second" })
+        expect(secrets()).toEqual(["nostr+walletconnect://second"])
+        expect(JSON.stringify(database.prepare("SELECT * FROM event, tenant").all())).not.toContain("walletconnect")
+        yield* command.updateTenant({ pubkey, nwcUrl: null })
+        expect(secrets()).toEqual([])
+      }).pipe(Effect.provide(Sqlite.layer({ filename })))
+    }))
+})
