@@ -4,13 +4,13 @@ import { Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
-import * as HelpDoc from "@effect/cli/HelpDoc"
-import { Config, Effect, Either, Record } from "effect"
+import { Array, Config, Effect, Either, Record } from "effect"
 import { descriptionOf, optionsOf, pubkeyOption, readPubkey, subcommandOf } from "./CommandOptions.js"
 import * as Demo from "./Demo.js"
-import { helpConsole, overview } from "./Help.js"
+import { helpConsole, overview, page } from "./Help.js"
 import { Failed, Output } from "./Output.js"
 import * as Read from "./Read.js"
 import * as Render from "./Render.js"
@@ -18,7 +18,9 @@ import * as Run from "./Run.js"
 
 const database = Options.text("database").pipe(
   Options.withPseudoName("file"),
-  Options.withDescription("The database, an SQLite file; made if there is none. Also CARAVEL_DATABASE. Default: ./data/caravel.db."),
+  Options.withDescription(
+    "The database, an SQLite file; made if there is none. Also CARAVEL_DATABASE. Default: ./data/caravel.db."
+  ),
   Options.withFallbackConfig(Config.nonEmptyString("CARAVEL_DATABASE")),
   Options.withDefault("./data/caravel.db")
 )
@@ -32,23 +34,37 @@ const provideDatabase = <Name extends string, R, E, A extends { readonly databas
 ) => Command.provide(command, ({ database }) => Sqlite.layer({ filename: database }))
 
 const commandOf = (tag: CommandTag) =>
-  Command.make(subcommandOf(tag), { payload: optionsOf(tag), json, database }, ({ json, payload }) =>
-    Effect.gen(function*() {
-      const request = yield* decodeCommand({ ...payload, _tag: tag })
-      const [result] = yield* (yield* Commands).submit([request])
-      const output = yield* Output
-      const asText = output.isTerminal && !json
-      if (result instanceof Activity) {
-        if (asText) yield* output.print(Render.activityTitles(output.style))
-        return yield* output.print(
-          asText ? Render.activityLine(result, output.style) : JSON.stringify(Render.activityJson(result))
+  Command.make(
+    subcommandOf(tag),
+    { payload: optionsOf(tag), json, database },
+    ({ json, payload }) =>
+      Effect.gen(function*() {
+        const request = yield* decodeCommand({ ...payload, _tag: tag })
+        const [result] = yield* (yield* Commands).submit([request])
+        const output = yield* Output
+        const asText = output.isTerminal && !json
+        if (result instanceof Activity) {
+          if (asText) yield* output.print(Render.activityTitles(output.style))
+          return yield* output.print(
+            asText ? Render.activityLine(result, output.style) : JSON.stringify(Render.activityJson(result))
+          )
+        }
+        yield* output.print(
+          asText ? output.style.green("Done; this command logs no activity") : JSON.stringify({ ok: true })
         )
-      }
-      yield* output.print(asText ? output.style.green("Done; this command logs no activity") : JSON.stringify({ ok: true }))
-    })).pipe(Command.withDescription(descriptionOf(tag)), provideDatabase)
+      })
+  ).pipe(Command.withDescription(descriptionOf(tag)), provideDatabase)
+
+/** An argument that is not an option misspelt. */
+const argument = (name: string) =>
+  Args.text({ name }).pipe(
+    Args.mapEffect((text) =>
+      text.startsWith("--") ? Effect.fail(HelpDoc.p(`There is no option ${text}; see --help`)) : Effect.succeed(text)
+    )
+  )
 
 const run = Command.make("run", {
-  file: Args.text({ name: "FILE" }).pipe(
+  file: argument("FILE").pipe(
     Args.withDescription("A file of commands, a JSON object a line; standard input if it is - or left away."),
     Args.withDefault("-")
   ),
@@ -61,7 +77,10 @@ const run = Command.make("run", {
   provideDatabase
 )
 
-const tenantFilter = pubkeyOption("tenant").pipe(Options.optional, Options.withDescription("Only this tenant's; hex or npub1…."))
+const tenantFilter = pubkeyOption("tenant").pipe(
+  Options.optional,
+  Options.withDescription("Only this tenant's; hex or npub1….")
+)
 
 const activity = Command.make("activity", {
   since: Options.integer("since").pipe(
@@ -83,11 +102,9 @@ const activity = Command.make("activity", {
   database
 }, Read.activity).pipe(Command.withDescription("Shows the activity log, oldest first."), provideDatabase)
 
-const pubkey = Args.text({ name: "PUBKEY" }).pipe(
+const pubkey = argument("PUBKEY").pipe(
   Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if it is left away."),
-  Args.mapEffect((text) =>
-    Either.mapLeft(readPubkey(text), (message) => HelpDoc.p(message))
-  ),
+  Args.mapEffect((text) => Either.mapLeft(readPubkey(text), (message) => HelpDoc.p(message))),
   Args.optional
 )
 
@@ -97,7 +114,7 @@ const tenant = Command.make("tenant", { pubkey, json, database }, Read.tenant).p
 )
 
 const relay = Command.make("relay", {
-  id: Args.text({ name: "ID" }).pipe(
+  id: argument("ID").pipe(
     Args.withDescription("The relay's id; all relays if it is left away."),
     Args.optional
   ),
@@ -114,10 +131,42 @@ const demo = Command.make("demo", {}, () => Demo.demo).pipe(
   Command.withDescription(`Runs a scenario into a database of its own, ${Demo.filename}, which it recreates.`)
 )
 
-const own = [run, activity, tenant, relay, demo] as const
 const generated = Record.keys(commands).map(commandOf)
 
-const caravel = Command.make("caravel").pipe(Command.withSubcommands([...own, ...generated]))
+const caravel = Command.make("caravel").pipe(
+  Command.withSubcommands([run, activity, tenant, relay, demo, ...generated])
+)
+
+const config = CliConfig.make({ showBuiltIns: false, isCaseSensitive: true })
+
+const pageOf = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>) =>
+  [Array.join(Command.getNames(command), ""), Command.getHelp(command, config)] as const
+
+const pages = new Map([
+  pageOf(run),
+  pageOf(activity),
+  pageOf(tenant),
+  pageOf(relay),
+  pageOf(demo),
+  ...generated.map(pageOf)
+])
+
+/** The arguments with a `--database` before the subcommand put behind it, and without the `-` of `run -`. */
+const databaseLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const [first = "", second = "", third] = args
+  // The parser takes - for an option; it is the default.
+  if (first === "run") return args.filter((arg) => arg !== "-")
+  if (first === "--database" && third !== undefined) return [third, first, second, ...args.slice(3)]
+  return first.startsWith("--database=") && second !== "" ? [second, first, ...args.slice(2)] : args
+}
+
+/** The help that the arguments ask for, if they do. */
+const helpFor = ([name, ...rest]: ReadonlyArray<string>, output: typeof Output.Service): ReadonlyArray<string> => {
+  if (name === undefined || ["--help", "-h", "help"].includes(name)) return [overview(output.style)]
+  const doc = pages.get(name)
+  const asked = rest.includes("--help") || rest.includes("-h")
+  return asked && doc !== undefined ? page(name, doc, output) : []
+}
 
 const execute = Command.run(caravel, { name: "caravel", version: "0.1.0", executable: "caravel" })
 
@@ -131,14 +180,17 @@ export const main = (argv: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const output = yield* Output
     const console = yield* helpConsole(output)
-    const args = argv.slice(2)
-    if (args.length === 0 || ["--help", "-h", "help"].includes(args[0]!)) return yield* output.print(overview(output.style))
+    const args = databaseLast(argv.slice(2))
+    const help = helpFor(args, output)
+    if (help.length > 0) return yield* output.print(help.join("\n"))
     const fail = (message: string) =>
       Effect.zipRight(
         message === "" ? Effect.void : output.note(`${output.errorStyle.red("caravel:")} ${message}`),
         Effect.fail(new Failed({ message }))
       )
-    return yield* execute(argv).pipe(
+    const [name = ""] = args
+    if (!name.startsWith("-") && !pages.has(name)) return yield* fail(`There is no command ${name}; see caravel --help`)
+    return yield* execute(["node", "caravel", ...args]).pipe(
       Effect.withConsole(console),
       Effect.catchAll((error) => {
         // Nobody reads any more; what was done is done.
@@ -148,5 +200,5 @@ export const main = (argv: ReadonlyArray<string>) =>
       })
     )
   }).pipe(
-    Effect.provide(CliConfig.layer({ showBuiltIns: false, isCaseSensitive: true }))
+    Effect.provideService(CliConfig.CliConfig, config)
   )

@@ -1,5 +1,5 @@
 /** The options of each command's subcommand, generated from the command's data: nothing here names a command or a field. */
-import { commands, type CommandTag, commandTable, Relay, Tenant } from "@caravel/domain"
+import { commands, commandTable, type CommandTag, Relay, Tenant } from "@caravel/domain"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
@@ -41,7 +41,10 @@ export const subcommandOf = (tag: CommandTag): string => kebab(tag)
  */
 export const descriptionOf = (tag: CommandTag): string => {
   const { activity } = commandTable[tag]
-  const description = Option.getOrElse(SchemaAST.getDescriptionAnnotation(commands[tag].ast), () => "")
+  const description = Option.getOrElse(
+    SchemaAST.getDescriptionAnnotation(SchemaAST.typeAST(commands[tag].ast)),
+    () => ""
+  )
   return `${description} ${activity === null ? "Logs no activity." : `Logs ${activity}.`}`
 }
 
@@ -52,10 +55,13 @@ const members = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
 const isNull = (ast: SchemaAST.AST) => SchemaAST.isLiteral(ast) && ast.literal === null
 
 const described = (ast: SchemaAST.AST) =>
-  Option.orElse(SchemaAST.getDescriptionAnnotation(ast), () =>
-    Array.findFirst(members(ast), (member) => !isNull(member)).pipe(
-      Option.flatMap(SchemaAST.getDescriptionAnnotation)
-    ))
+  Option.orElse(
+    SchemaAST.getDescriptionAnnotation(ast),
+    () =>
+      Array.findFirst(members(ast), (member) => !isNull(member)).pipe(
+        Option.flatMap(SchemaAST.getDescriptionAnnotation)
+      )
+  )
 
 // A model says of a field what it means there, where a command may only say what text it takes.
 const models: Record<string, Schema.Schema.All> = { ...Tenant.fields, ...Relay.fields }
@@ -110,16 +116,21 @@ export const fieldsOf = (tag: CommandTag): ReadonlyArray<Field> => {
 export const readPubkey = (text: string): Either.Either<string, string> => {
   const bech32 = text.replace(/^nostr:/, "")
   if (/^nsec1/i.test(bech32)) {
-    return Either.left("This is a private key (nsec1…), not shown here. Keep it to yourself; give the npub1… or hex key")
+    return Either.left(
+      "This is a private key (nsec1…), not shown here. Keep it to yourself; give the npub1… or hex key"
+    )
   }
   if (!/^npub1/i.test(bech32)) return Either.right(text)
   return Either.try({
     try: () => nip19.decode(bech32),
     catch: () => `${bech32} is not a valid npub; check that it is complete`
-  }).pipe(Either.filterOrLeft(
-    (decoded) => decoded.type === "npub",
-    () => `${bech32} is not a valid npub; check that it is complete`
-  ), Either.map(({ data }) => data))
+  }).pipe(
+    Either.filterOrLeft(
+      (decoded) => decoded.type === "npub",
+      () => `${bech32} is not a valid npub; check that it is complete`
+    ),
+    Either.map(({ data }) => data)
+  )
 }
 
 /**
@@ -161,10 +172,8 @@ const helpOf = (tag: CommandTag, field: Field): string => {
   const fallback = Option.getOrNull(field.fallback)
   if (fallback !== null && fallback !== "") sentences.push(`Default: ${fallback}.`)
   // Where there is a fallback, an empty value gives it, as leaving the option away does.
-  if (field.isNullable && Option.isNone(field.fallback)) {
-    sentences.push(
-      field.kind === "boolean" ? "Absent: stays as it is." : "Absent: stays as it is; empty (\"\"): cleared."
-    )
+  if (field.isNullable && field.kind !== "boolean" && Option.isNone(field.fallback)) {
+    sentences.push("Empty (\"\"): cleared.")
   }
   if (field.kind === "secret") {
     sentences.push(

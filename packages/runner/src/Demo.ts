@@ -1,5 +1,5 @@
 /** `caravel demo`: a realistic scenario into a database of its own, with the live activity beside each command. */
-import { type Activity, Command, type CommandTag, commandTable, decodeCommand, Query } from "@caravel/domain"
+import { type Activity, Command, commandTable, type CommandTag, decodeCommand, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { Chunk, Duration, Effect, Either, Option, Queue, Schema, String } from "effect"
 import { readFile, rm } from "node:fs/promises"
@@ -36,21 +36,16 @@ const removeDatabase = Effect.tryPromise({
 })
 
 /** A command in a few words, such as `updateRelay podcast-live plan=growth`. */
-const wordsOf = ({ _tag, id, note: _, pubkey, ...fields }: Step): readonly [method: string, words: string] => {
+const wordsOf = ({ _tag, id, note: _, pubkey, tenant, ...fields }: Step): readonly [method: string, words: string] => {
   const isOneValue = commandTable[_tag as CommandTag].parameters.length === 2
   const values = Object.entries(fields).map(([name, value]) =>
-    name === "tenant"
-      ? `for ${short(value)}`
-      : name === "nwcUrl" && value !== null
-      ? "nwcUrl=<redacted>"
-      : isOneValue
-      ? `${value}`
-      : `${name}=${value}`
+    name === "nwcUrl" && value !== null ? "nwcUrl=<redacted>" : isOneValue ? `"${value}"` : `${name}=${value}`
   )
-  return [String.uncapitalize(_tag), [id ?? short(pubkey), ...values].join(" ")]
+  const owner = tenant === undefined ? [] : [`for ${tenant}`]
+  return [String.uncapitalize(_tag), short([id ?? pubkey, ...owner, ...values].join(" "))]
 }
 
-const short = (pubkey: unknown) => `${pubkey}`.replace(/\b([0-9a-f]{8})[0-9a-f]{48}([0-9a-f]{8})\b/g, "$1…$2")
+const short = (text: string) => text.replace(/\b([0-9a-f]{8})[0-9a-f]{56}\b/g, "$1…")
 
 const cut = (text: string, width: number) => text.length > width ? `${text.slice(0, width - 1)}…` : text
 
@@ -64,12 +59,14 @@ interface Outcome {
 const outcomeLines = ({ error, received, step }: Outcome, width: number, style: Style): ReadonlyArray<string> => {
   const [method, words] = wordsOf(step)
   const room = width - activityWidth
-  const left = `${method} ${cut(words, room - method.length - 5)}`
+  const left = `${method} ${cut(words, room - method.length - 6)}`
   const name = (text: string) => text.replace(method, style.bold(method))
   if (error !== undefined) {
     return [
       `  ${style.red("✗")} ${name(left)}`,
-      `    ${style.red(cut(`${error._tag}: ${short(Render.messageOf(error))}`, width - 4))}`
+      ...Render.wrapped(`${error._tag}: ${short(Render.messageOf(error))}`, width - 4).map((line) =>
+        `    ${style.red(line)}`
+      )
     ]
   }
   const activities = received.map(({ activityType, position }) =>
@@ -79,7 +76,7 @@ const outcomeLines = ({ error, received, step }: Outcome, width: number, style: 
   return [`  ${style.green("✓")} ${name(left.padEnd(room - 4))}${right}`]
 }
 
-const activityWidth = 28
+const activityWidth = 27
 
 /** Executes the steps one after another, each shown with what the subscription received. */
 const play = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>, width: number) {
@@ -153,7 +150,8 @@ export const demo = Effect.gen(function*() {
   const steps = yield* scenario
   yield* removeDatabase
   yield* output.print(output.style.bold("Caravel: a relay host's day in commands"))
-  yield* output.print(output.style.dim(cut(`Database: ${filename}, made anew at each start. ◀ is what a live subscriber receives.`, width)))
+  yield* output.print(output.style.dim(`Database: ${filename}, made anew at each start`))
+  yield* output.print(output.style.dim("◀ is what a live subscriber to the activities receives, with its position"))
   yield* Effect.provide(
     Effect.flatMap(play(steps, width), (outcomes) => conclude(outcomes, width)),
     Sqlite.layer({ filename })

@@ -1,10 +1,11 @@
 /** What `caravel` says about itself. */
 import { commandTable } from "@caravel/domain"
+import * as HelpDoc from "@effect/cli/HelpDoc"
 import { Console, Effect, Record } from "effect"
 import { stripVTControlCharacters } from "node:util"
 import { subcommandOf } from "./CommandOptions.js"
 import type { Output, Style } from "./Output.js"
-import { withoutSecrets } from "./Render.js"
+import { withoutSecrets, wrapped } from "./Render.js"
 
 /**
  * The subcommands at a glance.
@@ -17,7 +18,10 @@ export const overview = (style: Style): string => {
   const row = (name: string, text: string) => `  ${style.bold(name.padEnd(width))}${text}`
   const generated = (resource: "tenant" | "relay") =>
     Record.keys(commandTable).filter((tag) => commandTable[tag].resource === resource).map((tag) =>
-      row(subcommandOf(tag), style.dim(commandTable[tag].activity === null ? "no activity" : `logs ${commandTable[tag].activity}`))
+      row(
+        subcommandOf(tag),
+        style.dim(commandTable[tag].activity === null ? "no activity" : `logs ${commandTable[tag].activity}`)
+      )
     )
   return [
     `${style.bold("caravel")} 0.1.0: tenants, relays and what happened to them`,
@@ -44,6 +48,58 @@ export const overview = (style: Style): string => {
   ].join("\n")
 }
 
+const plain = (doc: HelpDoc.HelpDoc) => stripVTControlCharacters(HelpDoc.toAnsiText(doc)).trim()
+
+// What the library says of every option; that it may be left away is the rule, and "Required." the exception.
+const boilerplate =
+  /^(A user-defined piece of text.*|A true or false value\.|An integer\.|One of the following:.*|This (setting|option) .*)$/
+
+const meaning = (doc: HelpDoc.HelpDoc) =>
+  plain(doc).split(/\n\s*/).filter((text) => text !== "" && !boilerplate.test(text)).join(" ")
+
+/** The definitions and paragraphs of a help page, in order. */
+const flat = (doc: HelpDoc.HelpDoc): ReadonlyArray<readonly [title: string, text: string] | string> => {
+  switch (doc._tag) {
+    case "Sequence":
+      return [...flat(doc.left), ...flat(doc.right)]
+    case "DescriptionList":
+      return doc.definitions.map(([title, text]) =>
+        [plain(HelpDoc.p(title)).replaceAll(" | ", "|"), meaning(text)] as const
+      )
+    case "Header":
+    case "Empty":
+      return []
+    case "Paragraph":
+    case "Enumeration":
+      return [plain(doc)]
+  }
+}
+
+/**
+ * The help of one subcommand, from its generated page: an argument and what it is on one line where there is room.
+ *
+ * @since 0.1.0
+ * @category help
+ */
+export const page = (name: string, doc: HelpDoc.HelpDoc, output: typeof Output.Service): ReadonlyArray<string> => {
+  const { columns, style } = output
+  const parts = flat(doc)
+  const definitions = parts.filter((part) => typeof part !== "string")
+  const args = definitions.filter(([title]) => title.startsWith("<")).map(([title]) => `[${title.slice(1, -1)}]`)
+  const width = 2 + Math.max(0, ...definitions.map(([title]) => title.length)) + 2
+  return [
+    ...parts.filter((part) => typeof part === "string").flatMap((text) => wrapped(text, columns)),
+    "",
+    style.dim(["Usage: caravel", name, ...(definitions.length > args.length ? ["[options]"] : []), ...args].join(" ")),
+    ...(definitions.length > 0 ? [""] : []),
+    ...definitions.flatMap(([title, text]) =>
+      wrapped(text, columns - width).map((line, i) =>
+        (i === 0 ? style.bold(`  ${title}`.padEnd(width)) : " ".repeat(width)) + line
+      )
+    )
+  ]
+}
+
 /**
  * Where the argument parser writes: with colours only where they are wanted, and never a secret.
  *
@@ -51,15 +107,13 @@ export const overview = (style: Style): string => {
  * @category help
  */
 export const helpConsole = (output: typeof Output.Service): Effect.Effect<Console.Console> => {
-  const text = (args: ReadonlyArray<unknown>, style: Style) => {
-    const coloured = args.map(String).join(" ").trim()
-    return withoutSecrets(style.bold("x") === "x" ? stripVTControlCharacters(coloured) : coloured)
-  }
+  const text = (args: ReadonlyArray<unknown>) =>
+    withoutSecrets(stripVTControlCharacters(args.map(String).join(" ")).trim())
   return Console.consoleWith((console) =>
     Effect.succeed({
       ...console,
-      log: (...args) => Effect.ignore(output.print(text(args, output.style))),
-      error: (...args) => output.note(`${output.errorStyle.red("caravel:")} ${text(args, output.errorStyle)}`)
+      log: (...args) => Effect.ignore(output.print(text(args))),
+      error: (...args) => output.note(`${output.errorStyle.red("caravel:")} ${text(args)}`)
     })
   )
 }

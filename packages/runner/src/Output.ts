@@ -53,6 +53,8 @@ export const makeStyle = (colours: boolean): Style => {
 }
 
 /**
+ * The streams that the program writes to, and what reads them.
+ *
  * @since 0.1.0
  * @category services
  */

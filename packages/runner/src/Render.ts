@@ -12,7 +12,7 @@ import type { Style } from "./Output.js"
  */
 export const withoutSecrets = (text: string): string =>
   text
-    .replace(/nostr(?:\+|%2b)walletconnect:[^\s"'<>]*/gi, "<redacted>")
+    .replace(/nostr(?:\+|%2b)walletconnect:\/*[^\s"'<>…;/][^\s"'<>]*/gi, "<redacted>")
     .replace(/nsec1[a-z0-9]+/gi, "<redacted>")
 
 /**
@@ -23,12 +23,17 @@ export const withoutSecrets = (text: string): string =>
  */
 export const messageOf = (error: Error): string => {
   const message = ParseResult.isParseError(error)
-    ? ParseResult.ArrayFormatter.formatErrorSync(error)
-      .map(({ message, path }) => path.length === 0 ? message : `${path.join(".")}: ${message}`)
-      .map(shortened)
-      .join("; ")
+    ? [...firstIssues(error)].map(([path, message]) => shortened(path === "" ? message : `${path}: ${message}`)).join(
+      "; "
+    )
     : error.message
   return shortened(oneLine(withoutSecrets(message)))
+}
+
+/** What is wrong at each place: of a field's alternatives, the first is what it is for, the others that it may be empty. */
+const firstIssues = (error: ParseResult.ParseError): ReadonlyMap<string, string> => {
+  const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
+  return new Map(issues.reverse().map(({ message, path }) => [path.join("."), message] as const))
 }
 
 /** What is shown of a text that may be as long as a whole input. */
@@ -50,6 +55,8 @@ export const errorJson = (error: Error & { readonly _tag: string }): Record<stri
 }
 
 /**
+ * An activity as JSON.
+ *
  * @since 0.1.0
  * @category json
  */
@@ -69,6 +76,8 @@ export const tenantJson = (tenant: Tenant): Record<string, unknown> => ({
 })
 
 /**
+ * A relay as JSON.
+ *
  * @since 0.1.0
  * @category json
  */
@@ -81,6 +90,24 @@ export const relayJson: (relay: Relay) => typeof Relay.Encoded = Schema.encodeSy
  * @category text
  */
 export const short = (id: string): string => id.length > 17 ? `${id.slice(0, 8)}…${id.slice(-8)}` : id
+
+/**
+ * A text in lines of at most `width` characters, each further one indented.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const wrapped = (text: string, width: number, indent = ""): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  let line = ""
+  for (const word of text.split(" ")) {
+    if (line.trim() !== "" && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = indent + word
+    } else line = line === "" ? word : `${line} ${word}`
+  }
+  return [...lines, line]
+}
 
 const time = (instant: DateTime.Utc) => DateTime.formatIso(instant).slice(0, 19).replace("T", " ")
 
@@ -101,9 +128,7 @@ export const table = (
   options: { readonly columns: number; readonly style: Style }
 ): ReadonlyArray<string> => {
   const cells = rows.map((row) =>
-    row.map((cell): Cell =>
-      typeof cell === "string" ? { text: oneLine(cell) } : { ...cell, text: oneLine(cell.text) }
-    )
+    row.map((cell): Cell => typeof cell === "string" ? { text: oneLine(cell) } : { ...cell, text: oneLine(cell.text) })
   )
   const widths = titles.map((title, i) =>
     cells.reduce((width, row) => Math.max(width, row[i]?.text.length ?? 0), title.length)
@@ -146,6 +171,8 @@ export const activityLine = (activity: Activity, style: Style): string =>
   ].join("  ")
 
 /**
+ * Tenants as a table, without their wallets' URLs.
+ *
  * @since 0.1.0
  * @category tables
  */
@@ -191,6 +218,8 @@ const sync = (relay: Relay, style: Style): Cell =>
     : { text: "pending", paint: style.yellow }
 
 /**
+ * Relays as a table.
+ *
  * @since 0.1.0
  * @category tables
  */

@@ -1,7 +1,7 @@
 /** `caravel run`: commands as JSON lines, executed in order, each answered by a JSON line. */
-import { Activity, Command, decodeCommand } from "@caravel/domain"
+import { Activity, Command, commands, decodeCommand } from "@caravel/domain"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Data, Duration, Effect, Either, Ref, Schedule, Stream } from "effect"
+import { Data, Duration, Effect, Either, Predicate, Record, Ref, Schedule, Stream } from "effect"
 import { createReadStream } from "node:fs"
 import process from "node:process"
 import * as Lines from "./Lines.js"
@@ -38,6 +38,11 @@ const parse = (text: string): Either.Either<unknown, MalformedLine> =>
     }
   })
 
+const namesCommand = (input: unknown) =>
+  Predicate.hasProperty(input, "_tag") && typeof input._tag === "string" && Record.has(commands, input._tag)
+
+const tagOf = (input: unknown) => Predicate.hasProperty(input, "_tag") ? `, got ${JSON.stringify(input._tag)}` : ""
+
 /**
  * Executes the command on a line. Succeeds with its activity, if it logs one.
  *
@@ -48,7 +53,14 @@ export const execute = Effect.fnUntraced(function*(line: Lines.Line) {
   if (line.text === null) {
     return yield* new MalformedLine({ message: `The line is longer than ${Lines.maxLength} characters` })
   }
-  const input = yield* parse(line.text)
+  const input = yield* Either.filterOrLeft(
+    parse(line.text),
+    namesCommand,
+    (input) =>
+      new MalformedLine({
+        message: `Expected an object whose _tag names a command, such as CreateTenant${tagOf(input)}`
+      })
+  )
   const request = yield* decodeCommand(input)
   const command = yield* Command
   const [result] = yield* command.submit([request])
@@ -91,7 +103,8 @@ const reasonOf = (error: unknown) => {
 
 const plural = (count: number, noun: string) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`
 
-const summary = ({ accepted, failed }: Tally) => `${plural(accepted + failed, "command")}: ${accepted} accepted, ${failed} failed`
+const summary = ({ accepted, failed }: Tally) =>
+  `${plural(accepted + failed, "command")}: ${accepted} accepted, ${failed} failed`
 
 /**
  * Executes the commands of a file, or of standard input for `-`, one after another. A line that fails is reported as
@@ -121,8 +134,10 @@ export const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Retur
     Stream.runForEach((line) =>
       Effect.flatMap(answer(line), ({ json, ok }) =>
         Effect.zipRight(
-          Ref.update(tally, ({ accepted, failed }) =>
-            ok ? { accepted: accepted + 1, failed } : { accepted, failed: failed + 1 }),
+          Ref.update(
+            tally,
+            ({ accepted, failed }) => ok ? { accepted: accepted + 1, failed } : { accepted, failed: failed + 1 }
+          ),
           output.print(json)
         ))
     )
