@@ -1,6 +1,6 @@
 /**
  * The reference model: `command.md` and `model.md` as plain objects, written without a look at `decide` and `evolve`.
- * It is changed in place; `copy` before what may be refused.
+ * Commands change it in place, so lists work on a copy.
  */
 import { type Plain, relayDefaults, tenantDefaults } from "./fixture.js"
 
@@ -28,7 +28,7 @@ export type Outcome =
 
 export const emptyModel = (): Model => ({ tenants: new Map(), relays: new Map() })
 
-export const copy = ({ relays, tenants }: Model): Model => ({
+const copy = ({ relays, tenants }: Model): Model => ({
   tenants: new Map([...tenants].map(([key, row]) => [key, { ...row }])),
   relays: new Map([...relays].map(([key, row]) => [key, { ...row }]))
 })
