@@ -25,13 +25,8 @@ import { toStorageError } from "./SqlError.js"
  */
 export type Unit = ReadonlyArray<Undecided>
 
-/**
- * What became of a unit.
- *
- * @since 0.1.0
- * @category models
- */
-export type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
+/** What became of a unit. */
+type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
 
 const Positions = Schema.Array(Schema.Struct({ position: Position }))
 

@@ -7,7 +7,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
-import { Effect, Exit, Option, Schedule, Stream } from "effect"
+import { Effect, Exit, Option, Schedule, Scope, Stream } from "effect"
 import type { Dialect } from "./Dialect.js"
 
 /**
@@ -76,26 +76,28 @@ export const make = (options: {
   ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
     Effect.uninterruptibleMask((restore) => {
       const afterCommit: Array<Effect.Effect<void>> = []
-      return Effect.gen(function*() {
-        const plain = yield* restore(acquirer)
-        const transaction = new OpenTransaction(dialect, plain, afterCommit)
-        const { connection } = transaction
-        open.set(connection, transaction)
-        const exit = yield* plain.execute(dialect.begin, [], undefined).pipe(
-          Effect.zipRight(Effect.provideService(effect, SqlClient.TransactionConnection, [connection, 0])),
-          restore,
-          Effect.exit
-        )
-        open.delete(connection)
-        const failed = transaction.end()
-        if (Exit.isSuccess(exit) && Option.isNone(failed)) {
-          yield* Effect.tapError(plain.execute("COMMIT", [], undefined), () => rollback(plain))
-          return exit.value
-        }
-        yield* rollback(plain)
-        return yield* Exit.isSuccess(exit) && Option.isSome(failed) ? failed.value : exit
-      }).pipe(
-        Effect.scoped,
+      const transact = (scope: Scope.CloseableScope) =>
+        Effect.gen(function*() {
+          const plain = yield* restore(Scope.extend(acquirer, scope))
+          const transaction = new OpenTransaction(dialect, plain, afterCommit)
+          const { connection } = transaction
+          open.set(connection, transaction)
+          const exit = yield* plain.execute(dialect.begin, [], undefined).pipe(
+            Effect.zipRight(Effect.provideService(effect, SqlClient.TransactionConnection, [connection, 0])),
+            restore,
+            Effect.exit
+          )
+          open.delete(connection)
+          const failed = transaction.end()
+          if (Exit.isSuccess(exit) && Option.isNone(failed)) {
+            yield* Effect.tapError(plain.execute("COMMIT", [], undefined), () => rollback(plain))
+            return exit.value
+          }
+          yield* rollback(plain)
+          return yield* Exit.isSuccess(exit) && Option.isSome(failed) ? failed.value : exit
+        })
+      // The connection's scope is not the effect's: what the effect acquires stays the caller's.
+      return Effect.acquireUseRelease(Scope.make(), transact, Scope.close).pipe(
         Effect.tap(() => Effect.forEach(afterCommit, (effect) => effect, { discard: true }))
       )
     })

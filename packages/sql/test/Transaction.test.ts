@@ -123,6 +123,17 @@ describe("a command in the caller's transaction", () => {
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 })
 
+describe("what a transaction acquires", () => {
+  it.scopedLive("stays the caller's", () =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      const sql = yield* SqlClient
+      const queue = yield* sql.withTransaction(command.notify.subscribe)
+      yield* command.createTenant({ pubkey })
+      expect((yield* Queue.take(queue)).position).toBe(1)
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+})
+
 describe("a transaction of another database", () => {
   it.scopedLive("is not joined: the command commits on its own", () =>
     Effect.gen(function*() {
