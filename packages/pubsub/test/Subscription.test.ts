@@ -1,3 +1,4 @@
+import { type StorageError } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { Subscription } from "../src/internal/Subscription.js"
@@ -172,7 +173,7 @@ describe("every interleaving of append, overflow, take and page read", () => {
       const subscription = subscribe(start)
       const gate = yield* Effect.makeSemaphore(0)
       world.beforeRead = gate.take(1).pipe(Effect.asVoid)
-      const takers: Array<Fiber.Fiber<ReadonlyArray<number>, unknown>> = []
+      const takers: Array<Fiber.Fiber<ReadonlyArray<number>, StorageError>> = []
       for (const step of schedule) {
         if (step === "append") append(1)
         else if (step === "overflow") append(3)
