@@ -5,6 +5,25 @@ import type { StorageError } from "./CommandError.js"
 /**
  * The activity log as streams that never end, in commit order, each activity once, however slow the reader.
  *
+ * @example
+ * ```ts
+ * import { ActivityFeed, Command } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Effect, Stream } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   const feed = yield* ActivityFeed
+ *   yield* command.createTenant({ pubkey: "ab".repeat(32) })
+ *   yield* feed.since(0).pipe(
+ *     Stream.take(1),
+ *     Stream.runForEach((activity) => Effect.log(activity.activityType))
+ *   )
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Memory.layer))
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */

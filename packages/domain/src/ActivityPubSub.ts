@@ -5,6 +5,22 @@ import type { Activity } from "./Activity.js"
  * Broadcasts each activity once it is committed. There is no `publish`: what is announced comes from the journal alone,
  * so nothing can be announced that is not committed.
  *
+ * @example
+ * ```ts
+ * import { Command } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Effect, Queue } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   const queue = yield* command.notify.subscribe
+ *   yield* command.createTenant({ pubkey: "ab".repeat(32) })
+ *   return yield* Queue.take(queue)
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(Memory.layer)))
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */

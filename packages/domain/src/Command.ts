@@ -53,6 +53,27 @@ interface Submit {
  * undone with it, and its activity goes out after the outer commit. Methods take plain values and whole models alike,
  * and fail with a `ParseError` on malformed ones before anything is written.
  *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert"
+ * import { Command } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Effect } from "effect"
+ *
+ * const pubkey = "ab".repeat(32)
+ *
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   yield* command.createTenant({ pubkey })
+ *   const activity = yield* command.createRelay({ id: "main", tenant: pubkey, subdomain: "main" })
+ *   assert.deepStrictEqual(activity.activityType, "create_relay")
+ *   const error = yield* Effect.flip(command.deactivateRelay({ id: "other" }))
+ *   assert.deepStrictEqual(error._tag, "RelayNotFound")
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Memory.layer))
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */

@@ -6,6 +6,22 @@ import type { RecordedEvent } from "./Event.js"
 /**
  * Reads of the append-only journal, in commit order. It holds what is committed, whatever transaction the caller is in.
  *
+ * @example
+ * ```ts
+ * import { evolve, Journal, Position, stateOf } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Effect } from "effect"
+ *
+ * // The state, folded from what has happened.
+ * const program = Effect.gen(function*() {
+ *   const journal = yield* Journal
+ *   const events = yield* journal.read(Position.make(0), 1000)
+ *   return events.reduce(evolve, stateOf([], []))
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Memory.layer))
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */

@@ -44,6 +44,22 @@ type Read<A> = Effect.Effect<A, StorageError | ParseResult.ParseError>
  * Reads of tenants, relays and the activity log. Inside the caller's own transaction they see its writes; elsewhere,
  * what is committed. They never wait for a writer.
  *
+ * @example
+ * ```ts
+ * import { Query } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const query = yield* Query
+ *   const relay = yield* query.relayBySubdomain("main")
+ *   const lastTen = yield* query.activity({ after: 0, limit: 10 })
+ *   return { relay, lastTen }
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Memory.layer))
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */

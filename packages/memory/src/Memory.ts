@@ -114,6 +114,22 @@ const layerCommand = Layer.effect(
 /**
  * The services of Caravel in memory.
  *
+ * @example
+ * ```ts
+ * import { Command, Query } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   const query = yield* Query
+ *   yield* command.createTenant({ pubkey: "ab".repeat(32) })
+ *   return yield* query.tenants
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Memory.layer))
+ * ```
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -54,6 +54,27 @@ export interface Options {
 /**
  * Opens the database and brings it to the newest schema. Fails with a `StorageError` that says why it cannot.
  *
+ * @example
+ * ```ts
+ * import { Command } from "@caravel/domain"
+ * import { Sqlite } from "@caravel/sql"
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ *
+ * // In production: Sqlite.layer({ filename: "./data/caravel.db" })
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   const sql = yield* SqlClient.SqlClient
+ *   const pubkey = "ab".repeat(32)
+ *   yield* sql.withTransaction(Effect.gen(function*() {
+ *     yield* command.createTenant({ pubkey })
+ *     yield* command.createRelay({ id: "main", tenant: pubkey, subdomain: "main" })
+ *   }))
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Sqlite.layerTemporary))
+ * ```
+ *
  * @since 0.1.0
  * @category layers
  */
