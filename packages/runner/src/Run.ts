@@ -1,7 +1,7 @@
 /** `caravel run`: commands as JSON lines, executed in order, each answered by a JSON line. */
 import { Activity, Command, commands, decodeCommand } from "@caravel/domain"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Data, Duration, Effect, Either, Predicate, Record, Ref, Schedule, Stream } from "effect"
+import { Data, Duration, Effect, Either, Predicate, Ref, Schedule, Stream } from "effect"
 import { createReadStream } from "node:fs"
 import process from "node:process"
 import * as Lines from "./Lines.js"
@@ -39,7 +39,7 @@ const parse = (text: string): Either.Either<unknown, MalformedLine> =>
   })
 
 const namesCommand = (input: unknown) =>
-  Predicate.hasProperty(input, "_tag") && typeof input._tag === "string" && Record.has(commands, input._tag)
+  Predicate.hasProperty(input, "_tag") && typeof input._tag === "string" && Object.hasOwn(commands, input._tag)
 
 const tagOf = (input: unknown) => Predicate.hasProperty(input, "_tag") ? `, got ${JSON.stringify(input._tag)}` : ""
 

@@ -1,0 +1,166 @@
+import { commands, commandTable } from "@caravel/domain"
+import { afterAll, describe, expect, it } from "@effect/vitest"
+import { existsSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { fieldsOf, subcommandOf } from "../src/CommandOptions.js"
+import { caravel, start, temporary } from "./process.js"
+import { program } from "./program.js"
+
+const { path: cwd, remove } = temporary()
+afterAll(remove)
+
+const pubkey = "82341f882b6eabcd2ba7f1ef90aad961cf074af15b9ef44a09f9d2a8fbfbe6a2"
+const npub = "npub1sg6plzptd64u62a878hep2kev88swjh3tw00gjsfl8f237lmu63q0uf63m"
+const secret = "b0b5ecre7"
+const nwcUrl = `nostr+walletconnect://${pubkey}?secret=${secret}`
+
+const tags = Object.keys(commands) as Array<keyof typeof commands>
+
+describe("generated subcommands", () => {
+  it("work one after another, whatever they log", async () => {
+    const args: Record<string, string> = {
+      pubkey: npub,
+      tenant: npub,
+      id: "a",
+      subdomain: "a",
+      syncError: "no certificate",
+      stripeSubscriptionItemId: "si_1",
+      stripeSubscriptionId: "sub_1",
+      nwcError: ""
+    }
+    const create = ["CreateTenant", "CreateRelay"] as const
+    for (const tag of [...create, ...tags.filter((tag) => !create.some((name) => name === tag))]) {
+      const options = fieldsOf(tag).filter(({ isRequired }) => isRequired).flatMap(({ name }) => [
+        `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+        args[name]!
+      ])
+      const result = await program([subcommandOf(tag), ...options, "--database", join(cwd, "all.db")])
+      expect(result, tag).toMatchObject({ code: 0, stderr: "" })
+      const { activity } = commandTable[tag]
+      expect(result.json, tag).toMatchObject([activity === null ? { ok: true } : { activityType: activity }])
+    }
+    expect((await program(["activity", "--database", join(cwd, "all.db")])).json).toHaveLength(9)
+  }, 120_000)
+
+  it("say in their help what each argument is", async () => {
+    for (const tag of ["CreateRelay", "UpdateTenant", "FailRelaySync"] as const) {
+      const { code, stdout } = await program([subcommandOf(tag), "--help"])
+      expect(code).toBe(0)
+      for (const { description, isRequired } of fieldsOf(tag)) {
+        const words = stdout.replace(/\s+/g, " ").toLowerCase()
+        expect(words).toContain(description.toLowerCase())
+        if (isRequired) expect(words).toContain("required.")
+      }
+    }
+  }, 60_000)
+
+  it("are all listed in the overview", async () => {
+    const { stdout } = await program(["--help"])
+    for (const tag of tags) expect(stdout).toContain(` ${subcommandOf(tag)} `)
+  })
+})
+
+describe("tenants and relays", () => {
+  it("are created, changed, cleared and shown, and the wallet URL never is", async () => {
+    const env = { CARAVEL_DATABASE: join(cwd, "own.db") }
+    const results = [
+      await program(["create-tenant", "--pubkey", npub, "--nwc-url", nwcUrl], { env }),
+      await program(["tenant", pubkey], { env }),
+      await program(["create-relay", "--id", "r", "--tenant", pubkey, "--subdomain", "r", "--info-name", "R"], { env }),
+      await program(["update-relay", "--id", "r", "--info-name", "", "--groups-enabled", "true"], { env }),
+      await program(["relay", "--subdomain", "r"], { env }),
+      await program(["update-tenant", "--pubkey", npub, "--nwc-url", ""], { env }),
+      await program(["tenant"], { env })
+    ]
+    expect(existsSync(join(cwd, "own.db"))).toBe(true)
+    expect(results.map(({ code }) => code)).toEqual([0, 0, 0, 0, 0, 0, 0])
+    expect(results[1]!.json).toMatchObject([{ pubkey, nwcUrl: "<redacted>" }])
+    expect(results[4]!.json).toMatchObject([{ id: "r", infoName: "", groupsEnabled: true, status: "active" }])
+    expect(results[6]!.json).toMatchObject([{ pubkey, nwcUrl: null, version: 2 }])
+    expect(results.map(({ stderr, stdout }) => stdout + stderr).join()).not.toContain(secret)
+  }, 60_000)
+
+  it("are tables on a terminal, unless --json is given", async () => {
+    const database = ["--database", join(cwd, "tables.db")]
+    await program(["create-tenant", "--pubkey", pubkey, "--nwc-url", nwcUrl, ...database])
+    await program(["create-relay", "--id", "r", "--tenant", pubkey, "--subdomain", "s", ...database])
+    const shown = (...args: ReadonlyArray<string>) =>
+      program([...args, ...database], { isTerminal: true }).then(({ stdout }) => stdout)
+    expect(await shown("relay")).toMatch(
+      /^id +subdomain +plan +status +tenant +sync\nr +s +free +active +82341f88…fbfbe6a2 +pending$/
+    )
+    expect(await shown("tenant")).toMatch(/^pubkey .*\n82341f88…fbfbe6a2 +set +- +-$/)
+    expect(await shown("tenant", npub)).toMatch(new RegExp(`^npub +${npub}\npubkey +${pubkey}\n`))
+    expect(await shown("activity")).toMatch(/^position .*\n +1 .* create_tenant .*\n +2 .* create_relay .* relay r$/)
+    expect(JSON.parse(await shown("relay", "r", "--json"))).toMatchObject({ id: "r" })
+  })
+
+  it("that cannot be have one clear line on standard error, without a secret", async () => {
+    writeFileSync(join(cwd, "not-a-database"), "this is text, and long enough to be looked at")
+    const failures = [
+      [["relay", "missing", "--database", join(cwd, "f.db")], "Relay missing does not exist"],
+      [["deactivate-relay", "--id", "missing", "--database", join(cwd, "f.db")], "Relay missing does not exist"],
+      [["create-tenant", "--pubkey", "npub1nonsense"], "not a valid npub"],
+      [["create-tenant", "--pubkey", "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5"], "private key"],
+      [
+        ["create-tenant", "--pubkey", pubkey, "--nwc-url", secret, "--database", join(cwd, "f.db")],
+        "nostr+walletconnect://"
+      ],
+      [["create-tenant", nwcUrl], "--pubkey"],
+      [["tenant", "--bogus"], "no option --bogus"],
+      [["nonsense"], "no command nonsense"],
+      [["tenant", "--database", join(cwd, "not-a-database")], "not an SQLite database"],
+      [["run", "missing.jsonl", "--database", join(cwd, "f.db")], "no such file"]
+    ] as const
+    for (const [args, message] of failures) {
+      const { code, stderr, stdout } = await program(args)
+      expect({ code, stdout }, args.join(" ")).toEqual({ code: 1, stdout: "" })
+      expect(stderr).toContain(message)
+      expect(stderr.trim().split("\n")).toHaveLength(1)
+      expect(stderr).not.toMatch(/nsec1vl|b0b5ecre7|\n\s+at /)
+    }
+  }, 60_000)
+})
+
+describe("activity --follow", () => {
+  for (const [signal, expected] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    it(`shows what another process writes, and ends on ${signal} without a word`, async () => {
+      const database = `${signal}.db`
+      await caravel(cwd, ["create-tenant", "--pubkey", pubkey, "--database", database])
+      const child = start(["activity", "--follow", "--database", database], cwd)
+      let stderr = ""
+      child.stderr.on("data", (bytes) => stderr += String(bytes))
+      const closed = new Promise((resolve) => child.on("close", resolve))
+      let stdout = ""
+      const lines = (count: number) =>
+        new Promise<void>((resolve) => {
+          const look = () => stdout.split("\n").length > count && resolve()
+          child.stdout.on("data", look)
+          look()
+        })
+      child.stdout.on("data", (bytes) => stdout += String(bytes))
+      await lines(1)
+      await caravel(cwd, ["create-relay", "--id", "b", "--tenant", npub, "--subdomain", "b", "--database", database])
+      await lines(2)
+      child.kill(signal)
+      expect(await closed).toBe(expected)
+      expect(stderr).toBe("")
+      expect(stdout.trim().split("\n").map((line) => JSON.parse(line).activityType)).toEqual([
+        "create_tenant",
+        "create_relay"
+      ])
+    }, 60_000)
+  }
+})
+
+describe("demo", () => {
+  it("runs twice with the same outcome, and colourless into a pipe", async () => {
+    const [first, second] = [await caravel(cwd, ["demo"]), await caravel(cwd, ["demo"])]
+    for (const { code, stderr, stdout } of [first, second]) {
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      expect(stdout).toContain("53 accepted, 5 refused; 40 activities logged, 40 received live")
+      expect(stdout).not.toMatch(/\u001b|walletconnect|secret=/)
+      for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(100)
+    }
+  }, 60_000)
+})

@@ -1,0 +1,96 @@
+import { afterAll, describe, expect, it } from "@effect/vitest"
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { caravel, start, temporary } from "./process.js"
+
+const { path: cwd, remove } = temporary()
+afterAll(remove)
+
+const pubkey = "82341f882b6eabcd2ba7f1ef90aad961cf074af15b9ef44a09f9d2a8fbfbe6a2"
+const tenant = JSON.stringify({ _tag: "CreateTenant", pubkey })
+const relay = (id: string) => JSON.stringify({ _tag: "CreateRelay", id, tenant: pubkey, subdomain: id })
+
+describe("run", () => {
+  it("answers each line of a file in order, goes on after failures, and exits with 1", async () => {
+    const secret = "b0b5ecre7"
+    const nwcUrl = `nostr+walletconnect://x?secret=${secret}`
+    writeFileSync(
+      join(cwd, "mixed.jsonl"),
+      [
+        `{"_tag":"CreateTenant","pubkey":"${pubkey}","nwcUrl":"${nwcUrl}"}`,
+        "",
+        `nonsense ${nwcUrl}`,
+        `{"_tag":"UpdateTenant","pubkey":"${pubkey}","nwcUrl":"${nwcUrl}",}`,
+        `{"_tag":"UpdateTenant","pubkey":"${nwcUrl}"}`,
+        `{"_tag":"UpdateTenant","pubkey":"${pubkey}","nwcUrl":"${secret}"}`,
+        `{"_tag":"Nonsense"}`,
+        relay("a"),
+        relay("a"),
+        `{"_tag":"SetTenantPastDue","pubkey":"${pubkey}"}\r`,
+        `{"_tag":"CreateRelay","id":"b","tenant":"${pubkey}","subdomain":"-"}`
+      ].join("\n")
+    )
+    const result = await caravel(cwd, ["run", "mixed.jsonl", "--database", "mixed.db"])
+    expect(result).toMatchObject({ code: 1, stderr: "" })
+    expect(result.stdout).not.toContain(secret)
+    expect(result.json).toMatchObject([
+      { line: 1, activity: { position: 1, activityType: "create_tenant" } },
+      { line: 3, error: { _tag: "MalformedLine", message: "The line is not valid JSON" } },
+      { line: 4, error: { _tag: "MalformedLine", message: expect.stringMatching(/at column \d+$/) } },
+      { line: 5, error: { _tag: "ParseError", message: expect.stringMatching(/^pubkey: Expected a public key/) } },
+      { line: 6, error: { _tag: "ParseError", message: expect.stringMatching(/^nwcUrl: Expected a URL/) } },
+      { line: 7, error: { _tag: "MalformedLine" } },
+      { line: 8, activity: { activityType: "create_relay", resourceId: "a" } },
+      { line: 9, error: { _tag: "RelayAlreadyExists", id: "a" } },
+      { line: 10, ok: true },
+      { line: 11, error: { _tag: "ParseError", message: expect.stringMatching(/^subdomain: /) } }
+    ])
+  }, 60_000)
+
+  it("reads standard input, with and without -, and exits with 0 when all is well", async () => {
+    const input = `${tenant}\n${relay("a")}`
+    for (const args of [["run"], ["run", "-"]]) {
+      const result = await caravel(cwd, [...args, "--database", `stdin-${args.length}.db`], { input })
+      expect(result).toMatchObject({ code: 0, stderr: "" })
+      expect(result.json).toMatchObject([{ line: 1 }, { line: 2, activity: { resourceId: "a" } }])
+    }
+  }, 60_000)
+
+  it("refuses a line that is too long without keeping it", async () => {
+    const input = `${"x".repeat(3_000_000)}\n${tenant}\n`
+    const { code, json } = await caravel(cwd, ["run", "--database", "long.db"], { input })
+    expect(code).toBe(1)
+    expect(json).toMatchObject([{ line: 1, error: { _tag: "MalformedLine" } }, { line: 2, activity: {} }])
+  }, 60_000)
+
+  it("ends quietly when nobody reads its output any more", async () => {
+    const child = start(["run", "--database", "head.db"], cwd)
+    let stderr = ""
+    child.stderr.on("data", (bytes) => stderr += String(bytes))
+    child.stdin.on("error", () => {})
+    child.stdin.write(`${tenant}\n`)
+    child.stdout.once("data", () => {
+      child.stdout.destroy()
+      child.stdin.end(Array.from({ length: 2_000 }, (_, i) => relay(`r${i}`)).join("\n"))
+    })
+    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(0)
+    expect(stderr).toBe("")
+  }, 60_000)
+
+  it("keeps its memory while it answers 20,000 lines", async () => {
+    const activate = `{"_tag":"ActivateRelay","id":"a"}\n`
+    writeFileSync(join(cwd, "many.jsonl"), `${tenant}\n${relay("a")}\n${activate.repeat(20_000)}`)
+    const child = start(["run", "many.jsonl", "--database", "many.db"], cwd)
+    let lines = 0
+    const memory: Array<number> = []
+    const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024
+    child.stdout.on("data", (bytes: Buffer) => {
+      const before = lines
+      lines += bytes.reduce((count, byte) => byte === 10 ? count + 1 : count, 0)
+      for (const mark of [5_000, 19_000]) if (before < mark && lines >= mark) memory.push(rss())
+    })
+    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(0)
+    expect(lines).toBe(20_002)
+    expect(memory[1]! - memory[0]!).toBeLessThan(80)
+  }, 120_000)
+})

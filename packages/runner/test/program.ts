@@ -1,0 +1,39 @@
+/** The program in this process, with an `Output` that keeps what it is given: for what needs no process of its own. */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { ConfigProvider, Effect, Exit } from "effect"
+import { main } from "../src/Cli.js"
+import { makeStyle, Output } from "../src/Output.js"
+import type { Result } from "./process.js"
+
+export const program = (
+  args: ReadonlyArray<string>,
+  options: { readonly isTerminal?: boolean; readonly env?: Record<string, string> } = {}
+): Promise<Result> => {
+  const stdout: Array<string> = []
+  const stderr: Array<string> = []
+  const output = Output.of({
+    print: (line) => Effect.sync(() => void stdout.push(line)),
+    note: (line) => Effect.sync(() => void stderr.push(line)),
+    status: () => Effect.void,
+    isTerminal: options.isTerminal ?? false,
+    isErrorTerminal: options.isTerminal ?? false,
+    columns: 100,
+    style: makeStyle(false),
+    errorStyle: makeStyle(false)
+  })
+  return main(["node", "caravel", ...args]).pipe(
+    Effect.provideService(Output, output),
+    Effect.provide(NodeContext.layer),
+    Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(options.env ?? {})))),
+    Effect.exit,
+    Effect.map((exit) => ({
+      code: Exit.isSuccess(exit) ? 0 : 1,
+      stdout: stdout.join("\n"),
+      stderr: stderr.join("\n"),
+      get json() {
+        return stdout.map((line) => JSON.parse(line))
+      }
+    })),
+    Effect.runPromise
+  )
+}
