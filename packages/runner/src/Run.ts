@@ -1,7 +1,7 @@
 /** `caravel run`: commands as JSON lines, executed in order, each answered by a JSON line. */
 import { Activity, Command, commands, decodeCommand } from "@caravel/domain"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Data, Duration, Effect, Either, Predicate, Ref, Schedule, Stream } from "effect"
+import { Chunk, Data, Duration, Effect, Either, Predicate, Ref, Schedule, Stream } from "effect"
 import { createReadStream } from "node:fs"
 import process from "node:process"
 import * as Lines from "./Lines.js"
@@ -101,13 +101,16 @@ const reasonOf = (error: unknown) => {
   return error instanceof Error ? error.message : String(error)
 }
 
+/** How many lines that have been read wait for the writer at a time. It decides in their order, and commits together. */
+const together = 64
+
 const plural = (count: number, noun: string) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`
 
 const summary = ({ accepted, failed }: Tally) =>
   `${plural(accepted + failed, "command")}: ${accepted} accepted, ${failed} failed`
 
 /**
- * Executes the commands of a file, or of standard input for `-`, one after another. A line that fails is reported as
+ * Executes the commands of a file, or of standard input for `-`, in their order. A line that fails is reported as
  * the others are, and the rest goes on; at the end the program fails if any did.
  *
  * @since 0.1.0
@@ -131,15 +134,19 @@ export const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Retur
 
   const lines = Lines.fromBytes(open(file)).pipe(
     Stream.filter((line) => !isBlank(line)),
-    Stream.runForEach((line) =>
-      Effect.flatMap(answer(line), ({ json, ok }) =>
-        Effect.zipRight(
-          Ref.update(
-            tally,
-            ({ accepted, failed }) => ok ? { accepted: accepted + 1, failed } : { accepted, failed: failed + 1 }
-          ),
-          output.print(json)
-        ))
+    Stream.chunks,
+    Stream.mapConcat(Chunk.chunksOf(together)),
+    Stream.runForEach((lines) =>
+      Effect.flatMap(Effect.forEach(lines, answer, { concurrency: "unbounded" }), (answers) => {
+        const count = answers.filter(({ ok }) => ok).length
+        return Effect.zipRight(
+          Ref.update(tally, ({ accepted, failed }) => ({
+            accepted: accepted + count,
+            failed: failed + answers.length - count
+          })),
+          output.print(answers.map(({ json }) => json).join("\n"))
+        )
+      })
     )
   )
   const conclude = output.isErrorTerminal

@@ -77,10 +77,25 @@ describe("run", () => {
     expect(stderr).toBe("")
   }, 60_000)
 
+  it("executes in order what it commits together", async () => {
+    // Each relay takes the subdomain that the line before it gave up.
+    const moves = Array.from({ length: 1_000 }, (_, index) => [
+      JSON.stringify({ _tag: "UpdateRelay", id: "r0", subdomain: `s${index + 1}` }),
+      JSON.stringify({ _tag: "CreateRelay", id: `r${index + 1}`, tenant: pubkey, subdomain: `s${index}` })
+    ])
+    const first = JSON.stringify({ _tag: "CreateRelay", id: "r0", tenant: pubkey, subdomain: "s0" })
+    writeFileSync(join(cwd, "ordered.jsonl"), [tenant, first, ...moves.flat()].join("\n"))
+    const { code, stderr, stdout } = await caravel(cwd, ["run", "ordered.jsonl", "--database", "ordered.db"])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+    const answers = stdout.trim().split("\n").map((line) => JSON.parse(line))
+    expect(answers.map(({ activity, line }) => [line, activity.position])).toEqual(
+      Array.from({ length: 2_002 }, (_, index) => [index + 1, index + 1])
+    )
+  }, 60_000)
+
   it("keeps its memory while it answers 20,000 lines", async () => {
-    // A commit waits for the disk: one line in four is enough of them.
-    const lots = `{"_tag":"ActivateRelay","id":"a"}\n${`{"_tag":"ActivateRelay"}\n`.repeat(3)}`
-    writeFileSync(join(cwd, "many.jsonl"), `${tenant}\n${relay("a")}\n${lots.repeat(5_000)}`)
+    const lots = `{"_tag":"ActivateRelay","id":"a"}\n{"_tag":"ActivateRelay"}\n`
+    writeFileSync(join(cwd, "many.jsonl"), `${tenant}\n${relay("a")}\n${lots.repeat(10_000)}`)
     const child = start(["run", "many.jsonl", "--database", "many.db"], cwd)
     let lines = 0
     const memory: Array<number> = []

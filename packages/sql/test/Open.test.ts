@@ -82,6 +82,7 @@ describe("opening a database", () => {
       expect((yield* refusal(":memory:")).message).toContain("use Memory.layer or Sqlite.layerTemporary")
       expect((yield* refusal(directory))._tag).toBe("StorageError")
       expect((yield* refusal(join(directory, "file", "caravel.db")))._tag).toBe("StorageError")
+      expect((yield* refusal("/proc/none/deeper/caravel.db"))._tag).toBe("StorageError")
     }))
 
   it.scopedLive("says that a read-only place is", () =>

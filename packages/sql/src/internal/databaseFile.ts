@@ -42,7 +42,7 @@ export const prepare = (
       )
     }
     const directory = path.dirname(path.resolve(filename))
-    yield* attempt(() => fs.mkdir(directory, { recursive: true }))
+    yield* attempt(() => makeDirectory(directory))
     const network = networkFileSystems.get((yield* attempt(() => statfs(directory))).type)
     if (network !== undefined) {
       return yield* refuse("other", `${directory} is on a network file system (${network}); use a local disk`)
@@ -55,6 +55,17 @@ export const prepare = (
       const start = yield* attempt(() => firstBytes(filename))
       if (start !== "" && start !== header) return yield* refuse("corrupt", "it is not an SQLite database")
     }
+  })
+}
+
+/** As `mkdir -p`. Node's own recursive `mkdir` never returns where the system refuses directories, as in /proc. */
+const makeDirectory = async (directory: string): Promise<void> => {
+  const exists = await fs.access(directory).then(() => true, () => false)
+  if (exists) return
+  await makeDirectory(path.dirname(directory))
+  await fs.mkdir(directory).catch((error: NodeJS.ErrnoException) => {
+    // Another process that starts has made it meanwhile.
+    if (error.code !== "EEXIST") throw error
   })
 }
 
