@@ -27,7 +27,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
 }>() {}
 
 /** Runs a statement and decodes its rows. */
-type Read = <A, E extends { readonly _tag: string }>(
+type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
   operation: string,
   statement: string,
   params: ReadonlyArray<unknown>,

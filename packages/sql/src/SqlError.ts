@@ -4,13 +4,14 @@ import type { Dialect } from "./Dialect.js"
 
 /**
  * Says what was being done when the database failed, and why it did. A row that does not decode was not written by
- * Caravel.
+ * Caravel; its values may be secrets, so only what is wrong with it is passed on.
  *
  * @since 0.1.0
  * @category errors
  */
 export const toStorageError =
-  (dialect: Dialect, operation: string) => (error: { readonly _tag: string; readonly cause?: unknown }) =>
+  (dialect: Dialect, operation: string) =>
+  (error: { readonly _tag: string; readonly message: string; readonly cause?: unknown }): StorageError =>
     error instanceof SqlError
       ? new StorageError({ reason: dialect.reasonOf(error.cause), operation, cause: error.cause ?? error })
-      : new StorageError({ reason: "corrupt", operation, cause: error })
+      : new StorageError({ reason: "corrupt", operation, cause: new Error(error.message) })

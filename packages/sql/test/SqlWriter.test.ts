@@ -4,6 +4,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { join } from "node:path"
+import { inspect } from "node:util"
 import { raw, temporaryDirectory } from "./fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
@@ -150,6 +151,21 @@ describe("the writer", () => {
         expect(JSON.stringify(database.prepare("SELECT * FROM event, tenant").all())).not.toContain("walletconnect")
         yield* command.updateTenant({ pubkey, nwcUrl: null })
         expect(secrets()).toEqual([])
+      }).pipe(Effect.provide(Sqlite.layer({ filename })))
+    }))
+
+  it.scopedLive("says that a row is damaged without showing the secret beside it", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "caravel.db")
+      const database = yield* raw(filename)
+      yield* Effect.gen(function*() {
+        const command = yield* Command
+        const query = yield* Query
+        yield* command.createTenant({ pubkey, nwcUrl: "nostr+walletconnect://secret" })
+        database.exec("UPDATE tenant SET created_at = 9000000000000000000")
+        const error = yield* Effect.flip(query.tenant(pubkey))
+        expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt", operation: "Query.tenant" })
+        expect(inspect(error, { depth: Infinity, showHidden: true })).not.toContain("walletconnect")
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
     }))
 })
