@@ -1,4 +1,4 @@
-import { Journal, Position, Query, type StorageError } from "@caravel/domain"
+import { Journal, type Position, Query, type StorageError } from "@caravel/domain"
 import { Context, Effect, FiberHandle, Layer } from "effect"
 import { pageSize, Subscription, untilReadable } from "./internal/Subscription.js"
 import { Window } from "./internal/Window.js"
@@ -15,6 +15,8 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
    * be read just now, goes on trying in the background.
    */
   readonly advance: (position: Position) => Effect.Effect<void>
+  /** `advance` to the head of the journal, for who does not know what has been committed. */
+  readonly advanceToHead: Effect.Effect<void>
   /** A subscription to every activity after `position`; without one, from now on. */
   readonly subscribe: (position?: Position) => Subscription
 }>() {}
@@ -35,11 +37,10 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     const window = new Window(yield* journal.head)
     // What is broadcast is what is committed: it must not be read through a transaction that the caller is in.
     const context = yield* Effect.context<never>()
+    const outside = <A, E>(effect: Effect.Effect<A, E>) =>
+      Effect.mapInputContext(effect, (_: Context.Context<never>) => context)
     const read = (after: Position, upTo: Position) =>
-      query.activity({ after, upTo, limit: pageSize }).pipe(
-        Effect.catchTag("ParseError", Effect.die),
-        Effect.mapInputContext((_: Context.Context<never>) => context)
-      )
+      outside(Effect.catchTag(query.activity({ after, upTo, limit: pageSize }), "ParseError", Effect.die))
 
     const catchUp = (position: Position): Effect.Effect<void, StorageError> =>
       Effect.suspend(() => {
@@ -53,18 +54,22 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
 
     const advance = (position: Position) => lock.withPermits(1)(catchUp(position))
 
-    let wanted = window.position
-    const goOnTrying = FiberHandle.run(background, Effect.retry(Effect.suspend(() => advance(wanted)), untilReadable))
+    const toHead = Effect.flatMap(outside(journal.head), advance)
+
+    const orLater = (broadcast: Effect.Effect<void, StorageError>) =>
+      Effect.catchTag(
+        broadcast,
+        "StorageError",
+        (error) =>
+          Effect.logWarning("The journal cannot be read for broadcasting just now; going on trying", error).pipe(
+            Effect.zipRight(FiberHandle.run(background, Effect.retry(toHead, untilReadable))),
+            Effect.asVoid
+          )
+      )
 
     return {
-      advance: (position) =>
-        Effect.catchTag(advance(position), "StorageError", (error) => {
-          wanted = Position.make(Math.max(wanted, position))
-          return Effect.zipRight(
-            Effect.logWarning("The journal cannot be read for broadcasting just now; going on trying", error),
-            goOnTrying
-          )
-        }),
+      advance: (position) => orLater(advance(position)),
+      advanceToHead: orLater(toHead),
       subscribe: (position = window.position) => new Subscription(window, read, position)
     }
   })

@@ -1,5 +1,12 @@
 /** The one path of all writes: callers' commands wait in a queue, and all that wait are committed together. */
-import { ActivityPubSub, Command, type RecordedEvent, type Refusal, type StorageError } from "@caravel/domain"
+import {
+  ActivityPubSub,
+  Command,
+  type Position,
+  type RecordedEvent,
+  type Refusal,
+  type StorageError
+} from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
 import { Cause, Chunk, Deferred, Effect, Either, Exit, FiberId, Layer, Option, Queue } from "effect"
 import * as Append from "./Append.js"
@@ -34,12 +41,12 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const append = yield* Append.make
 
     /** Commits the units together, or writes them in the transaction of this database that the fiber is in. */
-    const commit = (units: ReadonlyArray<Append.Unit>) =>
+    const commit = (units: ReadonlyArray<Append.Unit>, announce: (last: Position) => Effect.Effect<void>) =>
       Effect.gen(function*() {
         const outcomes = yield* append(units)
         const last = outcomes.flatMap(Either.getOrElse(() => [])).at(-1)
         const transaction = yield* current
-        if (last !== undefined) transaction?.afterCommit.push(tail.advance(last.position))
+        if (last !== undefined) transaction?.afterCommit.add(announce(last.position))
         return outcomes
       }).pipe(
         withTransaction,
@@ -49,7 +56,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     /** Where the database refuses a batch, each unit is tried on its own, so that only the culprit fails. */
     const commitBatch = (entries: ReadonlyArray<Entry>): Effect.Effect<void> =>
       Effect.flatMap(
-        Effect.exit(commit(entries.map(({ unit }) => unit))),
+        Effect.exit(commit(entries.map(({ unit }) => unit), tail.advance)),
         (exit) =>
           Exit.isFailure(exit) && entries.length > 1 && !isBusy(exit)
             ? Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
@@ -93,8 +100,12 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         )
       })
 
+    // What a savepoint undoes gives its positions back, so the caller's transaction may commit less than was written in it.
     const join = (transaction: Transaction, unit: Append.Unit) =>
-      Effect.flatMap(transaction.lock.withPermits(1)(commit([unit])), ([outcome]) => outcome!)
+      Effect.flatMap(
+        transaction.lock.withPermits(1)(commit([unit], () => tail.advanceToHead)),
+        ([outcome]) => outcome!
+      )
 
     return Command.make({
       notify: yield* ActivityPubSub,

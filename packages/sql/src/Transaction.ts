@@ -18,8 +18,8 @@ import type { Dialect } from "./Dialect.js"
  */
 export interface Transaction {
   readonly connection: Connection
-  /** Runs in order once the outermost transaction has committed, uninterruptibly and outside of it. */
-  readonly afterCommit: Array<Effect.Effect<void>>
+  /** Runs in order, each once, when the outermost transaction has committed: uninterruptibly and outside of it. */
+  readonly afterCommit: Set<Effect.Effect<void>>
   /** For what must have the transaction's connection to itself. */
   readonly lock: Effect.Semaphore
 }
@@ -75,7 +75,7 @@ export const make = (options: {
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
     Effect.uninterruptibleMask((restore) => {
-      const afterCommit: Array<Effect.Effect<void>> = []
+      const afterCommit = new Set<Effect.Effect<void>>()
       const transact = (scope: Scope.CloseableScope) =>
         Effect.gen(function*() {
           const plain = yield* restore(Scope.extend(acquirer, scope))
@@ -147,13 +147,13 @@ const rollback = (connection: Connection) => Effect.ignore(connection.execute("R
 
 class OpenTransaction implements Transaction {
   readonly connection: Connection
-  readonly afterCommit: Array<Effect.Effect<void>>
+  readonly afterCommit: Set<Effect.Effect<void>>
   readonly lock = Effect.unsafeMakeSemaphore(1)
   private readonly dialect: Dialect
   private savepoints = 0
   private failure: Option.Option<SqlError> = Option.none()
 
-  constructor(dialect: Dialect, connection: Connection, afterCommit: Array<Effect.Effect<void>>) {
+  constructor(dialect: Dialect, connection: Connection, afterCommit: Set<Effect.Effect<void>>) {
     this.dialect = dialect
     this.connection = wrap(connection, (statement) => this.guard(statement))
     this.afterCommit = afterCommit

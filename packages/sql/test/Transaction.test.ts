@@ -73,6 +73,20 @@ describe("a command in the caller's transaction", () => {
       expect(yield* seen).toMatchObject({ relays: ["a", "c"] })
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
+  it.scopedLive("gives its position back when its savepoint rolls back, and what takes it is broadcast", () =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      const sql = yield* SqlClient
+      yield* command.createTenant({ pubkey })
+      const queue = yield* command.notify.subscribe
+      yield* sql.withTransaction(
+        Effect.flip(sql.withTransaction(Effect.zipRight(command.createRelay(relay("undone")), Effect.fail("undo"))))
+      )
+      expect(yield* Queue.size(queue)).toBe(0)
+      expect((yield* command.createRelay(relay("a"))).position).toBe(2)
+      expect(yield* Queue.size(queue)).toBe(1)
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
   it.scopedLive("takes its turn with others of the same transaction", () =>
     Effect.gen(function*() {
       const command = yield* Command
