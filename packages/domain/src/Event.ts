@@ -1,6 +1,6 @@
 /** What has happened: one event per accepted command, each the changes it makes to one resource. */
 import { Record, Schema } from "effect"
-import { Activity, type ActivityType, type Position } from "./Activity.js"
+import { Activity, type ActivityType, type Position, type ResourceType } from "./Activity.js"
 import { commandTable, type EventTag } from "./CommandTable.js"
 import { EventId } from "./EventId.js"
 import { RelayId, RelayOptions, RelayState, Subdomain } from "./Relay.js"
@@ -12,27 +12,21 @@ const optional = <Fields extends { readonly [name: string]: Schema.Schema.AnyNoC
     readonly [Name in keyof Fields]: Schema.optionalWith<Fields[Name], { exact: true }>
   }
 
-const tenantEvent = <Tag extends EventTag, Changes extends Schema.Struct.Fields>(tag: Tag, changes: Changes) =>
-  Schema.TaggedStruct(tag, {
-    id: EventId,
-    tenant: Pubkey,
-    resourceType: Schema.Literal("tenant"),
-    resourceId: Pubkey,
-    version: Version,
-    createdAt: Schema.DateTimeUtc,
-    changes: Schema.Struct(changes)
-  })
+const eventAbout =
+  <Type extends ResourceType, Id extends Schema.Schema.AnyNoContext>(resourceType: Type, resourceId: Id) =>
+  <Tag extends EventTag, Changes extends Schema.Struct.Fields>(tag: Tag, changes: Changes) =>
+    Schema.TaggedStruct(tag, {
+      id: EventId,
+      tenant: Pubkey,
+      resourceType: Schema.Literal(resourceType),
+      resourceId,
+      version: Version,
+      createdAt: Schema.DateTimeUtc,
+      changes: Schema.Struct(changes)
+    })
 
-const relayEvent = <Tag extends EventTag, Changes extends Schema.Struct.Fields>(tag: Tag, changes: Changes) =>
-  Schema.TaggedStruct(tag, {
-    id: EventId,
-    tenant: Pubkey,
-    resourceType: Schema.Literal("relay"),
-    resourceId: RelayId,
-    version: Version,
-    createdAt: Schema.DateTimeUtc,
-    changes: Schema.Struct(changes)
-  })
+const tenantEvent = eventAbout("tenant", Pubkey)
+const relayEvent = eventAbout("relay", RelayId)
 
 const { nwcUrl, nwcError, pastDueAt, stripeCustomerId, stripeSubscriptionId } = TenantState.fields
 const { status, stripeSubscriptionItemId, syncError, synced } = RelayState.fields

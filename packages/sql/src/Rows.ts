@@ -102,7 +102,7 @@ export const make = (dialect: Dialect) => {
 }
 
 const toRow = (event: Event) =>
-  Effect.map((encodeChanges[event._tag])(event.changes), (payload) => ({
+  Effect.map(encodeChanges[event._tag](event.changes), (payload) => ({
     id: event.id,
     type: event._tag,
     activityType: activityTypeOf(event._tag),
