@@ -1,6 +1,7 @@
 /** The audit log: who owns it, what happened, to which resource (`model.md`). Workers follow it to provision and to bill. */
 import { Schema } from "effect"
 import { EventId } from "./EventId.js"
+import { trusted } from "./internal/trusted.js"
 import { RelayId } from "./Relay.js"
 import { Pubkey } from "./Tenant.js"
 import { expected } from "./Text.js"
@@ -75,4 +76,7 @@ export class Activity extends Schema.Class<Activity>("@caravel/domain/Activity")
   resourceType: ResourceType,
   /** The tenant's pubkey or the relay's id. */
   resourceId: Schema.Union(Pubkey, RelayId)
-}) {}
+}) {
+  /** An activity of values that have been checked. */
+  static readonly trusted = (values: Schema.Struct.Type<typeof Activity.fields>): Activity => trusted(Activity, values)
+}

@@ -1,5 +1,5 @@
 /** Commands that are accepted together or not at all, and what an adapter has to write for them. */
-import { DateTime, Effect, Either, HashMap, Option, type Redacted } from "effect"
+import { Array, Clock, DateTime, Effect, Either, HashMap, Iterable, Option, type Redacted } from "effect"
 import type { CommandRequest } from "./CommandRequest.js"
 import { decide, type DecisionContext, evolve, type Refusal, type State } from "./Decider.js"
 import type { Event } from "./Event.js"
@@ -31,9 +31,9 @@ export interface Batch {
  * @category constructors
  */
 export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelayState>): State => ({
-  tenants: HashMap.fromIterable(Array.from(tenants, (tenant) => [tenant.pubkey, tenant] as const)),
-  relays: HashMap.fromIterable(Array.from(relays, (relay) => [relay.id, relay] as const)),
-  subdomains: HashMap.fromIterable(Array.from(relays, (relay) => [relay.subdomain, relay.id] as const))
+  tenants: HashMap.fromIterable(Iterable.map(tenants, (tenant) => [tenant.pubkey, tenant] as const)),
+  relays: HashMap.fromIterable(Iterable.map(relays, (relay) => [relay.id, relay] as const)),
+  subdomains: HashMap.fromIterable(Iterable.map(relays, (relay) => [relay.subdomain, relay.id] as const))
 })
 
 /**
@@ -65,13 +65,18 @@ export const reads = (commands: Iterable<Undecided>) => {
 export type Undecided = readonly [CommandRequest, DecisionContext]
 
 /**
- * A command that is to be decided now, under a new id.
+ * Commands that are to be decided now, each under a new id.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const undecided = (command: CommandRequest): Effect.Effect<Undecided> =>
-  Effect.zipWith(DateTime.now, EventId.next, (now, id) => [command, { now, id }])
+export const undecided = (
+  commands: Array.NonEmptyReadonlyArray<CommandRequest>
+): Effect.Effect<Array.NonEmptyReadonlyArray<Undecided>> =>
+  Effect.map(Clock.currentTimeMillis, (millis) => {
+    const now = DateTime.unsafeMake(millis)
+    return Array.map(commands, (command): Undecided => [command, { now, id: EventId.unsafeMake(millis) }])
+  })
 
 /**
  * Decides commands one after another, each on what the ones before it have changed. The first refusal refuses them all.
@@ -82,21 +87,22 @@ export const undecided = (command: CommandRequest): Effect.Effect<Undecided> =>
 export const decideAll = (
   state: State,
   commands: Iterable<Undecided>
-): Either.Either<Batch, Refusal> =>
-  Either.gen(function*() {
-    const events: Array<Event> = []
-    const secrets: Array<Batch["secrets"][number]> = []
-    const droppedSecrets: Array<SecretId> = []
-    for (const [command, context] of commands) {
-      const event: Event = yield* decide(state, command, context)
-      if (event.resourceType === "tenant" && "nwcUrl" in event.changes) {
-        const dropped = Option.flatMapNullable(HashMap.get(state.tenants, event.resourceId), ({ nwcUrl }) => nwcUrl)
-        if (Option.isSome(dropped)) droppedSecrets.push(dropped.value)
-        const id = event.changes.nwcUrl
-        if (id && "nwcUrl" in command && command.nwcUrl) secrets.push({ id, value: command.nwcUrl })
-      }
-      events.push(event)
-      state = evolve(state, event)
+): Either.Either<Batch, Refusal> => {
+  const events: Array<Event> = []
+  const secrets: Array<Batch["secrets"][number]> = []
+  const droppedSecrets: Array<SecretId> = []
+  for (const [command, context] of commands) {
+    const decided: Either.Either<Event, Refusal> = decide(state, command, context)
+    if (Either.isLeft(decided)) return Either.left(decided.left)
+    const event = decided.right
+    if (event.resourceType === "tenant" && "nwcUrl" in event.changes) {
+      const dropped = Option.flatMapNullable(HashMap.get(state.tenants, event.resourceId), ({ nwcUrl }) => nwcUrl)
+      if (Option.isSome(dropped)) droppedSecrets.push(dropped.value)
+      const id = event.changes.nwcUrl
+      if (id && "nwcUrl" in command && command.nwcUrl) secrets.push({ id, value: command.nwcUrl })
     }
-    return { state, events, secrets, droppedSecrets }
-  })
+    events.push(event)
+    state = evolve(state, event)
+  }
+  return Either.right({ state, events, secrets, droppedSecrets })
+}

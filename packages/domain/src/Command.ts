@@ -6,7 +6,7 @@ import {
   type CommandOf,
   type CommandRequest,
   commands,
-  decodeCommand,
+  decodePayload,
   type FailureOf,
   type PayloadOf,
   type SuccessOf
@@ -14,6 +14,8 @@ import {
 import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
 import type { Refusal } from "./Decider.js"
 import { activityOf, type RecordedEvent } from "./Event.js"
+import { count } from "./internal/commandMetric.js"
+import { withSpan } from "./Span.js"
 
 /** The type of each parameter that the table names. */
 type Parameter<Tag extends CommandTag, Name> = Name extends "tenant" | "relay"
@@ -85,22 +87,39 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | StorageError>
     readonly notify: typeof ActivityPubSub.Service
   }): typeof Command.Service => {
-    const submit = (commands: ReadonlyArray<CommandRequest>) =>
-      Effect.flatMap(Effect.forEach(commands, undecided), (commands) =>
-        Array.isNonEmptyReadonlyArray(commands)
-          ? Effect.map(adapter.append(commands), (events) => events.map(activityOf))
-          : Effect.succeed([]))
+    const execute = (commands: Array.NonEmptyReadonlyArray<CommandRequest>) =>
+      undecided(commands).pipe(
+        Effect.flatMap(adapter.append),
+        Effect.map((events) => {
+          for (const command of commands) count(command._tag, "accepted")
+          return events.map(activityOf)
+        }),
+        Effect.tapError((error) =>
+          Effect.sync(() => {
+            for (const command of commands) count(command._tag, error._tag)
+          })
+        )
+      )
 
-    const method = <Tag extends CommandTag>(tag: Tag) =>
-      Effect.fn(`Command.${String.uncapitalize(tag)}`)(function*(...parameters: ReadonlyArray<unknown>) {
-        const command = yield* decodeCommand({ ...payloadOf(tag, parameters), _tag: tag })
-        const [success] = yield* submit([command])
-        return success
-      })
+    const method = (tag: CommandTag) => {
+      const span = withSpan(`Command.${String.uncapitalize(tag)}`)
+      return (...parameters: ReadonlyArray<unknown>) =>
+        decodePayload(tag, { ...payloadOf(tag, parameters), _tag: tag }).pipe(
+          Effect.tapError((error) => Effect.sync(() => count(tag, error._tag))),
+          Effect.flatMap((command) => execute([command])),
+          Effect.map(([success]) => success),
+          span
+        )
+    }
+
+    const submit = (commands: ReadonlyArray<CommandRequest>) =>
+      withSpan("Command.submit", { attributes: { "caravel.commands": commands.length } })(
+        Array.isNonEmptyReadonlyArray(commands) ? execute(commands) : Effect.succeed([])
+      )
 
     return {
       ...Record.mapEntries(commands, (_, tag) => [String.uncapitalize(tag), method(tag)]),
-      submit: Effect.fn("Command.submit")(submit),
+      submit,
       notify: adapter.notify
       // The methods' types follow from the table, as their arguments' and results' schemas do.
     } as unknown as typeof Command.Service

@@ -72,7 +72,16 @@ type DecodeUnknown = (input: unknown) => Effect.Effect<CommandRequest, ParseResu
  * @category commands
  */
 export const decodeCommand: DecodeUnknown = (input) =>
-  Effect.flatMap(decodeTag(withoutClearSecret(input)), ({ _tag }) => decoders[_tag](withoutClearSecret(input)))
+  Effect.flatMap(decodeTag(withoutClearSecret(input)), ({ _tag }) => decodePayload(_tag, input))
+
+/**
+ * Reads a command of a known tag from plain values.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const decodePayload = (tag: CommandTag, input: unknown): ReturnType<DecodeUnknown> =>
+  decoders[tag](withoutClearSecret(input))
 
 const withoutClearSecret = (input: unknown): unknown =>
   typeof input === "object" && input !== null && "nwcUrl" in input && typeof input.nwcUrl === "string"

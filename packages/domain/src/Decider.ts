@@ -225,10 +225,11 @@ export const evolve = (state: State, event: Event): State => {
     onSome: (relay) => ({
       ...state,
       relays: HashMap.set(state.relays, relay.id, relay),
-      subdomains: Option.match(before, {
-        onNone: () => state.subdomains,
-        onSome: ({ subdomain }) => HashMap.remove(state.subdomains, subdomain)
-      }).pipe(HashMap.set(relay.subdomain, relay.id))
+      subdomains: Option.isSome(before)
+        ? before.value.subdomain === relay.subdomain
+          ? state.subdomains
+          : HashMap.set(HashMap.remove(state.subdomains, before.value.subdomain), relay.subdomain, relay.id)
+        : HashMap.set(state.subdomains, relay.subdomain, relay.id)
     })
   })
 }

@@ -116,5 +116,5 @@ export const activityOf = (event: RecordedEvent): Activity | undefined => {
   const activityType = activityTypeOf(event._tag)
   if (activityType === null) return undefined
   const { createdAt, id, position, resourceId, resourceType, tenant } = event
-  return new Activity({ position, id, tenant, createdAt, activityType, resourceType, resourceId })
+  return Activity.trusted({ position, id, tenant, createdAt, activityType, resourceType, resourceId })
 }

@@ -1,4 +1,4 @@
-import { Clock, Effect, Schema } from "effect"
+import { Schema } from "effect"
 
 /**
  * The random id of an event, and of the activity that it is (UUIDv7, RFC 9562).
@@ -18,13 +18,13 @@ export type EventId = typeof EventId.Type
 declare const crypto: { readonly randomUUID: () => string }
 
 /**
- * A new id: the milliseconds of the Effect `Clock`, then random bits.
+ * A new id: the milliseconds since 1970, then random bits.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const next: Effect.Effect<EventId> = Effect.map(Clock.currentTimeMillis, (millis) => {
+export const unsafeMake = (millis: number): EventId => {
   const time = Math.max(0, millis).toString(16).padStart(12, "0")
   // A random (version 4) UUID has its random bits where version 7 has them, but for the first 48 and the version.
   return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}` as EventId
-})
+}

@@ -1,5 +1,5 @@
 import { Context, Effect, type Option, type ParseResult, Schema } from "effect"
-import { type Activity, Position } from "./Activity.js"
+import { type Activity, ActivityType, Position } from "./Activity.js"
 import type { StorageError } from "./CommandError.js"
 import { type Relay, RelayId, Subdomain } from "./Relay.js"
 import { Pubkey, type Tenant } from "./Tenant.js"
@@ -18,6 +18,8 @@ export const ActivityFilter = Schema.Struct({
   /** At most so many; all if absent. */
   limit: Schema.optional(Schema.NonNegativeInt),
   tenant: Schema.optional(Pubkey),
+  /** Of this type, or of one of these. */
+  activityType: Schema.optional(Schema.Union(ActivityType, Schema.Array(ActivityType))),
   resourceId: Schema.optional(Schema.Union(Pubkey, RelayId))
 })
 

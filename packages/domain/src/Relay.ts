@@ -1,5 +1,6 @@
 /** A Nostr relay owned by a tenant (`model.md`). */
 import { Schema } from "effect"
+import { trusted } from "./internal/trusted.js"
 import { Pubkey, StripeId } from "./Tenant.js"
 import { expected, Text, Version } from "./Text.js"
 
@@ -140,7 +141,10 @@ export class Relay extends Schema.Class<Relay>("@caravel/domain/Relay")({
   stripeSubscriptionItemId: Schema.NullOr(StripeId),
   createdAt: Schema.DateTimeUtc,
   version: Version
-}) {}
+}) {
+  /** A relay of values that have been checked. */
+  static readonly trusted = (values: Schema.Struct.Type<typeof Relay.fields>): Relay => trusted(Relay, values)
+}
 
 /**
  * A relay as decisions see it and projections store it.

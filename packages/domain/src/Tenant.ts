@@ -1,6 +1,7 @@
 /** A customer of the relay hosting service, identified by a Nostr public key (`model.md`). */
 import { Redacted, Schema } from "effect"
 import { EventId } from "./EventId.js"
+import { trusted } from "./internal/trusted.js"
 import { expected, NonEmptyText, Text, Version } from "./Text.js"
 
 /**
@@ -88,7 +89,10 @@ const fields = {
 export class Tenant extends Schema.Class<Tenant>("@caravel/domain/Tenant")({
   ...fields,
   nwcUrl: Schema.NullOr(NwcUrl)
-}) {}
+}) {
+  /** A tenant of values that have been checked. */
+  static readonly trusted = (values: Schema.Struct.Type<typeof Tenant.fields>): Tenant => trusted(Tenant, values)
+}
 
 /**
  * A tenant as decisions see it and projections store it: with a reference in the place of the secret.
