@@ -4,6 +4,7 @@ import {
   type ActivityFeed,
   activityOf,
   ActivityPubSub,
+  type ActivityType,
   Command,
   decideAll,
   Journal,
@@ -19,8 +20,9 @@ import {
   type TenantState,
   type Undecided
 } from "@caravel/domain"
-import { InProcess, Tail } from "@caravel/pubsub"
+import { type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
 import { Array, Context, Effect, Either, HashMap, Layer, Option, Order, type Redacted } from "effect"
+import * as MemoryCheckpointStore from "./MemoryCheckpointStore.js"
 
 class Store extends Context.Tag("@caravel/memory/Store")<Store, {
   state: State
@@ -43,17 +45,17 @@ const layerQuery = Layer.effect(
   Query,
   Effect.map(Store, (store) => {
     const toTenant = (tenant: TenantState) =>
-      new Tenant({ ...tenant, nwcUrl: tenant.nwcUrl === null ? null : store.secrets.get(tenant.nwcUrl) ?? null })
+      Tenant.trusted({ ...tenant, nwcUrl: tenant.nwcUrl === null ? null : store.secrets.get(tenant.nwcUrl) ?? null })
     const tenants = Effect.sync(() =>
       Array.map(Array.sortWith(HashMap.values(store.state.tenants), ({ pubkey }) => pubkey, Order.string), toTenant)
     )
     const relays = Effect.sync(() =>
       Array.map(
         Array.sortWith(HashMap.values(store.state.relays), ({ id }) => id, Order.string),
-        (relay) => new Relay(relay)
+        (relay) => Relay.trusted(relay)
       )
     )
-    const relay = (id: RelayId) => Option.map(HashMap.get(store.state.relays, id), (relay) => new Relay(relay))
+    const relay = (id: RelayId) => Option.map(HashMap.get(store.state.relays, id), (relay) => Relay.trusted(relay))
 
     return Query.make({
       tenant: (pubkey) => Effect.sync(() => Option.map(HashMap.get(store.state.tenants, pubkey), toTenant)),
@@ -63,8 +65,9 @@ const layerQuery = Layer.effect(
         Effect.sync(() => Option.flatMap(HashMap.get(store.state.subdomains, subdomain), relay)),
       relaysOf: (pubkey) => Effect.map(relays, Array.filter(({ tenant }) => tenant === pubkey)),
       relays,
-      activity: ({ after, limit = Infinity, resourceId, tenant, upTo = Infinity }) =>
+      activity: ({ activityType, after, limit = Infinity, resourceId, tenant, upTo = Infinity }) =>
         Effect.sync(() => {
+          const types: ReadonlyArray<ActivityType> | undefined = activityType && Array.ensure(activityType)
           const activities: Array<Activity> = []
           for (let index: number = after; index < Math.min(upTo, store.events.length); index++) {
             if (activities.length >= limit) break
@@ -72,6 +75,7 @@ const layerQuery = Layer.effect(
             if (
               activity !== undefined &&
               (tenant === undefined || activity.tenant === tenant) &&
+              (types === undefined || types.includes(activity.activityType)) &&
               (resourceId === undefined || activity.resourceId === resourceId)
             ) activities.push(activity)
           }
@@ -104,7 +108,7 @@ const layerCommand = Layer.effect(
       notify: yield* ActivityPubSub,
       append: (commands) =>
         Effect.suspend(() => write(store, commands)).pipe(
-          Effect.tap((events) => tail.advance(events[events.length - 1]!.position)),
+          Effect.tap(tail.broadcast),
           Effect.uninterruptible
         )
     })
@@ -133,8 +137,16 @@ const layerCommand = Layer.effect(
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Command | Query | Journal | ActivityPubSub | ActivityFeed> = layerCommand.pipe(
-  Layer.provideMerge(InProcess.layer),
+export const layer: Layer.Layer<
+  | Command
+  | Query
+  | Journal
+  | ActivityPubSub
+  | ActivityFeed
+  | Consumer.Consumer
+  | CheckpointStore.CheckpointStore
+> = Layer.merge(layerCommand, Consumer.layer).pipe(
+  Layer.provideMerge(Layer.merge(InProcess.layer, MemoryCheckpointStore.layer)),
   Layer.provideMerge(Layer.merge(layerJournal, layerQuery)),
   Layer.provide(layerStore),
   // Nothing to read from outside, so nothing that fails.

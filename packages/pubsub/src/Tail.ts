@@ -1,4 +1,4 @@
-import { Journal, type Position, Query, type StorageError } from "@caravel/domain"
+import { activityOf, Journal, type Position, Query, type RecordedEvent, type StorageError } from "@caravel/domain"
 import { Context, Effect, FiberHandle, Layer } from "effect"
 import { pageSize, Subscription, untilReadable } from "./internal/Subscription.js"
 import { Window } from "./internal/Window.js"
@@ -11,12 +11,18 @@ import { Window } from "./internal/Window.js"
  */
 export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
   /**
-   * Broadcasts everything up to `position`, which must be committed. Returns when that is done; if the journal cannot
-   * be read just now, goes on trying in the background.
+   * Broadcasts events that have just been committed, oldest first, and everything before them. Returns when that is
+   * done; if the journal cannot be read just now, goes on trying in the background.
    */
-  readonly advance: (position: Position) => Effect.Effect<void>
-  /** `advance` to the head of the journal, for who does not know what has been committed. */
+  readonly broadcast: (committed: ReadonlyArray<RecordedEvent>) => Effect.Effect<void>
+  /** Broadcasts everything up to the head of the journal, for who does not know what has been committed. */
   readonly advanceToHead: Effect.Effect<void>
+  /** Everything up to here has been broadcast. */
+  readonly position: Effect.Effect<Position>
+  /** Completes once something after `position` has been broadcast, with how far that is. */
+  readonly beyond: (position: Position) => Effect.Effect<Position, StorageError>
+  /** From now on every subscription fails with this error. */
+  readonly fail: (error: StorageError) => Effect.Effect<void>
   /** A subscription to every activity after `position`; without one, from now on. */
   readonly subscribe: (position?: Position) => Subscription
 }>() {}
@@ -33,7 +39,6 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     const journal = yield* Journal
     const query = yield* Query
     const background = yield* FiberHandle.make()
-    const lock = yield* Effect.makeSemaphore(1)
     const window = new Window(yield* journal.head)
     // What is broadcast is what is committed: it must not be read through a transaction that the caller is in.
     const context = yield* Effect.context<never>()
@@ -44,17 +49,26 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
 
     const catchUp = (position: Position): Effect.Effect<void, StorageError> =>
       Effect.suspend(() => {
-        if (window.position >= position) return Effect.void
-        return Effect.flatMap(read(window.position, position), (page) => {
+        const from = window.position
+        if (from >= position) return Effect.void
+        return Effect.flatMap(read(from, position), (page) => {
           const last = page.length < pageSize ? position : page[page.length - 1]!.position
-          window.advance(page, last)
+          // Meanwhile somebody else may have broadcast what was read.
+          if (window.position === from) window.advance(page, last)
           return catchUp(position)
         })
       })
 
-    const advance = (position: Position) => lock.withPermits(1)(catchUp(position))
+    const toHead = Effect.flatMap(outside(journal.head), catchUp)
 
-    const toHead = Effect.flatMap(outside(journal.head), advance)
+    // Where nothing lies between, they need not be read back: that would cost as much as the rest of the command.
+    const handOver = (committed: ReadonlyArray<RecordedEvent>) =>
+      Effect.suspend(() => {
+        const last = committed.at(-1)?.position ?? window.position
+        if (last !== window.position + committed.length) return catchUp(last)
+        window.advance(committed.flatMap((event) => activityOf(event) ?? []), last)
+        return Effect.void
+      })
 
     const orLater = (broadcast: Effect.Effect<void, StorageError>) =>
       Effect.catchTag(
@@ -68,8 +82,11 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       )
 
     return {
-      advance: (position) => orLater(advance(position)),
+      broadcast: (committed) => orLater(handOver(committed)),
       advanceToHead: orLater(toHead),
+      position: Effect.sync(() => window.position),
+      beyond: (position) => window.beyond(position),
+      fail: (error) => Effect.sync(() => window.fail(error)),
       subscribe: (position = window.position) => new Subscription(window, read, position)
     }
   })

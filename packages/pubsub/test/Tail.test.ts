@@ -2,7 +2,7 @@ import { ActivityFeed, ActivityPubSub, Journal, StorageError } from "@caravel/do
 import { InProcess, Tail } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream, TestClock } from "effect"
-import { position, positionsOf, range, World } from "./world.js"
+import { event, positionsOf, range, World } from "./world.js"
 
 type Broadcasting = Tail.Tail | ActivityPubSub | ActivityFeed | Scope.Scope
 
@@ -15,9 +15,11 @@ const test = <A, E>(name: string, body: (world: World) => Effect.Effect<A, E, Br
 
 const subscribe = Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
 
-/** Commits so many and announces them. */
-const append = (world: World, count: number, logged?: (n: number) => boolean) =>
-  Effect.flatMap(Tail.Tail, (tail) => tail.advance(world.commit(count, logged)))
+/** Announces the event at a position, and with it all before. */
+const announce = (position: number) => Effect.flatMap(Tail.Tail, (tail) => tail.broadcast([event(position)]))
+
+/** Commits so many and announces the last of them: those before it have to be read. */
+const append = (world: World, count: number, logged?: (n: number) => boolean) => announce(world.commit(count, logged))
 
 /** More than the shared window holds. */
 const overflow = 3000
@@ -55,15 +57,48 @@ describe("Tail", () => {
 
   test("broadcasts up to a position, each once, however it is told", (world) =>
     Effect.gen(function*() {
-      const tail = yield* Tail.Tail
       const queue = yield* subscribe
       world.commit(600, (n) => n % 2 === 0)
-      yield* tail.advance(position(5))
+      yield* announce(5)
       expect(positionsOf(yield* queue.takeAll)).toEqual([2, 4])
-      yield* Effect.all(range(1, 600).reverse().map((n) => tail.advance(position(n))), { concurrency: "unbounded" })
-      yield* tail.advance(position(3))
-      yield* tail.advance(position(600))
+      yield* Effect.all(range(6, 600).reverse().map(announce), { concurrency: "unbounded" })
+      yield* announce(3)
+      yield* announce(600)
       expect(positionsOf(yield* queue.takeAll)).toEqual(range(3, 300).map((n) => 2 * n))
+    }))
+
+  test("hands over what follows what has been broadcast, without reading it back", (world) =>
+    Effect.gen(function*() {
+      const tail = yield* Tail.Tail
+      const queue = yield* subscribe
+      world.commit(6, (n) => n !== 2)
+      yield* tail.broadcast([event(1), event(2, false), event(3)])
+      yield* tail.broadcast([])
+      expect(positionsOf(yield* queue.takeAll)).toEqual([1, 3])
+      expect(world.reads).toBe(0)
+      // Part of these has been broadcast, and between the others something is missing.
+      yield* tail.broadcast([event(3), event(4)])
+      yield* tail.broadcast([event(6)])
+      expect(positionsOf(yield* queue.takeAll)).toEqual([4, 5, 6])
+      expect(world.reads).toBe(2)
+    }))
+
+  test("what is handed over while the journal is read is broadcast once", (world) =>
+    Effect.gen(function*() {
+      const tail = yield* Tail.Tail
+      const queue = yield* subscribe
+      const reading = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      world.commit(1)
+      world.beforeRead = Effect.zipRight(Deferred.succeed(reading, undefined), Deferred.await(go))
+      const behind = yield* Effect.fork(tail.advanceToHead)
+      yield* Deferred.await(reading)
+      yield* tail.broadcast([event(1)])
+      world.commit(1)
+      yield* tail.broadcast([event(2)])
+      yield* Deferred.succeed(go, undefined)
+      yield* Fiber.join(behind)
+      expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2])
     }))
 
   test("reads a page at a time, with nothing missing at its edges", (world) =>

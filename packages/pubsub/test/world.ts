@@ -1,10 +1,28 @@
 /** An activity log in an array, with reads that can be made to fail or to wait. */
-import { Activity, type EventId, Journal, Position, Pubkey, Query, StorageError } from "@caravel/domain"
+import {
+  Activity,
+  type EventId,
+  Journal,
+  Position,
+  Pubkey,
+  Query,
+  type RecordedEvent,
+  StorageError
+} from "@caravel/domain"
 import { DateTime, Effect, Layer } from "effect"
 
 export const position = (n: number) => Position.make(n)
 
-export const activity = (n: number) =>
+const made = new Map<number, Activity>()
+
+/** Always the same one of a position: tests of thousands of orders make millions. */
+export const activity = (n: number): Activity => {
+  const known = made.get(n) ?? make(n)
+  made.set(n, known)
+  return known
+}
+
+const make = (n: number) =>
   new Activity({
     position: position(n),
     id: `00000000-0000-7000-8000-${n.toString(16).padStart(12, "0")}` as EventId,
@@ -14,6 +32,15 @@ export const activity = (n: number) =>
     resourceType: "tenant",
     resourceId: Pubkey.make("a".repeat(64))
   })
+
+/** The event that `activity` is of; one that is not logged at other positions. */
+export const event = (n: number, logged = true): RecordedEvent => {
+  const { activityType: _, resourceType: __, resourceId, ...fields } = activity(n)
+  const about = { ...fields, resourceType: "tenant", resourceId: Pubkey.make(resourceId), version: n } as const
+  return logged
+    ? { _tag: "TenantUpdated", ...about, changes: {} }
+    : { _tag: "TenantNwcErrorCleared", ...about, changes: { nwcError: null } }
+}
 
 export const positionsOf = (activities: Iterable<Activity>) =>
   Array.from(activities, ({ position }) => position as number)

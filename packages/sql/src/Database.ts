@@ -1,6 +1,7 @@
-import type { StorageError } from "@caravel/domain"
+import { type StorageError, withSpan } from "@caravel/domain"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
 import { Context, Effect } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Rows from "./Rows.js"
@@ -19,7 +20,9 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly rows: ReturnType<typeof Rows.make>
   /** The caller's transaction, if it is one of this database. */
   readonly current: TransactionalClient["current"]
-  readonly withTransaction: TransactionalClient["withTransaction"]
+  readonly transact: TransactionalClient["transact"]
+  /** From now on nothing is read or written: everything fails with this error. */
+  readonly fail: (error: StorageError) => Effect.Effect<void>
   /** Reads what is committed, whatever transaction the caller is in. */
   readonly read: Read
   /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
@@ -31,7 +34,7 @@ type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
   operation: string,
   statement: string,
   params: ReadonlyArray<unknown>,
-  decode: (rows: ReadonlyArray<unknown>) => Effect.Effect<A, E>
+  decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Effect.Effect<A, E>
 ) => Effect.Effect<A, StorageError>
 
 /**
@@ -47,14 +50,22 @@ export const make = (options: {
 }): typeof Database.Service => {
   const { client, dialect, reader } = options
   const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
-    connection.execute(statement, params, undefined).pipe(
+    connection.executeValues(statement, params).pipe(
       Effect.flatMap(decode),
       Effect.mapError(toStorageError(dialect, operation)),
-      Effect.withSpan(`sql.${operation}`, { captureStackTrace: false })
+      withSpan(`sql.${operation}`, { kind: "client" })
     )
-  const read = readFrom(reader)
+  let failure: StorageError | undefined
+  const readCommitted = readFrom(reader)
+  const read: Read = (...parameters) =>
+    Effect.suspend(() => failure === undefined ? readCommitted(...parameters) : Effect.fail(failure))
   return {
     ...client,
+    fail: (error) =>
+      Effect.suspend(() => {
+        failure = error
+        return client.fail(new SqlError({ message: error.message, cause: error }))
+      }),
     dialect,
     rows: Rows.make(dialect),
     read,

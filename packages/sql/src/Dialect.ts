@@ -3,7 +3,7 @@ import type { StorageErrorReason } from "@caravel/domain"
 import type { Schema } from "effect"
 
 /**
- * Statements take their rows as one parameter of JSON, so that their number does not grow with the rows.
+ * A database's own ways.
  *
  * @since 0.1.0
  * @category models
@@ -17,8 +17,8 @@ export interface Dialect {
   readonly endsTransaction: (cause: unknown) => boolean
   /** How a column holds a boolean. */
   readonly boolean: Schema.Schema<boolean, any>
-  /** A subquery for the elements of a JSON array of strings. */
-  readonly elements: string
-  /** A query for these fields of the objects in a JSON array, in its order. */
-  readonly rows: (fields: ReadonlyArray<string>) => string
+  /** What an insert of events says at its end, so that its result tells their positions. */
+  readonly returning: string
+  /** The positions of so many events, in the order they were inserted in, from the driver's result of the insert. */
+  readonly positionsOf: (result: unknown, count: number) => ReadonlyArray<number>
 }

@@ -17,8 +17,9 @@ import {
   TenantState,
   Version
 } from "@caravel/domain"
-import { Effect, Record, Schema } from "effect"
+import { Array, Either, Record, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
+import * as Codec from "./internal/codec.js"
 import * as Table from "./Table.js"
 
 const Instant = Schema.DateTimeUtcFromNumber
@@ -38,12 +39,10 @@ const eventFields = {
   createdAt: Instant
 }
 
-const changesOf = Record.map(
-  events,
-  (event) => Schema.parseJson(event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>)
-)
-const encodeChanges = Record.map(changesOf, (changes) => Schema.encode(changes))
-const decodeChanges = Record.map(changesOf, (changes) => Schema.decode(changes))
+const payloads = Record.map(events, (event) => {
+  const schema = Schema.parseJson(event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>)
+  return { codec: Codec.make(schema.ast), explain: Schema.decodeEither(schema) }
+})
 
 /**
  * The tables of a dialect's database.
@@ -55,15 +54,15 @@ export const make = (dialect: Dialect) => {
   const boolean = dialect.boolean
   const tenantFields = { ...TenantState.fields, pastDueAt: Schema.NullOr(Instant), createdAt: Instant }
 
-  const event = Table.make(dialect, "event", eventFields)
-  const recorded = Table.make(dialect, "event", { position: Position, ...eventFields })
-  const activity = Table.make(dialect, "activity", { ...Activity.fields, createdAt: Instant })
-  const tenant = Table.make(dialect, "tenant", tenantFields)
-  const tenantWithSecret = Table.make(dialect, "tenant", {
+  const event = Table.make("event", eventFields)
+  const recorded = Table.make("event", { position: Position, ...eventFields })
+  const activity = Table.make("activity", { ...Activity.fields, createdAt: Instant })
+  const tenant = Table.make("tenant", tenantFields)
+  const tenantWithSecret = Table.make("tenant", {
     ...tenantFields,
     nwcUrl: Schema.NullOr(Schema.Redacted(Schema.String))
   })
-  const relay = Table.make(dialect, "relay", {
+  const relay = Table.make("relay", {
     ...Relay.fields,
     policyPublicJoin: boolean,
     policyStripSignatures: boolean,
@@ -75,48 +74,52 @@ export const make = (dialect: Dialect) => {
     synced: boolean,
     createdAt: Instant
   })
-  const secret = Table.make(dialect, "secret", { id: SecretId, value: Schema.Redacted(Schema.String) })
+  const secret = Table.make("secret", { id: SecretId, value: Schema.Redacted(Schema.String) })
 
   return {
     event: {
-      ...event,
       columns: recorded.columns,
-      encode: (rows: ReadonlyArray<Event>) => Effect.flatMap(Effect.forEach(rows, toRow), event.encode),
-      decode: (rows: unknown) => Effect.flatMap(recorded.decode(rows), Effect.forEach(toEvent))
+      insert: (clause: string) => {
+        const insert = event.insert(clause)
+        return (events: ReadonlyArray<Event>) => insert(events.map(toRow))
+      },
+      decode: (rows: Rows) => Either.flatMap(recorded.decode(rows), (rows) => Either.all(rows.map(toEvent)))
     },
     activity: {
-      ...activity,
-      decode: (rows: unknown) => Effect.map(activity.decode(rows), (rows) => rows.map((row) => new Activity(row)))
+      columns: activity.columns,
+      decode: (rows: Rows) => Either.map(activity.decode(rows), Array.map(Activity.trusted))
     },
     tenant: {
       ...tenant,
-      decodeWithSecret: (rows: unknown) =>
-        Effect.map(tenantWithSecret.decode(rows), (rows) => rows.map((row) => new Tenant(row)))
+      decodeWithSecret: (rows: Rows) => Either.map(tenantWithSecret.decode(rows), Array.map(Tenant.trusted))
     },
     relay: {
       ...relay,
-      decodeModels: (rows: unknown) => Effect.map(relay.decode(rows), (rows) => rows.map((row) => new Relay(row)))
+      decodeModels: (rows: Rows) => Either.map(relay.decode(rows), Array.map(Relay.trusted))
     },
     secret
   }
 }
 
-const toRow = (event: Event) =>
-  Effect.map(encodeChanges[event._tag](event.changes), (payload) => ({
-    id: event.id,
-    type: event._tag,
-    activityType: activityTypeOf(event._tag),
-    tenant: event.tenant,
-    resourceType: event.resourceType,
-    resourceId: event.resourceId,
-    resourceVersion: event.version,
-    payload,
-    metadata: "{}",
-    createdAt: event.createdAt
-  }))
+type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 
-const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly position: Position }) =>
-  Effect.map(decodeChanges[row.type](row.payload), (changes) => ({
+const toRow = (event: Event) => ({
+  id: event.id,
+  type: event._tag,
+  activityType: activityTypeOf(event._tag),
+  tenant: event.tenant,
+  resourceType: event.resourceType,
+  resourceId: event.resourceId,
+  resourceVersion: event.version,
+  payload: String(payloads[event._tag].codec.encode(event.changes)),
+  metadata: "{}",
+  createdAt: event.createdAt
+})
+
+const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly position: Position }) => {
+  const { codec, explain } = payloads[row.type]
+  const decoded = codec.decode(row.payload)
+  return Either.map(decoded === Codec.invalid ? explain(row.payload) : Either.right(decoded), (changes) => ({
     _tag: row.type,
     position: row.position,
     id: row.id,
@@ -128,3 +131,4 @@ const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly positi
     changes
     // The type and its changes were decoded together.
   } as RecordedEvent))
+}

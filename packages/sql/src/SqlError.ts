@@ -12,6 +12,8 @@ import type { Dialect } from "./Dialect.js"
 export const toStorageError =
   (dialect: Dialect, operation: string) =>
   (error: { readonly _tag: string; readonly message: string; readonly cause?: unknown }): StorageError =>
-    error instanceof SqlError
+    error.cause instanceof StorageError
+      ? error.cause
+      : error instanceof SqlError
       ? new StorageError({ reason: dialect.reasonOf(error.cause), operation, cause: error.cause ?? error })
       : new StorageError({ reason: "corrupt", operation, cause: new Error(error.message) })

@@ -2,7 +2,7 @@ import { Journal, Position } from "@caravel/domain"
 import { Effect, Layer, Schema } from "effect"
 import { Database } from "./Database.js"
 
-const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Struct({ position: Position })))
+const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 
 /**
  * The journal in the table `event`.
@@ -14,10 +14,10 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.map(Database, ({ read, rows: { event } }) => {
     const page = `SELECT ${event.columns()} FROM event WHERE position > ? ORDER BY position LIMIT ?`
-    const head = "SELECT coalesce(max(position), 0) AS position FROM event"
+    const head = "SELECT coalesce(max(position), 0) FROM event"
     return {
       read: (position, limit) => read("Journal.read", page, [position, limit], event.decode),
-      head: Effect.map(read("Journal.head", head, [], decodeHead), ([{ position }]) => position)
+      head: Effect.map(read("Journal.head", head, [], decodeHead), ([[position]]) => position)
     }
   })
 )

@@ -1,6 +1,7 @@
 import { Query } from "@caravel/domain"
 import { Array, Effect, Layer } from "effect"
 import { Database } from "./Database.js"
+import { activityWhere } from "./internal/activityWhere.js"
 
 /**
  * Queries of the projections and the view `activity`.
@@ -14,7 +15,7 @@ export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
     const tenants = `SELECT ${rows.tenant.columns({ nwcUrl: "secret.value" })}
       FROM tenant LEFT JOIN secret ON secret.id = tenant.nwc_url`
     const relays = `SELECT ${rows.relay.columns()} FROM relay`
-    const activity = `SELECT ${rows.activity.columns()} FROM activity WHERE position > ?`
+    const activity = `SELECT ${rows.activity.columns()} FROM activity`
 
     const tenantsWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
       query(`Query.${operation}`, `${tenants} ${clause}`, params, rows.tenant.decodeWithSecret)
@@ -29,19 +30,12 @@ export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
         Effect.map(relaysWhere("relayBySubdomain", "WHERE subdomain = ?", subdomain), Array.head),
       relaysOf: (pubkey) => relaysWhere("relaysOf", "WHERE tenant = ? ORDER BY id", pubkey),
       relays: relaysWhere("relays", "ORDER BY id"),
-      activity: ({ after, limit, resourceId, tenant, upTo }) => {
-        const conditions: Array<readonly [clause: string, value: unknown]> = []
-        if (upTo !== undefined) conditions.push(["AND position <= ?", upTo])
-        if (tenant !== undefined) conditions.push(["AND tenant = ?", tenant])
-        if (resourceId !== undefined) conditions.push(["AND resource_id = ?", resourceId])
-        conditions.push(["ORDER BY position", undefined])
-        if (limit !== undefined) conditions.push(["LIMIT ?", limit])
-        return query(
-          "Query.activity",
-          [activity, ...conditions.map(([clause]) => clause)].join(" "),
-          [after, ...conditions.flatMap(([, value]) => value === undefined ? [] : [value])],
-          rows.activity.decode
-        )
+      activity: ({ limit, ...filter }) => {
+        const [clause, params] = activityWhere(filter)
+        const statement = `${activity} ${clause} ORDER BY position`
+        return limit === undefined
+          ? query("Query.activity", statement, params, rows.activity.decode)
+          : query("Query.activity", `${statement} LIMIT ?`, [...params, limit], rows.activity.decode)
       }
     })
   })

@@ -2,30 +2,30 @@
 import {
   ActivityPubSub,
   Command,
-  type Position,
+  isTraced,
   type RecordedEvent,
   type Refusal,
-  type StorageError
+  type StorageError,
+  withSpan
 } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
-import { Cause, Chunk, Deferred, Effect, Either, Exit, FiberId, Layer, Option, Queue } from "effect"
+import { Cause, Chunk, Effect, Either, Exit, FiberId, Layer, Mailbox, Option } from "effect"
 import * as Append from "./Append.js"
 import { Database } from "./Database.js"
+import { Entry } from "./internal/Entry.js"
+import * as GiveWay from "./internal/giveWay.js"
+import * as Metrics from "./Metrics.js"
 import { toStorageError } from "./SqlError.js"
 import type { Transaction } from "./Transaction.js"
 
 /** Beyond this many, callers wait before they are queued. */
 const queueCapacity = 1024
 
-/** How many units are committed together at most. */
-const batchSize = 256
+/** How many commands are committed together at most, but for a unit of more: it is committed alone. */
+const batchCommands = 256
 
-type Answer = Deferred.Deferred<ReadonlyArray<RecordedEvent>, Refusal | StorageError>
-
-interface Entry {
-  readonly unit: Append.Unit
-  readonly answer: Answer
-}
+/** How many characters of commands are committed together at most, with the same exception. */
+const batchCharacters = 1_000_000
 
 /**
  * The commands over the writer. What it has taken is decided before the layer closes; what waits is interrupted.
@@ -36,67 +36,83 @@ interface Entry {
 export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityPubSub> = Layer.scoped(
   Command,
   Effect.gen(function*() {
-    const { current, dialect, withTransaction } = yield* Database
+    const { current, dialect, transact } = yield* Database
     const tail = yield* Tail.Tail
     const append = yield* Append.make
 
     /** Commits the units together, or writes them in the transaction of this database that the fiber is in. */
-    const commit = (units: ReadonlyArray<Append.Unit>, announce: (last: Position) => Effect.Effect<void>) =>
-      Effect.gen(function*() {
-        const outcomes = yield* append(units)
-        const last = outcomes.flatMap(Either.getOrElse(() => [])).at(-1)
-        const transaction = yield* current
-        if (last !== undefined) transaction?.afterCommit.add(announce(last.position))
-        return outcomes
-      }).pipe(
-        withTransaction,
+    const commit = (units: ReadonlyArray<Append.Unit>, announce: typeof tail.broadcast) =>
+      transact(({ afterCommit, connection }) =>
+        Effect.map(append(connection, units), (outcomes) => {
+          const events = outcomes.flatMap(Either.getOrElse(() => []))
+          if (events.length > 0) afterCommit.add(announce(events))
+          return outcomes
+        })
+      ).pipe(
         Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(dialect, "commit")(error)))
       )
 
     /** Where the database refuses a batch, each unit is tried on its own, so that only the culprit fails. */
     const commitBatch = (entries: ReadonlyArray<Entry>): Effect.Effect<void> =>
-      Effect.flatMap(
-        Effect.exit(commit(entries.map(({ unit }) => unit), tail.advance)),
-        (exit) =>
-          Exit.isFailure(exit) && entries.length > 1 && !isBusy(exit)
-            ? Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
-            : Effect.forEach(entries, ({ answer }, index) =>
-              Deferred.done(
-                answer,
-                Exit.flatMap(exit, (outcomes) => Exit.fromEither(outcomes[index]!))
-              ), {
-              discard: true
-            })
-      )
+      Effect.flatMap(Effect.exit(commit(entries.map(({ unit }) => unit), tail.broadcast)), (exit) => {
+        if (Exit.isFailure(exit) && entries.length > 1 && !isBusy(exit)) {
+          return Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
+        }
+        entries.forEach((entry, index) =>
+          entry.settle(Exit.flatMap(exit, (outcomes) => Exit.fromEither(outcomes[index]!)))
+        )
+        return Effect.void
+      })
+
+    /** A batch with its span, to which those of its commands are linked, and its metrics. */
+    const observed = (entries: ReadonlyArray<Entry>): Effect.Effect<void> => {
+      const commands = entries.reduce((sum, { unit }) => sum + unit.length, 0)
+      return Effect.withFiberRuntime<void>((fiber) => {
+        const started = performance.now()
+        const span = isTraced(fiber) ? fiber.currentSpan : undefined
+        if (span !== undefined) entries.forEach((entry) => entry.link(span))
+        return Effect.map(commitBatch(entries), () => {
+          Metrics.commitSeconds.unsafeUpdate((performance.now() - started) / 1000, [])
+          Metrics.batchCommands.unsafeUpdate(commands, [])
+          Metrics.queueDepth.unsafeUpdate(waiting.size, [])
+        })
+      }).pipe(withSpan("SqlWriter.batch", { attributes: { "caravel.commands": commands } }))
+    }
 
     // An entry leaves this set once: the writer takes it and will answer, its caller withdraws it, or the layer closes.
     const waiting = new Set<Entry>()
 
-    const queue = yield* Effect.acquireRelease(Queue.bounded<Entry>(queueCapacity), (queue) =>
-      Effect.zipRight(
-        Queue.shutdown(queue),
-        Effect.forEach(waiting, ({ answer }) => Deferred.interrupt(answer), { discard: true })
-      ))
+    const queue = yield* Effect.acquireRelease(
+      Mailbox.make<Entry>(queueCapacity),
+      (queue) =>
+        Effect.zipRight(
+          queue.shutdown,
+          Effect.sync(() => {
+            for (const entry of waiting) entry.settle(Exit.interrupt(FiberId.none))
+          })
+        )
+    )
 
-    yield* Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(Queue.takeBetween(queue, 1, batchSize)), (entries) => {
-        const taken = Chunk.toReadonlyArray(entries).filter((entry) => waiting.delete(entry))
-        return taken.length === 0 ? Effect.void : commitBatch(taken)
-      })
+    const giveWay = yield* GiveWay.make
+    yield* Effect.flatMap(
+      queue.takeAll,
+      ([entries]) =>
+        Effect.forEach(batches(Chunk.toReadonlyArray(entries)), (batch) =>
+          Effect.uninterruptible(Effect.suspend(() => {
+            const taken = batch.filter((entry) => waiting.delete(entry))
+            return taken.length === 0 ? Effect.void : observed(taken)
+          })).pipe(Effect.zipRight(giveWay)), { discard: true })
     ).pipe(
-      // SQLite is synchronous: between batches, others get their turn.
-      Effect.zipRight(Effect.yieldNow()),
       Effect.forever,
       Effect.forkScoped
     )
 
     const enqueue = (unit: Append.Unit) =>
-      Effect.suspend(() => {
-        const entry: Entry = { unit, answer: Deferred.unsafeMake(FiberId.none) }
+      Effect.withFiberRuntime<ReadonlyArray<RecordedEvent>, Refusal | StorageError>((caller) => {
+        const entry = new Entry(unit, caller.currentSpan)
         waiting.add(entry)
-        return Queue.offer(queue, entry).pipe(
-          Effect.zipRight(Deferred.await(entry.answer)),
-          Effect.onInterrupt(() => waiting.delete(entry) ? Effect.void : Effect.exit(Deferred.await(entry.answer)))
+        return Effect.zipRight(queue.offer(entry), entry.settled).pipe(
+          Effect.onInterrupt(() => waiting.delete(entry) ? Effect.void : Effect.exit(entry.settled))
         )
       })
 
@@ -120,3 +136,23 @@ const isBusy = (exit: Exit.Exit<unknown, StorageError>) =>
     onSuccess: () => false,
     onFailure: (cause) => Option.exists(Cause.failureOption(cause), ({ reason }) => reason === "busy")
   })
+
+/** Splits what waits, in order, into what is committed together. */
+function* batches(entries: ReadonlyArray<Entry>) {
+  let batch: Array<Entry> = []
+  let commands = 0
+  let characters = 0
+  for (const entry of entries) {
+    const size = Append.characters(entry.unit)
+    if (batch.length > 0 && (commands + entry.unit.length > batchCommands || characters + size > batchCharacters)) {
+      yield batch
+      batch = []
+      commands = 0
+      characters = 0
+    }
+    batch.push(entry)
+    commands += entry.unit.length
+    characters += size
+  }
+  if (batch.length > 0) yield batch
+}

@@ -1,5 +1,13 @@
-import { type Effect, type ParseResult, Schema, String } from "effect"
-import type { Dialect } from "./Dialect.js"
+import { Either, Function, type ParseResult, Schema, String } from "effect"
+import * as Codec from "./internal/codec.js"
+
+/**
+ * A statement's text, its parameters, and of how many rows or values.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, count: number]
 
 /**
  * A table: its columns are its row schema's fields in snake case, and every row goes through that schema.
@@ -9,15 +17,43 @@ import type { Dialect } from "./Dialect.js"
  */
 export interface Table<A> {
   readonly name: string
-  /** What to select, each column under its field's name; `replaced` gives other expressions for some fields. */
+  /** What to select for `decode`; `replaced` gives other expressions for some fields. */
   readonly columns: (replaced?: { readonly [field in keyof A]?: string }) => string
-  /** Inserts the rows that `encode` gives. */
-  readonly insert: string
-  /** Inserts the rows that `encode` gives, or updates those that have this key. */
-  readonly upsert: (key: keyof A & string) => string
-  readonly encode: (rows: ReadonlyArray<A>) => Effect.Effect<string, ParseResult.ParseError>
-  readonly decode: (rows: unknown) => Effect.Effect<ReadonlyArray<A>, ParseResult.ParseError>
+  /** Statements that insert rows, with a clause at their ends. */
+  readonly insert: (clause?: string) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
+  /** Statements that insert rows, or update those that have this key, but for the fields that never change. */
+  readonly upsert: (
+    key: keyof A & string,
+    fixed: ReadonlyArray<keyof A>
+  ) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
+  /** Statements that delete the rows with these keys. */
+  readonly delete: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
+  /** Selects the rows of which a field has one of these values. */
+  readonly select: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
+  /** Decodes rows that are given as their values in the order of `columns`. */
+  readonly decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<Array<A>, ParseResult.ParseError>
 }
+
+/** Rows are written so many at a time, or a smaller power of two, so that few statements have to be prepared. */
+const mostRows = 64
+
+/** Statements over chunks of many things: `text` gives the statement for so many, `params` their parameters. */
+const chunked = <A>(text: (size: number) => string, params: (chunk: ReadonlyArray<A>) => ReadonlyArray<unknown>) => {
+  const texts = new Map<number, string>()
+  return (all: ReadonlyArray<A>): ReadonlyArray<Statement> => {
+    const statements: Array<Statement> = []
+    for (let start = 0; start < all.length;) {
+      const size = Math.min(mostRows, 2 ** Math.floor(Math.log2(all.length - start)))
+      const prepared = texts.get(size) ?? text(size)
+      texts.set(size, prepared)
+      statements.push([prepared, params(size === all.length ? all : all.slice(start, start + size)), size])
+      start += size
+    }
+    return statements
+  }
+}
+
+const repeat = (part: string, size: number) => Array(size).fill(part).join(", ")
 
 /**
  * The table of this name with these fields.
@@ -26,27 +62,70 @@ export interface Table<A> {
  * @category constructors
  */
 export const make = <Fields extends Schema.Struct.Fields>(
-  dialect: Dialect,
   name: string,
   fields: Fields & { readonly [Field in keyof Fields]: Schema.Schema.AnyNoContext }
 ): Table<Schema.Struct.Type<Fields>> => {
   type A = Schema.Struct.Type<Fields>
   const names = Object.keys(fields)
+  const codecs = names.map((field) => Codec.make(fields[field]!.ast))
+  const explain = Schema.decodeUnknownEither(Schema.Struct(fields) as unknown as Schema.Schema<A, unknown>)
   const column = String.camelToSnake
-  const insert = `INSERT INTO ${name} (${names.map(column).join(", ")}) ${dialect.rows(names)}`
-  const rows = Schema.Array(Schema.Struct(fields)) as unknown as Schema.Schema<ReadonlyArray<A>, unknown>
+
+  const decodeRow = (row: ReadonlyArray<unknown>): Either.Either<A, ParseResult.ParseError> => {
+    const decoded: { [field: string]: unknown } = {}
+    for (let index = 0; index < names.length; index++) {
+      if ((decoded[names[index]!] = codecs[index]!.decode(row[index])) === Codec.invalid) {
+        return explain(Object.fromEntries(names.map((field, index) => [field, row[index]])))
+      }
+    }
+    return Either.right(decoded as A)
+  }
+
+  const columns = (replaced: { readonly [field: string]: string | undefined } = {}) =>
+    names.map((field) => `${replaced[field] ?? `${name}.${column(field)}`}`).join(", ")
+
+  const insert = (clause = "") => {
+    const into = `INSERT INTO ${name} (${names.map(column).join(", ")}) VALUES `
+    const row = `(${repeat("?", names.length)})`
+    return chunked<A>(
+      (size) => `${into}${repeat(row, size)} ${clause}`,
+      (rows) => {
+        const params: Array<unknown> = []
+        for (const row of rows) {
+          for (let index = 0; index < names.length; index++) {
+            params.push(codecs[index]!.encode(row[names[index] as keyof A]))
+          }
+        }
+        return params
+      }
+    )
+  }
+
+  const where = (statement: string, key: string) =>
+    chunked<string>((size) => `${statement} WHERE ${column(key)} IN (${repeat("?", size)})`, Function.identity)
+
   return {
     name,
-    columns: (replaced: { readonly [field: string]: string | undefined } = {}) =>
-      names.map((field) => `${replaced[field] ?? `${name}.${column(field)}`} AS "${field}"`).join(", "),
+    columns,
     insert,
-    upsert: (key) => {
-      const updated = names.filter((field) => field !== key).map(column)
-      return `${insert} ON CONFLICT (${column(key)}) DO UPDATE SET ${
-        updated.map((column) => `${column} = excluded.${column}`).join(", ")
-      }`
+    upsert: (key, fixed) => {
+      const updated = names.filter((field) => field !== key && !fixed.includes(field as keyof A)).map(column)
+      return insert(
+        `ON CONFLICT (${column(key)}) DO UPDATE SET ${
+          updated.map((column) => `${column} = excluded.${column}`).join(", ")
+        }`
+      )
     },
-    encode: Schema.encode(Schema.parseJson(rows)),
-    decode: Schema.decodeUnknown(rows)
+    delete: (key) => where(`DELETE FROM ${name}`, key),
+    select: (key) => where(`SELECT ${columns()} FROM ${name}`, key),
+    decode: (rows) => {
+      const decoded: Array<A> = []
+      for (const row of rows) {
+        const result = decodeRow(row)
+        if (Either.isLeft(result)) return Either.left(result.left)
+        decoded.push(result.right)
+      }
+      return Either.right(decoded)
+    }
   }
 }

@@ -2,12 +2,13 @@
  * A client whose transactions begin so that they may write, answer honestly when COMMIT fails, nest by savepoints, end
  * for good, and run what waits for the outermost commit.
  */
+import { withSpan } from "@caravel/domain"
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
-import { Effect, Exit, Option, Schedule, Scope, Stream } from "effect"
+import { Context, Effect, Exit, Option, Schedule, Stream } from "effect"
 import type { Dialect } from "./Dialect.js"
 
 /**
@@ -25,19 +26,21 @@ export interface Transaction {
 }
 
 /**
- * A client, and what its transactions tell.
+ * A client, and its transactions.
  *
  * @since 0.1.0
  * @category models
  */
 export interface TransactionalClient {
   readonly sql: SqlClient.SqlClient
-  /** The client's `withTransaction`, of whose effect the connection is known to be provided. */
-  readonly withTransaction: <A, E, R>(
-    effect: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>>
+  /** Runs what `use` gives in a transaction of its own or, inside one of this client, in a savepoint of that. */
+  readonly transact: <A, E, R>(
+    use: (transaction: Transaction) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SqlError, R>
   /** The transaction of this client that the fiber is in; another client's is none. */
   readonly current: Effect.Effect<Transaction | undefined>
+  /** From now on the client fails with this error. */
+  readonly fail: (error: SqlError) => Effect.Effect<void>
 }
 
 /** Waiting for another process's transaction must not block the event loop, so it is done here and not by the driver. */
@@ -48,75 +51,72 @@ const whileBusy = Schedule.exponential("1 millis", 1.5).pipe(
 )
 
 /**
- * A client over connections that `acquirer` lends for exclusive use.
+ * A client over one connection, which it lends to one transaction or statement at a time.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: {
-  readonly acquirer: Connection.Acquirer
+  readonly connection: Connection
   readonly compiler: Compiler
   readonly dialect: Dialect
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
 }): Effect.Effect<TransactionalClient, never, Reactivity> => {
-  const { dialect } = options
+  const { compiler, connection: plain, dialect, spanAttributes } = options
   const isBusy = (error: SqlError) => dialect.reasonOf(error.cause) === "busy"
   const patiently = <A>(effect: Effect.Effect<A, SqlError>) =>
     Effect.catchIf(effect, isBusy, () => Effect.retry(effect, { while: isBusy, schedule: whileBusy }))
-  const acquirer = Effect.map(options.acquirer, (connection) => wrap(connection, patiently))
+  let failure: SqlError | undefined
+  const usable = Effect.suspend(() => failure === undefined ? Effect.void : Effect.fail(failure))
+  const begin = Effect.zipRight(usable, patiently(plain.execute(dialect.begin, [], undefined)))
+  const commit = Effect.tapError(plain.execute("COMMIT", [], undefined), () => rollback(plain))
+
+  const turn = Effect.unsafeMakeSemaphore(1)
+  const acquirer = Effect.uninterruptibleMask((restore) =>
+    Effect.zipRight(restore(turn.take(1)), Effect.addFinalizer(() => turn.release(1)))
+  ).pipe(Effect.zipRight(usable), Effect.as(wrap(plain, patiently)))
 
   const open = new WeakMap<Connection, OpenTransaction>()
-  const joined = Effect.map(Effect.serviceOption(SqlClient.TransactionConnection), (context) => {
+  const joined = Effect.withFiberRuntime<readonly [OpenTransaction, depth: number] | undefined>((fiber) => {
+    const context = Context.getOption(fiber.currentContext, SqlClient.TransactionConnection)
     const transaction = Option.isSome(context) ? open.get(context.value[0]) : undefined
-    return transaction && Option.isSome(context) ? [transaction, context.value[1]] as const : undefined
+    return Effect.succeed(transaction && Option.isSome(context) ? [transaction, context.value[1]] : undefined)
   })
 
-  const outermost = <A, E, R>(
-    effect: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
-    Effect.uninterruptibleMask((restore) => {
-      const afterCommit = new Set<Effect.Effect<void>>()
-      const transact = (scope: Scope.CloseableScope) =>
-        Effect.gen(function*() {
-          const plain = yield* restore(Scope.extend(acquirer, scope))
-          const transaction = new OpenTransaction(dialect, plain, afterCommit)
-          const { connection } = transaction
-          open.set(connection, transaction)
-          const exit = yield* plain.execute(dialect.begin, [], undefined).pipe(
-            Effect.zipRight(Effect.provideService(effect, SqlClient.TransactionConnection, [connection, 0])),
-            restore,
-            Effect.exit
-          )
-          open.delete(connection)
-          const failed = transaction.end()
-          if (Exit.isSuccess(exit) && Option.isNone(failed)) {
-            yield* Effect.tapError(plain.execute("COMMIT", [], undefined), () => rollback(plain))
-            return exit.value
-          }
-          yield* rollback(plain)
-          return yield* Exit.isSuccess(exit) && Option.isSome(failed) ? failed.value : exit
-        })
-      // The connection's scope is not the effect's: what the effect acquires stays the caller's.
-      return Effect.acquireUseRelease(Scope.make(), transact, Scope.close).pipe(
-        Effect.tap(() => Effect.forEach(afterCommit, (effect) => effect, { discard: true }))
-      )
-    })
+  const outermost = <A, E, R>(use: Use<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(turn.take(1)), () => {
+        const transaction = new OpenTransaction(dialect, plain)
+        open.set(transaction.connection, transaction)
+        return restore(Effect.zipRight(begin, use(transaction, 0))).pipe(
+          Effect.exit,
+          Effect.flatMap((exit) => {
+            open.delete(transaction.connection)
+            const failed = transaction.end()
+            if (Exit.isFailure(exit)) return Effect.zipRight(rollback(plain), exit)
+            return Option.isSome(failed)
+              ? Effect.zipRight(rollback(plain), failed.value)
+              : Effect.as(commit, exit.value)
+          }),
+          Effect.exit,
+          Effect.tap(() => turn.release(1)),
+          Effect.flatten,
+          Effect.tap(() => Effect.all(transaction.afterCommit, { discard: true }))
+        )
+      })
+    )
 
   const nested = <A, E, R>(
-    effect: Effect.Effect<A, E, R>,
+    use: Use<A, E, R>,
     transaction: OpenTransaction,
     depth: number
-  ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
+  ): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
         const { connection } = transaction
         const savepoint = `caravel_${transaction.nextSavepoint()}`
         yield* connection.execute(`SAVEPOINT ${savepoint}`, [], undefined)
-        const exit = yield* Effect.provideService(effect, SqlClient.TransactionConnection, [connection, depth + 1])
-          .pipe(
-            restore,
-            Effect.exit
-          )
+        const exit = yield* Effect.exit(restore(use(transaction, depth)))
         if (Exit.isFailure(exit)) {
           // Where this fails, what should have been undone must not be committed.
           yield* Effect.catchAll(connection.execute(`ROLLBACK TO ${savepoint}`, [], undefined), transaction.fail)
@@ -127,36 +127,49 @@ export const make = (options: {
       })
     )
 
-  const withTransaction = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.flatMap(joined, (joined) => joined ? nested(effect, ...joined) : outermost(effect)).pipe(
-      Effect.withSpan("sql.transaction", { kind: "client", captureStackTrace: false })
+  const transact = <A, E, R>(use: Use<A, E, R>) =>
+    Effect.flatMap(joined, (joined) => joined ? nested(use, joined[0], joined[1] + 1) : outermost(use)).pipe(
+      withSpan("sql.transaction", { kind: "client" })
+    )
+
+  const withTransaction = <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
+    transact(({ connection }, depth) =>
+      Effect.provideService(effect, SqlClient.TransactionConnection, [connection, depth])
     )
 
   return Effect.map(
-    SqlClient.make({ ...options, acquirer, transactionAcquirer: acquirer }),
+    SqlClient.make({ acquirer, compiler, spanAttributes, transactionAcquirer: acquirer }),
     (client) => ({
       sql: Object.assign(client, { withTransaction }),
-      withTransaction,
-      current: Effect.map(joined, (joined) => joined?.[0])
+      transact,
+      current: Effect.map(joined, (joined) => joined?.[0]),
+      fail: (error) =>
+        Effect.sync(() => {
+          failure = error
+        })
     })
   )
 }
+
+/** What runs in a transaction, at a depth of savepoints. */
+type Use<A, E, R> = (transaction: OpenTransaction, depth: number) => Effect.Effect<A, E, R>
 
 /** SQLite ends a transaction by itself on some errors; there is nothing to roll back then. */
 const rollback = (connection: Connection) => Effect.ignore(connection.execute("ROLLBACK", [], undefined))
 
 class OpenTransaction implements Transaction {
   readonly connection: Connection
-  readonly afterCommit: Set<Effect.Effect<void>>
+  readonly afterCommit = new Set<Effect.Effect<void>>()
   readonly lock = Effect.unsafeMakeSemaphore(1)
   private readonly dialect: Dialect
   private savepoints = 0
   private failure: Option.Option<SqlError> = Option.none()
 
-  constructor(dialect: Dialect, connection: Connection, afterCommit: Set<Effect.Effect<void>>) {
+  constructor(dialect: Dialect, connection: Connection) {
     this.dialect = dialect
     this.connection = wrap(connection, (statement) => this.guard(statement))
-    this.afterCommit = afterCommit
   }
 
   readonly fail = (error: SqlError): Effect.Effect<void> =>

@@ -1,4 +1,5 @@
 import { Command, Query } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
@@ -9,6 +10,18 @@ import { prepare } from "../src/internal/databaseFile.js"
 import { raw, refusal, temporaryDirectory } from "./fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
+
+/** As it stands in the frozen schemas that have consumers. */
+const frozenConsumer = {
+  name: "billing",
+  position: 2,
+  attempts: 1,
+  failedPosition: 4,
+  lastError: "Error: no",
+  owner: null,
+  parked: 1,
+  activities: 1
+}
 
 describe("opening a database", () => {
   it.scopedLive("makes missing parent directories, and keeps what is written", () =>
@@ -116,7 +129,7 @@ describe("opening a database", () => {
         )
       const fresh = join(directory, "fresh.db")
       yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: fresh })))
-      for (const frozen of ["0001"]) {
+      for (const frozen of ["0001", "0002"]) {
         const filename = join(directory, `${frozen}.db`)
         const database = yield* raw(filename)
         database.exec(readFileSync(new URL(`./frozen/${frozen}.sql`, import.meta.url), "utf8"))
@@ -134,6 +147,7 @@ describe("opening a database", () => {
           }])
           expect((yield* query.activity()).map(({ position }) => position)).toEqual([1, 2, 4])
           expect((yield* command.activateRelay({ id: "a" })).position).toBe(5)
+          expect(yield* Consumer.list).toMatchObject(frozen === "0001" ? [] : [frozenConsumer])
         }).pipe(Effect.provide(Sqlite.layer({ filename })))
         expect(yield* schemaOf(filename)).toEqual(yield* schemaOf(fresh))
       }

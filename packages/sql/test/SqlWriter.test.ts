@@ -1,31 +1,18 @@
 import { Command, Journal, Position, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
-import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { join } from "node:path"
 import { inspect } from "node:util"
+import { held } from "./fixtures/held.js"
 import { raw, temporaryDirectory } from "./fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
 const relay = (id: string) => ({ id, tenant: pubkey, subdomain: id })
 const ids = (count: number) => Array.from({ length: count }, (_, index) => `r${index}`)
 
-/** Holds the writing connection until the effect has ended. */
-const held = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient
-    const begun = yield* Deferred.make<void>()
-    const release = yield* Deferred.make<void>()
-    const holder = yield* Effect.fork(
-      sql.withTransaction(Effect.zipRight(Deferred.succeed(begun, undefined), Deferred.await(release)))
-    )
-    yield* Deferred.await(begun)
-    const result = yield* effect
-    yield* Deferred.succeed(release, undefined)
-    yield* Fiber.join(holder)
-    return result
-  })
+/** A turn of the event loop, in which the writer takes what waits. */
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 describe("the writer", () => {
   it.scopedLive("commits what waits together: far fewer commits than commands", () =>
@@ -64,8 +51,7 @@ describe("the writer", () => {
       const rest = yield* held(Effect.gen(function*() {
         // One batch is taken and waits for the connection; what comes after it waits in the queue and before it.
         const fibers = yield* Effect.forEach(ids(3000), (id) => Effect.fork(command.createRelay(relay(id))))
-        yield* Effect.yieldNow()
-        yield* Effect.yieldNow()
+        yield* turn
         const late = fibers.filter((_, index) => index >= 256 && index % 2 === 0)
         for (const exit of yield* Fiber.interruptAll(late).pipe(Effect.zipRight(Effect.forEach(late, Fiber.await)))) {
           expect(Exit.isInterrupted(exit)).toBe(true)
@@ -85,9 +71,9 @@ describe("the writer", () => {
       yield* command.createTenant({ pubkey })
       const interruption = yield* held(Effect.gen(function*() {
         const taken = yield* Effect.fork(command.createRelay(relay("taken")))
-        yield* Effect.yieldNow().pipe(Effect.repeatN(10))
+        yield* turn
         const interruption = yield* Effect.fork(Fiber.interrupt(taken))
-        yield* Effect.yieldNow().pipe(Effect.repeatN(10))
+        yield* turn
         expect(Option.isNone(yield* Fiber.poll(interruption))).toBe(true)
         return interruption
       }))
@@ -124,7 +110,7 @@ describe("the writer", () => {
           let reads = 0
           while (Option.isNone(yield* Fiber.poll(waiting))) {
             yield* query.tenants
-            yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+            yield* turn
             reads++
           }
           expect(reads).toBeGreaterThan(100)

@@ -62,6 +62,8 @@ export class Subscription {
           ? Effect.interrupt
           : this.available >= min
           ? Effect.succeed(this.unsafeTake(max))
+          : this.window.failure !== undefined
+          ? Effect.fail(this.window.failure)
           : Effect.zipRight(restore(this.more(min)), attempt)
       )
       return attempt
@@ -73,7 +75,12 @@ export class Subscription {
   }
 
   private unsafeTake(max: number): Array<Activity> {
-    const taken = this.page.splice(0, max)
+    let taken: Array<Activity>
+    if (max < this.page.length) taken = this.page.splice(0, max)
+    else {
+      taken = this.page
+      this.page = []
+    }
     if (this.page.length === 0 && this.window.covers(this.position)) {
       for (const activity of this.window.after(this.position, max - taken.length)) {
         taken.push(activity)
@@ -94,7 +101,7 @@ export class Subscription {
       if (this.available >= min || this.window.covers(this.position)) return Effect.void
       const upTo = this.window.floor
       return Effect.map(this.read(this.position, upTo), (activities) => {
-        for (const activity of activities) this.page.push(activity)
+        this.page = this.page.concat(activities)
         this.position = activities.length < pageSize ? upTo : activities[activities.length - 1]!.position
       })
     }))
@@ -103,7 +110,8 @@ export class Subscription {
   private wait(min: number): Effect.Effect<void> {
     return Effect.async((resume) => {
       const waiter = () => resume(Effect.void)
-      if (this.closed || this.available >= min || !this.window.covers(this.position)) return waiter()
+      const { failure } = this.window
+      if (this.closed || failure || this.available >= min || !this.window.covers(this.position)) return waiter()
       this.waiting.add(waiter)
       return Effect.sync(() => this.waiting.delete(waiter))
     })

@@ -1,4 +1,5 @@
-import type { Activity, Position } from "@caravel/domain"
+import type { Activity, Position, StorageError } from "@caravel/domain"
+import { Effect } from "effect"
 
 /**
  * The last activities that were broadcast, shared by all subscriptions: they hold a position in it, not a copy.
@@ -13,6 +14,8 @@ export class Window {
   published = 0
   /** Whom to tell that the window has moved. */
   readonly listeners = new Set<() => void>()
+  /** Why nothing more comes, if so. */
+  failure: StorageError | undefined
   private activities: Array<Activity> = []
 
   private readonly capacity: number
@@ -34,6 +37,25 @@ export class Window {
       this.floor = this.activities[surplus - 1]!.position
       this.activities = this.activities.slice(surplus)
     }
+    for (const listener of this.listeners) listener()
+  }
+
+  /** Completes once the window has moved beyond `position`, with where it is. */
+  beyond(position: Position): Effect.Effect<Position, StorageError> {
+    return Effect.async((resume) => {
+      const listener = () => {
+        if (this.position <= position && this.failure === undefined) return
+        this.listeners.delete(listener)
+        resume(this.position > position ? Effect.succeed(this.position) : this.failure!)
+      }
+      this.listeners.add(listener)
+      listener()
+      return Effect.sync(() => this.listeners.delete(listener))
+    })
+  }
+
+  fail(error: StorageError): void {
+    this.failure = error
     for (const listener of this.listeners) listener()
   }
 

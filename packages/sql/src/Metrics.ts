@@ -1,0 +1,36 @@
+/** What the write path tells about itself, as Effect metrics (`Metric.snapshot`, or an exporter of the application's). */
+import { Metric, MetricBoundaries } from "effect"
+
+/**
+ * How many commands wait to be taken by the writer.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const queueDepth: Metric.Metric.Gauge<number> = Metric.gauge("caravel_queue_depth", {
+  description: "commands that wait to be taken by the writer"
+})
+
+/**
+ * How many commands were committed together.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const batchCommands: Metric.Metric.Histogram<number> = Metric.histogram(
+  "caravel_batch_commands",
+  MetricBoundaries.exponential({ start: 1, factor: 2, count: 10 }),
+  "commands that were committed together"
+)
+
+/**
+ * How long a batch took from BEGIN to COMMIT, in seconds.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const commitSeconds: Metric.Metric.Histogram<number> = Metric.histogram(
+  "caravel_commit_seconds",
+  MetricBoundaries.exponential({ start: 0.000_1, factor: 2, count: 16 }),
+  "seconds from a batch's BEGIN to the end of its COMMIT"
+)
