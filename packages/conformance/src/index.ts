@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as CommandTest from "./CommandTest.js"
+export * as ConsumerTest from "./ConsumerTest.js"
 export * as FeedTest from "./FeedTest.js"
 export * as JournalTest from "./JournalTest.js"
 export * as PropertyTest from "./PropertyTest.js"

@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+export * as CheckpointStore from "./CheckpointStore.js"
+export * as Consumer from "./Consumer.js"
 export * as Feed from "./Feed.js"
 export * as InProcess from "./InProcess.js"
 export * as Tail from "./Tail.js"

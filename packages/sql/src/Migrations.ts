@@ -4,9 +4,11 @@ import * as Migrator from "@effect/sql/Migrator"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Option } from "effect"
 import journal from "./migrations/0001_journal.js"
+import consumer from "./migrations/0002_consumer.js"
 
 const migrations = {
-  "0001_journal": journal
+  "0001_journal": journal,
+  "0002_consumer": consumer
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })

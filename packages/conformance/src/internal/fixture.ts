@@ -13,11 +13,19 @@ import {
   type StorageError,
   type Tenant
 } from "@caravel/domain"
+import type { CheckpointStore, Consumer } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
 import { Clock, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
 
 /** What an adapter provides. */
-export type Services = Command | Query | Journal | ActivityPubSub | ActivityFeed
+export type Services =
+  | Command
+  | Query
+  | Journal
+  | ActivityPubSub
+  | ActivityFeed
+  | Consumer.Consumer
+  | CheckpointStore.CheckpointStore
 
 /** Tests on a fresh layer each, with the live clock: adapters wait by the clock where a database is busy. */
 export const specs =

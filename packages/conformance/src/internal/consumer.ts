@@ -1,0 +1,81 @@
+/** What the suites of consumers share. */
+import { type Activity, Command, type CommandRequest, decodeCommand, Query } from "@caravel/domain"
+import { type CheckpointStore, Consumer } from "@caravel/pubsub"
+import { it } from "@effect/vitest"
+import { Effect, type Layer, type Scope } from "effect"
+import { alice, invoke, type Services } from "./fixture.js"
+
+/** Tests on a fresh layer each, with the test's clock. */
+export const timed =
+  <E>(layer: Layer.Layer<Services, E>) =>
+  <A, E2>(name: string, body: Effect.Effect<A, E2, Services | Scope.Scope>, timeout = 60_000) =>
+    it.effect(name, () => body.pipe(Effect.scoped, Effect.provide(layer)), timeout)
+
+const activate = (id: string): Effect.Effect<CommandRequest> =>
+  Effect.orDie(decodeCommand({ _tag: "ActivateRelay", id }))
+
+/** Logs an activity for each of these relays, a thousand at a time; between them, some that log nothing. */
+export const log = (ids: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const { submit } = yield* Command
+    const requests = yield* Effect.forEach(ids, activate)
+    for (let n = 0; n < requests.length; n += 1000) {
+      yield* submit(requests.slice(n, n + 1000))
+      yield* invoke("setTenantNwcError", [alice, "unlogged"])
+    }
+  })
+
+export const times = (count: number, id: string | ((n: number) => string) = "r0") =>
+  Array.from({ length: count }, (_, n) => typeof id === "string" ? id : id(n))
+
+/** A tenant with so many relays `r0`, `r1`… */
+export const relays = (count: number) =>
+  Effect.gen(function*() {
+    const command = yield* Command
+    yield* command.createTenant({ pubkey: alice })
+    for (let n = 0; n < count; n++) {
+      yield* command.createRelay({ id: `r${n}`, tenant: alice, subdomain: `r${n}` })
+    }
+  })
+
+export const activities = (filter: typeof CheckpointStore.Filter.Encoded & { readonly after?: number } = {}) =>
+  Effect.flatMap(Query, (query) => query.activity(filter))
+
+export const positions = (filter?: typeof CheckpointStore.Filter.Encoded & { readonly after?: number }) =>
+  Effect.map(activities(filter), (activities) => activities.map(({ position }) => position))
+
+export const headOf = Effect.map(positions(), (positions) => positions.at(-1) ?? 0)
+
+/** Waits until a consumer has done all there is. */
+export const caughtUp = (name = "c") => Effect.flatMap(headOf, (head) => Consumer.awaitPosition(name, head))
+
+/** Remembers what it is given, and then does what it is told. */
+export class Recorder {
+  readonly activities: Array<Activity> = []
+  get positions() {
+    return this.activities.map(({ position }) => position)
+  }
+  get resources() {
+    return this.activities.map(({ resourceId }) => resourceId as string)
+  }
+  readonly handle = (activity: Activity) => Effect.sync(() => void this.activities.push(activity))
+  /** Fails where it is told to, and remembers what succeeds. */
+  readonly failing = (fails: (activity: Activity) => boolean) => (activity: Activity) =>
+    Effect.suspend(() => fails(activity) ? Effect.fail(`no ${activity.resourceId}`) : this.handle(activity))
+}
+
+/** Waits, yielding, for something that other fibers will bring about. */
+export const until = (condition: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(Effect.yieldNow(), until(condition)))
+
+/** The ways of running that every promise holds in. */
+export const modes: ReadonlyArray<{ readonly transactional?: boolean; readonly concurrency?: number }> = [
+  {},
+  { transactional: true },
+  { concurrency: 4 }
+]
+
+export const parkedPositions = Effect.map(
+  Consumer.parked("c"),
+  (parked) => parked.map(({ activity }) => activity.position)
+)

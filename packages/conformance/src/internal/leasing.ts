@@ -1,0 +1,250 @@
+/** One runs a consumer at a time, whatever becomes of the others and of their clocks. */
+import { Position } from "@caravel/domain"
+import { CheckpointStore, Consumer } from "@caravel/pubsub"
+import { expect } from "@effect/vitest"
+import { type Clock, Deferred, Duration, Effect, Fiber, type Layer, Option, TestClock } from "effect"
+import { activities, caughtUp, headOf, log, positions, Recorder, relays, timed, times, until } from "./consumer.js"
+import type { Services } from "./fixture.js"
+
+const name = "c"
+
+const store = CheckpointStore.CheckpointStore
+
+const holding = Effect.flatMap(
+  Effect.flatMap(store, (store) => store.holding(name, "run")),
+  Effect.orDie
+)
+
+/** Takes the lease as another process would, by force or because it is free. */
+const seize = (owner = "other") =>
+  Effect.gen(function*() {
+    return yield* Effect.orDie(yield* (yield* store).acquire(name, "run", yield* holding, owner))
+  })
+
+/** A consumer that another process runs. */
+const foreign = Effect.gen(function*() {
+  yield* (yield* store).register(name, Position.make(0), {})
+  return yield* seize()
+})
+
+/** Lets time pass in steps, as fibers that wait take theirs in between. */
+const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "1 second") =>
+  Effect.repeatN(TestClock.adjust(step), Math.round(Duration.toMillis(duration) / Duration.toMillis(step)) - 1)
+
+/** The test's clock, with a wall clock that jumps about at every look. */
+const jumping = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Effect.clock, (clock) => {
+    let looks = 0
+    const millis = () => clock.unsafeCurrentTimeMillis() + [0, 1e9, 1e5, 5e9][looks++ % 4]!
+    const jumpy: Clock.Clock = Object.assign(Object.create(clock), {
+      currentTimeMillis: Effect.sync(millis),
+      unsafeCurrentTimeMillis: millis
+    })
+    return Effect.withClock(effect, jumpy)
+  })
+
+const takeover = <E>(layer: Layer.Layer<Services, E>) => {
+  const test = timed(layer)
+
+  test(
+    "of several that run it one does, and when that ends the next goes on at once",
+    Effect.gen(function*() {
+      yield* relays(1)
+      const seen = new Recorder()
+      const owners = new Set<number>()
+      const fibers = yield* Effect.forEach([0, 1, 2], (n) =>
+        Effect.fork(Consumer.run({
+          name,
+          from: "beginning",
+          handle: (activity) => Effect.zipRight(Effect.sync(() => owners.add(n)), seen.handle(activity))
+        })))
+      for (let rest = 3; rest > 0; rest--) {
+        yield* log(times(3))
+        yield* caughtUp()
+        expect(owners.size).toBe(4 - rest)
+        const last = [...owners].at(-1)!
+        yield* Fiber.interrupt(fibers[last]!)
+      }
+      expect(seen.positions).toEqual(yield* positions())
+      expect((yield* Consumer.lag(name)).owner).toBe(null)
+    })
+  )
+
+  test(
+    "an owner that gives no sign of life for the lease's duration is dead; one that does is not",
+    Effect.gen(function*() {
+      yield* relays(1)
+      const lease = yield* foreign
+      const seen = new Recorder()
+      yield* Effect.fork(Consumer.run({ name, from: "beginning", handle: seen.handle, leaseDuration: "10 seconds" }))
+      for (let n = 0; n < 5; n++) {
+        yield* pass("9 seconds")
+        yield* Effect.flatMap(store, (store) => store.renew(lease))
+      }
+      yield* pass("9 seconds")
+      expect(seen.activities).toEqual([])
+      yield* pass("3 seconds")
+      yield* until(() => seen.activities.length === 2)
+      expect((yield* holding).fence).toBe(lease.fence + 1)
+    })
+  )
+
+  test(
+    "a lease that was released is taken at once",
+    Effect.gen(function*() {
+      yield* relays(1)
+      const lease = yield* foreign
+      yield* Effect.flatMap(store, (store) => store.release(lease))
+      yield* Effect.fork(Consumer.run({ name, from: "beginning", handle: () => Effect.void }))
+      yield* caughtUp()
+      const again = yield* Effect.flip(Effect.flatMap(store, (store) => store.renew(lease)))
+      expect(again._tag).toBe("LeaseLost")
+    })
+  )
+
+  test(
+    "a busy handler does not keep its owner from renewing",
+    Effect.gen(function*() {
+      yield* relays(1)
+      const first = new Recorder()
+      const second = new Recorder()
+      const started = yield* Deferred.make<void>()
+      const owner = yield* Effect.fork(Consumer.run({
+        name,
+        from: "beginning",
+        handle: (activity) =>
+          first.handle(activity).pipe(
+            Effect.zipRight(Deferred.succeed(started, undefined)),
+            Effect.zipRight(Effect.never)
+          )
+      }))
+      yield* Deferred.await(started)
+      yield* Effect.fork(Consumer.run({ name, from: "beginning", handle: second.handle }))
+      yield* pass("2 minutes")
+      expect([first.activities.length, second.activities.length]).toEqual([1, 0])
+      yield* Fiber.interrupt(owner)
+      yield* caughtUp()
+      expect(second.positions).toEqual(yield* positions())
+    })
+  )
+
+  test(
+    "wall clocks that jump make nobody lose or take a lease",
+    Effect.gen(function*() {
+      yield* relays(1)
+      const seen = new Recorder()
+      const others = new Recorder()
+      const run = (recorder: Recorder) => jumping(Consumer.run({ name, from: "beginning", handle: recorder.handle }))
+      const owner = yield* Effect.fork(run(seen))
+      yield* Consumer.awaitPosition(name, yield* headOf)
+      const { fence } = yield* holding
+      yield* Effect.fork(run(others))
+      for (let n = 0; n < 10; n++) {
+        yield* pass("7 seconds")
+        yield* log(["r0"])
+        yield* caughtUp()
+      }
+      expect((yield* holding).fence).toBe(fence)
+      expect(others.activities).toEqual([])
+      expect(seen.positions).toEqual(yield* positions())
+      yield* Fiber.interrupt(owner)
+      yield* log(["r0"])
+      yield* caughtUp()
+      expect(others.activities.length).toBe(1)
+    })
+  )
+}
+
+const zombies = <E>(layer: Layer.Layer<Services, E>) => {
+  const test = timed(layer)
+
+  for (const options of [{}, { transactional: true }, { concurrency: 3 }, { onFailure: "parkResource" as const }]) {
+    test(
+      `who has lost the lease moves nothing, parks nothing and stops its handlers: ${JSON.stringify(options)}`,
+      Effect.gen(function*() {
+        yield* relays(3)
+        const gate = yield* Deferred.make<void>()
+        const begun = new Recorder()
+        const interrupted = new Set<number>()
+        const fails = "onFailure" in options
+        const zombie = yield* Effect.fork(Consumer.run({
+          name,
+          from: "beginning",
+          retry: undefined,
+          handle: (activity) =>
+            begun.handle(activity).pipe(
+              Effect.zipRight(Deferred.await(gate)),
+              Effect.zipRight(fails ? Effect.fail("no") : Effect.void),
+              Effect.onInterrupt(() => Effect.sync(() => interrupted.add(activity.position)))
+            ),
+          ...options
+        }))
+        yield* until(() => begun.activities.length === (options.concurrency ?? 1))
+        if (options.transactional === true) {
+          // Who is in a transaction keeps others from writing, and has lost nothing when it ends.
+          yield* Fiber.interrupt(zombie)
+          expect((yield* Consumer.lag(name)).position).toBe(0)
+          return
+        }
+        const before = yield* Consumer.lag(name)
+        yield* seize()
+        if (fails) yield* Deferred.succeed(gate, undefined)
+        yield* pass("4 seconds")
+        if (!fails) expect([...interrupted]).toEqual(begun.positions)
+        // It waits for its turn.
+        expect(Option.isNone(yield* Fiber.poll(zombie))).toBe(true)
+        const { owner: _, ...after } = yield* Consumer.lag(name)
+        const { owner: __, ...same } = before
+        expect(after).toEqual({ ...same, seconds: after.seconds })
+        expect(yield* Consumer.parked(name)).toEqual([])
+      })
+    )
+  }
+
+  test(
+    "every write goes by the fence, and every move by the position too",
+    Effect.gen(function*() {
+      yield* relays(2)
+      const port = yield* store
+      const [activity] = yield* activities()
+      const head = Position.make(yield* headOf)
+      const zero = Position.make(0)
+      const old = yield* foreign
+      const lease = yield* seize("another")
+      const writes = (lease: CheckpointStore.Lease) => [
+        port.renew(lease),
+        port.move(lease, zero, head),
+        port.fail(lease, head, 1, "no"),
+        port.park(lease, activity!, 1, "no"),
+        Effect.asVoid(port.parkBehind(lease, [activity!])),
+        port.unpark(lease, head)
+      ]
+      const before = yield* port.find(name)
+      for (const stale of [old, { ...lease, fence: lease.fence + 1 }, { ...lease, task: "replay" as const }]) {
+        for (const write of writes(stale)) {
+          expect((yield* Effect.flip(write))._tag).toBe("LeaseLost")
+        }
+      }
+      yield* port.release(old)
+      expect(yield* port.find(name)).toEqual(before)
+      expect((yield* Effect.flip(port.move(lease, head, head)))._tag).toBe("LeaseLost")
+      yield* port.move(lease, zero, head)
+      expect((yield* Effect.flip(port.move(lease, zero, head)))._tag).toBe("LeaseLost")
+      expect(Option.getOrThrow(yield* port.find(name))).toMatchObject({ position: head, owner: "another", parked: 0 })
+      // A lease is taken as it was seen, or not at all.
+      const seen = yield* holding
+      yield* port.renew(lease)
+      expect(yield* port.acquire(name, "run", seen, "late")).toEqual(Option.none())
+      yield* port.release(lease)
+      for (const write of writes(lease)) {
+        expect((yield* Effect.flip(write))._tag).toBe("LeaseLost")
+      }
+      expect(yield* port.acquire("nobody", "run", seen, "late")).toEqual(Option.none())
+    })
+  )
+}
+
+export const leasing = <E>(layer: Layer.Layer<Services, E>) => {
+  takeover(layer)
+  zombies(layer)
+}

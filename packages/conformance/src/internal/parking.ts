@@ -1,0 +1,211 @@
+/** What becomes of activities that a consumer cannot handle. */
+import type { Activity } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
+import { expect } from "@effect/vitest"
+import { Cause, Data, Effect, Exit, Fiber, type Layer, Schedule, TestClock } from "effect"
+import {
+  activities,
+  caughtUp,
+  log,
+  modes,
+  parkedPositions,
+  positions,
+  Recorder,
+  relays,
+  timed,
+  times,
+  until
+} from "./consumer.js"
+import { type Services, specs } from "./fixture.js"
+
+const name = "c"
+const from = "beginning"
+const retry = Schedule.stop
+
+class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
+
+export const parking = <E>(layer: Layer.Layer<Services, E>) => {
+  const test = specs(layer)
+  const slow = timed(layer)
+
+  for (const options of modes) {
+    test(
+      `a failed activity is tried again in place, as the schedule says, and then the consumer halts: ${
+        JSON.stringify(options)
+      }`,
+      Effect.gen(function*() {
+        yield* relays(2)
+        const all = yield* positions()
+        const seen = new Recorder()
+        let attempts = 0
+        const bad = all[1]!
+        const run = (more: object = {}) =>
+          Consumer.run({
+            name,
+            from,
+            retry: Schedule.recurs(2),
+            handle: (activity) =>
+              activity.position === bad
+                ? Effect.suspend(() => Effect.fail(new Broken({ message: `out of order ${++attempts}` })))
+                : seen.handle(activity),
+            ...options,
+            ...more
+          })
+        const error = yield* Effect.flip(run())
+        expect(error).toMatchObject({ _tag: "ConsumerHalted", name, position: bad, attempts: 3 })
+        expect(error.message).toContain(`Consumer c halted at position ${bad} after 3 attempts: out of order 3`)
+        expect(attempts).toBe(3)
+        const lag = yield* Consumer.lag(name)
+        expect(lag).toMatchObject({
+          failedPosition: bad,
+          attempts: 3,
+          lastError: "Broken: out of order 3",
+          owner: null
+        })
+        expect(lag.position).toBeLessThan(bad)
+        if (options.concurrency === undefined) expect(seen.positions).toEqual(all.filter((n) => n < bad))
+        // It stands there until the cause is cured.
+        expect(yield* Effect.flip(run({ retry }))).toMatchObject({ _tag: "ConsumerHalted", position: bad, attempts: 1 })
+        yield* Effect.fork(run({ handle: seen.handle }))
+        yield* caughtUp()
+        expect(new Set(seen.positions)).toEqual(new Set(all))
+        expect(yield* Consumer.lag(name)).toMatchObject({ attempts: 0, activities: 0, failedPosition: bad })
+      })
+    )
+
+    test(
+      `defects count as failures, thrown ones too, and interruption does not: ${JSON.stringify(options)}`,
+      Effect.gen(function*() {
+        yield* relays(1)
+        const run = (handle: (activity: Activity) => Effect.Effect<unknown>) =>
+          Consumer.run({ name, from, retry, handle, ...options })
+        const died = yield* Effect.flip(run(() => Effect.die(new Error("defect"))))
+        expect(died).toMatchObject({ _tag: "ConsumerHalted", position: 1 })
+        const thrown = yield* Effect.flip(run(() => {
+          throw new Error("thrown")
+        }))
+        expect(thrown).toMatchObject({ _tag: "ConsumerHalted", position: 1 })
+        expect((yield* Consumer.lag(name)).lastError).toBe("Error: thrown")
+        const interrupted = yield* Effect.exit(run(() => Effect.interrupt))
+        expect(Exit.isFailure(interrupted) && Cause.isInterrupted(interrupted.cause)).toBe(true)
+        expect((yield* Consumer.lag(name)).lastError).toBe("Error: thrown")
+      })
+    )
+  }
+
+  slow(
+    "while it is tried again, lag tells; by default that is five times more, with growing pauses",
+    Effect.gen(function*() {
+      yield* relays(1)
+      let attempts = 0
+      const fiber = yield* Effect.fork(Consumer.run({
+        name,
+        from,
+        handle: () => Effect.suspend(() => Effect.fail(`attempt ${++attempts}`))
+      }))
+      yield* until(() => attempts === 1)
+      yield* TestClock.adjust("1 millis")
+      expect(yield* Consumer.lag(name)).toMatchObject({ attempts: 1, failedPosition: 1, lastError: "attempt 1" })
+      yield* TestClock.adjust("200 millis")
+      expect(attempts).toBe(2)
+      yield* Effect.repeatN(TestClock.adjust("1 second"), 10)
+      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "ConsumerHalted", attempts: 6 })
+    })
+  )
+
+  for (const options of modes) {
+    test(
+      `park puts it aside with its error, and goes on: ${JSON.stringify(options)}`,
+      Effect.gen(function*() {
+        yield* relays(3)
+        yield* log(times(60, (n) => `r${n % 3}`))
+        const all = yield* activities()
+        const bad = all.filter(({ position }) => position % 7 === 0)
+        const seen = new Recorder()
+        yield* Effect.fork(Consumer.run({
+          name,
+          from,
+          retry: Schedule.recurs(1),
+          onFailure: "park",
+          handle: seen.failing(({ position }) => position % 7 === 0),
+          ...options
+        }))
+        yield* caughtUp()
+        const parked = yield* Consumer.parked(name)
+        expect(parked.map(({ activity }) => activity)).toEqual(bad)
+        for (const row of parked) expect(row).toMatchObject({ attempts: 2, error: `no ${row.activity.resourceId}` })
+        expect([...seen.positions].sort((a, b) => a - b)).toEqual(
+          all.flatMap(({ position }) => position % 7 === 0 ? [] : [position])
+        )
+        expect(yield* Consumer.lag(name)).toMatchObject({ parked: bad.length, attempts: 0 })
+        const page = yield* Consumer.parked(name, { after: bad[0]!.position, limit: 2 })
+        expect(page.map(({ activity }) => activity)).toEqual(bad.slice(1, 3))
+        expect(yield* Consumer.drop(name, [bad[0]!.position, bad[2]!.position, 99999])).toBe(2)
+        expect(yield* parkedPositions).toEqual(bad.flatMap(({ position }, n) => n === 0 || n === 2 ? [] : [position]))
+        expect(yield* Consumer.drop(name)).toBe(bad.length - 2)
+        expect(yield* Consumer.parked(name)).toEqual([])
+      })
+    )
+
+    test(
+      `parkResource keeps what comes after it behind it, over restarts, and replay empties the parking in order: ${
+        JSON.stringify(options)
+      }`,
+      Effect.gen(function*() {
+        yield* relays(3)
+        yield* log(times(90, (n) => `r${n % 3}`))
+        const all = yield* activities()
+        const of = all.filter(({ resourceId }) => resourceId === "r1")
+        const bad = of[3]!.position
+        const seen = new Recorder()
+        const run = Consumer.run({
+          name,
+          from,
+          retry,
+          onFailure: "parkResource",
+          handle: seen.failing(({ position }) => position === bad),
+          ...options
+        })
+        const first = yield* Effect.fork(run)
+        yield* caughtUp()
+        yield* Fiber.interrupt(first)
+        yield* log(times(9, (n) => `r${n % 3}`))
+        yield* Effect.fork(run)
+        yield* caughtUp()
+        const behind = yield* positions({ resourceId: "r1", after: bad - 1 })
+        expect(yield* parkedPositions).toEqual(behind)
+        const [culprit, next] = yield* Consumer.parked(name)
+        expect(culprit).toMatchObject({ attempts: 1, error: "no r1" })
+        expect(next).toMatchObject({ attempts: 0, error: null })
+        for (const resourceId of ["r0", "r2"]) {
+          expect(
+            seen.activities.filter((activity) => activity.resourceId === resourceId).map(({ position }) => position)
+          )
+            .toEqual(yield* positions({ resourceId }))
+        }
+        // What still fails stays, and what waits behind it; others are not held up by it.
+        const again = new Recorder()
+        const failed = yield* Consumer.replay({
+          name,
+          handle: again.failing(({ position }) => position === behind[2]),
+          transactional: options.transactional
+        })
+        expect(failed).toEqual({ replayed: 2, failed: 1 })
+        expect(yield* parkedPositions).toEqual(behind.slice(2))
+        expect((yield* Consumer.parked(name))[0]).toMatchObject({ attempts: 1, error: "no r1" })
+        const done = yield* Consumer.replay({ name, handle: again.handle, transactional: options.transactional })
+        expect(done).toEqual({ replayed: behind.length - 2, failed: 0 })
+        expect(again.positions).toEqual(behind)
+        expect(yield* Consumer.replay({ name, handle: again.handle })).toEqual({ replayed: 0, failed: 0 })
+        // It flows again.
+        yield* log(times(6, (n) => `r${n % 3}`))
+        yield* caughtUp()
+        expect(yield* Consumer.parked(name)).toEqual([])
+        const both = [...seen.activities, ...again.activities].filter(({ resourceId }) => resourceId === "r1")
+        expect(both.map(({ position }) => position).sort((a, b) => a - b)).toEqual(
+          yield* positions({ resourceId: "r1" })
+        )
+      })
+    )
+  }
+}

@@ -1,0 +1,166 @@
+/** What is done about parked activities, and by moving a consumer. */
+import type { Activity } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
+import { expect } from "@effect/vitest"
+import { Deferred, Effect, Fiber, type Layer, Schedule } from "effect"
+import { caughtUp, headOf, log, modes, parkedPositions, positions, Recorder, relays, times, until } from "./consumer.js"
+import { type Services, specs } from "./fixture.js"
+
+const name = "c"
+const from = "beginning"
+const retry = Schedule.stop
+
+export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
+  const test = specs(layer)
+
+  for (const options of modes) {
+    test(
+      `while a replay empties the parking and more comes in, nothing overtakes: ${JSON.stringify(options)}`,
+      Effect.gen(function*() {
+        yield* relays(2)
+        yield* log(times(10))
+        const handled: Array<number> = []
+        let curing = false
+        const handle = (activity: Activity) =>
+          Effect.gen(function*() {
+            if (!curing && activity.resourceId === "r0") return yield* Effect.fail("not yet")
+            for (let n = activity.position % 5; n > 0; n--) yield* Effect.yieldNow()
+            if (activity.resourceId === "r0") handled.push(activity.position)
+          })
+        yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "parkResource", handle, ...options }))
+        yield* caughtUp()
+        curing = true
+        const writer = yield* Effect.fork(Effect.repeatN(Effect.zipRight(log(["r0", "r1"]), Effect.yieldNow()), 60))
+        for (let n = 0; n < 3; n++) {
+          yield* Consumer.replay({ name, handle, transactional: options.transactional })
+          curing = false
+          yield* log(["r0"])
+          yield* caughtUp()
+          curing = true
+        }
+        yield* Fiber.join(writer)
+        yield* caughtUp()
+        yield* Consumer.replay({ name, handle, transactional: options.transactional })
+        yield* caughtUp()
+        expect(yield* Consumer.parked(name)).toEqual([])
+        expect(handled).toEqual(yield* positions({ resourceId: "r0" }))
+      })
+    )
+  }
+
+  test(
+    "what waits to be parked behind another is not done: stopped before that, it comes again",
+    Effect.gen(function*() {
+      yield* relays(2)
+      yield* log(["r0", "r0", "r1"])
+      const [bad, behind, last] = (yield* positions()).slice(-3)
+      const reached = yield* Deferred.make<void>()
+      const run = (handle: (activity: Activity) => Effect.Effect<unknown, string>) =>
+        Effect.fork(Consumer.run({ name, from, retry, onFailure: "parkResource", handle }))
+      const fiber = yield* run(({ position }) =>
+        position === bad
+          ? Effect.fail("no")
+          : position === last
+          ? Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never)
+          : Effect.void
+      )
+      yield* Deferred.await(reached)
+      yield* Fiber.interrupt(fiber)
+      expect((yield* Consumer.lag(name)).position).toBe(bad)
+      expect(yield* parkedPositions).toEqual([bad])
+      yield* run(() => Effect.void)
+      yield* caughtUp()
+      expect(yield* parkedPositions).toEqual([bad, behind])
+    })
+  )
+
+  test(
+    "two replays at once handle each parked activity once",
+    Effect.gen(function*() {
+      yield* relays(3)
+      yield* log(times(30, (n) => `r${n % 3}`))
+      yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") }))
+      yield* caughtUp()
+      const seen = new Recorder()
+      const replay = Consumer.replay({
+        name,
+        handle: (activity) => Effect.zipRight(Effect.yieldNow(), seen.handle(activity))
+      })
+      const results = yield* Effect.all([replay, replay, replay], { concurrency: "unbounded" })
+      expect(seen.positions).toEqual(yield* positions())
+      expect(results.map(({ replayed }) => replayed).sort()).toEqual([0, 0, seen.activities.length].sort())
+    })
+  )
+
+  test(
+    "a replay that is interrupted leaves what it has not done",
+    Effect.gen(function*() {
+      yield* relays(5)
+      yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") }))
+      yield* caughtUp()
+      const all = yield* positions()
+      const reached = yield* Deferred.make<void>()
+      const replay = yield* Effect.fork(Consumer.replay({
+        name,
+        handle: ({ position }) =>
+          position === all[2] ? Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never) : Effect.void
+      }))
+      yield* Deferred.await(reached)
+      yield* Fiber.interrupt(replay)
+      expect(yield* parkedPositions).toEqual(all.slice(2))
+      expect(yield* Consumer.replay({ name, handle: () => Effect.void })).toEqual({
+        replayed: all.length - 2,
+        failed: 0
+      })
+    })
+  )
+
+  for (const options of modes) {
+    test(
+      `a consumer that runs can be moved, back and forth: ${JSON.stringify(options)}`,
+      Effect.gen(function*() {
+        yield* relays(2)
+        yield* log(times(20, (n) => `r${n % 2}`))
+        const all = yield* positions()
+        const head = yield* headOf
+        const seen = new Recorder()
+        yield* Effect.fork(Consumer.run({
+          name,
+          from,
+          retry,
+          onFailure: "park",
+          handle: seen.failing(({ position }) => position === all[1] || position === all[9]),
+          ...options
+        }))
+        yield* caughtUp()
+        seen.activities.length = 0
+        yield* Consumer.reset(name, all[4]!)
+        yield* until(() => seen.activities.length === all.length - 6)
+        yield* caughtUp()
+        expect([...seen.positions].sort((a, b) => a - b)).toEqual(all.filter((_, index) => index > 4 && index !== 9))
+        expect(yield* parkedPositions).toEqual([all[1], all[9]])
+        seen.activities.length = 0
+        yield* Consumer.reset(name, head + 3)
+        // Until it has noticed, it goes on.
+        yield* Effect.repeat(Effect.zipLeft(Consumer.lag(name), Effect.yieldNow()), {
+          until: ({ owner }) => owner !== null
+        })
+        yield* log(["r0", "r0", "r0", "r1"])
+        yield* caughtUp()
+        expect(seen.positions).toEqual(yield* positions({ after: head + 3 }))
+        for (
+          const failing of [
+            Consumer.reset("x", 0),
+            Effect.asVoid(Consumer.drop("x")),
+            Effect.asVoid(Consumer.parked("x")),
+            Effect.asVoid(Consumer.replay({ name: "x", handle: () => Effect.void }))
+          ]
+        ) {
+          const error = yield* Effect.flip(failing)
+          expect(error._tag).toBe("ConsumerNotFound")
+          expect(error.message).toContain("There is no consumer \"x\"")
+        }
+      })
+    )
+  }
+}

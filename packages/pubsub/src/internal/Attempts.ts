@@ -1,0 +1,46 @@
+import type { Activity, Position } from "@caravel/domain"
+import { Cause, Clock, Effect, Inspectable, type Schedule, ScheduleDecision, ScheduleIntervals } from "effect"
+
+/** What a handler failed with, in a line or a few. */
+export const describe = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : Inspectable.toStringUnknown(error)
+  return text.slice(0, 2000)
+}
+
+/** The attempts at one activity after another. */
+export class Attempts<R> {
+  /** How often the activity has failed. */
+  count = 0
+  private readonly schedule: Schedule.Schedule<unknown, Cause.Cause<unknown>, R>
+  private position: Position | undefined
+  private state: unknown
+
+  constructor(schedule: Schedule.Schedule<unknown, Cause.Cause<unknown>, R>) {
+    this.schedule = schedule
+  }
+
+  /** Whether a failed activity is to be tried again: runs `before`, and waits until then. */
+  readonly again = <E>(
+    activity: Activity,
+    cause: Cause.Cause<unknown>,
+    before: Effect.Effect<void, E>
+  ): Effect.Effect<boolean, E, R> =>
+    Effect.suspend(() => {
+      if (this.position !== activity.position) {
+        this.position = activity.position
+        this.count = 0
+        this.state = this.schedule.initial
+      }
+      this.count++
+      return Effect.gen(this, function*() {
+        const now = yield* Clock.currentTimeMillis
+        const [state, , decision] = yield* this.schedule.step(now, cause, this.state)
+        this.state = state
+        if (ScheduleDecision.isDone(decision)) return false
+        yield* before
+        yield* Effect.sleep(Math.max(0, ScheduleIntervals.start(decision.intervals) - now))
+        return true
+      })
+    })
+}

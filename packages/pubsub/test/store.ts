@@ -1,0 +1,95 @@
+/** A checkpoint store of one consumer that never parks, with transactions, and writes that can be made to fail. */
+import type { Position, StorageError } from "@caravel/domain"
+import { CheckpointStore } from "@caravel/pubsub"
+import { Effect, Exit, Layer, Option } from "effect"
+
+const unused = Effect.dieMessage("not in these tests")
+
+export class Store {
+  position: Position | undefined
+  /** What handlers have written in transactions. */
+  readonly written: Array<number> = []
+  /** Every move of the checkpoint. */
+  readonly moves: Array<Position> = []
+  /** Runs before each move. */
+  beforeMove: (to: Position) => Effect.Effect<void, StorageError> = () => Effect.void
+  private holding: CheckpointStore.Holding = { fence: 0, heartbeat: 0, owner: null }
+
+  /** Takes the lease away. */
+  revoke() {
+    this.holding = { fence: this.holding.fence + 1, heartbeat: 0, owner: null }
+  }
+
+  private readonly renew = (lease: CheckpointStore.Lease) =>
+    Effect.suspend(() => {
+      const { fence, heartbeat, owner } = this.holding
+      if (fence !== lease.fence || owner === null) return Effect.fail(new CheckpointStore.LeaseLost(lease))
+      this.holding = { fence, heartbeat: heartbeat + 1, owner }
+      return Effect.void
+    })
+
+  private readonly transaction = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.suspend(() => {
+      const { position, written: { length } } = this
+      return Effect.onExit(effect, (exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit)) return
+          this.written.length = length
+          this.position = position
+        }))
+    })
+
+  private readonly find = Effect.sync(() =>
+    Option.map(Option.fromNullable(this.position), (position): CheckpointStore.Checkpoint => ({
+      name: "c",
+      position,
+      filter: {},
+      attempts: 0,
+      failedPosition: null,
+      lastError: null,
+      progressedAt: null,
+      owner: this.holding.owner,
+      parked: 0
+    }))
+  )
+
+  readonly layer = Layer.succeed(CheckpointStore.CheckpointStore, {
+    register: (_, position) => Effect.sync(() => void (this.position ??= position)),
+    find: () => this.find,
+    list: unused,
+    backlog: () => unused,
+    holding: () => Effect.sync(() => Option.some(this.holding)),
+    acquire: (consumer, task, seen, owner) =>
+      Effect.sync(() => {
+        const { fence, heartbeat } = this.holding
+        if (fence !== seen.fence || heartbeat !== seen.heartbeat) return Option.none()
+        this.holding = { fence: fence + 1, heartbeat, owner }
+        return Option.some({ consumer, task, fence: fence + 1 })
+      }),
+    renew: this.renew,
+    release: (lease) =>
+      Effect.sync(() => {
+        if (lease.fence === this.holding.fence) this.holding = { ...this.holding, owner: null }
+      }),
+    move: (lease, from, to) =>
+      Effect.zipRight(
+        Effect.zipRight(this.renew(lease), this.beforeMove(to)),
+        Effect.suspend(() => {
+          if (this.position !== from) return Effect.fail(new CheckpointStore.LeaseLost(lease))
+          this.position = to
+          this.moves.push(to)
+          return Effect.void
+        })
+      ),
+    fail: () => Effect.void,
+    park: () => unused,
+    parkBehind: () => unused,
+    unpark: () => unused,
+    parked: () => unused,
+    parkedResources: () => unused,
+    drop: () => unused,
+    reset: () => unused,
+    transaction: this.transaction,
+    outside: <A, E, R>(effect: Effect.Effect<A, E, R>) => effect
+  })
+}

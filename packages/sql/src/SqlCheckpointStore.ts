@@ -1,0 +1,256 @@
+/** The checkpoints of consumers in the tables `consumer`, `lease` and `parked`. */
+import { Activity, Position, ResourceType, type StorageError } from "@caravel/domain"
+import { CheckpointStore } from "@caravel/pubsub"
+import { TransactionConnection } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import { Array, Clock, Context, Effect, Layer, Option, Schema } from "effect"
+import { Database } from "./Database.js"
+import { activityWhere } from "./internal/activityWhere.js"
+import { toStorageError } from "./SqlError.js"
+import * as Table from "./Table.js"
+
+const { LeaseLost } = CheckpointStore
+
+const Instant = Schema.DateTimeUtcFromNumber
+const Count = Schema.NonNegativeInt
+
+const consumer = Table.make("consumer", {
+  name: Schema.String,
+  position: Position,
+  filter: Schema.parseJson(CheckpointStore.Filter),
+  attempts: Count,
+  failedPosition: Schema.NullOr(Position),
+  lastError: Schema.NullOr(Schema.String),
+  progressedAt: Schema.NullOr(Instant),
+  owner: Schema.NullOr(Schema.String),
+  parked: Count
+})
+
+const lease = Table.make("lease", { fence: Schema.Int, heartbeat: Schema.Int, owner: Schema.NullOr(Schema.String) })
+
+const parking = Table.make("activity", {
+  ...Activity.fields,
+  createdAt: Instant,
+  attempts: Count,
+  error: Schema.NullOr(Schema.String),
+  parkedAt: Instant
+})
+
+const parkedResource = Table.make("parked", {
+  resourceType: ResourceType,
+  resourceId: Activity.fields.resourceId
+})
+
+const backlog = Table.make("activity", { activities: Count, since: Schema.NullOr(Instant) })
+
+const encodeFilter = Schema.encodeSync(Schema.parseJson(CheckpointStore.Filter))
+
+const checkpoints = `SELECT ${
+  consumer.columns({
+    owner: "lease.owner",
+    parked: "(SELECT count(*) FROM parked WHERE parked.consumer = consumer.name)"
+  })
+} FROM consumer JOIN lease ON lease.consumer = consumer.name AND lease.task = 'run'`
+const findCheckpoint = `${checkpoints} WHERE name = ?`
+const listCheckpoints = `${checkpoints} ORDER BY name`
+const countBacklog = `SELECT ${backlog.columns({ activities: "count(*)", since: "min(created_at)" })} FROM activity`
+
+const register = `INSERT INTO consumer (name, position, filter, attempts) VALUES (?, ?, ?, 0)
+  ON CONFLICT (name) DO UPDATE SET filter = excluded.filter`
+const registerLease = `INSERT INTO lease (consumer, task, fence, heartbeat) VALUES (?, ?, 0, 0) ON CONFLICT DO NOTHING`
+
+const findHolding = `SELECT ${lease.columns()} FROM lease WHERE consumer = ? AND task = ?`
+const acquire = `UPDATE lease SET fence = fence + 1, owner = ?
+  WHERE consumer = ? AND task = ? AND fence = ? AND heartbeat = ? RETURNING fence`
+const hold = `UPDATE lease SET heartbeat = heartbeat + 1
+  WHERE consumer = ? AND task = ? AND fence = ? AND owner IS NOT NULL RETURNING fence`
+const release = `UPDATE lease SET owner = NULL WHERE consumer = ? AND task = ? AND fence = ?`
+
+const move = `UPDATE consumer SET position = ?, progressed_at = ?,
+    attempts = CASE WHEN failed_position > ? THEN attempts ELSE 0 END
+  WHERE name = ? AND position = ? RETURNING position`
+const fail = `UPDATE consumer SET failed_position = ?, attempts = ?, last_error = ? WHERE name = ?`
+const failParked = `UPDATE parked SET attempts = attempts + ?, error = ? WHERE consumer = ? AND position = ?`
+const park = `INSERT INTO parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (consumer, position) DO UPDATE SET attempts = excluded.attempts, error = excluded.error`
+const parkBehind = `INSERT INTO parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
+  VALUES (?, ?, ?, ?, 0, NULL, ?) ON CONFLICT DO NOTHING`
+const isParked = `SELECT 1 FROM parked WHERE consumer = ? AND resource_type = ? AND resource_id = ? LIMIT 1`
+const unpark = `DELETE FROM parked WHERE consumer = ? AND position = ?`
+
+const listParked = `SELECT ${
+  parking.columns({ attempts: "parked.attempts", error: "parked.error", parkedAt: "parked.parked_at" })
+} FROM parked JOIN activity ON activity.position = parked.position
+  WHERE parked.consumer = ? AND parked.position > ? ORDER BY parked.position LIMIT ?`
+const listResources = `SELECT DISTINCT ${parkedResource.columns()} FROM parked WHERE consumer = ?`
+const dropAll = `DELETE FROM parked WHERE consumer = ? RETURNING position`
+const drop = `DELETE FROM parked WHERE consumer = ? AND position = ? RETURNING position`
+const dropAfter = `DELETE FROM parked WHERE consumer = ? AND position > ?`
+const reset = `UPDATE consumer SET position = ?, attempts = 0 WHERE name = ? RETURNING position`
+const revoke = `UPDATE lease SET fence = fence + 1, owner = NULL WHERE consumer = ? AND task = 'run'`
+
+const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
+
+/** A failure of what runs in a transaction, which is not the transaction's own. */
+class Failed<E> {
+  readonly error: E
+  constructor(error: E) {
+    this.error = error
+  }
+}
+
+/**
+ * Checkpoints in the database whose activities they are about, so that a transaction may span both.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database> = Layer.effect(
+  CheckpointStore.CheckpointStore,
+  Effect.map(Database, ({ current, dialect, read, sql, transact }) => {
+    /** Writes in the caller's transaction, if there is one, and otherwise in one of its own. */
+    const write = <A, E>(operation: string, use: (connection: Connection) => Effect.Effect<A, E | SqlError>) =>
+      Effect.flatMap(
+        current,
+        (transaction) =>
+          transaction === undefined ? transact(({ connection }) => use(connection)) : use(transaction.connection)
+      ).pipe(
+        Effect.catchIf(
+          isSqlError,
+          (error) => Effect.fail(toStorageError(dialect, `CheckpointStore.${operation}`)(error))
+        )
+      )
+
+    const fenced = <A>(
+      operation: string,
+      { consumer, fence, task }: CheckpointStore.Lease,
+      use: (connection: Connection, now: number) => Effect.Effect<A, SqlError | CheckpointStore.LeaseLost>
+    ) =>
+      write<A, CheckpointStore.LeaseLost>(
+        operation,
+        (connection) =>
+          Effect.flatMap(connection.executeValues(hold, [consumer, task, fence]), (held) =>
+            held.length === 0
+              ? new LeaseLost({ consumer, task })
+              : Effect.flatMap(Clock.currentTimeMillis, (now) => use(connection, now)))
+      )
+
+    const run = (connection: Connection, statement: string, params: ReadonlyArray<unknown>) =>
+      Effect.asVoid(connection.executeValues(statement, params))
+
+    return {
+      register: (name, position, filter) =>
+        write("register", (connection) =>
+          Effect.all([
+            run(connection, register, [name, position, encodeFilter(filter)]),
+            run(connection, registerLease, [name, "run"]),
+            run(connection, registerLease, [name, "replay"])
+          ], { discard: true })),
+      find: (name) => Effect.map(read("CheckpointStore.find", findCheckpoint, [name], consumer.decode), Array.head),
+      list: read("CheckpointStore.list", listCheckpoints, [], consumer.decode),
+      backlog: (after, filter) => {
+        const [clause, params] = activityWhere({ ...filter, after })
+        return Effect.map(
+          read("CheckpointStore.backlog", `${countBacklog} ${clause}`, params, backlog.decode),
+          ([counted]) => counted ?? { activities: 0, since: null }
+        )
+      },
+
+      holding: (name, task) =>
+        Effect.map(read("CheckpointStore.holding", findHolding, [name, task], lease.decode), Array.head),
+      acquire: (name, task, { fence, heartbeat }, owner) =>
+        write("acquire", (connection) =>
+          Effect.map(
+            connection.executeValues(acquire, [owner, name, task, fence, heartbeat]),
+            ([row]) =>
+              Option.map(Option.fromNullable(row), ([fence]) => ({ consumer: name, task, fence: Number(fence) }))
+          )),
+      renew: (lease) => fenced("renew", lease, () => Effect.void),
+      release: ({ consumer, fence, task }) =>
+        write("release", (connection) => run(connection, release, [consumer, task, fence])),
+
+      move: (lease, from, to) =>
+        fenced("move", lease, (connection, now) =>
+          Effect.flatMap(
+            connection.executeValues(move, [to, now, to, lease.consumer, from]),
+            (moved) => moved.length === 0 ? new LeaseLost(lease) : Effect.void
+          )),
+      fail: (lease, position, attempts, error) =>
+        fenced("fail", lease, (connection) =>
+          lease.task === "run"
+            ? run(connection, fail, [position, attempts, error, lease.consumer])
+            : run(connection, failParked, [attempts, error, lease.consumer, position])),
+      park: (lease, { position, resourceId, resourceType }, attempts, error) =>
+        fenced(
+          "park",
+          lease,
+          (connection, now) =>
+            run(connection, park, [lease.consumer, position, resourceType, resourceId, attempts, error, now])
+        ),
+      parkBehind: (lease, activities) =>
+        fenced(
+          "parkBehind",
+          lease,
+          (connection, now) =>
+            Effect.filter(activities, ({ position, resourceId, resourceType }) =>
+              Effect.flatMap(
+                connection.executeValues(isParked, [lease.consumer, resourceType, resourceId]),
+                (parked) =>
+                  parked.length === 0
+                    ? Effect.succeed(true)
+                    : Effect.as(
+                      run(connection, parkBehind, [lease.consumer, position, resourceType, resourceId, now]),
+                      false
+                    )
+              ))
+        ),
+      unpark: (lease, position) =>
+        fenced("unpark", lease, (connection) => run(connection, unpark, [lease.consumer, position])),
+
+      parked: (name, after, limit) =>
+        Effect.map(
+          read("CheckpointStore.parked", listParked, [name, after, limit], parking.decode),
+          Array.map(({ attempts, error, parkedAt, ...activity }): CheckpointStore.Parked => ({
+            activity: Activity.trusted(activity),
+            attempts,
+            error,
+            parkedAt
+          }))
+        ),
+      parkedResources: (name) => read("CheckpointStore.parkedResources", listResources, [name], parkedResource.decode),
+      drop: (name, positions) =>
+        write("drop", (connection) =>
+          positions === undefined
+            ? Effect.map(connection.executeValues(dropAll, [name]), (rows) => rows.length)
+            : Effect.map(
+              Effect.forEach(positions, (position) => connection.executeValues(drop, [name, position])),
+              (dropped) => dropped.flat().length
+            )),
+      reset: (name, position) =>
+        write("reset", (connection) =>
+          Effect.gen(function*() {
+            const moved = yield* connection.executeValues(reset, [position, name])
+            yield* connection.executeValues(revoke, [name])
+            yield* connection.executeValues(dropAfter, [name, position])
+            return moved.length > 0
+          })),
+
+      transaction: <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | StorageError, R> =>
+        sql.withTransaction(Effect.mapError(effect, (error) => new Failed(error))).pipe(
+          Effect.mapError((error) =>
+            error instanceof Failed ? error.error : toStorageError(dialect, "CheckpointStore.transaction")(error)
+          )
+        ),
+      outside: <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+        Effect.mapInputContext(
+          effect,
+          (context: Context.Context<R>) =>
+            Context.omit(TransactionConnection)(
+              context as Context.Context<R | TransactionConnection>
+            ) as Context.Context<R>
+        )
+    }
+  })
+)
