@@ -9,6 +9,7 @@ import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Array, Config, Effect, Either, Record } from "effect"
 import { descriptionOf, optionsOf, pubkeyOption, readPubkey, subcommandOf } from "./CommandOptions.js"
+import * as Consumers from "./Consumers.js"
 import * as Demo from "./Demo.js"
 import { helpConsole, overview, page } from "./Help.js"
 import { Failed, Output } from "./Output.js"
@@ -127,6 +128,60 @@ const relay = Command.make("relay", {
   database
 }, Read.relay).pipe(Command.withDescription("Shows relays, or one with all its fields."), provideDatabase)
 
+const consumers = Command.make("consumers", { json, database }, Consumers.list).pipe(
+  Command.withDescription(
+    "Shows the durable consumers: how far each is, what it has before it, and what is parked. " +
+      "See also consumers parked, consumers drop and consumers reset."
+  ),
+  provideDatabase
+)
+
+const consumer = argument("NAME").pipe(
+  Args.withDescription("The consumer's name, as caravel consumers shows it. Required.")
+)
+
+const yes = Options.boolean("yes").pipe(Options.withDescription("Does it; without it, says what would be done."))
+
+// The names of these have two words, which `grouped` makes one argument: each is then a command like the others.
+const consumersParked = Command.make("consumers parked", { name: consumer, json, database }, Consumers.parked).pipe(
+  Command.withDescription(
+    "Shows what a consumer has put aside because it failed, or because it waits behind what failed. " +
+      "To have it handled once more is the affair of the program that has the handler: Consumer.replay."
+  ),
+  provideDatabase
+)
+
+const consumersDrop = Command.make("consumers drop", {
+  name: consumer,
+  positions: Options.integer("position").pipe(
+    Options.withPseudoName("position"),
+    Options.repeated,
+    Options.withDescription("Only the activity at this position; may be repeated. All, with --yes, if it is left away.")
+  ),
+  yes,
+  json,
+  database
+}, Consumers.drop).pipe(
+  Command.withDescription("Gives up what a consumer has parked: it will not be handled."),
+  provideDatabase
+)
+
+const consumersReset = Command.make("consumers reset", {
+  name: consumer,
+  to: Options.integer("to").pipe(
+    Options.withPseudoName("position"),
+    Options.withDescription("The position to go on after; 0 is the beginning. Required.")
+  ),
+  yes,
+  json,
+  database
+}, Consumers.reset).pipe(
+  Command.withDescription(
+    "Moves a consumer, back or forth, while it may go on running. What it has parked after the position leaves the parking."
+  ),
+  provideDatabase
+)
+
 const demo = Command.make("demo", {}, () => Demo.demo).pipe(
   Command.withDescription(`Runs a scenario into a database of its own, ${Demo.filename}, which it recreates.`)
 )
@@ -134,7 +189,18 @@ const demo = Command.make("demo", {}, () => Demo.demo).pipe(
 const generated = Record.keys(commands).map(commandOf)
 
 const caravel = Command.make("caravel").pipe(
-  Command.withSubcommands([run, activity, tenant, relay, demo, ...generated])
+  Command.withSubcommands([
+    run,
+    activity,
+    tenant,
+    relay,
+    consumers,
+    consumersParked,
+    consumersDrop,
+    consumersReset,
+    demo,
+    ...generated
+  ])
 )
 
 const config = CliConfig.make({ showBuiltIns: false, isCaseSensitive: true })
@@ -147,9 +213,21 @@ const pages = new Map([
   pageOf(activity),
   pageOf(tenant),
   pageOf(relay),
+  pageOf(consumers),
+  pageOf(consumersParked),
+  pageOf(consumersDrop),
+  pageOf(consumersReset),
   pageOf(demo),
   ...generated.map(pageOf)
 ])
+
+/** The arguments with the two words of `consumers parked` and its like as one. */
+const grouped = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const at = args.indexOf("consumers")
+  const name = `consumers ${args[at + 1]}`
+  const isFirst = at === 0 || at <= 2 && args[0]?.startsWith("--database")
+  return isFirst && pages.has(name) ? [...args.slice(0, at), name, ...args.slice(at + 2)] : args
+}
 
 /** The arguments with a `--database` before the subcommand put behind it, and without the `-` of `run -`. */
 const databaseLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
@@ -180,7 +258,7 @@ export const main = (argv: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const output = yield* Output
     const console = yield* helpConsole(output)
-    const args = databaseLast(argv.slice(2))
+    const args = databaseLast(grouped(argv.slice(2)))
     const help = helpFor(args, output)
     if (help.length > 0) return yield* output.print(help.join("\n"))
     const fail = (message: string) =>

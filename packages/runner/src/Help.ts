@@ -37,6 +37,12 @@ export const overview = (style: Style): string => {
     row("tenant [PUBKEY]", "tenants, or one"),
     row("relay [ID]", "relays, or one"),
     "",
+    "Durable consumers",
+    row("consumers", "all of them, and what each has before it"),
+    row("consumers parked NAME", "what it has put aside because it failed"),
+    row("consumers drop NAME", "gives up what is parked: --position N, or all with --yes"),
+    row("consumers reset NAME", "--to N: goes on after another position"),
+    "",
     "Commands on tenants",
     ...generated("tenant"),
     "",
@@ -85,7 +91,9 @@ export const page = (name: string, doc: HelpDoc.HelpDoc, output: typeof Output.S
   const { columns, style } = output
   const parts = flat(doc)
   const definitions = parts.filter((part) => typeof part !== "string")
-  const args = definitions.filter(([title]) => title.startsWith("<")).map(([title]) => `[${title.slice(1, -1)}]`)
+  const args = definitions.filter(([title]) => title.startsWith("<")).map(([title, text]) =>
+    text.endsWith("Required.") ? title.slice(1, -1) : `[${title.slice(1, -1)}]`
+  )
   const width = 2 + Math.max(0, ...definitions.map(([title]) => title.length)) + 2
   return [
     ...parts.filter((part) => typeof part === "string").flatMap((text) => wrapped(text, columns)),

@@ -1,6 +1,6 @@
 /** `caravel activity`, `caravel tenant` and `caravel relay`: what there is, as a table or as JSON lines. */
-import { type Activity, Query, type Relay, type Tenant } from "@caravel/domain"
-import { Chunk, Duration, Effect, Option, Stream } from "effect"
+import { type Activity, ActivityFeed, Query, type Relay, type Tenant } from "@caravel/domain"
+import { Chunk, Effect, Option, Stream } from "effect"
 import { Failed, Output } from "./Output.js"
 import * as Render from "./Render.js"
 
@@ -21,28 +21,25 @@ export interface ActivityOptions {
 
 const pageSize = 500
 
-// Other processes write too, and a process hears of its own commits only; a read of a few microseconds finds theirs.
-const pollInterval = Duration.millis(200)
-
-const pages = (options: ActivityOptions) =>
-  Effect.map(Query, (query) =>
-    Stream.paginateChunkEffect(options.since, (after) =>
-      query.activity({
-        after,
-        limit: pageSize,
-        ...(Option.isSome(options.tenant) ? { tenant: options.tenant.value } : {})
-      }).pipe(
-        Effect.tap((page) => page.length === 0 && options.follow ? Effect.sleep(pollInterval) : Effect.void),
+/** What there is, page by page. */
+const past = (query: typeof Query.Service, { since, tenant }: ActivityOptions) =>
+  Stream.paginateChunkEffect(
+    since,
+    (after) =>
+      query.activity({ after, limit: pageSize, tenant: Option.getOrUndefined(tenant) }).pipe(
         Effect.map((page) => [
           Chunk.unsafeFromArray(page),
-          page.length === pageSize || options.follow
-            ? Option.some(page[page.length - 1]?.position ?? after)
-            : Option.none()
+          page.length === pageSize ? Option.fromNullable(page[page.length - 1]?.position) : Option.none()
         ])
-      )))
+      )
+  )
+
+/** The same, and what is yet to come, whichever process writes it. */
+const endless = (feed: typeof ActivityFeed.Service, { since, tenant }: ActivityOptions) =>
+  Stream.filter(feed.since(since), (activity) => Option.isNone(tenant) || activity.tenant === tenant.value)
 
 /**
- * Shows the activity log, oldest first, page by page.
+ * Shows the activity log, oldest first.
  *
  * @since 0.1.0
  * @category commands
@@ -53,7 +50,7 @@ export const activity = Effect.fn("Read.activity")(function*(options: ActivityOp
   const line = (activity: Activity) =>
     asTable ? Render.activityLine(activity, output.style) : JSON.stringify(Render.activityJson(activity))
   if (asTable) yield* output.print(Render.activityTitles(output.style))
-  const all = Stream.unwrap(pages(options))
+  const all = options.follow ? endless(yield* ActivityFeed, options) : past(yield* Query, options)
   const count = yield* Option.match(options.limit, {
     onNone: () => all,
     onSome: (limit) => Stream.take(all, limit)

@@ -5,6 +5,7 @@
  */
 export * as Cli from "./Cli.js"
 export * as CommandOptions from "./CommandOptions.js"
+export * as Consumers from "./Consumers.js"
 export * as Demo from "./Demo.js"
 export * as Help from "./Help.js"
 export * as Lines from "./Lines.js"
