@@ -15,7 +15,13 @@ const table = {
   },
   conformance: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/vitest", "vitest"] },
   // The host: which modules it uses is its package.json's to say (knip).
-  runner: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true }
+  runner: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true },
+  provisioner: {
+    packages: ["domain", "pubsub", "sql"],
+    modules: [...effect, "@effect/platform", "@effect/platform-node"],
+    builtins: true
+  },
+  bench: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true }
 }
 
 const allowed = Object.entries(table).map(([name, { builtins = false, modules, packages }]) => ({

@@ -1,0 +1,67 @@
+/** A relay host that serves nobody: it keeps what it is told in memory, for trials and tests. */
+import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { Context, Effect, HashMap, Layer, Option, Ref } from "effect"
+import { HostedRelay } from "./RelayHost.js"
+
+/**
+ * When something may go wrong: before the host has taken a relay, and after, before it says so.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Moment = "received" | "applied"
+
+/**
+ * The host.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class FakeHost extends Context.Tag("@caravel/provisioner/FakeHost")<FakeHost, {
+  /** Where it listens. */
+  readonly url: URL
+  /** The relays that it has been told of, by id. */
+  readonly relays: Effect.Effect<HashMap.HashMap<string, HostedRelay>>
+}>() {}
+
+/**
+ * A host with `PUT /relays/:id` and `GET /relays`. Of each call it takes, `trouble` may take its time, and what it fails
+ * with is answered with status 503.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  trouble: (relay: HostedRelay, moment: Moment) => Effect.Effect<void, string> = () => Effect.void
+): Layer.Layer<FakeHost, never, HttpServer.HttpServer> =>
+  Layer.scoped(
+    FakeHost,
+    Effect.gen(function*() {
+      const relays = yield* Ref.make(HashMap.empty<string, HostedRelay>())
+
+      const put = Effect.gen(function*() {
+        const relay = yield* HttpServerRequest.schemaBodyJson(HostedRelay)
+        yield* trouble(relay, "received")
+        // Calls can overtake one another on their way, such as those of a process that was thought dead.
+        const isOld = yield* Ref.modify(relays, (relays) =>
+          Option.exists(HashMap.get(relays, relay.id), ({ version }) =>
+              version > relay.version)
+            ? [true, relays]
+            : [false, HashMap.set(relays, relay.id, relay)])
+        yield* trouble(relay, "applied")
+        return yield* HttpServerResponse.empty({ status: isOld ? 409 : 204 })
+      }).pipe(Effect.catchAll(() =>
+        HttpServerResponse.empty({ status: 503 })
+      ))
+
+      const list = Effect.flatMap(relays, (relays) => HttpServerResponse.json([...HashMap.values(relays)]))
+
+      yield* HttpRouter.empty.pipe(
+        HttpRouter.put("/relays/:id", put),
+        HttpRouter.get("/relays", list),
+        HttpServer.serveEffect()
+      )
+      const url = yield* HttpServer.addressFormattedWith((address) => Effect.succeed(new URL(address)))
+      return { url, relays: Ref.get(relays) }
+    })
+  )

@@ -1,0 +1,82 @@
+/** The machines that serve relays, as the provisioner sees them: one idempotent call over HTTP. */
+import { Relay, RelayState } from "@caravel/domain"
+import { HttpClient, type HttpClientError, HttpClientRequest } from "@effect/platform"
+import { Context, Effect, flow, Layer, Schema } from "effect"
+
+/**
+ * How a relay is to be served. The version grows with each change, so that a host can tell new from old.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const HostedRelay = RelayState.omit("synced", "syncError", "stripeSubscriptionItemId", "createdAt")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface HostedRelay extends Schema.Schema.Type<typeof HostedRelay> {}
+
+/**
+ * The host did not take a relay's configuration, or did not say so in time. To recover, put it again: that does no harm.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HostError extends Schema.TaggedError<HostError>("@caravel/provisioner/HostError")("HostError", {
+  id: Relay.fields.id,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `The host did not take relay ${this.id}: ${this.reason}`
+  }
+}
+
+/**
+ * The port to the host.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class RelayHost extends Context.Tag("@caravel/provisioner/RelayHost")<RelayHost, {
+  /** Makes the host serve a relay as given. Twice is as good as once, and an old version never replaces a newer one. */
+  readonly put: (relay: HostedRelay) => Effect.Effect<void, HostError>
+}>() {}
+
+/**
+ * A host at a URL: `PUT /relays/:id`, with the configuration as JSON.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpClient> =>
+  Layer.effect(
+    RelayHost,
+    Effect.map(HttpClient.HttpClient, (client) => {
+      const host = client.pipe(
+        HttpClient.mapRequest(flow(HttpClientRequest.prependUrl(url.href), HttpClientRequest.acceptJson)),
+        HttpClient.filterStatusOk
+      )
+      return {
+        put: Effect.fn("RelayHost.put")(function*(relay: HostedRelay) {
+          const request = yield* Effect.orDie(
+            HttpClientRequest.schemaBodyJson(HostedRelay)(HttpClientRequest.put(`/relays/${relay.id}`), relay)
+          )
+          // Without a limit, a host that never answers would stop the provisioner for good.
+          yield* host.execute(request).pipe(
+            Effect.flatMap((response) => response.text),
+            Effect.timeout("10 seconds"),
+            Effect.catchTags({
+              TimeoutException: () => new HostError({ id: relay.id, reason: "no answer within 10 seconds" }),
+              RequestError: () => new HostError({ id: relay.id, reason: "it cannot be reached" }),
+              ResponseError: (error) => new HostError({ id: relay.id, reason: reasonOf(error) })
+            })
+          )
+        })
+      }
+    })
+  )
+
+/** The relay's owner gets to read it: no URL, no body. */
+const reasonOf = ({ reason, response }: HttpClientError.ResponseError) =>
+  reason === "StatusCode" ? `it answered ${response.status}` : "its answer broke off"

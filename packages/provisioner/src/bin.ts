@@ -1,0 +1,28 @@
+/** The provisioner as a process: `CARAVEL_DATABASE=data/caravel.db RELAY_HOST_URL=http://127.0.0.1:7447 npm start`. */
+import { Sqlite } from "@caravel/sql"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Config, Effect, Layer } from "effect"
+import * as Provisioner from "./Provisioner.js"
+import * as RelayHost from "./RelayHost.js"
+
+const database = Sqlite.layerConfig({
+  filename: Config.string("CARAVEL_DATABASE").pipe(Config.withDefault("data/caravel.db"))
+})
+
+const host = Config.url("RELAY_HOST_URL").pipe(
+  Config.withDefault(new URL("http://127.0.0.1:7447")),
+  Effect.map(RelayHost.layer),
+  Layer.unwrapEffect,
+  Layer.provide(NodeHttpClient.layer)
+)
+
+const program = Effect.gen(function*() {
+  // When it dies without a word, another process takes over after so long.
+  const leaseDuration = yield* Config.duration("PROVISIONER_LEASE").pipe(Config.withDefault("10 seconds"))
+  yield* Effect.log("Following the relays")
+  return yield* Provisioner.run({ leaseDuration })
+})
+
+// Ctrl-C and SIGTERM interrupt it, by which its lease is given back at once.
+NodeRuntime.runMain(Effect.provide(program, Layer.merge(database, host)))

@@ -1,0 +1,92 @@
+import { ActivityFeed, Journal, Query } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
+import { Sqlite } from "@caravel/sql"
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Effect, HashMap, Layer, Queue, Random, Stream } from "effect"
+import * as fs from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { FakeHost } from "../src/FakeHost.js"
+import * as Provisioner from "../src/Provisioner.js"
+import { start } from "./fixtures/child.js"
+import { asHosted, configuration, fakeHost } from "./world.js"
+
+const rounds = 20
+const tenant = "c".repeat(64)
+
+const temporaryDirectory = Effect.acquireRelease(
+  Effect.promise(() => fs.mkdtemp(join(tmpdir(), "caravel-provisioner-"))),
+  (path) => Effect.promise(() => fs.rm(path, { recursive: true }))
+)
+
+describe("a provisioner", () => {
+  it.scopedLive(
+    `killed ${rounds} times at random has brought every relay to the host`,
+    () =>
+      Effect.gen(function*() {
+        const filename = join(yield* temporaryDirectory, "caravel.db")
+        const moments = yield* Queue.sliding<void>(1_000)
+
+        // The host loses one call in twenty, half of them after it has taken it.
+        const { relays, url } = Context.get(
+          yield* Layer.build(fakeHost(() =>
+            Effect.gen(function*() {
+              yield* Queue.offer(moments, undefined)
+              if ((yield* Random.next) < 0.025) return yield* Effect.fail("lost")
+            })
+          )),
+          FakeHost
+        )
+        const caravel = yield* Layer.build(Sqlite.layer({ filename }))
+        // A call, what the host has taken, and what is reported: after each of them something is yet to be done.
+        yield* Context.get(caravel, ActivityFeed).live.pipe(
+          Stream.filter(({ activityType }) => activityType.endsWith("_relay_sync")),
+          Stream.runForEach(() => Queue.offer(moments, undefined)),
+          Effect.forkScoped
+        )
+        const owner = Effect.map(Effect.provide(Consumer.lag(Provisioner.name), caravel), ({ owner }) => owner)
+
+        const writer = yield* start("./writer.ts", [filename, tenant])
+        const provisioner = start("../../src/bin.ts", [], {
+          CARAVEL_DATABASE: filename,
+          RELAY_HOST_URL: url.href,
+          PROVISIONER_LEASE: "1 second"
+        })
+
+        const killed = new Set<string | null>()
+        let working = yield* provisioner
+        for (let round = 0; round < rounds; round++) {
+          yield* Queue.takeAll(moments)
+          yield* Queue.take(moments)
+          const next = yield* provisioner
+          // At once, while the next one starts or stands by, or much later.
+          yield* Queue.takeN(moments, yield* Random.nextIntBetween(0, 60))
+          killed.add(yield* owner)
+          expect((yield* working.kill).stderr).toBe("")
+          working = next
+        }
+        // Nobody was spared: each time it was the one at work.
+        expect(killed.size).toBe(rounds)
+
+        // Once there have been more relays than deaths, it is enough.
+        yield* Context.get(caravel, ActivityFeed).since(0).pipe(
+          Stream.filter(({ activityType }) => activityType === "create_relay"),
+          Stream.take(rounds + 1),
+          Stream.runDrain
+        )
+        expect(yield* writer.endInput).toEqual({ code: 0, stderr: "" })
+        yield* Effect.gen(function*() {
+          yield* Consumer.awaitPosition(Provisioner.name, yield* Effect.flatMap(Journal, ({ head }) => head))
+          expect(yield* Consumer.parked(Provisioner.name)).toEqual([])
+          const wanted = yield* Effect.flatMap(Query, (query) => query.relays)
+          expect(wanted.filter(({ syncError, synced }) => !synced || syncError !== "")).toEqual([])
+          const hosted = HashMap.map(yield* relays, configuration)
+          expect(Object.fromEntries(hosted)).toEqual(
+            Object.fromEntries(wanted.map((relay) => [relay.id, configuration(asHosted(relay))]))
+          )
+        }).pipe(Effect.provide(caravel))
+        expect((yield* working.terminate).stderr).toBe("")
+      }),
+    600_000
+  )
+})
