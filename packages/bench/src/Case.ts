@@ -1,0 +1,100 @@
+/** What one sample is taken of: a subject, in a setting. */
+import { Schema, Struct } from "effect"
+
+const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
+
+/**
+ * The commands that are measured: one that makes a row, one that changes one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const CommandName = Schema.Literal("createRelay", "deactivateRelay")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type CommandName = typeof CommandName.Type
+
+/**
+ * How safe against power loss.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Synchronous = Schema.Literal("full", "normal")
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Synchronous = typeof Synchronous.Type
+
+/**
+ * Both commands.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const commandNames = CommandName.literals
+
+/**
+ * Both modes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const synchronousModes = Synchronous.literals
+
+/**
+ * A subject in a setting. A field that is absent does not matter to the subject.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Case = Schema.Struct({
+  subject: Schema.String,
+  command: optional(CommandName),
+  synchronous: optional(Synchronous),
+  /** How many issue commands at once. */
+  callers: optional(Schema.Number),
+  /** How many events the journal has at the start. */
+  events: optional(Schema.Number),
+  subscribers: optional(Schema.Number)
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Case extends Schema.Schema.Type<typeof Case> {}
+
+const fields = Struct.keys(Case.fields)
+
+/**
+ * What names a case within its scenario, whatever the order of its fields.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const keyOf = (value: Case): string =>
+  fields.filter((field) => value[field] !== undefined).map((field) => `${field}=${value[field]}`).join(" ")
+
+/**
+ * The setting for people: the case without its subject.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const settingOf = ({ callers, command, events, subscribers, synchronous }: Case): string =>
+  [
+    command,
+    synchronous?.toUpperCase(),
+    counted(callers, "caller"),
+    counted(events, "event"),
+    counted(subscribers, "subscriber")
+  ].filter((text) => text !== undefined).join(" · ")
+
+const counted = (count: number | undefined, noun: string) =>
+  count === undefined ? undefined : `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`

@@ -1,0 +1,96 @@
+/** The benchmark's command line. */
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import { Console, DateTime, Effect, Option, Record, Schema } from "effect"
+import * as fs from "node:fs/promises"
+import * as os from "node:os"
+import process from "node:process"
+import * as Machine from "./Machine.js"
+import * as Markdown from "./Markdown.js"
+import * as Report from "./Report.js"
+import * as Run from "./Run.js"
+import { scenarios } from "./scenarios/index.js"
+import * as Settings from "./Settings.js"
+import * as Targets from "./Targets.js"
+
+const list = (name: string, what: string, known: ReadonlyArray<string>) =>
+  Options.text(name).pipe(
+    Options.withDescription(`Only these ${what}, with commas between them: ${known.join(", ")}.`),
+    Options.map((text) => text.split(",")),
+    Options.filterMap(
+      (names) => names.every((name) => known.includes(name)) ? Option.some(names) : Option.none(),
+      `--${name} takes ${known.join(", ")}`
+    ),
+    Options.optional,
+    Options.map(Option.getOrElse(() => known))
+  )
+
+const file = (name: string, what: string) =>
+  Options.file(name).pipe(Options.withDescription(`Writes ${what} to this file.`), Options.optional)
+
+const everySubject = [
+  ...new Set(Object.values(scenarios).flatMap(({ cases }) => cases(Settings.whole).map(({ subject }) => subject)))
+]
+
+const options = {
+  only: list("only", "scenarios", Object.keys(scenarios)),
+  subjects: list("subjects", "subjects", everySubject),
+  rounds: Options.integer("rounds").pipe(
+    Options.withDescription("How often each sample is taken; a whole run's default is 5."),
+    Options.optional
+  ),
+  quick: Options.boolean("quick").pipe(
+    Options.withDescription("Shows that everything runs, in seconds; its figures say nothing.")
+  ),
+  directory: Options.directory("directory", { exists: "yes" }).pipe(
+    Options.withDescription("Where the database files are put; in memory, syncing would cost nothing."),
+    Options.withDefault(os.tmpdir())
+  ),
+  json: file("json", "everything that was measured"),
+  markdown: file("markdown", "what standard output gets")
+}
+
+const bench = Command.make(
+  "bench",
+  options,
+  ({ directory, json, markdown, only, quick, rounds, subjects }) =>
+    Effect.gen(function*() {
+      const defaults = quick ? Settings.quick : Settings.whole
+      const settings = { ...defaults, rounds: Option.getOrElse(rounds, () => defaults.rounds) }
+      const date = yield* DateTime.now
+      const machine = yield* Machine.detect(directory)
+      yield* Console.error(`files on ${machine.disk}`)
+      const results = yield* Run.run({
+        scenarios: Record.filter(scenarios, (_, name) => only.includes(name)),
+        subjects,
+        settings,
+        directory
+      })
+      const report: Report.Report = {
+        date,
+        command: ["pnpm bench", ...process.argv.slice(2)].join(" "),
+        machine,
+        settings,
+        targets: Targets.judge(results, settings),
+        series: results.all
+      }
+      const text = Markdown.render(report, scenarios)
+      yield* Console.log(text)
+      yield* write(markdown, text)
+      yield* write(json, `${yield* Schema.encode(Report.Json)(report)}\n`)
+    })
+).pipe(Command.withDescription("Measures what Caravel's commands cost, against other ways to do the same."))
+
+const write = (path: Option.Option<string>, text: string) =>
+  Option.match(path, {
+    onNone: () => Effect.void,
+    onSome: (path) => Effect.tryPromise(() => fs.writeFile(path, text))
+  })
+
+/**
+ * Runs the benchmark by its command line.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const main = Command.run(bench, { name: "Caravel's benchmark", version: "0.1.0" })

@@ -1,0 +1,162 @@
+/** The load: callers that each issue their next command when the one before was answered. */
+import { Array, Effect, Schedule } from "effect"
+import { performance } from "node:perf_hooks"
+import type { CommandName } from "./Case.js"
+import { type Input, inputs } from "./Input.js"
+
+/**
+ * What to issue, and for how long.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Load {
+  readonly command: CommandName
+  /** How many relays the database has had from the start. */
+  readonly relays: number
+  readonly callers: number
+  /** After so many milliseconds no command is issued but each caller's first. */
+  readonly millis: number
+  /** Nor after so many commands. */
+  readonly commands?: number
+  /** Whether to keep how long each command took. */
+  readonly latencies?: boolean
+}
+
+/**
+ * What became of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Outcome {
+  readonly commands: number
+  /** From the first command's issue to the last one's answer. */
+  readonly millis: number
+  /** Milliseconds, if they were asked for. */
+  readonly latencies: ReadonlyArray<number>
+}
+
+/**
+ * An opened subject.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Session {
+  readonly run: (load: Load) => Effect.Effect<Outcome>
+  /** How many activities the subject's one subscriber has received. */
+  readonly notified: () => number
+}
+
+/**
+ * Runs a load, and sees to it that every command was announced.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const run = (session: Session, load: Load): Effect.Effect<Outcome> =>
+  Effect.gen(function*() {
+    const before = session.notified()
+    const outcome = yield* session.run(load)
+    const announced = Effect.suspend(() =>
+      session.notified() - before === outcome.commands
+        ? Effect.void
+        : Effect.fail(`${session.notified() - before} of ${outcome.commands} commands were announced`)
+    )
+    yield* Effect.retry(announced, { times: 1000, schedule: Schedule.spaced("5 millis") }).pipe(Effect.orDie)
+    return outcome
+  })
+
+/**
+ * Runs loads on commands that block: whatever the number of callers, `batch` are executed at once.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const blocking = (execute: (inputs: ReadonlyArray<Input>) => void, batch = 1): Session["run"] => (load) =>
+  Effect.sync(() => {
+    const meter = new Meter(load)
+    while (meter.goesOn) {
+      const started = performance.now()
+      execute(Array.makeBy(batch, () => meter.next()))
+      meter.answered(started)
+    }
+    return meter.outcome
+  })
+
+/**
+ * Runs loads on commands that give promises.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const promising = (execute: (input: Input) => Promise<unknown>): Session["run"] => (load) =>
+  Effect.promise(async () => {
+    const meter = new Meter(load)
+    const caller = async () => {
+      while (meter.goesOn) {
+        const started = performance.now()
+        await execute(meter.next())
+        meter.answered(started)
+      }
+    }
+    await Promise.all(Array.makeBy(load.callers, caller))
+    return meter.outcome
+  })
+
+/**
+ * Runs loads on commands that are effects.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const effectful = <E>(execute: (input: Input) => Effect.Effect<unknown, E>): Session["run"] => (load) =>
+  Effect.gen(function*() {
+    const meter = new Meter(load)
+    const caller = Effect.suspend(() => {
+      let started = 0
+      return Effect.whileLoop({
+        while: () => meter.goesOn,
+        body: () => {
+          started = performance.now()
+          return execute(meter.next())
+        },
+        step: () => meter.answered(started)
+      })
+    })
+    yield* Effect.all(Array.replicate(caller, load.callers), { concurrency: "unbounded", discard: true })
+    return meter.outcome
+  }).pipe(Effect.orDie)
+
+/** Counts commands and time. */
+class Meter {
+  private readonly load: Load
+  private readonly input: () => Input
+  private readonly started = performance.now()
+  private readonly latencies: Array<number> = []
+  private commands = 0
+
+  constructor(load: Load) {
+    this.load = load
+    this.input = inputs(load)
+  }
+
+  get goesOn(): boolean {
+    const { callers, commands = Number.POSITIVE_INFINITY, millis } = this.load
+    return this.commands < commands && (this.commands < callers || performance.now() - this.started < millis)
+  }
+
+  next(): Input {
+    this.commands++
+    return this.input()
+  }
+
+  answered(started: number): void {
+    if (this.load.latencies === true) this.latencies.push(performance.now() - started)
+  }
+
+  get outcome(): Outcome {
+    return { commands: this.commands, millis: performance.now() - this.started, latencies: this.latencies }
+  }
+}

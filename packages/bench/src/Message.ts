@@ -1,0 +1,45 @@
+/** What the processes tell one another. */
+import { Schema } from "effect"
+import { Case } from "./Case.js"
+import { Settings } from "./Settings.js"
+
+/**
+ * Asks a process for a sample.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Request = Schema.Struct({
+  scenario: Schema.String,
+  value: Case,
+  settings: Settings,
+  directory: Schema.String,
+  own: Schema.String
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Request extends Schema.Schema.Type<typeof Request> {}
+
+/**
+ * The sample, or why there is none.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Reply = Schema.Union(
+  Schema.TaggedStruct("Sample", {
+    figures: Schema.Record({ key: Schema.String, value: Schema.JsonNumber }),
+    /** The most memory that the process has had so far, in MiB. */
+    peakMiB: Schema.JsonNumber
+  }),
+  Schema.TaggedStruct("Failure", { reason: Schema.String })
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Reply = typeof Reply.Type

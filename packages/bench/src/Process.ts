@@ -1,0 +1,77 @@
+/** A process of its own for a subject, so that its memory and its garbage are nobody else's. */
+import { Data, Effect, Schema, type Scope } from "effect"
+import { type ChildProcess, fork } from "node:child_process"
+import { extname } from "node:path"
+import process from "node:process"
+import { fileURLToPath } from "node:url"
+import * as Message from "./Message.js"
+
+/**
+ * A process that could not measure.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MeasurementFailed extends Data.TaggedError("MeasurementFailed")<{ readonly message: string }> {}
+
+/**
+ * Takes samples, one at a time.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Measure = (request: Message.Request) => Effect.Effect<Sample, MeasurementFailed>
+
+/**
+ * What a process has measured.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Sample = Extract<Message.Reply, { readonly _tag: "Sample" }>
+
+// Beside this file: source or built, as this one is.
+const worker = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url))
+
+/**
+ * Starts a process. It ends with the scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const start: Effect.Effect<Measure, never, Scope.Scope> = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => fork(worker, { execArgv: [...process.execArgv, "--expose-gc"] })),
+    stop
+  ),
+  (child): Measure => (request) =>
+    Effect.flatMap(
+      ask(child, Schema.encodeSync(Message.Request)(request)),
+      (reply) => reply._tag === "Sample" ? Effect.succeed(reply) : new MeasurementFailed({ message: reply.reason })
+    )
+)
+
+function stop(child: ChildProcess) {
+  return Effect.async<void>((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+    child.kill("SIGKILL")
+  })
+}
+
+const ask = (child: ChildProcess, request: typeof Message.Request.Encoded) =>
+  Effect.async<unknown, MeasurementFailed>((resume) => {
+    const done = (exit: Effect.Effect<unknown, MeasurementFailed>) => {
+      child.off("message", onMessage).off("exit", onExit).off("error", onError)
+      resume(exit)
+    }
+    const fail = (message: string) => done(new MeasurementFailed({ message }))
+    const onMessage = (message: unknown) => done(Effect.succeed(message))
+    const onExit = (code: number | null, signal: string | null) => fail(`the process ended with ${signal ?? code}`)
+    const onError = (error: Error) => fail(error.message)
+    child.once("message", onMessage).once("exit", onExit).once("error", onError)
+    child.send(request, (error) => error && fail(error.message))
+  }).pipe(
+    Effect.flatMap(Schema.decodeUnknown(Message.Reply)),
+    Effect.catchTag("ParseError", ({ message }) => new MeasurementFailed({ message }))
+  )

@@ -1,0 +1,79 @@
+/** The samples of a run, and what can be read from them. */
+import { Schema } from "effect"
+import { Case, keyOf } from "./Case.js"
+import type { Comparison, Figures } from "./Scenario.js"
+import type { Settings } from "./Settings.js"
+import { median } from "./Statistics.js"
+
+/**
+ * The samples of one case.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Series = Schema.Struct({
+  scenario: Schema.String,
+  case: Case,
+  /** By the figure's name, one value a round. */
+  figures: Schema.Record({ key: Schema.String, value: Schema.Array(Schema.JsonNumber) }),
+  /** The most memory of the process that measured it, in MiB; it may have measured other cases before. */
+  peakMiB: Schema.JsonNumber
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Series extends Schema.Schema.Type<typeof Series> {}
+
+/**
+ * Collects the samples of a run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Results {
+  private readonly settings: Settings
+  private readonly byKey = new Map<string, Series>()
+
+  constructor(settings: Settings, series: ReadonlyArray<Series> = []) {
+    this.settings = settings
+    for (const one of series) this.byKey.set(key(one.scenario, one.case), one)
+  }
+
+  /** Adds a round's sample. */
+  add(scenario: string, value: Case, figures: Figures, peakMiB: number): void {
+    const before = this.byKey.get(key(scenario, value))?.figures ?? {}
+    const joined = Object.entries(figures).map(([name, figure]) => [name, [...before[name] ?? [], figure]])
+    this.byKey.set(key(scenario, value), { scenario, case: value, figures: Object.fromEntries(joined), peakMiB })
+  }
+
+  /** All series of a scenario, in the order in which they were measured. */
+  of(scenario: string): ReadonlyArray<Series> {
+    return this.all.filter((series) => series.scenario === scenario)
+  }
+
+  get all(): ReadonlyArray<Series> {
+    return [...this.byKey.values()]
+  }
+
+  /** The median over the rounds, if it was measured. */
+  median(scenario: string, value: Case, figure: string): number | undefined {
+    const values = this.rounds(scenario, value, figure)
+    return values && median(values)
+  }
+
+  /** How many times the other case's figure this one's is: the median of the rounds' ratios, as both share a round's noise. */
+  ratio(scenario: string, value: Case, { figure, to }: Omit<Comparison, "title">): number | undefined {
+    const values = this.rounds(scenario, value, figure)
+    const others = this.rounds(scenario, to(value, this.settings), figure)
+    if (values === undefined || others === undefined) return undefined
+    return median(values.slice(0, others.length).map((value, round) => value / others[round]!))
+  }
+
+  private rounds(scenario: string, value: Case, figure: string): ReadonlyArray<number> | undefined {
+    return this.byKey.get(key(scenario, value))?.figures[figure]
+  }
+}
+
+const key = (scenario: string, value: Case) => `${scenario}: ${keyOf(value)}`

@@ -1,0 +1,33 @@
+import Database from "better-sqlite3"
+import { Effect, type Scope } from "effect"
+import type { OpenOptions } from "./Subject.js"
+
+/**
+ * A database opened with the settings that Caravel opens it with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (
+  { filename, synchronous }: Omit<OpenOptions, "relays">
+): Effect.Effect<Database.Database, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const db = new Database(filename)
+      for (const setting of settings(synchronous)) db.pragma(setting)
+      return db
+    }),
+    (db) => Effect.sync(() => db.close())
+  )
+
+/**
+ * These settings, as pragmas.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const settings = (synchronous: OpenOptions["synchronous"]): ReadonlyArray<string> => [
+  "journal_mode = WAL",
+  `synchronous = ${synchronous}`,
+  "foreign_keys = ON"
+]

@@ -1,0 +1,182 @@
+/** What issue 3 wants of the figures. */
+import { Schema } from "effect"
+import { type Case, type CommandName, commandNames, type Synchronous, synchronousModes } from "./Case.js"
+import type { Results } from "./Results.js"
+import type { Settings } from "./Settings.js"
+
+/**
+ * A target, and how it was met: by each figure that was measured for it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Target = Schema.Struct({
+  figure: Schema.String,
+  against: Schema.String,
+  target: Schema.String,
+  /** By what it was measured on. */
+  measured: Schema.Array(Schema.Struct({ on: Schema.String, value: Schema.String, met: Schema.Boolean }))
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Target extends Schema.Schema.Type<typeof Target> {}
+
+/** What was measured, and its value if it was. */
+type Measured = readonly [on: string, value: number | undefined]
+
+interface Limit {
+  readonly figure: string
+  readonly against: string
+  readonly atLeast?: number
+  readonly atMost?: number
+  readonly unit?: string
+  readonly measure: (
+    results: Results,
+    settings: Settings
+  ) => ReadonlyArray<readonly [on: string, value: number | undefined]>
+}
+
+const eachCommand = (measure: (command: CommandName) => number | undefined) =>
+  commandNames.map((command): Measured => [command, measure(command)])
+
+const callers = (callers: number, synchronous: Synchronous, subject: string): Limit["measure"] => (results) =>
+  eachCommand((command) => {
+    const value: Case = { subject: "caravel", command, synchronous, callers }
+    const other: Case = { subject, command, synchronous }
+    return results.ratio("callers", value, {
+      figure: "commands/s",
+      to: () => subject === "naive" ? { ...other, callers: 64 } : other
+    })
+  })
+
+const alone = (synchronous: Synchronous, subject: string): Limit["measure"] => (results) =>
+  eachCommand((command) =>
+    results.ratio("alone", { subject: "caravel", command, synchronous }, {
+      figure: "p50",
+      to: (value) => ({ ...value, subject })
+    })
+  )
+
+const limits: ReadonlyArray<Limit> = [
+  {
+    figure: "64 callers, FULL, commands/s",
+    against: "raw, one commit per command",
+    atLeast: 3.5,
+    measure: callers(64, "full", "raw")
+  },
+  { figure: "64 callers, NORMAL, commands/s", against: "raw", atLeast: 1.2, measure: callers(64, "normal", "raw") },
+  {
+    figure: "64 callers, FULL",
+    against: "naive Effect, 64 callers",
+    atLeast: 6,
+    measure: callers(64, "full", "naive")
+  },
+  {
+    figure: "256 callers, FULL",
+    against: "raw with 64 commands per commit",
+    atLeast: 0.4,
+    measure: callers(256, "full", "raw64")
+  },
+  { figure: "alone, FULL, p50", against: "raw", atMost: 1.5, measure: alone("full", "raw") },
+  { figure: "alone, NORMAL, p50", against: "naive Effect", atMost: 0.8, measure: alone("normal", "naive") },
+  {
+    figure: "cost per command at 1,000,000 events",
+    against: "at 1,000",
+    atMost: 1.15,
+    measure: (results, { few, many }) =>
+      synchronousModes.flatMap((synchronous) =>
+        commandNames.map((command) => [
+          `${command} ${synchronous.toUpperCase()}`,
+          results.ratio("size", { subject: "caravel", command, synchronous, callers: 64, events: many }, {
+            figure: "µs/command",
+            to: (value) => ({ ...value, events: few })
+          })
+        ])
+      )
+  },
+  {
+    figure: "commit → live subscriber while 64 callers write without pause, p99",
+    against: "absolute, 10 s",
+    atMost: 50,
+    unit: " ms",
+    measure: (results) =>
+      synchronousModes.flatMap((synchronous) =>
+        ["caravel", "caravel-feed"].map((subject) => [
+          `${subject} ${synchronous.toUpperCase()}`,
+          results.median("delivery", { subject, synchronous, callers: 64 }, "p99")
+        ])
+      )
+  },
+  {
+    figure: "catch-up, activities/s, decoded",
+    against: "raw paged read of the same rows",
+    atLeast: 0.5,
+    measure: (results, { many, some }) =>
+      [some, many].map((events) => [
+        `at ${events.toLocaleString("en")}`,
+        results.ratio("catch-up", { subject: "caravel", events }, {
+          figure: "activities/s",
+          to: (value) => ({ ...value, subject: "raw" })
+        })
+      ])
+  },
+  {
+    figure: "100 subscribers, deliveries/s",
+    against: "Effect `PubSub` with `takeAll`",
+    atLeast: 0.7,
+    measure: (results) =>
+      [["caravel", "bounded"], ["caravel", "unbounded"], ["caravel-feed", "stream"]].map(([subject = "", kind]) => [
+        `${subject} / ${kind}`,
+        results.ratio("broadcast", { subject, subscribers: 100 }, {
+          figure: "deliveries/s",
+          to: (value) => ({ ...value, subject: `pubsub-${kind}` })
+        })
+      ])
+  },
+  {
+    figure: "opening a file with 1,000,000 events",
+    against: "opening an empty one",
+    atMost: 1.5,
+    measure: (results, { many }) => [[
+      "",
+      results.ratio("opening", { subject: "caravel", events: many }, {
+        figure: "open",
+        to: (value) => ({ ...value, events: 0 })
+      })
+    ]]
+  },
+  {
+    figure: "peak RSS after 1,000,000 commands through 64 callers",
+    against: "after the first 10,000",
+    atMost: 50,
+    unit: " MiB",
+    measure: (results) =>
+      synchronousModes.map((synchronous) => [
+        synchronous.toUpperCase(),
+        results.median("memory", { subject: "caravel", command: "deactivateRelay", synchronous, callers: 64 }, "growth")
+      ])
+  }
+]
+
+/**
+ * The targets in the light of the results.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const judge = (results: Results, settings: Settings): ReadonlyArray<Target> =>
+  limits.map(({ against, atLeast, atMost, figure, measure, unit = "×" }) => ({
+    figure,
+    against,
+    target: atLeast === undefined ? `≤ ${atMost}${unit}` : `≥ ${atLeast}${unit}`,
+    measured: measure(results, settings).flatMap(([on, value]) =>
+      value === undefined ? [] : [{
+        on,
+        value: `${value.toFixed(2)}${unit}`,
+        met: atLeast === undefined ? value <= atMost! : value >= atLeast
+      }]
+    )
+  }))

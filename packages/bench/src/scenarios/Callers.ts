@@ -1,0 +1,57 @@
+import { Effect } from "effect"
+import { type Case, commandNames, synchronousModes } from "../Case.js"
+import * as Load from "../Load.js"
+import { file, type Place, type Scenario } from "../Scenario.js"
+import { subjectNamed, subjects } from "../subjects/index.js"
+
+/**
+ * Throughput under load.
+ *
+ * @since 0.1.0
+ * @category scenarios
+ */
+export const scenario: Scenario = {
+  title: "Callers at once",
+  description:
+    "Commands per second of callers that each issue their next command when the one before was answered. Subjects that " +
+    "execute one command at a time whatever the callers were measured with 64, those that block without any.",
+  figures: { "commands/s": 0 },
+  comparisons: [
+    { title: "× raw", figure: "commands/s", to: ({ callers: _, ...value }) => ({ ...value, subject: "raw" }) },
+    { title: "× raw64", figure: "commands/s", to: ({ callers: _, ...value }) => ({ ...value, subject: "raw64" }) },
+    { title: "× naive", figure: "commands/s", to: (value) => ({ ...value, callers: 64, subject: "naive" }) }
+  ],
+  cases: ({ waiting }) =>
+    synchronousModes.flatMap((synchronous) =>
+      commandNames.flatMap((command) =>
+        Object.entries(subjects).flatMap(([subject, { blocking, volatile }]): ReadonlyArray<Case> => {
+          if (volatile === true) {
+            return synchronous === "full" ? [64, waiting].map((callers) => ({ subject, command, callers })) : []
+          }
+          if (blocking === true) return [{ subject, command, synchronous }]
+          const callers = subject === "caravel" ? [1, 8, 64, 256, waiting] : [64]
+          return callers.map((callers) => ({ subject, command, synchronous, callers }))
+        })
+      )
+    ),
+  measure: (value, place) =>
+    Effect.map(sample(value, place, {}), ({ commands, millis }) => ({ "commands/s": commands / millis * 1000 }))
+}
+
+/**
+ * A sample of a load on the case's subject, after a shorter one that is not counted: what was just opened is not
+ * compiled yet, and its log has not been written back for the first time.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const sample = (value: Case, place: Place, load: Partial<Load.Load>) =>
+  Effect.gen(function*() {
+    const { command = "deactivateRelay", callers = 1, synchronous = "full" } = value
+    const { millis, relays, warmUpMillis } = place.settings
+    const filename = yield* file(value, place)
+    const session = yield* subjectNamed(value.subject).open({ filename, synchronous, relays })
+    const first = { command, callers: Math.min(callers, 64), relays, millis: warmUpMillis }
+    yield* Load.run(session, { ...first, ...(load.commands === undefined ? {} : { commands: load.commands / 4 }) })
+    return yield* Load.run(session, { command, callers, relays, millis, ...load })
+  })

@@ -1,0 +1,79 @@
+import { ActivityFeed } from "@caravel/domain"
+import { Sqlite } from "@caravel/sql"
+import { Chunk, Effect, Layer, type Scope, Stream } from "effect"
+import { performance } from "node:perf_hooks"
+import type { Case } from "../Case.js"
+import { eventsOf, file, type Scenario } from "../Scenario.js"
+import * as SqliteFile from "../SqliteFile.js"
+
+const pageSize = 256
+
+/** Opens a file, and gives what reads so many activities from its beginning, a page at a time. */
+type Reader = (filename: string, count: number) => Effect.Effect<Effect.Effect<number>, never, Scope.Scope>
+
+const readers: { readonly [subject: string]: Reader } = {
+  raw: (filename, count) =>
+    Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
+      const page = db.prepare<[after: number, limit: number], { readonly position: number }>(
+        `SELECT position, id, tenant, created_at AS createdAt, activity_type AS activityType,
+            resource_type AS resourceType, resource_id AS resourceId
+          FROM activity WHERE position > ? ORDER BY position LIMIT ?`
+      )
+      return Effect.sync(() => {
+        let read = 0
+        let after = 0
+        while (read < count) {
+          const rows = page.all(after, pageSize)
+          read += rows.length
+          after = rows.at(-1)?.position ?? Number.POSITIVE_INFINITY
+        }
+        return read
+      })
+    }),
+  caravel: (filename, count) =>
+    Effect.map(Layer.build(Sqlite.layer({ filename })), (context) => Effect.provide(catchUp(count, () => {}), context))
+      .pipe(Effect.orDie)
+}
+
+/**
+ * Reads so many activities from the beginning, and says after each page how many it has.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const catchUp = (count: number, onPage: (read: number) => void): Effect.Effect<number, never, ActivityFeed> =>
+  Effect.gen(function*() {
+    const feed = yield* ActivityFeed
+    let read = 0
+    yield* feed.since(0).pipe(
+      Stream.take(count),
+      Stream.runForEachChunk((page) => Effect.sync(() => onPage(read += Chunk.size(page))))
+    )
+    return read
+  }).pipe(Effect.orDie)
+
+/**
+ * How fast who starts late catches up.
+ *
+ * @since 0.1.0
+ * @category scenarios
+ */
+export const scenario: Scenario = {
+  title: "Catch-up",
+  description:
+    "Activities per second from the first to the last, decoded: Caravel by feed.since(0), raw by the same rows as plain " +
+    `objects in pages of ${pageSize} from the view.`,
+  figures: { "activities/s": 0 },
+  comparisons: [{ title: "× raw", figure: "activities/s", to: (value) => ({ ...value, subject: "raw" }) }],
+  cases: ({ many, some }) =>
+    [some, many].flatMap((events) => Object.keys(readers).map((subject): Case => ({ subject, events }))),
+  measure: (value, place) =>
+    Effect.gen(function*() {
+      const reader = readers[value.subject]
+      if (reader === undefined) return yield* Effect.dieMessage(`no reader is called ${value.subject}`)
+      const read = yield* reader(yield* file(value, place), eventsOf(value, place.settings))
+      const started = performance.now()
+      const count = yield* read
+      return { "activities/s": count / (performance.now() - started) * 1000 }
+    })
+}

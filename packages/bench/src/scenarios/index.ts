@@ -1,0 +1,26 @@
+import type { Scenario } from "../Scenario.js"
+import * as Alone from "./Alone.js"
+import * as Broadcast from "./Broadcast.js"
+import * as Callers from "./Callers.js"
+import * as CatchUp from "./CatchUp.js"
+import * as Delivery from "./Delivery.js"
+import * as Opening from "./Opening.js"
+import * as PeakMemory from "./PeakMemory.js"
+import * as Size from "./Size.js"
+
+/**
+ * All scenarios, in the order in which they run.
+ *
+ * @since 0.1.0
+ * @category scenarios
+ */
+export const scenarios: { readonly [name: string]: Scenario } = {
+  callers: Callers.scenario,
+  alone: Alone.scenario,
+  size: Size.scenario,
+  delivery: Delivery.scenario,
+  broadcast: Broadcast.scenario,
+  "catch-up": CatchUp.scenario,
+  opening: Opening.scenario,
+  memory: PeakMemory.scenario
+}

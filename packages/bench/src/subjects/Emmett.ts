@@ -1,0 +1,128 @@
+import { getSQLiteEventStore, type SQLiteConnection, sqliteProjection } from "@event-driven-io/emmett-sqlite"
+import type Database from "better-sqlite3"
+import { Effect } from "effect"
+import type { Input } from "../Input.js"
+import * as Load from "../Load.js"
+import * as Row from "../Row.js"
+import * as SqliteFile from "../SqliteFile.js"
+import type { Subject } from "../Subject.js"
+
+/** What our events carry. */
+interface Data {
+  readonly event: Row.EventRow
+  readonly relay?: Row.RelayRow
+}
+
+/**
+ * Emmett with a stream per relay and an inline projection. Its own driver has to be compiled, so it is given a connection
+ * over better-sqlite3, whose statements are prepared once; and as its transactions count how deep they are nested by
+ * connection, whoever comes at once, commands take turns.
+ *
+ * @since 0.1.0
+ * @category subjects
+ */
+export const subject: Subject = {
+  description: "Emmett, SQLite event store with an inline projection, over better-sqlite3",
+  open: (options) =>
+    Effect.gen(function*() {
+      const connection = connect(yield* SqliteFile.open(options))
+      const store = getSQLiteEventStore({
+        fileName: options.filename,
+        connectionOptions: { singleton: true, connection },
+        projections: [{ type: "inline", projection }]
+      })
+      yield* Effect.promise(() => store.schema.migrate())
+
+      let notified = 0
+      const notify = Row.notifier([() => notified++])
+
+      const write = async (input: Input) => {
+        const { event, relay } = await decide(connection, input)
+        const { lastEventGlobalPosition } = await store.appendToStream(
+          `relay-${input.id}`,
+          [{ type: event.type, data: { event, relay } }]
+        )
+        notify(Row.activity(Number(lastEventGlobalPosition), event))
+      }
+
+      let last: Promise<unknown> = Promise.resolve()
+      const execute = (input: Input) => last = last.then(() => write(input))
+
+      return { run: Load.promising(execute), notified: () => notified }
+    })
+}
+
+const decide = async (connection: SQLiteConnection, input: Input): Promise<Data> => {
+  if (input._tag === "createRelay") {
+    const tenant = await connection.querySingle("SELECT pubkey FROM tenant WHERE pubkey = ?", [input.tenant])
+    if (tenant === null) throw new Error(`no tenant ${input.tenant}`)
+    const event = Row.eventRow(input, input.tenant, 1)
+    return { event, relay: Row.relayRow(input, event.created_at) }
+  }
+  const relay = await connection.querySingle<{ tenant: string; version: number }>(
+    "SELECT tenant, version FROM relay WHERE id = ?",
+    [input.id]
+  )
+  if (relay === null) throw new Error(`no relay ${input.id}`)
+  return { event: Row.eventRow(input, relay.tenant, relay.version + 1) }
+}
+
+const projection = sqliteProjection<{ type: string; data: Data }>({
+  canHandle: ["RelayCreated", "RelayDeactivated"],
+  handle: async (events: ReadonlyArray<{ readonly data: Data }>, { connection }: { connection: SQLiteConnection }) => {
+    for (const { data: { event, relay } } of events) {
+      if (relay === undefined) {
+        await connection.command("UPDATE relay SET status = 'inactive', version = ? WHERE id = ?", [
+          event.resource_version,
+          event.resource_id
+        ])
+      } else {
+        const columns = Object.keys(relay)
+        await connection.command(
+          `INSERT INTO relay (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
+          Object.values(relay)
+        )
+      }
+    }
+  }
+})
+
+/** A connection as Emmett wants it. */
+const connect = (db: Database.Database): SQLiteConnection => {
+  const statements = new Map<string, Database.Statement>()
+  const prepare = (sql: string) => {
+    const statement = statements.get(sql) ?? db.prepare(sql)
+    statements.set(sql, statement)
+    return statement
+  }
+  const run = (sql: string, values: ReadonlyArray<unknown> = []) => prepare(sql).run(...values.map(bindable))
+  let depth = 0
+  return {
+    close: () => {},
+    command: async (sql, values) => run(sql, values),
+    batchCommand: async (batch) => batch.forEach((sql) => run(sql)),
+    query: async <A>(sql: string, values: ReadonlyArray<unknown> = []) =>
+      prepare(sql).all(...values.map(bindable)) as Array<A>,
+    querySingle: async <A>(sql: string, values: ReadonlyArray<unknown> = []) =>
+      (prepare(sql).get(...values.map(bindable)) ?? null) as A | null,
+    withTransaction: async (write) => {
+      if (depth++ === 0) run("BEGIN IMMEDIATE")
+      try {
+        const result = await write()
+        if (depth === 1) run("COMMIT")
+        return result
+      } catch (error) {
+        if (depth === 1 && db.inTransaction) run("ROLLBACK")
+        throw error
+      } finally {
+        depth--
+      }
+    }
+  }
+}
+
+/** What the driver that Emmett is written for binds other values as. */
+const bindable = (value: unknown) => {
+  if (typeof value === "boolean") return value ? 1 : 0
+  return typeof value === "object" && value !== null ? String(value) : value
+}

@@ -1,0 +1,57 @@
+import { Effect } from "effect"
+import { type Generated, Kysely, SqliteDialect } from "kysely"
+import type { Input } from "../Input.js"
+import * as Load from "../Load.js"
+import * as Row from "../Row.js"
+import * as SqliteFile from "../SqliteFile.js"
+import type { Subject } from "../Subject.js"
+
+interface Tables {
+  event: Row.EventRow & { readonly position: Generated<number> }
+  relay: Row.RelayRow
+  tenant: { readonly pubkey: string }
+}
+
+/**
+ * The query builder Kysely, over better-sqlite3.
+ *
+ * @since 0.1.0
+ * @category subjects
+ */
+export const subject: Subject = {
+  description: "Kysely over better-sqlite3: db.transaction().execute for each command",
+  open: (options) =>
+    Effect.map(SqliteFile.open(options), (database) => {
+      // Closing the file is its scope's to do.
+      const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+
+      let notified = 0
+      const notify = Row.notifier([() => notified++])
+
+      const execute = async (input: Input) => {
+        const activity = await db.transaction().execute(async (trx) => {
+          const append = async (event: Row.EventRow) => {
+            const { position } = await trx.insertInto("event").values(event).returning("position")
+              .executeTakeFirstOrThrow()
+            return Row.activity(position, event)
+          }
+          if (input._tag === "createRelay") {
+            await trx.selectFrom("tenant").select("pubkey").where("pubkey", "=", input.tenant).executeTakeFirstOrThrow()
+            const event = Row.eventRow(input, input.tenant, 1)
+            const activity = await append(event)
+            await trx.insertInto("relay").values(Row.relayRow(input, event.created_at)).execute()
+            return activity
+          }
+          const relay = await trx.selectFrom("relay").select(["tenant", "version"]).where("id", "=", input.id)
+            .executeTakeFirstOrThrow()
+          const version = relay.version + 1
+          const activity = await append(Row.eventRow(input, relay.tenant, version))
+          await trx.updateTable("relay").set({ status: "inactive", version }).where("id", "=", input.id).execute()
+          return activity
+        })
+        notify(activity)
+      }
+
+      return { run: Load.promising(execute), notified: () => notified }
+    })
+}

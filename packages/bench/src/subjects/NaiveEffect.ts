@@ -1,0 +1,79 @@
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import { Effect, PubSub, type Scope } from "effect"
+import type { Input } from "../Input.js"
+import * as Live from "../Live.js"
+import * as Row from "../Row.js"
+import * as SqliteFile from "../SqliteFile.js"
+import type { OpenOptions, Subject } from "../Subject.js"
+
+/**
+ * The client of `@effect/sql` as its documentation uses it.
+ *
+ * @since 0.1.0
+ * @category subjects
+ */
+export const subject: Subject = {
+  description: "@effect/sql-sqlite-node: sql.withTransaction for each command, then PubSub.publish",
+  open: (options) => Effect.flatMap(open(options), Live.session)
+}
+
+/**
+ * A client with the settings that Caravel opens the database with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const client = ({ filename, synchronous }: OpenOptions) =>
+  Effect.gen(function*() {
+    const sql = yield* SqliteClient.make({ filename })
+    yield* Effect.forEach(SqliteFile.settings(synchronous), (setting) => sql.unsafe(`PRAGMA ${setting}`))
+    return sql
+  }).pipe(Effect.provide(Reactivity.layer), Effect.orDie)
+
+/**
+ * Its commands and its subscription.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (options: OpenOptions): Effect.Effect<Live.Live, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const sql = yield* client(options)
+    const pubsub = yield* PubSub.unbounded<Row.Activity>()
+    const subscription = yield* PubSub.subscribe(pubsub)
+
+    const append = (event: Row.EventRow) =>
+      Effect.map(
+        sql`INSERT INTO event ${sql.insert({ ...event })} RETURNING position`,
+        ([row]) => Row.activity(Number(row?.["position"]), event)
+      )
+
+    const write = (input: Input) =>
+      Effect.gen(function*() {
+        if (input._tag === "createRelay") {
+          const [tenant] = yield* sql`SELECT 1 FROM tenant WHERE pubkey = ${input.tenant}`
+          if (tenant === undefined) return yield* Effect.fail(`no tenant ${input.tenant}`)
+          const event = Row.eventRow(input, input.tenant, 1)
+          const activity = yield* append(event)
+          yield* sql`INSERT INTO relay ${sql.insert(Row.relayRow(input, event.created_at))}`
+          return activity
+        }
+        const [relay] = yield* sql`
+          SELECT tenant, version FROM relay WHERE id = ${input.id}`
+        if (relay === undefined) return yield* Effect.fail(`no relay ${input.id}`)
+        const version = Number(relay["version"]) + 1
+        const activity = yield* append(Row.eventRow(input, String(relay["tenant"]), version))
+        yield* sql`UPDATE relay SET status = 'inactive', version = ${version} WHERE id = ${input.id}`
+        return activity
+      })
+
+    return {
+      execute: (input) =>
+        sql.withTransaction(write(input)).pipe(
+          Effect.tap((activity) => PubSub.publish(pubsub, activity)),
+          Effect.orDie
+        ),
+      follow: Live.followQueue(subscription)
+    }
+  })

@@ -1,0 +1,39 @@
+import type { Subject } from "../Subject.js"
+import * as Caravel from "./Caravel.js"
+import * as Drizzle from "./Drizzle.js"
+import * as Emmett from "./Emmett.js"
+import * as EventLog from "./EventLog.js"
+import * as Kysely from "./Kysely.js"
+import * as NaiveEffect from "./NaiveEffect.js"
+import * as Raw from "./Raw.js"
+
+/**
+ * All subjects that execute commands, in the order in which they take turns.
+ *
+ * @since 0.1.0
+ * @category subjects
+ */
+export const subjects: { readonly [name: string]: Subject } = {
+  raw: Raw.make(1),
+  raw64: Raw.make(64),
+  naive: NaiveEffect.subject,
+  eventlog: EventLog.subject,
+  emmett: Emmett.subject,
+  drizzle: Drizzle.subject,
+  "drizzle-prepared": Drizzle.preparedSubject,
+  kysely: Kysely.subject,
+  caravel: Caravel.sqlite,
+  "caravel-memory": Caravel.memory
+}
+
+/**
+ * The subject of this name, which must be one of them.
+ *
+ * @since 0.1.0
+ * @category subjects
+ */
+export const subjectNamed = (name: string): Subject => {
+  const subject = subjects[name]
+  if (subject === undefined) throw new Error(`no subject is called ${name}`)
+  return subject
+}

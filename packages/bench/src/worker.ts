@@ -1,0 +1,36 @@
+/** A process that measures what it is asked to, one sample at a time. */
+import { Cause, Effect, Exit, Schema } from "effect"
+import process from "node:process"
+import * as Message from "./Message.js"
+import { scenarios } from "./scenarios/index.js"
+
+const decode = Schema.decodeUnknown(Message.Request)
+const encode = Schema.encode(Message.Reply)
+
+const answer = (message: unknown) =>
+  Effect.gen(function*() {
+    const { directory, own, scenario, settings, value } = yield* decode(message)
+    // What an earlier sample left behind is not this one's to clear away.
+    globalThis.gc?.()
+    const figures = yield* Effect.scoped(scenarioNamed(scenario).measure(value, { directory, own, settings }))
+    return yield* encode({ _tag: "Sample", figures, peakMiB: process.resourceUsage().maxRSS / 1024 })
+  }).pipe(
+    Effect.exit,
+    Effect.flatMap(Exit.match({
+      onSuccess: Effect.succeed,
+      onFailure: (cause) => encode({ _tag: "Failure", reason: Cause.pretty(cause) })
+    }))
+  )
+
+const scenarioNamed = (name: string) => {
+  const scenario = scenarios[name]
+  if (scenario === undefined) throw new Error(`no scenario is called ${name}`)
+  return scenario
+}
+
+// The parent decides when it ends, also by ending itself; a terminal's Ctrl-C goes to the whole group.
+process.on("SIGINT", () => {})
+process.on("disconnect", () => process.exit())
+process.on("message", (message) => {
+  void Effect.runPromise(answer(message)).then((reply) => process.send?.(reply))
+})
