@@ -11,7 +11,20 @@ import type { Lag, Options, ReplayOptions, Service } from "./ConsumerModel.js"
 import { make } from "./internal/consumers.js"
 import { Tail } from "./Tail.js"
 
+/**
+ * Why a consumer ends, or cannot be found.
+ *
+ * @since 0.1.0
+ * @category exports
+ */
 export * from "./ConsumerError.js"
+
+/**
+ * What a consumer is given, and what it tells.
+ *
+ * @since 0.1.0
+ * @category exports
+ */
 export * from "./ConsumerModel.js"
 
 /**
