@@ -216,10 +216,11 @@ describe("the queue", () => {
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* append(world, overflow)
-      world.failing = 1
+      world.failing = Number.POSITIVE_INFINITY
       const taker = yield* Effect.fork(queue.take)
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(taker)
+      world.failing = 0
       expect(positionsOf(yield* queue.takeUpTo(2))).toEqual([1, 2])
     }))
 

@@ -10,16 +10,13 @@ import {
   type RelayState,
   type State,
   stateOf,
-  type StorageError,
   type TenantState,
   type Undecided
 } from "@caravel/domain"
-import type { Connection } from "@effect/sql/SqlConnection"
-import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, HashMap, Option } from "effect"
+import type { ParseError } from "effect/ParseResult"
 import { Database } from "./Database.js"
-import { toStorageError } from "./SqlError.js"
-import type { Statement } from "./Table.js"
+import { execute, type Program, select } from "./Program.js"
 
 /**
  * Commands that are accepted together or refused together.
@@ -47,7 +44,7 @@ export const characters = (unit: Unit): number => {
 type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
 
 /**
- * Writes units one after another on a transaction's connection. Their number does not change that of the statements.
+ * Writes units one after another, in a transaction. Their number does not change that of the statements.
  *
  * @since 0.1.0
  * @category constructors
@@ -64,33 +61,26 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
   // A relay that gets another subdomain is deleted first, so that it is inserted.
   const upsertRelays = rows.relay.upsert("id", ["tenant", "subdomain", "createdAt"])
 
-  const load = (connection: Connection, units: ReadonlyArray<Unit>) => {
+  function* load(units: ReadonlyArray<Unit>): Program<Either.Either<State, ParseError>> {
     const touched = reads(units.flat())
-    return Effect.zipWith(
-      selectAll(connection, tenantsOf(touched.tenants), rows.tenant.decode),
-      selectAll(connection, [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)], rows.relay.decode),
-      stateOf
-    )
+    const tenants = rows.tenant.decode(yield* select(tenantsOf(touched.tenants)))
+    const relays = rows.relay.decode(yield* select([...relaysOf(touched.relays), ...relaysAt(touched.subdomains)]))
+    return Either.zipWith(tenants, relays, stateOf)
   }
 
-  const append = (connection: Connection, events: ReadonlyArray<Event>) => {
+  function* append(events: ReadonlyArray<Event>): Program<ReadonlyArray<RecordedEvent>> {
     const recorded: Array<RecordedEvent> = []
-    return Effect.as(
-      Effect.forEach(
-        insertEvents(events),
-        ([text, params, count]) =>
-          Effect.map(connection.executeRaw(text, params), (result) => {
-            for (const position of dialect.positionsOf(result, count)) {
-              recorded.push({ ...events[recorded.length]!, position: position as Position })
-            }
-          }),
-        { discard: true }
-      ),
-      recorded
-    )
+    const statements = insertEvents(events)
+    const results = yield* execute(statements)
+    statements.forEach(([, , count], index) => {
+      for (const position of dialect.positionsOf(results[index], count)) {
+        recorded.push({ ...events[recorded.length]!, position: position as Position })
+      }
+    })
+    return recorded
   }
 
-  const project = (connection: Connection, before: State, { droppedSecrets, events, secrets, state }: Batch) => {
+  function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): Program<void> {
     const tenants = new Map<string, TenantState>()
     const relays = new Map<string, RelayState>()
     for (const event of events) {
@@ -104,41 +94,25 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
     const moved = [...relays.values()].filter(({ id, subdomain }) =>
       Option.exists(HashMap.get(before.relays, id), (relay) => relay.subdomain !== subdomain)
     )
-    const statements = [
+    yield* execute([
       ...insertSecrets(secrets),
       ...upsertTenants([...tenants.values()]),
       ...deleteSecrets(droppedSecrets),
       ...deleteRelays(moved.map(({ id }) => id)),
       ...upsertRelays([...relays.values()])
-    ]
-    return Effect.forEach(statements, ([text, params]) => connection.execute(text, params, undefined), {
-      discard: true
-    })
+    ])
   }
 
-  return (connection: Connection, units: ReadonlyArray<Unit>): Effect.Effect<ReadonlyArray<Outcome>, StorageError> =>
-    Effect.gen(function*() {
-      const before = yield* load(connection, units)
-      const { batch, decided } = decideUnits(before, units)
-      if (batch.events.length === 0) return decided.map(Either.map(() => []))
-      const recorded = yield* append(connection, batch.events)
-      yield* project(connection, before, batch)
-      let next = 0
-      return decided.map(Either.map((count) => recorded.slice(next, next += count)))
-    }).pipe(Effect.mapError(toStorageError(dialect, "append")))
+  return function*(units: ReadonlyArray<Unit>): Program<Either.Either<ReadonlyArray<Outcome>, ParseError>> {
+    const loaded = yield* load(units)
+    if (Either.isLeft(loaded)) return Either.left(loaded.left)
+    const { batch, decided } = decideUnits(loaded.right, units)
+    const recorded = batch.events.length === 0 ? [] : yield* append(batch.events)
+    yield* project(loaded.right, batch)
+    let next = 0
+    return Either.right(decided.map(Either.map((count) => recorded.slice(next, next += count))))
+  }
 })
-
-const selectAll = <A, E>(
-  connection: Connection,
-  statements: ReadonlyArray<Statement>,
-  decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<ReadonlyArray<A>, E>
-): Effect.Effect<ReadonlyArray<A>, SqlError | E> =>
-  statements.length === 0 ? none : Effect.flatMap(
-    Effect.forEach(statements, ([text, params]) => connection.executeValues(text, params)),
-    (pages) => decode(pages.flat())
-  )
-
-const none = Effect.succeed([])
 
 /** A refused unit leaves no trace in the state that the next one meets. */
 const decideUnits = (before: State, units: ReadonlyArray<Unit>) => {

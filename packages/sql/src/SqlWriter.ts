@@ -12,9 +12,11 @@ import { Tail } from "@caravel/pubsub"
 import { Cause, Chunk, Effect, Either, Exit, FiberId, Layer, Mailbox, Option } from "effect"
 import * as Append from "./Append.js"
 import { Database } from "./Database.js"
+import { each } from "./internal/each.js"
 import { Entry } from "./internal/Entry.js"
 import * as GiveWay from "./internal/giveWay.js"
 import * as Metrics from "./Metrics.js"
+import * as Program from "./Program.js"
 import { toStorageError } from "./SqlError.js"
 import type { Transaction } from "./Transaction.js"
 
@@ -43,13 +45,13 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     /** Commits the units together, or writes them in the transaction of this database that the fiber is in. */
     const commit = (units: ReadonlyArray<Append.Unit>, announce: typeof tail.broadcast) =>
       transact(({ afterCommit, connection }) =>
-        Effect.map(append(connection, units), (outcomes) => {
+        Effect.map(Effect.flatten(Program.run(connection, append(units))), (outcomes) => {
           const events = outcomes.flatMap(Either.getOrElse(() => []))
           if (events.length > 0) afterCommit.add(announce(events))
           return outcomes
         })
       ).pipe(
-        Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(dialect, "commit")(error)))
+        Effect.mapError(toStorageError(dialect, "commit"))
       )
 
     /** Where the database refuses a batch, each unit is tried on its own, so that only the culprit fails. */
@@ -97,11 +99,11 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     yield* Effect.flatMap(
       queue.takeAll,
       ([entries]) =>
-        Effect.forEach(batches(Chunk.toReadonlyArray(entries)), (batch) =>
+        each(batches(Chunk.toReadonlyArray(entries)), (batch) =>
           Effect.uninterruptible(Effect.suspend(() => {
             const taken = batch.filter((entry) => waiting.delete(entry))
             return taken.length === 0 ? Effect.void : observed(taken)
-          })).pipe(Effect.zipRight(giveWay)), { discard: true })
+          })).pipe(Effect.zipRight(giveWay)))
     ).pipe(
       Effect.forever,
       Effect.forkScoped

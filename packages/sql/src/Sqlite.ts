@@ -23,6 +23,7 @@ import { prepare } from "./internal/databaseFile.js"
 import * as Migrations from "./Migrations.js"
 import * as SqlCheckpointStore from "./SqlCheckpointStore.js"
 import { toStorageError } from "./SqlError.js"
+import * as SqliteConnection from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 import * as SqliteWatch from "./SqliteWatch.js"
 import * as SqlJournal from "./SqlJournal.js"
@@ -134,9 +135,14 @@ const open = ({ filename, synchronous = "full" }: Options): Effect.Effect<
   Effect.gen(function*() {
     yield* prepare(filename)
 
-    const writer = yield* (yield* connect({ filename })).reserve
+    const writer = yield* SqliteConnection.make(filename)
     // While it starts, the driver may wait for another process that migrates; later, waiting is the transaction's.
-    yield* pragmas(writer, ["busy_timeout = 5000", `synchronous = ${synchronous}`, "foreign_keys = ON"])
+    yield* pragmas(writer, [
+      "busy_timeout = 5000",
+      "journal_mode = WAL",
+      `synchronous = ${synchronous}`,
+      "foreign_keys = ON"
+    ])
     const client = yield* Transaction.make({
       connection: writer,
       compiler: makeCompilerSqlite(),

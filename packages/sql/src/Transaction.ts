@@ -8,8 +8,10 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
-import { Context, Effect, Exit, Option, Schedule, Stream } from "effect"
+import { Context, Effect, Either, Exit, Function, Option, Schedule, Stream } from "effect"
 import type { Dialect } from "./Dialect.js"
+import { each } from "./internal/each.js"
+import type { AnsweringConnection } from "./Program.js"
 
 /**
  * An open transaction.
@@ -18,7 +20,7 @@ import type { Dialect } from "./Dialect.js"
  * @category models
  */
 export interface Transaction {
-  readonly connection: Connection
+  readonly connection: AnsweringConnection
   /** Runs in order, each once, when the outermost transaction has committed: uninterruptibly and outside of it. */
   readonly afterCommit: Set<Effect.Effect<void>>
   /** For what must have the transaction's connection to itself. */
@@ -57,7 +59,7 @@ const whileBusy = Schedule.exponential("1 millis", 1.5).pipe(
  * @category constructors
  */
 export const make = (options: {
-  readonly connection: Connection
+  readonly connection: AnsweringConnection
   readonly compiler: Compiler
   readonly dialect: Dialect
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
@@ -101,7 +103,7 @@ export const make = (options: {
           Effect.exit,
           Effect.tap(() => turn.release(1)),
           Effect.flatten,
-          Effect.tap(() => Effect.all(transaction.afterCommit, { discard: true }))
+          Effect.tap(() => each(transaction.afterCommit, Function.identity))
         )
       })
     )
@@ -160,16 +162,25 @@ type Use<A, E, R> = (transaction: OpenTransaction, depth: number) => Effect.Effe
 const rollback = (connection: Connection) => Effect.ignore(connection.execute("ROLLBACK", [], undefined))
 
 class OpenTransaction implements Transaction {
-  readonly connection: Connection
+  readonly connection: AnsweringConnection
   readonly afterCommit = new Set<Effect.Effect<void>>()
   readonly lock = Effect.unsafeMakeSemaphore(1)
   private readonly dialect: Dialect
   private savepoints = 0
   private failure: Option.Option<SqlError> = Option.none()
 
-  constructor(dialect: Dialect, connection: Connection) {
+  constructor(dialect: Dialect, connection: AnsweringConnection) {
     this.dialect = dialect
-    this.connection = wrap(connection, (statement) => this.guard(statement))
+    const { answer } = connection
+    this.connection = {
+      ...wrap(connection, (statement) => this.guard(statement)),
+      ...(answer && {
+        answer: (request) =>
+          Option.isSome(this.failure)
+            ? Either.left(this.failure.value)
+            : Either.mapLeft(answer(request), (error) => this.noted(error))
+      })
+    }
   }
 
   readonly fail = (error: SqlError): Effect.Effect<void> =>
@@ -193,9 +204,13 @@ class OpenTransaction implements Transaction {
     return Effect.suspend(() =>
       Option.isSome(this.failure)
         ? Effect.fail(this.failure.value)
-        : Effect.tapError(statement, (error) =>
-          this.dialect.endsTransaction(error.cause) ? this.fail(error) : Effect.void)
+        : Effect.mapError(statement, (error) => this.noted(error))
     )
+  }
+
+  private noted(error: SqlError): SqlError {
+    if (this.dialect.endsTransaction(error.cause)) this.failure = Option.some(error)
+    return error
   }
 }
 

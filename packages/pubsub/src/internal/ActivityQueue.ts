@@ -1,4 +1,4 @@
-import type { Activity } from "@caravel/domain"
+import type { Activity, StorageError } from "@caravel/domain"
 import { Chunk, Deferred, Effect, Effectable, FiberId, Option, Queue } from "effect"
 import { type Subscription, untilReadable } from "./Subscription.js"
 
@@ -34,13 +34,14 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
   }
 
   private takeChunk(min: number, max: number): Effect.Effect<Chunk.Chunk<Activity>> {
-    return this.subscription.take(min, max).pipe(
-      Effect.tapError((error) => Effect.logWarning("The journal cannot be read just now; going on trying", error)),
-      Effect.retry(untilReadable),
-      // Unreachable, as the schedule never ends.
-      Effect.orDie,
-      Effect.map(Chunk.unsafeFromArray)
-    )
+    const taken = this.subscription.take(min, max)
+    const later = (error: StorageError) =>
+      Effect.logWarning("The journal cannot be read just now; going on trying", error).pipe(
+        Effect.zipRight(Effect.retry(taken, untilReadable)),
+        // Unreachable, as the schedule never ends.
+        Effect.orDie
+      )
+    return Effect.map(Effect.catchAll(taken, later), Chunk.unsafeFromArray)
   }
 
   capacity(): number {
