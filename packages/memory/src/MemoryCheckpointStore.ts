@@ -9,6 +9,7 @@ interface Entry {
   readonly checkpoint: Mutable<Omit<CheckpointStore.Checkpoint, "owner" | "parked">>
   readonly leases: { readonly [Task in CheckpointStore.Task]: Mutable<CheckpointStore.Holding> }
   readonly parked: Map<Position, Mutable<CheckpointStore.Parked>>
+  readonly replays: Mutable<CheckpointStore.Replays>
 }
 
 /**
@@ -63,7 +64,8 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query> =
                 run: { fence: 0, heartbeat: 0, owner: null },
                 replay: { fence: 0, heartbeat: 0, owner: null }
               },
-              parked: new Map()
+              parked: new Map(),
+              replays: { requested: 0, done: 0 }
             })
           }
         }),
@@ -126,6 +128,13 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query> =
           return free
         }),
       unpark: (lease, position) => fenced(lease, ({ parked }) => void parked.delete(position)),
+
+      requestReplay: (name) => Effect.sync(() => Option.map(entryOf(name), ({ replays }) => ++replays.requested)),
+      replays: (name) => Effect.sync(() => Option.map(entryOf(name), ({ replays }) => ({ ...replays }))),
+      replayed: (lease, count) =>
+        fenced(lease, ({ replays }) => {
+          replays.done = Math.max(replays.done, count)
+        }),
 
       parked: (name, after, limit) =>
         Effect.sync(() =>

@@ -137,6 +137,17 @@ export interface Backlog {
   readonly since: DateTime.Utc | null
 }
 
+/**
+ * How often a replay has been requested of whoever runs a consumer, and how many of these requests are done.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Replays {
+  readonly requested: number
+  readonly done: number
+}
+
 type Fenced<A = void> = Effect.Effect<A, StorageError | LeaseLost>
 
 /**
@@ -179,6 +190,13 @@ export class CheckpointStore extends Context.Tag("@caravel/pubsub/CheckpointStor
   readonly parkBehind: (lease: Lease, activities: ReadonlyArray<Activity>) => Fenced<ReadonlyArray<Activity>>
   /** A parked activity has been handled. */
   readonly unpark: (lease: Lease, position: Position) => Fenced
+
+  /** Counts a request to replay what is parked, and gives the count; none if there is no such consumer. */
+  readonly requestReplay: (name: string) => Effect.Effect<Option.Option<number>, StorageError>
+  /** How many replays have been requested and done, as committed; none if there is no such consumer. */
+  readonly replays: (name: string) => Effect.Effect<Option.Option<Replays>, StorageError>
+  /** The first so many requested replays are done. */
+  readonly replayed: (lease: Lease, count: number) => Fenced
 
   /** Parked activities after a position, oldest first, at most `limit`. */
   readonly parked: (

@@ -146,6 +146,16 @@ export const replay = <E, R>(
 > => Effect.flatMap(Consumer, (consumer) => consumer.replay(options))
 
 /**
+ * Has whoever runs a consumer, in whatever process, replay what is parked with its own handler, and waits until that is
+ * done. Where nobody runs it, the request is kept for who does next.
+ *
+ * @since 0.1.0
+ * @category parking
+ */
+export const requestReplay = (name: string): Effect.Effect<void, ConsumerNotFound | StorageError, Consumer> =>
+  Effect.flatMap(Consumer, (consumer) => consumer.requestReplay(name))
+
+/**
  * Gives parked activities up, all or those at some positions, and how many that were.
  *
  * @since 0.1.0

@@ -109,6 +109,8 @@ export interface Service {
     ConsumerNotFound | StorageError,
     R
   >
+  /** See `requestReplay`. */
+  readonly requestReplay: (name: string) => Known<void>
   /** See `drop`. */
   readonly drop: (name: string, positions?: ReadonlyArray<number>) => Checked<number>
   /** See `reset`. */

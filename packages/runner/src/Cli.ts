@@ -131,7 +131,7 @@ const relay = Command.make("relay", {
 const consumers = Command.make("consumers", { json, database }, Consumers.list).pipe(
   Command.withDescription(
     "Shows the durable consumers: how far each is, what it has before it, and what is parked. " +
-      "See also consumers parked, consumers drop and consumers reset."
+      "See also consumers parked, consumers replay, consumers drop and consumers reset."
   ),
   provideDatabase
 )
@@ -145,8 +145,14 @@ const yes = Options.boolean("yes").pipe(Options.withDescription("Does it; withou
 // The names of these have two words, which `grouped` makes one argument: each is then a command like the others.
 const consumersParked = Command.make("consumers parked", { name: consumer, json, database }, Consumers.parked).pipe(
   Command.withDescription(
-    "Shows what a consumer has put aside because it failed, or because it waits behind what failed. " +
-      "To have it handled once more is the affair of the program that has the handler: Consumer.replay."
+    "Shows what a consumer has put aside because it failed, or because it waits behind what failed."
+  ),
+  provideDatabase
+)
+
+const consumersReplay = Command.make("consumers replay", { name: consumer, json, database }, Consumers.replay).pipe(
+  Command.withDescription(
+    "Has the program that runs the consumer handle once more what is parked, oldest first, and waits for that."
   ),
   provideDatabase
 )
@@ -196,6 +202,7 @@ const caravel = Command.make("caravel").pipe(
     relay,
     consumers,
     consumersParked,
+    consumersReplay,
     consumersDrop,
     consumersReset,
     demo,
@@ -215,6 +222,7 @@ const pages = new Map([
   pageOf(relay),
   pageOf(consumers),
   pageOf(consumersParked),
+  pageOf(consumersReplay),
   pageOf(consumersDrop),
   pageOf(consumersReset),
   pageOf(demo),

@@ -128,6 +128,35 @@ export const parked = Effect.fn("Consumers.parked")(
 )
 
 /**
+ * Has the program that runs a consumer handle once more what it has parked, and waits for that.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const replay = Effect.fn("Consumers.replay")(
+  function*({ json, name }: { readonly name: string; readonly json: boolean }) {
+    const output = yield* Output
+    const before = yield* Consumer.lag(name)
+    if (before.owner === null) {
+      const message = `Nobody runs ${name} just now, and only who does has its handler; start it, then replay`
+      return yield* new Failed({ message })
+    }
+    if (before.parked > 0) {
+      yield* output.note(`Waiting for ${name} to handle ${plural(before.parked, "activity")}; Ctrl-C leaves it to that`)
+    }
+    yield* Consumer.requestReplay(name)
+    const { parked } = yield* Consumer.lag(name)
+    yield* report(
+      json,
+      parked === 0
+        ? `${name} has nothing parked any more`
+        : `${plural(parked, "activity")} failed again or ${parked === 1 ? "waits" : "wait"} behind: caravel consumers parked ${name}`,
+      { name, parked }
+    )
+  }
+)
+
+/**
  * Gives up what a consumer has parked: the activities at some positions, or all.
  *
  * @since 0.1.0

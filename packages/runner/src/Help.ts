@@ -40,6 +40,7 @@ export const overview = (style: Style): string => {
     "Durable consumers",
     row("consumers", "all of them, and what each has before it"),
     row("consumers parked NAME", "what it has put aside because it failed"),
+    row("consumers replay NAME", "has it handled once more by the program that runs it"),
     row("consumers drop NAME", "gives up what is parked: --position N, or all with --yes"),
     row("consumers reset NAME", "--to N: goes on after another position"),
     "",

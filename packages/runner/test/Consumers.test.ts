@@ -2,7 +2,7 @@ import { Command, Journal } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Effect, Schedule } from "effect"
+import { Effect, Fiber, Schedule } from "effect"
 import { join } from "node:path"
 import { caravel, temporary } from "./process.js"
 import { program } from "./program.js"
@@ -88,6 +88,8 @@ describe("consumers", () => {
       [["parked", "nobody"], "no consumer \"nobody\""],
       [["drop", "nobody", "--yes"], "no consumer \"nobody\""],
       [["reset", "nobody", "--to", "0", "--yes"], "no consumer \"nobody\""],
+      [["replay", "nobody"], "no consumer \"nobody\""],
+      [["replay", "mail"], "Nobody runs mail just now"],
       [["drop", "mail"], "mail has 3 activities parked; --yes"],
       [["drop", "mail", "--position", "4", "--position", "3"], "nothing parked at position 3; nothing was dropped"],
       [["drop", "mail", "--position", "x"], "'x'"],
@@ -127,8 +129,34 @@ describe("consumers", () => {
     expect((await words()).json).toMatchObject([{ name: "bills", activities: 0 }, { position: 0, parked: 0 }])
   }, 60_000)
 
+  it("replay what is parked in the program that runs them", async () => {
+    await Effect.runPromise(Effect.provide(consume, Sqlite.layer({ filename })))
+    const run = (fails: boolean) =>
+      Effect.runFork(
+        Consumer.run({
+          name: "mail",
+          from: "beginning",
+          handle: () => fails ? Effect.fail("still no mail") : Effect.void
+        }).pipe(Effect.provide(Sqlite.layer({ filename })))
+      )
+    const owned = Consumer.lag("mail").pipe(
+      Effect.repeat({ until: ({ owner }) => owner !== null, schedule: Schedule.spaced("5 millis") }),
+      Effect.provide(Sqlite.layer({ filename }))
+    )
+    const failing = run(true)
+    await Effect.runPromise(owned)
+    expect(await shown("consumers", "replay", "mail")).toMatch(/^3 activities failed again or wait behind/)
+    await Effect.runPromise(Fiber.interrupt(failing))
+    const curing = run(false)
+    await Effect.runPromise(owned)
+    const { code, json } = await caravel(cwd, ["consumers", "replay", "mail", ...database])
+    expect({ code, json }).toEqual({ code: 0, json: [{ name: "mail", parked: 0 }] })
+    expect(await shown("consumers", "replay", "mail")).toBe("mail has nothing parked any more")
+    await Effect.runPromise(Fiber.interrupt(curing))
+  }, 60_000)
+
   it("have help, two words together", async () => {
-    for (const name of ["consumers", "consumers parked", "consumers drop", "consumers reset"]) {
+    for (const name of ["consumers", "consumers parked", "consumers replay", "consumers drop", "consumers reset"]) {
       const { code, stdout } = await program([...name.split(" "), "--help"])
       expect(code).toBe(0)
       expect(stdout).toContain(`Usage: caravel ${name} [options]${name === "consumers" ? "" : " NAME"}\n`)

@@ -42,6 +42,8 @@ const parkedResource = Table.make("parked", {
   resourceId: Activity.fields.resourceId
 })
 
+const replays = Table.make("consumer", { requested: Count, done: Count })
+
 const backlog = Table.make("activity", { activities: Count, since: Schema.NullOr(Instant) })
 
 const encodeFilter = Schema.encodeSync(Schema.parseJson(CheckpointStore.Filter))
@@ -78,6 +80,12 @@ const park = `INSERT INTO parked (consumer, position, resource_type, resource_id
 const parkBehind = `INSERT INTO parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
   VALUES (?, ?, ?, ?, 0, NULL, ?) ON CONFLICT DO NOTHING`
 const isParked = `SELECT 1 FROM parked WHERE consumer = ? AND resource_type = ? AND resource_id = ? LIMIT 1`
+const requestReplay = `UPDATE consumer SET replays_requested = replays_requested + 1 WHERE name = ?
+  RETURNING replays_requested`
+const findReplays = `SELECT ${
+  replays.columns({ requested: "replays_requested", done: "replays_done" })
+} FROM consumer WHERE name = ?`
+const replayed = `UPDATE consumer SET replays_done = max(replays_done, ?) WHERE name = ?`
 const unpark = `DELETE FROM parked WHERE consumer = ? AND position = ?`
 
 const listParked = `SELECT ${
@@ -208,6 +216,17 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
         ),
       unpark: (lease, position) =>
         fenced("unpark", lease, (connection) => run(connection, unpark, [lease.consumer, position])),
+
+      requestReplay: (name) =>
+        write("requestReplay", (connection) =>
+          Effect.map(
+            connection.executeValues(requestReplay, [name]),
+            ([row]) => Option.map(Option.fromNullable(row), ([count]) => Number(count))
+          )),
+      replays: (name) =>
+        Effect.map(read("CheckpointStore.replays", findReplays, [name], replays.decode), Array.head),
+      replayed: (lease, count) =>
+        fenced("replayed", lease, (connection) => run(connection, replayed, [count, lease.consumer])),
 
       parked: (name, after, limit) =>
         Effect.map(

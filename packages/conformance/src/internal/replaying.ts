@@ -48,6 +48,50 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
     )
   }
 
+  for (const options of modes) {
+    test(
+      `a replay that is requested is done by who runs the consumer, now or later: ${JSON.stringify(options)}`,
+      Effect.gen(function*() {
+        yield* relays(2)
+        yield* log(["r0", "r1", "r0"])
+        const recorder = new Recorder()
+        let curing = false
+        const run = Effect.fork(Consumer.run({
+          name,
+          from,
+          retry,
+          onFailure: "parkResource",
+          handle: recorder.failing(({ resourceId }) => !curing && resourceId === "r0"),
+          ...options
+        }))
+        const running = yield* run
+        yield* caughtUp()
+        const parked = yield* parkedPositions
+        expect(parked.length).toBe(3)
+
+        yield* Consumer.requestReplay(name)
+        expect(yield* parkedPositions).toEqual(parked)
+        curing = true
+        yield* Effect.all([Consumer.requestReplay(name), Consumer.requestReplay(name)], { concurrency: "unbounded" })
+        expect(yield* parkedPositions).toEqual([])
+        expect(recorder.positions.filter((position) => parked.includes(position))).toEqual(parked)
+
+        curing = false
+        yield* log(["r0"])
+        yield* caughtUp()
+        yield* Fiber.interrupt(running)
+        curing = true
+        const request = yield* Effect.fork(Consumer.requestReplay(name))
+        yield* Effect.yieldNow()
+        expect((yield* parkedPositions).length).toBe(1)
+        yield* run
+        yield* Fiber.join(request)
+        expect(yield* parkedPositions).toEqual([])
+        expect(yield* Effect.flip(Consumer.requestReplay("nobody"))).toMatchObject({ _tag: "ConsumerNotFound" })
+      })
+    )
+  }
+
   test(
     "what waits to be parked behind another is not done: stopped before that, it comes again",
     Effect.gen(function*() {

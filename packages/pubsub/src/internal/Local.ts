@@ -29,6 +29,8 @@ export class Local {
   readonly changed = new Signal()
   /** The lease may have been taken from its owner on purpose. */
   readonly revoked = new Signal()
+  /** Somebody in this process has requested a replay. */
+  readonly requested = new Signal()
   /** Positions that somebody waits for. */
   readonly awaited = new Set<{ readonly position: Position }>()
   /** The run that holds the lease, if it is in this process: it looks whether somebody waits for what it has done. */

@@ -1,6 +1,6 @@
 import { type Journal, NonEmptyText, Position, type Query, type StorageError } from "@caravel/domain"
 import { type Cause, DateTime, Duration, Effect, Option, type ParseResult, Schedule, Schema, type Scope } from "effect"
-import { type Checkpoint, type CheckpointStore, Filter } from "../CheckpointStore.js"
+import { type Checkpoint, type CheckpointStore, Filter, type Lease, type LeaseLost } from "../CheckpointStore.js"
 import { ConsumerNotFound } from "../ConsumerError.js"
 import type * as Consumer from "../ConsumerModel.js"
 import type { Tail } from "../Tail.js"
@@ -11,7 +11,7 @@ import { type Held, withLease } from "./Held.js"
 import { Local, Signal } from "./Local.js"
 import { patiently } from "./patiently.js"
 import { Progress } from "./Progress.js"
-import { replay } from "./replay.js"
+import { type Replay, replay, type Replayed } from "./replay.js"
 import { sequential } from "./sequential.js"
 import { Session, type Settings } from "./Session.js"
 
@@ -36,6 +36,9 @@ const defaultLease = "10 seconds"
 
 /** How often another process's checkpoint is looked at by who waits for it. */
 const poll = "50 millis"
+
+/** How often a consumer that runs looks whether another process has requested a replay. */
+const replayPoll = "1 second"
 
 /** The service over its ports. When its scope ends, so does whatever runs: leases are given back while that can be done. */
 export const make = (ports: Ports): Effect.Effect<Consumer.Service, never, Scope.Scope> =>
@@ -91,6 +94,38 @@ const service = (
       ).pipe(Effect.ensuring(session.close))
     })
 
+  const replayHolding = <A, E, R>(
+    name: string,
+    leaseDuration: Duration.Duration,
+    options: Replay<E, R>,
+    then: (lease: Lease, replayed: Replayed) => Effect.Effect<A, StorageError | LeaseLost>
+  ) =>
+    withLease(
+      { store, local: localOf(name), name, task: "replay", leaseDuration },
+      (held) => Effect.flatMap(replay(store, held, options), (replayed) => then(held.lease, replayed))
+    ).pipe(
+      Effect.retry({ while: (error) => error._tag === "LeaseLost" }),
+      Effect.catchTag("LeaseLost", Effect.die)
+    )
+
+  const replaysOf = (name: string) =>
+    Effect.flatMap(patiently(store.replays(name)), Effect.mapError(() => new ConsumerNotFound({ name })))
+
+  /** Does the replays that others request, who do not have the handler. */
+  const replaying = <E, R>({ handle, name, transactional }: Settings<E, R>, leaseDuration: Duration.Duration) => {
+    const local = localOf(name)
+    return Effect.forever(Effect.gen(function*() {
+      const requests = local.requested.count
+      const { done, requested } = yield* replaysOf(name)
+      if (requested === done) {
+        return yield* Effect.raceFirst(local.requested.beyond(requests), Effect.sleep(replayPoll))
+      }
+      yield* replayHolding(name, leaseDuration, { handle, retry: Schedule.stop, transactional }, (lease) =>
+        patiently(store.replayed(lease, requested)))
+      local.changed.notify()
+    }))
+  }
+
   const run = <E, R>(options: Consumer.Options<E, R>) =>
     Effect.gen(function*() {
       const name = yield* decodeName(options.name)
@@ -113,7 +148,7 @@ const service = (
       const leaseDuration = Duration.decode(options.leaseDuration ?? defaultLease)
       return yield* withLease(
         { store, local: localOf(name), name, task: "run", leaseDuration },
-        (held) => work(settings, held)
+        (held) => beside(work(settings, held), replaying(settings, leaseDuration))
       ).pipe(Effect.retry({ while: (error) => error._tag === "LeaseLost" }))
     }).pipe(
       // It has just been made, and is never removed.
@@ -162,22 +197,27 @@ const service = (
       Effect.zipWith(find(name), decodePosition(after), (_, after) => store.parked(name, after, limit)).pipe(
         Effect.flatten
       ),
-    replay: ({ handle, leaseDuration, name, retry = Schedule.stop, transactional = false }) =>
-      withLease(
-        {
-          store,
-          local: localOf(name),
-          name,
-          task: "replay",
-          leaseDuration: Duration.decode(leaseDuration ?? defaultLease)
-        },
-        (held) => replay(store, held, { handle, retry, transactional })
-      ).pipe(
-        Effect.retry({ while: (error) => error._tag === "LeaseLost" }),
-        Effect.catchTag("LeaseLost", Effect.die),
-        whileOpen,
-        store.outside
-      ),
+    replay: ({ handle, leaseDuration = defaultLease, name, retry = Schedule.stop, transactional = false }) =>
+      replayHolding(
+        name,
+        Duration.decode(leaseDuration),
+        { handle, retry, transactional },
+        (_, replayed) => Effect.succeed(replayed)
+      ).pipe(whileOpen, store.outside),
+    requestReplay: (name) =>
+      Effect.gen(function*() {
+        const local = localOf(name)
+        const request = yield* Effect.flatMap(
+          patiently(store.requestReplay(name)),
+          Effect.mapError(() => new ConsumerNotFound({ name }))
+        )
+        local.requested.notify()
+        while (true) {
+          const changes = local.changed.count
+          if ((yield* replaysOf(name)).done >= request) return
+          yield* Effect.raceFirst(local.changed.beyond(changes), Effect.sleep(poll))
+        }
+      }).pipe(store.outside),
     drop: (name, positions) =>
       Effect.zipRight(
         find(name),

@@ -17,7 +17,9 @@ export default Effect.gen(function*() {
     attempts INTEGER NOT NULL CHECK (attempts >= 0),
     failed_position INTEGER,
     last_error TEXT,
-    progressed_at INTEGER
+    progressed_at INTEGER,
+    replays_requested INTEGER NOT NULL DEFAULT 0,
+    replays_done INTEGER NOT NULL DEFAULT 0
   ) STRICT, WITHOUT ROWID`
 
   yield* sql`CREATE TABLE lease (

@@ -71,9 +71,11 @@ CREATE TABLE consumer (
     attempts INTEGER NOT NULL CHECK (attempts >= 0),
     failed_position INTEGER,
     last_error TEXT,
-    progressed_at INTEGER
+    progressed_at INTEGER,
+    replays_requested INTEGER NOT NULL DEFAULT 0,
+    replays_done INTEGER NOT NULL DEFAULT 0
   ) STRICT, WITHOUT ROWID;
-INSERT INTO consumer VALUES('billing',2,'{"activityType":["create_relay","deactivate_relay"]}',1,4,'Error: no',1795432095603);
+INSERT INTO consumer VALUES('billing',2,'{"activityType":["create_relay","deactivate_relay"]}',1,4,'Error: no',1795432095603,2,1);
 CREATE TABLE lease (
     consumer TEXT NOT NULL REFERENCES consumer (name),
     task TEXT NOT NULL CHECK (task IN ('run', 'replay')),
