@@ -1,4 +1,4 @@
-/** What issue 3 wants of the figures. */
+/** What the figures should be. */
 import { Schema } from "effect"
 import { type Case, type CommandName, commandNames, type Synchronous, synchronousModes } from "./Case.js"
 import type { Results } from "./Results.js"
@@ -118,6 +118,19 @@ const limits: ReadonlyArray<Limit> = [
       [some, many].map((events) => [
         `at ${events.toLocaleString("en")}`,
         results.ratio("catch-up", { subject: "caravel", events }, {
+          figure: "activities/s",
+          to: (value) => ({ ...value, subject: "raw" })
+        })
+      ])
+  },
+  {
+    figure: "a consumer 100,000 activities behind, activities/s",
+    against: "raw paged read of the same rows",
+    atLeast: 0.5,
+    measure: (results, { some }) =>
+      ["caravel", "caravel-parking"].map((subject) => [
+        subject === "caravel" ? "" : "parking 1 in 1,000",
+        results.ratio("consuming", { subject, events: some }, {
           figure: "activities/s",
           to: (value) => ({ ...value, subject: "raw" })
         })

@@ -8,32 +8,58 @@ import * as SqliteFile from "../SqliteFile.js"
 
 const pageSize = 256
 
-/** Opens a file, and gives what reads so many activities from its beginning, a page at a time. */
-type Reader = (filename: string, count: number) => Effect.Effect<Effect.Effect<number>, never, Scope.Scope>
+/**
+ * Opens a file, and gives what reads so many activities from its beginning and says how many that were.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Reader = (filename: string, count: number) => Effect.Effect<Effect.Effect<number>, never, Scope.Scope>
 
-const readers: { readonly [subject: string]: Reader } = {
-  raw: (filename, count) =>
-    Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
-      const page = db.prepare<[after: number, limit: number], { readonly position: number }>(
-        `SELECT position, id, tenant, created_at AS createdAt, activity_type AS activityType,
+/**
+ * By better-sqlite3, page by page.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const raw: Reader = (filename, count) =>
+  Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
+    const page = db.prepare<[after: number, limit: number], { readonly position: number }>(
+      `SELECT position, id, tenant, created_at AS createdAt, activity_type AS activityType,
             resource_type AS resourceType, resource_id AS resourceId
           FROM activity WHERE position > ? ORDER BY position LIMIT ?`
-      )
-      return Effect.sync(() => {
-        let read = 0
-        let after = 0
-        while (read < count) {
-          const rows = page.all(after, pageSize)
-          read += rows.length
-          after = rows.at(-1)?.position ?? Number.POSITIVE_INFINITY
-        }
-        return read
-      })
-    }),
-  caravel: (filename, count) =>
-    Effect.map(Layer.build(Sqlite.layer({ filename })), (context) => Effect.provide(catchUp(count, () => {}), context))
-      .pipe(Effect.orDie)
-}
+    )
+    return Effect.sync(() => {
+      let read = 0
+      let after = 0
+      while (read < count) {
+        const rows = page.all(after, pageSize)
+        read += rows.length
+        after = rows.at(-1)?.position ?? Number.POSITIVE_INFINITY
+      }
+      return read
+    })
+  })
+
+const caravel: Reader = (filename, count) =>
+  Effect.map(Layer.build(Sqlite.layer({ filename })), (context) => Effect.provide(catchUp(count, () => {}), context))
+    .pipe(Effect.orDie)
+
+/**
+ * How many activities readers read in a second.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const measure = (readers: { readonly [subject: string]: Reader }): Scenario["measure"] => (value, place) =>
+  Effect.gen(function*() {
+    const reader = readers[value.subject]
+    if (reader === undefined) return yield* Effect.dieMessage(`no reader is called ${value.subject}`)
+    const read = yield* reader(yield* file(value, place), eventsOf(value, place.settings))
+    const started = performance.now()
+    const count = yield* read
+    return { "activities/s": count / (performance.now() - started) * 1000 }
+  })
 
 /**
  * Reads so many activities from the beginning, and says after each page how many it has.
@@ -66,14 +92,6 @@ export const scenario: Scenario = {
   figures: { "activities/s": 0 },
   comparisons: [{ title: "× raw", figure: "activities/s", to: (value) => ({ ...value, subject: "raw" }) }],
   cases: ({ many, some }) =>
-    [some, many].flatMap((events) => Object.keys(readers).map((subject): Case => ({ subject, events }))),
-  measure: (value, place) =>
-    Effect.gen(function*() {
-      const reader = readers[value.subject]
-      if (reader === undefined) return yield* Effect.dieMessage(`no reader is called ${value.subject}`)
-      const read = yield* reader(yield* file(value, place), eventsOf(value, place.settings))
-      const started = performance.now()
-      const count = yield* read
-      return { "activities/s": count / (performance.now() - started) * 1000 }
-    })
+    [some, many].flatMap((events) => ["raw", "caravel"].map((subject): Case => ({ subject, events }))),
+  measure: measure({ raw, caravel })
 }

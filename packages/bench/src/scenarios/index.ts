@@ -3,6 +3,7 @@ import * as Alone from "./Alone.js"
 import * as Broadcast from "./Broadcast.js"
 import * as Callers from "./Callers.js"
 import * as CatchUp from "./CatchUp.js"
+import * as Consuming from "./Consuming.js"
 import * as Delivery from "./Delivery.js"
 import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
@@ -21,6 +22,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   delivery: Delivery.scenario,
   broadcast: Broadcast.scenario,
   "catch-up": CatchUp.scenario,
+  consuming: Consuming.scenario,
   opening: Opening.scenario,
   memory: PeakMemory.scenario
 }
