@@ -1,12 +1,20 @@
 #!/usr/bin/env node
 /** The benchmark as a process. */
+import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Effect, Exit } from "effect"
+import { Cause, Console, Effect, Exit, Option } from "effect"
 import process from "node:process"
 import { main } from "./Cli.js"
 
-NodeRuntime.runMain(Effect.provide(main(process.argv), NodeContext.layer), {
+const program = Effect.tapErrorCause(main(process.argv), (cause) =>
+  // A command line that is wrong has been reported already.
+  Cause.isInterruptedOnly(cause) || Option.exists(Cause.failureOption(cause), ValidationError.isValidationError)
+    ? Effect.void
+    : Console.error(Cause.pretty(cause)))
+
+NodeRuntime.runMain(Effect.provide(program, NodeContext.layer), {
+  disableErrorReporting: true,
   teardown: (exit, end) => {
     if (Exit.isSuccess(exit)) return end(0)
     // As a shell says it of who was ended by Ctrl-C.
