@@ -46,3 +46,14 @@ export const Version = Schema.Int.pipe(Schema.positive()).annotations({
   identifier: "Version",
   ...expected("a version: an integer of at least 1")
 })
+
+/**
+ * The version that a caller expects a resource to be at; 0 that it does not exist.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const ExpectedVersion = Schema.NonNegativeInt.annotations({
+  identifier: "ExpectedVersion",
+  ...expected("a version: an integer of at least 0")
+})

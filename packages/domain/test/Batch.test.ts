@@ -8,7 +8,7 @@ import {
   type State,
   stateOf,
   type Undecided,
-  undecided
+  unitOf
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { DateTime, Effect, Either, FastCheck as fc, HashMap, Redacted, TestClock } from "effect"
@@ -154,13 +154,13 @@ describe("reads", () => {
   })
 })
 
-describe("undecided", () => {
+describe("unitOf", () => {
   it.effect("takes the instant from the clock, and a new id that sorts by it", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(1_000_000_000_000)
-      const both = yield* undecided([createAlice, createAlice])
+      const both = (yield* unitOf([createAlice, createAlice])).commands
       yield* TestClock.adjust("1 millis")
-      const contexts = [...both, ...(yield* undecided([createAlice]))].map(([, context]) => context)
+      const contexts = [...both, ...(yield* unitOf([createAlice])).commands].map(([, context]) => context)
       expect(contexts.map(({ now }) => DateTime.toEpochMillis(now) - 1_000_000_000_000)).toEqual([0, 0, 1])
       const [first, second, third] = contexts.map(({ id }) => id as string)
       expect([first, second].sort().concat(third)).toEqual([first, second, third].sort())

@@ -3,6 +3,7 @@ import {
   type Batch,
   decideAll,
   type Event,
+  type IdempotencyConflict,
   type Position,
   reads,
   type RecordedEvent,
@@ -12,22 +13,14 @@ import {
   stateOf,
   type StorageError,
   type TenantState,
-  type Undecided
+  type Unit
 } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
-import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, HashMap, Option } from "effect"
 import { Database } from "./Database.js"
+import * as IdempotencyKeys from "./IdempotencyKeys.js"
 import { toStorageError } from "./SqlError.js"
-import type { Statement } from "./Table.js"
-
-/**
- * Commands that are accepted together or refused together.
- *
- * @since 0.1.0
- * @category models
- */
-export type Unit = ReadonlyArray<Undecided>
+import { selectAll } from "./Table.js"
 
 /**
  * How much text a unit carries.
@@ -37,14 +30,24 @@ export type Unit = ReadonlyArray<Undecided>
  */
 export const characters = (unit: Unit): number => {
   let sum = 0
-  for (const [command] of unit) {
+  for (const [command] of unit.commands) {
     for (const value of Object.values(command)) if (typeof value === "string") sum += value.length
   }
   return sum
 }
 
-/** What became of a unit. */
-type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
+/**
+ * What became of units.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Appended {
+  /** The events that were recorded for them. */
+  readonly recorded: ReadonlyArray<RecordedEvent>
+  /** The answer to each: the events of those that repeat an earlier one are of that time. */
+  readonly outcomes: ReadonlyArray<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>>
+}
 
 /**
  * Writes units one after another on a transaction's connection. Their number does not change that of the statements.
@@ -52,7 +55,7 @@ type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.map(Database, ({ dialect, rows }) => {
+export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, rows }, idempotencyKeys) => {
   const insertEvents = rows.event.insert(dialect.returning)
   const tenantsOf = rows.tenant.select("pubkey")
   const relaysOf = rows.relay.select("id")
@@ -65,7 +68,7 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
   const upsertRelays = rows.relay.upsert("id", ["tenant", "subdomain", "createdAt"])
 
   const load = (connection: Connection, units: ReadonlyArray<Unit>) => {
-    const touched = reads(units.flat())
+    const touched = reads(units.flatMap(({ commands }) => commands))
     return Effect.zipWith(
       selectAll(connection, tenantsOf(touched.tenants), rows.tenant.decode),
       selectAll(connection, [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)], rows.relay.decode),
@@ -116,41 +119,37 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
     })
   }
 
-  return (connection: Connection, units: ReadonlyArray<Unit>): Effect.Effect<ReadonlyArray<Outcome>, StorageError> =>
+  return (connection: Connection, units: ReadonlyArray<Unit>): Effect.Effect<Appended, StorageError> =>
     Effect.gen(function*() {
       const before = yield* load(connection, units)
-      const { batch, decided } = decideUnits(before, units)
-      if (batch.events.length === 0) return decided.map(Either.map(() => []))
-      const recorded = yield* append(connection, batch.events)
-      yield* project(connection, before, batch)
-      let next = 0
-      return decided.map(Either.map((count) => recorded.slice(next, next += count)))
+      const keys = units.some(hasKey) ? yield* idempotencyKeys.load(connection, before, units) : undefined
+      const { batch, decided } = decideUnits(before, units, keys)
+      let recorded: ReadonlyArray<RecordedEvent> = []
+      if (batch.events.length > 0) {
+        recorded = yield* append(connection, batch.events)
+        yield* project(connection, before, batch)
+      }
+      if (keys !== undefined) yield* idempotencyKeys.store(connection, keys, recorded)
+      return { recorded, outcomes: decided.map(Either.map((answer) => answer(recorded))) }
     }).pipe(Effect.mapError(toStorageError(dialect, "append")))
 })
 
-const selectAll = <A, E>(
-  connection: Connection,
-  statements: ReadonlyArray<Statement>,
-  decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<ReadonlyArray<A>, E>
-): Effect.Effect<ReadonlyArray<A>, SqlError | E> =>
-  statements.length === 0 ? none : Effect.flatMap(
-    Effect.forEach(statements, ([text, params]) => connection.executeValues(text, params)),
-    (pages) => decode(pages.flat())
-  )
-
-const none = Effect.succeed([])
+const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined
 
 /** A refused unit leaves no trace in the state that the next one meets. */
-const decideUnits = (before: State, units: ReadonlyArray<Unit>) => {
+const decideUnits = (before: State, units: ReadonlyArray<Unit>, keys: IdempotencyKeys.Keys | undefined) => {
   let state = before
+  let recorded = 0
   const accepted: Array<Batch> = []
-  const decided = units.map((unit) =>
-    Either.map(decideAll(state, unit), (batch) => {
+  const decide = ({ commands }: Unit) =>
+    Either.map(decideAll(state, commands), (batch): IdempotencyKeys.Answer => {
       state = batch.state
       accepted.push(batch)
-      return batch.events.length
+      const first = recorded
+      const next = recorded += batch.events.length
+      return (events) => events.slice(first, next)
     })
-  )
+  const decided = units.map((unit) => keys === undefined ? decide(unit) : keys.decide(state, unit, () => decide(unit)))
   const batch: Batch = {
     state,
     events: accepted.flatMap(({ events }) => events),

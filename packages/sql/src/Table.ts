@@ -1,4 +1,6 @@
-import { Either, Function, type ParseResult, Schema, String } from "effect"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Effect, Either, Function, type ParseResult, Schema, String } from "effect"
 import * as Codec from "./internal/codec.js"
 
 /**
@@ -29,10 +31,28 @@ export interface Table<A> {
   /** Statements that delete the rows with these keys. */
   readonly delete: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
   /** Selects the rows of which a field has one of these values. */
-  readonly select: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
+  readonly select: (key: keyof A & string) => (values: ReadonlyArray<string | number>) => ReadonlyArray<Statement>
   /** Decodes rows that are given as their values in the order of `columns`. */
   readonly decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<Array<A>, ParseResult.ParseError>
 }
+
+/**
+ * The rows that statements select.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
+export const selectAll = <A, E>(
+  connection: Connection,
+  statements: ReadonlyArray<Statement>,
+  decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<ReadonlyArray<A>, E>
+): Effect.Effect<ReadonlyArray<A>, SqlError | E> =>
+  statements.length === 0 ? none : Effect.flatMap(
+    Effect.forEach(statements, ([text, params]) => connection.executeValues(text, params)),
+    (pages) => decode(pages.flat())
+  )
+
+const none = Effect.succeed([])
 
 /** Rows are written so many at a time, or a smaller power of two, so that few statements have to be prepared. */
 const mostRows = 64
@@ -102,7 +122,7 @@ export const make = <Fields extends Schema.Struct.Fields>(
   }
 
   const where = (statement: string, key: string) =>
-    chunked<string>((size) => `${statement} WHERE ${column(key)} IN (${repeat("?", size)})`, Function.identity)
+    chunked<string | number>((size) => `${statement} WHERE ${column(key)} IN (${repeat("?", size)})`, Function.identity)
 
   return {
     name,

@@ -4,6 +4,7 @@ import {
   type ActivityFeed,
   ActivityPubSub,
   Command,
+  type IdempotencyConflict,
   Journal,
   Position,
   Query,
@@ -72,7 +73,7 @@ export type MethodName = Exclude<keyof typeof Command.Service, "submit" | "notif
 /** A method that is called with whatever a caller in plain JavaScript may pass. */
 type Method = (
   ...args: ReadonlyArray<unknown>
-) => Effect.Effect<Activity | void, Refusal | StorageError | ParseResult.ParseError>
+) => Effect.Effect<Activity | void, Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError>
 
 /** Calls one of the seventeen methods. */
 export const invoke = (method: MethodName, args: ReadonlyArray<unknown>) =>
