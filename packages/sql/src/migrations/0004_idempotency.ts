@@ -16,7 +16,7 @@ export default Effect.gen(function*() {
     identity TEXT NOT NULL,
     position INTEGER REFERENCES event (position),
     events INTEGER NOT NULL CHECK (events >= 0),
-    refusal TEXT CHECK (json_valid(refusal)),
+    refusal TEXT CHECK (refusal IS NULL OR json_valid(refusal)),
     created_at INTEGER NOT NULL,
     CHECK ((position IS NULL) = (refusal IS NOT NULL))
   ) STRICT, WITHOUT ROWID`

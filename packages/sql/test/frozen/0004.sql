@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS "effect_sql_migrations" (
 );
 INSERT INTO effect_sql_migrations VALUES(1,'2026-11-23 11:08:15','journal');
 INSERT INTO effect_sql_migrations VALUES(2,'2026-11-23 20:40:00','consumer');
-INSERT INTO effect_sql_migrations VALUES(4,'2026-11-23 22:21:50','idempotency');
+INSERT INTO effect_sql_migrations VALUES(4,'2026-11-23 22:25:00','idempotency');
 CREATE TABLE event (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -101,10 +101,11 @@ CREATE TABLE idempotency (
     identity TEXT NOT NULL,
     position INTEGER REFERENCES event (position),
     events INTEGER NOT NULL CHECK (events >= 0),
-    refusal TEXT CHECK (json_valid(refusal)),
+    refusal TEXT CHECK (refusal IS NULL OR json_valid(refusal)),
     created_at INTEGER NOT NULL,
     CHECK ((position IS NULL) = (refusal IS NOT NULL))
   ) STRICT, WITHOUT ROWID;
+INSERT INTO idempotency VALUES('WljlviRJ3ZtTpLN9ih6DFL3xHLTEmb0Vn-afoB0YLaQ','F_m_cqwHvcCp-j1vYO5WM-C-X56AoDXc-5e-CSMVaKE',4,1,NULL,1795432095603);
 DELETE FROM sqlite_sequence;
 INSERT INTO sqlite_sequence VALUES('event',4);
 CREATE INDEX event_tenant ON event (tenant) WHERE activity_type IS NOT NULL;
