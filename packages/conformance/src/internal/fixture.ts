@@ -149,6 +149,10 @@ export const furnished = Effect.gen(function*() {
   yield* command.markRelayDelinquent({ id: "relay-1" })
 }).pipe(at("2026-01-01T00:00:00.000Z"))
 
+/** Why each of the calls is refused. */
+export const refusalsOf = (calls: ReadonlyArray<Effect.Effect<unknown, Error & { readonly _tag: string }>>) =>
+  Effect.forEach(calls, (call) => Effect.flip(call))
+
 /** Expects nothing to change, nothing to be logged and nothing to be broadcast. */
 export const unchangedBy = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
