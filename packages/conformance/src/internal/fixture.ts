@@ -16,7 +16,7 @@ import {
 } from "@caravel/domain"
 import type { CheckpointStore, Consumer } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
-import { Clock, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
+import { Clock, DateTime, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
 
 /** What an adapter provides. */
 export type Services =
@@ -94,6 +94,9 @@ export const at = (iso: string) => {
   })
   return Effect.withClock(clock)
 }
+
+/** The nth day, for `at`. */
+export const day = (n: number) => DateTime.formatIso(DateTime.unsafeMake(Date.UTC(2026, 0, 1 + n)))
 
 /** A value as JSON has it: instants as text, secrets redacted. */
 export const plain = <A>(value: A): A extends ReadonlyArray<unknown> ? ReadonlyArray<Plain> : Plain =>
