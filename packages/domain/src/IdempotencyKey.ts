@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { Label } from "./Metadata.js"
+import { expectedUnseen } from "./Text.js"
 
 /**
  * A key that names one command of one tenant: 1 to 256 characters. It should be random, such as a UUID: who knows it gets
@@ -8,7 +9,10 @@ import { Label } from "./Metadata.js"
  * @since 0.1.0
  * @category models
  */
-export const IdempotencyKey = Label.pipe(Schema.brand("IdempotencyKey")).annotations({ identifier: "IdempotencyKey" })
+export const IdempotencyKey = Label.pipe(Schema.brand("IdempotencyKey")).annotations({
+  identifier: "IdempotencyKey",
+  ...expectedUnseen("an idempotency key: well-formed text of 1 to 256 characters, none of them NUL")
+})
 
 /**
  * @since 0.1.0

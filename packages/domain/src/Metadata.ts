@@ -1,23 +1,16 @@
 /** Where a command came from: stored with its event, looked at by no decision. */
 import { type Effect, type ParseResult, Predicate, Record, Schema, type Tracer } from "effect"
-import { Text } from "./Text.js"
+import { expectedUnseen, Text } from "./Text.js"
 
 /**
- * A short text that a caller chooses: 1 to 256 characters. What was passed instead is not repeated: it may be long, or
- * nobody's business.
+ * A short text that a caller chooses: 1 to 256 characters.
  *
  * @since 0.1.0
  * @category models
  */
 export const Label = Text.pipe(Schema.minLength(1), Schema.maxLength(256)).annotations({
   identifier: "Label",
-  description: "text of 1 to 256 characters",
-  message: ({ actual }) => ({
-    message: `Expected text of 1 to 256 characters, without NUL and lone surrogates, got ${
-      typeof actual === "string" ? `${actual.length} characters` : `a value of type ${typeof actual}`
-    }`,
-    override: true
-  })
+  ...expectedUnseen("well-formed text of 1 to 256 characters, none of them NUL")
 })
 
 const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
