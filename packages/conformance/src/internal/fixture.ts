@@ -73,7 +73,13 @@ export type MethodName = Exclude<keyof typeof Command.Service, "submit" | "notif
 /** A method that is called with whatever a caller in plain JavaScript may pass. */
 type Method = (
   ...args: ReadonlyArray<unknown>
-) => Effect.Effect<Activity | void, Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError>
+) => Answer
+
+/** What any command comes to. */
+type Answer = Effect.Effect<
+  Activity | void,
+  Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError
+>
 
 /** Calls one of the seventeen methods. */
 export const invoke = (method: MethodName, args: ReadonlyArray<unknown>) =>
@@ -153,8 +159,7 @@ export const furnished = Effect.gen(function*() {
 }).pipe(at("2026-01-01T00:00:00.000Z"))
 
 /** Why each of the calls is refused. */
-export const refusalsOf = (calls: ReadonlyArray<Effect.Effect<unknown, Error & { readonly _tag: string }>>) =>
-  Effect.forEach(calls, (call) => Effect.flip(call))
+export const refusalsOf = (calls: ReadonlyArray<Answer>) => Effect.forEach(calls, (call) => Effect.flip(call))
 
 /** Expects nothing to change, nothing to be logged and nothing to be broadcast. */
 export const unchangedBy = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

@@ -1,5 +1,5 @@
 /** `Command.withIdempotencyKey`: a command that is repeated with its key happens once. */
-import { ActivityPubSub, Command, type CommandRequest, decodeCommand } from "@caravel/domain"
+import { ActivityPubSub, Command, decodeCommand } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Fiber, type Layer } from "effect"
 import { cases } from "./cases.js"
@@ -19,6 +19,7 @@ import {
   specs,
   unchangedBy
 } from "./fixture.js"
+import type { PlainCommand } from "./model.js"
 
 const keyed = Command.withIdempotencyKey
 
@@ -26,9 +27,8 @@ const copies = <A>(count: number, one: A): ReadonlyArray<A> => Array.from({ leng
 
 const subscribe = Effect.flatMap(ActivityPubSub, (pubsub) => pubsub.subscribe)
 
-const decode = (
-  ...commands: ReadonlyArray<{ readonly _tag: string }>
-): Effect.Effect<ReadonlyArray<CommandRequest>, any> => Effect.forEach(commands, (command) => decodeCommand(command))
+const decode = (...commands: ReadonlyArray<PlainCommand>) =>
+  Effect.forEach(commands, (command) => decodeCommand(command))
 
 export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
@@ -96,15 +96,14 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
       const relay = { id: "relay-2", tenant: alice, subdomain: "two" }
       yield* keyed("key")(command.createRelay(relay))
       yield* keyed("wallet")(command.updateTenant({ pubkey: alice, nwcUrl: aliceUrl }))
+      const twice = yield* decode({ _tag: "CreateRelay", ...relay }, { _tag: "CreateRelay", ...relay })
       const { after, before, broadcast, result } = yield* unchangedBy(refusalsOf([
         keyed("key")(command.createRelay({ ...relay, plan: "basic" })),
         keyed("key")(command.activateRelay({ id: "relay-2" })),
         keyed("key")(command.activateRelay({ id: "relay-1" })),
         keyed("key")(command.setTenantPastDue(alice)),
         keyed("key")(Command.expecting(0)(command.createRelay(relay))),
-        keyed("key")(
-          command.submit(yield* decode({ _tag: "CreateRelay", ...relay }, { _tag: "CreateRelay", ...relay }))
-        ),
+        Effect.asVoid(keyed("key")(command.submit(twice))),
         keyed("wallet")(command.updateTenant({ pubkey: alice, nwcUrl: bobUrl })),
         keyed("wallet")(command.updateTenant({ pubkey: alice, nwcUrl: null })),
         keyed("wallet")(command.updateTenant({ pubkey: alice }))
@@ -160,9 +159,9 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
     Effect.gen(function*() {
       const command = yield* Command
       const list = yield* decode(
-        { _tag: "CreateTenant", ...{ pubkey: alice, nwcUrl: aliceUrl } },
-        { _tag: "SetTenantPastDue", ...{ pubkey: alice } },
-        { _tag: "CreateRelay", ...{ id: "a", tenant: alice, subdomain: "a" } }
+        { _tag: "CreateTenant", pubkey: alice, nwcUrl: aliceUrl },
+        { _tag: "SetTenantPastDue", pubkey: alice },
+        { _tag: "CreateRelay", id: "a", tenant: alice, subdomain: "a" }
       )
       const submit = keyed("key")(command.submit(list))
       const answers = yield* Effect.all([submit, submit, submit], { concurrency: "unbounded" })
@@ -177,7 +176,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
       expect(yield* keyed("key")(command.submit([]))).toEqual([])
 
       const one = yield* keyed("one")(command.activateRelay({ id: "a" }))
-      const [same] = yield* keyed("one")(command.submit(yield* decode({ _tag: "ActivateRelay", ...{ id: "a" } })))
+      const [same] = yield* keyed("one")(command.submit(yield* decode({ _tag: "ActivateRelay", id: "a" })))
       expect(plain(same)).toEqual(plain(one))
     })
   )
@@ -188,8 +187,8 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
       yield* furnished
       const command = yield* Command
       const list = yield* decode(
-        { _tag: "ActivateRelay", ...{ id: "relay-1" } },
-        { _tag: "ActivateRelay", ...{ id: "later" } }
+        { _tag: "ActivateRelay", id: "relay-1" },
+        { _tag: "ActivateRelay", id: "later" }
       )
       const submit = Effect.flip(keyed("key")(command.submit(list)))
       const first = yield* submit
