@@ -265,7 +265,7 @@ describe("1,000 commands with keys, and 100 that are refused,", () => {
         children.forEach(collect)
         expect(yield* verify).toBe(3 * (accepted + 100))
       }),
-    120_000
+    300_000
   )
 
   it.scopedLive(
