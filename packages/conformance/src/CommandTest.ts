@@ -2,15 +2,19 @@
 import { describe } from "@effect/vitest"
 import type { Layer } from "effect"
 import { conflicts } from "./internal/conflicts.js"
+import { expecting } from "./internal/expecting.js"
 import type { Services } from "./internal/fixture.js"
+import { idempotency } from "./internal/idempotency.js"
 import { invariants } from "./internal/invariants.js"
+import { metadata } from "./internal/metadata.js"
 import { secrets } from "./internal/secrets.js"
 import { seventeen } from "./internal/seventeen.js"
 import { submit } from "./internal/submit.js"
 import { updates } from "./internal/updates.js"
 
 /**
- * Proves an adapter's `Command`: all seventeen commands, their conflicts, secrets, `submit`, and the invariants.
+ * Proves an adapter's `Command`: all seventeen commands, their conflicts, secrets, `submit`, what they are
+ * sent with, and the invariants.
  *
  * @since 0.1.0
  * @category suites
@@ -22,6 +26,9 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     describe("updates and defaults", () => updates(layer))
     describe("submit", () => submit(layer))
     describe("secrets", () => secrets(layer))
+    describe("metadata", () => metadata(layer))
+    describe("expected versions", () => expecting(layer))
+    describe("idempotency keys", () => idempotency(layer))
     describe("invariants", () => invariants(layer))
   })
 }

@@ -1,101 +1,12 @@
 /** Random programs of commands, concurrent where they may be, against a plain reference model. */
-import {
-  type Activity,
-  ActivityFeed,
-  ActivityPubSub,
-  activityTypeOf,
-  Command,
-  commandTable,
-  decodeCommand,
-  evolve,
-  type RecordedEvent,
-  type State,
-  stateOf
-} from "@caravel/domain"
+import { ActivityFeed, ActivityPubSub, activityTypeOf, evolve, stateOf } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { DateTime, Effect, Either, FastCheck as fc, HashMap, type Layer, Option, Stream, String } from "effect"
-import {
-  at,
-  invoke,
-  journalAfter,
-  type MethodName,
-  observe,
-  type Plain,
-  plain,
-  type Services
-} from "./internal/fixture.js"
-import { applyAll, emptyModel, type Entry, type Model, type PlainCommand, rowsOf } from "./internal/model.js"
-import { type Call, programs, type Step } from "./internal/programs.js"
-
-/** Calls a single command by its method, several by `submit`. Gives the activities, or the tag of the refusal. */
-const call = (commands: Call) =>
-  Effect.gen(function*() {
-    const { submit } = yield* Command
-    const results: ReadonlyArray<Activity | void> = commands.length === 1
-      ? [yield* callMethod(commands[0]!)]
-      : yield* submit(yield* Effect.forEach(commands, (command) => decodeCommand(command)))
-    return plain(results.filter((result) => result !== undefined))
-  }).pipe(Effect.mapError(({ _tag }): string => _tag), Effect.either)
-
-const callMethod = ({ _tag, ...payload }: PlainCommand) => {
-  const { parameters: [resource, ...values] } = commandTable[_tag as keyof typeof commandTable]
-  const first = resource === "id" || resource === "pubkey" ? payload[resource] : payload
-  return invoke(String.uncapitalize(_tag) as MethodName, [first, ...values.map((name) => payload[name])])
-}
-
-/** An event as the model's journal has it, with the row that the fold of the journal has after it. */
-const entryOf = (event: RecordedEvent, state: State): Entry => ({
-  event: event._tag,
-  activity: activityTypeOf(event._tag),
-  resourceId: event.resourceId,
-  tenant: event.tenant,
-  row: withoutSecret(plain(
-    event.resourceType === "tenant"
-      ? HashMap.unsafeGet(state.tenants, event.resourceId)
-      : HashMap.unsafeGet(state.relays, event.resourceId)
-  ))
-})
-
-/** Of a secret, the journal knows only whether there is one. */
-const withoutSecret = (row: Plain) => "nwcUrl" in row ? { ...row, nwcUrl: row.nwcUrl !== null } : row
-
-const same = (one: unknown, other: unknown) => {
-  const ordered = (_: string, value: Plain) =>
-    typeof value === "object" && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
-      : value
-  return JSON.stringify(one, ordered) === JSON.stringify(other, ordered)
-}
-
-interface Answered {
-  readonly commands: Call
-  readonly answer: Either.Either<ReadonlyArray<Plain>, string>
-}
-
-/**
- * The models that the accepted calls pass through in an order in which the model gives exactly these entries; none if
- * there is no such order.
- */
-const linearize = (
-  before: Model,
-  accepted: ReadonlyArray<Answered>,
-  entries: ReadonlyArray<Entry>,
-  now: string
-): ReadonlyArray<Model> | undefined => {
-  if (accepted.length === 0) return entries.length === 0 ? [before] : undefined
-  for (const candidate of accepted) {
-    const outcome = applyAll(before, candidate.commands, now)
-    if ("refused" in outcome) continue
-    const count = outcome.entries.length
-    const expected = outcome.entries.map((entry) => ({ ...entry, row: withoutSecret(entry.row) }))
-    if (!same(expected, entries.slice(0, count))) continue
-    const rest = linearize(outcome.model, accepted.filter((other) => other !== candidate), entries.slice(count), now)
-    if (rest !== undefined) return [before, ...rest]
-  }
-  return undefined
-}
-
-const day = (n: number) => DateTime.formatIso(DateTime.unsafeMake(Date.UTC(2026, 0, 1 + n)))
+import { Effect, Either, FastCheck as fc, type Layer, Option, Stream } from "effect"
+import { at, day, journalAfter, observe, plain, type Services } from "./internal/fixture.js"
+import { type Answered, call, entryOf, linearize } from "./internal/linearize.js"
+import { applyAll, emptyModel, type Entry, rowsOf } from "./internal/model.js"
+import { programs, type Step } from "./internal/programs.js"
+import { retries, retryPrograms } from "./internal/retries.js"
 
 const run = (program: ReadonlyArray<Step>) =>
   Effect.gen(function*() {
@@ -106,7 +17,7 @@ const run = (program: ReadonlyArray<Step>) =>
     for (const [n, step] of program.entries()) {
       const now = day(n)
       const answers = yield* Effect.forEach(step, call, { concurrency: "unbounded" }).pipe(at(now))
-      const answered = step.map((commands, index): Answered => ({ commands, answer: answers[index]! }))
+      const answered = step.map((call, index): Answered => ({ call, answer: answers[index]! }))
 
       const events = yield* journalAfter(position)
       const entries: Array<Entry> = []
@@ -122,9 +33,9 @@ const run = (program: ReadonlyArray<Step>) =>
         return expect.fail(`no order explains ${JSON.stringify({ now, step, answers, entries })}`)
       }
       // … and refuses, somewhere on the way, what was refused, for the same reason.
-      for (const { answer, commands } of answered) {
+      for (const { answer, call } of answered) {
         if (Either.isRight(answer)) continue
-        const reasons = models.map((model) => applyAll(model, commands, now)).map((outcome) =>
+        const reasons = models.map((model) => applyAll(model, call, now)).map((outcome) =>
           "refused" in outcome ? outcome.refused : "accepted"
         )
         expect(reasons).toContain(answer.left)
@@ -155,7 +66,7 @@ const run = (program: ReadonlyArray<Step>) =>
 
 /**
  * Proves an adapter by random programs: outcomes, rows, journal, log and broadcasts are those of the reference model,
- * at every step, and concurrent calls come to what some order of them comes to.
+ * at every step, and concurrent calls come to what some order of them comes to. With keys, each comes to it once.
  *
  * @since 0.1.0
  * @category suites
@@ -170,6 +81,13 @@ export const suite = <E>(
       fc.assert(
         fc.asyncProperty(programs, (program) =>
           Effect.runPromise(run(program).pipe(Effect.scoped, Effect.provide(layer)))),
+        { numRuns: options?.runs ?? 50 }
+      ), options?.timeout ?? 120_000)
+
+    it("commands that are sent again and again with their keys come to what the first ones come to", () =>
+      fc.assert(
+        fc.asyncProperty(retryPrograms, (program) =>
+          Effect.runPromise(retries(program).pipe(Effect.scoped, Effect.provide(layer)))),
         { numRuns: options?.runs ?? 50 }
       ), options?.timeout ?? 120_000)
   })

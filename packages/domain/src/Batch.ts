@@ -4,7 +4,11 @@ import type { CommandRequest } from "./CommandRequest.js"
 import { decide, type DecisionContext, evolve, type Refusal, type State } from "./Decider.js"
 import type { Event } from "./Event.js"
 import * as EventId from "./EventId.js"
+import type { IdempotencyKey } from "./IdempotencyKey.js"
+import { circumstances } from "./internal/circumstances.js"
+import { withSpanIds } from "./Metadata.js"
 import type { RelayId, RelayState, Subdomain } from "./Relay.js"
+import { isTraced } from "./Span.js"
 import type { Pubkey, SecretId, TenantState } from "./Tenant.js"
 
 /**
@@ -65,17 +69,37 @@ export const reads = (commands: Iterable<Undecided>) => {
 export type Undecided = readonly [CommandRequest, DecisionContext]
 
 /**
- * Commands that are to be decided now, each under a new id.
+ * Commands that are accepted together or refused together, under one key if they have one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Unit {
+  readonly commands: Array.NonEmptyReadonlyArray<Undecided>
+  readonly idempotencyKey: IdempotencyKey | undefined
+}
+
+/**
+ * Commands that are to be decided now, each under a new id, in the circumstances of the fiber. What it expects, it expects
+ * of the first one's resource: the others meet what that one leaves.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const undecided = (
-  commands: Array.NonEmptyReadonlyArray<CommandRequest>
-): Effect.Effect<Array.NonEmptyReadonlyArray<Undecided>> =>
-  Effect.map(Clock.currentTimeMillis, (millis) => {
-    const now = DateTime.unsafeMake(millis)
-    return Array.map(commands, (command): Undecided => [command, { now, id: EventId.unsafeMake(millis) }])
+export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): Effect.Effect<Unit> =>
+  Effect.withFiberRuntime((fiber) => {
+    const { expected, idempotencyKey, metadata: given } = fiber.getFiberRef(circumstances)
+    const metadata = isTraced(fiber) ? withSpanIds(given, fiber.currentSpan) : given
+    return Effect.map(Clock.currentTimeMillis, (millis) => {
+      const now = DateTime.unsafeMake(millis)
+      return {
+        commands: Array.map(commands, (command, index): Undecided => [
+          command,
+          { now, id: EventId.unsafeMake(millis), expected: index === 0 ? expected : undefined, metadata }
+        ]),
+        idempotencyKey
+      }
+    })
   })
 
 /**

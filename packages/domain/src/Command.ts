@@ -1,7 +1,7 @@
 import { Array, Context, Effect, type ParseResult, Record, String, type Types } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
-import { type Undecided, undecided } from "./Batch.js"
-import type { StorageError } from "./CommandError.js"
+import { type Unit, unitOf } from "./Batch.js"
+import type { IdempotencyConflict, StorageError } from "./CommandError.js"
 import {
   type CommandOf,
   type CommandRequest,
@@ -14,7 +14,9 @@ import {
 import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
 import type { Refusal } from "./Decider.js"
 import { activityOf, type RecordedEvent } from "./Event.js"
+import * as circumstances from "./internal/circumstances.js"
 import { count } from "./internal/commandMetric.js"
+import type { CallerMetadata } from "./Metadata.js"
 import { withSpan } from "./Span.js"
 
 /** The type of each parameter that the table names. */
@@ -80,15 +82,73 @@ interface Submit {
  * @category services
  */
 export class Command extends Context.Tag("@caravel/domain/Command")<Command, Types.Simplify<Methods & Submit>>() {
+  /**
+   * Says of every command inside the effect where it came from: who wanted it, what it belongs to, what it follows from.
+   * It is stored with their events. Nested uses are merged, the inner one first. Fails with a `ParseError`, before
+   * anything inside runs, if one of them is not a text of 1 to 256 characters.
+   */
+  static readonly withMetadata: (
+    metadata: CallerMetadata
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ParseResult.ParseError, R> =
+    circumstances.withMetadata
+
+  /**
+   * Makes the command inside the effect safe to repeat: sent again with its key it gives the first one's answer, be it
+   * success or refusal, without a second event or broadcast, from any process and for as long as keys are kept. What can
+   * be cured by trying again, a `StorageError` or an interruption, is not remembered.
+   *
+   * A key names one command, or one list that is submitted: a second, different one inside the effect fails with
+   * `IdempotencyConflict`, as it does anywhere else. It is kept with the tenant of the command, of the first one in a list,
+   * so that tenants may use the same keys. The key should be random, such as a UUID.
+   */
+  static readonly withIdempotencyKey: (
+    key: string
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ParseResult.ParseError, R> =
+    circumstances.withIdempotencyKey
+
+  /**
+   * Makes every command inside the effect fail with `VersionConflict` unless its resource is at this version, so that who
+   * comes late cannot overwrite what others did. 0 is the version of what does not exist yet. Of a list that is
+   * submitted, it is that of the first command's resource, before the list.
+   *
+   * @example
+   * ```ts
+   * import * as assert from "node:assert"
+   * import { Command } from "@caravel/domain"
+   * import { Memory } from "@caravel/memory"
+   * import { Effect } from "effect"
+   *
+   * const pubkey = "ab".repeat(32)
+   *
+   * const program = Effect.gen(function*() {
+   *   const command = yield* Command
+   *   yield* command.createTenant({ pubkey }).pipe(
+   *     Command.expecting(0),
+   *     Command.withIdempotencyKey("0b1e2f6e-7d6c-4a39-9d0e-2f1a8b7c5d4e"),
+   *     Command.withMetadata({ actor: "console" })
+   *   )
+   *   yield* command.setTenantPastDue(pubkey)
+   *   const late = yield* Effect.flip(command.clearTenantPastDue(pubkey).pipe(Command.expecting(1)))
+   *   assert.deepStrictEqual(late._tag, "VersionConflict")
+   * })
+   *
+   * await Effect.runPromise(Effect.provide(program, Memory.layer))
+   * ```
+   */
+  static readonly expecting: (
+    version: number
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ParseResult.ParseError, R> =
+    circumstances.expecting
+
   /** The service over an adapter's `append`, which writes the events of the decisions together or not at all. */
   static readonly make = (adapter: {
     readonly append: (
-      decisions: Array.NonEmptyReadonlyArray<Undecided>
-    ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | StorageError>
+      unit: Unit
+    ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
     readonly notify: typeof ActivityPubSub.Service
   }): typeof Command.Service => {
     const execute = (commands: Array.NonEmptyReadonlyArray<CommandRequest>) =>
-      undecided(commands).pipe(
+      unitOf(commands).pipe(
         Effect.flatMap(adapter.append),
         Effect.map((events) => {
           for (const command of commands) count(command._tag, "accepted")

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { RelayId, Subdomain } from "./Relay.js"
 import { Pubkey } from "./Tenant.js"
-import { Version } from "./Text.js"
+import { ExpectedVersion } from "./Text.js"
 
 /**
  * A tenant with this pubkey exists. To recover, use `updateTenant`, or treat the tenant as created.
@@ -80,22 +80,26 @@ export class SubdomainTaken extends Schema.TaggedError<SubdomainTaken>("@caravel
 }
 
 /**
- * The resource has moved on since the caller read it. To recover, read it again and decide anew.
+ * The resource is not at the version that `Command.expecting` named: it has moved on since the caller read it. To recover,
+ * read it again and decide anew. 0 is the version of a resource that does not exist.
  *
  * @since 0.1.0
  * @category errors
  */
 export class VersionConflict extends Schema.TaggedError<VersionConflict>("@caravel/domain/VersionConflict")(
   "VersionConflict",
-  { expected: Version, actual: Version }
+  { expected: ExpectedVersion, actual: ExpectedVersion }
 ) {
   override get message() {
-    return `The resource is at version ${this.actual}, not ${this.expected}; read it again before changing it`
+    const { actual, expected } = this
+    const is = actual === 0 ? "does not exist yet" : `is at version ${actual}`
+    return `The resource ${is}, not at version ${expected}; read it again before changing it`
   }
 }
 
 /**
- * The idempotency key was used for a different command. To recover, use one key per command.
+ * The idempotency key was used for a different command, or for the same one with other values. To recover, use a new key
+ * for each command, and the same only to send the same again.
  *
  * @since 0.1.0
  * @category errors

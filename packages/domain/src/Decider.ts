@@ -8,13 +8,15 @@ import {
   RelayNotFound,
   SubdomainTaken,
   TenantAlreadyExists,
-  TenantNotFound
+  TenantNotFound,
+  VersionConflict
 } from "./CommandError.js"
-import type { StorageError } from "./CommandError.js"
+import type { IdempotencyConflict, StorageError } from "./CommandError.js"
 import type { CommandOf, CommandRequest, FailureOf } from "./CommandRequest.js"
 import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
 import type { Event, EventOf } from "./Event.js"
 import type { EventId } from "./EventId.js"
+import type { Metadata } from "./Metadata.js"
 import { defaultRelayOptions, type RelayId, type RelayOptions, type RelayState, type Subdomain } from "./Relay.js"
 import type { Pubkey, SecretId, TenantState } from "./Tenant.js"
 
@@ -31,7 +33,8 @@ export interface State {
 }
 
 /**
- * What a decision takes from outside: the instant, and the id of the event that it may give.
+ * What a decision takes from outside: the instant, the version that the resource is expected to be at, and the id and the
+ * metadata of the event that it may give.
  *
  * @since 0.1.0
  * @category decisions
@@ -39,6 +42,8 @@ export interface State {
 export interface DecisionContext {
   readonly now: DateTime.Utc
   readonly id: EventId
+  readonly expected: number | undefined
+  readonly metadata: Metadata
 }
 
 /**
@@ -47,7 +52,7 @@ export interface DecisionContext {
  * @since 0.1.0
  * @category decisions
  */
-export type RefusalOf<Command> = Exclude<FailureOf<Command>, StorageError>
+export type RefusalOf<Command> = Exclude<FailureOf<Command>, IdempotencyConflict | StorageError>
 
 /**
  * Why any command is refused.
@@ -178,6 +183,26 @@ const withClearedAsDefaults = (
 }
 
 /**
+ * Refuses a command on a resource that has moved on from the expected version; 0 is that of one that does not exist. That
+ * it has to exist, or must not, is for the rules to say, whatever is expected.
+ */
+const unmoved = (
+  state: State,
+  command: CommandRequest,
+  expected: number | undefined
+): Either.Either<void, VersionConflict> => {
+  if (expected === undefined) return Either.void
+  const resource: Option.Option<TenantState | RelayState> = "pubkey" in command
+    ? HashMap.get(state.tenants, command.pubkey)
+    : HashMap.get(state.relays, command.id)
+  const actual = Option.match(resource, { onNone: () => 0, onSome: ({ version }) => version })
+  const creates = command._tag === "CreateTenant" || command._tag === "CreateRelay"
+  return actual === expected || creates === actual > 0
+    ? Either.void
+    : Either.left(new VersionConflict({ expected, actual }))
+}
+
+/**
  * Decides one command: the event that it gives, or why it is refused.
  *
  * @since 0.1.0
@@ -193,6 +218,8 @@ export const decide = <Command extends CommandRequest>(
   const rule = rules[command._tag] as unknown as (
     ...parameters: Parameters<typeof decide>
   ) => Either.Either<Decision<EventFor<Command["_tag"]>["changes"]>, RefusalOf<Command>>
+  const moved = unmoved(state, command, context.expected)
+  if (Either.isLeft(moved)) return Either.left(moved.left as RefusalOf<Command>)
   return Either.map(rule(state, command, context), ({ changes, tenant, version }) => ({
     _tag: event,
     id: context.id,
@@ -201,6 +228,7 @@ export const decide = <Command extends CommandRequest>(
     resourceId: resource === "tenant" ? tenant : (command as CommandOf<"DeactivateRelay">).id,
     version,
     createdAt: context.now,
+    metadata: context.metadata,
     changes
   } as EventFor<Command["_tag"]>))
 }

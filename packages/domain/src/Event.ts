@@ -3,6 +3,7 @@ import { Record, Schema } from "effect"
 import { Activity, type ActivityType, type Position, type ResourceType } from "./Activity.js"
 import { commandTable, type EventTag } from "./CommandTable.js"
 import { EventId } from "./EventId.js"
+import { Metadata } from "./Metadata.js"
 import { RelayId, RelayOptions, RelayState, Subdomain } from "./Relay.js"
 import { Pubkey, StripeId, TenantState } from "./Tenant.js"
 import { Text, Version } from "./Text.js"
@@ -22,6 +23,7 @@ const eventAbout =
       resourceId,
       version: Version,
       createdAt: Schema.DateTimeUtc,
+      metadata: Metadata,
       changes: Schema.Struct(changes)
     })
 

@@ -28,6 +28,8 @@ import type { RecordedEvent } from "./Event.js"
 export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
   /** Events after `position`, oldest first, at most `limit`; fewer only at the head. */
   readonly read: (position: Position, limit: number) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
+  /** The events at these positions, in their order; without those that there are not. */
+  readonly at: (positions: ReadonlyArray<Position>) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
   /** The last committed position; 0 for an empty journal. */
   readonly head: Effect.Effect<Position, StorageError>
 }>() {}

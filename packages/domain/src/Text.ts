@@ -15,6 +15,22 @@ export const expected = (description: string) => ({
 })
 
 /**
+ * The same, without repeating what was passed: it may be long, or nobody's business.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const expectedUnseen = (description: string) => ({
+  description,
+  message: ({ actual }: { readonly actual: unknown }) => ({
+    message: `Expected ${description}, got ${
+      typeof actual === "string" ? `${actual.length} characters` : `a value of type ${typeof actual}`
+    }`,
+    override: true
+  })
+})
+
+/**
  * A string that every database can keep: well-formed Unicode without NUL.
  *
  * @since 0.1.0
@@ -45,4 +61,15 @@ export const NonEmptyText = Text.pipe(Schema.minLength(1)).annotations({
 export const Version = Schema.Int.pipe(Schema.positive()).annotations({
   identifier: "Version",
   ...expected("a version: an integer of at least 1")
+})
+
+/**
+ * The version that a caller expects a resource to be at; 0 that it does not exist.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const ExpectedVersion = Schema.NonNegativeInt.annotations({
+  identifier: "ExpectedVersion",
+  ...expected("a version: an integer of at least 0")
 })

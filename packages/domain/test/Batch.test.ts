@@ -1,5 +1,6 @@
 import {
   type Batch,
+  Command,
   type CommandRequest,
   decide,
   decideAll,
@@ -8,10 +9,10 @@ import {
   type State,
   stateOf,
   type Undecided,
-  undecided
+  unitOf
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { DateTime, Effect, Either, FastCheck as fc, HashMap, Redacted, TestClock } from "effect"
+import { DateTime, Effect, Either, FastCheck as fc, HashMap, Redacted, TestClock, Tracer } from "effect"
 import { alice, bob, command, context, createAlice, createBob, createOne, empty, eventId, given, url } from "./given.js"
 import { anyCommand } from "./programs.js"
 
@@ -154,16 +155,47 @@ describe("reads", () => {
   })
 })
 
-describe("undecided", () => {
+describe("unitOf", () => {
   it.effect("takes the instant from the clock, and a new id that sorts by it", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(1_000_000_000_000)
-      const both = yield* undecided([createAlice, createAlice])
+      const both = (yield* unitOf([createAlice, createAlice])).commands
       yield* TestClock.adjust("1 millis")
-      const contexts = [...both, ...(yield* undecided([createAlice]))].map(([, context]) => context)
+      const contexts = [...both, ...(yield* unitOf([createAlice])).commands].map(([, context]) => context)
       expect(contexts.map(({ now }) => DateTime.toEpochMillis(now) - 1_000_000_000_000)).toEqual([0, 0, 1])
       const [first, second, third] = contexts.map(({ id }) => id as string)
       expect([first, second].sort().concat(third)).toEqual([first, second, third].sort())
       expect(new Set([first, second, third]).size).toBe(3)
+    }))
+
+  it.effect("takes metadata and key from the fiber, and expects a version of the first one's resource", () =>
+    Effect.gen(function*() {
+      const unit = yield* unitOf([createAlice, createBob]).pipe(
+        Command.withMetadata({ actor: "alice" }),
+        Command.withIdempotencyKey("key"),
+        Command.expecting(0)
+      )
+      expect(unit.idempotencyKey).toBe("key")
+      expect(unit.commands.map(([, { expected, metadata }]) => [expected, metadata])).toEqual([
+        [0, { actor: "alice" }],
+        [undefined, { actor: "alice" }]
+      ])
+      const { commands: [[, { expected, metadata }]], idempotencyKey } = yield* unitOf([createAlice])
+      expect([expected, metadata, idempotencyKey]).toEqual([undefined, {}, undefined])
+    }))
+
+  it.effect("takes the ids of a span that somebody keeps", () =>
+    Effect.gen(function*() {
+      const metadataOf = Effect.map(unitOf([createAlice]), ({ commands: [[, { metadata }]] }) => metadata)
+      const native = yield* Effect.tracer
+      const tracer = Tracer.make({ span: native.span, context: native.context })
+      const kept = yield* Effect.flatMap(Effect.currentSpan, ({ spanId, traceId }) =>
+        Effect.map(metadataOf, (metadata) => [metadata, { spanId, traceId }])).pipe(
+          Effect.withSpan("command"),
+          Effect.withTracer(tracer)
+        )
+      expect(kept[0]).toEqual(kept[1])
+      expect(yield* metadataOf.pipe(Effect.withTracer(tracer))).toEqual({})
+      expect(yield* metadataOf.pipe(Effect.withSpan("command"))).toEqual({})
     }))
 })

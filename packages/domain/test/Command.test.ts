@@ -8,6 +8,7 @@ import {
   type CreateTenant,
   type DeactivateRelay,
   decideAll,
+  type IdempotencyConflict,
   Position,
   type RecordedEvent,
   type Relay,
@@ -19,7 +20,8 @@ import {
   type Tenant,
   type TenantAlreadyExists,
   type TenantNotFound,
-  type Undecided
+  type Unit,
+  type VersionConflict
 } from "@caravel/domain"
 import { describe, expect, expectTypeOf, it } from "@effect/vitest"
 import { Effect, Either, type ParseResult } from "effect"
@@ -28,8 +30,9 @@ import { alice, createAlice, createOne, empty } from "./given.js"
 type Service = typeof Command.Service
 type MethodName = Exclude<keyof Service, "submit" | "notify">
 type Answer<Name extends MethodName> = ReturnType<Service[Name]>
-type Logged<Error> = readonly [Activity, Error | StorageError | ParseResult.ParseError]
-type Unlogged<Error> = readonly [void, Error | StorageError | ParseResult.ParseError]
+type Any = VersionConflict | IdempotencyConflict | StorageError
+type Logged<Error> = readonly [Activity, Error | Any | ParseResult.ParseError]
+type Unlogged<Error> = readonly [void, Error | Any | ParseResult.ParseError]
 type Outcome<Answer extends Effect.Effect<any, any>> = readonly [
   Effect.Effect.Success<Answer>,
   Effect.Effect.Error<Answer>
@@ -87,14 +90,14 @@ describe("types", () => {
       service.submit([one, two, three])
     expectTypeOf(submit).returns.toExtend<Effect.Effect<readonly [Activity, void, Activity], any>>()
     expectTypeOf<Outcome<ReturnType<typeof submit>>[1]>().toEqualTypeOf<
-      TenantAlreadyExists | TenantNotFound | RelayNotFound | StorageError
+      TenantAlreadyExists | TenantNotFound | RelayNotFound | Any
     >()
     const many = (service: Service, commands: ReadonlyArray<CreateRelay>) => service.submit(commands)
     expectTypeOf(many).returns.toExtend<Effect.Effect<ReadonlyArray<Activity>, any>>()
   })
 })
 
-const append = (commands: ReadonlyArray<Undecided>) =>
+const append = ({ commands }: Unit) =>
   Either.map(
     decideAll(empty, commands),
     ({ events }) => events.map((event, n): RecordedEvent => ({ ...event, position: Position.make(n + 1) }))
@@ -104,10 +107,10 @@ const make = (appended: Array<ReadonlyArray<CommandRequest>>) =>
   Effect.map(ActivityPubSub, (notify) =>
     Command.make({
       notify,
-      append: (commands) =>
+      append: (unit) =>
         Effect.suspend(() => {
-          appended.push(commands.map(([command]) => command))
-          return append(commands)
+          appended.push(unit.commands.map(([command]) => command))
+          return append(unit)
         })
     })).pipe(Effect.provideService(ActivityPubSub, { subscribe: Effect.never }))
 

@@ -198,6 +198,7 @@ describe("decide accepts", () => {
         resourceId,
         version,
         createdAt: instant(1000),
+        metadata: {},
         changes
       }))
     })

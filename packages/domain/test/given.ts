@@ -23,7 +23,12 @@ export const instant = (n: number) => DateTime.unsafeMake(Date.UTC(2026, 0, 1, 0
 /** The id of the nth event. */
 export const eventId = (n: number) => `00000000-0000-7000-8000-${n.toString(16).padStart(12, "0")}` as EventId
 
-export const context = (n: number): DecisionContext => ({ now: instant(n), id: eventId(n) })
+export const context = (n: number): DecisionContext => ({
+  now: instant(n),
+  id: eventId(n),
+  expected: undefined,
+  metadata: {}
+})
 
 /** A command from plain values. */
 export const command = (_tag: CommandTag, payload: object): CommandRequest =>

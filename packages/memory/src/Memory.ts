@@ -7,21 +7,28 @@ import {
   type ActivityType,
   Command,
   decideAll,
+  defaultIdempotencyKeysKept,
+  type IdempotencyConflict,
+  identityOf,
   Journal,
+  type Kept,
   Position,
   Query,
+  recall,
   type RecordedEvent,
+  type Refusal,
   Relay,
   type RelayId,
+  scopesOf,
   type SecretId,
   type State,
   stateOf,
   Tenant,
   type TenantState,
-  type Undecided
+  type Unit
 } from "@caravel/domain"
 import { type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
-import { Array, Context, Effect, Either, HashMap, Layer, Option, Order, type Redacted } from "effect"
+import { Array, Context, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
 import * as MemoryCheckpointStore from "./MemoryCheckpointStore.js"
 
 class Store extends Context.Tag("@caravel/memory/Store")<Store, {
@@ -29,14 +36,27 @@ class Store extends Context.Tag("@caravel/memory/Store")<Store, {
   /** The event at position n has index n - 1. */
   readonly events: Array<RecordedEvent>
   readonly secrets: Map<SecretId, Redacted.Redacted>
+  /** By scope and key, in the order in which they were first used. */
+  readonly keys: Map<string, KeptUntil>
 }>() {}
 
-const layerStore = Layer.sync(Store, () => ({ state: stateOf([], []), events: [], secrets: new Map() }))
+type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
+
+interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
+  readonly until: DateTime.Utc
+}
+
+const layerStore = Layer.sync(
+  Store,
+  () => ({ state: stateOf([], []), events: [], secrets: new Map(), keys: new Map() })
+)
 
 const layerJournal = Layer.effect(
   Journal,
   Effect.map(Store, (store) => ({
     read: (position, limit) => Effect.sync(() => store.events.slice(position, position + limit)),
+    at: (positions) =>
+      Effect.sync(() => Array.sort(new Set(positions), Order.number).flatMap((at) => store.events[at - 1] ?? [])),
     head: Effect.sync(() => Position.make(store.events.length))
   }))
 )
@@ -86,7 +106,7 @@ const layerQuery = Layer.effect(
 )
 
 /** Decides and keeps in one step, so that commands of concurrent fibers follow one another. */
-const write = (store: typeof Store.Service, commands: ReadonlyArray<Undecided>) =>
+const write = (store: typeof Store.Service, { commands }: Unit): Outcome =>
   Either.map(decideAll(store.state, commands), (batch) => {
     const events = batch.events.map((event, index): RecordedEvent => ({
       ...event,
@@ -99,6 +119,30 @@ const write = (store: typeof Store.Service, commands: ReadonlyArray<Undecided>) 
     return events
   })
 
+/** Writes what is the first with its key, and gives its outcome to all that follow. */
+const writeOnce = (
+  store: typeof Store.Service,
+  unit: Unit
+): Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict> => {
+  const { commands: [[, { now }]], idempotencyKey } = unit
+  if (idempotencyKey === undefined) return write(store, unit)
+  const isOver = ({ until }: KeptUntil) => DateTime.lessThanOrEqualTo(until, now)
+  for (const [slot, kept] of store.keys) {
+    if (!isOver(kept)) break
+    store.keys.delete(slot)
+  }
+  const identity = Redacted.value(identityOf(unit))
+  const slots = Array.map(scopesOf(store.state, unit), (scope) => `${scope} ${idempotencyKey}`)
+  const kept = slots.flatMap((slot) => store.keys.get(slot) ?? []).filter((kept) => !isOver(kept))
+  const recalled = recall(kept, identity, idempotencyKey)
+  if (recalled !== undefined) return recalled
+  const outcome = write(store, unit)
+  // What is over leaves its place in the order of first uses.
+  store.keys.delete(slots[0])
+  store.keys.set(slots[0], { identity, outcome, until: DateTime.addDuration(now, defaultIdempotencyKeysKept) })
+  return outcome
+}
+
 const layerCommand = Layer.effect(
   Command,
   Effect.gen(function*() {
@@ -106,8 +150,8 @@ const layerCommand = Layer.effect(
     const tail = yield* Tail.Tail
     return Command.make({
       notify: yield* ActivityPubSub,
-      append: (commands) =>
-        Effect.suspend(() => write(store, commands)).pipe(
+      append: (unit) =>
+        Effect.suspend(() => writeOnce(store, unit)).pipe(
           Effect.tap(tail.broadcast),
           Effect.uninterruptible
         )

@@ -36,7 +36,13 @@ const make = (n: number) =>
 /** The event that `activity` is of; one that is not logged at other positions. */
 export const event = (n: number, logged = true): RecordedEvent => {
   const { activityType: _, resourceType: __, resourceId, ...fields } = activity(n)
-  const about = { ...fields, resourceType: "tenant", resourceId: Pubkey.make(resourceId), version: n } as const
+  const about = {
+    ...fields,
+    resourceType: "tenant",
+    resourceId: Pubkey.make(resourceId),
+    version: n,
+    metadata: {}
+  } as const
   return logged
     ? { _tag: "TenantUpdated", ...about, changes: {} }
     : { _tag: "TenantNwcErrorCleared", ...about, changes: { nwcError: null } }
@@ -93,7 +99,8 @@ export class World {
   readonly layer: Layer.Layer<Journal | Query> = Layer.merge(
     Layer.succeed(Journal, {
       head: Effect.sync(() => position(this.head)),
-      read: () => Effect.dieMessage("broadcasting reads the activity log, not the journal")
+      read: () => Effect.dieMessage("broadcasting reads the activity log, not the journal"),
+      at: () => Effect.dieMessage("broadcasting reads the activity log, not the journal")
     }),
     Layer.succeed(
       Query,

@@ -16,6 +16,7 @@ import { Failed, Output } from "./Output.js"
 import * as Read from "./Read.js"
 import * as Render from "./Render.js"
 import * as Run from "./Run.js"
+import * as SentWith from "./SentWith.js"
 
 const database = Options.text("database").pipe(
   Options.withPseudoName("file"),
@@ -37,11 +38,11 @@ const provideDatabase = <Name extends string, R, E, A extends { readonly databas
 const commandOf = (tag: CommandTag) =>
   Command.make(
     subcommandOf(tag),
-    { payload: optionsOf(tag), json, database },
-    ({ json, payload }) =>
+    { payload: optionsOf(tag), sentWith: SentWith.options, json, database },
+    ({ json, payload, sentWith }) =>
       Effect.gen(function*() {
         const request = yield* decodeCommand({ ...payload, _tag: tag })
-        const [result] = yield* (yield* Commands).submit([request])
+        const [result] = yield* (yield* Commands).submit([request]).pipe(SentWith.sentWith(sentWith))
         const output = yield* Output
         const asText = output.isTerminal && !json
         if (result instanceof Activity) {
@@ -69,11 +70,13 @@ const run = Command.make("run", {
     Args.withDescription("A file of commands, a JSON object a line; standard input if it is - or left away."),
     Args.withDefault("-")
   ),
+  metadata: SentWith.metadata,
   database
-}, ({ file }) => Run.run(file)).pipe(
+}, ({ file, metadata }) => SentWith.sentWith({ metadata })(Run.run(file))).pipe(
   Command.withDescription(
     "Executes commands from JSON lines, in order, such as {\"_tag\":\"DeactivateRelay\",\"id\":\"a\"}. " +
-      "Each is answered by a JSON line with its number; the exit code is 1 if any failed."
+      "Each is answered by a JSON line with its number; the exit code is 1 if any failed. A line may also have " +
+      "\"idempotencyKey\", \"expectedVersion\" and \"metadata\", such as {\"actor\":\"billing\"}."
   ),
   provideDatabase
 )

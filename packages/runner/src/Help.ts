@@ -6,6 +6,7 @@ import { stripVTControlCharacters } from "node:util"
 import { subcommandOf } from "./CommandOptions.js"
 import type { Output, Style } from "./Output.js"
 import { withoutSecrets, wrapped } from "./Render.js"
+import * as SentWith from "./SentWith.js"
 
 /**
  * The subcommands at a glance.
@@ -95,19 +96,26 @@ export const page = (name: string, doc: HelpDoc.HelpDoc, output: typeof Output.S
   const args = definitions.filter(([title]) => title.startsWith("<")).map(([title, text]) =>
     text.endsWith("Required.") ? title.slice(1, -1) : `[${title.slice(1, -1)}]`
   )
+  const own = definitions.filter(([title]) => !isSentWith(title))
   const width = 2 + Math.max(0, ...definitions.map(([title]) => title.length)) + 2
+  const section = (definitions: ReadonlyArray<readonly [title: string, text: string]>) =>
+    definitions.flatMap(([title, text], n) => [
+      ...(n === 0 ? [""] : []),
+      ...wrapped(text, columns - width).map((line, i) =>
+        (i === 0 ? style.bold(`  ${title}`.padEnd(width)) : " ".repeat(width)) + line
+      )
+    ])
   return [
     ...parts.filter((part) => typeof part === "string").flatMap((text) => wrapped(text, columns)),
     "",
     style.dim(["Usage: caravel", name, ...(definitions.length > args.length ? ["[options]"] : []), ...args].join(" ")),
-    ...(definitions.length > 0 ? [""] : []),
-    ...definitions.flatMap(([title, text]) =>
-      wrapped(text, columns - width).map((line, i) =>
-        (i === 0 ? style.bold(`  ${title}`.padEnd(width)) : " ".repeat(width)) + line
-      )
-    )
+    ...section(own),
+    ...section(definitions.filter(([title]) => isSentWith(title)))
   ]
 }
+
+/** What any command can be sent with stands apart from what it is about. */
+const isSentWith = (title: string) => SentWith.names.has(title.split(" ")[0] ?? "")
 
 /**
  * Where the argument parser writes: with colours only where they are wanted, and never a secret.

@@ -1,5 +1,5 @@
 /** `caravel activity`, `caravel tenant` and `caravel relay`: what there is, as a table or as JSON lines. */
-import { type Activity, ActivityFeed, Query, type Relay, type Tenant } from "@caravel/domain"
+import { type Activity, ActivityFeed, Journal, type Metadata, Query, type Relay, type Tenant } from "@caravel/domain"
 import { Chunk, Effect, Option, Stream } from "effect"
 import { Failed, Output } from "./Output.js"
 import * as Render from "./Render.js"
@@ -38,8 +38,15 @@ const past = (query: typeof Query.Service, { since, tenant }: ActivityOptions) =
 const endless = (feed: typeof ActivityFeed.Service, { since, tenant }: ActivityOptions) =>
   Stream.filter(feed.since(since), (activity) => Option.isNone(tenant) || activity.tenant === tenant.value)
 
+/** Activities with the metadata of their events. */
+const withMetadata = (journal: typeof Journal.Service) => (activities: Chunk.Chunk<Activity>) =>
+  Effect.map(journal.at([...Chunk.map(activities, ({ position }) => position)]), (events) => {
+    const metadata = new Map(events.map((event) => [event.position, event.metadata]))
+    return Chunk.map(activities, (activity) => [activity, metadata.get(activity.position) ?? {}] as const)
+  })
+
 /**
- * Shows the activity log, oldest first.
+ * Shows the activity log, oldest first, with what each was sent with.
  *
  * @since 0.1.0
  * @category commands
@@ -47,15 +54,18 @@ const endless = (feed: typeof ActivityFeed.Service, { since, tenant }: ActivityO
 export const activity = Effect.fn("Read.activity")(function*(options: ActivityOptions) {
   const output = yield* Output
   const asTable = output.isTerminal && !options.json
-  const line = (activity: Activity) =>
-    asTable ? Render.activityLine(activity, output.style) : JSON.stringify(Render.activityJson(activity))
+  const line = (activity: Activity, metadata: Metadata) =>
+    asTable
+      ? Render.activityLine(activity, output.style, metadata)
+      : JSON.stringify({ ...Render.activityJson(activity), metadata })
   if (asTable) yield* output.print(Render.activityTitles(output.style))
   const all = options.follow ? endless(yield* ActivityFeed, options) : past(yield* Query, options)
   const count = yield* Option.match(options.limit, {
     onNone: () => all,
     onSome: (limit) => Stream.take(all, limit)
   }).pipe(
-    Stream.tap((activity) => output.print(line(activity))),
+    Stream.mapChunksEffect(withMetadata(yield* Journal)),
+    Stream.tap(([activity, metadata]) => output.print(line(activity, metadata))),
     Stream.runCount
   )
   if (asTable && count === 0) yield* output.note("No activity yet")

@@ -1,5 +1,5 @@
 /** What people and programs get to see: tables for the ones, JSON lines for the others, and never a secret. */
-import { Activity, Relay, Tenant } from "@caravel/domain"
+import { Activity, type Metadata, Relay, Tenant } from "@caravel/domain"
 import { DateTime, ParseResult, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
 import type { Style } from "./Output.js"
@@ -156,18 +156,20 @@ export const activityTitles = (style: Style): string =>
   style.dim("position  time (UTC)           activity             tenant             resource")
 
 /**
- * An activity as a line of a table whose end nobody knows: its columns have fixed widths.
+ * An activity as a line of a table whose end nobody knows: its columns have fixed widths, and behind them stands what
+ * there is of metadata.
  *
  * @since 0.1.0
  * @category tables
  */
-export const activityLine = (activity: Activity, style: Style): string =>
+export const activityLine = (activity: Activity, style: Style, metadata: Metadata = {}): string =>
   [
     String(activity.position).padStart(8),
     style.dim(time(activity.createdAt)),
     style.cyan(activity.activityType.padEnd(19)),
     short(activity.tenant),
-    `${activity.resourceType} ${activity.resourceType === "tenant" ? "" : activity.resourceId}`.trim()
+    `${activity.resourceType} ${activity.resourceType === "tenant" ? "" : activity.resourceId}`.trim(),
+    ...Object.entries<string>({ ...metadata }).map(([name, value]) => style.dim(`${name}=${oneLine(value)}`))
   ].join("  ")
 
 /**

@@ -7,6 +7,7 @@ import process from "node:process"
 import * as Lines from "./Lines.js"
 import { Failed, Output, type OutputClosed } from "./Output.js"
 import { activityJson, errorJson } from "./Render.js"
+import { type SentWith, sentWith } from "./SentWith.js"
 
 /**
  * A line is not JSON. Nothing of it was executed; the lines after it are.
@@ -63,7 +64,7 @@ export const execute = Effect.fnUntraced(function*(line: Lines.Line) {
   )
   const request = yield* decodeCommand(input)
   const command = yield* Command
-  const [result] = yield* command.submit([request])
+  const [result] = yield* command.submit([request]).pipe(sentWith(input as SentWith))
   return result
 })
 

@@ -122,6 +122,58 @@ describe("tenants and relays", () => {
   }, 60_000)
 })
 
+describe("what a command is sent with", () => {
+  const sent = (database: string) => (...args: ReadonlyArray<string>) =>
+    program([...args, "--database", join(cwd, database)])
+
+  it("is on every subcommand, apart from the command's own options", async () => {
+    for (const tag of ["CreateRelay", "ClearTenantPastDue"] as const) {
+      const { stdout } = await program([subcommandOf(tag), "--help"])
+      const [own = "", shared = ""] = stdout.split(/\n\n(?= +--actor)/)
+      for (const name of ["actor", "correlation-id", "causation-id", "idempotency-key", "expected-version"]) {
+        expect(own).not.toContain(`--${name}`)
+        expect(shared).toContain(`--${name} `)
+      }
+      expect(shared).not.toContain("--database")
+    }
+  })
+
+  it("is shown by activity where there is some, and is in its JSON", async () => {
+    const caravel = sent("sent.db")
+    await caravel(
+      "create-tenant",
+      "--pubkey",
+      npub,
+      "--actor",
+      "al\nice",
+      "--correlation-id",
+      "c",
+      "--causation-id",
+      "d"
+    )
+    await caravel("create-relay", "--id", "r", "--tenant", npub, "--subdomain", "r")
+    const metadata = { actor: "al\nice", correlationId: "c", causationId: "d" }
+    expect((await caravel("activity")).json.map(({ metadata }) => metadata)).toEqual([metadata, {}])
+    expect((await caravel("activity", "--limit", "1")).json).toHaveLength(1)
+    const { stdout } = await program(["activity", "--database", join(cwd, "sent.db")], { isTerminal: true })
+    expect(stdout).toMatch(/ tenant {2}actor=al ice {2}correlationId=c {2}causationId=d\n.* relay r$/)
+  })
+
+  it("makes a command safe to repeat, and refuses one that comes late", async () => {
+    const caravel = sent("again.db")
+    const create = ["create-tenant", "--pubkey", npub, "--expected-version", "0", "--idempotency-key", "key"]
+    const [first, second] = [await caravel(...create), await caravel(...create)]
+    expect(first).toMatchObject({ code: 0, stderr: "" })
+    expect(second.stdout).toBe(first.stdout)
+    expect((await caravel(...create, "--stripe-customer-id", "cus")).stderr).toContain("belongs to a different command")
+    const late = await caravel("set-tenant-past-due", "--pubkey", npub, "--expected-version", "2")
+    expect(late).toMatchObject({ code: 1, stderr: expect.stringContaining("is at version 1, not at version 2") })
+    const malformed = await caravel("set-tenant-past-due", "--pubkey", npub, "--idempotency-key", "")
+    expect(malformed).toMatchObject({ code: 1, stderr: expect.stringContaining("Expected an idempotency key") })
+    expect((await caravel("tenant", npub)).json).toMatchObject([{ version: 1 }])
+  })
+})
+
 describe("activity --follow", () => {
   for (const [signal, expected] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     it(`shows what another process writes, and ends on ${signal} without a word`, async () => {

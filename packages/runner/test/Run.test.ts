@@ -47,6 +47,38 @@ describe("run", () => {
     ])
   }, 60_000)
 
+  it("sends a line with what it says beside its command", async () => {
+    const line = (rest: object) => JSON.stringify({ _tag: "ActivateRelay", id: "a", ...rest })
+    const input = [
+      tenant,
+      relay("a"),
+      line({ idempotencyKey: "k", expectedVersion: 1, metadata: { correlationId: "c" } }),
+      line({ idempotencyKey: "k", expectedVersion: 1 }),
+      line({ expectedVersion: 1, metadata: { actor: "line" } }),
+      line({ idempotencyKey: "k" }),
+      line({ idempotencyKey: 5 }),
+      line({ expectedVersion: null }),
+      line({ metadata: { actr: "a" } })
+    ].join("\n")
+    const args = ["--actor", "billing", "--database", "sent.db"]
+    const { json } = await caravel(cwd, ["run", ...args], { input })
+    expect(json.slice(2)).toMatchObject([
+      { line: 3, activity: { position: 3 } },
+      { line: 4, activity: { position: 3 } },
+      { line: 5, error: { _tag: "VersionConflict", expected: 1, actual: 2 } },
+      { line: 6, error: { _tag: "IdempotencyConflict", key: "k" } },
+      { line: 7, error: { _tag: "ParseError", message: expect.stringContaining("an idempotency key") } },
+      { line: 8, error: { _tag: "ParseError", message: expect.stringContaining("a version") } },
+      { line: 9, error: { _tag: "ParseError", message: expect.stringContaining("actr") } }
+    ])
+    const activities = await caravel(cwd, ["activity", "--database", "sent.db"])
+    expect(activities.json.map(({ metadata }) => metadata)).toEqual([
+      { actor: "billing" },
+      { actor: "billing" },
+      { actor: "billing", correlationId: "c" }
+    ])
+  }, 60_000)
+
   it("reads standard input, with and without -, and exits with 0 when all is well", async () => {
     const input = `${tenant}\n${relay("a")}`
     for (const args of [["run"], ["run", "-"]]) {

@@ -3,6 +3,7 @@ import {
   type Batch,
   decideAll,
   type Event,
+  type IdempotencyConflict,
   type Position,
   reads,
   type RecordedEvent,
@@ -11,20 +12,13 @@ import {
   type State,
   stateOf,
   type TenantState,
-  type Undecided
+  type Unit
 } from "@caravel/domain"
 import { Effect, Either, HashMap, Option } from "effect"
 import type { ParseError } from "effect/ParseResult"
 import { Database } from "./Database.js"
+import * as IdempotencyKeys from "./IdempotencyKeys.js"
 import { execute, type Program, select } from "./Program.js"
-
-/**
- * Commands that are accepted together or refused together.
- *
- * @since 0.1.0
- * @category models
- */
-export type Unit = ReadonlyArray<Undecided>
 
 /**
  * How much text a unit carries.
@@ -34,14 +28,24 @@ export type Unit = ReadonlyArray<Undecided>
  */
 export const characters = (unit: Unit): number => {
   let sum = 0
-  for (const [command] of unit) {
+  for (const [command] of unit.commands) {
     for (const value of Object.values(command)) if (typeof value === "string") sum += value.length
   }
   return sum
 }
 
-/** What became of a unit. */
-type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
+/**
+ * What became of units.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Appended {
+  /** The events that were recorded for them. */
+  readonly recorded: ReadonlyArray<RecordedEvent>
+  /** The answer to each: the events of those that repeat an earlier one are of that time. */
+  readonly outcomes: ReadonlyArray<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>>
+}
 
 /**
  * Writes units one after another, in a transaction. Their number does not change that of the statements.
@@ -49,7 +53,7 @@ type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.map(Database, ({ dialect, rows }) => {
+export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, rows }, idempotencyKeys) => {
   const insertEvents = rows.event.insert(dialect.returning)
   const tenantsOf = rows.tenant.select("pubkey")
   const relaysOf = rows.relay.select("id")
@@ -62,7 +66,7 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
   const upsertRelays = rows.relay.upsert("id", ["tenant", "subdomain", "createdAt"])
 
   function* load(units: ReadonlyArray<Unit>): Program<Either.Either<State, ParseError>> {
-    const touched = reads(units.flat())
+    const touched = reads(units.flatMap(({ commands }) => commands))
     const tenants = rows.tenant.decode(yield* select(tenantsOf(touched.tenants)))
     const relays = rows.relay.decode(yield* select([...relaysOf(touched.relays), ...relaysAt(touched.subdomains)]))
     return Either.zipWith(tenants, relays, stateOf)
@@ -103,28 +107,38 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
     ])
   }
 
-  return function*(units: ReadonlyArray<Unit>): Program<Either.Either<ReadonlyArray<Outcome>, ParseError>> {
+  return function*(units: ReadonlyArray<Unit>): Program<Either.Either<Appended, ParseError>> {
     const loaded = yield* load(units)
     if (Either.isLeft(loaded)) return Either.left(loaded.left)
-    const { batch, decided } = decideUnits(loaded.right, units)
+    const before = loaded.right
+    const keys = units.some(hasKey) ? yield* idempotencyKeys.load(before, units) : noKeys
+    if (Either.isLeft(keys)) return Either.left(keys.left)
+    const { batch, decided } = decideUnits(before, units, keys.right)
     const recorded = batch.events.length === 0 ? [] : yield* append(batch.events)
-    yield* project(loaded.right, batch)
-    let next = 0
-    return Either.right(decided.map(Either.map((count) => recorded.slice(next, next += count))))
+    yield* project(before, batch)
+    if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
+    return Either.right({ recorded, outcomes: decided.map(Either.map((answer) => answer(recorded))) })
   }
 })
 
+const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined
+
+const noKeys = Either.right(undefined)
+
 /** A refused unit leaves no trace in the state that the next one meets. */
-const decideUnits = (before: State, units: ReadonlyArray<Unit>) => {
+const decideUnits = (before: State, units: ReadonlyArray<Unit>, keys: IdempotencyKeys.Keys | undefined) => {
   let state = before
+  let recorded = 0
   const accepted: Array<Batch> = []
-  const decided = units.map((unit) =>
-    Either.map(decideAll(state, unit), (batch) => {
+  const decide = ({ commands }: Unit) =>
+    Either.map(decideAll(state, commands), (batch): IdempotencyKeys.Answer => {
       state = batch.state
       accepted.push(batch)
-      return batch.events.length
+      const first = recorded
+      const next = recorded += batch.events.length
+      return (events) => events.slice(first, next)
     })
-  )
+  const decided = units.map((unit) => keys === undefined ? decide(unit) : keys.decide(state, unit, () => decide(unit)))
   const batch: Batch = {
     state,
     events: accepted.flatMap(({ events }) => events),

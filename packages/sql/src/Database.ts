@@ -2,7 +2,7 @@ import { type StorageError, withSpan } from "@caravel/domain"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Context, Effect } from "effect"
+import { Context, type Duration, Effect } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Rows from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
@@ -18,6 +18,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly sql: SqlClient
   readonly dialect: Dialect
   readonly rows: ReturnType<typeof Rows.make>
+  readonly idempotencyKeysKept: Duration.Duration
   /** The caller's transaction, if it is one of this database. */
   readonly current: TransactionalClient["current"]
   readonly transact: TransactionalClient["transact"]
@@ -47,8 +48,9 @@ export const make = (options: {
   readonly client: TransactionalClient
   readonly reader: Connection
   readonly dialect: Dialect
+  readonly idempotencyKeysKept: Duration.Duration
 }): typeof Database.Service => {
-  const { client, dialect, reader } = options
+  const { client, dialect, idempotencyKeysKept, reader } = options
   const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
     connection.executeValues(statement, params).pipe(
       Effect.flatMap(decode),
@@ -68,6 +70,7 @@ export const make = (options: {
       }),
     dialect,
     rows: Rows.make(dialect),
+    idempotencyKeysKept,
     read,
     query: (...parameters) =>
       Effect.flatMap(

@@ -5,15 +5,17 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Option } from "effect"
 import journal from "./migrations/0001_journal.js"
 import consumer from "./migrations/0002_consumer.js"
+import idempotency from "./migrations/0004_idempotency.js"
 
 const migrations = {
   "0001_journal": journal,
-  "0002_consumer": consumer
+  "0002_consumer": consumer,
+  "0004_idempotency": idempotency
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
 
-const known = Object.keys(migrations).length
+const known = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name)))
 
 /**
  * Brings the database to the newest schema. Of several processes that start at once, one does it and the others wait.

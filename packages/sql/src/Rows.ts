@@ -6,18 +6,26 @@ import {
   type Event,
   EventId,
   events,
+  Metadata,
   Position,
   Pubkey,
   type RecordedEvent,
+  type Refusal,
   Relay,
+  RelayAlreadyExists,
   RelayId,
+  RelayNotFound,
   ResourceType,
   SecretId,
+  SubdomainTaken,
   Tenant,
+  TenantAlreadyExists,
+  TenantNotFound,
   TenantState,
-  Version
+  Version,
+  VersionConflict
 } from "@caravel/domain"
-import { Array, Either, Record, Schema } from "effect"
+import { Array, Either, type ParseResult, Record, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Codec from "./internal/codec.js"
 import * as Table from "./Table.js"
@@ -39,10 +47,53 @@ const eventFields = {
   createdAt: Instant
 }
 
-const payloads = Record.map(events, (event) => {
-  const schema = Schema.parseJson(event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>)
-  return { codec: Codec.make(schema.ast), explain: Schema.decodeEither(schema) }
-})
+/** A column of JSON in text. */
+const json = <A>(fields: Schema.Schema.AnyNoContext) => {
+  const schema = Schema.parseJson(fields as Schema.Schema<A, unknown>)
+  const codec = Codec.make(schema.ast)
+  const explain = Schema.decodeEither(schema)
+  return {
+    encode: (value: A) => String(codec.encode(value)),
+    decode: (text: string): Either.Either<A, ParseResult.ParseError> => {
+      const decoded = codec.decode(text)
+      return decoded === Codec.invalid ? explain(text) : Either.right(decoded as A)
+    }
+  }
+}
+
+const payloads = Record.map(events, (event) => json<Event["changes"]>(event.fields.changes))
+
+const metadata = json<Metadata>(Metadata)
+
+/** What most events have. */
+const noMetadata: Metadata = {}
+
+const refusal: Schema.Schema<Refusal, any> = Schema.Union(
+  TenantAlreadyExists,
+  TenantNotFound,
+  RelayAlreadyExists,
+  RelayNotFound,
+  SubdomainTaken,
+  VersionConflict
+)
+
+const idempotencyFields = {
+  id: Schema.String,
+  identity: Schema.String,
+  /** That of the first of its events. */
+  position: Schema.NullOr(Position),
+  events: Schema.NonNegativeInt,
+  refusal: Schema.NullOr(Schema.parseJson(refusal)),
+  createdAt: Instant
+}
+
+/**
+ * What is kept of a command with a key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface IdempotencyRow extends Schema.Struct.Type<typeof idempotencyFields> {}
 
 /**
  * The tables of a dialect's database.
@@ -83,6 +134,7 @@ export const make = (dialect: Dialect) => {
         const insert = event.insert(clause)
         return (events: ReadonlyArray<Event>) => insert(events.map(toRow))
       },
+      at: recorded.select("position"),
       decode: (rows: Rows) => Either.flatMap(recorded.decode(rows), (rows) => Either.all(rows.map(toEvent)))
     },
     activity: {
@@ -97,7 +149,8 @@ export const make = (dialect: Dialect) => {
       ...relay,
       decodeModels: (rows: Rows) => Either.map(relay.decode(rows), Array.map(Relay.trusted))
     },
-    secret
+    secret,
+    idempotency: Table.make("idempotency", idempotencyFields)
   }
 }
 
@@ -111,15 +164,14 @@ const toRow = (event: Event) => ({
   resourceType: event.resourceType,
   resourceId: event.resourceId,
   resourceVersion: event.version,
-  payload: String(payloads[event._tag].codec.encode(event.changes)),
-  metadata: "{}",
+  payload: payloads[event._tag].encode(event.changes),
+  metadata: metadata.encode(event.metadata),
   createdAt: event.createdAt
 })
 
 const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly position: Position }) => {
-  const { codec, explain } = payloads[row.type]
-  const decoded = codec.decode(row.payload)
-  return Either.map(decoded === Codec.invalid ? explain(row.payload) : Either.right(decoded), (changes) => ({
+  const decoded = row.metadata === "{}" ? Either.right(noMetadata) : metadata.decode(row.metadata)
+  return Either.zipWith(payloads[row.type].decode(row.payload), decoded, (changes, metadata) => ({
     _tag: row.type,
     position: row.position,
     id: row.id,
@@ -128,6 +180,7 @@ const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly positi
     resourceId: row.resourceId,
     version: row.resourceVersion,
     createdAt: row.createdAt,
+    metadata,
     changes
     // The type and its changes were decoded together.
   } as RecordedEvent))

@@ -2,10 +2,12 @@
 import {
   ActivityPubSub,
   Command,
+  type IdempotencyConflict,
   isTraced,
   type RecordedEvent,
   type Refusal,
   type StorageError,
+  type Unit,
   withSpan
 } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
@@ -43,11 +45,12 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const append = yield* Append.make
 
     /** Commits the units together, or writes them in the transaction of this database that the fiber is in. */
-    const commit = (units: ReadonlyArray<Append.Unit>, announce: typeof tail.broadcast) =>
+    const commit = (units: ReadonlyArray<Unit>, announce: typeof tail.broadcast) =>
       transact(({ afterCommit, connection }) =>
-        Effect.map(Effect.flatten(Program.run(connection, append(units))), (outcomes) => {
-          const events = outcomes.flatMap(Either.getOrElse(() => []))
-          if (events.length > 0) afterCommit.add(announce(events))
+        Effect.map(Effect.flatten(Program.run(connection, append(units))), ({ outcomes, recorded }) => {
+          if (recorded.length > 0) afterCommit.add(announce(recorded))
+          // What is answered a second time may have been committed by another process, just now.
+          else if (outcomes.some(Either.isRight)) afterCommit.add(tail.advanceToHead)
           return outcomes
         })
       ).pipe(
@@ -68,7 +71,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     /** A batch with its span, to which those of its commands are linked, and its metrics. */
     const observed = (entries: ReadonlyArray<Entry>): Effect.Effect<void> => {
-      const commands = entries.reduce((sum, { unit }) => sum + unit.length, 0)
+      const commands = entries.reduce((sum, { unit }) => sum + unit.commands.length, 0)
       return Effect.withFiberRuntime<void>((fiber) => {
         const started = performance.now()
         const span = isTraced(fiber) ? fiber.currentSpan : undefined
@@ -109,8 +112,8 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       Effect.forkScoped
     )
 
-    const enqueue = (unit: Append.Unit) =>
-      Effect.withFiberRuntime<ReadonlyArray<RecordedEvent>, Refusal | StorageError>((caller) => {
+    const enqueue = (unit: Unit) =>
+      Effect.withFiberRuntime<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>((caller) => {
         const entry = new Entry(unit, caller.currentSpan)
         waiting.add(entry)
         return Effect.zipRight(queue.offer(entry), entry.settled).pipe(
@@ -119,7 +122,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       })
 
     // What a savepoint undoes gives its positions back, so the caller's transaction may commit less than was written in it.
-    const join = (transaction: Transaction, unit: Append.Unit) =>
+    const join = (transaction: Transaction, unit: Unit) =>
       Effect.flatMap(
         transaction.lock.withPermits(1)(commit([unit], () => tail.advanceToHead)),
         ([outcome]) => outcome!
@@ -146,14 +149,15 @@ function* batches(entries: ReadonlyArray<Entry>) {
   let characters = 0
   for (const entry of entries) {
     const size = Append.characters(entry.unit)
-    if (batch.length > 0 && (commands + entry.unit.length > batchCommands || characters + size > batchCharacters)) {
+    const count = entry.unit.commands.length
+    if (batch.length > 0 && (commands + count > batchCommands || characters + size > batchCharacters)) {
       yield batch
       batch = []
       commands = 0
       characters = 0
     }
     batch.push(entry)
-    commands += entry.unit.length
+    commands += count
     characters += size
   }
   if (batch.length > 0) yield batch

@@ -3,6 +3,7 @@ import {
   type ActivityFeed,
   type ActivityPubSub,
   type Command,
+  defaultIdempotencyKeysKept,
   type Journal,
   type Query,
   StorageError
@@ -14,7 +15,7 @@ import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
-import { Config, type ConfigError, Context, Effect, Layer, type Scope } from "effect"
+import { Config, type ConfigError, Context, Duration, Effect, Layer, type Scope } from "effect"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -61,6 +62,8 @@ export interface Options {
    * power loss may take the last ones; it is several times faster.
    */
   readonly synchronous?: "full" | "normal" | undefined
+  /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
+  readonly idempotencyKeysKept?: Duration.DurationInput | undefined
 }
 
 /**
@@ -127,7 +130,9 @@ export const layerTemporary: Layer.Layer<Services, StorageError> = Layer.unwrapS
   )
 )
 
-const open = ({ filename, synchronous = "full" }: Options): Effect.Effect<
+const open = (
+  { filename, idempotencyKeysKept = defaultIdempotencyKeysKept, synchronous = "full" }: Options
+): Effect.Effect<
   typeof Database.Database.Service,
   StorageError,
   Scope.Scope
@@ -154,7 +159,7 @@ const open = ({ filename, synchronous = "full" }: Options): Effect.Effect<
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])
 
     const reader = yield* (yield* connect({ filename, readonly: true, disableWAL: true })).reserve
-    return Database.make({ client, reader, dialect: sqlite })
+    return Database.make({ client, reader, dialect: sqlite, idempotencyKeysKept: Duration.decode(idempotencyKeysKept) })
   }).pipe(
     Effect.provide(Reactivity.layer),
     Effect.catchTags({

@@ -29,7 +29,7 @@ export interface Table<A> {
   /** Statements that delete the rows with these keys. */
   readonly delete: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
   /** Selects the rows of which a field has one of these values. */
-  readonly select: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
+  readonly select: (key: keyof A & string) => (values: ReadonlyArray<string | number>) => ReadonlyArray<Statement>
   /** Decodes rows that are given as their values in the order of `columns`. */
   readonly decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<Array<A>, ParseResult.ParseError>
 }
@@ -102,7 +102,7 @@ export const make = <Fields extends Schema.Struct.Fields>(
   }
 
   const where = (statement: string, key: string) =>
-    chunked<string>((size) => `${statement} WHERE ${column(key)} IN (${repeat("?", size)})`, Function.identity)
+    chunked<string | number>((size) => `${statement} WHERE ${column(key)} IN (${repeat("?", size)})`, Function.identity)
 
   return {
     name,

@@ -1,9 +1,9 @@
-import { Command, Query } from "@caravel/domain"
+import { Command, Journal, Position, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Config, ConfigProvider, Effect, Layer, Redacted } from "effect"
+import { Clock, Config, ConfigProvider, Effect, Layer, Redacted } from "effect"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { prepare } from "../src/internal/databaseFile.js"
@@ -22,6 +22,11 @@ const frozenConsumer = {
   parked: 1,
   activities: 1
 }
+
+/** As of the frozen schemas' keys. */
+const frozenClock: Clock.Clock = Object.assign(Clock.make(), {
+  currentTimeMillis: Effect.succeed(1_795_432_095_604)
+})
 
 describe("opening a database", () => {
   it.scopedLive("makes missing parent directories, and keeps what is written", () =>
@@ -129,7 +134,7 @@ describe("opening a database", () => {
         )
       const fresh = join(directory, "fresh.db")
       yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: fresh })))
-      for (const frozen of ["0001", "0002"]) {
+      for (const frozen of ["0001", "0002", "0004"]) {
         const filename = join(directory, `${frozen}.db`)
         const database = yield* raw(filename)
         database.exec(readFileSync(new URL(`./frozen/${frozen}.sql`, import.meta.url), "utf8"))
@@ -146,6 +151,12 @@ describe("opening a database", () => {
             version: 2
           }])
           expect((yield* query.activity()).map(({ position }) => position)).toEqual([1, 2, 4])
+          if (frozen === "0004") {
+            const again = Command.withIdempotencyKey("frozen")(command.markRelayDelinquent({ id: "a" }))
+            expect((yield* Effect.withClock(again, frozenClock)).position).toBe(4)
+            const [event] = yield* (yield* Journal).at([Position.make(4)])
+            expect(event!.metadata).toEqual({ actor: "billing", correlationId: "invoice-7" })
+          }
           expect((yield* command.activateRelay({ id: "a" })).position).toBe(5)
           expect(yield* Consumer.list).toMatchObject(frozen === "0001" ? [] : [frozenConsumer])
         }).pipe(Effect.provide(Sqlite.layer({ filename })))

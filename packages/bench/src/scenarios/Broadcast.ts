@@ -95,7 +95,11 @@ const byTail = (by: "queue" | "feed"): Broadcast => (events, subscribers) =>
 
 const journalOf = (activities: ReadonlyArray<Activity>) =>
   Layer.mergeAll(
-    Layer.succeed(Journal, { head: Effect.succeed(Position.make(0)), read: () => Effect.dieMessage("not read here") }),
+    Layer.succeed(Journal, {
+      head: Effect.succeed(Position.make(0)),
+      read: () => Effect.dieMessage("not read here"),
+      at: () => Effect.dieMessage("not read here")
+    }),
     Layer.succeed(
       Query,
       Query.make({
@@ -174,6 +178,7 @@ const firstEvents = (count: number) => {
       resourceId: RelayId.make(relayId(0)),
       version: Version.make(made.length + 1),
       createdAt: DateTime.unsafeMake(0),
+      metadata: {},
       changes: { status: "inactive" }
     })
   }

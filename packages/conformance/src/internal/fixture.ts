@@ -4,6 +4,7 @@ import {
   type ActivityFeed,
   ActivityPubSub,
   Command,
+  type IdempotencyConflict,
   Journal,
   Position,
   Query,
@@ -15,7 +16,7 @@ import {
 } from "@caravel/domain"
 import type { CheckpointStore, Consumer } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
-import { Clock, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
+import { Clock, DateTime, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
 
 /** What an adapter provides. */
 export type Services =
@@ -72,7 +73,13 @@ export type MethodName = Exclude<keyof typeof Command.Service, "submit" | "notif
 /** A method that is called with whatever a caller in plain JavaScript may pass. */
 type Method = (
   ...args: ReadonlyArray<unknown>
-) => Effect.Effect<Activity | void, Refusal | StorageError | ParseResult.ParseError>
+) => Answer
+
+/** What any command comes to. */
+type Answer = Effect.Effect<
+  Activity | void,
+  Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError
+>
 
 /** Calls one of the seventeen methods. */
 export const invoke = (method: MethodName, args: ReadonlyArray<unknown>) =>
@@ -93,6 +100,9 @@ export const at = (iso: string) => {
   })
   return Effect.withClock(clock)
 }
+
+/** The nth day, for `at`. */
+export const day = (n: number) => DateTime.formatIso(DateTime.unsafeMake(Date.UTC(2026, 0, 1 + n)))
 
 /** A value as JSON has it: instants as text, secrets redacted. */
 export const plain = <A>(value: A): A extends ReadonlyArray<unknown> ? ReadonlyArray<Plain> : Plain =>
@@ -147,6 +157,9 @@ export const furnished = Effect.gen(function*() {
   yield* command.failRelaySync({ id: "relay-1" }, "no quota")
   yield* command.markRelayDelinquent({ id: "relay-1" })
 }).pipe(at("2026-01-01T00:00:00.000Z"))
+
+/** Why each of the calls is refused. */
+export const refusalsOf = (calls: ReadonlyArray<Answer>) => Effect.forEach(calls, (call) => Effect.flip(call))
 
 /** Expects nothing to change, nothing to be logged and nothing to be broadcast. */
 export const unchangedBy = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

@@ -10,6 +10,13 @@ export interface PlainCommand {
   readonly [field: string]: unknown
 }
 
+/** Commands that succeed or fail together: one, called by its method, or a list, submitted. */
+export interface Call {
+  readonly commands: ReadonlyArray<PlainCommand>
+  /** The version that is expected of the first one's resource. */
+  readonly expected: number | undefined
+}
+
 export interface Model {
   readonly tenants: Map<string, Plain>
   readonly relays: Map<string, Plain>
@@ -139,15 +146,25 @@ const table: { readonly [tag: string]: (model: Model, command: Plain, now: strin
 /** The model's journal: what happened, and the row that it left. */
 export type Entry = Exclude<Outcome, { readonly refused: string }>
 
+/** Whether the first of the commands expects a version that its resource, which is there if it has to be, has not. */
+const hasMovedOn = ({ relays, tenants }: Model, { commands: [first], expected }: Call) => {
+  if (first === undefined || expected === undefined) return false
+  const { id, pubkey }: Plain = first
+  const row = tenants.get(pubkey) ?? relays.get(id)
+  const isNew = first._tag.startsWith("Create")
+  return isNew ? row === undefined && expected !== 0 : row !== undefined && expected !== row.version
+}
+
 /** All commands or none: the model after them with their entries, or the tag of the first refusal. */
 export const applyAll = (
   before: Model,
-  commands: ReadonlyArray<PlainCommand>,
+  call: Call,
   now: string
 ): { readonly refused: string } | { readonly model: Model; readonly entries: ReadonlyArray<Entry> } => {
+  if (hasMovedOn(before, call)) return { refused: "VersionConflict" }
   const model = copy(before)
   const entries: Array<Entry> = []
-  for (const command of commands) {
+  for (const command of call.commands) {
     const outcome = table[command._tag]!(model, command, now)
     if ("refused" in outcome) return outcome
     entries.push({ ...outcome, row: { ...outcome.row } })

@@ -1,6 +1,6 @@
 import { Record, Schema } from "effect"
 import { Activity } from "../Activity.js"
-import { StorageError } from "../CommandError.js"
+import { IdempotencyConflict, StorageError, VersionConflict } from "../CommandError.js"
 import { type CommandTable, commandTable, type CommandTag } from "../CommandTable.js"
 
 type Success<Tag extends CommandTag> = CommandTable[Tag]["activity"] extends null ? typeof Schema.Void : typeof Activity
@@ -18,7 +18,7 @@ export const request = <Self>() =>
   Schema.TaggedRequest<Self>(`@caravel/domain/${tag}`)(tag, {
     payload: options.payload,
     success: (commandTable[tag].activity === null ? Schema.Void : Activity) as Success<Tag>,
-    failure: Schema.Union(...options.failure, StorageError)
+    failure: Schema.Union(...options.failure, VersionConflict, IdempotencyConflict, StorageError)
   }, { description: options.description })
 
 /** An absent field takes its default, and so does one that is null. */

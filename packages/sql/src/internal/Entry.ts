@@ -1,8 +1,8 @@
-import type { RecordedEvent, Refusal, StorageError } from "@caravel/domain"
+import type { IdempotencyConflict, RecordedEvent, Refusal, StorageError, Unit } from "@caravel/domain"
 import { Effect, type Exit, type Tracer } from "effect"
-import type { Unit } from "../Append.js"
 
-type Answer = Exit.Exit<ReadonlyArray<RecordedEvent>, Refusal | StorageError>
+type Failure = Refusal | IdempotencyConflict | StorageError
+type Answer = Exit.Exit<ReadonlyArray<RecordedEvent>, Failure>
 
 /** A caller's unit in the writer's queue, and its answer: a `Deferred` would cost 15 µs, a tenth of a whole command. */
 export class Entry {
@@ -27,7 +27,7 @@ export class Entry {
   }
 
   /** The answer, once it is there. */
-  readonly settled = Effect.async<ReadonlyArray<RecordedEvent>, Refusal | StorageError>((resume) => {
+  readonly settled = Effect.async<ReadonlyArray<RecordedEvent>, Failure>((resume) => {
     if (this.answer === undefined) this.resume = resume
     else resume(this.answer)
   })

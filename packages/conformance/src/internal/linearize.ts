@@ -1,0 +1,85 @@
+/** Calls of commands, and whether there is an order in which the reference model comes to what they came to. */
+import {
+  type Activity,
+  activityTypeOf,
+  Command,
+  commandTable,
+  decodeCommand,
+  type RecordedEvent,
+  type State
+} from "@caravel/domain"
+import { Effect, type Either, Function, HashMap, String } from "effect"
+import { invoke, type MethodName, type Plain, plain } from "./fixture.js"
+import { applyAll, type Call, type Entry, type Model, type PlainCommand } from "./model.js"
+
+/** Calls a single command by its method, several by `submit`. Gives the activities, or the tag of the refusal. */
+export const call = ({ commands, expected }: Call) =>
+  Effect.gen(function*() {
+    const { submit } = yield* Command
+    const results: ReadonlyArray<Activity | void> = commands.length === 1
+      ? [yield* callMethod(commands[0]!)]
+      : yield* submit(yield* Effect.forEach(commands, (command) => decodeCommand(command)))
+    return plain(results.filter((result) => result !== undefined))
+  }).pipe(
+    expected === undefined ? Function.identity : Command.expecting(expected),
+    Effect.mapError(({ _tag }): string => _tag),
+    Effect.either
+  )
+
+const callMethod = ({ _tag, ...payload }: PlainCommand) => {
+  const { parameters: [resource, ...values] } = commandTable[_tag as keyof typeof commandTable]
+  const first = resource === "id" || resource === "pubkey" ? payload[resource] : payload
+  return invoke(String.uncapitalize(_tag) as MethodName, [first, ...values.map((name) => payload[name])])
+}
+
+/** An event as the model's journal has it, with the row that the fold of the journal has after it. */
+export const entryOf = (event: RecordedEvent, state: State): Entry => ({
+  event: event._tag,
+  activity: activityTypeOf(event._tag),
+  resourceId: event.resourceId,
+  tenant: event.tenant,
+  row: withoutSecret(plain(
+    event.resourceType === "tenant"
+      ? HashMap.unsafeGet(state.tenants, event.resourceId)
+      : HashMap.unsafeGet(state.relays, event.resourceId)
+  ))
+})
+
+/** Of a secret, the journal knows only whether there is one. */
+const withoutSecret = (row: Plain) => "nwcUrl" in row ? { ...row, nwcUrl: row.nwcUrl !== null } : row
+
+const same = (one: unknown, other: unknown) => {
+  const ordered = (_: string, value: Plain) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
+      : value
+  return JSON.stringify(one, ordered) === JSON.stringify(other, ordered)
+}
+
+export interface Answered {
+  readonly call: Call
+  readonly answer: Either.Either<ReadonlyArray<Plain>, string>
+}
+
+/**
+ * The models that the accepted calls pass through in an order in which the model gives exactly these entries; none if
+ * there is no such order.
+ */
+export const linearize = (
+  before: Model,
+  accepted: ReadonlyArray<Answered>,
+  entries: ReadonlyArray<Entry>,
+  now: string
+): ReadonlyArray<Model> | undefined => {
+  if (accepted.length === 0) return entries.length === 0 ? [before] : undefined
+  for (const candidate of accepted) {
+    const outcome = applyAll(before, candidate.call, now)
+    if ("refused" in outcome) continue
+    const count = outcome.entries.length
+    const expected = outcome.entries.map((entry) => ({ ...entry, row: withoutSecret(entry.row) }))
+    if (!same(expected, entries.slice(0, count))) continue
+    const rest = linearize(outcome.model, accepted.filter((other) => other !== candidate), entries.slice(count), now)
+    if (rest !== undefined) return [before, ...rest]
+  }
+  return undefined
+}

@@ -1,0 +1,136 @@
+/** Random programs of calls with keys, sent again and again, against the reference model and a plain memory of answers. */
+import { ActivityPubSub, activityTypeOf, Command, evolve, stateOf } from "@caravel/domain"
+import { expect } from "@effect/vitest"
+import { Effect, Either, FastCheck as fc } from "effect"
+import { at, day, journalAfter, observe, type Plain, plain, relayDefaults } from "./fixture.js"
+import { type Answered, call, entryOf, linearize } from "./linearize.js"
+import { applyAll, type Call, emptyModel, type Model, rowsOf } from "./model.js"
+import { beginning, calls } from "./programs.js"
+
+interface Keyed {
+  readonly key: string
+  readonly call: Call
+}
+
+/** Calls with keys, few enough that they share them, and on each day those that are sent. */
+interface RetryProgram {
+  readonly keyed: ReadonlyArray<Keyed>
+  readonly days: ReadonlyArray<ReadonlyArray<number>>
+}
+
+/** Equal for all calls that are the same command: what is absent may be so because it is null, or the default. */
+const essence = ({ call: { commands, expected }, key }: Keyed) => {
+  const defaults: Plain = relayDefaults
+  return JSON.stringify([
+    key,
+    expected,
+    commands.map((command) =>
+      Object.entries(command).filter(([name, value]) => value !== null && value !== defaults[name]).sort()
+    )
+  ])
+}
+
+export const retryPrograms: fc.Arbitrary<RetryProgram> = fc.record({
+  keyed: fc.uniqueArray(fc.record({ key: fc.constantFrom("1", "2", "3", "4", "5", "6"), call: calls }), {
+    selector: essence,
+    minLength: 1,
+    maxLength: 16
+  }),
+  days: fc.array(fc.array(fc.nat(), { minLength: 1, maxLength: 8 }), { maxLength: 24, size: "max" })
+})
+
+/** What was answered, and on which day for the first time. */
+interface Remembered {
+  readonly keyed: Keyed
+  readonly answer: Answered["answer"]
+  readonly day: number
+}
+
+/** Where a key may be kept, and first where it will be. */
+const scopesOf = ({ relays }: Model, { commands: [first] }: Call): ReadonlyArray<string> => {
+  const { id, pubkey, tenant }: Plain = first
+  const owner = pubkey ?? tenant
+  if (owner !== undefined) return [owner]
+  const row = relays.get(id)
+  return [...(row === undefined ? [] : [row.tenant]), `relay ${id}`]
+}
+
+/** Whether these, sent at once, have one outcome whatever their order: that is so unless one is kept where another looks. */
+const areIndependent = (model: Model, sent: ReadonlyArray<Keyed>) => {
+  const distinct = [...new Set(sent)]
+  const commands: ReadonlyArray<Plain> = distinct.flatMap(({ call }) => call.commands)
+  const created = new Set(
+    commands.flatMap(({ _tag, id }) => _tag === "CreateRelay" && !model.relays.has(id) ? [id] : [])
+  )
+  return new Set(distinct.map(({ key }) => key)).size === distinct.length &&
+    distinct.every(({ call: { commands: [first] } }) => {
+      const { _tag, id }: Plain = first
+      return _tag === "CreateRelay" || !created.has(id)
+    })
+}
+
+export const retries = ({ days, keyed }: RetryProgram) =>
+  Effect.gen(function*() {
+    const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
+    const memory = new Map<string, Remembered>()
+    let model = emptyModel()
+    let state = stateOf([], [])
+    let position = 0
+
+    /** Sends calls at once, and compares what they come to with the memory and the model. */
+    const send = (sent: ReadonlyArray<Keyed>, n: number) =>
+      Effect.gen(function*() {
+        const answers = yield* Effect.forEach(
+          sent,
+          (keyed) => Command.withIdempotencyKey(keyed.key)(call(keyed.call)),
+          { concurrency: "unbounded" }
+        ).pipe(at(day(n)))
+        const entries = (yield* journalAfter(position)).map((event) => {
+          position = event.position
+          state = evolve(state, event)
+          return entryOf(event, state)
+        })
+
+        const fresh: Array<Remembered> = []
+        for (const keyed of new Set(sent)) {
+          const [answer, ...others] = answers.filter((_, index) => sent[index] === keyed)
+          for (const other of others) expect(other).toEqual(answer)
+          const kept = scopesOf(model, keyed.call).flatMap((scope) => memory.get(`${scope} ${keyed.key}`) ?? [])
+            .filter((kept) => n < kept.day + 7)
+          if (kept.length === 0) fresh.push({ keyed, answer: answer!, day: n })
+          else {
+            const same = kept.find((kept) => kept.keyed === keyed)
+            expect(answer).toEqual(same === undefined ? Either.left("IdempotencyConflict") : same.answer)
+          }
+        }
+
+        const accepted = fresh.flatMap(({ answer, keyed: { call } }) =>
+          Either.isRight(answer) ? [{ answer, call }] : []
+        )
+        const models = linearize(model, accepted, entries, day(n))
+        if (models === undefined) return expect.fail(`no order explains ${JSON.stringify({ n, fresh, entries })}`)
+        for (const one of fresh) {
+          const { answer, keyed: { call, key } } = one
+          if (Either.isLeft(answer)) {
+            const outcomes = models.map((model) => applyAll(model, call, day(n)))
+            expect(outcomes.map((outcome) => "refused" in outcome && outcome.refused)).toContain(answer.left)
+          }
+          memory.set(`${scopesOf(model, call)[0]} ${key}`, one)
+        }
+        model = models[models.length - 1]!
+      })
+
+    for (const [call] of beginning) yield* send([{ key: "beginning", call: call! }], 0)
+    for (const [n, indices] of days.entries()) {
+      const sent = indices.map((index) => keyed[index % keyed.length]!)
+      if (areIndependent(model, sent)) yield* send(sent, n)
+      else yield* Effect.forEach(sent, (one) => send([one, one], n))
+    }
+
+    const world = yield* observe
+    expect({ tenants: world.tenants, relays: world.relays }).toEqual(rowsOf(model))
+    expect(plain([...yield* queue.takeAll])).toEqual(world.activities)
+    expect(world.activities.length).toBe(
+      (yield* journalAfter()).filter(({ _tag }) => activityTypeOf(_tag) !== null).length
+    )
+  })

@@ -1,0 +1,83 @@
+/** What a command may be sent with, on every subcommand and on every line of `caravel run`. */
+import { type CallerMetadata, Command } from "@caravel/domain"
+import * as Options from "@effect/cli/Options"
+import { type Effect, type Option, type ParseResult, Record } from "effect"
+
+/**
+ * What a line says beside its command, unchecked: that is `Command`'s to do.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SentWith {
+  readonly metadata?: unknown
+  readonly idempotencyKey?: unknown
+  readonly expectedVersion?: unknown
+}
+
+const text = (name: string, description: string) =>
+  Options.text(name).pipe(Options.optional, Options.withDescription(description))
+
+const given = <A extends Record.ReadonlyRecord<string, Option.Option<unknown>>>(options: A) => Record.getSomes(options)
+
+/**
+ * Options that say where commands come from.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const metadata = Options.all({
+  actor: text("actor", "Who wants it; stored with the event."),
+  correlationId: text("correlation-id", "What it belongs to; stored with the event."),
+  causationId: text("causation-id", "What it follows from; stored with the event.")
+}).pipe(Options.map(given))
+
+/**
+ * All that a command may be sent with, as options.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const options: Options.Options<SentWith> = Options.all({
+  metadata,
+  once: Options.all({
+    idempotencyKey: text(
+      "idempotency-key",
+      "Makes it safe to repeat: sent again with its key it gives the first answer. A new random one for each command."
+    ),
+    expectedVersion: Options.integer("expected-version").pipe(
+      Options.optional,
+      Options.withDescription("Refuses it unless the tenant or relay is at this version; 0: unless it is new.")
+    )
+  }).pipe(Options.map(given))
+}).pipe(Options.map(({ metadata, once }) => ({ metadata, ...once })))
+
+/**
+ * The names of these options.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const names: ReadonlySet<string> = new Set([
+  "--actor",
+  "--correlation-id",
+  "--causation-id",
+  "--idempotency-key",
+  "--expected-version"
+])
+
+/**
+ * Sends the commands of an effect with what is there of the three.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
+export const sentWith =
+  ({ expectedVersion, idempotencyKey, metadata }: SentWith) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ParseResult.ParseError, R> => {
+    let sent: Effect.Effect<A, E | ParseResult.ParseError, R> = effect
+    if (metadata !== undefined) sent = Command.withMetadata(metadata as CallerMetadata)(sent)
+    if (idempotencyKey !== undefined) sent = Command.withIdempotencyKey(idempotencyKey as string)(sent)
+    if (expectedVersion !== undefined) sent = Command.expecting(expectedVersion as number)(sent)
+    return sent
+  }
