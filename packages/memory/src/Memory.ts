@@ -5,14 +5,17 @@ import {
   activityOf,
   ActivityPubSub,
   type ActivityType,
+  activityTypeOf,
   Command,
   decideAll,
+  History,
   Journal,
   Position,
   Query,
   type RecordedEvent,
   Relay,
   type RelayId,
+  type Resource,
   type SecretId,
   type State,
   stateOf,
@@ -28,16 +31,34 @@ class Store extends Context.Tag("@caravel/memory/Store")<Store, {
   state: State
   /** The event at position n has index n - 1. */
   readonly events: Array<RecordedEvent>
+  /** The same by resource, and those that are activities by tenant. */
+  readonly ofResource: Map<string, Array<RecordedEvent>>
+  readonly ofTenant: Map<string, Array<RecordedEvent>>
   readonly secrets: Map<SecretId, Redacted.Redacted>
 }>() {}
 
-const layerStore = Layer.sync(Store, () => ({ state: stateOf([], []), events: [], secrets: new Map() }))
+const layerStore = Layer.sync(Store, () => ({
+  state: stateOf([], []),
+  events: [],
+  ofResource: new Map(),
+  ofTenant: new Map(),
+  secrets: new Map()
+}))
+
+const nameOf = ({ resourceId, resourceType }: Resource) => `${resourceType} ${resourceId}`
 
 const layerJournal = Layer.effect(
   Journal,
   Effect.map(Store, (store) => ({
     read: (position, limit) => Effect.sync(() => store.events.slice(position, position + limit)),
-    head: Effect.sync(() => Position.make(store.events.length))
+    head: Effect.sync(() => Position.make(store.events.length)),
+    readResource: (resource, version, limit) =>
+      // The event of version n has index n - 1.
+      Effect.sync(() => store.ofResource.get(nameOf(resource))?.slice(version, version + limit) ?? []),
+    readTenant: (tenant, position, limit) =>
+      Effect.sync(() =>
+        Array.take(store.ofTenant.get(tenant)?.filter((event) => event.position > position) ?? [], limit)
+      )
   }))
 )
 
@@ -93,11 +114,21 @@ const write = (store: typeof Store.Service, commands: ReadonlyArray<Undecided>) 
       position: Position.make(store.events.length + index + 1)
     }))
     store.state = batch.state
-    for (const event of events) store.events.push(event)
+    for (const event of events) {
+      store.events.push(event)
+      append(store.ofResource, nameOf(event), event)
+      if (activityTypeOf(event._tag) !== null) append(store.ofTenant, event.tenant, event)
+    }
     for (const { id, value } of batch.secrets) store.secrets.set(id, value)
     for (const id of batch.droppedSecrets) store.secrets.delete(id)
     return events
   })
+
+const append = (events: Map<string, Array<RecordedEvent>>, name: string, event: RecordedEvent) => {
+  const present = events.get(name)
+  if (present === undefined) events.set(name, [event])
+  else present.push(event)
+}
 
 const layerCommand = Layer.effect(
   Command,
@@ -141,11 +172,12 @@ export const layer: Layer.Layer<
   | Command
   | Query
   | Journal
+  | History
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer
   | CheckpointStore.CheckpointStore
-> = Layer.merge(layerCommand, Consumer.layer).pipe(
+> = Layer.mergeAll(layerCommand, Consumer.layer, History.layer).pipe(
   Layer.provideMerge(Layer.merge(InProcess.layer, MemoryCheckpointStore.layer)),
   Layer.provideMerge(Layer.merge(layerJournal, layerQuery)),
   Layer.provide(layerStore),

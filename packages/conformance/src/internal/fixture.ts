@@ -4,6 +4,7 @@ import {
   type ActivityFeed,
   ActivityPubSub,
   Command,
+  type History,
   Journal,
   Position,
   Query,
@@ -22,6 +23,7 @@ export type Services =
   | Command
   | Query
   | Journal
+  | History
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer
