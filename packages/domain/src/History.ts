@@ -24,7 +24,7 @@ export const HistoryOptions = Schema.Struct({
   /** Only what comes, in this order, after the event that made this version: the last one of the page before. */
   after: Schema.optional(Schema.NonNegativeInt),
   /** At most so many; all if absent. */
-  limit: Schema.optionalWith(Schema.NonNegativeInt, { default: () => Infinity })
+  limit: Schema.optionalWith(Schema.NonNegativeInt, { default: () => Number.MAX_SAFE_INTEGER })
 })
 
 /**
