@@ -37,8 +37,9 @@ export interface HistoryEntry {
 interface DifferenceOf<Type, Id, Fields> {
   readonly resourceType: Type
   readonly resourceId: Id
-  readonly before: Option.Option<Fields>
-  readonly after: Option.Option<Fields>
+  /** Undefined where there was no such resource, as in its changes. */
+  readonly before: Fields | undefined
+  readonly after: Fields | undefined
   /** All fields that differ, the version among them. */
   readonly changes: ReadonlyArray<Change>
 }
@@ -80,21 +81,21 @@ export const differenceOf = (
   return { ...resource, before, after, changes: changesBetween(before, after) } as Difference
 }
 
-type Found = Option.Option<TenantState | RelayState>
-
-const resourceIn = ({ relays, tenants }: State, { resourceId, resourceType }: Resource): Found =>
-  resourceType === "tenant" ? HashMap.get(tenants, resourceId) : HashMap.get(relays, resourceId)
-
-/** The fields, of those named or of all, that differ. */
-const changesBetween = (before: Found, after: Found, fields?: ReadonlyArray<string>): ReadonlyArray<Change> => {
-  const old: Fields = Option.getOrElse(before, () => ({}))
-  const now: Fields = Option.getOrElse(after, () => ({}))
-  return (fields ?? Object.keys({ ...old, ...now }))
-    .filter((field) => !Equal.equals(old[field], now[field]))
-    // The fields are those of a tenant's or of a relay's state.
-    .map((field) => ({ field, before: old[field], after: now[field] } as Change))
-}
-
 interface Fields {
   readonly [field: string]: unknown
 }
+
+const resourceIn = ({ relays, tenants }: State, { resourceId, resourceType }: Resource): Fields | undefined =>
+  Option.getOrUndefined<TenantState | RelayState>(
+    resourceType === "tenant" ? HashMap.get(tenants, resourceId) : HashMap.get(relays, resourceId)
+  )
+
+/** The fields, of those named or of all, that differ. */
+const changesBetween = (
+  before: Fields = {},
+  after: Fields = {},
+  fields = Object.keys({ ...before, ...after })
+): ReadonlyArray<Change> =>
+  fields.filter((field) => !Equal.equals(before[field], after[field]))
+    // The fields are those of a tenant's or of a relay's state.
+    .map((field) => ({ field, before: before[field], after: after[field] } as Change))

@@ -23,7 +23,9 @@ export interface Usage {
  * @category models
  */
 export const Period = Schema.Struct({ from: Instant, to: Instant }).pipe(
-  Schema.filter(({ from, to }) => DateTime.lessThanOrEqualTo(from, to) || "Expected a period that ends after it begins")
+  Schema.filter(({ from, to }) =>
+    DateTime.lessThanOrEqualTo(from, to) || "Expected a period that does not end before it begins"
+  )
 )
 
 /**

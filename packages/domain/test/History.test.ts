@@ -103,9 +103,9 @@ describe("in a journal of 50,000 events", () => {
       // A page of the journal, and what the relay that was touched has.
       expect(yield* reads(history.diff(25_004, 25_009))).toBe(1000 + 6)
       const differences = yield* history.diff(25_003, 25_010)
-      expect(differences.map(({ after, before, resourceId }) => [resourceId, before._tag, after._tag])).toEqual([
-        ["one", "None", "Some"],
-        ["two", "Some", "Some"]
+      expect(differences.map(({ after, before, resourceId }) => [resourceId, before?.version, after?.version])).toEqual([
+        ["one", undefined, 6],
+        ["two", 25_001, 25_002]
       ])
     }))
 

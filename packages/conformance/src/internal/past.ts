@@ -115,13 +115,13 @@ const applied = (rows: Rows, differences: ReadonlyArray<Difference>): Rows => {
   const result: { [name: string]: Plain } = { ...rows }
   for (const { after, before, changes, resourceId, resourceType } of differences) {
     const name = `${resourceType} ${resourceId}`
-    expect(before._tag === "Some").toBe(name in rows)
+    expect(before !== undefined).toBe(name in rows)
     const row = { ...rows[name] }
     for (const { after, before, field } of changes) {
       if (field !== "nwcUrl") expect(valueOf(before)).toEqual(row[field])
       row[field] = valueOf(after)
     }
-    if (after._tag === "Some") result[name] = changes.some(({ field }) => field === "nwcUrl") ? withoutSecret(row) : row
+    if (after !== undefined) result[name] = changes.some(({ field }) => field === "nwcUrl") ? withoutSecret(row) : row
     else delete result[name]
   }
   return result
