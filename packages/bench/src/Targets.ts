@@ -1,4 +1,4 @@
-/** What issue 3 wants of the figures. */
+/** What issues 3 and 5 want of the figures. */
 import { Schema } from "effect"
 import { type Case, type CommandName, commandNames, type Synchronous, synchronousModes } from "./Case.js"
 import type { Results } from "./Results.js"
@@ -133,6 +133,19 @@ const limits: ReadonlyArray<Limit> = [
         results.ratio("broadcast", { subject, subscribers: 100 }, {
           figure: "deliveries/s",
           to: (value) => ({ ...value, subject: `pubsub-${kind}` })
+        })
+      ])
+  },
+  {
+    figure: "history of one relay at 1,000,000 events",
+    against: "at 1,000",
+    atMost: 1.2,
+    measure: (results, { few, many }) =>
+      ["same", "other"].map((relay): Measured => [
+        relay === "same" ? "again and again" : "relay after relay",
+        results.ratio("history", { subject: "caravel", events: many }, {
+          figure: `µs/${relay}`,
+          to: (value) => ({ ...value, events: few })
         })
       ])
   },

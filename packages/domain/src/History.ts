@@ -1,9 +1,8 @@
-import { Chunk, Context, Effect, HashMap, Layer, type Option, type ParseResult, Schema, Stream } from "effect"
-import { Position } from "./Activity.js"
+import { Context, Effect, Either, HashMap, Layer, type Option, type ParseResult, Schema, Stream } from "effect"
+import { type Position } from "./Activity.js"
 import { type Difference, differenceOf, type HistoryEntry } from "./Change.js"
 import type { StorageError } from "./CommandError.js"
-import { evolve, type State } from "./Decider.js"
-import { Meter } from "./internal/metering.js"
+import type { State } from "./Decider.js"
 import { positionAt } from "./internal/positionAt.js"
 import * as Replay from "./internal/replay.js"
 import { Journal } from "./Journal.js"
@@ -103,35 +102,37 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
   /** The service over a journal. */
   static readonly make = (journal: typeof Journal.Service): typeof History.Service => {
     const position = (at: At) => Effect.flatMap(decodeMoment(at), (at) => positionOf(journal, at))
-    const stateOf = (resource: Resource, upTo: Position) =>
-      Replay.stateOfResource(journal, resource, ({ position }) => position <= upTo)
 
     return {
       events: (resource, options = {}) =>
-        Effect.zipWith(
-          decodeResource(resource),
-          decodeOptions(options),
-          (resource, { after, limit, order }) => Stream.take(Replay[`${order}First`](journal, resource, after), limit)
-        ).pipe(Stream.unwrap),
+        Either.match(Either.all([decodeResource(resource), decodeOptions(options)]), {
+          onLeft: Stream.fail,
+          onRight: ([resource, { after, limit, order }]) =>
+            Stream.take(Replay[`${order}First`](journal, resource, after), limit)
+        }),
 
       position,
       tenant: (pubkey, at) =>
         Effect.gen(function*() {
           const resourceId = yield* decodePubkey(pubkey)
-          const { tenants } = yield* stateOf({ resourceType: "tenant", resourceId }, yield* position(at))
+          const { tenants } = yield* Replay.resourceAt(
+            journal,
+            { resourceType: "tenant", resourceId },
+            yield* position(at)
+          )
           return HashMap.get(tenants, resourceId)
         }),
       relay: (id, at) =>
         Effect.gen(function*() {
           const resourceId = yield* decodeRelayId(id)
-          const { relays } = yield* stateOf({ resourceType: "relay", resourceId }, yield* position(at))
+          const { relays } = yield* Replay.resourceAt(
+            journal,
+            { resourceType: "relay", resourceId },
+            yield* position(at)
+          )
           return HashMap.get(relays, resourceId)
         }),
-      state: (at) =>
-        Effect.flatMap(
-          position(at),
-          (position) => Stream.runFold(Replay.eventsIn(journal, Position.make(0), position), Replay.nothing, evolve)
-        ),
+      state: (at) => Effect.flatMap(position(at), (position) => Replay.stateAt(journal, position)),
 
       diff: (one, other, resource) =>
         Effect.gen(function*() {
@@ -139,17 +140,15 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
           const to = yield* position(other)
           if (resource === undefined) return yield* Replay.differences(journal, from, to)
           const decoded = yield* decodeResource(resource)
-          const difference = differenceOf(decoded, yield* stateOf(decoded, from), yield* stateOf(decoded, to))
+          const before = yield* Replay.resourceAt(journal, decoded, from)
+          const difference = differenceOf(decoded, before, yield* Replay.resourceAt(journal, decoded, to))
           return difference.changes.length > 0 ? [difference] : []
         }),
 
       usage: (pubkey, from, to) =>
         Effect.gen(function*() {
           const tenant = yield* decodePubkey(pubkey)
-          const meter = new Meter(yield* decodePeriod({ from, to }))
-          yield* Stream.runForEachChunk(Replay.activitiesOf(journal, tenant), (page) =>
-            Effect.sync(() => Chunk.forEach(page, (event) => meter.record(event))))
-          return meter.usage
+          return yield* Replay.usageOf(journal, tenant, yield* decodePeriod({ from, to }))
         })
     }
   }
@@ -158,12 +157,12 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
   static readonly layer: Layer.Layer<History, never, Journal> = Layer.effect(History, Effect.map(Journal, History.make))
 }
 
-const decodeResource = Schema.decode(Resource)
-const decodeOptions = Schema.decode(HistoryOptions)
-const decodeMoment = Schema.decode(Moment)
-const decodePubkey = Schema.decode(Pubkey)
-const decodeRelayId = Schema.decode(RelayId)
-const decodePeriod = Schema.decode(Period)
+const decodeResource = Schema.decodeEither(Resource)
+const decodeOptions = Schema.decodeEither(HistoryOptions)
+const decodeMoment = Schema.decodeEither(Moment)
+const decodePubkey = Schema.decodeEither(Pubkey)
+const decodeRelayId = Schema.decodeEither(RelayId)
+const decodePeriod = Schema.decodeEither(Period)
 
 const positionOf = (
   journal: typeof Journal.Service,

@@ -4,6 +4,7 @@ import * as Broadcast from "./Broadcast.js"
 import * as Callers from "./Callers.js"
 import * as CatchUp from "./CatchUp.js"
 import * as Delivery from "./Delivery.js"
+import * as History from "./History.js"
 import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
 import * as Size from "./Size.js"
@@ -21,6 +22,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   delivery: Delivery.scenario,
   broadcast: Broadcast.scenario,
   "catch-up": CatchUp.scenario,
+  history: History.scenario,
   opening: Opening.scenario,
   memory: PeakMemory.scenario
 }
