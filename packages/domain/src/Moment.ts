@@ -1,5 +1,5 @@
 /** When: by a place in the journal, or by the clock. */
-import { Schema } from "effect"
+import { DateTime, Schema } from "effect"
 import { Position } from "./Activity.js"
 import { expected } from "./Text.js"
 
@@ -8,8 +8,9 @@ const iso =
 
 /** What JavaScript would read as another day, such as February 30, is none. */
 const isInstant = (text: string) => {
-  const [, year, month, day] = iso.exec(text) ?? []
-  return year !== undefined && new Date(`${year}-${month}-${day}`).getUTCDate() === Number(day)
+  if (!iso.test(text)) return false
+  const [year = 0, month = 0, day = 0] = text.slice(0, 10).split("-").map(Number)
+  return DateTime.getPartUtc(DateTime.unsafeMake({ year, month, day }), "day") === day
 }
 
 /**

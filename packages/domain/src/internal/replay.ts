@@ -2,7 +2,7 @@
 import { Array, Chunk, Effect, Option, type Predicate, Stream } from "effect"
 import { Position } from "../Activity.js"
 import { stateOf } from "../Batch.js"
-import { type Difference, differenceOf, entryOf, type HistoryEntry } from "../Change.js"
+import type { Difference, HistoryEntry } from "../Change.js"
 import type { StorageError } from "../CommandError.js"
 import { evolve, type State } from "../Decider.js"
 import type { RecordedEvent } from "../Event.js"
@@ -10,6 +10,7 @@ import type { Journal } from "../Journal.js"
 import type { Resource } from "../Resource.js"
 import type { Pubkey } from "../Tenant.js"
 import type { Period, Usage } from "../Usage.js"
+import { differenceOf, entryOf } from "./differences.js"
 import { Meter } from "./metering.js"
 
 type Reads = typeof Journal.Service
