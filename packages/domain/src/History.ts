@@ -109,7 +109,7 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
         Either.match(Either.all([decodeResource(resource), decodeOptions(options)]), {
           onLeft: Stream.fail,
           onRight: ([resource, { after, limit, order }]) =>
-            Stream.take(Replay[`${order}First`](journal, resource, after), limit)
+            Stream.take((order === "oldest" ? Replay.oldestFirst : Replay.newestFirst)(journal, resource, after), limit)
         }),
 
       position,

@@ -1,4 +1,12 @@
-import { CommandTest, ConsumerTest, FeedTest, HistoryTest, JournalTest, PropertyTest, QueryTest } from "@caravel/conformance"
+import {
+  CommandTest,
+  ConsumerTest,
+  FeedTest,
+  HistoryTest,
+  JournalTest,
+  PropertyTest,
+  QueryTest
+} from "@caravel/conformance"
 import { Memory } from "@caravel/memory"
 
 CommandTest.suite("Memory", Memory.layer)

@@ -1,4 +1,4 @@
-import { Journal, Position, type Pubkey, type RelayId } from "@caravel/domain"
+import { Journal, Position, type Pubkey, type RelayId, type StorageError } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
@@ -9,7 +9,7 @@ import { sqlite } from "../src/SqliteDialect.js"
 import * as SqlJournal from "../src/SqlJournal.js"
 
 /** The statement that a read of the journal runs, with its parameters. */
-const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<unknown, unknown>) =>
+const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<unknown, StorageError>) =>
   Effect.gen(function*() {
     let statement: readonly [string, ReadonlyArray<unknown>] = ["", []]
     const database = Layer.mock(Database, {
