@@ -40,13 +40,14 @@ const versions = (entries: ReadonlyArray<HistoryEntry>) => entries.map(({ event 
 
 const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, n) => first + n)
 
-/** So many more events of the furnished relay, a thousand at a time. */
-const activations = (count: number) =>
+/** So many more events of the furnished relay, activated and deactivated in turn, a thousand at a time. */
+const turns = (count: number) =>
   Effect.gen(function*() {
     const { submit } = yield* Command
     const activate: CommandRequest = yield* decodeCommand({ _tag: "ActivateRelay", id: "relay-1" })
+    const deactivate: CommandRequest = yield* decodeCommand({ _tag: "DeactivateRelay", id: "relay-1" })
     for (let rest = count; rest > 0; rest -= 1000) {
-      yield* submit(Array.from({ length: Math.min(rest, 1000) }, () => activate))
+      yield* submit(Array.from({ length: Math.min(rest, 1000) }, (_, n) => n % 2 === 0 ? activate : deactivate))
     }
   })
 
@@ -117,11 +118,12 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
     "pages in both orders, of any size, after any version, are parts of the whole",
     Effect.gen(function*() {
       yield* furnished
-      yield* activations(2200)
+      yield* turns(2200)
       const last = 2204
       const oldest = yield* entries(relayOne)
       expect(versions(oldest)).toEqual(numbers(1, last))
       expect(oldest[4]!.changes).toEqual([{ field: "status", before: "delinquent", after: "active" }])
+      expect(oldest[2000]!.changes).toEqual([{ field: "status", before: "inactive", after: "active" }])
       const newest = yield* entries(relayOne, { order: "newest" })
       expect(newest).toEqual([...oldest].reverse())
       for (const limit of [0, 1, 999, 1000, 1001, 5000]) {

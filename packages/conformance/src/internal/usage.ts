@@ -77,6 +77,10 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
         "r growth 2026-11-22T00:00:00.000Z 2026-12-01T00:00:00.000Z"
       ])
       expect(yield* usage(alice, "2026-11-05", "2026-11-07")).toEqual([])
+      // What comes after a period does not lengthen it, as soon as it may come.
+      for (const to of ["2026-11-04T23:59:59.999Z", "2026-11-05T00:00:00.000Z"]) {
+        expect(yield* usage(alice, "2026-11-02", to)).toEqual([`r basic 2026-11-02T00:00:00.000Z ${to}`])
+      }
     })
   )
 
