@@ -86,7 +86,7 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
   readonly relay: (id: string, at: At) => Read<Option.Option<RelayState>>
   /** Everything as it was, folded from the journal's beginning. */
   readonly state: (at: At) => Read<State>
-  /** What differs from one moment to another, later or earlier one: in one resource, or in all. */
+  /** What differs from one moment to another, be it later or earlier: in one resource, or in all. */
   readonly diff: (from: At, to: At, resource?: typeof Resource.Encoded) => Read<ReadonlyArray<Difference>>
   /**
    * When each of a tenant's relays was active, on which plan: from `from` until just before `to`, by relay and time,
