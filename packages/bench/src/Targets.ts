@@ -150,6 +150,19 @@ const limits: ReadonlyArray<Limit> = [
       ])
   },
   {
+    figure: "history of one relay at 1,000,000 events",
+    against: "at 1,000",
+    atMost: 1.2,
+    measure: (results, { few, many }) =>
+      ["same", "other"].map((relay): Measured => [
+        relay === "same" ? "again and again" : "relay after relay",
+        results.ratio("history", { subject: "caravel", events: many }, {
+          figure: `µs/${relay}`,
+          to: (value) => ({ ...value, events: few })
+        })
+      ])
+  },
+  {
     figure: "opening a file with 1,000,000 events",
     against: "opening an empty one",
     atMost: 1.5,

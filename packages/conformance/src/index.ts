@@ -6,6 +6,7 @@
 export * as CommandTest from "./CommandTest.js"
 export * as ConsumerTest from "./ConsumerTest.js"
 export * as FeedTest from "./FeedTest.js"
+export * as HistoryTest from "./HistoryTest.js"
 export * as JournalTest from "./JournalTest.js"
 export * as PropertyTest from "./PropertyTest.js"
 export * as QueryTest from "./QueryTest.js"

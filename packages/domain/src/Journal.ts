@@ -2,6 +2,8 @@ import { Context, type Effect } from "effect"
 import type { Position } from "./Activity.js"
 import type { StorageError } from "./CommandError.js"
 import type { RecordedEvent } from "./Event.js"
+import type { Resource } from "./Resource.js"
+import type { Pubkey } from "./Tenant.js"
 
 /**
  * Reads of the append-only journal, in commit order. It holds what is committed, whatever transaction the caller is in.
@@ -32,4 +34,16 @@ export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
   readonly at: (positions: ReadonlyArray<Position>) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
   /** The last committed position; 0 for an empty journal. */
   readonly head: Effect.Effect<Position, StorageError>
+  /** The events of one resource after a version of it, oldest first, at most `limit`; it costs what the resource has. */
+  readonly readResource: (
+    resource: Resource,
+    version: number,
+    limit: number
+  ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
+  /** The events of a tenant and its relays that are activities, after `position`; it costs what the tenant has. */
+  readonly readTenant: (
+    tenant: Pubkey,
+    position: Position,
+    limit: number
+  ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
 }>() {}

@@ -5,10 +5,12 @@ import {
   activityOf,
   ActivityPubSub,
   type ActivityType,
+  activityTypeOf,
   Command,
   decideAll,
   defaultIdempotencyKeysKept,
   type IdempotencyConflict,
+  History,
   identityOf,
   Journal,
   type Kept,
@@ -19,6 +21,7 @@ import {
   type Refusal,
   Relay,
   type RelayId,
+  type Resource,
   scopesOf,
   type SecretId,
   type State,
@@ -35,6 +38,9 @@ class Store extends Context.Tag("@caravel/memory/Store")<Store, {
   state: State
   /** The event at position n has index n - 1. */
   readonly events: Array<RecordedEvent>
+  /** The same by resource, and those that are activities by tenant. */
+  readonly ofResource: Map<string, Array<RecordedEvent>>
+  readonly ofTenant: Map<string, Array<RecordedEvent>>
   readonly secrets: Map<SecretId, Redacted.Redacted>
   /** By scope and key, in the order in which they were first used. */
   readonly keys: Map<string, KeptUntil>
@@ -46,10 +52,16 @@ interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
   readonly until: DateTime.Utc
 }
 
-const layerStore = Layer.sync(
-  Store,
-  () => ({ state: stateOf([], []), events: [], secrets: new Map(), keys: new Map() })
-)
+const layerStore = Layer.sync(Store, () => ({
+  state: stateOf([], []),
+  events: [],
+  ofResource: new Map(),
+  ofTenant: new Map(),
+  secrets: new Map(),
+  keys: new Map()
+}))
+
+const nameOf = ({ resourceId, resourceType }: Resource) => `${resourceType} ${resourceId}`
 
 const layerJournal = Layer.effect(
   Journal,
@@ -57,7 +69,14 @@ const layerJournal = Layer.effect(
     read: (position, limit) => Effect.sync(() => store.events.slice(position, position + limit)),
     at: (positions) =>
       Effect.sync(() => Array.sort(new Set(positions), Order.number).flatMap((at) => store.events[at - 1] ?? [])),
-    head: Effect.sync(() => Position.make(store.events.length))
+    head: Effect.sync(() => Position.make(store.events.length)),
+    readResource: (resource, version, limit) =>
+      // The event of version n has index n - 1.
+      Effect.sync(() => store.ofResource.get(nameOf(resource))?.slice(version, version + limit) ?? []),
+    readTenant: (tenant, position, limit) =>
+      Effect.sync(() =>
+        Array.take(store.ofTenant.get(tenant)?.filter((event) => event.position > position) ?? [], limit)
+      )
   }))
 )
 
@@ -113,7 +132,11 @@ const write = (store: typeof Store.Service, { commands }: Unit): Outcome =>
       position: Position.make(store.events.length + index + 1)
     }))
     store.state = batch.state
-    for (const event of events) store.events.push(event)
+    for (const event of events) {
+      store.events.push(event)
+      append(store.ofResource, nameOf(event), event)
+      if (activityTypeOf(event._tag) !== null) append(store.ofTenant, event.tenant, event)
+    }
     for (const { id, value } of batch.secrets) store.secrets.set(id, value)
     for (const id of batch.droppedSecrets) store.secrets.delete(id)
     return events
@@ -141,6 +164,12 @@ const writeOnce = (
   store.keys.delete(slots[0])
   store.keys.set(slots[0], { identity, outcome, until: DateTime.addDuration(now, defaultIdempotencyKeysKept) })
   return outcome
+}
+
+const append = (events: Map<string, Array<RecordedEvent>>, name: string, event: RecordedEvent) => {
+  const present = events.get(name)
+  if (present === undefined) events.set(name, [event])
+  else present.push(event)
 }
 
 const layerCommand = Layer.effect(
@@ -185,11 +214,12 @@ export const layer: Layer.Layer<
   | Command
   | Query
   | Journal
+  | History
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer
   | CheckpointStore.CheckpointStore
-> = Layer.merge(layerCommand, Consumer.layer).pipe(
+> = Layer.mergeAll(layerCommand, Consumer.layer, History.layer).pipe(
   Layer.provideMerge(Layer.merge(InProcess.layer, MemoryCheckpointStore.layer)),
   Layer.provideMerge(Layer.merge(layerJournal, layerQuery)),
   Layer.provide(layerStore),

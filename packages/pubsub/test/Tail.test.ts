@@ -50,7 +50,7 @@ describe("Tail", () => {
     Effect.gen(function*() {
       const world = new World()
       const error = new StorageError({ reason: "corrupt", operation: "head", cause: "torn" })
-      const journal = Layer.succeed(Journal, { head: error, read: () => error, at: () => error })
+      const journal = Layer.mock(Journal, { head: error })
       const layer = InProcess.layer.pipe(Layer.provide(journal), Layer.provide(world.layer))
       expect(yield* Effect.flip(Effect.scoped(Layer.build(layer)))).toBe(error)
     }))

@@ -1,39 +1,22 @@
 /** The `caravel` program: its subcommands over the services, and how it ends. */
 import { Activity, Command as Commands, commands, type CommandTag, decodeCommand } from "@caravel/domain"
-import { Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
-import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
-import { Array, Config, Effect, Either, Record } from "effect"
-import { descriptionOf, optionsOf, pubkeyOption, readPubkey, subcommandOf } from "./CommandOptions.js"
+import { Array, Effect, Record } from "effect"
+import { argument, database, json, provideDatabase, pubkeyArgument } from "./Arguments.js"
+import { descriptionOf, optionsOf, pubkeyOption, subcommandOf } from "./CommandOptions.js"
 import * as Consumers from "./Consumers.js"
 import * as Demo from "./Demo.js"
 import { helpConsole, overview, page } from "./Help.js"
+import { diff, history, usage } from "./HistoryCommands.js"
 import { Failed, Output } from "./Output.js"
 import * as Read from "./Read.js"
 import * as Render from "./Render.js"
 import * as Run from "./Run.js"
 import * as SentWith from "./SentWith.js"
-
-const database = Options.text("database").pipe(
-  Options.withPseudoName("file"),
-  Options.withDescription(
-    "The database, an SQLite file; made if there is none. Also CARAVEL_DATABASE. Default: ./data/caravel.db."
-  ),
-  Options.withFallbackConfig(Config.nonEmptyString("CARAVEL_DATABASE")),
-  Options.withDefault("./data/caravel.db")
-)
-
-const json = Options.boolean("json").pipe(
-  Options.withDescription("Prints JSON lines on a terminal too, as it does elsewhere.")
-)
-
-const provideDatabase = <Name extends string, R, E, A extends { readonly database: string }>(
-  command: Command.Command<Name, R, E, A>
-) => Command.provide(command, ({ database }) => Sqlite.layer({ filename: database }))
 
 const commandOf = (tag: CommandTag) =>
   Command.make(
@@ -56,14 +39,6 @@ const commandOf = (tag: CommandTag) =>
         )
       })
   ).pipe(Command.withDescription(descriptionOf(tag)), provideDatabase)
-
-/** An argument that is not an option misspelt. */
-const argument = (name: string) =>
-  Args.text({ name }).pipe(
-    Args.mapEffect((text) =>
-      text.startsWith("--") ? Effect.fail(HelpDoc.p(`There is no option ${text}; see --help`)) : Effect.succeed(text)
-    )
-  )
 
 const run = Command.make("run", {
   file: argument("FILE").pipe(
@@ -106,9 +81,8 @@ const activity = Command.make("activity", {
   database
 }, Read.activity).pipe(Command.withDescription("Shows the activity log, oldest first."), provideDatabase)
 
-const pubkey = argument("PUBKEY").pipe(
+const pubkey = pubkeyArgument("PUBKEY").pipe(
   Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if it is left away."),
-  Args.mapEffect((text) => Either.mapLeft(readPubkey(text), (message) => HelpDoc.p(message))),
   Args.optional
 )
 
@@ -203,6 +177,9 @@ const caravel = Command.make("caravel").pipe(
     activity,
     tenant,
     relay,
+    history,
+    diff,
+    usage,
     consumers,
     consumersParked,
     consumersReplay,
@@ -223,6 +200,9 @@ const pages = new Map([
   pageOf(activity),
   pageOf(tenant),
   pageOf(relay),
+  pageOf(history),
+  pageOf(diff),
+  pageOf(usage),
   pageOf(consumers),
   pageOf(consumersParked),
   pageOf(consumersReplay),

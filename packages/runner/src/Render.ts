@@ -39,8 +39,13 @@ const firstIssues = (error: ParseResult.ParseError): ReadonlyMap<string, string>
 /** What is shown of a text that may be as long as a whole input. */
 const shortened = (text: string) => text.length > 500 ? `${text.slice(0, 500)}…` : text
 
-/** Text from outside could move the cursor or repaint the terminal. */
-const oneLine = (text: string) => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
+/**
+ * A text as one line: text from outside could move the cursor or repaint the terminal.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const oneLine = (text: string) => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
 
 /**
  * An error as JSON: its tag, its message and its fields, without a cause.
@@ -109,7 +114,13 @@ export const wrapped = (text: string, width: number, indent = ""): ReadonlyArray
   return [...lines, line]
 }
 
-const time = (instant: DateTime.Utc) => DateTime.formatIso(instant).slice(0, 19).replace("T", " ")
+/**
+ * An instant to the second, in UTC.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const time = (instant: DateTime.Utc): string => DateTime.formatIso(instant).slice(0, 19).replace("T", " ")
 
 interface Cell {
   readonly text: string

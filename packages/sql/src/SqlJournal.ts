@@ -13,8 +13,13 @@ const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.map(Database, ({ read, rows: { event } }) => {
-    const page = `SELECT ${event.columns()} FROM event WHERE position > ? ORDER BY position LIMIT ?`
+    const events = `SELECT ${event.columns()} FROM event`
+    const page = `${events} WHERE position > ? ORDER BY position LIMIT ?`
     const head = "SELECT coalesce(max(position), 0) FROM event"
+    const resourcePage = `${events} WHERE resource_id = ? AND resource_type = ? AND resource_version > ?
+      ORDER BY resource_version LIMIT ?`
+    const tenantPage = `${events} WHERE tenant = ? AND activity_type IS NOT NULL AND position > ?
+      ORDER BY position LIMIT ?`
     return {
       at: (positions) =>
         Effect.map(
@@ -24,7 +29,11 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
             Array.sortWith(pages.flat(), ({ position }) => position, Order.number)
         ),
       read: (position, limit) => read("Journal.read", page, [position, limit], event.decode),
-      head: Effect.map(read("Journal.head", head, [], decodeHead), ([[position]]) => position)
+      head: Effect.map(read("Journal.head", head, [], decodeHead), ([[position]]) => position),
+      readResource: ({ resourceId, resourceType }, version, limit) =>
+        read("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
+      readTenant: (tenant, position, limit) =>
+        read("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode)
     }
   })
 )

@@ -4,6 +4,7 @@ import {
   type ActivityPubSub,
   type Command,
   defaultIdempotencyKeysKept,
+  History,
   type Journal,
   type Query,
   StorageError
@@ -42,6 +43,7 @@ export type Services =
   | Command
   | Query
   | Journal
+  | History
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer
@@ -96,11 +98,12 @@ export interface Options {
 export const layer = (options: Options): Layer.Layer<Services, StorageError> => {
   const database = Layer.scoped(Database.Database, open(options))
   const client = Layer.effect(SqlClient, Effect.map(Database.Database, ({ sql }) => sql))
-  return Layer.mergeAll(SqlWriter.layer, Consumer.layer, client, SqliteWatch.layer(options.filename)).pipe(
-    Layer.provideMerge(Layer.merge(InProcess.layer, SqlCheckpointStore.layer)),
-    Layer.provideMerge(Layer.merge(SqlJournal.layer, SqlQuery.layer)),
-    Layer.provide(database)
-  )
+  return Layer.mergeAll(SqlWriter.layer, Consumer.layer, History.layer, client, SqliteWatch.layer(options.filename))
+    .pipe(
+      Layer.provideMerge(Layer.merge(InProcess.layer, SqlCheckpointStore.layer)),
+      Layer.provideMerge(Layer.merge(SqlJournal.layer, SqlQuery.layer)),
+      Layer.provide(database)
+    )
 }
 
 /**

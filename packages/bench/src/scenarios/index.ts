@@ -5,6 +5,7 @@ import * as Callers from "./Callers.js"
 import * as CatchUp from "./CatchUp.js"
 import * as Consuming from "./Consuming.js"
 import * as Delivery from "./Delivery.js"
+import * as History from "./History.js"
 import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
 import * as Size from "./Size.js"
@@ -23,6 +24,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   broadcast: Broadcast.scenario,
   "catch-up": CatchUp.scenario,
   consuming: Consuming.scenario,
+  history: History.scenario,
   opening: Opening.scenario,
   memory: PeakMemory.scenario
 }

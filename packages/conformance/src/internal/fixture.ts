@@ -4,6 +4,7 @@ import {
   type ActivityFeed,
   ActivityPubSub,
   Command,
+  type History,
   type IdempotencyConflict,
   Journal,
   Position,
@@ -23,6 +24,7 @@ export type Services =
   | Command
   | Query
   | Journal
+  | History
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer

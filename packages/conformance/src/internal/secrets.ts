@@ -6,7 +6,7 @@ import { malformedUrls } from "./cases.js"
 import { alice, aliceUrl, bobUrl, invoke, journalAfter, type Services, specs, unchangedBy } from "./fixture.js"
 
 /** Whether a secret can be reached from a value: in its texts, its fields, or what it prints as. */
-const leaks = (value: unknown, secret: string, seen = new Set<unknown>()): boolean => {
+export const leaks = (value: unknown, secret: string, seen = new Set<unknown>()): boolean => {
   if (typeof value === "string") return value.includes(secret)
   if (typeof value !== "object" && typeof value !== "function" || value === null || seen.has(value)) return false
   seen.add(value)

@@ -1,0 +1,32 @@
+/** The contract of `History`: what adapters have to give it is the journal's reads. */
+import { describe, it } from "@effect/vitest"
+import { Effect, FastCheck as fc, type Layer } from "effect"
+import type { Services } from "./internal/fixture.js"
+import { stories, tells } from "./internal/past.js"
+import { timeTravel } from "./internal/timeTravel.js"
+import { usageOverTime } from "./internal/usage.js"
+
+/**
+ * Proves an adapter's `History`: by examples, and by random programs that the reference model remembers.
+ *
+ * @since 0.1.0
+ * @category suites
+ */
+export const suite = <E>(
+  name: string,
+  layer: Layer.Layer<Services, E>,
+  options?: { readonly runs?: number; readonly timeout?: number }
+): void => {
+  describe(`History: ${name}`, () => {
+    describe("time travel", () => timeTravel(layer))
+    describe("usage", () => usageOverTime(layer))
+    it("of random programs it says at every moment what the reference model had then", () =>
+      fc.assert(
+        fc.asyncProperty(
+          stories,
+          (story) => Effect.runPromise(tells(story).pipe(Effect.scoped, Effect.provide(layer)))
+        ),
+        { numRuns: options?.runs ?? 50 }
+      ), options?.timeout ?? 120_000)
+  })
+}

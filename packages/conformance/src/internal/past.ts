@@ -1,0 +1,227 @@
+/** Random programs whose every moment is remembered by the reference model, and what `History` must say of them. */
+import { activityTypeOf, type Difference, type EventTag, History } from "@caravel/domain"
+import { expect } from "@effect/vitest"
+import { DateTime, Effect, FastCheck as fc, HashMap, Option, Stream } from "effect"
+import { at, type Plain, plain, pubkey } from "./fixture.js"
+import { call } from "./linearize.js"
+import { applyAll, emptyModel, type Entry, type Model } from "./model.js"
+import { programs, type Step } from "./programs.js"
+
+/** A program, and by how many milliseconds the clock moves before each of its calls; perhaps back. */
+export interface Story {
+  readonly program: ReadonlyArray<Step>
+  readonly ticks: ReadonlyArray<number>
+  /** The period that usage is asked for, in milliseconds from the first instant. */
+  readonly period: readonly [from: number, to: number]
+}
+
+export const stories: fc.Arbitrary<Story> = fc.record({
+  program: programs,
+  ticks: fc.oneof(
+    fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1 }),
+    fc.array(fc.integer({ min: -4, max: 5 }), { minLength: 1 })
+  ),
+  period: fc.tuple(fc.integer({ min: -5, max: 80 }), fc.integer({ min: 0, max: 80 })).map(([from, length]) =>
+    [from, from + length] as const
+  )
+})
+
+interface Rows {
+  readonly [resource: string]: Plain
+}
+
+/** An event with the instant that it was written at, and all rows after it. */
+interface Moment {
+  readonly entry: Entry | undefined
+  readonly instant: number
+  readonly rows: Rows
+}
+
+const start = Date.UTC(2026, 0, 1)
+const instant = (millis: number) => DateTime.unsafeMake(start + millis)
+const iso = (millis: number) => DateTime.formatIso(instant(millis))
+
+/** Of a secret, history knows only whether there is one. */
+const withoutSecret = (row: Plain) => "nwcUrl" in row ? { ...row, nwcUrl: row.nwcUrl !== null } : row
+
+/** Runs a story, a call after another. Gives its moments: the one at index n is the position n. */
+const live = ({ program, ticks }: Story) =>
+  Effect.gen(function*() {
+    const moments: Array<Moment> = [{ entry: undefined, instant: -Infinity, rows: {} }]
+    let model: Model = emptyModel()
+    let now = 0
+    for (const [n, next] of program.flat().entries()) {
+      now += ticks[n % ticks.length]!
+      const answer = yield* call(next).pipe(at(iso(now)))
+      const outcome = applyAll(model, next, iso(now))
+      expect(answer._tag).toBe("refused" in outcome ? "Left" : "Right")
+      if ("refused" in outcome) continue
+      model = outcome.model
+      for (const entry of outcome.entries) {
+        const name = nameOf(entry.row)
+        const rows = { ...moments.at(-1)!.rows, [name]: withoutSecret(entry.row) }
+        moments.push({ entry, instant: now, rows })
+      }
+    }
+    return moments
+  })
+
+const nameOf = (row: Plain) => "pubkey" in row ? `tenant ${row.pubkey}` : `relay ${row.id}`
+
+const rowsAt = (position: number) =>
+  Effect.gen(function*() {
+    const { relays, tenants } = yield* Effect.flatMap(History, (history) => history.state(position))
+    const rows = [...HashMap.values(tenants), ...HashMap.values(relays)].map((row) => withoutSecret(plain(row)))
+    return Object.fromEntries(rows.map((row) => [nameOf(row), row]))
+  })
+
+/** As of every position, everything and each resource is what the model had then. */
+const statesAreTheModels = (moments: ReadonlyArray<Moment>) =>
+  Effect.gen(function*() {
+    const history = yield* History
+    const names = Object.keys(moments.at(-1)!.rows)
+    for (const [position, { rows }] of moments.entries()) {
+      expect(yield* rowsAt(position)).toEqual(rows)
+      for (const name of names) {
+        const [type, id = ""] = name.split(" ")
+        const row = type === "tenant"
+          ? Option.getOrUndefined(yield* history.tenant(id, position))
+          : Option.getOrUndefined(yield* history.relay(id, position))
+        expect(row === undefined ? undefined : withoutSecret(plain(row))).toEqual(rows[name])
+      }
+    }
+  })
+
+/** An instant stands for a position that time passed it at, and for no earlier one than an earlier instant does. */
+const instantsArePositions = (moments: ReadonlyArray<Moment>) =>
+  Effect.gen(function*() {
+    const history = yield* History
+    const instants = moments.slice(1).map(({ instant }) => instant)
+    let last = 0
+    for (let millis = Math.min(0, ...instants) - 1; millis <= Math.max(0, ...instants) + 1; millis++) {
+      const position = yield* history.position(instant(millis))
+      expect(moments[position]!.instant).toBeLessThanOrEqual(millis)
+      expect(moments[position + 1]?.instant ?? Infinity).toBeGreaterThan(millis)
+      expect(position).toBeGreaterThanOrEqual(last)
+      last = position
+    }
+  })
+
+/** The value of a field, as JSON has it. */
+const valueOf = (value: unknown): Plain => value === null ? null : plain(value)
+
+const applied = (rows: Rows, differences: ReadonlyArray<Difference>): Rows => {
+  const result: { [name: string]: Plain } = { ...rows }
+  for (const { after, before, changes, resourceId, resourceType } of differences) {
+    const name = `${resourceType} ${resourceId}`
+    expect(before !== undefined).toBe(name in rows)
+    const row = { ...rows[name] }
+    for (const { after, before, field } of changes) {
+      if (field !== "nwcUrl") expect(valueOf(before)).toEqual(row[field])
+      row[field] = valueOf(after)
+    }
+    if (after !== undefined) result[name] = changes.some(({ field }) => field === "nwcUrl") ? withoutSecret(row) : row
+    else delete result[name]
+  }
+  return result
+}
+
+/** The difference of two moments, applied to the one, gives the other: of everything, and of each resource. */
+const differencesLead = (moments: ReadonlyArray<Moment>) =>
+  Effect.gen(function*() {
+    const history = yield* History
+    for (const from of moments.keys()) {
+      const to = (from * 7 + 3) % moments.length
+      const all = yield* history.diff(from, to)
+      expect(applied(moments[from]!.rows, all)).toEqual(moments[to]!.rows)
+      const names = Object.keys({ ...moments[from]!.rows, ...moments[to]!.rows })
+      const single = yield* Effect.forEach(names, (name) => {
+        const [resourceType, resourceId = ""] = name.split(" ")
+        return history.diff(from, to, { resourceType: resourceType === "tenant" ? "tenant" : "relay", resourceId })
+      })
+      expect(new Set(single.flat().map((one) => JSON.stringify(one)))).toEqual(
+        new Set(all.map((one) => JSON.stringify(one)))
+      )
+    }
+  })
+
+/** The entries of each resource are its events, and their changes lead from row to row; backwards they are the same. */
+const entriesLead = (moments: ReadonlyArray<Moment>) =>
+  Effect.gen(function*() {
+    const history = yield* History
+    for (const name of Object.keys(moments.at(-1)!.rows)) {
+      const [type, resourceId = ""] = name.split(" ")
+      const resource = { resourceType: type === "tenant" ? "tenant" : "relay", resourceId } as const
+      const own = moments.filter(({ entry }) => entry !== undefined && nameOf(entry.row) === name)
+      const entries = [...yield* Stream.runCollect(history.events(resource))]
+      expect(entries.map(({ event }) => event._tag)).toEqual(own.map(({ entry }) => entry!.event))
+      let row: Plain = {}
+      for (const [n, { changes, event }] of entries.entries()) {
+        const before = row
+        for (const { after, before, field } of changes) {
+          if (field !== "nwcUrl") expect(valueOf(before)).toEqual(row[field])
+          row = { ...row, [field]: field === "nwcUrl" ? after !== null : valueOf(after) }
+        }
+        expect(own[n]!.rows[name]).toMatchObject(row)
+        const changed = changes.map(({ field }) => field)
+        for (const field of Object.keys(event.changes)) {
+          if (!changed.includes(field as never)) expect(own[n]!.rows[name][field]).toEqual(before[field])
+        }
+      }
+      const backwards = yield* Stream.runCollect(history.events(resource, { order: "newest" }))
+      expect([...backwards].reverse()).toEqual(entries)
+    }
+  })
+
+/** Who was active at each instant, as `relay plan`, by the whole state then; or relay by relay, where a clock went back. */
+const activeAt = (moments: ReadonlyArray<Moment>, tenant: string, millis: number): ReadonlyArray<string> => {
+  const monotone = moments.every(({ instant }, n) => n === 0 || instant >= moments[n - 1]!.instant)
+  const rows = monotone
+    ? moments.findLast(({ instant }) => instant <= millis)!.rows
+    : Object.fromEntries(moments.flatMap(({ entry }, n) => {
+      if (entry === undefined || activityTypeOf(entry.event as EventTag) === null) return []
+      const own = moments.slice(0, n + 1).filter(({ entry: other }) =>
+        other?.resourceId === entry.resourceId && activityTypeOf(other.event as EventTag) !== null
+      )
+      return Math.max(...own.map(({ instant }) => instant)) <= millis ? [[nameOf(entry.row), entry.row]] : []
+    }))
+  return Object.values<Plain>(rows)
+    .filter((row) => row.tenant === tenant && row.status === "active")
+    .map(({ id, plan }) => `${id} ${plan}`)
+    .sort()
+}
+
+/** Usage says of every millisecond what the model says of it, and its intervals are as few as can be. */
+const usageIsTrue = (moments: ReadonlyArray<Moment>, [from, to]: Story["period"]) =>
+  Effect.gen(function*() {
+    const history = yield* History
+    for (const tenant of [1, 2, 3].map(pubkey)) {
+      const usage = (yield* history.usage(tenant, instant(from), instant(to))).map((interval) => ({
+        ...interval,
+        from: interval.from.epochMillis - start,
+        to: interval.to.epochMillis - start
+      }))
+      for (let millis = from - 2; millis < to + 2; millis++) {
+        const metered = usage.filter((interval) => interval.from <= millis && millis < interval.to)
+        const expected = millis >= from && millis < to ? activeAt(moments, tenant, millis) : []
+        expect(metered.map(({ plan, relay }) => `${relay} ${plan}`).sort()).toEqual(expected)
+      }
+      for (const [n, { from, plan, relay }] of usage.entries()) {
+        const before = usage[n - 1]
+        if (before?.relay === relay) expect(before.plan === plan ? before.to < from : before.to <= from).toBe(true)
+        else if (before !== undefined) expect(before.relay < relay).toBe(true)
+      }
+      for (const interval of usage) expect(interval.from).toBeLessThan(interval.to)
+    }
+  })
+
+/** Checks all that `History` says of a story. */
+export const tells = (story: Story) =>
+  Effect.gen(function*() {
+    const moments = yield* live(story)
+    yield* statesAreTheModels(moments)
+    yield* instantsArePositions(moments)
+    yield* differencesLead(moments)
+    yield* entriesLead(moments)
+    yield* usageIsTrue(moments, story.period)
+  })

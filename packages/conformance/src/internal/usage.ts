@@ -1,0 +1,132 @@
+/** `History.usage` by examples: what a bill is computed from. */
+import { History } from "@caravel/domain"
+import { expect } from "@effect/vitest"
+import { DateTime, Effect, type Layer } from "effect"
+import { alice, at, bob, invoke, type MethodName, type Services, specs } from "./fixture.js"
+
+const usage = (tenant: string, from: string, to: string) =>
+  Effect.map(
+    Effect.flatMap(History, (history) => history.usage(tenant, from, to)),
+    (usage) =>
+      usage.map(({ from, plan, relay, to }) =>
+        [relay, plan, DateTime.formatIso(from), DateTime.formatIso(to)].join(" ")
+      )
+  )
+
+const november = ["2026-11-01", "2026-12-01"] as const
+
+const on = (instant: string, method: MethodName, fields: object, ...rest: ReadonlyArray<unknown>) =>
+  invoke(method, [{ id: "r", ...fields }, ...rest]).pipe(at(instant))
+
+/** Two tenants; the first has a relay on plan `basic` since noon of the given day. */
+const since = (day: string) =>
+  Effect.gen(function*() {
+    yield* invoke("createTenant", [{ pubkey: alice }]).pipe(at("2026-01-01T00:00:00.000Z"))
+    yield* invoke("createTenant", [{ pubkey: bob }]).pipe(at("2026-01-01T00:00:00.000Z"))
+    yield* on(`${day}T12:00:00.000Z`, "createRelay", { tenant: alice, subdomain: "r", plan: "basic" })
+  })
+
+export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
+  const test = specs(layer)
+
+  test(
+    "a relay that was active throughout is one interval, cut to the period: the first instant is in, the last is not",
+    Effect.gen(function*() {
+      yield* since("2026-10-10")
+      expect(yield* usage(alice, ...november)).toEqual(["r basic 2026-11-01T00:00:00.000Z 2026-12-01T00:00:00.000Z"])
+      expect(yield* usage(alice, "2026-10-10T12:00:00.000Z", "2026-10-10T12:00:00.001Z")).toEqual([
+        "r basic 2026-10-10T12:00:00.000Z 2026-10-10T12:00:00.001Z"
+      ])
+      expect(yield* usage(alice, "2026-10-10T11:59:59.999Z", "2026-10-10T12:00:00.000Z")).toEqual([])
+      expect(yield* usage(alice, "2026-11-01", "2026-11-01")).toEqual([])
+      expect(yield* usage(alice, "2026-10-01", "2026-11-01")).toEqual([
+        "r basic 2026-10-10T12:00:00.000Z 2026-11-01T00:00:00.000Z"
+      ])
+      expect(yield* usage(bob, ...november)).toEqual([])
+    })
+  )
+
+  test(
+    "a plan that changes in the middle of a month makes two intervals; other changes make none",
+    Effect.gen(function*() {
+      yield* since("2026-10-10")
+      yield* on("2026-11-05T00:00:00.000Z", "updateRelay", { infoName: "R", plan: "basic" })
+      yield* on("2026-11-06T00:00:00.000Z", "failRelaySync", {}, "no")
+      yield* on("2026-11-10T08:00:00.000Z", "updateRelay", { plan: "growth" })
+      yield* on("2026-11-11T00:00:00.000Z", "activateRelay", {})
+      expect(yield* usage(alice, ...november)).toEqual([
+        "r basic 2026-11-01T00:00:00.000Z 2026-11-10T08:00:00.000Z",
+        "r growth 2026-11-10T08:00:00.000Z 2026-12-01T00:00:00.000Z"
+      ])
+    })
+  )
+
+  test(
+    "what is off or delinquent is not used, whatever plan it gets meanwhile",
+    Effect.gen(function*() {
+      yield* since("2026-10-10")
+      yield* on("2026-11-05T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2026-11-06T00:00:00.000Z", "updateRelay", { plan: "growth" })
+      yield* on("2026-11-07T00:00:00.000Z", "activateRelay", {})
+      yield* on("2026-11-20T00:00:00.000Z", "markRelayDelinquent", {})
+      yield* on("2026-11-21T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2026-11-22T00:00:00.000Z", "activateRelay", {})
+      expect(yield* usage(alice, ...november)).toEqual([
+        "r basic 2026-11-01T00:00:00.000Z 2026-11-05T00:00:00.000Z",
+        "r growth 2026-11-07T00:00:00.000Z 2026-11-20T00:00:00.000Z",
+        "r growth 2026-11-22T00:00:00.000Z 2026-12-01T00:00:00.000Z"
+      ])
+      expect(yield* usage(alice, "2026-11-05", "2026-11-07")).toEqual([])
+      // What comes after a period does not lengthen it, as soon as it may come.
+      for (const to of ["2026-11-04T23:59:59.999Z", "2026-11-05T00:00:00.000Z"]) {
+        expect(yield* usage(alice, "2026-11-02", to)).toEqual([`r basic 2026-11-02T00:00:00.000Z ${to}`])
+      }
+    })
+  )
+
+  test(
+    "what was so for no time is no interval, and does not cut one",
+    Effect.gen(function*() {
+      yield* since("2026-10-10")
+      const noon = "2026-11-10T12:00:00.000Z"
+      yield* on(noon, "deactivateRelay", {})
+      yield* on(noon, "updateRelay", { plan: "growth" })
+      yield* on(noon, "updateRelay", { plan: "basic" })
+      yield* on(noon, "activateRelay", {})
+      expect(yield* usage(alice, ...november)).toEqual(["r basic 2026-11-01T00:00:00.000Z 2026-12-01T00:00:00.000Z"])
+    })
+  )
+
+  test(
+    "relays come by id, each with its intervals in order, also those that are off now",
+    Effect.gen(function*() {
+      yield* since("2026-10-10")
+      yield* on("2026-11-02T00:00:00.000Z", "createRelay", { id: "b", tenant: alice, subdomain: "b" })
+      yield* on("2026-11-03T00:00:00.000Z", "createRelay", { id: "A", tenant: alice, subdomain: "a" })
+      yield* on("2026-11-04T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2026-11-05T00:00:00.000Z", "deactivateRelay", { id: "b" })
+      yield* on("2026-11-06T00:00:00.000Z", "activateRelay", {})
+      yield* on("2026-11-07T00:00:00.000Z", "deactivateRelay", {})
+      expect(yield* usage(alice, ...november)).toEqual([
+        "A free 2026-11-03T00:00:00.000Z 2026-12-01T00:00:00.000Z",
+        "b free 2026-11-02T00:00:00.000Z 2026-11-05T00:00:00.000Z",
+        "r basic 2026-11-01T00:00:00.000Z 2026-11-04T00:00:00.000Z",
+        "r basic 2026-11-06T00:00:00.000Z 2026-11-07T00:00:00.000Z"
+      ])
+    })
+  )
+
+  test(
+    "a clock that is behind shortens nothing that was used before it",
+    Effect.gen(function*() {
+      yield* since("2026-11-10")
+      yield* on("2026-11-20T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2026-11-15T00:00:00.000Z", "activateRelay", {})
+      yield* on("2026-11-16T00:00:00.000Z", "updateRelay", { plan: "growth" })
+      expect(yield* usage(alice, ...november)).toEqual([
+        "r basic 2026-11-10T12:00:00.000Z 2026-11-20T00:00:00.000Z",
+        "r growth 2026-11-20T00:00:00.000Z 2026-12-01T00:00:00.000Z"
+      ])
+    })
+  )
+}

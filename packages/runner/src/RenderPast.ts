@@ -1,0 +1,252 @@
+/** The past as people and programs get to see it, and never a secret. */
+import type { Change, Difference, HistoryEntry, Position, Usage } from "@caravel/domain"
+import { Array, DateTime, String } from "effect"
+import type { Output, Style } from "./Output.js"
+import { oneLine, table, time } from "./Render.js"
+
+/**
+ * A moment as it was asked for, with the position that it stands for.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const moment = (text: string, position: Position): string =>
+  /^\d+$/.test(text) ? `position ${position}` : `${text} (position ${position})`
+
+// References to secrets would do no harm, and mean nothing to anybody.
+const jsonOf = ({ after, before, field }: Change) => ({
+  field,
+  before: field === "nwcUrl" && typeof before === "string" ? "<redacted>" : before,
+  after: field === "nwcUrl" && typeof after === "string" ? "<redacted>" : after
+})
+
+/**
+ * An entry of a history as JSON.
+ *
+ * @since 0.1.0
+ * @category json
+ */
+export const entryJson = ({ changes, event }: HistoryEntry): Record<string, unknown> => {
+  const { _tag, createdAt, id, position, resourceId, resourceType, tenant, version } = event
+  return {
+    position,
+    id,
+    createdAt,
+    event: _tag,
+    tenant,
+    resourceType,
+    resourceId,
+    version,
+    changes: changes.map(jsonOf)
+  }
+}
+
+const kindOf = ({ after, before }: Difference) =>
+  before === undefined ? "appeared" : after === undefined ? "disappeared" : "changed"
+
+/**
+ * A difference as JSON.
+ *
+ * @since 0.1.0
+ * @category json
+ */
+export const differenceJson = (difference: Difference): Record<string, unknown> => ({
+  resourceType: difference.resourceType,
+  resourceId: difference.resourceId,
+  difference: kindOf(difference),
+  changes: difference.changes.map(jsonOf)
+})
+
+const textOf = (field: string, value: unknown) =>
+  value === undefined || value === null || value === ""
+    ? "-"
+    : field === "nwcUrl"
+    ? "set"
+    : DateTime.isDateTime(value)
+    ? time(DateTime.toUtc(value))
+    : typeof value === "boolean"
+    ? value ? "yes" : "no"
+    : oneLine(`${value}`)
+
+/** From what to what; of a field that was not there before, only what it is. */
+const changeText = ({ after, before, field }: Change) => {
+  if (before === undefined) return textOf(field, after)
+  const replaced = field === "nwcUrl" && before !== null && after !== null
+  return `${textOf(field, before)} → ${replaced ? "another" : textOf(field, after)}`
+}
+
+/** What is worth a line: of what began, not what is empty or off. */
+const isTelling = ({ after, before }: Change) =>
+  before !== undefined || !(after === undefined || after === null || after === "" || after === false)
+
+const cut = (text: string, width: number) => text.length > width ? `${text.slice(0, Math.max(0, width - 1))}…` : text
+
+/**
+ * The titles above `entryLines`.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const entryTitles = (style: Style): string =>
+  style.dim("position  time (UTC)           event                      what it changed")
+
+/** `RelaySyncFailed` as `sync failed`: whose history it is, is known. */
+const eventWords = (tag: string) =>
+  String.camelToSnake(String.uncapitalize(tag.replace(/^(Tenant|Relay)/, ""))).replaceAll("_", " ")
+
+/**
+ * An entry of a history as lines of a table whose end nobody knows: a line for each change.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const entryLines = (
+  { changes, event }: HistoryEntry,
+  { columns, style }: typeof Output.Service
+): ReadonlyArray<string> => {
+  const left = [`${event.position}`.padStart(8), time(event.createdAt), eventWords(event._tag).padEnd(25)] as const
+  const width = left.join("  ").length + 2
+  const texts = changes.filter(isTelling).map((change) => cut(`${change.field} ${changeText(change)}`, columns - width))
+  const [first = style.dim("nothing: it was so already"), ...rest] = texts
+  return [
+    [left[0], style.dim(left[1]), style.cyan(left[2]), first].join("  "),
+    ...rest.map((text) => " ".repeat(width) + text)
+  ]
+}
+
+/**
+ * Differences in a few words.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const summary = (differences: ReadonlyArray<Difference>): string => {
+  const counts = (["appeared", "disappeared", "changed"] as const).map((kind) =>
+    [differences.filter((difference) => kindOf(difference) === kind).length, kind] as const
+  )
+  const words = counts.filter(([count]) => count > 0).map(([count, kind]) => `${count.toLocaleString("en")} ${kind}`)
+  return words.length === 0 ? "nothing differs" : words.join(", ")
+}
+
+const paints = { appeared: "green", disappeared: "red", changed: "yellow" } as const
+
+/** What the title of a difference says already. */
+const titled = ["id", "pubkey", "version"]
+
+/**
+ * A difference as a title and a line for each field.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const differenceLines = (
+  difference: Difference,
+  { columns, style }: typeof Output.Service
+): ReadonlyArray<string> => {
+  const { after, before, changes, resourceId, resourceType } = difference
+  const kind = kindOf(difference)
+  const versions = [before, after].flatMap((state) => state?.version ?? [])
+  const told = kind === "disappeared"
+    ? []
+    : changes.filter((change) => isTelling(change) && !titled.includes(change.field))
+  const width = Math.max(0, ...told.map(({ field }) => field.length))
+  return [
+    "",
+    `${style.bold(`${resourceType} ${resourceId}`)} ${style[paints[kind]](kind)}${
+      style.dim(`, version ${versions.join(" → ")}`)
+    }`,
+    ...told.map((change) =>
+      `  ${style.dim(change.field.padEnd(width))}  ${cut(changeText(change), columns - width - 4)}`
+    )
+  ]
+}
+
+/**
+ * How long a relay was active on a plan, and when.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Total {
+  readonly relay: string
+  readonly plan: string
+  readonly millis: number
+  readonly intervals: ReadonlyArray<Usage>
+}
+
+const millisOf = ({ from, to }: Usage) => to.epochMillis - from.epochMillis
+
+/**
+ * Usage by relay and plan.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const totals = (usage: ReadonlyArray<Usage>): ReadonlyArray<Total> =>
+  Object.values(Array.groupBy(usage, ({ plan, relay }) => `${relay} ${plan}`)).map((intervals) => ({
+    relay: intervals[0].relay,
+    plan: intervals[0].plan,
+    millis: intervals.reduce((sum, interval) => sum + millisOf(interval), 0),
+    intervals
+  }))
+
+/**
+ * A total as JSON.
+ *
+ * @since 0.1.0
+ * @category json
+ */
+export const totalJson = ({ intervals, millis, plan, relay }: Total): Record<string, unknown> => ({
+  relay,
+  plan,
+  seconds: millis / 1000,
+  intervals: intervals.map(({ from, to }) => ({ from, to }))
+})
+
+/** A duration in full: a bill is computed from it. */
+const duration = (millis: number) => {
+  const units = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"]] as const
+  const parts: Array<string> = []
+  let rest = millis
+  for (const [size, unit] of units) {
+    if (rest >= size) parts.push(`${Math.floor(rest / size)} ${unit}`)
+    rest %= size
+  }
+  if (rest > 0 || parts.length === 0) parts.push(`${rest / 1000} s`)
+  return parts.join(" ")
+}
+
+/**
+ * Totals as a table.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const totalTable = (totals: ReadonlyArray<Total>, output: typeof Output.Service): ReadonlyArray<string> =>
+  table(
+    ["relay", "plan", "active for"],
+    totals.map(({ millis, plan, relay }) => [relay, plan, { text: duration(millis), paint: output.style.green }]),
+    output
+  )
+
+/** To the millisecond: these are the edges that a bill is cut at. */
+const exactly = (instant: DateTime.Utc) => DateTime.formatIso(instant).slice(0, 23).replace("T", " ")
+
+/**
+ * Intervals as a table.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const usageTable = (usage: ReadonlyArray<Usage>, output: typeof Output.Service): ReadonlyArray<string> =>
+  table(
+    ["relay", "plan", "from (UTC)", "to", "active for"],
+    usage.map((interval) => [
+      interval.relay,
+      interval.plan,
+      exactly(interval.from),
+      exactly(interval.to),
+      duration(millisOf(interval))
+    ]),
+    output
+  )
