@@ -5,10 +5,12 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Option } from "effect"
 import journal from "./migrations/0001_journal.js"
 import consumer from "./migrations/0002_consumer.js"
+import schemaVersion from "./migrations/0003_schema_version.js"
 
 const migrations = {
   "0001_journal": journal,
-  "0002_consumer": consumer
+  "0002_consumer": consumer,
+  "0003_schema_version": schemaVersion
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
@@ -31,9 +33,9 @@ export const run = Effect.gen(function*() {
   const [last] = yield* sql`SELECT max(migration_id) AS id FROM effect_sql_migrations`
   if (Number(last?.["id"]) > known) {
     return yield* new StorageError({
-      reason: "other",
+      reason: "newer",
       operation: "migrate",
-      cause: new Error(`the database has schema ${last?.["id"]}, this Caravel knows ${known}; use a newer Caravel`)
+      cause: new Error(`the database has schema ${last?.["id"]}, this Caravel knows ${known}`)
     })
   }
 })

@@ -6,6 +6,7 @@ import {
   type Event,
   EventId,
   events,
+  type NewerEvent,
   Position,
   Pubkey,
   type RecordedEvent,
@@ -15,9 +16,13 @@ import {
   SecretId,
   Tenant,
   TenantState,
-  Version
+  upcast,
+  type Upcasters,
+  upcasters,
+  Version,
+  versionOf
 } from "@caravel/domain"
-import { Array, Either, Record, Schema } from "effect"
+import { Array, Either, type ParseResult, Record, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Codec from "./internal/codec.js"
 import * as Table from "./Table.js"
@@ -36,24 +41,29 @@ const eventFields = {
   resourceVersion: Version,
   payload: Schema.String,
   metadata: Schema.String,
-  createdAt: Instant
+  createdAt: Instant,
+  schemaVersion: Version
 }
 
 const payloads = Record.map(events, (event) => {
-  const schema = Schema.parseJson(event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>)
-  return { codec: Codec.make(schema.ast), explain: Schema.decodeEither(schema) }
+  const changes = event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>
+  return { codec: Codec.make(Schema.parseJson(changes).ast), decode: Schema.decodeUnknownEither(changes) }
 })
 
+const parse = Schema.decodeEither(Schema.parseJson())
+
 /**
- * The tables of a dialect's database.
+ * The tables of a dialect's database. Events of older versions are read as today's, by these upcasters.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (dialect: Dialect) => {
+export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
   const boolean = dialect.boolean
   const tenantFields = { ...TenantState.fields, pastDueAt: Schema.NullOr(Instant), createdAt: Instant }
 
+  const toRow = toRowBy(all)
+  const toEvent = toEventBy(all)
   const event = Table.make("event", eventFields)
   const recorded = Table.make("event", { position: Position, ...eventFields })
   const activity = Table.make("activity", { ...Activity.fields, createdAt: Instant })
@@ -83,7 +93,9 @@ export const make = (dialect: Dialect) => {
         const insert = event.insert(clause)
         return (events: ReadonlyArray<Event>) => insert(events.map(toRow))
       },
-      decode: (rows: Rows) => Either.flatMap(recorded.decode(rows), (rows) => Either.all(rows.map(toEvent)))
+      decode: (rows: Rows) => Either.flatMap(recorded.decode(rows), (rows) => Either.all(rows.map(toEvent))),
+      decodeRow: (row: Rows[number]) => Either.flatMap(recorded.decodeRow(row), toEvent),
+      decodeFields: recorded.decodeFields
     },
     activity: {
       columns: activity.columns,
@@ -103,7 +115,7 @@ export const make = (dialect: Dialect) => {
 
 type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 
-const toRow = (event: Event) => ({
+const toRowBy = (all: Upcasters) => (event: Event) => ({
   id: event.id,
   type: event._tag,
   activityType: activityTypeOf(event._tag),
@@ -113,13 +125,14 @@ const toRow = (event: Event) => ({
   resourceVersion: event.version,
   payload: String(payloads[event._tag].codec.encode(event.changes)),
   metadata: "{}",
-  createdAt: event.createdAt
+  createdAt: event.createdAt,
+  schemaVersion: versionOf(event._tag, all)
 })
 
-const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly position: Position }) => {
-  const { codec, explain } = payloads[row.type]
-  const decoded = codec.decode(row.payload)
-  return Either.map(decoded === Codec.invalid ? explain(row.payload) : Either.right(decoded), (changes) => ({
+type EventRow = Schema.Struct.Type<typeof eventFields> & { readonly position: Position }
+
+const toEventBy = (all: Upcasters) => (row: EventRow) =>
+  Either.map(changesOf(row, all), (changes) => ({
     _tag: row.type,
     position: row.position,
     id: row.id,
@@ -131,4 +144,18 @@ const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly positi
     changes
     // The type and its changes were decoded together.
   } as RecordedEvent))
+
+const changesOf = (
+  { payload, position, schemaVersion: version, type: tag }: EventRow,
+  all: Upcasters
+): Either.Either<unknown, ParseResult.ParseError | NewerEvent> => {
+  const { codec, decode } = payloads[tag]
+  if (version === versionOf(tag, all)) {
+    const decoded = codec.decode(payload)
+    if (decoded !== Codec.invalid) return Either.right(decoded)
+  }
+  return parse(payload).pipe(
+    Either.flatMap((changes) => upcast({ tag, version, position }, changes, all)),
+    Either.flatMap(decode)
+  )
 }

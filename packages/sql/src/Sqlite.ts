@@ -136,7 +136,13 @@ const open = ({ filename, synchronous = "full" }: Options): Effect.Effect<
 
     const writer = yield* (yield* connect({ filename })).reserve
     // While it starts, the driver may wait for another process that migrates; later, waiting is the transaction's.
-    yield* pragmas(writer, ["busy_timeout = 5000", `synchronous = ${synchronous}`, "foreign_keys = ON"])
+    yield* pragmas(writer, [
+      "busy_timeout = 5000",
+      `synchronous = ${synchronous}`,
+      "foreign_keys = ON",
+      // Otherwise INSERT OR REPLACE would pass by the triggers that keep events from being deleted.
+      "recursive_triggers = ON"
+    ])
     const client = yield* Transaction.make({
       connection: writer,
       compiler: makeCompilerSqlite(),

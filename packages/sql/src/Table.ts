@@ -30,7 +30,11 @@ export interface Table<A> {
   readonly delete: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
   /** Selects the rows of which a field has one of these values. */
   readonly select: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
-  /** Decodes rows that are given as their values in the order of `columns`. */
+  /** Decodes a row that is given as its values in the order of `columns`. */
+  readonly decodeRow: (row: ReadonlyArray<unknown>) => Either.Either<A, ParseResult.ParseError>
+  /** The fields of a row that may be damaged: a value that does not decode is given as it stands. */
+  readonly decodeFields: (row: ReadonlyArray<unknown>) => { readonly [field in keyof A]: unknown }
+  /** Decodes rows, or says what is wrong with the first that does not. */
   readonly decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<Array<A>, ParseResult.ParseError>
 }
 
@@ -118,6 +122,15 @@ export const make = <Fields extends Schema.Struct.Fields>(
     },
     delete: (key) => where(`DELETE FROM ${name}`, key),
     select: (key) => where(`SELECT ${columns()} FROM ${name}`, key),
+    decodeRow,
+    decodeFields: (row) => {
+      const decoded: { [field: string]: unknown } = {}
+      names.forEach((field, index) => {
+        const value = codecs[index]!.decode(row[index])
+        decoded[field] = value === Codec.invalid ? row[index] : value
+      })
+      return decoded as { readonly [field in keyof A]: unknown }
+    },
     decode: (rows) => {
       const decoded: Array<A> = []
       for (const row of rows) {
