@@ -17,7 +17,9 @@ describe("upcasting", () => {
     const read = (version: number, changes: unknown) => upcast(deactivated(version), changes, madeUp)
     expect(read(1, { state: "INACTIVE" })).toEqual(Either.right({ status: "inactive", reason: "unknown" }))
     expect(read(2, { status: "inactive" })).toEqual(Either.right({ status: "inactive", reason: "unknown" }))
-    expect(read(3, { status: "inactive", reason: "bill" })).toEqual(Either.right({ status: "inactive", reason: "bill" }))
+    expect(read(3, { status: "inactive", reason: "bill" })).toEqual(
+      Either.right({ status: "inactive", reason: "bill" })
+    )
     expect(versionOf("RelayDeactivated", madeUp)).toBe(3)
     expect(versionOf("RelayActivated", madeUp)).toBe(1)
   })

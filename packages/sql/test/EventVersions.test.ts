@@ -57,7 +57,8 @@ describe("an event of another version", () => {
   const { event } = Rows.make(sqlite)
   const columns = event.columns().split(", ").map((column) => column.replace("event.", ""))
   const deactivated = version1.find(({ type }) => type === "RelayDeactivated")
-  const rowOf = (changes: object) => columns.map((column) => ({ ...deactivated, schema_version: 1, ...changes })[column])
+  const rowOf = (changes: object) =>
+    columns.map((column) => ({ ...deactivated, schema_version: 1, ...changes })[column])
 
   it("is read as today's if it is older", () => {
     const upcasters: Upcasters = { RelayDeactivated: [({ off }) => ({ status: off === true ? "inactive" : off })] }
