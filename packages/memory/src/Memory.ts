@@ -7,39 +7,21 @@ import {
   type ActivityType,
   Command,
   decideAll,
-  Journal,
+  type Journal,
   Position,
   Query,
   type RecordedEvent,
   Relay,
   type RelayId,
-  type SecretId,
-  type State,
-  stateOf,
   Tenant,
   type TenantState,
   type Undecided
 } from "@caravel/domain"
 import { type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
-import { Array, Context, Effect, Either, HashMap, Layer, Option, Order, type Redacted } from "effect"
+import { Array, Effect, Either, HashMap, Layer, Option, Order } from "effect"
+import { layerStore, Store } from "./internal/Store.js"
 import * as MemoryCheckpointStore from "./MemoryCheckpointStore.js"
-
-class Store extends Context.Tag("@caravel/memory/Store")<Store, {
-  state: State
-  /** The event at position n has index n - 1. */
-  readonly events: Array<RecordedEvent>
-  readonly secrets: Map<SecretId, Redacted.Redacted>
-}>() {}
-
-const layerStore = Layer.sync(Store, () => ({ state: stateOf([], []), events: [], secrets: new Map() }))
-
-const layerJournal = Layer.effect(
-  Journal,
-  Effect.map(Store, (store) => ({
-    read: (position, limit) => Effect.sync(() => store.events.slice(position, position + limit)),
-    head: Effect.sync(() => Position.make(store.events.length))
-  }))
-)
+import * as MemoryJournal from "./MemoryJournal.js"
 
 const layerQuery = Layer.effect(
   Query,
@@ -147,7 +129,7 @@ export const layer: Layer.Layer<
   | CheckpointStore.CheckpointStore
 > = Layer.merge(layerCommand, Consumer.layer).pipe(
   Layer.provideMerge(Layer.merge(InProcess.layer, MemoryCheckpointStore.layer)),
-  Layer.provideMerge(Layer.merge(layerJournal, layerQuery)),
+  Layer.provideMerge(Layer.merge(MemoryJournal.layer, layerQuery)),
   Layer.provide(layerStore),
   // Nothing to read from outside, so nothing that fails.
   Layer.orDie

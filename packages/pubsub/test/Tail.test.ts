@@ -50,7 +50,8 @@ describe("Tail", () => {
     Effect.gen(function*() {
       const world = new World()
       const error = new StorageError({ reason: "corrupt", operation: "head", cause: "torn" })
-      const journal = Layer.succeed(Journal, { head: error, read: () => error })
+      const broken = { head: error, read: () => error, verify: Stream.fail(error), rebuild: () => error }
+      const journal = Layer.succeed(Journal, broken)
       const layer = InProcess.layer.pipe(Layer.provide(journal), Layer.provide(world.layer))
       expect(yield* Effect.flip(Effect.scoped(Layer.build(layer)))).toBe(error)
     }))

@@ -9,7 +9,7 @@ import {
   type RecordedEvent,
   StorageError
 } from "@caravel/domain"
-import { DateTime, Effect, Layer } from "effect"
+import { DateTime, Effect, Layer, Stream } from "effect"
 
 export const position = (n: number) => Position.make(n)
 
@@ -93,7 +93,9 @@ export class World {
   readonly layer: Layer.Layer<Journal | Query> = Layer.merge(
     Layer.succeed(Journal, {
       head: Effect.sync(() => position(this.head)),
-      read: () => Effect.dieMessage("broadcasting reads the activity log, not the journal")
+      read: () => Effect.dieMessage("broadcasting reads the activity log, not the journal"),
+      verify: Stream.never,
+      rebuild: () => Effect.never
     }),
     Layer.succeed(
       Query,

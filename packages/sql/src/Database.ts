@@ -2,7 +2,7 @@ import { type StorageError, withSpan } from "@caravel/domain"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Context, Effect } from "effect"
+import { Context, Effect, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Rows from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
@@ -25,6 +25,8 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** Reads what is committed, whatever transaction the caller is in. */
   readonly read: Read
+  /** A connection that reads one state of the database, that of its first read, whatever is committed meanwhile. */
+  readonly snapshot: Effect.Effect<Connection, StorageError, Scope.Scope>
   /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
   readonly query: Read
 }>() {}
@@ -46,9 +48,10 @@ type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
 export const make = (options: {
   readonly client: TransactionalClient
   readonly reader: Connection
+  readonly snapshot: Effect.Effect<Connection, SqlError, Scope.Scope>
   readonly dialect: Dialect
 }): typeof Database.Service => {
-  const { client, dialect, reader } = options
+  const { client, dialect, reader, snapshot } = options
   const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
     connection.executeValues(statement, params).pipe(
       Effect.flatMap(decode),
@@ -57,8 +60,9 @@ export const make = (options: {
     )
   let failure: StorageError | undefined
   const readCommitted = readFrom(reader)
-  const read: Read = (...parameters) =>
-    Effect.suspend(() => failure === undefined ? readCommitted(...parameters) : Effect.fail(failure))
+  const unlessFailed = <A, R>(effect: () => Effect.Effect<A, StorageError, R>) =>
+    Effect.suspend(() => failure === undefined ? effect() : Effect.fail(failure))
+  const read: Read = (...parameters) => unlessFailed(() => readCommitted(...parameters))
   return {
     ...client,
     fail: (error) =>
@@ -69,6 +73,7 @@ export const make = (options: {
     dialect,
     rows: Rows.make(dialect),
     read,
+    snapshot: unlessFailed(() => Effect.mapError(snapshot, toStorageError(dialect, "snapshot"))),
     query: (...parameters) =>
       Effect.flatMap(
         client.current,

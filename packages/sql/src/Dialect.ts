@@ -11,6 +11,8 @@ import type { Schema } from "effect"
 export interface Dialect {
   /** Begins a transaction that will write. */
   readonly begin: string
+  /** Has the transaction check foreign keys at its commit, so that rows can be written in any order. */
+  readonly deferForeignKeys: string
   /** Why the driver's error happened, by its code. */
   readonly reasonOf: (cause: unknown) => StorageErrorReason
   /** Whether the driver's error may have ended the transaction that it happened in. */

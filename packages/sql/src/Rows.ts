@@ -22,7 +22,7 @@ import {
   Version,
   versionOf
 } from "@caravel/domain"
-import { Array, Either, type ParseResult, Record, Schema } from "effect"
+import { Array, Either, ParseResult, Record, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Codec from "./internal/codec.js"
 import * as Table from "./Table.js"
@@ -95,7 +95,7 @@ export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
       },
       decode: (rows: Rows) => Either.flatMap(recorded.decode(rows), (rows) => Either.all(rows.map(toEvent))),
       decodeRow: (row: Rows[number]) => Either.flatMap(recorded.decodeRow(row), toEvent),
-      decodeFields: recorded.decodeFields
+      at: recorded.at
     },
     activity: {
       columns: activity.columns,
@@ -109,7 +109,9 @@ export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
       ...relay,
       decodeModels: (rows: Rows) => Either.map(relay.decode(rows), Array.map(Relay.trusted))
     },
-    secret
+    secret,
+    /** The secrets without their values. */
+    secretId: Table.make("secret", { id: SecretId })
   }
 }
 
@@ -156,6 +158,11 @@ const changesOf = (
   }
   return parse(payload).pipe(
     Either.flatMap((changes) => upcast({ tag, version, position }, changes, all)),
-    Either.flatMap(decode)
+    Either.flatMap(decode),
+    Either.mapLeft((error) =>
+      ParseResult.isParseError(error)
+        ? ParseResult.parseError(new ParseResult.Pointer("payload", payload, error.issue))
+        : error
+    )
   )
 }

@@ -154,7 +154,12 @@ const open = ({ filename, synchronous = "full" }: Options): Effect.Effect<
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])
 
     const reader = yield* (yield* connect({ filename, readonly: true, disableWAL: true })).reserve
-    return Database.make({ client, reader, dialect: sqlite })
+    const snapshot = connect({ filename, readonly: true, disableWAL: true }).pipe(
+      Effect.flatMap(({ reserve }) => reserve),
+      Effect.tap((connection) => connection.execute("BEGIN", [], undefined)),
+      Effect.provide(Reactivity.layer)
+    )
+    return Database.make({ client, reader, snapshot, dialect: sqlite })
   }).pipe(
     Effect.provide(Reactivity.layer),
     Effect.catchTags({

@@ -24,6 +24,7 @@ const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String
  */
 export const sqlite: Dialect = {
   begin: "BEGIN IMMEDIATE",
+  deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
   reasonOf: (cause) => reasons.find(([code]) => codeOf(cause).startsWith(code))?.[1] ?? "other",
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
   boolean: Schema.transform(Schema.Literal(0, 1), Schema.Boolean, {

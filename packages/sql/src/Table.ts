@@ -19,6 +19,8 @@ export interface Table<A> {
   readonly name: string
   /** What to select for `decode`; `replaced` gives other expressions for some fields. */
   readonly columns: (replaced?: { readonly [field in keyof A]?: string }) => string
+  /** Where each field stands in what `columns` selects. */
+  readonly at: { readonly [field in keyof A]: number }
   /** Statements that insert rows, with a clause at their ends. */
   readonly insert: (clause?: string) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
   /** Statements that insert rows, or update those that have this key, but for the fields that never change. */
@@ -111,6 +113,7 @@ export const make = <Fields extends Schema.Struct.Fields>(
   return {
     name,
     columns,
+    at: Object.fromEntries(names.map((field, index) => [field, index])) as { readonly [field in keyof A]: number },
     insert,
     upsert: (key, fixed) => {
       const updated = names.filter((field) => field !== key && !fixed.includes(field as keyof A)).map(column)

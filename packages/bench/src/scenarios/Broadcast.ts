@@ -95,7 +95,12 @@ const byTail = (by: "queue" | "feed"): Broadcast => (events, subscribers) =>
 
 const journalOf = (activities: ReadonlyArray<Activity>) =>
   Layer.mergeAll(
-    Layer.succeed(Journal, { head: Effect.succeed(Position.make(0)), read: () => Effect.dieMessage("not read here") }),
+    Layer.succeed(Journal, {
+      head: Effect.succeed(Position.make(0)),
+      read: () => Effect.dieMessage("not read here"),
+      verify: Stream.empty,
+      rebuild: () => Effect.dieMessage("nor rebuilt")
+    }),
     Layer.succeed(
       Query,
       Query.make({

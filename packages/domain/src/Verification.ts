@@ -1,0 +1,229 @@
+/** Whether the rows say what the journal says: how it is found out, and how a disagreement is reported. */
+import { DateTime, Equal, HashMap, Option, Record, Schema } from "effect"
+import { Position, type ResourceType } from "./Activity.js"
+import { stateOf } from "./Batch.js"
+import { commandTable } from "./CommandTable.js"
+import { evolve, type State } from "./Decider.js"
+import type { RecordedEvent } from "./Event.js"
+import { RelayState } from "./Relay.js"
+import { SecretId, TenantState } from "./Tenant.js"
+
+/**
+ * A disagreement, of one of these kinds:
+ *
+ * - `field`: a field of a row is not what the journal says.
+ * - `missing`: the journal has the resource, and there is no row of it.
+ * - `unexpected`: there is a row, or a secret, of which the journal knows nothing.
+ * - `lost`: the secret that a tenant refers to is not kept. The journal does not have it: it has to be set again.
+ * - `unreadable`: the event at this position cannot be read.
+ * - `inconsistent`: the event at this position does not follow from those before it.
+ *
+ * A rebuild mends the first three.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Difference = Schema.Struct({
+  kind: Schema.Literal("field", "missing", "unexpected", "lost", "unreadable", "inconsistent"),
+  resourceType: Schema.Literal("tenant", "relay", "secret"),
+  /** Of a row that is damaged, whatever stands there. */
+  resourceId: Schema.String,
+  /** Null where the row as a whole is meant. */
+  field: Schema.NullOr(Schema.String),
+  /** What the journal says, as JSON has it; null if it says that there is nothing. Never a secret. */
+  expected: Schema.Unknown,
+  /** What is there, as JSON has it; null if there is nothing, or nothing that can be read. Never a secret. */
+  found: Schema.Unknown,
+  /** That of the last event that touched what this is about; 0 if none did. */
+  position: Position
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Difference extends Schema.Schema.Type<typeof Difference> {}
+
+/**
+ * A step of a verification: how far it is, and what it has found since the step before.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Verification {
+  /** How many events have been folded. */
+  readonly events: number
+  /** The last position of the journal as it is verified: in the end, as many events at most have been folded. */
+  readonly head: Position
+  /** How many tenants, relays and secrets have been compared. */
+  readonly tenants: number
+  readonly relays: number
+  readonly secrets: number
+  readonly differences: ReadonlyArray<Difference>
+}
+
+/** A row that may be damaged: its fields, decoded as far as they can be. */
+type Found = { readonly [field: string]: unknown }
+
+/**
+ * The events of one resource, folded as they are read, to be compared with its row.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Fold {
+  /** Whether the events are whole and consistent, so that the row must be what they come to. */
+  isSound = true
+  readonly resourceType: ResourceType
+  readonly resourceId: string
+  private readonly report: (difference: Difference) => void
+  private state: State = stateOf([], [])
+  private version = 0
+  private position: Position = Position.make(0)
+  /** By which event each field was last set. */
+  private readonly touched: { [field: string]: Position } = {}
+
+  constructor(resourceType: ResourceType, resourceId: string, report: (difference: Difference) => void) {
+    this.resourceType = resourceType
+    this.resourceId = resourceId
+    this.report = report
+  }
+
+  /** The next event of the resource. */
+  add(event: RecordedEvent): void {
+    const { _tag, changes, position, version } = event
+    if (resourceTypes[_tag] !== this.resourceType) {
+      this.isSound = false
+      return this.inconsistent(position, "resourceType", resourceTypes[_tag], this.resourceType)
+    }
+    if (version !== this.version + 1) {
+      this.isSound = false
+      this.inconsistent(position, "version", this.version + 1, version)
+    } else if ((_tag === creations[this.resourceType]) !== (version === 1)) {
+      this.isSound = false
+      this.inconsistent(position, "type", version === 1 ? creations[this.resourceType] : "a change", _tag)
+    }
+    if (position < this.position) this.inconsistent(position, "position", `more than ${this.position}`, position)
+    this.state = evolve(this.state, event)
+    const row = this.row
+    const owner = row === undefined ? event.tenant : "pubkey" in row ? row.pubkey : row.tenant
+    if (event.tenant !== owner) this.inconsistent(position, "tenant", owner, event.tenant)
+    if (version === 1) { for (const field in row) this.touched[field] = position }
+    else for (const field in changes) this.touched[field] = position
+    this.touched["version"] = position
+    this.version = version
+    this.position = position
+  }
+
+  /** The next event cannot be read, for what stands in this field. */
+  addUnreadable({ field, position, version }: {
+    readonly position: Position
+    readonly version: number
+    readonly field: string
+  }): void {
+    this.isSound = false
+    this.version = version
+    this.report({ ...this.about("unreadable", field, position), expected: null, found: null })
+  }
+
+  /** Something about an event contradicts the rest of it, or those before it. */
+  inconsistent(position: Position, field: string, expected: unknown, found: unknown): void {
+    this.report({ ...this.about("inconsistent", field, position), expected, found })
+  }
+
+  /** The row that the events come to. */
+  get row(): TenantState | RelayState | undefined {
+    const { relays, tenants } = this.state
+    const rows: HashMap.HashMap<string, TenantState | RelayState> = this.resourceType === "tenant" ? tenants : relays
+    return Option.getOrUndefined(HashMap.get(rows, this.resourceId))
+  }
+
+  /** The secret that the row has to refer to, if any. */
+  get secret(): SecretId | null {
+    const row = this.row
+    return row !== undefined && "nwcUrl" in row ? row.nwcUrl : null
+  }
+
+  /** Compares the row with the one that there is, if there is one. Gives whether they are the same. */
+  compare(found: Found | undefined): boolean {
+    const row: Found | undefined = this.isSound ? { ...this.row } : undefined
+    if (row === undefined) return true
+    if (found === undefined) {
+      this.report({ ...this.about("missing", null, this.position), expected: shownRow(row), found: null })
+      return false
+    }
+    const different = fields[this.resourceType].filter((field) => !Equal.equals(row[field], found[field]))
+    for (const field of different) {
+      this.report({
+        ...this.about("field", field, this.touched[field] ?? this.position),
+        expected: shown(field, row[field]),
+        found: shown(field, found[field])
+      })
+    }
+    return different.length === 0
+  }
+
+  /** The secret that the row refers to is not kept. */
+  lost(): void {
+    const position = this.touched["nwcUrl"] ?? this.position
+    this.report({ ...this.about("lost", "nwcUrl", position), expected: this.secret, found: null })
+  }
+
+  private about(kind: Difference["kind"], field: string | null, position: Position) {
+    return { kind, resourceType: this.resourceType, resourceId: this.resourceId, field, position }
+  }
+}
+
+/**
+ * A row of which the journal knows nothing.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unexpectedRow = (resourceType: ResourceType, resourceId: string, row: Found): Difference => ({
+  kind: "unexpected",
+  resourceType,
+  resourceId,
+  field: null,
+  expected: null,
+  found: shownRow(row),
+  position: Position.make(0)
+})
+
+/**
+ * A secret that no tenant refers to, with the position of the event that set it, or 0 if none did.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unexpectedSecret = (id: string, position: Position): Difference => ({
+  kind: "unexpected",
+  resourceType: "secret",
+  resourceId: isSecretId(id) ? id : redacted,
+  field: null,
+  expected: null,
+  found: redacted,
+  position
+})
+
+const resourceTypes: { readonly [tag: string]: ResourceType } = Record.fromEntries(
+  Object.values(commandTable).map(({ event, resource }) => [event, resource])
+)
+
+const creations = { tenant: commandTable.CreateTenant.event, relay: commandTable.CreateRelay.event }
+
+const fields = { tenant: Record.keys(TenantState.fields), relay: Record.keys(RelayState.fields) }
+
+const isSecretId = Schema.is(SecretId)
+
+const redacted = "<redacted>"
+
+/** A value as JSON has it. What stands where a reference to a secret should may be the secret itself. */
+const shown = (field: string, value: unknown): unknown =>
+  field === "nwcUrl" && value !== null && !isSecretId(value)
+    ? redacted
+    : DateTime.isDateTime(value)
+    ? DateTime.formatIso(value)
+    : value ?? null
+
+const shownRow = (row: Found): Found => Record.map(row, (value, field) => shown(field, value))
