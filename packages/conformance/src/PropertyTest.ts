@@ -1,47 +1,19 @@
 /** Random programs of commands, concurrent where they may be, against a plain reference model. */
 import {
-  type Activity,
   ActivityFeed,
   ActivityPubSub,
   activityTypeOf,
-  Command,
-  commandTable,
-  decodeCommand,
   evolve,
   type RecordedEvent,
   type State,
   stateOf
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { DateTime, Effect, Either, FastCheck as fc, HashMap, type Layer, Option, Stream, String } from "effect"
-import {
-  at,
-  invoke,
-  journalAfter,
-  type MethodName,
-  observe,
-  type Plain,
-  plain,
-  type Services
-} from "./internal/fixture.js"
-import { applyAll, emptyModel, type Entry, type Model, type PlainCommand, rowsOf } from "./internal/model.js"
+import { DateTime, Effect, Either, FastCheck as fc, HashMap, type Layer, Option, Stream } from "effect"
+import { call } from "./internal/call.js"
+import { at, journalAfter, observe, type Plain, plain, type Services } from "./internal/fixture.js"
+import { applyAll, emptyModel, type Entry, type Model, rowsOf } from "./internal/model.js"
 import { type Call, programs, type Step } from "./internal/programs.js"
-
-/** Calls a single command by its method, several by `submit`. Gives the activities, or the tag of the refusal. */
-const call = (commands: Call) =>
-  Effect.gen(function*() {
-    const { submit } = yield* Command
-    const results: ReadonlyArray<Activity | void> = commands.length === 1
-      ? [yield* callMethod(commands[0]!)]
-      : yield* submit(yield* Effect.forEach(commands, (command) => decodeCommand(command)))
-    return plain(results.filter((result) => result !== undefined))
-  }).pipe(Effect.mapError(({ _tag }): string => _tag), Effect.either)
-
-const callMethod = ({ _tag, ...payload }: PlainCommand) => {
-  const { parameters: [resource, ...values] } = commandTable[_tag as keyof typeof commandTable]
-  const first = resource === "id" || resource === "pubkey" ? payload[resource] : payload
-  return invoke(String.uncapitalize(_tag) as MethodName, [first, ...values.map((name) => payload[name])])
-}
 
 /** An event as the model's journal has it, with the row that the fold of the journal has after it. */
 const entryOf = (event: RecordedEvent, state: State): Entry => ({

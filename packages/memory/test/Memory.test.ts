@@ -1,5 +1,16 @@
-import { CommandTest, ConsumerTest, FeedTest, JournalTest, PropertyTest, QueryTest } from "@caravel/conformance"
+import {
+  CommandTest,
+  ConsumerTest,
+  FeedTest,
+  JournalTest,
+  PropertyTest,
+  QueryTest,
+  VerificationTest
+} from "@caravel/conformance"
 import { Memory } from "@caravel/memory"
+import { Layer } from "effect"
+import { layerStore } from "../src/internal/Store.js"
+import { backdoor } from "./backdoor.js"
 
 CommandTest.suite("Memory", Memory.layer)
 QueryTest.suite("Memory", Memory.layer)
@@ -7,3 +18,5 @@ JournalTest.suite("Memory", Memory.layer)
 ConsumerTest.suite("Memory", Memory.layer)
 FeedTest.suite("Memory", Memory.layer)
 PropertyTest.suite("Memory", Memory.layer, { runs: 100 })
+// Built together, both have one store.
+VerificationTest.suite("Memory", Layer.merge(Memory.layer, layerStore), backdoor, { runs: 100 })

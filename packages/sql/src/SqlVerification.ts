@@ -56,21 +56,21 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
   // A page ends before the key that the next one begins with.
   const keysFrom = (table: string, key: string, columns: string) =>
     `SELECT ${key}, ${columns} FROM ${table} WHERE ${key} >= ? ORDER BY ${key} LIMIT ${pageSize + 1}`
-  const isKnown = (type: ResourceType, key: string) =>
-    `EXISTS (SELECT 1 FROM event WHERE resource_id = ${key} AND resource_type = '${type}')`
+  const resourcesFrom = (type: ResourceType, key: string) =>
+    keysFrom(
+      type,
+      key,
+      `EXISTS (SELECT 1 FROM event WHERE event.resource_id = ${type}.${key} AND event.resource_type = '${type}')`
+    )
   const resources = {
-    tenant: {
-      table: tenant,
-      select: tenant.select("pubkey"),
-      keysFrom: keysFrom("tenant", "pubkey", isKnown("tenant", "pubkey"))
-    },
-    relay: { table: relay, select: relay.select("id"), keysFrom: keysFrom("relay", "id", isKnown("relay", "id")) }
+    tenant: { table: tenant, select: tenant.select("pubkey"), keysFrom: resourcesFrom("tenant", "pubkey") },
+    relay: { table: relay, select: relay.select("id"), keysFrom: resourcesFrom("relay", "id") }
   }
   const secretsOf = secretId.select("id")
   const secretsFrom = keysFrom(
     "secret",
     "id",
-    `EXISTS (SELECT 1 FROM tenant WHERE nwc_url = secret.id),
+    `EXISTS (SELECT 1 FROM tenant WHERE tenant.nwc_url = secret.id),
       coalesce((SELECT position FROM event WHERE event.id = secret.id), 0)`
   )
 
