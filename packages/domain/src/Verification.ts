@@ -12,21 +12,21 @@ import { SecretId, TenantState } from "./Tenant.js"
  * A disagreement, of one of these kinds:
  *
  * - `field`: a field of a row is not what the journal says.
- * - `missing`: the journal has the resource, and there is no row of it.
+ * - `missing`: the journal has the resource, and there is no row of it; or the event of a position is gone.
  * - `unexpected`: there is a row, or a secret, of which the journal knows nothing.
  * - `lost`: the secret that a tenant refers to is not kept. The journal does not have it: it has to be set again.
  * - `unreadable`: the event at this position cannot be read.
  * - `inconsistent`: the event at this position does not follow from those before it.
  *
- * A rebuild mends the first three.
+ * A rebuild mends rows, and secrets that are too many (`isMendable`).
  *
  * @since 0.1.0
  * @category models
  */
 export const Difference = Schema.Struct({
   kind: Schema.Literal("field", "missing", "unexpected", "lost", "unreadable", "inconsistent"),
-  resourceType: Schema.Literal("tenant", "relay", "secret"),
-  /** Of a row that is damaged, whatever stands there. */
+  resourceType: Schema.Literal("tenant", "relay", "secret", "event"),
+  /** Of a row that is damaged, whatever stands there. Of events, their positions, as `7` or `7-9`. */
   resourceId: Schema.String,
   /** Null where the row as a whole is meant. */
   field: Schema.NullOr(Schema.String),
@@ -43,6 +43,15 @@ export const Difference = Schema.Struct({
  * @category models
  */
 export interface Difference extends Schema.Schema.Type<typeof Difference> {}
+
+/**
+ * Whether a rebuild mends it: the journal knows what should be there.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const isMendable = ({ kind, resourceType }: Difference): boolean =>
+  kind === "field" || kind === "unexpected" || kind === "missing" && resourceType !== "event"
 
 /**
  * A step of a verification: how far it is, and what it has found since the step before.
@@ -123,12 +132,12 @@ export class Fold {
   }): void {
     this.isSound = false
     this.version = version
-    this.report({ ...this.about("unreadable", field, position), expected: null, found: null })
+    this.tell("unreadable", field, null, null, position)
   }
 
   /** Something about an event contradicts the rest of it, or those before it. */
   inconsistent(position: Position, field: string, expected: unknown, found: unknown): void {
-    this.report({ ...this.about("inconsistent", field, position), expected, found })
+    this.tell("inconsistent", field, expected, found, position)
   }
 
   /** The row that the events come to. */
@@ -149,28 +158,31 @@ export class Fold {
     const row: Found | undefined = this.isSound ? { ...this.row } : undefined
     if (row === undefined) return true
     if (found === undefined) {
-      this.report({ ...this.about("missing", null, this.position), expected: shownRow(row), found: null })
+      this.tell("missing", null, shownRow(row), null, this.position)
       return false
     }
     const different = fields[this.resourceType].filter((field) => !Equal.equals(row[field], found[field]))
     for (const field of different) {
-      this.report({
-        ...this.about("field", field, this.touched[field] ?? this.position),
-        expected: shown(field, row[field]),
-        found: shown(field, found[field])
-      })
+      const position = this.touched[field] ?? this.position
+      this.tell("field", field, shown(field, row[field]), shown(field, found[field]), position)
     }
     return different.length === 0
   }
 
   /** The secret that the row refers to is not kept. */
   lost(): void {
-    const position = this.touched["nwcUrl"] ?? this.position
-    this.report({ ...this.about("lost", "nwcUrl", position), expected: this.secret, found: null })
+    this.tell("lost", "nwcUrl", this.secret, null, this.touched["nwcUrl"] ?? this.position)
   }
 
-  private about(kind: Difference["kind"], field: string | null, position: Position) {
-    return { kind, resourceType: this.resourceType, resourceId: this.resourceId, field, position }
+  private tell(
+    kind: Difference["kind"],
+    field: string | null,
+    expected: unknown,
+    found: unknown,
+    position: Position
+  ): void {
+    const { resourceId, resourceType } = this
+    this.report({ kind, resourceType, resourceId, field, expected, found, position })
   }
 }
 
@@ -204,6 +216,22 @@ export const unexpectedSecret = (id: string, position: Position): Difference => 
   expected: null,
   found: redacted,
   position
+})
+
+/**
+ * Positions that the journal has given, and whose events are gone.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const missingEvents = (first: Position, last: Position): Difference => ({
+  kind: "missing",
+  resourceType: "event",
+  resourceId: first === last ? `${first}` : `${first}-${last}`,
+  field: null,
+  expected: null,
+  found: null,
+  position: last
 })
 
 const resourceTypes: { readonly [tag: string]: ResourceType } = Record.fromEntries(

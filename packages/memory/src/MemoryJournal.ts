@@ -2,6 +2,7 @@ import {
   type Difference,
   evolve,
   Fold,
+  isMendable,
   Journal,
   Position,
   type SecretId,
@@ -67,12 +68,9 @@ const compare = ({ events, secrets, state }: typeof Store.Service) => {
   return { step, isSound: Array.fromIterable(folds.values()).every(({ isSound }) => isSound) }
 }
 
-const mendable = (differences: ReadonlyArray<Difference>) =>
-  differences.filter(({ kind }) => kind === "field" || kind === "missing" || kind === "unexpected")
-
 /** Writes what the events come to in the place of the rows, if any differ. Gives how many did. */
 const mend = (store: typeof Store.Service, differences: ReadonlyArray<Difference>) => {
-  const mended = mendable(differences)
+  const mended = differences.filter(isMendable)
   if (mended.length > 0) store.state = store.events.reduce(evolve, stateOf([], []))
   for (const { resourceId, resourceType } of mended) {
     if (resourceType === "secret") store.secrets.delete(resourceId as SecretId)

@@ -19,6 +19,8 @@ export interface Dialect {
   readonly endsTransaction: (cause: unknown) => boolean
   /** How a column holds a boolean. */
   readonly boolean: Schema.Schema<boolean, any>
+  /** Selects the last position that the journal has given. */
+  readonly lastPosition: string
   /** What an insert of events says at its end, so that its result tells their positions. */
   readonly returning: string
   /** The positions of so many events, in the order they were inserted in, from the driver's result of the insert. */

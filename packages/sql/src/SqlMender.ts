@@ -1,5 +1,5 @@
 /** Writes the rows that the journal says, where others were found. */
-import type { Fold, RelayState, TenantState } from "@caravel/domain"
+import type { RelayState, TenantState } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Data, Effect } from "effect"
@@ -13,10 +13,9 @@ import type { Statement } from "./Table.js"
  * @since 0.1.0
  * @category errors
  */
-export class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<Pick<Fold, "resourceType" | "resourceId">> {
+export class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about: string }> {
   override get message() {
-    const { resourceId, resourceType } = this
-    return `the events of ${resourceType} ${resourceId} are damaged or missing, as verify tells; nothing was changed`
+    return `the events ${this.about} are damaged or missing, as verify tells; nothing was changed`
   }
 }
 
@@ -45,7 +44,9 @@ export const make = Effect.map(Database, ({ rows: { relay, secret, tenant } }) =
           const tenants: Array<TenantState> = []
           const relays: Array<RelayState> = []
           for (const { isSound, resourceId, resourceType, row } of folds) {
-            if (!isSound || row === undefined) return yield* new UnsoundJournal({ resourceType, resourceId })
+            if (!isSound || row === undefined) {
+              return yield* new UnsoundJournal({ about: `of ${resourceType} ${resourceId}` })
+            }
             if ("subdomain" in row) relays.push(row)
             else tenants.push(row.nwcUrl !== null && kept.has(row.nwcUrl) ? row : { ...row, nwcUrl: null })
           }
@@ -55,6 +56,7 @@ export const make = Effect.map(Database, ({ rows: { relay, secret, tenant } }) =
           yield* execute(insertRelays(relays))
           written += folds.length
         }),
+      giveUp: (position) => new UnsoundJournal({ about: `from position ${position}` }),
       remove: (from, ids) =>
         Effect.map(execute(deletions[from](ids)), () => {
           written += ids.length

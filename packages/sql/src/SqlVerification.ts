@@ -6,6 +6,7 @@ import {
   activityTypeOf,
   type Difference,
   Fold,
+  missingEvents,
   NewerEvent,
   Position,
   type ResourceType,
@@ -16,7 +17,7 @@ import {
 } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Effect, Either, Option, ParseResult, Stream } from "effect"
+import { Chunk, Effect, Either, Option, ParseResult, Stream } from "effect"
 import { Database } from "./Database.js"
 import * as GiveWay from "./internal/giveWay.js"
 import { toStorageError } from "./SqlError.js"
@@ -35,6 +36,8 @@ export interface Mender<E> {
     /** Resources up to this id have been compared, or are in the list. */
     readonly upTo: string
   }) => Effect.Effect<void, E>
+  /** Fails, as the event at this position is missing. */
+  readonly giveUp: (position: number) => Effect.Effect<never, E>
   /** Deletes what the journal does not know. */
   readonly remove: (from: ResourceType | "secret", ids: ReadonlyArray<string>) => Effect.Effect<void, E>
 }
@@ -49,7 +52,7 @@ const pageSize = 512
  * @category constructors
  */
 export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secretId, tenant } }) => {
-  const head = "SELECT coalesce(max(position), 0) FROM event"
+  const positionsAfter = `SELECT position FROM event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
   const eventsAfter = `SELECT ${event.columns()} FROM event
     WHERE (resource_id, resource_type, resource_version) > (?, ?, ?)
     ORDER BY resource_id, resource_type, resource_version LIMIT ${pageSize}`
@@ -120,7 +123,8 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
 
     return Effect.gen(function*() {
       const giveWay = yield* GiveWay.make
-      const [[last] = []] = yield* connection.executeValues(head, [])
+      const [[last] = []]: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(dialect.lastPosition, [])
+      const head = Position.make(Number(last))
       const counts = { events: 0, tenants: 0, relays: 0, secrets: 0 }
       let differences: Array<Difference> = []
       const report = (difference: Difference) => void differences.push(difference)
@@ -129,7 +133,7 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
       const steps = <Cursor, E>(first: Cursor, page: (cursor: Cursor) => Effect.Effect<Option.Option<Cursor>, E>) =>
         Stream.paginateEffect(first, (cursor) =>
           Effect.map(Effect.zipLeft(page(cursor), giveWay), (next) => {
-            const step: Verification = { ...counts, head: Position.make(Number(last)), differences }
+            const step: Verification = { ...counts, head, differences }
             differences = []
             return [step, next]
           }))
@@ -175,6 +179,23 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
             : Option.some([end[event.at.resourceId], end[event.at.resourceType], end[event.at.resourceVersion]])
         }))
 
+      // Every position that has been given has its event: what is rolled back gives its positions back.
+      const holes = steps(0, (after) =>
+        Effect.gen(function*() {
+          if (counts.events === head) return Option.none()
+          const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(positionsAfter, [after])
+          const isLast = page.length < pageSize
+          let previous = after
+          for (const position of [...page.map(([position]) => Number(position)), ...(isLast ? [head + 1] : [])]) {
+            if (position > previous + 1) {
+              if (mender !== undefined) return yield* mender.giveUp(previous + 1)
+              report(missingEvents(Position.make(previous + 1), Position.make(position - 1)))
+            }
+            previous = position
+          }
+          return isLast ? Option.none() : Option.some(previous)
+        }))
+
       /** A page of keys with what tells whether they are expected, and the key that the next begins with. */
       const keys = (statement: string, from: string) =>
         Effect.map(
@@ -208,9 +229,8 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
           return next
         }))
 
-      return Stream.concat(
-        Stream.concat(events, unexpectedRows("relay")),
-        Stream.concat(unexpectedRows("tenant"), unexpectedSecrets)
+      return Stream.concatAll(
+        Chunk.make(events, holes, unexpectedRows("relay"), unexpectedRows("tenant"), unexpectedSecrets)
       )
     }).pipe(
       Stream.unwrap,

@@ -32,6 +32,7 @@ export const sqlite: Dialect = {
     decode: (bit) => bit === 1,
     encode: (boolean) => boolean ? 1 : 0
   }),
+  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'",
   // A statement takes consecutive positions, and RETURNING would cost a third of it.
   returning: "",
   positionsOf: (result, count) => {
