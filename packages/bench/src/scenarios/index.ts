@@ -7,6 +7,7 @@ import * as Delivery from "./Delivery.js"
 import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
 import * as Size from "./Size.js"
+import * as Verification from "./Verification.js"
 
 /**
  * All scenarios, in the order in which they run.
@@ -22,5 +23,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   broadcast: Broadcast.scenario,
   "catch-up": CatchUp.scenario,
   opening: Opening.scenario,
-  memory: PeakMemory.scenario
+  memory: PeakMemory.scenario,
+  verify: Verification.verify,
+  rebuild: Verification.rebuild
 }
