@@ -1,9 +1,8 @@
 /** Whether the rows say what the journal says: how it is found out, and how a disagreement is reported. */
-import { DateTime, Equal, HashMap, Option, Record, Schema } from "effect"
+import { DateTime, Equal, Option, Record, Schema } from "effect"
 import { Position, type ResourceType } from "./Activity.js"
-import { stateOf } from "./Batch.js"
 import { commandTable } from "./CommandTable.js"
-import { evolve, type State } from "./Decider.js"
+import { evolveRelay, evolveTenant } from "./Decider.js"
 import type { RecordedEvent } from "./Event.js"
 import { RelayState } from "./Relay.js"
 import { SecretId, TenantState } from "./Tenant.js"
@@ -86,7 +85,8 @@ export class Fold {
   readonly resourceType: ResourceType
   readonly resourceId: string
   private readonly report: (difference: Difference) => void
-  private state: State = stateOf([], [])
+  private tenant: Option.Option<TenantState> = Option.none()
+  private relay: Option.Option<RelayState> = Option.none()
   private version = 0
   private position: Position = Position.make(0)
   /** By which event each field was last set. */
@@ -113,7 +113,8 @@ export class Fold {
       this.inconsistent(position, "type", version === 1 ? creations[this.resourceType] : "a change", _tag)
     }
     if (position < this.position) this.inconsistent(position, "position", `more than ${this.position}`, position)
-    this.state = evolve(this.state, event)
+    if (event.resourceType === "tenant") this.tenant = evolveTenant(this.tenant, event)
+    else this.relay = evolveRelay(this.relay, event)
     const row = this.row
     const owner = row === undefined ? event.tenant : "pubkey" in row ? row.pubkey : row.tenant
     if (event.tenant !== owner) this.inconsistent(position, "tenant", owner, event.tenant)
@@ -142,9 +143,7 @@ export class Fold {
 
   /** The row that the events come to. */
   get row(): TenantState | RelayState | undefined {
-    const { relays, tenants } = this.state
-    const rows: HashMap.HashMap<string, TenantState | RelayState> = this.resourceType === "tenant" ? tenants : relays
-    return Option.getOrUndefined(HashMap.get(rows, this.resourceId))
+    return Option.getOrUndefined<TenantState | RelayState>(this.resourceType === "tenant" ? this.tenant : this.relay)
   }
 
   /** The secret that the row has to refer to, if any. */
