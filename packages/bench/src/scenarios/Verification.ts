@@ -44,19 +44,17 @@ const verified: Pass = (filename) =>
 
 /** Of a file without any rows: all are written. */
 const rebuilt: Pass = (filename) =>
-  Effect.gen(function*() {
-    yield* Effect.scoped(
-      Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
-        db.exec("DELETE FROM relay; DELETE FROM tenant")
-      })
-    )
-    const { rebuild } = yield* journal(filename)
-    let last = 0
-    return Effect.as(rebuild(({ events }) => Effect.sync(() => void (last = events))), 0).pipe(
-      Effect.map(() => last),
-      Effect.orDie
-    )
-  })
+  Effect.zipRight(
+    Effect.scoped(Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
+      db.exec("DELETE FROM relay; DELETE FROM tenant")
+    })),
+    Effect.map(journal(filename), ({ rebuild }) =>
+      Effect.gen(function*() {
+        let last = 0
+        yield* rebuild(({ events }) => Effect.sync(() => void (last = events)))
+        return last
+      }).pipe(Effect.orDie))
+  )
 
 const scenario = (title: string, description: string, caravel: Pass): Scenario => ({
   title,

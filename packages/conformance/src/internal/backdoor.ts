@@ -22,14 +22,14 @@ export interface RowId {
 /** Ways to what an adapter has stored that are not Caravel's. */
 export interface Backdoor<R> {
   /** All that is stored, in plain values. */
-  readonly dump: Effect.Effect<unknown, unknown, R>
+  readonly dump: Effect.Effect<unknown, never, R>
   /** Overwrites fields of a row; a value is one of the model's, or is not. */
-  readonly change: (row: RowId, fields: { readonly [field: string]: unknown }) => Effect.Effect<void, unknown, R>
+  readonly change: (row: RowId, fields: { readonly [field: string]: unknown }) => Effect.Effect<void, never, R>
   /** Makes a row as another is, but for its id and, of a relay, its subdomain. */
-  readonly copy: (row: RowId, id: string) => Effect.Effect<void, unknown, R>
-  readonly remove: (row: RowId) => Effect.Effect<void, unknown, R>
-  readonly addSecret: (id: SecretId, value: string) => Effect.Effect<void, unknown, R>
-  readonly removeSecret: (id: SecretId) => Effect.Effect<void, unknown, R>
+  readonly copy: (row: RowId, id: string) => Effect.Effect<void, never, R>
+  readonly remove: (row: RowId) => Effect.Effect<void, never, R>
+  readonly addSecret: (id: SecretId, value: string) => Effect.Effect<void, never, R>
+  readonly removeSecret: (id: SecretId) => Effect.Effect<void, never, R>
 }
 
 /** All that a verification finds, and its last step. */

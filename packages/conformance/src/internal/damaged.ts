@@ -1,5 +1,5 @@
 /** Rows and secrets that are missing, too many or wrong: each is named, and mended where it can be. */
-import { ActivityPubSub, type Difference, Position, type SecretId } from "@caravel/domain"
+import { ActivityPubSub, type Difference, Position, type SecretId, type StorageError } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
 import { type Backdoor, folded, idOf, positionOf, rebuild, verify } from "./backdoor.js"
@@ -23,7 +23,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   /** Damages what `furnished` and `cases` have made; expects to be told just this, and a rebuild to undo it. */
   const damages = (
     what: string,
-    damage: Effect.Effect<ReadonlyArray<Partial<Difference>>, unknown, Services | R>
+    damage: Effect.Effect<ReadonlyArray<Partial<Difference>>, StorageError, Services | R>
   ) =>
     test(
       what,
