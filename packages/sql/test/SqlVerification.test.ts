@@ -57,14 +57,14 @@ describe("a verification", () => {
       yield* filled
       const journal = yield* Journal
       const command = yield* Command
-      const steps = yield* Stream.runCollect(Stream.tap(journal.verify, ({ events }) =>
+      let step = 0
+      const write = Effect.suspend(() =>
         Effect.zipRight(
-          command.deactivateRelay({ id: `r${events % count}` }),
-          command.createRelay({ id: `x${events}-${Math.random()}`.replace(".", ""), tenant, subdomain: `x${events}` })
-            .pipe(
-              Effect.catchTag("SubdomainTaken", () => Effect.void)
-            )
-        )))
+          command.deactivateRelay({ id: `r${++step}` }),
+          command.createRelay({ id: `x${step}`, tenant, subdomain: `x${step}` })
+        )
+      )
+      const steps = yield* Stream.runCollect(Stream.tap(journal.verify, () => write))
       expect(Chunk.size(steps)).toBeGreaterThan(5)
       expect(Chunk.unsafeLast(steps)).toMatchObject({ events: count + 1, head: count + 1, relays: count, secrets: 1 })
       expect(Chunk.toReadonlyArray(steps).flatMap(({ differences }) => differences)).toEqual([])
