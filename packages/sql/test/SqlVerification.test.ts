@@ -2,6 +2,7 @@
 import {
   Command,
   CreateRelay,
+  defaultRelayOptions,
   type Difference,
   Journal,
   Pubkey,
@@ -9,7 +10,6 @@ import {
   type RelayId,
   type Subdomain
 } from "@caravel/domain"
-import { defaultRelayOptions } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
