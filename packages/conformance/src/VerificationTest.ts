@@ -6,7 +6,22 @@ import { damaged } from "./internal/damaged.js"
 import { drifting } from "./internal/drifting.js"
 import type { Services } from "./internal/fixture.js"
 
-export type { Backdoor, RowId } from "./internal/backdoor.js"
+export type {
+  /**
+   * Ways to what an adapter has stored that are not Caravel's.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Backdoor,
+  /**
+   * Which row.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  RowId
+} from "./internal/backdoor.js"
 
 /**
  * Proves that an adapter's `Journal.verify` names whatever was changed through the backdoor, and nothing else, and that

@@ -7,13 +7,8 @@ import { Database } from "./Database.js"
 import type { Mender } from "./SqlVerification.js"
 import type { Statement } from "./Table.js"
 
-/**
- * Events are unreadable or missing, so that what the rows should be cannot be known.
- *
- * @since 0.1.0
- * @category errors
- */
-export class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about: string }> {
+/** Events are unreadable or missing, so that what the rows should be cannot be known. */
+class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about: string }> {
   override get message() {
     return `the events ${this.about} are damaged or missing, as verify tells; nothing was changed`
   }

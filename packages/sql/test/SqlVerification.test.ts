@@ -103,14 +103,18 @@ describe("a verification", () => {
           created_at, version FROM relay`,
         `INSERT INTO secret SELECT printf('01a20817-9f5e-75be-8c41-%012d', substr(id, 2)), '${nwcUrl}' FROM relay
           WHERE id NOT LIKE 'ghost%'`,
-        `UPDATE relay SET version = 7 WHERE id = 'r${count - 1}'`
+        `UPDATE relay SET version = 7 WHERE id = 'r${count - 1}'`,
+        // The first and the last in order, on pages of their own, exchange their subdomains.
+        "UPDATE relay SET subdomain = 'between' WHERE id = 'r0'",
+        "UPDATE relay SET subdomain = 'r0' WHERE id = 'r999'",
+        "UPDATE relay SET subdomain = 'r999' WHERE id = 'r0'"
       )
       const { differences, last } = yield* verify
       expect(last).toMatchObject({ relays: 2 * count, secrets: count + 1 })
-      expect(differences.length).toBe(2 * count + 1)
+      expect(differences.length).toBe(2 * count + 3)
       expect(JSON.stringify(differences)).not.toContain("SECRET")
       const journal = yield* Journal
-      expect(yield* journal.rebuild()).toBe(2 * count + 1)
+      expect(yield* journal.rebuild()).toBe(2 * count + 3)
       expect((yield* verify).differences).toEqual([])
       expect(yield* journal.rebuild()).toBe(0)
     })

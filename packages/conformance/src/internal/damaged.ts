@@ -160,6 +160,20 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   )
 
   test(
+    "a relay and its tenant, in whatever order they are written",
+    Effect.gen(function*() {
+      const tenant = "f".repeat(64)
+      yield* invoke("createTenant", [{ pubkey: tenant }])
+      yield* invoke("createRelay", [{ id: "a", tenant, subdomain: "a" }])
+      const before = yield* backdoor.dump
+      yield* backdoor.remove({ resourceType: "relay", resourceId: "a" })
+      yield* backdoor.remove({ resourceType: "tenant", resourceId: tenant })
+      expect((yield* rebuild).written).toBe(2)
+      expect(yield* backdoor.dump).toEqual(before)
+    })
+  )
+
+  test(
     "relays whose subdomains were exchanged",
     Effect.gen(function*() {
       yield* invoke("createTenant", [{ pubkey: alice }])
