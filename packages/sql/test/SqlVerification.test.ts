@@ -25,14 +25,16 @@ const nwcUrl = "nostr+walletconnect://SECRET"
 /** More than a page of events and of relays. */
 const count = 1200
 
-const filled = Effect.gen(function*() {
+const filled = Effect.suspend(() => filledWith("r"))
+
+const filledWith = Effect.fnUntraced(function*(prefix: string) {
   const command = yield* Command
   yield* command.createTenant({ pubkey: tenant, nwcUrl })
   yield* command.submit(Array.from({ length: count }, (_, n) =>
     new CreateRelay({
-      id: `r${n}` as RelayId,
+      id: `${prefix}${n}` as RelayId,
       tenant,
-      subdomain: `r${n}` as Subdomain,
+      subdomain: `${prefix}${n}` as Subdomain,
       ...defaultRelayOptions
     })) as [CreateRelay, ...Array<CreateRelay>])
 })
@@ -272,6 +274,17 @@ describe("a rebuild", () => {
       expect(yield* backdoor.dump).toEqual(before)
       expect(yield* journal.rebuild()).toBe(count)
       expect((yield* (yield* Query).relays).length).toBe(count)
+    })
+  )
+
+  test(
+    "writes relays before their tenant, where they come before it",
+    Effect.gen(function*() {
+      yield* filledWith("0-")
+      const before = yield* backdoor.dump
+      yield* statements("DELETE FROM relay", "DELETE FROM tenant")
+      expect(yield* Effect.flatMap(Journal, (journal) => journal.rebuild())).toBe(count + 1)
+      expect(yield* backdoor.dump).toEqual(before)
     })
   )
 
