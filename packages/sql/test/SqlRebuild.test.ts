@@ -20,7 +20,7 @@ describe("a rebuild", () => {
         const command = yield* Command
         const process = yield* raw(filename)
         process.pragma("busy_timeout = 0")
-        let writing: Fiber.Fiber<unknown, unknown> | undefined
+        let writing: Fiber.Fiber<unknown, Effect.Effect.Error<ReturnType<typeof command.activateRelay>>> | undefined
         const written = yield* journal.rebuild(() =>
           Effect.gen(function*() {
             expect(() => process.exec("BEGIN IMMEDIATE")).toThrow("database is locked")
