@@ -60,6 +60,32 @@ const alone = (synchronous: Synchronous, subject: string): Limit["measure"] => (
     })
   )
 
+/** Of going through a whole large journal: how fast, and in how much memory. */
+const wholeJournal = (scenario: string, atLeast: number): ReadonlyArray<Limit> => [
+  {
+    figure: `${scenario}, events/s`,
+    against: "raw paged read of the same rows",
+    atLeast,
+    measure: (results, { many }) => [[
+      `at ${many.toLocaleString("en")}`,
+      results.ratio(scenario, { subject: "caravel", events: many }, {
+        figure: "events/s",
+        to: (value) => ({ ...value, subject: "raw" })
+      })
+    ]]
+  },
+  {
+    figure: `${scenario}, peak RSS`,
+    against: "absolute",
+    atMost: 200,
+    unit: " MiB",
+    measure: (results, { many }) => [[
+      `at ${many.toLocaleString("en")}`,
+      results.median(scenario, { subject: "caravel", events: many }, "peak")
+    ]]
+  }
+]
+
 const limits: ReadonlyArray<Limit> = [
   {
     figure: "64 callers, FULL, commands/s",
@@ -184,7 +210,9 @@ const limits: ReadonlyArray<Limit> = [
         synchronous.toUpperCase(),
         results.median("memory", { subject: "caravel", command: "deactivateRelay", synchronous, callers: 64 }, "growth")
       ])
-  }
+  },
+  ...wholeJournal("verify", 0.3),
+  ...wholeJournal("rebuild", 0.15)
 ]
 
 /**

@@ -119,6 +119,7 @@ const advice = {
   corrupt: "the database is damaged or not a Caravel database; restore a backup or name another one",
   readonly: "the database cannot be written; check the permissions of the file and its directory",
   commitUnknown: "the connection was lost during the commit; look up what was written before trying again",
+  newer: "written by a newer version; use a newer Caravel",
   other: "see the cause"
 }
 
@@ -128,7 +129,15 @@ const advice = {
  * @since 0.1.0
  * @category errors
  */
-export const StorageErrorReason = Schema.Literal("busy", "full", "corrupt", "readonly", "commitUnknown", "other")
+export const StorageErrorReason = Schema.Literal(
+  "busy",
+  "full",
+  "corrupt",
+  "readonly",
+  "commitUnknown",
+  "newer",
+  "other"
+)
 
 /**
  * @since 0.1.0

@@ -265,12 +265,24 @@ export const evolve = (state: State, event: Event): State => {
 type TenantEvent = Extract<Event, { readonly resourceType: "tenant" }>
 type RelayEvent = Extract<Event, { readonly resourceType: "relay" }>
 
-const evolveTenant = (tenant: Option.Option<TenantState>, event: TenantEvent): Option.Option<TenantState> =>
+/**
+ * A tenant after an event about it, if it exists then.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const evolveTenant = (tenant: Option.Option<TenantState>, event: TenantEvent): Option.Option<TenantState> =>
   event._tag === "TenantCreated"
     ? Option.some({ pubkey: event.resourceId, createdAt: event.createdAt, version: event.version, ...event.changes })
     : Option.map(tenant, (tenant) => ({ ...tenant, ...event.changes, version: event.version }))
 
-const evolveRelay = (relay: Option.Option<RelayState>, event: RelayEvent): Option.Option<RelayState> =>
+/**
+ * A relay after an event about it, if it exists then.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const evolveRelay = (relay: Option.Option<RelayState>, event: RelayEvent): Option.Option<RelayState> =>
   event._tag === "RelayCreated"
     ? Option.some({
       id: event.resourceId,

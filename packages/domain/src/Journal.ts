@@ -1,9 +1,10 @@
-import { Context, type Effect } from "effect"
+import { Context, type Effect, type Stream } from "effect"
 import type { Position } from "./Activity.js"
 import type { StorageError } from "./CommandError.js"
 import type { RecordedEvent } from "./Event.js"
 import type { Resource } from "./Resource.js"
 import type { Pubkey } from "./Tenant.js"
+import type { Verification } from "./Verification.js"
 
 /**
  * Reads of the append-only journal, in commit order. It holds what is committed, whatever transaction the caller is in.
@@ -46,4 +47,15 @@ export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
     position: Position,
     limit: number
   ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
+  /**
+   * Folds the whole journal and compares every row with what it comes to, on one state of the database, whatever is
+   * written meanwhile. Steps tell how far it is and what it has found; there is at least one.
+   */
+  readonly verify: Stream.Stream<Verification, StorageError>
+  /**
+   * The same, mending in one transaction what differs; writers wait. Gives how many rows and secrets it has written or
+   * deleted: none, if nothing had drifted. Fails, and changes nothing, if events are unreadable or missing. It has no
+   * position and broadcasts nothing.
+   */
+  readonly rebuild: (onStep?: (step: Verification) => Effect.Effect<void>) => Effect.Effect<number, StorageError>
 }>() {}

@@ -37,6 +37,8 @@ class Recorded {
     head: Effect.sync(() => Position.make(this.events.length)),
     read: (after, limit) => this.page(limit, this.events.slice(after)),
     at: () => Effect.dieMessage("not read here"),
+    verify: Stream.dieMessage("nor verified"),
+    rebuild: () => Effect.dieMessage("nor rebuilt"),
     readResource: (resource, after, limit) =>
       this.page(
         limit,

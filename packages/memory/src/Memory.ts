@@ -12,8 +12,7 @@ import {
   type IdempotencyConflict,
   History,
   identityOf,
-  Journal,
-  type Kept,
+  type Journal,
   Position,
   Query,
   recall,
@@ -21,64 +20,18 @@ import {
   type Refusal,
   Relay,
   type RelayId,
-  type Resource,
   scopesOf,
-  type SecretId,
-  type State,
-  stateOf,
   Tenant,
   type TenantState,
   type Unit
 } from "@caravel/domain"
 import { type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
-import { Array, Context, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
+import { Array, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
+import { type KeptUntil, layerStore, nameOf, Store } from "./internal/Store.js"
 import * as MemoryCheckpointStore from "./MemoryCheckpointStore.js"
-
-class Store extends Context.Tag("@caravel/memory/Store")<Store, {
-  state: State
-  /** The event at position n has index n - 1. */
-  readonly events: Array<RecordedEvent>
-  /** The same by resource, and those that are activities by tenant. */
-  readonly ofResource: Map<string, Array<RecordedEvent>>
-  readonly ofTenant: Map<string, Array<RecordedEvent>>
-  readonly secrets: Map<SecretId, Redacted.Redacted>
-  /** By scope and key, in the order in which they were first used. */
-  readonly keys: Map<string, KeptUntil>
-}>() {}
+import * as MemoryJournal from "./MemoryJournal.js"
 
 type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
-
-interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
-  readonly until: DateTime.Utc
-}
-
-const layerStore = Layer.sync(Store, () => ({
-  state: stateOf([], []),
-  events: [],
-  ofResource: new Map(),
-  ofTenant: new Map(),
-  secrets: new Map(),
-  keys: new Map()
-}))
-
-const nameOf = ({ resourceId, resourceType }: Resource) => `${resourceType} ${resourceId}`
-
-const layerJournal = Layer.effect(
-  Journal,
-  Effect.map(Store, (store) => ({
-    read: (position, limit) => Effect.sync(() => store.events.slice(position, position + limit)),
-    at: (positions) =>
-      Effect.sync(() => Array.sort(new Set(positions), Order.number).flatMap((at) => store.events[at - 1] ?? [])),
-    head: Effect.sync(() => Position.make(store.events.length)),
-    readResource: (resource, version, limit) =>
-      // The event of version n has index n - 1.
-      Effect.sync(() => store.ofResource.get(nameOf(resource))?.slice(version, version + limit) ?? []),
-    readTenant: (tenant, position, limit) =>
-      Effect.sync(() =>
-        Array.take(store.ofTenant.get(tenant)?.filter((event) => event.position > position) ?? [], limit)
-      )
-  }))
-)
 
 const layerQuery = Layer.effect(
   Query,
@@ -221,7 +174,7 @@ export const layer: Layer.Layer<
   | CheckpointStore.CheckpointStore
 > = Layer.mergeAll(layerCommand, Consumer.layer, History.layer).pipe(
   Layer.provideMerge(Layer.merge(InProcess.layer, MemoryCheckpointStore.layer)),
-  Layer.provideMerge(Layer.merge(layerJournal, layerQuery)),
+  Layer.provideMerge(Layer.merge(MemoryJournal.layer, layerQuery)),
   Layer.provide(layerStore),
   // Nothing to read from outside, so nothing that fails.
   Layer.orDie

@@ -5,9 +5,13 @@ import {
   HistoryTest,
   JournalTest,
   PropertyTest,
-  QueryTest
+  QueryTest,
+  VerificationTest
 } from "@caravel/conformance"
 import { Memory } from "@caravel/memory"
+import { Layer } from "effect"
+import { layerStore } from "../src/internal/Store.js"
+import { backdoor } from "./backdoor.js"
 
 CommandTest.suite("Memory", Memory.layer)
 QueryTest.suite("Memory", Memory.layer)
@@ -16,3 +20,5 @@ HistoryTest.suite("Memory", Memory.layer)
 ConsumerTest.suite("Memory", Memory.layer)
 FeedTest.suite("Memory", Memory.layer)
 PropertyTest.suite("Memory", Memory.layer, { runs: 100 })
+// Built together, both have one store.
+VerificationTest.suite("Memory", Layer.merge(Memory.layer, layerStore), backdoor, { runs: 100 })

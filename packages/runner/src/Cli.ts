@@ -17,6 +17,7 @@ import * as Read from "./Read.js"
 import * as Render from "./Render.js"
 import * as Run from "./Run.js"
 import * as SentWith from "./SentWith.js"
+import * as Verify from "./Verify.js"
 
 const commandOf = (tag: CommandTag) =>
   Command.make(
@@ -165,52 +166,55 @@ const consumersReset = Command.make("consumers reset", {
   provideDatabase
 )
 
+const verify = Command.make("verify", { json, database }, Verify.verify).pipe(
+  Command.withDescription(
+    "Folds the journal and compares every row with it, whatever is written meanwhile. The exit code is 1 if any differs."
+  ),
+  provideDatabase
+)
+
+const rebuild = Command.make("rebuild", { yes, json, database }, Verify.rebuild).pipe(
+  Command.withDescription(
+    "Rewrites the rows that differ from the journal, all in one transaction, for which writers wait. " +
+      "It is no event, and nobody is told."
+  ),
+  provideDatabase
+)
+
 const demo = Command.make("demo", {}, () => Demo.demo).pipe(
   Command.withDescription(`Runs a scenario into a database of its own, ${Demo.filename}, which it recreates.`)
 )
 
 const generated = Record.keys(commands).map(commandOf)
 
-const caravel = Command.make("caravel").pipe(
-  Command.withSubcommands([
-    run,
-    activity,
-    tenant,
-    relay,
-    history,
-    diff,
-    usage,
-    consumers,
-    consumersParked,
-    consumersReplay,
-    consumersDrop,
-    consumersReset,
-    demo,
-    ...generated
-  ])
-)
+const subcommands = [
+  run,
+  activity,
+  tenant,
+  relay,
+  history,
+  diff,
+  usage,
+  verify,
+  rebuild,
+  consumers,
+  consumersParked,
+  consumersReplay,
+  consumersDrop,
+  consumersReset,
+  demo,
+  ...generated
+] as const
+
+const caravel = Command.make("caravel").pipe(Command.withSubcommands(subcommands))
 
 const config = CliConfig.make({ showBuiltIns: false, isCaseSensitive: true })
 
-const pageOf = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>) =>
-  [Array.join(Command.getNames(command), ""), Command.getHelp(command, config)] as const
-
-const pages = new Map([
-  pageOf(run),
-  pageOf(activity),
-  pageOf(tenant),
-  pageOf(relay),
-  pageOf(history),
-  pageOf(diff),
-  pageOf(usage),
-  pageOf(consumers),
-  pageOf(consumersParked),
-  pageOf(consumersReplay),
-  pageOf(consumersDrop),
-  pageOf(consumersReset),
-  pageOf(demo),
-  ...generated.map(pageOf)
-])
+const pages = new Map(
+  subcommands.map((command: Command.Command<any, any, any, any>) =>
+    [Array.join(Command.getNames(command), ""), Command.getHelp(command, config)] as const
+  )
+)
 
 /** The arguments with the two words of `consumers parked` and its like as one. */
 const grouped = (args: ReadonlyArray<string>): ReadonlyArray<string> => {

@@ -36,8 +36,14 @@ const firstIssues = (error: ParseResult.ParseError): ReadonlyMap<string, string>
   return new Map(issues.reverse().map(({ message, path }) => [path.join("."), message] as const))
 }
 
-/** What is shown of a text that may be as long as a whole input. */
-const shortened = (text: string) => text.length > 500 ? `${text.slice(0, 500)}…` : text
+/**
+ * What is shown of a text that may be as long as a whole input.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const shortened = (text: string, length = 500): string =>
+  text.length > length ? `${text.slice(0, length)}…` : text
 
 /**
  * A text as one line: text from outside could move the cursor or repaint the terminal.
@@ -45,7 +51,7 @@ const shortened = (text: string) => text.length > 500 ? `${text.slice(0, 500)}�
  * @since 0.1.0
  * @category text
  */
-export const oneLine = (text: string) => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
+export const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
 
 /**
  * An error as JSON: its tag, its message and its fields, without a cause.

@@ -15,10 +15,10 @@ import {
   type Unit
 } from "@caravel/domain"
 import { Effect, Either, HashMap, Option } from "effect"
-import type { ParseError } from "effect/ParseResult"
 import { Database } from "./Database.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
 import { execute, type Program, select } from "./Program.js"
+import type { Unreadable } from "./Rows.js"
 
 /**
  * How much text a unit carries.
@@ -65,7 +65,7 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
   // A relay that gets another subdomain is deleted first, so that it is inserted.
   const upsertRelays = rows.relay.upsert("id", ["tenant", "subdomain", "createdAt"])
 
-  function* load(units: ReadonlyArray<Unit>): Program<Either.Either<State, ParseError>> {
+  function* load(units: ReadonlyArray<Unit>): Program<Either.Either<State, Unreadable>> {
     const touched = reads(units.flatMap(({ commands }) => commands))
     const tenants = rows.tenant.decode(yield* select(tenantsOf(touched.tenants)))
     const relays = rows.relay.decode(yield* select([...relaysOf(touched.relays), ...relaysAt(touched.subdomains)]))
@@ -107,7 +107,7 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
     ])
   }
 
-  return function*(units: ReadonlyArray<Unit>): Program<Either.Either<Appended, ParseError>> {
+  return function*(units: ReadonlyArray<Unit>): Program<Either.Either<Appended, Unreadable>> {
     const loaded = yield* load(units)
     if (Either.isLeft(loaded)) return Either.left(loaded.left)
     const before = loaded.right

@@ -2,7 +2,7 @@ import { type StorageError, withSpan } from "@caravel/domain"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Context, type Duration, Effect } from "effect"
+import { Context, type Duration, Effect, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Rows from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
@@ -26,6 +26,8 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** Reads what is committed, whatever transaction the caller is in. */
   readonly read: Read
+  /** A connection that reads one state of the database, that of its first read, whatever is committed meanwhile. */
+  readonly snapshot: Effect.Effect<Connection, StorageError, Scope.Scope>
   /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
   readonly query: Read
 }>() {}
@@ -47,10 +49,11 @@ type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
 export const make = (options: {
   readonly client: TransactionalClient
   readonly reader: Connection
+  readonly snapshot: Effect.Effect<Connection, SqlError, Scope.Scope>
   readonly dialect: Dialect
   readonly idempotencyKeysKept: Duration.Duration
 }): typeof Database.Service => {
-  const { client, dialect, idempotencyKeysKept, reader } = options
+  const { client, dialect, idempotencyKeysKept, reader, snapshot } = options
   const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
     connection.executeValues(statement, params).pipe(
       Effect.flatMap(decode),
@@ -59,8 +62,9 @@ export const make = (options: {
     )
   let failure: StorageError | undefined
   const readCommitted = readFrom(reader)
-  const read: Read = (...parameters) =>
-    Effect.suspend(() => failure === undefined ? readCommitted(...parameters) : Effect.fail(failure))
+  const unlessFailed = <A, R>(effect: () => Effect.Effect<A, StorageError, R>) =>
+    Effect.suspend(() => failure === undefined ? effect() : Effect.fail(failure))
+  const read: Read = (...parameters) => unlessFailed(() => readCommitted(...parameters))
   return {
     ...client,
     fail: (error) =>
@@ -72,6 +76,7 @@ export const make = (options: {
     rows: Rows.make(dialect),
     idempotencyKeysKept,
     read,
+    snapshot: unlessFailed(() => Effect.mapError(snapshot, toStorageError(dialect, "snapshot"))),
     query: (...parameters) =>
       Effect.flatMap(
         client.current,

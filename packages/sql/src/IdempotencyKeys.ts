@@ -11,7 +11,7 @@ import {
   type State,
   type Unit
 } from "@caravel/domain"
-import { Array, DateTime, Duration, Effect, Either, type ParseResult, Redacted } from "effect"
+import { Array, DateTime, Duration, Effect, Either, Redacted } from "effect"
 import { hash } from "node:crypto"
 import { Database } from "./Database.js"
 import { execute, type Program, select } from "./Program.js"
@@ -106,10 +106,10 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
 
   return {
     /** What is known of the units' keys, before they are decided on this state. */
-    load: function*(before: State, units: ReadonlyArray<Unit>): Program<Either.Either<Keys, ParseResult.ParseError>> {
+    load: function*(before: State, units: ReadonlyArray<Unit>): Program<Either.Either<Keys, Rows.Unreadable>> {
       const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(before, units))))
       if (Either.isLeft(found)) return Either.left(found.left)
-      const events = rows.event.decode(yield* select(rows.event.at(found.right.flatMap(positionsOf))))
+      const events = rows.event.decode(yield* select(rows.event.selectAt(found.right.flatMap(positionsOf))))
       return Either.map(events, (events) => {
         const byPosition = new Map(events.map((event) => [event.position, event]))
         const known = found.right.map((row): [string, Known] => [row.id, {

@@ -5,11 +5,13 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Option } from "effect"
 import journal from "./migrations/0001_journal.js"
 import consumer from "./migrations/0002_consumer.js"
+import schemaVersion from "./migrations/0003_schema_version.js"
 import idempotency from "./migrations/0004_idempotency.js"
 
 const migrations = {
   "0001_journal": journal,
   "0002_consumer": consumer,
+  "0003_schema_version": schemaVersion,
   "0004_idempotency": idempotency
 }
 
@@ -33,9 +35,9 @@ export const run = Effect.gen(function*() {
   const [last] = yield* sql`SELECT max(migration_id) AS id FROM effect_sql_migrations`
   if (Number(last?.["id"]) > known) {
     return yield* new StorageError({
-      reason: "other",
+      reason: "newer",
       operation: "migrate",
-      cause: new Error(`the database has schema ${last?.["id"]}, this Caravel knows ${known}; use a newer Caravel`)
+      cause: new Error(`the database has schema ${last?.["id"]}, this Caravel knows ${known}`)
     })
   }
 })

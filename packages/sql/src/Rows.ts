@@ -7,6 +7,7 @@ import {
   EventId,
   events,
   Metadata,
+  type NewerEvent,
   Position,
   Pubkey,
   type RecordedEvent,
@@ -22,10 +23,14 @@ import {
   TenantAlreadyExists,
   TenantNotFound,
   TenantState,
+  upcast,
+  type Upcasters,
+  upcasters,
   Version,
-  VersionConflict
+  VersionConflict,
+  versionOf
 } from "@caravel/domain"
-import { Array, Either, type ParseResult, Record, Schema } from "effect"
+import { Array, Either, ParseResult, Record, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Codec from "./internal/codec.js"
 import * as Table from "./Table.js"
@@ -44,29 +49,19 @@ const eventFields = {
   resourceVersion: Version,
   payload: Schema.String,
   metadata: Schema.String,
-  createdAt: Instant
+  createdAt: Instant,
+  schemaVersion: Version
 }
 
-/** A column of JSON in text. */
-const json = <A>(fields: Schema.Schema.AnyNoContext) => {
-  const schema = Schema.parseJson(fields as Schema.Schema<A, unknown>)
-  const codec = Codec.make(schema.ast)
-  const explain = Schema.decodeEither(schema)
-  return {
-    encode: (value: A) => String(codec.encode(value)),
-    decode: (text: string): Either.Either<A, ParseResult.ParseError> => {
-      const decoded = codec.decode(text)
-      return decoded === Codec.invalid ? explain(text) : Either.right(decoded as A)
-    }
-  }
-}
+const payloads = Record.map(events, (event) => {
+  const changes = event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>
+  return { codec: Codec.make(Schema.parseJson(changes).ast), decode: Schema.decodeUnknownEither(changes) }
+})
 
-const payloads = Record.map(events, (event) => json<Event["changes"]>(event.fields.changes))
-
-const metadata = json<Metadata>(Metadata)
+const metadata = { codec: Codec.make(Schema.parseJson(Metadata).ast), decode: Schema.decodeEither(Schema.parseJson(Metadata)) }
 
 /** What most events have. */
-const noMetadata: Metadata = {}
+const noMetadata: Either.Either<Metadata> = Either.right({})
 
 const refusal: Schema.Schema<Refusal, any> = Schema.Union(
   TenantAlreadyExists,
@@ -95,16 +90,20 @@ const idempotencyFields = {
  */
 export interface IdempotencyRow extends Schema.Struct.Type<typeof idempotencyFields> {}
 
+const parse = Schema.decodeEither(Schema.parseJson())
+
 /**
- * The tables of a dialect's database.
+ * The tables of a dialect's database. Events of older versions are read as today's, by these upcasters.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (dialect: Dialect) => {
+export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
   const boolean = dialect.boolean
   const tenantFields = { ...TenantState.fields, pastDueAt: Schema.NullOr(Instant), createdAt: Instant }
 
+  const toRow = toRowBy(all)
+  const toEvent = toEventBy(all)
   const event = Table.make("event", eventFields)
   const recorded = Table.make("event", { position: Position, ...eventFields })
   const activity = Table.make("activity", { ...Activity.fields, createdAt: Instant })
@@ -134,8 +133,10 @@ export const make = (dialect: Dialect) => {
         const insert = event.insert(clause)
         return (events: ReadonlyArray<Event>) => insert(events.map(toRow))
       },
-      at: recorded.select("position"),
-      decode: (rows: Rows) => Either.flatMap(recorded.decode(rows), (rows) => Either.all(rows.map(toEvent)))
+      decode: (rows: Rows) => Either.flatMap(recorded.decode(rows), (rows) => Either.all(rows.map(toEvent))),
+      decodeRow: (row: Rows[number]) => Either.flatMap(recorded.decodeRow(row), toEvent),
+      selectAt: recorded.select("position"),
+      at: recorded.at
     },
     activity: {
       columns: activity.columns,
@@ -150,13 +151,23 @@ export const make = (dialect: Dialect) => {
       decodeModels: (rows: Rows) => Either.map(relay.decode(rows), Array.map(Relay.trusted))
     },
     secret,
+    /** The secrets without their values. */
+    secretId: Table.make("secret", { id: SecretId }),
     idempotency: Table.make("idempotency", idempotencyFields)
   }
 }
 
+/**
+ * Why rows cannot be read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Unreadable = ParseResult.ParseError | NewerEvent
+
 type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 
-const toRow = (event: Event) => ({
+const toRowBy = (all: Upcasters) => (event: Event) => ({
   id: event.id,
   type: event._tag,
   activityType: activityTypeOf(event._tag),
@@ -164,14 +175,16 @@ const toRow = (event: Event) => ({
   resourceType: event.resourceType,
   resourceId: event.resourceId,
   resourceVersion: event.version,
-  payload: payloads[event._tag].encode(event.changes),
-  metadata: metadata.encode(event.metadata),
-  createdAt: event.createdAt
+  payload: String(payloads[event._tag].codec.encode(event.changes)),
+  metadata: String(metadata.codec.encode(event.metadata)),
+  createdAt: event.createdAt,
+  schemaVersion: versionOf(event._tag, all)
 })
 
-const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly position: Position }) => {
-  const decoded = row.metadata === "{}" ? Either.right(noMetadata) : metadata.decode(row.metadata)
-  return Either.zipWith(payloads[row.type].decode(row.payload), decoded, (changes, metadata) => ({
+type EventRow = Schema.Struct.Type<typeof eventFields> & { readonly position: Position }
+
+const toEventBy = (all: Upcasters) => (row: EventRow) =>
+  Either.zipWith(changesOf(row, all), metadataOf(row), (changes, metadata) => ({
     _tag: row.type,
     position: row.position,
     id: row.id,
@@ -184,4 +197,29 @@ const toEvent = (row: Schema.Struct.Type<typeof eventFields> & { readonly positi
     changes
     // The type and its changes were decoded together.
   } as RecordedEvent))
+
+const metadataOf = ({ metadata: text }: EventRow): Either.Either<Metadata, ParseResult.ParseError> => {
+  if (text === "{}") return noMetadata
+  const decoded = metadata.codec.decode(text)
+  return decoded === Codec.invalid ? metadata.decode(text) : Either.right(decoded as Metadata)
+}
+
+const changesOf = (
+  { payload, position, schemaVersion: version, type: tag }: EventRow,
+  all: Upcasters
+): Either.Either<unknown, Unreadable> => {
+  const { codec, decode } = payloads[tag]
+  if (version === versionOf(tag, all)) {
+    const decoded = codec.decode(payload)
+    if (decoded !== Codec.invalid) return Either.right(decoded)
+  }
+  return parse(payload).pipe(
+    Either.flatMap((changes) => upcast({ tag, version, position }, changes, all)),
+    Either.flatMap(decode),
+    Either.mapLeft((error) =>
+      ParseResult.isParseError(error)
+        ? ParseResult.parseError(new ParseResult.Pointer("payload", payload, error.issue))
+        : error
+    )
+  )
 }

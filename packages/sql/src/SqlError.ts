@@ -1,4 +1,4 @@
-import { StorageError } from "@caravel/domain"
+import { NewerEvent, StorageError } from "@caravel/domain"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Dialect } from "./Dialect.js"
 
@@ -16,4 +16,8 @@ export const toStorageError =
       ? error.cause
       : error instanceof SqlError
       ? new StorageError({ reason: dialect.reasonOf(error.cause), operation, cause: error.cause ?? error })
-      : new StorageError({ reason: "corrupt", operation, cause: new Error(error.message) })
+      : new StorageError({
+        reason: error instanceof NewerEvent ? "newer" : "corrupt",
+        operation,
+        cause: new Error(error.message)
+      })

@@ -1,6 +1,9 @@
 import { Journal, Position } from "@caravel/domain"
-import { Array, Effect, Layer, Order, Schema } from "effect"
+import { Array, Effect, Layer, Order, Schema, Stream } from "effect"
 import { Database } from "./Database.js"
+import { toStorageError } from "./SqlError.js"
+import * as SqlMender from "./SqlMender.js"
+import * as SqlVerification from "./SqlVerification.js"
 
 const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 
@@ -12,7 +15,10 @@ const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
  */
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
-  Effect.map(Database, ({ read, rows: { event } }) => {
+  Effect.gen(function*() {
+    const { current, dialect, read, rows: { event }, snapshot, transact } = yield* Database
+    const verification = yield* SqlVerification.make
+    const makeMender = yield* SqlMender.make
     const events = `SELECT ${event.columns()} FROM event`
     const page = `${events} WHERE position > ? ORDER BY position LIMIT ?`
     const head = "SELECT coalesce(max(position), 0) FROM event"
@@ -20,10 +26,11 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       ORDER BY resource_version LIMIT ?`
     const tenantPage = `${events} WHERE tenant = ? AND activity_type IS NOT NULL AND position > ?
       ORDER BY position LIMIT ?`
+
     return {
       at: (positions) =>
         Effect.map(
-          Effect.forEach(event.at([...new Set(positions)]), ([text, params]) =>
+          Effect.forEach(event.selectAt([...new Set(positions)]), ([text, params]) =>
             read("Journal.at", text, params, event.decode)),
           (pages) =>
             Array.sortWith(pages.flat(), ({ position }) => position, Order.number)
@@ -33,7 +40,24 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       readResource: ({ resourceId, resourceType }, version, limit) =>
         read("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
       readTenant: (tenant, position, limit) =>
-        read("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode)
+        read("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
+      verify: Stream.unwrapScoped(Effect.map(snapshot, (connection) => verification(connection, "Journal.verify"))),
+      rebuild: (onStep = () => Effect.void) => {
+        const rebuild = transact(({ connection }) =>
+          Effect.gen(function*() {
+            const mender = makeMender(connection)
+            yield* connection.execute(dialect.deferForeignKeys, [], undefined)
+            yield* Stream.runForEach(verification(connection, "Journal.rebuild", mender), onStep)
+            return mender.written()
+          })
+        ).pipe(
+          Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(dialect, "Journal.rebuild")(error)))
+        )
+        return Effect.flatMap(
+          current,
+          (transaction) => transaction === undefined ? rebuild : transaction.lock.withPermits(1)(rebuild)
+        )
+      }
     }
   })
 )

@@ -149,7 +149,9 @@ const open = (
       "busy_timeout = 5000",
       "journal_mode = WAL",
       `synchronous = ${synchronous}`,
-      "foreign_keys = ON"
+      "foreign_keys = ON",
+      // Otherwise INSERT OR REPLACE would pass by the triggers that keep events from being deleted.
+      "recursive_triggers = ON"
     ])
     const client = yield* Transaction.make({
       connection: writer,
@@ -162,7 +164,18 @@ const open = (
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])
 
     const reader = yield* (yield* connect({ filename, readonly: true, disableWAL: true })).reserve
-    return Database.make({ client, reader, dialect: sqlite, idempotencyKeysKept: Duration.decode(idempotencyKeysKept) })
+    const snapshot = connect({ filename, readonly: true, disableWAL: true }).pipe(
+      Effect.flatMap(({ reserve }) => reserve),
+      Effect.tap((connection) => connection.execute("BEGIN", [], undefined)),
+      Effect.provide(Reactivity.layer)
+    )
+    return Database.make({
+      client,
+      reader,
+      snapshot,
+      dialect: sqlite,
+      idempotencyKeysKept: Duration.decode(idempotencyKeysKept)
+    })
   }).pipe(
     Effect.provide(Reactivity.layer),
     Effect.catchTags({

@@ -24,6 +24,7 @@ const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String
  */
 export const sqlite: Dialect = {
   begin: "BEGIN IMMEDIATE",
+  deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
   reasonOf: (cause) => reasons.find(([code]) => codeOf(cause).startsWith(code))?.[1] ?? "other",
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
   boolean: Schema.transform(Schema.Literal(0, 1), Schema.Boolean, {
@@ -31,6 +32,7 @@ export const sqlite: Dialect = {
     decode: (bit) => bit === 1,
     encode: (boolean) => boolean ? 1 : 0
   }),
+  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'",
   // A statement takes consecutive positions, and RETURNING would cost a third of it.
   returning: "",
   positionsOf: (result, count) => {

@@ -19,6 +19,8 @@ export interface Table<A> {
   readonly name: string
   /** What to select for `decode`; `replaced` gives other expressions for some fields. */
   readonly columns: (replaced?: { readonly [field in keyof A]?: string }) => string
+  /** Where each field stands in what `columns` selects. */
+  readonly at: { readonly [field in keyof A]: number }
   /** Statements that insert rows, with a clause at their ends. */
   readonly insert: (clause?: string) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
   /** Statements that insert rows, or update those that have this key, but for the fields that never change. */
@@ -30,7 +32,11 @@ export interface Table<A> {
   readonly delete: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
   /** Selects the rows of which a field has one of these values. */
   readonly select: (key: keyof A & string) => (values: ReadonlyArray<string | number>) => ReadonlyArray<Statement>
-  /** Decodes rows that are given as their values in the order of `columns`. */
+  /** Decodes a row that is given as its values in the order of `columns`. */
+  readonly decodeRow: (row: ReadonlyArray<unknown>) => Either.Either<A, ParseResult.ParseError>
+  /** The fields of a row that may be damaged: a value that does not decode is given as it stands. */
+  readonly decodeFields: (row: ReadonlyArray<unknown>) => { readonly [field in keyof A]: unknown }
+  /** Decodes rows, or says what is wrong with the first that does not. */
   readonly decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<Array<A>, ParseResult.ParseError>
 }
 
@@ -107,6 +113,7 @@ export const make = <Fields extends Schema.Struct.Fields>(
   return {
     name,
     columns,
+    at: Object.fromEntries(names.map((field, index) => [field, index])) as { readonly [field in keyof A]: number },
     insert,
     upsert: (key, fixed) => {
       const updated = names.filter((field) => field !== key && !fixed.includes(field as keyof A)).map(column)
@@ -118,6 +125,15 @@ export const make = <Fields extends Schema.Struct.Fields>(
     },
     delete: (key) => where(`DELETE FROM ${name}`, key),
     select: (key) => where(`SELECT ${columns()} FROM ${name}`, key),
+    decodeRow,
+    decodeFields: (row) => {
+      const decoded: { [field: string]: unknown } = {}
+      names.forEach((field, index) => {
+        const value = codecs[index]!.decode(row[index])
+        decoded[field] = value === Codec.invalid ? row[index] : value
+      })
+      return decoded as { readonly [field in keyof A]: unknown }
+    },
     decode: (rows) => {
       const decoded: Array<A> = []
       for (const row of rows) {

@@ -89,6 +89,7 @@ describe("opening a database", () => {
       const database = yield* raw(filename)
       database.exec("INSERT INTO effect_sql_migrations (migration_id, name) VALUES (99, 'future')")
       const error = yield* refusal(filename)
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "newer" })
       expect(error.message).toContain("the database has schema 99")
       expect(error.message).toContain("use a newer Caravel")
     }))
@@ -134,7 +135,7 @@ describe("opening a database", () => {
         )
       const fresh = join(directory, "fresh.db")
       yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: fresh })))
-      for (const frozen of ["0001", "0002", "0004"]) {
+      for (const frozen of ["0001", "0002", "0003", "0004"]) {
         const filename = join(directory, `${frozen}.db`)
         const database = yield* raw(filename)
         database.exec(readFileSync(new URL(`./frozen/${frozen}.sql`, import.meta.url), "utf8"))

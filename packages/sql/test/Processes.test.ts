@@ -18,7 +18,7 @@ describe("several processes on one file", () => {
       }
 
       const database = yield* raw(filename)
-      expect(database.prepare("SELECT migration_id FROM effect_sql_migrations").all()).toHaveLength(3)
+      expect(database.prepare("SELECT migration_id FROM effect_sql_migrations").all()).toHaveLength(4)
       yield* Effect.gen(function*() {
         const journal = yield* Journal
         const positions = (yield* journal.read(Position.make(0), 1000)).map(({ position }) =>

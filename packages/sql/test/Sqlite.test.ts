@@ -5,9 +5,11 @@ import {
   HistoryTest,
   JournalTest,
   PropertyTest,
-  QueryTest
+  QueryTest,
+  VerificationTest
 } from "@caravel/conformance"
 import { Sqlite } from "@caravel/sql"
+import { backdoor } from "./fixtures/backdoor.js"
 
 CommandTest.suite("SQLite", Sqlite.layerTemporary)
 QueryTest.suite("SQLite", Sqlite.layerTemporary)
@@ -16,3 +18,4 @@ HistoryTest.suite("SQLite", Sqlite.layerTemporary, { runs: 20 })
 ConsumerTest.suite("SQLite", Sqlite.layerTemporary)
 FeedTest.suite("SQLite", Sqlite.layerTemporary)
 PropertyTest.suite("SQLite", Sqlite.layerTemporary)
+VerificationTest.suite("SQLite", Sqlite.layerTemporary, backdoor)

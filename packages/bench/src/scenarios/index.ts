@@ -9,6 +9,7 @@ import * as History from "./History.js"
 import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
 import * as Size from "./Size.js"
+import * as Verification from "./Verification.js"
 
 /**
  * All scenarios, in the order in which they run.
@@ -26,5 +27,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   consuming: Consuming.scenario,
   history: History.scenario,
   opening: Opening.scenario,
-  memory: PeakMemory.scenario
+  memory: PeakMemory.scenario,
+  verify: Verification.verify,
+  rebuild: Verification.rebuild
 }

@@ -32,8 +32,8 @@ export type Services =
 
 /** Tests on a fresh layer each, with the live clock: adapters wait by the clock where a database is busy. */
 export const specs =
-  <E>(layer: Layer.Layer<Services, E>) =>
-  <A, E2>(name: string, body: Effect.Effect<A, E2, Services | Scope.Scope>, timeout = 60_000) =>
+  <E, R = never>(layer: Layer.Layer<Services | R, E>) =>
+  <A, E2>(name: string, body: Effect.Effect<A, E2, Services | R | Scope.Scope>, timeout = 60_000) =>
     it.live(name, () => body.pipe(Effect.scoped, Effect.provide(layer)), timeout)
 
 export const pubkey = (n: number) => n.toString(16).padStart(64, "0")

@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS "effect_sql_migrations" (
 );
 INSERT INTO effect_sql_migrations VALUES(1,'2026-11-23 11:08:15','journal');
 INSERT INTO effect_sql_migrations VALUES(2,'2026-11-23 20:40:00','consumer');
+INSERT INTO effect_sql_migrations VALUES(3,'2026-11-23 22:14:48','schema_version');
 INSERT INTO effect_sql_migrations VALUES(4,'2026-11-23 22:25:00','idempotency');
 CREATE TABLE event (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -19,13 +20,13 @@ CREATE TABLE event (
     resource_version INTEGER NOT NULL CHECK (resource_version > 0),
     payload TEXT NOT NULL CHECK (json_valid(payload)),
     metadata TEXT NOT NULL CHECK (json_valid(metadata)),
-    created_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, schema_version INTEGER NOT NULL DEFAULT 1 CHECK (schema_version > 0),
     UNIQUE (resource_id, resource_type, resource_version)
   ) STRICT;
-INSERT INTO event VALUES(1,'01a20817-9f5e-75be-8c41-e650131896aa','TenantCreated','create_tenant','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','tenant','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',1,'{"nwcUrl":"01a20817-9f5e-75be-8c41-e650131896aa","nwcError":null,"stripeCustomerId":"cus_1","stripeSubscriptionId":null,"pastDueAt":null}','{}',1795432095582);
-INSERT INTO event VALUES(2,'01a20817-9f68-7ede-853d-460b15300f83','RelayCreated','create_relay','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','relay','a',1,'{"subdomain":"a","plan":"free","infoName":"","infoIcon":"","infoDescription":"","policyPublicJoin":false,"policyStripSignatures":false,"groupsEnabled":true,"managementEnabled":false,"blossomEnabled":false,"livekitEnabled":false,"pushEnabled":false,"status":"active","synced":false,"syncError":"","stripeSubscriptionItemId":null}','{}',1795432095592);
-INSERT INTO event VALUES(3,'01a20817-9f6f-7006-b1b0-aeda64cd4308','TenantPastDueSet',NULL,'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','tenant','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',2,'{"pastDueAt":"2026-11-23T11:08:15.599Z"}','{}',1795432095599);
-INSERT INTO event VALUES(4,'01a20817-9f73-77ea-b608-f816ad1b3667','RelayMarkedDelinquent','deactivate_relay','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','relay','a',2,'{"status":"delinquent"}','{"actor":"billing","correlationId":"invoice-7"}',1795432095603);
+INSERT INTO event VALUES(1,'01a20817-9f5e-75be-8c41-e650131896aa','TenantCreated','create_tenant','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','tenant','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',1,'{"nwcUrl":"01a20817-9f5e-75be-8c41-e650131896aa","nwcError":null,"stripeCustomerId":"cus_1","stripeSubscriptionId":null,"pastDueAt":null}','{}',1795432095582,1);
+INSERT INTO event VALUES(2,'01a20817-9f68-7ede-853d-460b15300f83','RelayCreated','create_relay','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','relay','a',1,'{"subdomain":"a","plan":"free","infoName":"","infoIcon":"","infoDescription":"","policyPublicJoin":false,"policyStripSignatures":false,"groupsEnabled":true,"managementEnabled":false,"blossomEnabled":false,"livekitEnabled":false,"pushEnabled":false,"status":"active","synced":false,"syncError":"","stripeSubscriptionItemId":null}','{}',1795432095592,1);
+INSERT INTO event VALUES(3,'01a20817-9f6f-7006-b1b0-aeda64cd4308','TenantPastDueSet',NULL,'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','tenant','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',2,'{"pastDueAt":"2026-11-23T11:08:15.599Z"}','{}',1795432095599,1);
+INSERT INTO event VALUES(4,'01a20817-9f73-77ea-b608-f816ad1b3667','RelayMarkedDelinquent','deactivate_relay','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','relay','a',2,'{"status":"delinquent"}','{"actor":"billing","correlationId":"invoice-7"}',1795432095603,1);
 CREATE TABLE secret (
     id TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -118,4 +119,10 @@ CREATE INDEX tenant_nwc_url ON tenant (nwc_url) WHERE nwc_url IS NOT NULL;
 CREATE INDEX relay_tenant ON relay (tenant);
 CREATE INDEX parked_resource ON parked (consumer, resource_type, resource_id);
 CREATE INDEX idempotency_created_at ON idempotency (created_at);
+CREATE TRIGGER event_unchanged BEFORE UPDATE ON event BEGIN
+    SELECT RAISE(ABORT, 'the journal is append-only: an event is never changed');
+  END;
+CREATE TRIGGER event_undeleted BEFORE DELETE ON event BEGIN
+    SELECT RAISE(ABORT, 'the journal is append-only: an event is never deleted');
+  END;
 COMMIT;

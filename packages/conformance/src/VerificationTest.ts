@@ -1,0 +1,44 @@
+/** The contract of `Journal.verify` and `Journal.rebuild`. */
+import { describe } from "@effect/vitest"
+import type { Layer } from "effect"
+import type { Backdoor } from "./internal/backdoor.js"
+import { damaged } from "./internal/damaged.js"
+import { drifting } from "./internal/drifting.js"
+import type { Services } from "./internal/fixture.js"
+
+export type {
+  /**
+   * Ways to what an adapter has stored that are not Caravel's.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Backdoor,
+  /**
+   * Which row.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  RowId
+} from "./internal/backdoor.js"
+
+/**
+ * Proves that an adapter's `Journal.verify` names whatever was changed through the backdoor, and nothing else, and that
+ * `Journal.rebuild` mends it.
+ *
+ * @since 0.1.0
+ * @category suites
+ */
+export const suite = <R, E>(
+  name: string,
+  layer: Layer.Layer<Services | R, E>,
+  backdoor: Backdoor<R>,
+  options?: { readonly runs?: number; readonly timeout?: number }
+): void => {
+  describe(`Verification: ${name}`, () => {
+    describe("damage", () => damaged(layer, backdoor))
+    describe("random programs", () =>
+      drifting(layer, backdoor, { numRuns: options?.runs ?? 30, timeout: options?.timeout ?? 120_000 }))
+  })
+}

@@ -1,0 +1,38 @@
+import { upcast, type Upcasters, versionOf } from "@caravel/domain"
+import { describe, expect, it } from "@effect/vitest"
+import { Either } from "effect"
+
+/** As if a deactivation had named a state at first, then a status without its reason, and only now both. */
+const madeUp: Upcasters = {
+  RelayDeactivated: [
+    ({ state }) => ({ status: String(state).toLowerCase() }),
+    (changes) => ({ ...changes, reason: "unknown" })
+  ]
+}
+
+const deactivated = (version: number) => ({ tag: "RelayDeactivated", version, position: 7 }) as const
+
+describe("upcasting", () => {
+  it("leads changes of any older version through all later ones", () => {
+    const read = (version: number, changes: unknown) => upcast(deactivated(version), changes, madeUp)
+    expect(read(1, { state: "INACTIVE" })).toEqual(Either.right({ status: "inactive", reason: "unknown" }))
+    expect(read(2, { status: "inactive" })).toEqual(Either.right({ status: "inactive", reason: "unknown" }))
+    expect(read(3, { status: "inactive", reason: "bill" })).toEqual(
+      Either.right({ status: "inactive", reason: "bill" })
+    )
+    expect(versionOf("RelayDeactivated", madeUp)).toBe(3)
+    expect(versionOf("RelayActivated", madeUp)).toBe(1)
+  })
+
+  it("leaves to the schema what is malformed", () => {
+    expect(upcast(deactivated(1), null, madeUp)).toEqual(Either.right(null))
+  })
+
+  it("refuses an event of a newer program", () => {
+    expect(upcast(deactivated(4), {}, madeUp)).toMatchObject(Either.left({
+      _tag: "NewerEvent",
+      message: "the RelayDeactivated at position 7 is of version 4, this Caravel knows 3"
+    }))
+    expect(Either.isLeft(upcast(deactivated(versionOf("RelayDeactivated") + 1), {}))).toBe(true)
+  })
+})

@@ -1,0 +1,33 @@
+import { type Kept, type RecordedEvent, type Refusal, type Resource, type SecretId, type State, stateOf } from "@caravel/domain"
+import { Context, type DateTime, Layer, type Redacted } from "effect"
+
+/** What there is: the journal, its projection, and the secrets beside it. */
+export class Store extends Context.Tag("@caravel/memory/Store")<Store, {
+  state: State
+  /** The event at position n has index n - 1. */
+  readonly events: Array<RecordedEvent>
+  /** The same by resource, and those that are activities by tenant. */
+  readonly ofResource: Map<string, Array<RecordedEvent>>
+  readonly ofTenant: Map<string, Array<RecordedEvent>>
+  readonly secrets: Map<SecretId, Redacted.Redacted>
+  /** By scope and key, in the order in which they were first used. */
+  readonly keys: Map<string, KeptUntil>
+}>() {}
+
+/** What became of a command with a key, and how long that is remembered. */
+export interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
+  readonly until: DateTime.Utc
+}
+
+/** An empty store, of whoever builds the layer. */
+export const layerStore = Layer.sync(Store, () => ({
+  state: stateOf([], []),
+  events: [],
+  ofResource: new Map(),
+  ofTenant: new Map(),
+  secrets: new Map(),
+  keys: new Map()
+}))
+
+/** One name for a resource: a tenant's pubkey may also be a relay's id. */
+export const nameOf = ({ resourceId, resourceType }: Resource): string => `${resourceType} ${resourceId}`

@@ -1,0 +1,226 @@
+/** `caravel verify` and `caravel rebuild`: whether the rows say what the journal says, and making them say it. */
+import { type Drift, isMendable, Journal, type StorageError, type Verification } from "@caravel/domain"
+import { Clock, Effect, Stream } from "effect"
+import { Failed, Output, type OutputClosed, type Style } from "./Output.js"
+import * as Render from "./Render.js"
+
+/** How often the bar is drawn, in milliseconds. */
+const interval = 100
+
+const barWidth = 24
+
+const number = (count: number) => Math.round(count).toLocaleString("en")
+
+const counted = (count: number, noun: string) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`
+
+const duration = (seconds: number) =>
+  seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`
+
+/**
+ * How far a verification is after so many seconds, as a line: a bar, events per second, and the time that is left.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const progressLine = ({ events, head }: Verification, seconds: number): string => {
+  const share = head === 0 ? 1 : Math.min(1, events / head)
+  const filled = Math.floor(share * barWidth)
+  const rate = events / Math.max(seconds, 0.001)
+  const bar = "█".repeat(filled) + "░".repeat(barWidth - filled)
+  const left = events === 0 ? "" : `, ${duration(Math.max(0, head - events) / rate)} left`
+  return `${bar} ${String(Math.floor(share * 100)).padStart(3)}%  ${number(events)} of ${counted(head, "event")}, ${
+    number(rate)
+  }/s${left}`
+}
+
+const value = (value: unknown) =>
+  typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
+    ? Render.short(value)
+    : Render.oneLine(Render.shortened(Render.withoutSecrets(JSON.stringify(value)), 60))
+
+const version = (row: unknown) => (row as { readonly version?: unknown } | null)?.version
+
+const happened = ({ expected, field, found, kind, position, resourceType }: Drift): string => {
+  const at = position === 0 ? "" : ` (position ${position})`
+  switch (kind) {
+    case "field":
+      return `${field} is ${value(found)}, and the journal says ${value(expected)}${at}`
+    case "missing":
+      if (resourceType === "event") return "is gone from the journal"
+      return `has no row, and the journal has it at version ${version(expected)}${at}`
+    case "unexpected":
+      return resourceType === "secret"
+        ? `is kept, and no tenant refers to it${at}`
+        : "has a row, and the journal knows nothing of it"
+    case "lost":
+      return `has lost its wallet URL; set it again with caravel update-tenant${at}`
+    case "unreadable":
+      return `the event at position ${position} cannot be read: ${field}`
+    case "inconsistent":
+      return `the event at position ${position} has ${field} ${value(found)}, where ${value(expected)} was expected`
+  }
+}
+
+/**
+ * A difference as a line for people.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const differenceLine = (difference: Drift, style: Style): string => {
+  const { resourceId, resourceType } = difference
+  const name = `${resourceType} ${Render.short(Render.oneLine(resourceId))}`.padEnd(24)
+  return `${(isMendable(difference) ? style.yellow : style.red)(name)}  ${happened(difference)}`
+}
+
+const covered = ({ events, relays, secrets, tenants }: Verification) =>
+  [counted(events, "event"), counted(tenants, "tenant"), counted(relays, "relay"), counted(secrets, "secret")]
+    .join(", ")
+
+const numbers = ({ events, relays, secrets, tenants }: Verification) => ({ events, tenants, relays, secrets })
+
+/** What has been seen so far, and the bar that shows it. */
+class Progress {
+  last: Verification = {
+    events: 0,
+    head: 0 as Verification["head"],
+    tenants: 0,
+    relays: 0,
+    secrets: 0,
+    differences: []
+  }
+  mendable = 0
+  others = 0
+  isJournalDamaged = false
+  private readonly output: typeof Output.Service
+  private readonly started: number
+  private drawn: number
+
+  constructor(output: typeof Output.Service, now: number) {
+    this.output = output
+    this.started = now
+    this.drawn = now
+  }
+
+  get differences(): number {
+    return this.mendable + this.others
+  }
+
+  readonly add = (step: Verification) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const mendable = step.differences.filter(isMendable).length
+      this.last = step
+      this.mendable += mendable
+      this.others += step.differences.length - mendable
+      this.isJournalDamaged ||= step.differences.some((found) => !isMendable(found) && found.kind !== "lost")
+      if (!this.output.isErrorTerminal || now - this.drawn < interval) return Effect.void
+      this.drawn = now
+      return this.output.status(this.output.errorStyle.dim(progressLine(step, (now - this.started) / 1000)))
+    })
+
+  get end() {
+    return this.drawn > this.started ? this.output.status("") : Effect.void
+  }
+}
+
+const makeProgress = (output: typeof Output.Service) =>
+  Effect.acquireRelease(
+    Effect.map(Clock.currentTimeMillis, (now) => new Progress(output, now)),
+    (progress) => progress.end
+  )
+
+/** Prints each difference as it is found. */
+const show = (asText: boolean, output: typeof Output.Service, progress: Progress) =>
+  Effect.gen(function*() {
+    const journal = yield* Journal
+    yield* Stream.runForEach(journal.verify, (step) =>
+      Effect.gen(function*() {
+        if (step.differences.length > 0) yield* progress.end
+        for (const difference of step.differences) {
+          yield* output.print(
+            asText ? differenceLine(difference, output.style) : Render.withoutSecrets(JSON.stringify(difference))
+          )
+        }
+        yield* progress.add(step)
+      }))
+    yield* progress.end
+  })
+
+const agree = (progress: Progress) => `The rows agree with the journal: ${covered(progress.last)}`
+
+/** What can be done about what was found. */
+const advice = ({ isJournalDamaged, mendable, others }: Progress) =>
+  isJournalDamaged
+    ? "The journal itself is damaged: restore a backup"
+    : mendable === 0
+    ? "No rebuild can mend what the journal does not have"
+    : `caravel rebuild --yes mends ${others > 0 ? `${number(mendable)} of them` : mendable === 1 ? "it" : "them"}`
+
+interface Options {
+  readonly json: boolean
+}
+
+/**
+ * Shows where rows and journal disagree, and fails if they do.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const verify = Effect.fn("Verify.verify")(function*({ json }: Options): Effect.fn.Return<
+  void,
+  Failed | OutputClosed | StorageError,
+  Journal | Output
+> {
+  const output = yield* Output
+  const { isTerminal, print, style } = output
+  const asText = isTerminal && !json
+  const progress = yield* Effect.scoped(Effect.tap(makeProgress(output), (progress) => show(asText, output, progress)))
+  const { differences, last } = progress
+  const ok = differences === 0
+  if (!asText) yield* print(JSON.stringify({ ok, differences, ...numbers(last) }))
+  else if (ok) yield* print(style.green(agree(progress)))
+  else {
+    yield* print(`${style.bold(counted(differences, "difference"))} in ${covered(last)}`)
+    yield* print(style.dim(advice(progress)))
+  }
+  if (!ok) return yield* new Failed({ message: "" })
+})
+
+/**
+ * Rewrites rows that differ, if told to; otherwise says which.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const rebuild = Effect.fn("Verify.rebuild")(
+  function*({ json, yes }: Options & { readonly yes: boolean }): Effect.fn.Return<
+    void,
+    Failed | OutputClosed | StorageError,
+    Journal | Output
+  > {
+    if (!yes) {
+      return yield* verify({ json })
+    }
+    const output = yield* Output
+    const journal = yield* Journal
+    // What it finds is not printed: who reads slowly would keep the database locked.
+    const { progress, written } = yield* Effect.scoped(
+      Effect.flatMap(
+        makeProgress(output),
+        (progress) => Effect.map(journal.rebuild(progress.add), (written) => ({ progress, written }))
+      )
+    )
+    const { last, others } = progress
+    yield* output.print(
+      output.isTerminal && !json
+        ? output.style.green(
+          written === 0 ? `Nothing to mend: ${covered(last)}` : `Mended ${counted(written, "row")}: ${covered(last)}`
+        )
+        : JSON.stringify({ ok: others === 0, written, ...numbers(last) })
+    )
+    if (others > 0) {
+      const message = `${counted(others, "difference")} cannot be mended; see caravel verify`
+      return yield* new Failed({ message })
+    }
+  }
+)
