@@ -150,7 +150,9 @@ export const replay = Effect.fn("Consumers.replay")(
       json,
       parked === 0
         ? `${name} has nothing parked any more`
-        : `${plural(parked, "activity")} failed again or ${parked === 1 ? "waits" : "wait"} behind: caravel consumers parked ${name}`,
+        : `${plural(parked, "activity")} failed again or ${
+          parked === 1 ? "waits" : "wait"
+        } behind: caravel consumers parked ${name}`,
       { name, parked }
     )
   }

@@ -106,7 +106,7 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
 
   return {
     /** What is known of the units' keys, before they are decided on this state. */
-    load: function*(before: State, units: ReadonlyArray<Unit>): Program<Either.Either<Keys, Rows.Unreadable>> {
+    *load(before: State, units: ReadonlyArray<Unit>): Program<Either.Either<Keys, Rows.Unreadable>> {
       const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(before, units))))
       if (Either.isLeft(found)) return Either.left(found.left)
       const events = rows.event.decode(yield* select(rows.event.selectAt(found.right.flatMap(positionsOf))))
@@ -123,7 +123,7 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
       })
     },
 
-    store: function*({ added }: Keys, recorded: ReadonlyArray<RecordedEvent>): Program<void> {
+    *store({ added }: Keys, recorded: ReadonlyArray<RecordedEvent>): Program<void> {
       const stored = added.map((row) => row(recorded))
       if (stored.length === 0) return
       const now = Math.min(...stored.map(({ createdAt }) => DateTime.toEpochMillis(createdAt)))

@@ -58,7 +58,10 @@ const payloads = Record.map(events, (event) => {
   return { codec: Codec.make(Schema.parseJson(changes).ast), decode: Schema.decodeUnknownEither(changes) }
 })
 
-const metadata = { codec: Codec.make(Schema.parseJson(Metadata).ast), decode: Schema.decodeEither(Schema.parseJson(Metadata)) }
+const metadata = {
+  codec: Codec.make(Schema.parseJson(Metadata).ast),
+  decode: Schema.decodeEither(Schema.parseJson(Metadata))
+}
 
 /** What most events have. */
 const noMetadata: Either.Either<Metadata> = Either.right({})

@@ -223,8 +223,7 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
             connection.executeValues(requestReplay, [name]),
             ([row]) => Option.map(Option.fromNullable(row), ([count]) => Number(count))
           )),
-      replays: (name) =>
-        Effect.map(read("CheckpointStore.replays", findReplays, [name], replays.decode), Array.head),
+      replays: (name) => Effect.map(read("CheckpointStore.replays", findReplays, [name], replays.decode), Array.head),
       replayed: (lease, count) =>
         fenced("replayed", lease, (connection) => run(connection, replayed, [count, lease.consumer])),
 

@@ -3,8 +3,8 @@ import type { SecretId } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { DateTime, Effect, FastCheck as fc, type Layer } from "effect"
 import { type Backdoor, folded, idOf, positionOf, rebuild, verify } from "./backdoor.js"
-import { call } from "./linearize.js"
 import { plain, type Services } from "./fixture.js"
+import { call } from "./linearize.js"
 import { programs, type Step } from "./programs.js"
 
 const uuid = "01a20817-9f5e-75be-8c41-e650131896aa" as SecretId

@@ -1,4 +1,12 @@
-import { type Kept, type RecordedEvent, type Refusal, type Resource, type SecretId, type State, stateOf } from "@caravel/domain"
+import {
+  type Kept,
+  type RecordedEvent,
+  type Refusal,
+  type Resource,
+  type SecretId,
+  type State,
+  stateOf
+} from "@caravel/domain"
 import { Context, type DateTime, Layer, type Redacted } from "effect"
 
 /** What there is: the journal, its projection, and the secrets beside it. */

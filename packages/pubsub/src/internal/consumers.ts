@@ -120,8 +120,12 @@ const service = (
       if (requested === done) {
         return yield* Effect.raceFirst(local.requested.beyond(requests), Effect.sleep(replayPoll))
       }
-      yield* replayHolding(name, leaseDuration, { handle, retry: Schedule.stop, transactional }, (lease) =>
-        patiently(store.replayed(lease, requested)))
+      yield* replayHolding(
+        name,
+        leaseDuration,
+        { handle, retry: Schedule.stop, transactional },
+        (lease) => patiently(store.replayed(lease, requested))
+      )
       local.changed.notify()
     }))
   }
