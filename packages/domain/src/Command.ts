@@ -78,6 +78,30 @@ interface Submit {
  * await Effect.runPromise(Effect.provide(program, Memory.layer))
  * ```
  *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert"
+ * import { Command } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Effect } from "effect"
+ *
+ * const pubkey = "ab".repeat(32)
+ *
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   yield* command.createTenant({ pubkey }).pipe(
+ *     Command.expecting(0),
+ *     Command.withIdempotencyKey("0b1e2f6e-7d6c-4a39-9d0e-2f1a8b7c5d4e"),
+ *     Command.withMetadata({ actor: "console" })
+ *   )
+ *   yield* command.setTenantPastDue(pubkey)
+ *   const late = yield* Effect.flip(command.clearTenantPastDue(pubkey).pipe(Command.expecting(1)))
+ *   assert.deepStrictEqual(late._tag, "VersionConflict")
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Memory.layer))
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */
@@ -110,30 +134,6 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
    * Makes every command inside the effect fail with `VersionConflict` unless its resource is at this version, so that who
    * comes late cannot overwrite what others did. 0 is the version of what does not exist yet. Of a list that is
    * submitted, it is that of the first command's resource, before the list.
-   *
-   * @example
-   * ```ts
-   * import * as assert from "node:assert"
-   * import { Command } from "@caravel/domain"
-   * import { Memory } from "@caravel/memory"
-   * import { Effect } from "effect"
-   *
-   * const pubkey = "ab".repeat(32)
-   *
-   * const program = Effect.gen(function*() {
-   *   const command = yield* Command
-   *   yield* command.createTenant({ pubkey }).pipe(
-   *     Command.expecting(0),
-   *     Command.withIdempotencyKey("0b1e2f6e-7d6c-4a39-9d0e-2f1a8b7c5d4e"),
-   *     Command.withMetadata({ actor: "console" })
-   *   )
-   *   yield* command.setTenantPastDue(pubkey)
-   *   const late = yield* Effect.flip(command.clearTenantPastDue(pubkey).pipe(Command.expecting(1)))
-   *   assert.deepStrictEqual(late._tag, "VersionConflict")
-   * })
-   *
-   * await Effect.runPromise(Effect.provide(program, Memory.layer))
-   * ```
    */
   static readonly expecting: (
     version: number
