@@ -109,7 +109,7 @@ export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
   const toEvent = toEventBy(all)
   const event = Table.make("event", eventFields)
   const recorded = Table.make("event", { position: Position, ...eventFields })
-  const activity = Table.make("activity", { ...Activity.fields, createdAt: Instant })
+  const activity = Table.make("activity", { ...Activity.fields, createdAt: Instant }, Activity.prototype)
   const tenant = Table.make("tenant", tenantFields)
   const tenantWithSecret = Table.make("tenant", {
     ...tenantFields,
@@ -143,7 +143,7 @@ export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
     },
     activity: {
       columns: activity.columns,
-      decode: (rows: Rows) => Either.map(activity.decode(rows), Array.map(Activity.trusted))
+      decode: activity.decode
     },
     tenant: {
       ...tenant,

@@ -62,23 +62,23 @@ const chunked = <A>(text: (size: number) => string, params: (chunk: ReadonlyArra
 const repeat = (part: string, size: number) => Array(size).fill(part).join(", ")
 
 /**
- * The table of this name with these fields.
+ * The table of this name with these fields, whose rows are plain objects or have a class's prototype.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = <Fields extends Schema.Struct.Fields>(
+export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struct.Type<Fields> & object>(
   name: string,
-  fields: Fields & { readonly [Field in keyof Fields]: Schema.Schema.AnyNoContext }
-): Table<Schema.Struct.Type<Fields>> => {
-  type A = Schema.Struct.Type<Fields>
+  fields: Fields & { readonly [Field in keyof Fields]: Schema.Schema.AnyNoContext },
+  prototype: A = Object.prototype as A
+): Table<A> => {
   const names = Object.keys(fields)
   const codecs = names.map((field) => Codec.make(fields[field]!.ast))
   const explain = Schema.decodeUnknownEither(Schema.Struct(fields) as unknown as Schema.Schema<A, unknown>)
   const column = String.camelToSnake
 
   const decodeRow = (row: ReadonlyArray<unknown>): Either.Either<A, ParseResult.ParseError> => {
-    const decoded: { [field: string]: unknown } = {}
+    const decoded: { [field: string]: unknown } = Object.create(prototype)
     for (let index = 0; index < names.length; index++) {
       if ((decoded[names[index]!] = codecs[index]!.decode(row[index])) === Codec.invalid) {
         return explain(Object.fromEntries(names.map((field, index) => [field, row[index]])))
