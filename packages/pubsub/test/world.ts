@@ -10,6 +10,9 @@ import {
   StorageError
 } from "@caravel/domain"
 import { DateTime, Effect, Layer } from "effect"
+import { pageSize } from "../src/internal/Subscription.js"
+
+export { pageSize }
 
 export const position = (n: number) => Position.make(n)
 
@@ -78,7 +81,7 @@ export class World {
   readonly read = (
     after: Position,
     upTo: Position,
-    limit = 256
+    limit = pageSize
   ): Effect.Effect<ReadonlyArray<Activity>, StorageError> =>
     Effect.suspend(() => {
       this.reads++

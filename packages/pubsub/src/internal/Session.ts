@@ -8,10 +8,12 @@ import type { Blocked } from "./Blocked.js"
 import type { Held } from "./Held.js"
 import { patiently } from "./patiently.js"
 import type { Progress } from "./Progress.js"
-import { pageSize } from "./Subscription.js"
 
 /** How often a checkpoint is written at most, but for who waits for it. */
 const throttle = "100 millis"
+
+/** How many activities are read at a time: what is handled in between is of more consequence than the reading. */
+const pageSize = 256
 
 /** How far a query looks for what passes the filter, so that it never takes long. */
 const reach = 4096
