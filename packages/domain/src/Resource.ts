@@ -18,3 +18,12 @@ export const Resource = Schema.Union(
  * @category models
  */
 export type Resource = typeof Resource.Type
+
+/**
+ * One name for a resource, to be a key: a tenant's pubkey may also be a relay's id.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const resourceKey = ({ resourceId, resourceType }: typeof Resource.Encoded): string =>
+  `${resourceType} ${resourceId}`

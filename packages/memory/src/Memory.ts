@@ -20,6 +20,7 @@ import {
   type Refusal,
   Relay,
   type RelayId,
+  resourceKey,
   scopesOf,
   Tenant,
   type TenantState,
@@ -27,7 +28,7 @@ import {
 } from "@caravel/domain"
 import { type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
 import { Array, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
-import { type KeptUntil, layerStore, nameOf, Store } from "./internal/Store.js"
+import { type KeptUntil, layerStore, Store } from "./internal/Store.js"
 import * as MemoryCheckpointStore from "./MemoryCheckpointStore.js"
 import * as MemoryJournal from "./MemoryJournal.js"
 
@@ -87,7 +88,7 @@ const write = (store: typeof Store.Service, { commands }: Unit): Outcome =>
     store.state = batch.state
     for (const event of events) {
       store.events.push(event)
-      append(store.ofResource, nameOf(event), event)
+      append(store.ofResource, resourceKey(event), event)
       if (activityTypeOf(event._tag) !== null) append(store.ofTenant, event.tenant, event)
     }
     for (const { id, value } of batch.secrets) store.secrets.set(id, value)

@@ -5,6 +5,7 @@ import {
   isMendable,
   Journal,
   Position,
+  resourceKey,
   type SecretId,
   stateOf,
   StorageError,
@@ -13,7 +14,7 @@ import {
   type Verification
 } from "@caravel/domain"
 import { Array, Effect, HashMap, Layer, Order, Stream } from "effect"
-import { nameOf, Store } from "./internal/Store.js"
+import { Store } from "./internal/Store.js"
 
 const keyOf = ({ resourceId, resourceType }: Pick<Drift, "resourceId" | "resourceType">) =>
   `${resourceId} ${resourceType}`
@@ -93,7 +94,7 @@ export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
     head: Effect.sync(() => Position.make(store.events.length)),
     readResource: (resource, version, limit) =>
       // The event of version n has index n - 1.
-      Effect.sync(() => store.ofResource.get(nameOf(resource))?.slice(version, version + limit) ?? []),
+      Effect.sync(() => store.ofResource.get(resourceKey(resource))?.slice(version, version + limit) ?? []),
     readTenant: (tenant, position, limit) =>
       Effect.sync(() =>
         Array.take(store.ofTenant.get(tenant)?.filter((event) => event.position > position) ?? [], limit)

@@ -7,7 +7,7 @@ import type { StorageError } from "../CommandError.js"
 import { evolve, type State } from "../Decider.js"
 import type { RecordedEvent } from "../Event.js"
 import type { Journal } from "../Journal.js"
-import type { Resource } from "../Resource.js"
+import { type Resource, resourceKey } from "../Resource.js"
 import type { Pubkey } from "../Tenant.js"
 import type { Period, Usage } from "../Usage.js"
 import { differenceOf, entryOf } from "./differences.js"
@@ -154,7 +154,7 @@ export const differences = (
     Effect.gen(function*() {
       for (const event of page) {
         const { resourceId, resourceType, version } = event
-        const key = `${resourceType} ${resourceId}`
+        const key = resourceKey(event)
         let resource = touched.get(key)
         if (resource === undefined) {
           const before = yield* foldState(eventsOf(journal, event), (earlier) => earlier.version < version)

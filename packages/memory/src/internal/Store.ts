@@ -1,12 +1,4 @@
-import {
-  type Kept,
-  type RecordedEvent,
-  type Refusal,
-  type Resource,
-  type SecretId,
-  type State,
-  stateOf
-} from "@caravel/domain"
+import { type Kept, type RecordedEvent, type Refusal, type SecretId, type State, stateOf } from "@caravel/domain"
 import { Context, type DateTime, Layer, type Redacted } from "effect"
 
 /** What there is: the journal, its projection, and the secrets beside it. */
@@ -36,6 +28,3 @@ export const layerStore = Layer.sync(Store, () => ({
   secrets: new Map(),
   keys: new Map()
 }))
-
-/** One name for a resource: a tenant's pubkey may also be a relay's id. */
-export const nameOf = ({ resourceId, resourceType }: Resource): string => `${resourceType} ${resourceId}`

@@ -1,8 +1,5 @@
-import type { Activity } from "@caravel/domain"
+import { type Activity, resourceKey } from "@caravel/domain"
 import type { Resource } from "../CheckpointStore.js"
-
-/** One name for a resource: a tenant's pubkey may also be a relay's id. */
-export const keyOf = (resource: Resource): string => `${resource.resourceType} ${resource.resourceId}`
 
 /**
  * The resources that have parked activities, as far as is known. Only who holds the lease parks, so what is not in here
@@ -12,18 +9,18 @@ export class Blocked {
   private readonly keys: Set<string>
 
   constructor(resources: ReadonlyArray<Resource>) {
-    this.keys = new Set(resources.map(keyOf))
+    this.keys = new Set(resources.map(resourceKey))
   }
 
   has(activity: Activity): boolean {
-    return this.keys.size > 0 && this.keys.has(keyOf(activity))
+    return this.keys.size > 0 && this.keys.has(resourceKey(activity))
   }
 
   add(activity: Activity): void {
-    this.keys.add(keyOf(activity))
+    this.keys.add(resourceKey(activity))
   }
 
   delete(activity: Activity): void {
-    this.keys.delete(keyOf(activity))
+    this.keys.delete(resourceKey(activity))
   }
 }

@@ -1,6 +1,5 @@
-import { type Activity, Position } from "@caravel/domain"
+import { type Activity, Position, resourceKey } from "@caravel/domain"
 import { Effect } from "effect"
-import { keyOf } from "./Blocked.js"
 import { Signal } from "./Local.js"
 
 /** How many activities are read ahead of the oldest that is not done. */
@@ -44,7 +43,7 @@ export class Lanes {
     for (const activity of activities) {
       const item = { activity, done: false }
       this.items.push(item)
-      const key = keyOf(activity)
+      const key = resourceKey(activity)
       const lane = this.lanes.get(key)
       if (lane === undefined) {
         const lane = [item]
@@ -73,7 +72,7 @@ export class Lanes {
 
   /** Gives a lane back. */
   release(lane: Lane, activity: Activity): void {
-    if (lane.length === 0) this.lanes.delete(keyOf(activity))
+    if (lane.length === 0) this.lanes.delete(resourceKey(activity))
     else {
       this.ready.push(lane)
       this.added.notify()
