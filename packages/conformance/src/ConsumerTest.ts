@@ -1,6 +1,7 @@
 /** The contract of durable consumers, and of the `CheckpointStore` below them. */
 import { describe } from "@effect/vitest"
 import type { Layer } from "effect"
+import { consumedEpochs } from "./internal/epochs.js"
 import type { Services } from "./internal/fixture.js"
 import { following } from "./internal/following.js"
 import { leasing } from "./internal/leasing.js"
@@ -16,6 +17,7 @@ import { replaying } from "./internal/replaying.js"
 export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void => {
   describe(`Consumer: ${name}`, () => {
     describe("following", () => following(layer))
+    describe("epochs", () => consumedEpochs(layer))
     describe("leasing", () => leasing(layer))
     describe("parking", () => parking(layer))
     describe("replaying", () => replaying(layer))

@@ -10,6 +10,7 @@ import {
 } from "@caravel/domain"
 import { describe, expect } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Exit, Fiber, type Layer, Option, type Queue, Scope, Stream } from "effect"
+import { followedEpochs } from "./internal/epochs.js"
 import { alice, furnished, invoke, plain, type Services, specs } from "./internal/fixture.js"
 
 const subscribe = Effect.flatMap(ActivityPubSub, (pubsub) => pubsub.subscribe)
@@ -286,6 +287,7 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
 export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void => {
   describe(`ActivityFeed: ${name}`, () => {
     describe("feed", () => feed(layer))
+    describe("epochs", () => followedEpochs(layer))
     describe("queue", () => queue(layer))
   })
 }

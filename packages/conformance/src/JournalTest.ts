@@ -74,6 +74,17 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
+      "it is in an epoch that began before its first event, and stays in it",
+      Effect.gen(function*() {
+        const journal = yield* Journal
+        const epoch = yield* journal.epoch
+        yield* furnished
+        expect(yield* journal.epoch).toBe(epoch)
+        expect(yield* journal.epochs).toMatchObject([{ epoch, position: 0 }])
+      })
+    )
+
+    test(
       "a refused command takes no position",
       Effect.gen(function*() {
         yield* furnished

@@ -1,6 +1,7 @@
 import { Context, type ParseResult, type Stream } from "effect"
 import type { Activity } from "./Activity.js"
 import type { StorageError } from "./CommandError.js"
+import type { PositionFromOtherEpoch } from "./Epoch.js"
 
 /**
  * The activity log as streams that never end, in commit order, each activity once, however slow the reader.
@@ -29,7 +30,13 @@ import type { StorageError } from "./CommandError.js"
  */
 export class ActivityFeed extends Context.Tag("@caravel/domain/ActivityFeed")<ActivityFeed, {
   /** Every activity from the moment the stream is run. */
-  readonly live: Stream.Stream<Activity, StorageError>
-  /** Every activity after `position`, then live. After a failure or a restart, go on from the last one received. */
-  readonly since: (position: number) => Stream.Stream<Activity, StorageError | ParseResult.ParseError>
+  readonly live: Stream.Stream<Activity, StorageError | PositionFromOtherEpoch>
+  /**
+   * Every activity after `position`, then live. After a failure or a restart, go on from the last one received; who keeps
+   * that longer than a process lives keeps `Journal.epoch` with it, and gives both.
+   */
+  readonly since: (
+    position: number,
+    options?: { readonly epoch?: string | undefined }
+  ) => Stream.Stream<Activity, StorageError | PositionFromOtherEpoch | ParseResult.ParseError>
 }>() {}

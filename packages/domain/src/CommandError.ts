@@ -115,27 +115,35 @@ export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>
 
 const advice = {
   busy: "another process holds the database; try again",
+  unavailable: "the database cannot be reached; try again",
   full: "the disk or the database is full; make room and try again",
   corrupt: "the database is damaged or not a Caravel database; restore a backup or name another one",
   readonly: "the database cannot be written; check the permissions of the file and its directory",
   commitUnknown: "the connection was lost during the commit; look up what was written before trying again",
+  key: "configure the key that it needs and try again",
   newer: "written by a newer version; use a newer Caravel",
-  other: "see the cause"
+  replaced: "open it anew",
+  // The cause says what it is.
+  other: undefined
 }
 
 /**
- * Why storage failed. `busy`, `full` and `readonly` can be cured from outside, and then the same command tried again.
+ * Why storage failed. `busy`, `unavailable`, `full`, `readonly` and `key` can be cured from outside, and then the same command
+ * tried again. After `replaced` the layer has to be built anew: the database was restored, or its file replaced, while it was open.
  *
  * @since 0.1.0
  * @category errors
  */
 export const StorageErrorReason = Schema.Literal(
   "busy",
+  "unavailable",
   "full",
   "corrupt",
   "readonly",
   "commitUnknown",
+  "key",
   "newer",
+  "replaced",
   "other"
 )
 
@@ -160,6 +168,7 @@ export class StorageError extends Schema.TaggedError<StorageError>("@caravel/dom
 }) {
   override get message() {
     const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `Storage failed at ${this.operation}: ${cause} (${advice[this.reason]})`
+    const toDo = advice[this.reason]
+    return `Storage failed at ${this.operation}: ${cause}${toDo === undefined ? "" : ` (${toDo})`}`
   }
 }

@@ -69,11 +69,3 @@ export type CommandTable = typeof commandTable
  * @category commands
  */
 export type CommandTag = keyof CommandTable
-
-/**
- * The name of an event.
- *
- * @since 0.1.0
- * @category commands
- */
-export type EventTag = CommandTable[CommandTag]["event"]

@@ -272,7 +272,7 @@ type RelayEvent = Extract<Event, { readonly resourceType: "relay" }>
  * @category decisions
  */
 export const evolveTenant = (tenant: Option.Option<TenantState>, event: TenantEvent): Option.Option<TenantState> =>
-  event._tag === "TenantCreated"
+  event._tag === "TenantCreated" || event._tag === "TenantImported" || event._tag === "TenantReconciled"
     ? Option.some({ pubkey: event.resourceId, createdAt: event.createdAt, version: event.version, ...event.changes })
     : Option.map(tenant, (tenant) => ({ ...tenant, ...event.changes, version: event.version }))
 
@@ -283,7 +283,7 @@ export const evolveTenant = (tenant: Option.Option<TenantState>, event: TenantEv
  * @category decisions
  */
 export const evolveRelay = (relay: Option.Option<RelayState>, event: RelayEvent): Option.Option<RelayState> =>
-  event._tag === "RelayCreated"
+  event._tag === "RelayCreated" || event._tag === "RelayImported" || event._tag === "RelayReconciled"
     ? Option.some({
       id: event.resourceId,
       tenant: event.tenant,

@@ -1,8 +1,11 @@
-/** What has happened: one event per accepted command, each the changes it makes to one resource. */
-import { Record, Schema } from "effect"
-import { Activity, type ActivityType, type Position, type ResourceType } from "./Activity.js"
-import { commandTable, type EventTag } from "./CommandTable.js"
+/**
+ * What has happened: one event per accepted command, each the changes it makes to one resource, and those of imports, each
+ * a row of another database.
+ */
+import { Record, Schema, Struct } from "effect"
+import { Activity, type Position, type ResourceType } from "./Activity.js"
 import { EventId } from "./EventId.js"
+import { activityTypeOf, type EventTag } from "./EventTable.js"
 import { Metadata } from "./Metadata.js"
 import { RelayId, RelayOptions, RelayState, Subdomain } from "./Relay.js"
 import { Pubkey, StripeId, TenantState } from "./Tenant.js"
@@ -32,6 +35,10 @@ const relayEvent = eventAbout("relay", RelayId)
 
 const { nwcUrl, nwcError, pastDueAt, stripeCustomerId, stripeSubscriptionId } = TenantState.fields
 const { status, stripeSubscriptionItemId, syncError, synced } = RelayState.fields
+
+/** The row of a tenant, or of a relay, as another database had it. */
+const tenantRow = Struct.omit(TenantState.fields, "pubkey", "version")
+const relayRow = Struct.omit(RelayState.fields, "id", "tenant", "version")
 
 /**
  * The schemas of the events by their tags.
@@ -69,7 +76,13 @@ export const events = {
   TenantNwcErrorSet: tenantEvent("TenantNwcErrorSet", { nwcError: Text }),
   TenantNwcErrorCleared: tenantEvent("TenantNwcErrorCleared", { nwcError: Schema.Null }),
   TenantPastDueSet: tenantEvent("TenantPastDueSet", { pastDueAt: Schema.DateTimeUtc }),
-  TenantPastDueCleared: tenantEvent("TenantPastDueCleared", { pastDueAt: Schema.Null })
+  TenantPastDueCleared: tenantEvent("TenantPastDueCleared", { pastDueAt: Schema.Null }),
+  /** A tenant was created in another database, at this instant by its log; the changes are what is known of it. */
+  TenantImported: tenantEvent("TenantImported", tenantRow),
+  /** The row of another database, where its log does not lead to it. */
+  TenantReconciled: tenantEvent("TenantReconciled", tenantRow),
+  RelayImported: relayEvent("RelayImported", relayRow),
+  RelayReconciled: relayEvent("RelayReconciled", relayRow)
 } satisfies { readonly [Tag in EventTag]: Schema.Schema.AnyNoContext }
 
 /**
@@ -95,18 +108,6 @@ export type Event = EventOf<EventTag>
  * @category events
  */
 export type RecordedEvent = Event & { readonly position: Position }
-
-const activityTypes = new Map<string, ActivityType | null>(
-  Object.values(commandTable).map(({ activity, event }) => [event, activity])
-)
-
-/**
- * The activity type that events of this tag carry; null for those that log none.
- *
- * @since 0.1.0
- * @category events
- */
-export const activityTypeOf = (tag: EventTag): ActivityType | null => activityTypes.get(tag) ?? null
 
 /**
  * The activity that a recorded event is, if it is one.

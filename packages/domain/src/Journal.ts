@@ -1,6 +1,8 @@
 import { Context, type Effect, type Stream } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Position } from "./Activity.js"
 import type { StorageError } from "./CommandError.js"
+import type { Epoch, EpochStart } from "./Epoch.js"
 import type { RecordedEvent } from "./Event.js"
 import type { Resource } from "./Resource.js"
 import type { Pubkey } from "./Tenant.js"
@@ -35,13 +37,17 @@ export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
   readonly at: (positions: ReadonlyArray<Position>) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
   /** The last committed position; 0 for an empty journal. */
   readonly head: Effect.Effect<Position, StorageError>
+  /** The timeline that it is in: who keeps a position for later keeps this with it. */
+  readonly epoch: Effect.Effect<Epoch, StorageError>
+  /** All timelines that led to it, oldest first; the last one is that. */
+  readonly epochs: Effect.Effect<NonEmptyReadonlyArray<EpochStart>, StorageError>
   /** The events of one resource after a version of it, oldest first, at most `limit`; it costs what the resource has. */
   readonly readResource: (
     resource: Resource,
     version: number,
     limit: number
   ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
-  /** The events of a tenant and its relays that are activities, after `position`; it costs what the tenant has. */
+  /** The events of a tenant and its relays that are metered, after `position`; it costs what the tenant has. */
   readonly readTenant: (
     tenant: Pubkey,
     position: Position,

@@ -2,7 +2,7 @@
 import { Redacted, Schema } from "effect"
 import { EventId } from "./EventId.js"
 import { trusted } from "./internal/trusted.js"
-import { expected, NonEmptyText, Text, Version } from "./Text.js"
+import { expected, expectedUnseen, NonEmptyText, Text, Version } from "./Text.js"
 
 /**
  * A 32-byte x-only secp256k1 public key as 64 lower-case hex characters (NIP-01).
@@ -100,7 +100,11 @@ export class Tenant extends Schema.Class<Tenant>("@caravel/domain/Tenant")({
  * @since 0.1.0
  * @category models
  */
-export const TenantState = Schema.Struct({ ...fields, nwcUrl: Schema.NullOr(SecretId) })
+export const TenantState = Schema.Struct({
+  ...fields,
+  // What stands in the place of a reference may be the secret itself.
+  nwcUrl: Schema.NullOr(SecretId).annotations(expectedUnseen("the reference to a secret, or null"))
+})
 
 /**
  * @since 0.1.0

@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import { ParseResult, Schema } from "effect"
 
 /**
  * Annotations that make a schema's failure say what was expected and what was passed instead.
@@ -73,3 +73,28 @@ export const ExpectedVersion = Schema.NonNegativeInt.annotations({
   identifier: "ExpectedVersion",
   ...expected("a version: an integer of at least 0")
 })
+
+/**
+ * A text without wallet URLs and private keys, wherever they came from.
+ *
+ * @since 0.1.0
+ * @category secrets
+ */
+export const withoutSecrets = (text: string): string =>
+  text
+    .replace(/nostr(?:\+|%2b)walletconnect:\/*[^\s"'<>…;/][^\s"'<>]*/gi, "<redacted>")
+    .replace(/nsec1[a-z0-9]+/gi, "<redacted>")
+    .replace(/(postgres(?:ql)?:\/\/[^\s:@/]*):[^\s@/]+@/gi, "$1:<redacted>@")
+
+/**
+ * What is wrong at each place, as `subdomain: Expected …`: of a field's alternatives, the first is what it is for, the
+ * others that it may be empty.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> => {
+  const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
+  const first = new Map(issues.reverse().map(({ message, path }) => [path.join("."), message] as const))
+  return [...first].map(([path, message]) => path === "" ? message : `${path}: ${message}`)
+}

@@ -4,7 +4,7 @@
  * each time it is read.
  */
 import { Data, Either } from "effect"
-import type { EventTag } from "./CommandTable.js"
+import type { EventTag } from "./EventTable.js"
 
 /**
  * Turns the changes that an event of one version holds, as JSON has them, into those of the next version.

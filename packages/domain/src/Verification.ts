@@ -4,6 +4,7 @@ import { Position, type ResourceType } from "./Activity.js"
 import { commandTable } from "./CommandTable.js"
 import { evolveRelay, evolveTenant } from "./Decider.js"
 import type { RecordedEvent } from "./Event.js"
+import { isImport, resourceTypeOf } from "./EventTable.js"
 import { RelayState } from "./Relay.js"
 import { SecretId, TenantState } from "./Tenant.js"
 
@@ -101,14 +102,14 @@ export class Fold {
   /** The next event of the resource. */
   add(event: RecordedEvent): void {
     const { _tag, changes, position, version } = event
-    if (resourceTypes[_tag] !== this.resourceType) {
+    if (resourceTypeOf(_tag) !== this.resourceType) {
       this.isSound = false
-      return this.inconsistent(position, "resourceType", resourceTypes[_tag], this.resourceType)
+      return this.inconsistent(position, "resourceType", resourceTypeOf(_tag), this.resourceType)
     }
     if (version !== this.version + 1) {
       this.isSound = false
       this.inconsistent(position, "version", this.version + 1, version)
-    } else if ((_tag === creations[this.resourceType]) !== (version === 1)) {
+    } else if (!isImport(_tag) && (_tag === creations[this.resourceType]) !== (version === 1)) {
       this.isSound = false
       this.inconsistent(position, "type", version === 1 ? creations[this.resourceType] : "a change", _tag)
     }
@@ -232,10 +233,6 @@ export const missingEvents = (first: Position, last: Position): Drift => ({
   found: null,
   position: last
 })
-
-const resourceTypes: { readonly [tag: string]: ResourceType } = Record.fromEntries(
-  Object.values(commandTable).map(({ event, resource }) => [event, resource])
-)
 
 const creations = { tenant: commandTable.CreateTenant.event, relay: commandTable.CreateRelay.event }
 

@@ -1,6 +1,15 @@
-import { ActivityType, activityTypeOf, commands, commandTable, type CommandTag, events } from "@caravel/domain"
+import {
+  ActivityType,
+  activityTypeOf,
+  commands,
+  commandTable,
+  type CommandTag,
+  events,
+  isImport,
+  resourceTypeOf
+} from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
-import { String } from "effect"
+import { Record, String } from "effect"
 
 /** The table of `model.md`, letter by letter. */
 const model = `
@@ -56,7 +65,10 @@ it("methods are named after the commands of command.md", () => {
 
 it("every command and every event has its schema, under its tag", () => {
   expect(Object.keys(commands).sort()).toEqual(rows.map(({ tag }) => tag).sort())
-  expect(Object.keys(events).sort()).toEqual(rows.map(({ row }) => row.event).sort())
+  const imports = ["TenantImported", "TenantReconciled", "RelayImported", "RelayReconciled"] as const
+  expect(Object.keys(events).sort()).toEqual([...rows.map(({ row }) => row.event), ...imports].sort())
+  expect(Record.keys(events).filter(isImport)).toEqual(imports)
+  for (const tag of imports) expect(events[tag].fields.resourceType.literals).toEqual([resourceTypeOf(tag)])
   for (const { row, tag } of rows) {
     expect(commands[tag as CommandTag]._tag).toBe(tag)
     expect(events[row.event as keyof typeof events].fields._tag.ast).toMatchObject({ type: { literal: row.event } })
@@ -71,4 +83,8 @@ it("nine events are activities, of eight types", () => {
   expect(logged.length).toBe(9)
   expect(new Set(logged)).toEqual(new Set(ActivityType.literals))
   expect(activityTypeOf("unknown" as keyof typeof events)).toBe(null)
+  expect(activityTypeOf("TenantImported")).toBe("create_tenant")
+  expect(activityTypeOf("RelayImported")).toBe("create_relay")
+  expect(activityTypeOf("TenantReconciled")).toBe(null)
+  expect(activityTypeOf("RelayReconciled")).toBe(null)
 })

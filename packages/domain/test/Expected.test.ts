@@ -31,7 +31,7 @@ describe("decide at an expected version", () => {
         }, empty)
       })
     )
-    expect(Math.min(accepted, late)).toBeGreaterThan(50)
+    expect(Math.min(accepted, late)).toBeGreaterThan(10)
   })
 
   it("looks at it before it looks at subdomains", () => {

@@ -1,11 +1,11 @@
 import {
-  activityTypeOf,
   type CommandRequest,
   decideAll,
   type Event,
   events,
   History,
   Instant,
+  isMetered,
   Position,
   type RecordedEvent,
   type RelayId,
@@ -37,6 +37,8 @@ class Recorded {
     head: Effect.sync(() => Position.make(this.events.length)),
     read: (after, limit) => this.page(limit, this.events.slice(after)),
     at: () => Effect.dieMessage("not read here"),
+    epoch: Effect.dieMessage("nor asked for"),
+    epochs: Effect.dieMessage("nor asked for"),
     verify: Stream.dieMessage("nor verified"),
     rebuild: () => Effect.dieMessage("nor rebuilt"),
     readResource: (resource, after, limit) =>
@@ -122,7 +124,7 @@ describe("in a journal of 50,000 events", () => {
     }))
 })
 
-it("what usage is metered by are activities: no other event changes a status or a plan", () => {
+it("usage is metered by all events that may change a status or a plan", () => {
   const metered = Record.toEntries(events).filter(([, { fields }]) =>
     ["status", "plan"].some((field) => field in fields.changes.fields)
   ).map(([tag]) => tag)
@@ -131,9 +133,11 @@ it("what usage is metered by are activities: no other event changes a status or 
     "RelayUpdated",
     "RelayDeactivated",
     "RelayMarkedDelinquent",
-    "RelayActivated"
+    "RelayActivated",
+    "RelayImported",
+    "RelayReconciled"
   ])
-  for (const tag of metered) expect(activityTypeOf(tag)).not.toBe(null)
+  for (const tag of metered) expect(isMetered(tag)).toBe(true)
 })
 
 describe("an instant", () => {

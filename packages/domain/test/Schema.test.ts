@@ -9,6 +9,7 @@ import {
   type Event,
   events,
   evolve,
+  isImport,
   NonEmptyText,
   NwcUrlInput,
   PlanId,
@@ -22,7 +23,7 @@ import {
   Version
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Either, FastCheck as fc, Redacted, Schema } from "effect"
+import { Effect, Either, FastCheck as fc, Record, Redacted, Schema } from "effect"
 import { alice, command, context, createAlice, createOne, empty, given, tags, url } from "./given.js"
 import { anyCommand, oneOfEach } from "./programs.js"
 
@@ -47,7 +48,7 @@ describe("JSON", () => {
     }))
   })
 
-  it("every event comes back from it, with no secret in it", () => {
+  it("every event of a command comes back from it, with no secret in it", () => {
     const seen = new Set<string>()
     fc.assert(fc.property(oneOfEach, fc.array(anyCommand, { maxLength: 30 }), (commands, before) => {
       let state = given(createAlice, createOne)
@@ -65,7 +66,7 @@ describe("JSON", () => {
         if (activity !== undefined) expect(roundTrip(Activity, activity)).toEqual(activity)
       }
     }))
-    expect(seen).toEqual(new Set(Object.keys(events)))
+    expect(seen).toEqual(new Set(Record.keys(events).filter((tag) => !isImport(tag))))
   })
 
   it("what a command does not take is left out", () => {

@@ -5,13 +5,13 @@ import {
   activityOf,
   ActivityPubSub,
   type ActivityType,
-  activityTypeOf,
   Command,
   decideAll,
   defaultIdempotencyKeysKept,
   History,
   type IdempotencyConflict,
   identityOf,
+  isMetered,
   type Journal,
   Position,
   Query,
@@ -22,6 +22,7 @@ import {
   type RelayId,
   resourceKey,
   scopesOf,
+  Secrets,
   Tenant,
   type TenantState,
   type Unit
@@ -89,7 +90,7 @@ const write = (store: typeof Store.Service, { commands }: Unit): Outcome =>
     for (const event of events) {
       store.events.push(event)
       append(store.ofResource, resourceKey(event), event)
-      if (activityTypeOf(event._tag) !== null) append(store.ofTenant, event.tenant, event)
+      if (isMetered(event._tag)) append(store.ofTenant, event.tenant, event)
     }
     for (const { id, value } of batch.secrets) store.secrets.set(id, value)
     for (const id of batch.droppedSecrets) store.secrets.delete(id)
@@ -142,6 +143,12 @@ const layerCommand = Layer.effect(
   })
 )
 
+/** What is deleted is gone, and nothing is encrypted. */
+const layerSecrets = Layer.effect(
+  Secrets,
+  Effect.map(Command, (command) => Secrets.make({ command, purge: Effect.void, rotate: () => Effect.succeed(0) }))
+)
+
 /**
  * The services of Caravel in memory.
  *
@@ -169,11 +176,13 @@ export const layer: Layer.Layer<
   | Query
   | Journal
   | History
+  | Secrets
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer
   | CheckpointStore.CheckpointStore
-> = Layer.mergeAll(layerCommand, Consumer.layer, History.layer).pipe(
+> = Layer.mergeAll(layerSecrets, Consumer.layer, History.layer).pipe(
+  Layer.provideMerge(layerCommand),
   Layer.provideMerge(Layer.merge(InProcess.layer, MemoryCheckpointStore.layer)),
   Layer.provideMerge(Layer.merge(MemoryJournal.layer, layerQuery)),
   Layer.provide(layerStore),

@@ -2,6 +2,7 @@
 import { type Activity, type Position, Query, type StorageError } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
 import { Array, DateTime, Effect, Function, Layer, Option, Order } from "effect"
+import { Store } from "./internal/Store.js"
 
 type Mutable<A> = { -readonly [Field in keyof A]: A[Field] }
 
@@ -19,9 +20,9 @@ interface Entry {
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query> = Layer.effect(
+export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query | Store> = Layer.effect(
   CheckpointStore.CheckpointStore,
-  Effect.map(Query, (query) => {
+  Effect.zipWith(Query, Store, (query, { start: { epoch } }) => {
     const entries = new Map<string, Entry>()
     const entryOf = (name: string) => Option.fromNullable(entries.get(name))
     const parkedOf = (name: string) =>
@@ -54,6 +55,7 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query> =
               checkpoint: {
                 name,
                 position,
+                epoch,
                 filter,
                 attempts: 0,
                 failedPosition: null,

@@ -92,6 +92,8 @@ export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
     at: (positions) =>
       Effect.sync(() => Array.sort(new Set(positions), Order.number).flatMap((at) => store.events[at - 1] ?? [])),
     head: Effect.sync(() => Position.make(store.events.length)),
+    epoch: Effect.succeed(store.start.epoch),
+    epochs: Effect.succeed([store.start]),
     readResource: (resource, version, limit) =>
       // The event of version n has index n - 1.
       Effect.sync(() => store.ofResource.get(resourceKey(resource))?.slice(version, version + limit) ?? []),

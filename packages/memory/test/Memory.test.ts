@@ -6,6 +6,7 @@ import {
   JournalTest,
   PropertyTest,
   QueryTest,
+  SecretsTest,
   VerificationTest
 } from "@caravel/conformance"
 import { Memory } from "@caravel/memory"
@@ -18,6 +19,7 @@ QueryTest.suite("Memory", Memory.layer)
 JournalTest.suite("Memory", Memory.layer)
 HistoryTest.suite("Memory", Memory.layer)
 ConsumerTest.suite("Memory", Memory.layer)
+SecretsTest.suite("Memory", Memory.layer)
 FeedTest.suite("Memory", Memory.layer)
 PropertyTest.suite("Memory", Memory.layer, { runs: 100 })
 // Built together, both have one store.

@@ -1,5 +1,12 @@
 /** Where durable consumers keep how far they are, who runs them, and what they have put aside. */
-import { type Activity, ActivityFilter, type Position, type ResourceType, type StorageError } from "@caravel/domain"
+import {
+  type Activity,
+  ActivityFilter,
+  type Epoch,
+  type Position,
+  type ResourceType,
+  type StorageError
+} from "@caravel/domain"
 import { Context, type DateTime, type Effect, type Option, Schema } from "effect"
 
 /**
@@ -30,6 +37,8 @@ export interface Checkpoint {
   readonly name: string
   /** Everything up to here is done: handled, parked, or not for this consumer. */
   readonly position: Position
+  /** The journal's when it was made or reset: it does not go on in another one by itself. */
+  readonly epoch: Epoch
   readonly filter: Filter
   /** How often the activity at `failedPosition` has failed, while it is tried again or the consumer stands at it. */
   readonly attempts: number
@@ -158,7 +167,7 @@ type Fenced<A = void> = Effect.Effect<A, StorageError | LeaseLost>
  * @category services
  */
 export class CheckpointStore extends Context.Tag("@caravel/pubsub/CheckpointStore")<CheckpointStore, {
-  /** Makes a consumer that begins after `position`; one that exists stays where it is, and gets the filter. */
+  /** Makes a consumer that begins after `position`, in the journal's epoch; one that exists stays where it is, and gets the filter. */
   readonly register: (name: string, position: Position, filter: Filter) => Effect.Effect<void, StorageError>
   /** What is committed. */
   readonly find: (name: string) => Effect.Effect<Option.Option<Checkpoint>, StorageError>
@@ -208,7 +217,10 @@ export class CheckpointStore extends Context.Tag("@caravel/pubsub/CheckpointStor
   readonly parkedResources: (name: string) => Effect.Effect<ReadonlyArray<Resource>, StorageError>
   /** Removes parked activities, all or those at some positions; gives how many. */
   readonly drop: (name: string, positions?: ReadonlyArray<Position>) => Effect.Effect<number, StorageError>
-  /** Moves a consumer, whoever runs it, and removes what it has parked after `position`. False if there is none. */
+  /**
+   * Moves a consumer, whoever runs it, into the journal's epoch, and removes what it has parked after `position`. False if
+   * there is none.
+   */
   readonly reset: (name: string, position: Position) => Effect.Effect<boolean, StorageError>
 
   /** All or nothing; inside another one, all or nothing of this part. */

@@ -3,7 +3,7 @@
  *
  * Each name is run by one process at a time, under a lease; others that run it wait for their turn.
  */
-import { Journal, Query, type StorageError } from "@caravel/domain"
+import { Journal, type PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
 import { Context, Effect, Layer, type ParseResult } from "effect"
 import { CheckpointStore, type Parked } from "./CheckpointStore.js"
 import type { ConsumerHalted, ConsumerNotFound } from "./ConsumerError.js"
@@ -51,7 +51,9 @@ export const layer: Layer.Layer<Consumer, never, CheckpointStore | Journal | Que
  * `transactional` exactly once. Where another process, or another fiber, runs it already, waits for its turn.
  *
  * While a database is busy it waits. It ends with `ConsumerHalted` when a handler has failed for good, or with a
- * `StorageError`; interrupted, it gives its lease back.
+ * `StorageError`; interrupted, it gives its lease back. Where the journal was restored from a backup, since it was made or
+ * while it runs, it ends with `PositionFromOtherEpoch`: what it has done after the backup no longer happened, and only
+ * who knows what that was can tell where to `reset` it to.
  *
  * @example
  * ```ts
@@ -82,20 +84,25 @@ export const layer: Layer.Layer<Consumer, never, CheckpointStore | Journal | Que
  */
 export const run = <E, R>(
   options: Options<E, R>
-): Effect.Effect<never, ConsumerHalted | StorageError | ParseResult.ParseError, Consumer | R> =>
-  Effect.flatMap(Consumer, (consumer) => consumer.run(options))
+): Effect.Effect<
+  never,
+  ConsumerHalted | PositionFromOtherEpoch | StorageError | ParseResult.ParseError,
+  Consumer | R
+> => Effect.flatMap(Consumer, (consumer) => consumer.run(options))
 
 /**
- * Waits until a consumer, in whatever process, has done everything up to a position; also for one that has yet to be run.
+ * Waits until a consumer, in whatever process, has done everything up to a position of the journal; also for one that has
+ * yet to be run.
  *
  * @since 0.1.0
  * @category accessors
  */
 export const awaitPosition = (
   name: string,
-  position: number
-): Effect.Effect<void, StorageError | ParseResult.ParseError, Consumer> =>
-  Effect.flatMap(Consumer, (consumer) => consumer.awaitPosition(name, position))
+  position: number,
+  options?: { readonly epoch?: string | undefined }
+): Effect.Effect<void, PositionFromOtherEpoch | StorageError | ParseResult.ParseError, Consumer> =>
+  Effect.flatMap(Consumer, (consumer) => consumer.awaitPosition(name, position, options))
 
 /**
  * How a consumer stands: what it has before it, when it last moved, what failed, and who runs it.
@@ -141,7 +148,7 @@ export const replay = <E, R>(
   options: ReplayOptions<E, R>
 ): Effect.Effect<
   { readonly replayed: number; readonly failed: number },
-  ConsumerNotFound | StorageError,
+  ConsumerNotFound | PositionFromOtherEpoch | StorageError,
   Consumer | R
 > => Effect.flatMap(Consumer, (consumer) => consumer.replay(options))
 
@@ -152,7 +159,9 @@ export const replay = <E, R>(
  * @since 0.1.0
  * @category parking
  */
-export const requestReplay = (name: string): Effect.Effect<void, ConsumerNotFound | StorageError, Consumer> =>
+export const requestReplay = (
+  name: string
+): Effect.Effect<void, ConsumerNotFound | PositionFromOtherEpoch | StorageError, Consumer> =>
   Effect.flatMap(Consumer, (consumer) => consumer.requestReplay(name))
 
 /**
@@ -169,13 +178,17 @@ export const drop = (
 
 /**
  * Moves a consumer to a position, back or forth, while it may go on running: what comes after is handled, once more where
- * it has been. What is parked after the position leaves the parking.
+ * it has been. What is parked after the position leaves the parking. It goes on in the journal's epoch, whatever its was.
  *
  * @since 0.1.0
  * @category parking
  */
 export const reset = (
   name: string,
-  position: number
-): Effect.Effect<void, ConsumerNotFound | StorageError | ParseResult.ParseError, Consumer> =>
-  Effect.flatMap(Consumer, (consumer) => consumer.reset(name, position))
+  position: number,
+  options?: { readonly epoch?: string | undefined }
+): Effect.Effect<
+  void,
+  ConsumerNotFound | PositionFromOtherEpoch | StorageError | ParseResult.ParseError,
+  Consumer
+> => Effect.flatMap(Consumer, (consumer) => consumer.reset(name, position, options))

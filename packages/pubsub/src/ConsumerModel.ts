@@ -1,5 +1,5 @@
 /** What a durable consumer is asked for, and what it answers. */
-import type { Activity, StorageError } from "@caravel/domain"
+import type { Activity, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import type { Cause, Duration, Effect, ParseResult, Schedule } from "effect"
 import type { Checkpoint, Filter, Parked } from "./CheckpointStore.js"
 import type { ConsumerHalted, ConsumerNotFound } from "./ConsumerError.js"
@@ -15,6 +15,8 @@ export interface Options<E, R> {
   readonly name: string
   /** Where it begins when it is run for the first time: after a position, or at the head. */
   readonly from: "beginning" | "now" | number
+  /** That of the position in `from`, where it was kept with it. */
+  readonly epoch?: string | undefined
   /** What it is for; the query applies it, and the checkpoint passes by what it leaves out. */
   readonly filter?: typeof Filter.Encoded | undefined
   /** Handles an activity. Every failure and defect counts as a failure; interruption does not. */
@@ -72,9 +74,9 @@ export interface Lag extends Omit<Checkpoint, "filter"> {
   readonly seconds: number
 }
 
-type Known<A> = Effect.Effect<A, ConsumerNotFound | StorageError>
+type Known<A, E = never> = Effect.Effect<A, ConsumerNotFound | StorageError | E>
 
-type Checked<A> = Effect.Effect<A, ConsumerNotFound | StorageError | ParseResult.ParseError>
+type Checked<A, E = never> = Known<A, ParseResult.ParseError | E>
 
 /**
  * What the functions of `Consumer` go by.
@@ -86,12 +88,13 @@ export interface Service {
   /** See `run`. */
   readonly run: <E, R>(
     options: Options<E, R>
-  ) => Effect.Effect<never, ConsumerHalted | StorageError | ParseResult.ParseError, R>
+  ) => Effect.Effect<never, ConsumerHalted | PositionFromOtherEpoch | StorageError | ParseResult.ParseError, R>
   /** See `awaitPosition`. */
   readonly awaitPosition: (
     name: string,
-    position: number
-  ) => Effect.Effect<void, StorageError | ParseResult.ParseError>
+    position: number,
+    options?: { readonly epoch?: string | undefined }
+  ) => Effect.Effect<void, PositionFromOtherEpoch | StorageError | ParseResult.ParseError>
   /** See `lag`. */
   readonly lag: (name: string) => Known<Lag>
   /** See `list`. */
@@ -106,13 +109,17 @@ export interface Service {
     options: ReplayOptions<E, R>
   ) => Effect.Effect<
     { readonly replayed: number; readonly failed: number },
-    ConsumerNotFound | StorageError,
+    ConsumerNotFound | PositionFromOtherEpoch | StorageError,
     R
   >
   /** See `requestReplay`. */
-  readonly requestReplay: (name: string) => Known<void>
+  readonly requestReplay: (name: string) => Known<void, PositionFromOtherEpoch>
   /** See `drop`. */
   readonly drop: (name: string, positions?: ReadonlyArray<number>) => Checked<number>
   /** See `reset`. */
-  readonly reset: (name: string, position: number) => Checked<void>
+  readonly reset: (
+    name: string,
+    position: number,
+    options?: { readonly epoch?: string | undefined }
+  ) => Checked<void, PositionFromOtherEpoch>
 }

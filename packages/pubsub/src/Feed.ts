@@ -1,9 +1,8 @@
-import { type Activity, ActivityFeed, Position, type StorageError } from "@caravel/domain"
-import { Chunk, Effect, Layer, Option, Schema, Stream } from "effect"
+import { type Activity, ActivityFeed, checkPosition, Journal, type Position } from "@caravel/domain"
+import { Chunk, Effect, Layer, Option, Stream } from "effect"
 import { pageSize } from "./internal/Subscription.js"
+import type { Ended } from "./internal/Window.js"
 import { Tail } from "./Tail.js"
-
-const decodePosition = Schema.decode(Position)
 
 /**
  * Streams of the activity log: first from the journal, then live.
@@ -11,10 +10,10 @@ const decodePosition = Schema.decode(Position)
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<ActivityFeed, never, Tail> = Layer.effect(
+export const layer: Layer.Layer<ActivityFeed, never, Tail | Journal> = Layer.effect(
   ActivityFeed,
-  Effect.map(Tail, (tail) => {
-    const stream = (position?: Position): Stream.Stream<Activity, StorageError> =>
+  Effect.zipWith(Tail, Journal, (tail, journal) => {
+    const stream = (position?: Position): Stream.Stream<Activity, Ended> =>
       Stream.fromPull(Effect.map(
         Effect.acquireRelease(
           Effect.sync(() => tail.subscribe(position)),
@@ -26,7 +25,7 @@ export const layer: Layer.Layer<ActivityFeed, never, Tail> = Layer.effect(
 
     return {
       live: stream(),
-      since: (position) => Stream.unwrap(Effect.map(decodePosition(position), stream))
+      since: (position, { epoch } = {}) => Stream.unwrap(Effect.map(checkPosition(journal, position, epoch), stream))
     }
   })
 )

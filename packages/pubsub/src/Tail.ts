@@ -1,5 +1,14 @@
-import { activityOf, Journal, type Position, Query, type RecordedEvent, type StorageError } from "@caravel/domain"
-import { Context, Effect, FiberHandle, Layer } from "effect"
+import {
+  activityOf,
+  checkEpoch,
+  Journal,
+  type Position,
+  PositionFromOtherEpoch,
+  Query,
+  type RecordedEvent,
+  type StorageError
+} from "@caravel/domain"
+import { Context, Effect, FiberHandle, Layer, Schema } from "effect"
 import { pageSize, Subscription, untilReadable } from "./internal/Subscription.js"
 import { Window } from "./internal/Window.js"
 
@@ -20,8 +29,13 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
   /** Everything up to here has been broadcast. */
   readonly position: Effect.Effect<Position>
   /** Completes once something after `position` has been broadcast, with how far that is. */
-  readonly beyond: (position: Position) => Effect.Effect<Position, StorageError>
-  /** From now on every subscription fails with this error. */
+  readonly beyond: (position: Position) => Effect.Effect<Position, StorageError | PositionFromOtherEpoch>
+  /**
+   * Fails with who holds a position if the journal was restored since the tail began. What was read before is of the
+   * tail's own epoch if this succeeds after it: a journal never goes back to an earlier epoch.
+   */
+  readonly unchanged: (position: Position) => Effect.Effect<void, StorageError | PositionFromOtherEpoch>
+  /** From now on every subscription fails with this error, as all do by themselves once the journal is restored. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** A subscription to every activity after `position`; without one, from now on. */
   readonly subscribe: (position?: Position) => Subscription
@@ -39,15 +53,20 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     const journal = yield* Journal
     const query = yield* Query
     const background = yield* FiberHandle.make()
+    const epoch = yield* journal.epoch
     const window = new Window(yield* journal.head)
     // What is broadcast is what is committed: it must not be read through a transaction that the caller is in.
     const context = yield* Effect.context<never>()
     const outside = <A, E>(effect: Effect.Effect<A, E>) =>
       Effect.mapInputContext(effect, (_: Context.Context<never>) => context)
+    const unchanged = (position: Position) => outside(checkEpoch(journal, position, epoch))
     const read = (after: Position, upTo: Position) =>
-      outside(Effect.catchTag(query.activity({ after, upTo, limit: pageSize }), "ParseError", Effect.die))
+      Effect.zipLeft(
+        outside(Effect.catchTag(query.activity({ after, upTo, limit: pageSize }), "ParseError", Effect.die)),
+        unchanged(after)
+      )
 
-    const catchUp = (position: Position): Effect.Effect<void, StorageError> =>
+    const catchUp = (position: Position): Effect.Effect<void, StorageError | PositionFromOtherEpoch> =>
       Effect.suspend(() => {
         const from = window.position
         if (from >= position) return Effect.void
@@ -59,13 +78,20 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         })
       })
 
-    const toHead = Effect.flatMap(outside(journal.head), catchUp)
+    const unlessRestored = <E>(broadcast: Effect.Effect<void, E | PositionFromOtherEpoch>) =>
+      Effect.catchIf(broadcast, isFromOtherEpoch, (error) => Effect.sync(() => window.fail(error)))
+
+    const toHead = Effect.suspend(() => unchanged(window.position)).pipe(
+      Effect.zipRight(outside(journal.head)),
+      Effect.flatMap(catchUp),
+      unlessRestored
+    )
 
     // Where nothing lies between, they need not be read back: that would cost as much as the rest of the command.
     const handOver = (committed: ReadonlyArray<RecordedEvent>) =>
       Effect.suspend(() => {
         const last = committed.at(-1)?.position ?? window.position
-        if (last !== window.position + committed.length) return catchUp(last)
+        if (last !== window.position + committed.length) return unlessRestored(catchUp(last))
         window.advance(committed.flatMap((event) => activityOf(event) ?? []), last)
         return Effect.void
       })
@@ -86,8 +112,11 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       advanceToHead: orLater(toHead),
       position: Effect.sync(() => window.position),
       beyond: (position) => window.beyond(position),
+      unchanged,
       fail: (error) => Effect.sync(() => window.fail(error)),
       subscribe: (position = window.position) => new Subscription(window, read, position)
     }
   })
 )
+
+const isFromOtherEpoch = Schema.is(PositionFromOtherEpoch)

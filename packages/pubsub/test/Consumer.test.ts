@@ -4,7 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, type Scope, TestClock } from "effect"
 import { Store } from "./store.js"
 import { Ticker } from "./ticker.js"
-import { event, positionsOf, range, World } from "./world.js"
+import { event, pageSize, positionsOf, range, World } from "./world.js"
 
 const name = "c"
 const from = "beginning"
@@ -153,7 +153,7 @@ describe("every interleaving", () => {
       let running = yield* run
       for (const step of schedule) {
         if (step === "append") yield* Effect.fork(append(world))
-        else if (step === "overflow") yield* Effect.fork(append(world, 257))
+        else if (step === "overflow") yield* Effect.fork(append(world, pageSize + 1))
         else if (step === "silent") world.commit(1)
         else if (step === "doubled") yield* Effect.fork(Effect.repeatN(tail.advanceToHead, 1))
         else if (step === "read") yield* gate.release(1)
@@ -169,7 +169,7 @@ describe("every interleaving", () => {
       yield* append(world)
       const done = yield* Effect.fork(Consumer.awaitPosition(name, world.head))
       // Leases that were taken away are noticed when they are renewed.
-      for (let n = 0; n < 100 && Option.isNone(yield* Fiber.poll(done)); n++) {
+      for (let n = 0; n < 1000 && Option.isNone(yield* Fiber.poll(done)); n++) {
         ticker.advance(1000)
         yield* settle
       }

@@ -1,8 +1,7 @@
-import { type StorageError } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { pageSize, Subscription } from "../src/internal/Subscription.js"
-import { Window } from "../src/internal/Window.js"
+import { type Ended, Window } from "../src/internal/Window.js"
 import { position, positionsOf, range, World } from "./world.js"
 
 /** A world with its window; `append` commits and broadcasts. */
@@ -110,7 +109,7 @@ describe("Subscription", () => {
       const { subscribe, world } = setup(4, pageSize + 44)
       const subscription = subscribe(0)
       world.failing = 1
-      expect((yield* Effect.flip(subscription.take(1, 9))).reason).toBe("busy")
+      expect(yield* Effect.flip(subscription.take(1, 9))).toMatchObject({ reason: "busy" })
       expect(positionsOf(yield* subscription.take(9, 9))).toEqual(range(1, 9))
       world.failing = 2
       expect(yield* drain(subscription, pageSize - 9)).toEqual(range(10, pageSize))
@@ -173,7 +172,7 @@ describe("every interleaving of append, overflow, take and page read", () => {
       const subscription = subscribe(start)
       const gate = yield* Effect.makeSemaphore(0)
       world.beforeRead = gate.take(1).pipe(Effect.asVoid)
-      const takers: Array<Fiber.Fiber<ReadonlyArray<number>, StorageError>> = []
+      const takers: Array<Fiber.Fiber<ReadonlyArray<number>, Ended>> = []
       for (const step of schedule) {
         if (step === "append") append(1)
         else if (step === "overflow") append(3)

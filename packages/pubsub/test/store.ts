@@ -2,6 +2,7 @@
 import type { Position, StorageError } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
 import { Effect, Exit, Layer, Option } from "effect"
+import { epoch } from "./world.js"
 
 const unused = Effect.dieMessage("not in these tests")
 
@@ -43,6 +44,7 @@ export class Store {
     Option.map(Option.fromNullable(this.position), (position): CheckpointStore.Checkpoint => ({
       name: "c",
       position,
+      epoch,
       filter: {},
       attempts: 0,
       failedPosition: null,

@@ -1,6 +1,8 @@
 /** An activity log in an array, with reads that can be made to fail or to wait. */
 import {
   Activity,
+  Epoch,
+  type EpochStart,
   type EventId,
   Journal,
   Position,
@@ -15,6 +17,8 @@ import { pageSize } from "../src/internal/Subscription.js"
 export { pageSize }
 
 export const position = (n: number) => Position.make(n)
+
+export const epoch = Epoch.make("00000000-0000-4000-8000-000000000001")
 
 const made = new Map<number, Activity>()
 
@@ -66,6 +70,8 @@ export class World {
   reads = 0
   /** How many reads fail from now on. */
   failing = 0
+  /** The timelines that led to it. */
+  epochs: [EpochStart, ...Array<EpochStart>] = [{ epoch, position: position(0), startedAt: DateTime.unsafeMake(0) }]
   /** Run before each read. */
   beforeRead: Effect.Effect<void> = Effect.void
 
@@ -76,6 +82,17 @@ export class World {
       if (logged(this.head)) this.activities.push(activity(this.head))
     }
     return position(this.head)
+  }
+
+  /** Takes it back to a position, in a new epoch. */
+  restore(to: number) {
+    this.activities.length = this.activities.filter((activity) => activity.position <= to).length
+    this.head = to
+    this.epochs.push({
+      epoch: Epoch.make(`00000000-0000-4000-8000-00000000000${this.epochs.length + 1}`),
+      position: position(to),
+      startedAt: DateTime.unsafeMake(0)
+    })
   }
 
   readonly read = (
@@ -101,7 +118,11 @@ export class World {
 
   readonly layer: Layer.Layer<Journal | Query> = Layer.merge(
     // Broadcasting reads the activity log, not the journal.
-    Layer.mock(Journal, { head: Effect.sync(() => position(this.head)) }),
+    Layer.mock(Journal, {
+      head: Effect.sync(() => position(this.head)),
+      epoch: Effect.sync(() => this.epochs[this.epochs.length - 1]!.epoch),
+      epochs: Effect.sync(() => this.epochs)
+    }),
     Layer.succeed(
       Query,
       Query.make({

@@ -5,6 +5,7 @@ import { Effect, type Layer } from "effect"
 import { type Backdoor, folded, idOf, positionOf, rebuild, verify } from "./backdoor.js"
 import { cases } from "./cases.js"
 import { alice, bob, bobUrl, furnished, invoke, plain, type Services, specs } from "./fixture.js"
+import { leaks } from "./secrets.js"
 
 const uuid = "01a20817-9f5e-75be-8c41-e650131896aa" as SecretId
 
@@ -131,6 +132,8 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
       const { differences } = yield* verify
       expect(differences).toMatchObject([{ field: "nwcUrl", found: "<redacted>" }])
       expect(JSON.stringify(differences)).not.toContain("BOB-SECRET")
+      const answer = yield* Effect.either(invoke("setTenantPastDue", [alice]))
+      expect(leaks(answer, "BOB-SECRET")).toBe(false)
     })
   )
 

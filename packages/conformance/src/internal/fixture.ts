@@ -12,6 +12,7 @@ import {
   type RecordedEvent,
   type Refusal,
   type Relay,
+  type Secrets,
   type StorageError,
   type Tenant
 } from "@caravel/domain"
@@ -25,6 +26,7 @@ export type Services =
   | Query
   | Journal
   | History
+  | Secrets
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer

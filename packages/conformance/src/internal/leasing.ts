@@ -27,9 +27,15 @@ const foreign = Effect.gen(function*() {
   return yield* seize()
 })
 
+/** As long as some answers of the storage take, in whose time the fibers that wait have got theirs. */
+const answers = Effect.flatMap(store, (store) => Effect.repeatN(store.holding(name, "run"), 5))
+
 /** Lets time pass in steps, as fibers that wait take theirs in between. */
 const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "1 second") =>
-  Effect.repeatN(TestClock.adjust(step), Math.round(Duration.toMillis(duration) / Duration.toMillis(step)) - 1)
+  Effect.repeatN(
+    Effect.zipRight(TestClock.adjust(step), answers),
+    Math.round(Duration.toMillis(duration) / Duration.toMillis(step)) - 1
+  )
 
 /** The test's clock, with a wall clock that jumps about at every look. */
 const jumping = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

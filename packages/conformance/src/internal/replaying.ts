@@ -184,14 +184,14 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
         expect([...seen.positions].sort((a, b) => a - b)).toEqual(all.filter((_, index) => index > 4 && index !== 9))
         expect(yield* parkedPositions).toEqual([all[1], all[9]])
         seen.activities.length = 0
-        yield* Consumer.reset(name, head + 3)
+        yield* Consumer.reset(name, head)
         // Until it has noticed, it goes on.
         yield* Effect.repeat(Effect.zipLeft(Consumer.lag(name), Effect.yieldNow()), {
           until: ({ owner }) => owner !== null
         })
         yield* log(["r0", "r0", "r0", "r1"])
         yield* caughtUp()
-        expect(seen.positions).toEqual(yield* positions({ after: head + 3 }))
+        expect(seen.positions.sort((a, b) => a - b)).toEqual(yield* positions({ after: head }))
         for (
           const failing of [
             Consumer.reset("x", 0),

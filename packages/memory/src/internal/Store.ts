@@ -1,12 +1,24 @@
-import { type Kept, type RecordedEvent, type Refusal, type SecretId, type State, stateOf } from "@caravel/domain"
-import { Context, type DateTime, Layer, type Redacted } from "effect"
+import {
+  type EpochStart,
+  type Kept,
+  makeEpoch,
+  Position,
+  type RecordedEvent,
+  type Refusal,
+  type SecretId,
+  type State,
+  stateOf
+} from "@caravel/domain"
+import { Context, DateTime, Effect, Layer, type Redacted } from "effect"
 
 /** What there is: the journal, its projection, and the secrets beside it. */
 export class Store extends Context.Tag("@caravel/memory/Store")<Store, {
   state: State
+  /** Nothing is restored in memory, so there is one epoch. */
+  readonly start: EpochStart
   /** The event at position n has index n - 1. */
   readonly events: Array<RecordedEvent>
-  /** The same by resource, and those that are activities by tenant. */
+  /** The same by resource, and those that are metered by tenant. */
   readonly ofResource: Map<string, Array<RecordedEvent>>
   readonly ofTenant: Map<string, Array<RecordedEvent>>
   readonly secrets: Map<SecretId, Redacted.Redacted>
@@ -20,11 +32,15 @@ export interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
 }
 
 /** An empty store, of whoever builds the layer. */
-export const layerStore = Layer.sync(Store, () => ({
-  state: stateOf([], []),
-  events: [],
-  ofResource: new Map(),
-  ofTenant: new Map(),
-  secrets: new Map(),
-  keys: new Map()
-}))
+export const layerStore = Layer.effect(
+  Store,
+  Effect.zipWith(makeEpoch, DateTime.now, (epoch, startedAt) => ({
+    state: stateOf([], []),
+    start: { epoch, position: Position.make(0), startedAt },
+    events: [],
+    ofResource: new Map(),
+    ofTenant: new Map(),
+    secrets: new Map(),
+    keys: new Map()
+  }))
+)

@@ -1,6 +1,7 @@
-import type { Activity, StorageError } from "@caravel/domain"
+import type { Activity } from "@caravel/domain"
 import { Chunk, Deferred, Effect, Effectable, FiberId, Option, Queue } from "effect"
 import { type Subscription, untilReadable } from "./Subscription.js"
+import type { Ended } from "./Window.js"
 
 /** A live subscription as the `Dequeue` that a `PubSub` gives, without its bound and without its losses. */
 export class ActivityQueue extends Effectable.Class<Activity> implements Queue.Dequeue<Activity> {
@@ -35,7 +36,7 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
 
   private takeChunk(min: number, max: number): Effect.Effect<Chunk.Chunk<Activity>> {
     const taken = this.subscription.take(min, max)
-    const later = (error: StorageError) =>
+    const later = (error: Ended) =>
       Effect.logWarning("The journal cannot be read just now; going on trying", error).pipe(
         Effect.zipRight(Effect.retry(taken, untilReadable)),
         // Unreachable, as the schedule never ends.

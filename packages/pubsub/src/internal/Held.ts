@@ -58,7 +58,10 @@ export const withLease = <A, E, R>(
         .pipe(
           Effect.ensuring(
             Effect.catchTag(store.release(lease), "StorageError", (error) =>
-              Effect.logWarning(`The lease of consumer ${lease.consumer} cannot be released; it runs out`, error))
+              // In a database that was restored, nobody holds it.
+              error.reason === "replaced"
+                ? Effect.void
+                : Effect.logWarning(`The lease of consumer ${lease.consumer} cannot be released; it runs out`, error))
           ),
           Effect.ensuring(Effect.sync(local.changed.notify))
         )

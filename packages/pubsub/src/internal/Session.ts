@@ -1,4 +1,4 @@
-import { type Activity, Position, type Query, type StorageError } from "@caravel/domain"
+import { type Activity, Position, type PositionFromOtherEpoch, type Query, type StorageError } from "@caravel/domain"
 import { Cause, Effect, type Schedule } from "effect"
 import type { CheckpointStore, Filter, Lease, LeaseLost } from "../CheckpointStore.js"
 import { ConsumerHalted } from "../ConsumerError.js"
@@ -8,12 +8,10 @@ import type { Blocked } from "./Blocked.js"
 import type { Held } from "./Held.js"
 import { patiently } from "./patiently.js"
 import type { Progress } from "./Progress.js"
+import { pageSize } from "./Subscription.js"
 
 /** How often a checkpoint is written at most, but for who waits for it. */
 const throttle = "100 millis"
-
-/** How many activities are read at a time: what is handled in between is of more consequence than the reading. */
-const pageSize = 256
 
 /** How far a query looks for what passes the filter, so that it never takes long. */
 const reach = 4096
@@ -67,12 +65,13 @@ export class Session<E, R> {
   }
 
   /** What comes next after a position. Behind or at the head, it is one and the same: what is broadcast can be read. */
-  readonly page = (after: Position): Effect.Effect<Page, StorageError> =>
+  readonly page = (after: Position): Effect.Effect<Page, StorageError | PositionFromOtherEpoch> =>
     Effect.flatMap(this.tail.beyond(after), (head) => {
       const upTo = Position.make(Math.min(head, after + reach))
       const { filter } = this.settings
       return this.query.activity({ ...filter, after, upTo, limit: pageSize }).pipe(
         Effect.catchTag("ParseError", Effect.die),
+        Effect.zipLeft(this.tail.unchanged(after)),
         patiently,
         Effect.map((activities) => ({
           activities,

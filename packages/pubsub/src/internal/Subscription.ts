@@ -1,6 +1,6 @@
-import type { Activity, Position, StorageError } from "@caravel/domain"
+import type { Activity, Position } from "@caravel/domain"
 import { Effect, Schedule } from "effect"
-import type { Window } from "./Window.js"
+import type { Ended, Window } from "./Window.js"
 
 /** How often a journal that cannot be read is tried again: at once, then ever slower, every five seconds at last. */
 export const untilReadable = Schedule.jittered(
@@ -25,7 +25,7 @@ export class Subscription {
   private readonly waiting = new Set<() => void>()
   private readonly loading = Effect.unsafeMakeSemaphore(1)
   private readonly window: Window
-  private readonly read: (after: Position, upTo: Position) => Effect.Effect<ReadonlyArray<Activity>, StorageError>
+  private readonly read: (after: Position, upTo: Position) => Effect.Effect<ReadonlyArray<Activity>, Ended>
 
   constructor(window: Window, read: Subscription["read"], position: Position) {
     this.window = window
@@ -55,9 +55,9 @@ export class Subscription {
    * Takes up to `max` activities, and waits until there are `min`. What a caller does not receive, because it is
    * interrupted or the journal cannot be read, stays for the next one.
    */
-  take(min: number, max: number): Effect.Effect<Array<Activity>, StorageError> {
+  take(min: number, max: number): Effect.Effect<Array<Activity>, Ended> {
     return Effect.uninterruptibleMask((restore) => {
-      const attempt: Effect.Effect<Array<Activity>, StorageError> = Effect.suspend(() =>
+      const attempt: Effect.Effect<Array<Activity>, Ended> = Effect.suspend(() =>
         this.closed
           ? Effect.interrupt
           : this.available >= min
@@ -92,11 +92,11 @@ export class Subscription {
   }
 
   /** Makes more available: the next page of the journal or, once the window covers the rest, what is broadcast next. */
-  private more(min: number): Effect.Effect<void, StorageError> {
+  private more(min: number): Effect.Effect<void, Ended> {
     return Effect.suspend(() => this.window.covers(this.position) ? this.wait(min) : this.load(min))
   }
 
-  private load(min: number): Effect.Effect<void, StorageError> {
+  private load(min: number): Effect.Effect<void, Ended> {
     return this.loading.withPermits(1)(Effect.suspend(() => {
       if (this.available >= min || this.window.covers(this.position)) return Effect.void
       const upTo = this.window.floor

@@ -1,5 +1,8 @@
-import type { Activity, Position, StorageError } from "@caravel/domain"
+import type { Activity, Position, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import { Effect } from "effect"
+
+/** Why nothing more is broadcast. */
+export type Ended = StorageError | PositionFromOtherEpoch
 
 /**
  * The last activities that were broadcast, shared by all subscriptions: they hold a position in it, not a copy.
@@ -15,7 +18,7 @@ export class Window {
   /** Whom to tell that the window has moved. */
   readonly listeners = new Set<() => void>()
   /** Why nothing more comes, if so. */
-  failure: StorageError | undefined
+  failure: Ended | undefined
   private activities: Array<Activity> = []
 
   private readonly capacity: number
@@ -41,7 +44,7 @@ export class Window {
   }
 
   /** Completes once the window has moved beyond `position`, with where it is. */
-  beyond(position: Position): Effect.Effect<Position, StorageError> {
+  beyond(position: Position): Effect.Effect<Position, Ended> {
     return Effect.async((resume) => {
       const listener = () => {
         if (this.position <= position && this.failure === undefined) return
@@ -54,7 +57,7 @@ export class Window {
     })
   }
 
-  fail(error: StorageError): void {
+  fail(error: Ended): void {
     this.failure = error
     for (const listener of this.listeners) listener()
   }

@@ -1,5 +1,5 @@
 /** A consumer that handles several activities at once: in order within a resource. */
-import type { StorageError } from "@caravel/domain"
+import type { PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import { Effect, Exit } from "effect"
 import type { LeaseLost } from "../CheckpointStore.js"
 import type { ConsumerHalted } from "../ConsumerError.js"
@@ -11,12 +11,12 @@ import type { Session } from "./Session.js"
 /** Reads ahead, while so many workers take a resource each at a time. */
 export const concurrent = <E, R>(
   session: Session<E, R>
-): Effect.Effect<never, StorageError | LeaseLost | ConsumerHalted, R> =>
+): Effect.Effect<never, StorageError | PositionFromOtherEpoch | LeaseLost | ConsumerHalted, R> =>
   Effect.suspend(() => {
     const { blocked, held, progress, settings } = session
     const lanes = new Lanes(progress.position)
 
-    const reading = (after = progress.position): Effect.Effect<never, StorageError> =>
+    const reading = (after = progress.position): Effect.Effect<never, StorageError | PositionFromOtherEpoch> =>
       Effect.zipRight(lanes.room, session.page(after)).pipe(
         Effect.flatMap(({ activities, last }) => {
           lanes.add(activities, last)

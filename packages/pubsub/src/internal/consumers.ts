@@ -1,4 +1,13 @@
-import { type Journal, NonEmptyText, Position, type Query, type StorageError } from "@caravel/domain"
+import {
+  checkEpoch,
+  checkPosition,
+  type Journal,
+  NonEmptyText,
+  Position,
+  type PositionFromOtherEpoch,
+  type Query,
+  StorageError
+} from "@caravel/domain"
 import { type Cause, DateTime, Duration, Effect, Option, type ParseResult, Schedule, Schema, type Scope } from "effect"
 import { type Checkpoint, type CheckpointStore, Filter, type Lease, type LeaseLost } from "../CheckpointStore.js"
 import { ConsumerNotFound } from "../ConsumerError.js"
@@ -33,6 +42,8 @@ const untilExhausted: Schedule.Schedule<unknown, Cause.Cause<unknown>> = Schedul
 )
 
 const defaultLease = "10 seconds"
+
+type Restored = StorageError | PositionFromOtherEpoch
 
 /** How often another process's checkpoint is looked at by who waits for it. */
 const poll = "50 millis"
@@ -73,8 +84,21 @@ const service = (
     return local
   }
 
+  const unchanged = Effect.flatMap(tail.position, tail.unchanged)
+
+  /** A write that a restored database refuses fails with what that means to who holds a position. */
+  const orRestored = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Restored, R> =>
+    Effect.tapError(
+      effect,
+      (error) => error instanceof StorageError && error.reason === "replaced" ? unchanged : Effect.void
+    )
+
   const find = (name: string): Effect.Effect<Checkpoint, StorageError | ConsumerNotFound> =>
     Effect.flatMap(patiently(store.find(name)), Effect.mapError(() => new ConsumerNotFound({ name })))
+
+  /** The same, if the journal was not restored since it was made or reset: it may have done what no longer happened. */
+  const findHere = (name: string): Effect.Effect<Checkpoint, Restored | ConsumerNotFound> =>
+    Effect.tap(find(name), ({ epoch, position }) => patiently(checkEpoch(journal, position, epoch)))
 
   /** What a consumer does from the moment it has its lease. */
   const work = <E, R>(settings: Settings<E, R>, held: Held) =>
@@ -109,7 +133,10 @@ const service = (
     )
 
   const replaysOf = (name: string) =>
-    Effect.flatMap(patiently(store.replays(name)), Effect.mapError(() => new ConsumerNotFound({ name })))
+    Effect.flatMap(
+      patiently(Effect.zipLeft(store.replays(name), unchanged)),
+      Effect.mapError(() => new ConsumerNotFound({ name }))
+    )
 
   /** Does the replays that others request, who do not have the handler. */
   const replaying = <E, R>({ handle, name, transactional }: Settings<E, R>, leaseDuration: Duration.Duration) => {
@@ -130,15 +157,21 @@ const service = (
     }))
   }
 
+  const beginning = <E, R>({ epoch, from }: Consumer.Options<E, R>) =>
+    from === "now"
+      ? patiently(journal.head)
+      : from === "beginning"
+      ? Effect.succeed(Position.make(0))
+      : patiently(checkPosition(journal, from, epoch))
+
   const run = <E, R>(options: Consumer.Options<E, R>) =>
     Effect.gen(function*() {
       const name = yield* decodeName(options.name)
       const filter = yield* decodeFilter(options.filter ?? {})
-      const from = options.from === "now"
-        ? yield* patiently(journal.head)
-        : options.from === "beginning"
-        ? Position.make(0)
-        : yield* decodePosition(options.from)
+      const from = yield* findHere(name).pipe(
+        Effect.map(({ position }) => position),
+        Effect.catchTag("ConsumerNotFound", () => beginning(options))
+      )
       const settings: Settings<E, R> = {
         name,
         filter,
@@ -155,8 +188,12 @@ const service = (
         (held) => beside(work(settings, held), replaying(settings, leaseDuration))
       ).pipe(Effect.retry({ while: (error) => error._tag === "LeaseLost" }))
     }).pipe(
-      // It has just been made, and is never removed.
-      Effect.catchTags({ ConsumerNotFound: Effect.die, LeaseLost: Effect.die }),
+      // It has just been made, and is never removed, unless the journal is restored.
+      Effect.catchTags({
+        ConsumerNotFound: (error) => Effect.zipRight(unchanged, Effect.die(error)),
+        LeaseLost: Effect.die
+      }),
+      orRestored,
       whileOpen,
       store.outside
     )
@@ -170,12 +207,17 @@ const service = (
       return { ...rest, activities, seconds }
     })
 
-  const awaitPosition = (name: string, position: number): Effect.Effect<void, StorageError | ParseResult.ParseError> =>
-    Effect.flatMap(decodePosition(position), (position) => {
+  const awaitPosition = (
+    name: string,
+    position: number,
+    { epoch }: { readonly epoch?: string | undefined } = {}
+  ): Effect.Effect<void, Restored | ParseResult.ParseError> =>
+    Effect.flatMap(patiently(checkPosition(journal, position, epoch)), (position) => {
       const local = localOf(name)
-      const reached: Effect.Effect<void, StorageError> = Effect.suspend(() => {
+      const reached: Effect.Effect<void, Restored> = Effect.suspend(() => {
         const changes = local.changed.count
-        return Effect.flatMap(patiently(store.find(name)), (checkpoint) => {
+        const found = patiently(Effect.zipLeft(store.find(name), tail.unchanged(position)))
+        return Effect.flatMap(found, (checkpoint) => {
           if (Option.exists(checkpoint, (checkpoint) => checkpoint.position >= position)) return Effect.void
           local.progress?.check()
           return Effect.zipRight(Effect.raceFirst(local.changed.beyond(changes), Effect.sleep(poll)), reached)
@@ -202,15 +244,19 @@ const service = (
         Effect.flatten
       ),
     replay: ({ handle, leaseDuration = defaultLease, name, retry = Schedule.stop, transactional = false }) =>
-      replayHolding(
-        name,
-        Duration.decode(leaseDuration),
-        { handle, retry, transactional },
-        (_, replayed) => Effect.succeed(replayed)
-      ).pipe(whileOpen, store.outside),
+      Effect.zipRight(
+        findHere(name),
+        replayHolding(
+          name,
+          Duration.decode(leaseDuration),
+          { handle, retry, transactional },
+          (_, replayed) => Effect.succeed(replayed)
+        )
+      ).pipe(orRestored, whileOpen, store.outside),
     requestReplay: (name) =>
       Effect.gen(function*() {
         const local = localOf(name)
+        yield* findHere(name)
         const request = yield* Effect.flatMap(
           patiently(store.requestReplay(name)),
           Effect.mapError(() => new ConsumerNotFound({ name }))
@@ -221,7 +267,7 @@ const service = (
           if ((yield* replaysOf(name)).done >= request) return
           yield* Effect.raceFirst(local.changed.beyond(changes), Effect.sleep(poll))
         }
-      }).pipe(store.outside),
+      }).pipe(orRestored, store.outside),
     drop: (name, positions) =>
       Effect.zipRight(
         find(name),
@@ -230,8 +276,9 @@ const service = (
           : Effect.flatMap(Effect.forEach(positions, (n) => decodePosition(n)), (positions) =>
             store.drop(name, positions))
       ),
-    reset: (name, position) =>
-      Effect.flatMap(decodePosition(position), (position) => store.reset(name, position)).pipe(
+    reset: (name, position, { epoch } = {}) =>
+      Effect.flatMap(checkPosition(journal, position, epoch), (position) => store.reset(name, position)).pipe(
+        orRestored,
         Effect.filterOrFail((found) => found, () => new ConsumerNotFound({ name })),
         Effect.map(() => {
           localOf(name).revoked.notify()

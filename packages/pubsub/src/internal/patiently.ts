@@ -2,8 +2,9 @@ import { StorageError } from "@caravel/domain"
 import { Effect } from "effect"
 import { untilReadable } from "./Subscription.js"
 
-const isBusy = (error: unknown): boolean => error instanceof StorageError && error.reason === "busy"
+const mayPass = (error: unknown): boolean =>
+  error instanceof StorageError && (error.reason === "busy" || error.reason === "unavailable")
 
-/** Another process that holds the database is waited for, however long that takes. */
+/** Another process that holds the database is waited for, and so is a database that is away, however long that takes. */
 export const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.catchIf(effect, isBusy, () => Effect.retry(effect, { while: isBusy, schedule: untilReadable }))
+  Effect.catchIf(effect, mayPass, () => Effect.retry(effect, { while: mayPass, schedule: untilReadable }))

@@ -1,5 +1,5 @@
 /** A consumer that handles one activity after another. */
-import type { Activity, Position, StorageError } from "@caravel/domain"
+import type { Activity, Position, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import { Cause, Effect, Exit } from "effect"
 import type { LeaseLost } from "../CheckpointStore.js"
 import type { ConsumerHalted } from "../ConsumerError.js"
@@ -21,7 +21,7 @@ type Handling<R> = Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted
 /** Handles page after page, from a position on. */
 export const sequential = <E, R>(
   session: Session<E, R>
-): Effect.Effect<never, StorageError | LeaseLost | ConsumerHalted, R> =>
+): Effect.Effect<never, StorageError | PositionFromOtherEpoch | LeaseLost | ConsumerHalted, R> =>
   Effect.gen(function*() {
     const { held, progress, settings } = session
     const attempts = new Attempts(settings.retry)
