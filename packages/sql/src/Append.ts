@@ -2,7 +2,6 @@
 import {
   type Batch,
   decideAll,
-  type Event,
   type IdempotencyConflict,
   type Position,
   reads,
@@ -17,7 +16,7 @@ import {
 import { Effect, Either, HashMap, Option } from "effect"
 import { Database } from "./Database.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
-import { execute, type Program, select } from "./Program.js"
+import { execute, type Program, selectAll } from "./Program.js"
 import type { Unreadable } from "./Rows.js"
 
 /**
@@ -48,13 +47,25 @@ export interface Appended {
 }
 
 /**
- * Writes units one after another, in a transaction. Their number does not change that of the statements.
+ * What is decided on: a state, and the journal's last position, which comes before those of what is recorded.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Loaded {
+  readonly state: State
+  readonly head: number
+}
+
+/**
+ * What writes events in a transaction: of commands, as units one after another, or of whoever decides on a loaded state.
+ * Their number does not change that of the statements.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, rows }, idempotencyKeys) => {
-  const insertEvents = rows.event.insert(dialect.returning)
+  const insertEvents = rows.event.insert()
   const tenantsOf = rows.tenant.select("pubkey")
   const relaysOf = rows.relay.select("id")
   const relaysAt = rows.relay.select("subdomain")
@@ -65,23 +76,18 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
   // A relay that gets another subdomain is deleted first, so that it is inserted.
   const upsertRelays = rows.relay.upsert("id", ["tenant", "subdomain", "createdAt"])
 
-  function* load(units: ReadonlyArray<Unit>): Program<Either.Either<State, Unreadable>> {
-    const touched = reads(units.flatMap(({ commands }) => commands))
-    const tenants = rows.tenant.decode(yield* select(tenantsOf(touched.tenants)))
-    const relays = rows.relay.decode(yield* select([...relaysOf(touched.relays), ...relaysAt(touched.subdomains)]))
-    return Either.zipWith(tenants, relays, stateOf)
-  }
-
-  function* append(events: ReadonlyArray<Event>): Program<ReadonlyArray<RecordedEvent>> {
-    const recorded: Array<RecordedEvent> = []
-    const statements = insertEvents(events)
-    const results = yield* execute(statements)
-    statements.forEach(([, , count], index) => {
-      for (const position of dialect.positionsOf(results[index], count)) {
-        recorded.push({ ...events[recorded.length]!, position: position as Position })
-      }
-    })
-    return recorded
+  /** The state of what is named, as far as it is there, and where the journal ends. */
+  function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
+    const [tenantRows, relayRows, [[head] = []]] = yield* selectAll(
+      tenantsOf(touched.tenants),
+      [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
+      [[dialect.lastPosition, [], 1]]
+    )
+    return Either.zipWith(
+      rows.tenant.decode(tenantRows),
+      rows.relay.decode(relayRows),
+      (tenants, relays) => ({ state: stateOf(tenants, relays), head: Number(head) })
+    )
   }
 
   function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): Program<void> {
@@ -107,18 +113,36 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
     ])
   }
 
-  return function*(units: ReadonlyArray<Unit>): Program<Either.Either<Appended, Unreadable>> {
-    const loaded = yield* load(units)
+  /** Has others who append wait, before anything is read that what follows is decided on. */
+  function* lock(): Program<void> {
+    if (dialect.lock !== undefined) yield* execute([[dialect.lock, [], 1]])
+  }
+
+  /** Writes what was decided on what was loaded. */
+  function* record({ head, state }: Loaded, batch: Batch): Program<ReadonlyArray<RecordedEvent>> {
+    const recorded = batch.events.map((event, index): RecordedEvent => ({
+      ...event,
+      position: head + index + 1 as Position
+    }))
+    yield* execute(insertEvents(recorded))
+    yield* project(state, batch)
+    return recorded
+  }
+
+  function* units(units: ReadonlyArray<Unit>): Program<Either.Either<Appended, Unreadable>> {
+    yield* lock()
+    const loaded = yield* load(reads(units.flatMap(({ commands }) => commands)))
     if (Either.isLeft(loaded)) return Either.left(loaded.left)
-    const before = loaded.right
-    const keys = units.some(hasKey) ? yield* idempotencyKeys.load(before, units) : noKeys
+    const { state } = loaded.right
+    const keys = units.some(hasKey) ? yield* idempotencyKeys.load(state, units) : noKeys
     if (Either.isLeft(keys)) return Either.left(keys.left)
-    const { batch, decided } = decideUnits(before, units, keys.right)
-    const recorded = batch.events.length === 0 ? [] : yield* append(batch.events)
-    yield* project(before, batch)
+    const { batch, decided } = decideUnits(state, units, keys.right)
+    const recorded = yield* record(loaded.right, batch)
     if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
     return Either.right({ recorded, outcomes: decided.map(Either.map((answer) => answer(recorded))) })
   }
+
+  return { load, lock, record, units }
 })
 
 const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined

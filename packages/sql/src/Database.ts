@@ -5,6 +5,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Context, type Duration, Effect, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
 import * as Rows from "./Rows.js"
+import type { SecretCodec } from "./SecretCodec.js"
 import { toStorageError } from "./SqlError.js"
 import type { TransactionalClient } from "./Transaction.js"
 
@@ -17,11 +18,14 @@ import type { TransactionalClient } from "./Transaction.js"
 export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly sql: SqlClient
   readonly dialect: Dialect
+  /** Opened by every commit of this process's. Who tells others of it closes it. */
+  readonly committed: Effect.Latch
   readonly rows: ReturnType<typeof Rows.make>
   readonly idempotencyKeysKept: Duration.Duration
   /** The caller's transaction, if it is one of this database. */
   readonly current: TransactionalClient["current"]
   readonly transact: TransactionalClient["transact"]
+  readonly commit: TransactionalClient["commit"]
   /** From now on nothing is read or written: everything fails with this error. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** Reads what is committed, whatever transaction the caller is in. */
@@ -30,6 +34,8 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly snapshot: Effect.Effect<Connection, StorageError, Scope.Scope>
   /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
   readonly query: Read
+  /** Leaves no byte in the database's files of secrets that have been deleted. */
+  readonly purge: Effect.Effect<void, StorageError>
 }>() {}
 
 /** Runs a statement and decodes its rows. */
@@ -51,9 +57,11 @@ export const make = (options: {
   readonly reader: Connection
   readonly snapshot: Effect.Effect<Connection, SqlError, Scope.Scope>
   readonly dialect: Dialect
+  readonly secrets: SecretCodec
+  readonly purge: Effect.Effect<void, StorageError>
   readonly idempotencyKeysKept: Duration.Duration
 }): typeof Database.Service => {
-  const { client, dialect, idempotencyKeysKept, reader, snapshot } = options
+  const { client, dialect, idempotencyKeysKept, purge, reader, secrets, snapshot } = options
   const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
     connection.executeValues(statement, params).pipe(
       Effect.flatMap(decode),
@@ -61,7 +69,7 @@ export const make = (options: {
       withSpan(`sql.${operation}`, { kind: "client" })
     )
   let failure: StorageError | undefined
-  const readCommitted = readFrom(reader)
+  const readCommitted = readFrom(dialect.numbered(reader))
   const unlessFailed = <A, R>(effect: () => Effect.Effect<A, StorageError, R>) =>
     Effect.suspend(() => failure === undefined ? effect() : Effect.fail(failure))
   const read: Read = (...parameters) => unlessFailed(() => readCommitted(...parameters))
@@ -73,10 +81,14 @@ export const make = (options: {
         return client.fail(new SqlError({ message: error.message, cause: error }))
       }),
     dialect,
-    rows: Rows.make(dialect),
+    committed: Effect.unsafeMakeLatch(),
+    rows: Rows.make(dialect, { secrets }),
     idempotencyKeysKept,
     read,
-    snapshot: unlessFailed(() => Effect.mapError(snapshot, toStorageError(dialect, "snapshot"))),
+    purge: unlessFailed(() => purge),
+    snapshot: unlessFailed(() =>
+      Effect.mapBoth(snapshot, { onFailure: toStorageError(dialect, "snapshot"), onSuccess: dialect.numbered })
+    ),
     query: (...parameters) =>
       Effect.flatMap(
         client.current,

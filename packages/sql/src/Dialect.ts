@@ -1,6 +1,7 @@
 /** What differs between databases, as values that are picked once. */
 import type { StorageErrorReason } from "@caravel/domain"
 import type { Schema } from "effect"
+import type { AnsweringConnection } from "./Program.js"
 
 /**
  * A database's own ways.
@@ -9,20 +10,22 @@ import type { Schema } from "effect"
  * @category models
  */
 export interface Dialect {
-  /** Begins a transaction that will write. */
-  readonly begin: string
+  /** Caravel's own statements have `?` for each parameter; this connection takes them so. */
+  readonly numbered: <C extends AnsweringConnection>(connection: C) => C
+  /** Has everybody else who appends wait until this transaction ends; none where its beginning did. */
+  readonly lock: string | undefined
   /** Has the transaction check foreign keys at its commit, so that rows can be written in any order. */
   readonly deferForeignKeys: string
   /** Why the driver's error happened, by its code. */
   readonly reasonOf: (cause: unknown) => StorageErrorReason
   /** Whether the driver's error may have ended the transaction that it happened in. */
   readonly endsTransaction: (cause: unknown) => boolean
+  /** Whether the same transaction may succeed, if it is run again. */
+  readonly isTransient: (cause: unknown) => boolean
   /** How a column holds a boolean. */
   readonly boolean: Schema.Schema<boolean, any>
+  /** Selects what no other database has. */
+  readonly identity: string
   /** Selects the last position that the journal has given. */
   readonly lastPosition: string
-  /** What an insert of events says at its end, so that its result tells their positions. */
-  readonly returning: string
-  /** The positions of so many events, in the order they were inserted in, from the driver's result of the insert. */
-  readonly positionsOf: (result: unknown, count: number) => ReadonlyArray<number>
 }

@@ -1,5 +1,5 @@
 /** What the write path tells about itself, as Effect metrics (`Metric.snapshot`, or an exporter of the application's). */
-import { Metric, MetricBoundaries } from "effect"
+import { type Effect, Metric, MetricBoundaries } from "effect"
 
 /**
  * How many commands wait to be taken by the writer.
@@ -34,3 +34,25 @@ export const commitSeconds: Metric.Metric.Histogram<number> = Metric.histogram(
   MetricBoundaries.exponential({ start: 0.000_1, factor: 2, count: 16 }),
   "seconds from a batch's BEGIN to the end of its COMMIT"
 )
+
+/**
+ * What told the tail that others have committed: a notification, having begun to listen again, or a look without either.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type WakeUp = "notification" | "listen" | "poll"
+
+const wakeUps = Metric.counter("caravel_tail_wakeups_total", {
+  description: "times that the tail was told of others' commits, by what told it",
+  incremental: true
+})
+
+/**
+ * Counts by what the tail was woken, if there was something for it.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const wokenBy = (source: WakeUp): Effect.Effect<void> =>
+  Metric.increment(Metric.tagged(wakeUps, "source", source))

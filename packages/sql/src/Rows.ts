@@ -3,6 +3,7 @@ import {
   Activity,
   ActivityType,
   activityTypeOf,
+  type Batch,
   type Event,
   EventId,
   events,
@@ -32,10 +33,13 @@ import {
 } from "@caravel/domain"
 import { Array, Either, ParseResult, Record, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
+import { importFields, importRefusalFields } from "./ImportRows.js"
 import * as Codec from "./internal/codec.js"
+import type { Rows } from "./Program.js"
+import * as SecretCodec from "./SecretCodec.js"
 import * as Table from "./Table.js"
 
-const Instant = Schema.DateTimeUtcFromNumber
+const { Instant } = Table
 
 const EventType = Schema.Literal(...Record.keys(events))
 
@@ -62,6 +66,8 @@ const metadata = {
   codec: Codec.make(Schema.parseJson(Metadata).ast),
   decode: Schema.decodeEither(Schema.parseJson(Metadata))
 }
+
+const noSecret = Either.right(null)
 
 /** What most events have. */
 const noMetadata: Either.Either<Metadata> = Either.right({})
@@ -95,25 +101,34 @@ export interface IdempotencyRow extends Schema.Struct.Type<typeof idempotencyFie
 
 const parse = Schema.decodeEither(Schema.parseJson())
 
+const secretFields = { id: SecretId, value: Schema.String, keyId: Schema.NullOr(Schema.String) }
+
 /**
- * The tables of a dialect's database. Events of older versions are read as today's, by these upcasters.
+ * The tables of a dialect's database. Events of older versions are read as today's, by the upcasters; secrets are stored
+ * by their codec, in clear if none is given.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
+export const make = (
+  dialect: Dialect,
+  { secrets = SecretCodec.clear, upcasters: all = upcasters }: {
+    readonly secrets?: SecretCodec.SecretCodec
+    readonly upcasters?: Upcasters
+  } = {}
+) => {
   const boolean = dialect.boolean
   const tenantFields = { ...TenantState.fields, pastDueAt: Schema.NullOr(Instant), createdAt: Instant }
 
   const toRow = toRowBy(all)
   const toEvent = toEventBy(all)
-  const event = Table.make("event", eventFields)
-  const recorded = Table.make("event", { position: Position, ...eventFields })
+  const event = Table.make("event", { position: Position, ...eventFields })
   const activity = Table.make("activity", { ...Activity.fields, createdAt: Instant }, Activity.prototype)
   const tenant = Table.make("tenant", tenantFields)
   const tenantWithSecret = Table.make("tenant", {
     ...tenantFields,
-    nwcUrl: Schema.NullOr(Schema.Redacted(Schema.String))
+    value: Schema.NullOr(secretFields.value),
+    keyId: secretFields.keyId
   })
   const relay = Table.make("relay", {
     ...Relay.fields,
@@ -127,19 +142,22 @@ export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
     synced: boolean,
     createdAt: Instant
   })
-  const secret = Table.make("secret", { id: SecretId, value: Schema.Redacted(Schema.String) })
+  const secret = Table.make("secret", secretFields)
+  const stored =
+    (write: (rows: ReadonlyArray<SecretCodec.StoredSecret>) => ReadonlyArray<Table.Statement>) =>
+    (values: Batch["secrets"]) => write(values.map(secrets.encode))
 
   return {
     event: {
-      columns: recorded.columns,
-      insert: (clause: string) => {
-        const insert = event.insert(clause)
-        return (events: ReadonlyArray<Event>) => insert(events.map(toRow))
+      columns: event.columns,
+      insert: () => {
+        const insert = event.insert()
+        return (events: ReadonlyArray<RecordedEvent>) => insert(events.map(toRow))
       },
-      decode: (rows: Rows) => Either.flatMap(recorded.decode(rows), (rows) => Either.all(rows.map(toEvent))),
-      decodeRow: (row: Rows[number]) => Either.flatMap(recorded.decodeRow(row), toEvent),
-      selectAt: recorded.select("position"),
-      at: recorded.at
+      decode: (rows: Rows) => Either.flatMap(event.decode(rows), (rows) => Either.all(rows.map(toEvent))),
+      decodeRow: (row: Rows[number]) => Either.flatMap(event.decodeRow(row), toEvent),
+      selectAt: event.select("position"),
+      at: event.at
     },
     activity: {
       columns: activity.columns,
@@ -147,16 +165,46 @@ export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
     },
     tenant: {
       ...tenant,
-      decodeWithSecret: (rows: Rows) => Either.map(tenantWithSecret.decode(rows), Array.map(Tenant.trusted))
+      /** What to select for `decodeWithSecret`, from tenants joined with their secrets. */
+      columnsWithSecret: tenantWithSecret.columns({
+        nwcUrl: "secret.id",
+        value: "secret.value",
+        keyId: "secret.key_id"
+      }),
+      decodeWithSecret: (rows: Rows) =>
+        Either.flatMap(
+          tenantWithSecret.decode(rows),
+          (tenants) =>
+            Either.all(tenants.map(({ keyId, nwcUrl: id, value, ...tenant }) =>
+              Either.map(
+                id === null || value === null ? noSecret : secrets.decode({ id, value, keyId }),
+                (nwcUrl) => Tenant.trusted({ ...tenant, nwcUrl })
+              )
+            ))
+        )
     },
     relay: {
       ...relay,
       decodeModels: (rows: Rows) => Either.map(relay.decode(rows), Array.map(Relay.trusted))
     },
-    secret,
+    secret: {
+      columns: secret.columns,
+      insert: () => stored(secret.insert()),
+      upsert: () => stored(secret.upsert("id", [])),
+      delete: secret.delete,
+      decode: (rows: Rows) =>
+        Either.flatMap(
+          secret.decode(rows),
+          (rows) => Either.all(rows.map((row) => Either.map(secrets.decode(row), (value) => ({ id: row.id, value }))))
+        ),
+      /** The key that those which are written are encrypted with; null if none is. */
+      keyId: secrets.keyId
+    },
     /** The secrets without their values. */
     secretId: Table.make("secret", { id: SecretId }),
-    idempotency: Table.make("idempotency", idempotencyFields)
+    idempotency: Table.make("idempotency", idempotencyFields),
+    import: Table.make("import", importFields),
+    importRefusal: Table.make("import_refusal", importRefusalFields)
   }
 }
 
@@ -168,9 +216,8 @@ export const make = (dialect: Dialect, all: Upcasters = upcasters) => {
  */
 export type Unreadable = ParseResult.ParseError | NewerEvent
 
-type Rows = ReadonlyArray<ReadonlyArray<unknown>>
-
-const toRowBy = (all: Upcasters) => (event: Event) => ({
+const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
+  position: event.position,
   id: event.id,
   type: event._tag,
   activityType: activityTypeOf(event._tag),

@@ -1,23 +1,26 @@
 /** The checkpoints of consumers in the tables `consumer`, `lease` and `parked`. */
-import { Activity, Position, ResourceType, type StorageError } from "@caravel/domain"
+import { Activity, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
 import { TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Array, Clock, Context, Effect, Layer, Option, Schema } from "effect"
 import { Database } from "./Database.js"
+import { currentEpoch } from "./Epochs.js"
 import { activityWhere } from "./internal/activityWhere.js"
 import { toStorageError } from "./SqlError.js"
 import * as Table from "./Table.js"
 
 const { LeaseLost } = CheckpointStore
 
-const Instant = Schema.DateTimeUtcFromNumber
 const Count = Schema.NonNegativeInt
+
+const { Instant } = Table
 
 const consumer = Table.make("consumer", {
   name: Schema.String,
   position: Position,
+  epoch: Epoch,
   filter: Schema.parseJson(CheckpointStore.Filter),
   attempts: Count,
   failedPosition: Schema.NullOr(Position),
@@ -58,7 +61,7 @@ const findCheckpoint = `${checkpoints} WHERE name = ?`
 const listCheckpoints = `${checkpoints} ORDER BY name`
 const countBacklog = `SELECT ${backlog.columns({ activities: "count(*)", since: "min(created_at)" })} FROM activity`
 
-const register = `INSERT INTO consumer (name, position, filter, attempts) VALUES (?, ?, ?, 0)
+const register = `INSERT INTO consumer (name, position, epoch, filter, attempts) VALUES (?, ?, (${currentEpoch}), ?, 0)
   ON CONFLICT (name) DO UPDATE SET filter = excluded.filter`
 const registerLease = `INSERT INTO lease (consumer, task, fence, heartbeat) VALUES (?, ?, 0, 0) ON CONFLICT DO NOTHING`
 
@@ -85,7 +88,7 @@ const requestReplay = `UPDATE consumer SET replays_requested = replays_requested
 const findReplays = `SELECT ${
   replays.columns({ requested: "replays_requested", done: "replays_done" })
 } FROM consumer WHERE name = ?`
-const replayed = `UPDATE consumer SET replays_done = max(replays_done, ?) WHERE name = ?`
+const replayed = `UPDATE consumer SET replays_done = ? WHERE name = ? AND replays_done < ?`
 const unpark = `DELETE FROM parked WHERE consumer = ? AND position = ?`
 
 const listParked = `SELECT ${
@@ -96,7 +99,8 @@ const listResources = `SELECT DISTINCT ${parkedResource.columns()} FROM parked W
 const dropAll = `DELETE FROM parked WHERE consumer = ? RETURNING position`
 const drop = `DELETE FROM parked WHERE consumer = ? AND position = ? RETURNING position`
 const dropAfter = `DELETE FROM parked WHERE consumer = ? AND position > ?`
-const reset = `UPDATE consumer SET position = ?, attempts = 0 WHERE name = ? RETURNING position`
+const reset =
+  `UPDATE consumer SET position = ?, epoch = (${currentEpoch}), attempts = 0 WHERE name = ? RETURNING position`
 const revoke = `UPDATE lease SET fence = fence + 1, owner = NULL WHERE consumer = ? AND task = 'run'`
 
 const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
@@ -131,18 +135,36 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
         )
       )
 
+    // All that a lease's holder writes waits for the lease's row: in order, and without taking connections for that.
+    const turns = new Map<string, Effect.Semaphore>()
+    const inTurn = <A, E>(
+      name: string,
+      operation: string,
+      use: (connection: Connection) => Effect.Effect<A, E | SqlError>
+    ) => {
+      const turn = turns.get(name) ?? Effect.unsafeMakeSemaphore(1)
+      turns.set(name, turn)
+      const written = write(operation, use)
+      return Effect.flatMap(
+        current,
+        (transaction) => transaction === undefined ? turn.withPermits(1)(written) : written
+      )
+    }
+
     const fenced = <A>(
       operation: string,
       { consumer, fence, task }: CheckpointStore.Lease,
       use: (connection: Connection, now: number) => Effect.Effect<A, SqlError | CheckpointStore.LeaseLost>
     ) =>
-      write<A, CheckpointStore.LeaseLost>(
+      inTurn<A, CheckpointStore.LeaseLost>(
+        consumer,
         operation,
         (connection) =>
           Effect.flatMap(connection.executeValues(hold, [consumer, task, fence]), (held) =>
             held.length === 0
               ? new LeaseLost({ consumer, task })
-              : Effect.flatMap(Clock.currentTimeMillis, (now) => use(connection, now)))
+              // A test's clock may stand between two.
+              : Effect.flatMap(Clock.currentTimeMillis, (now) => use(connection, Math.floor(now))))
       )
 
     const run = (connection: Connection, statement: string, params: ReadonlyArray<unknown>) =>
@@ -225,7 +247,7 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
           )),
       replays: (name) => Effect.map(read("CheckpointStore.replays", findReplays, [name], replays.decode), Array.head),
       replayed: (lease, count) =>
-        fenced("replayed", lease, (connection) => run(connection, replayed, [count, lease.consumer])),
+        fenced("replayed", lease, (connection) => run(connection, replayed, [count, lease.consumer, count])),
 
       parked: (name, after, limit) =>
         Effect.map(
@@ -249,8 +271,9 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
       reset: (name, position) =>
         write("reset", (connection) =>
           Effect.gen(function*() {
-            const moved = yield* connection.executeValues(reset, [position, name])
+            // In the order of whoever moves it: the other way round, both might wait for one another.
             yield* connection.executeValues(revoke, [name])
+            const moved = yield* connection.executeValues(reset, [position, name])
             yield* connection.executeValues(dropAfter, [name, position])
             return moved.length > 0
           })),

@@ -1,6 +1,7 @@
 import { NewerEvent, StorageError } from "@caravel/domain"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Dialect } from "./Dialect.js"
+import { SecretKeyMissing } from "./SecretCodec.js"
 
 /**
  * Says what was being done when the database failed, and why it did. A row that does not decode was not written by
@@ -17,7 +18,7 @@ export const toStorageError =
       : error instanceof SqlError
       ? new StorageError({ reason: dialect.reasonOf(error.cause), operation, cause: error.cause ?? error })
       : new StorageError({
-        reason: error instanceof NewerEvent ? "newer" : "corrupt",
+        reason: error instanceof NewerEvent ? "newer" : error instanceof SecretKeyMissing ? "key" : "corrupt",
         operation,
         cause: new Error(error.message)
       })

@@ -1,6 +1,7 @@
 import { Journal, Position } from "@caravel/domain"
 import { Array, Effect, Layer, Order, Schema, Stream } from "effect"
 import { Database } from "./Database.js"
+import * as Epochs from "./Epochs.js"
 import { toStorageError } from "./SqlError.js"
 import * as SqlMender from "./SqlMender.js"
 import * as SqlVerification from "./SqlVerification.js"
@@ -24,7 +25,8 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
     const head = "SELECT coalesce(max(position), 0) FROM event"
     const resourcePage = `${events} WHERE resource_id = ? AND resource_type = ? AND resource_version > ?
       ORDER BY resource_version LIMIT ?`
-    const tenantPage = `${events} WHERE tenant = ? AND activity_type IS NOT NULL AND position > ?
+    const tenantPage =
+      `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
       ORDER BY position LIMIT ?`
 
     return {
@@ -37,6 +39,8 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
         ),
       read: (position, limit) => read("Journal.read", page, [position, limit], event.decode),
       head: Effect.map(read("Journal.head", head, [], decodeHead), ([[position]]) => position),
+      epoch: read("Journal.epoch", Epochs.currentEpoch, [], Epochs.decodeCurrent),
+      epochs: read("Journal.epochs", Epochs.allEpochs, [], Epochs.decodeAll),
       readResource: ({ resourceId, resourceType }, version, limit) =>
         read("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
       readTenant: (tenant, position, limit) =>
@@ -46,6 +50,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
         const rebuild = transact(({ connection }) =>
           Effect.gen(function*() {
             const mender = makeMender(connection)
+            if (dialect.lock !== undefined) yield* connection.execute(dialect.lock, [], undefined)
             yield* connection.execute(dialect.deferForeignKeys, [], undefined)
             yield* Stream.runForEach(verification(connection, "Journal.rebuild", mender), onStep)
             return mender.written()

@@ -12,7 +12,7 @@ import { activityWhere } from "./internal/activityWhere.js"
 export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
   Query,
   Effect.map(Database, ({ query, rows }) => {
-    const tenants = `SELECT ${rows.tenant.columns({ nwcUrl: "secret.value" })}
+    const tenants = `SELECT ${rows.tenant.columnsWithSecret}
       FROM tenant LEFT JOIN secret ON secret.id = tenant.nwc_url`
     const relays = `SELECT ${rows.relay.columns()} FROM relay`
     const activity = `SELECT ${rows.activity.columns()} FROM activity`

@@ -208,7 +208,7 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
         steps("", (from) =>
           Effect.gen(function*() {
             const [page, next] = yield* keys(resources[type].keysFrom, from)
-            const ids = page.flatMap(([key, known]) => known === 1 ? [] : [String(key)])
+            const ids = page.flatMap(([key, known]) => known ? [] : [String(key)])
             for (const [id, row] of yield* rowsOf(type, ids)) report(unexpectedRow(type, id, row))
             counts[`${type}s`] += ids.length
             if (mender !== undefined && ids.length > 0) yield* mender.remove(type, ids)
@@ -220,7 +220,7 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
           const [page, next] = yield* keys(secretsFrom, from)
           const ids: Array<string> = []
           for (const [id, known, position] of page) {
-            if (known === 1 || misplaced.has(id)) continue
+            if (known || misplaced.has(id)) continue
             ids.push(id)
             report(unexpectedSecret(id, position))
           }

@@ -11,16 +11,19 @@ import {
   withSpan
 } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
-import { Cause, Chunk, Effect, Either, Exit, FiberId, Layer, Mailbox, Option } from "effect"
+import { SqlError } from "@effect/sql/SqlError"
+import { Cause, Chunk, Effect, Either, Exit, FiberId, Layer, Mailbox, Option, Schedule } from "effect"
 import * as Append from "./Append.js"
 import { Database } from "./Database.js"
 import { each } from "./internal/each.js"
 import { Entry } from "./internal/Entry.js"
 import * as GiveWay from "./internal/giveWay.js"
+import { retryWhile } from "./internal/retryWhile.js"
 import * as Metrics from "./Metrics.js"
+import type { Transaction } from "./OpenTransaction.js"
 import * as Program from "./Program.js"
+import type { Unreadable } from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
-import type { Transaction } from "./Transaction.js"
 
 /** Beyond this many, callers wait before they are queued. */
 const queueCapacity = 1024
@@ -31,6 +34,13 @@ const batchCommands = 256
 /** How many characters of commands are committed together at most, with the same exception. */
 const batchCharacters = 1_000_000
 
+/** For how long a transaction is run again that a deadlock or a lost connection has ended. */
+const whileTransient = Schedule.exponential("5 millis").pipe(
+  Schedule.union(Schedule.spaced("250 millis")),
+  Schedule.jittered,
+  Schedule.upTo("5 seconds")
+)
+
 /**
  * The commands over the writer. What it has taken is decided before the layer closes; what waits is interrupted.
  *
@@ -40,31 +50,36 @@ const batchCharacters = 1_000_000
 export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityPubSub> = Layer.scoped(
   Command,
   Effect.gen(function*() {
-    const { current, dialect, transact } = yield* Database
+    const database = yield* Database
     const tail = yield* Tail.Tail
     const append = yield* Append.make
+    const failed = toStorageError(database.dialect, "commit")
+    const isTransient = (error: SqlError | Unreadable) =>
+      error instanceof SqlError && database.dialect.isTransient(error.cause)
 
-    /** Commits the units together, or writes them in the transaction of this database that the fiber is in. */
-    const commit = (units: ReadonlyArray<Unit>, announce: typeof tail.broadcast) =>
-      transact(({ afterCommit, connection }) =>
-        Effect.map(Effect.flatten(Program.run(connection, append(units))), ({ outcomes, recorded }) => {
-          if (recorded.length > 0) afterCommit.add(announce(recorded))
-          // What is answered a second time may have been committed by another process, just now.
-          else if (outcomes.some(Either.isRight)) afterCommit.add(tail.advanceToHead)
-          return outcomes
-        })
-      ).pipe(
-        Effect.mapError(toStorageError(dialect, "commit"))
+    /** Commits the units together, and announces what they record. */
+    const commit = (units: ReadonlyArray<Unit>) =>
+      database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id).pipe(
+        retryWhile(isTransient, whileTransient),
+        Effect.mapError(failed),
+        Effect.tap(({ outcomes, recorded }) =>
+          recorded.length > 0
+            ? Effect.zipRight(tail.broadcast(recorded), database.committed.open)
+            // What is answered a second time may have been committed by another process, just now.
+            : outcomes.some(Either.isRight)
+            ? tail.advanceToHead
+            : Effect.void
+        )
       )
 
     /** Where the database refuses a batch, each unit is tried on its own, so that only the culprit fails. */
     const commitBatch = (entries: ReadonlyArray<Entry>): Effect.Effect<void> =>
-      Effect.flatMap(Effect.exit(commit(entries.map(({ unit }) => unit), tail.broadcast)), (exit) => {
-        if (Exit.isFailure(exit) && entries.length > 1 && !isBusy(exit)) {
+      Effect.flatMap(Effect.exit(commit(entries.map(({ unit }) => unit))), (exit) => {
+        if (Exit.isFailure(exit) && entries.length > 1 && !isNobodysFault(exit)) {
           return Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
         }
         entries.forEach((entry, index) =>
-          entry.settle(Exit.flatMap(exit, (outcomes) => Exit.fromEither(outcomes[index]!)))
+          entry.settle(Exit.flatMap(exit, ({ outcomes }) => Exit.fromEither(outcomes[index]!)))
         )
         return Effect.void
       })
@@ -121,25 +136,46 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         )
       })
 
-    // What a savepoint undoes gives its positions back, so the caller's transaction may commit less than was written in it.
+    const announceAll = Effect.zipRight(tail.advanceToHead, database.committed.open)
+
+    /** Writes the unit in the caller's transaction, and announces it when that has been committed. */
     const join = (transaction: Transaction, unit: Unit) =>
-      Effect.flatMap(
-        transaction.lock.withPermits(1)(commit([unit], () => tail.advanceToHead)),
-        ([outcome]) => outcome!
+      database.transact(({ afterCommit, connection, written }) =>
+        Effect.map(
+          Effect.flatten(Program.run(connection, append.units([unit]))),
+          ({ outcomes: [outcome], recorded }) => {
+            for (const { id } of recorded) written.push(id)
+            // What a savepoint undoes gives its positions back, so less may be committed than was written in it.
+            if (Either.isRight(outcome!)) afterCommit.add(announceAll)
+            return outcome!
+          }
+        )
+      ).pipe(
+        transaction.lock.withPermits(1),
+        Effect.mapError(failed),
+        Effect.flatten
       )
 
     return Command.make({
       notify: yield* ActivityPubSub,
       append: (unit) =>
-        Effect.flatMap(current, (transaction) => transaction === undefined ? enqueue(unit) : join(transaction, unit))
+        Effect.flatMap(
+          database.current,
+          (transaction) => transaction === undefined ? enqueue(unit) : join(transaction, unit)
+        )
     })
   })
 )
 
-const isBusy = (exit: Exit.Exit<unknown, StorageError>) =>
+/** Whether a batch failed by what would fail each of its units too, or as nobody knows whether it did. */
+const isNobodysFault = (exit: Exit.Exit<unknown, StorageError>) =>
   Exit.match(exit, {
     onSuccess: () => false,
-    onFailure: (cause) => Option.exists(Cause.failureOption(cause), ({ reason }) => reason === "busy")
+    onFailure: (cause) =>
+      Option.exists(
+        Cause.failureOption(cause),
+        ({ reason }) => reason === "busy" || reason === "unavailable" || reason === "commitUnknown"
+      )
   })
 
 /** Splits what waits, in order, into what is committed together. */

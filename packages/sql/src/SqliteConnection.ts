@@ -3,7 +3,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import Sqlite from "better-sqlite3"
 import { Context, Effect, Either, type Scope, Stream } from "effect"
-import type { AnsweringConnection } from "./Program.js"
+import type { AnsweringConnection, Rows } from "./Program.js"
 
 /** So many prepared statements are kept; the one that was prepared first makes room. */
 const mostStatements = 256
@@ -59,8 +59,15 @@ export const make = (filename: string): Effect.Effect<AnsweringConnection, SqlEr
         })
 
       return {
-        answer: ({ answer, statement: [text, params] }) =>
-          attempt<unknown>(text, answer === "values" ? values(params) : result(params)),
+        answer: ({ answer, statements }) => {
+          const rows: Array<Rows> = []
+          for (const [text, params] of statements) {
+            const answered = attempt(text, values(params))
+            if (Either.isLeft(answered)) return Either.left(answered.left)
+            if (answer === "rows") rows.push(answered.right)
+          }
+          return Either.right(rows)
+        },
         execute,
         executeUnprepared: execute,
         executeRaw: (text, params) => attempted(text, result(params)),
@@ -77,8 +84,8 @@ const result = (params: Params) => (statement: Sqlite.Statement): unknown =>
   statement.reader ? statement.raw(false).all(params) : statement.run(params)
 
 /** Rows as values. */
-const values = (params: Params) => (statement: Sqlite.Statement): ReadonlyArray<Params> => {
-  if (statement.reader) return statement.raw(true).all(params) as ReadonlyArray<Params>
+const values = (params: Params) => (statement: Sqlite.Statement): Rows => {
+  if (statement.reader) return statement.raw(true).all(params) as Rows
   statement.run(params)
   return []
 }

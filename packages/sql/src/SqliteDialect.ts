@@ -1,5 +1,5 @@
 import type { StorageErrorReason } from "@caravel/domain"
-import { Array, Predicate, Schema } from "effect"
+import { Function, Predicate, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
 
 /** By primary result code; extended ones, such as `SQLITE_BUSY_SNAPSHOT`, begin with theirs. */
@@ -23,20 +23,19 @@ const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String
  * @category models
  */
 export const sqlite: Dialect = {
-  begin: "BEGIN IMMEDIATE",
+  numbered: Function.identity,
+  // Transactions begin immediately: whoever writes waits there.
+  lock: undefined,
   deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
   reasonOf: (cause) => reasons.find(([code]) => codeOf(cause).startsWith(code))?.[1] ?? "other",
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
+  // Who was busy has been waited for already.
+  isTransient: Function.constFalse,
   boolean: Schema.transform(Schema.Literal(0, 1), Schema.Boolean, {
     strict: true,
     decode: (bit) => bit === 1,
     encode: (boolean) => boolean ? 1 : 0
   }),
-  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'",
-  // A statement takes consecutive positions, and RETURNING would cost a third of it.
-  returning: "",
-  positionsOf: (result, count) => {
-    const last = Predicate.hasProperty(result, "lastInsertRowid") ? Number(result.lastInsertRowid) : Number.NaN
-    return Array.makeBy(count, (index) => last - count + 1 + index)
-  }
+  identity: "SELECT file FROM pragma_database_list WHERE name = 'main'",
+  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'"
 }

@@ -56,9 +56,9 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
     }).pipe(Effect.map(({ dev, ino }) => `${dev}:${ino}`))
     const opened = yield* identity
     const lost = new StorageError({
-      reason: "other",
+      reason: "replaced",
       operation: `watching ${filename}`,
-      cause: new Error("the file was replaced or removed while it was open; open it anew")
+      cause: new Error("the file was replaced or removed while it was open")
     })
     const lookAfterFile = Effect.flatMap(Effect.option(identity), (current) =>
       Option.contains(current, opened)

@@ -10,6 +10,14 @@ import * as Codec from "./internal/codec.js"
 export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, count: number]
 
 /**
+ * How columns hold instants: as milliseconds since 1970.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Instant = Schema.DateTimeUtcFromNumber
+
+/**
  * A table: its columns are its row schema's fields in snake case, and every row goes through that schema.
  *
  * @since 0.1.0
@@ -43,8 +51,16 @@ export interface Table<A> {
 /** Rows are written so many at a time, or a smaller power of two, so that few statements have to be prepared. */
 const mostRows = 64
 
-/** Statements over chunks of many things: `text` gives the statement for so many, `params` their parameters. */
-const chunked = <A>(text: (size: number) => string, params: (chunk: ReadonlyArray<A>) => ReadonlyArray<unknown>) => {
+/**
+ * Statements over chunks of many things: `text` gives the statement for so many, `params` their parameters.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const chunked = <A>(
+  text: (size: number) => string,
+  params: (chunk: ReadonlyArray<A>) => ReadonlyArray<unknown>
+): (all: ReadonlyArray<A>) => ReadonlyArray<Statement> => {
   const texts = new Map<number, string>()
   return (all: ReadonlyArray<A>): ReadonlyArray<Statement> => {
     const statements: Array<Statement> = []
@@ -59,7 +75,13 @@ const chunked = <A>(text: (size: number) => string, params: (chunk: ReadonlyArra
   }
 }
 
-const repeat = (part: string, size: number) => Array(size).fill(part).join(", ")
+/**
+ * A list of so many times the same.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const repeat = (part: string, size: number): string => Array(size).fill(part).join(", ")
 
 /**
  * The table of this name with these fields, whose rows are plain objects or have a class's prototype.
@@ -90,7 +112,7 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
   const columns = (replaced: { readonly [field: string]: string | undefined } = {}) =>
     names.map((field) => `${replaced[field] ?? `${name}.${column(field)}`}`).join(", ")
 
-  const insert = (clause = "") => {
+  const insert: Table<A>["insert"] = (clause = "") => {
     const into = `INSERT INTO ${name} (${names.map(column).join(", ")}) VALUES `
     const row = `(${repeat("?", names.length)})`
     return chunked<A>(

@@ -6,26 +6,13 @@ import { withSpan } from "@caravel/domain"
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
-import { SqlError } from "@effect/sql/SqlError"
+import type { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
-import { Context, Effect, Either, Exit, Function, Option, Schedule, Stream } from "effect"
+import { Context, Effect, Either, Exit, Function, Option, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
 import { each } from "./internal/each.js"
-import type { AnsweringConnection } from "./Program.js"
-
-/**
- * An open transaction.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Transaction {
-  readonly connection: AnsweringConnection
-  /** Runs in order, each once, when the outermost transaction has committed: uninterruptibly and outside of it. */
-  readonly afterCommit: Set<Effect.Effect<void>>
-  /** For what must have the transaction's connection to itself. */
-  readonly lock: Effect.Semaphore
-}
+import { OpenTransaction, type Transaction } from "./OpenTransaction.js"
+import { type AnsweringConnection, execute, type Program, run, transaction as inTransaction } from "./Program.js"
 
 /**
  * A client, and its transactions.
@@ -39,44 +26,69 @@ export interface TransactionalClient {
   readonly transact: <A, E, R>(
     use: (transaction: Transaction) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SqlError, R>
+  /**
+   * Runs a program in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. Of
+   * what the program gives, `written` tells the id of an event, if it wrote any.
+   */
+  readonly commit: <A, E>(
+    program: () => Program<Either.Either<A, E>>,
+    written: (result: A) => string | undefined
+  ) => Effect.Effect<A, E | SqlError>
   /** The transaction of this client that the fiber is in; another client's is none. */
   readonly current: Effect.Effect<Transaction | undefined>
   /** From now on the client fails with this error. */
   readonly fail: (error: SqlError) => Effect.Effect<void>
 }
 
-/** Waiting for another process's transaction must not block the event loop, so it is done here and not by the driver. */
-const whileBusy = Schedule.exponential("1 millis", 1.5).pipe(
-  Schedule.union(Schedule.spaced("25 millis")),
-  Schedule.jittered,
-  Schedule.upTo("5 seconds")
-)
+/**
+ * Where transactions have their connections from, and how they begin and commit there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connections {
+  /** Waits for a connection that nobody else has. */
+  readonly acquire: Effect.Effect<AnsweringConnection, SqlError>
+  readonly release: (connection: AnsweringConnection) => Effect.Effect<void>
+  readonly begin: string
+  /** Waits where another process is in the way, if the server does not. */
+  readonly patiently: <A>(effect: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
+  /**
+   * What has become of a transaction whose COMMIT failed: fails with that error unless it has committed after all, which is
+   * found out by the events written in it.
+   */
+  readonly outcome: (written: ReadonlyArray<string>, error: SqlError) => Effect.Effect<void, SqlError>
+}
 
 /**
- * A client over one connection, which it lends to one transaction or statement at a time.
+ * A client whose plain statements run on one connection, and whose transactions on others or the same.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: {
-  readonly connection: AnsweringConnection
+  /** For the caller's plain statements. */
+  readonly plain: Effect.Effect<Connection, SqlError, Scope.Scope>
+  /** For the caller's transactions. */
+  readonly callers: Connections
+  /** For Caravel's own, so that whoever waits for them in a transaction does not wait for himself. */
+  readonly own: Connections
+  /** For the programs that are committed, which wait for nothing but one another. */
+  readonly writer: Connections
   readonly compiler: Compiler
   readonly dialect: Dialect
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
+  /** Runs first in each transaction: where it fails, nothing is written. */
+  readonly begun?: () => Program<void>
 }): Effect.Effect<TransactionalClient, never, Reactivity> => {
-  const { compiler, connection: plain, dialect, spanAttributes } = options
-  const isBusy = (error: SqlError) => dialect.reasonOf(error.cause) === "busy"
-  const patiently = <A>(effect: Effect.Effect<A, SqlError>) =>
-    Effect.catchIf(effect, isBusy, () => Effect.retry(effect, { while: isBusy, schedule: whileBusy }))
+  const { callers, compiler, dialect, own, plain, spanAttributes, writer } = options
   let failure: SqlError | undefined
   const usable = Effect.suspend(() => failure === undefined ? Effect.void : Effect.fail(failure))
-  const begin = Effect.zipRight(usable, patiently(plain.execute(dialect.begin, [], undefined)))
-  const commit = Effect.tapError(plain.execute("COMMIT", [], undefined), () => rollback(plain))
-
-  const turn = Effect.unsafeMakeSemaphore(1)
-  const acquirer = Effect.uninterruptibleMask((restore) =>
-    Effect.zipRight(restore(turn.take(1)), Effect.addFinalizer(() => turn.release(1)))
-  ).pipe(Effect.zipRight(usable), Effect.as(wrap(plain, patiently)))
+  const acquirer = Effect.zipLeft(plain, usable)
+  const beginning = function*(begin: string): Program<void> {
+    yield* execute([[begin, [], 0]])
+    if (options.begun !== undefined) yield* options.begun()
+  }
 
   const open = new WeakMap<Connection, OpenTransaction>()
   const joined = Effect.withFiberRuntime<readonly [OpenTransaction, depth: number] | undefined>((fiber) => {
@@ -85,28 +97,77 @@ export const make = (options: {
     return Effect.succeed(transaction && Option.isSome(context) ? [transaction, context.value[1]] : undefined)
   })
 
-  const outermost = <A, E, R>(use: Use<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+  const outermost = <A, E, R>(connections: Connections, use: Use<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(turn.take(1)), () => {
-        const transaction = new OpenTransaction(dialect, plain)
-        open.set(transaction.connection, transaction)
-        return restore(Effect.zipRight(begin, use(transaction, 0))).pipe(
-          Effect.exit,
-          Effect.flatMap((exit) => {
-            open.delete(transaction.connection)
-            const failed = transaction.end()
-            if (Exit.isFailure(exit)) return Effect.zipRight(rollback(plain), exit)
-            return Option.isSome(failed)
-              ? Effect.zipRight(rollback(plain), failed.value)
-              : Effect.as(commit, exit.value)
-          }),
-          Effect.exit,
-          Effect.tap(() => turn.release(1)),
-          Effect.flatten,
-          Effect.tap(() => each(transaction.afterCommit, Function.identity))
+      Effect.flatMap(restore(connections.acquire), (connection) => within(connections, connection, use, restore))
+    )
+
+  /** The connection is released before what waits for the commit runs. */
+  const within = <A, E, R>(
+    { begin, outcome, patiently, release }: Connections,
+    connection: AnsweringConnection,
+    use: Use<A, E, R>,
+    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ) => {
+    const transaction = new OpenTransaction(dialect, connection)
+    open.set(transaction.callers, transaction)
+    return restore(
+      usable.pipe(
+        Effect.zipRight(patiently(Effect.suspend(() => run(connection, beginning(begin))))),
+        Effect.zipRight(use(transaction, 0))
+      )
+    ).pipe(
+      Effect.exit,
+      Effect.flatMap((exit) => {
+        open.delete(transaction.callers)
+        const failed = transaction.end()
+        if (Exit.isFailure(exit)) return Effect.zipRight(rollback(connection), exit)
+        return Option.isSome(failed)
+          ? Effect.zipRight(rollback(connection), failed.value)
+          : connection.executeRaw("COMMIT", []).pipe(
+            Effect.catchAll((error) => outcome(transaction.written, error)),
+            Effect.tapError(() => rollback(connection)),
+            Effect.as(exit.value)
+          )
+      }),
+      Effect.exit,
+      Effect.tap(() => release(connection)),
+      Effect.flatten,
+      Effect.tap(() => each(transaction.afterCommit, Function.identity))
+    )
+  }
+
+  const commit = <A, E>(
+    program: () => Program<Either.Either<A, E>>,
+    written: (result: A) => string | undefined
+  ): Effect.Effect<A, E | SqlError> => {
+    const { acquire, begin, outcome, patiently, release } = writer
+    const attempt = (connection: AnsweringConnection) =>
+      Effect.suspend(() => {
+        let id: string | undefined
+        let decided: Either.Either<A, E>
+        const deciding = function*(): Program<Either.Either<A, E>> {
+          decided = yield* program()
+          if (Either.isRight(decided)) id = written(decided.right)
+          return decided
+        }
+        return Effect.catchAll(
+          run(dialect.numbered(connection), inTransaction(beginning(begin), deciding())),
+          // Where nothing was written, it is the same not to have committed.
+          (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => decided)
         )
       })
-    )
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        restore(acquire),
+        (connection) =>
+          patiently(Effect.zipRight(usable, attempt(connection))).pipe(
+            Effect.ensuring(release(connection)),
+            Effect.flatten
+          )
+      )
+    ).pipe(withSpan("sql.transaction", { kind: "client" }))
+  }
 
   const nested = <A, E, R>(
     use: Use<A, E, R>,
@@ -115,13 +176,15 @@ export const make = (options: {
   ): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
-        const { connection } = transaction
+        const { connection, written } = transaction
+        const before = written.length
         const savepoint = `caravel_${transaction.nextSavepoint()}`
         yield* connection.execute(`SAVEPOINT ${savepoint}`, [], undefined)
         const exit = yield* Effect.exit(restore(use(transaction, depth)))
         if (Exit.isFailure(exit)) {
           // Where this fails, what should have been undone must not be committed.
           yield* Effect.catchAll(connection.execute(`ROLLBACK TO ${savepoint}`, [], undefined), transaction.fail)
+          written.length = before
           return yield* exit
         }
         yield* connection.execute(`RELEASE ${savepoint}`, [], undefined)
@@ -129,23 +192,29 @@ export const make = (options: {
       })
     )
 
-  const transact = <A, E, R>(use: Use<A, E, R>) =>
-    Effect.flatMap(joined, (joined) => joined ? nested(use, joined[0], joined[1] + 1) : outermost(use)).pipe(
+  const transactOn = <A, E, R>(connections: Connections, use: Use<A, E, R>) =>
+    Effect.flatMap(
+      joined,
+      (joined) => joined ? nested(use, joined[0], joined[1] + 1) : outermost(connections, use)
+    ).pipe(
       withSpan("sql.transaction", { kind: "client" })
     )
 
   const withTransaction = <A, E, R>(
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
-    transact(({ connection }, depth) =>
-      Effect.provideService(effect, SqlClient.TransactionConnection, [connection, depth])
+    transactOn(
+      callers,
+      (transaction, depth) =>
+        Effect.provideService(effect, SqlClient.TransactionConnection, [transaction.callers, depth])
     )
 
   return Effect.map(
     SqlClient.make({ acquirer, compiler, spanAttributes, transactionAcquirer: acquirer }),
     (client) => ({
       sql: Object.assign(client, { withTransaction }),
-      transact,
+      transact: (use) => transactOn(own, use),
+      commit,
       current: Effect.map(joined, (joined) => joined?.[0]),
       fail: (error) =>
         Effect.sync(() => {
@@ -160,74 +229,3 @@ type Use<A, E, R> = (transaction: OpenTransaction, depth: number) => Effect.Effe
 
 /** SQLite ends a transaction by itself on some errors; there is nothing to roll back then. */
 const rollback = (connection: Connection) => Effect.ignore(connection.execute("ROLLBACK", [], undefined))
-
-class OpenTransaction implements Transaction {
-  readonly connection: AnsweringConnection
-  readonly afterCommit = new Set<Effect.Effect<void>>()
-  readonly lock = Effect.unsafeMakeSemaphore(1)
-  private readonly dialect: Dialect
-  private savepoints = 0
-  private failure: Option.Option<SqlError> = Option.none()
-
-  constructor(dialect: Dialect, connection: AnsweringConnection) {
-    this.dialect = dialect
-    const { answer } = connection
-    this.connection = {
-      ...wrap(connection, (statement) => this.guard(statement)),
-      ...(answer && {
-        answer: (request) =>
-          Option.isSome(this.failure)
-            ? Either.left(this.failure.value)
-            : Either.mapLeft(answer(request), (error) => this.noted(error))
-      })
-    }
-  }
-
-  readonly fail = (error: SqlError): Effect.Effect<void> =>
-    Effect.sync(() => {
-      this.failure = Option.some(error)
-    })
-
-  nextSavepoint(): number {
-    return this.savepoints++
-  }
-
-  /** No statement runs from now on. Gives the error, if any, by which the database ended the transaction before. */
-  end(): Option.Option<SqlError> {
-    const failure = this.failure
-    this.failure = Option.some(ended)
-    return failure
-  }
-
-  /** A statement of a fiber that outlived its transaction, or that the database ended, must not run outside of it. */
-  private guard<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
-    return Effect.suspend(() =>
-      Option.isSome(this.failure)
-        ? Effect.fail(this.failure.value)
-        : Effect.mapError(statement, (error) => this.noted(error))
-    )
-  }
-
-  private noted(error: SqlError): SqlError {
-    if (this.dialect.endsTransaction(error.cause)) this.failure = Option.some(error)
-    return error
-  }
-}
-
-const ended = new SqlError({
-  message: "The transaction has ended",
-  cause: new Error("a fiber outlived the transaction it was forked in; fork it outside, or await it inside")
-})
-
-const wrap = (
-  connection: Connection,
-  around: <A>(statement: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
-): Connection => ({
-  execute: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows)),
-  executeRaw: (sql, params) => around(connection.executeRaw(sql, params)),
-  executeValues: (sql, params) => around(connection.executeValues(sql, params)),
-  // The SQLite driver throws while it prepares these; `execute` fails.
-  executeUnprepared: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows)),
-  executeStream: (sql, params, transformRows) =>
-    Stream.unwrap(Effect.as(around(Effect.void), connection.executeStream(sql, params, transformRows)))
-})

@@ -128,12 +128,13 @@ describe("a transactional handler", () => {
             }
           })
       }))
+      const broadcast = [...yield* Queue.takeBetween(queue, 3, 9)]
       yield* Consumer.awaitPosition(name, 7)
       expect((yield* rows).length).toBe(3)
       expect(sizes).toEqual([0, 0, 0, 0])
       const relays = yield* (yield* Query).relays
       expect(relays.map(({ synced, version }) => [synced, version])).toEqual([[true, 2], [true, 2], [true, 2]])
-      expect([...yield* Queue.takeBetween(queue, 3, 9)].map(({ activityType }) => activityType)).toEqual(
+      expect(broadcast.map(({ activityType }) => activityType)).toEqual(
         ["complete_relay_sync", "complete_relay_sync", "complete_relay_sync"]
       )
       expect(yield* (yield* Journal).head).toBe(Position.make(7))

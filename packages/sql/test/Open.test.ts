@@ -60,7 +60,7 @@ describe("opening a database", () => {
       writeFileSync(filename, "these are my notes, and more than a page of them".repeat(100))
       const error = yield* refusal(filename)
       expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
-      expect(error.message).toContain(`${filename}: it is not an SQLite database`)
+      expect(error.message).toContain(`${filename}: file is not a database`)
       expect(readFileSync(filename, "utf8")).toContain("these are my notes")
     }))
 
@@ -135,7 +135,7 @@ describe("opening a database", () => {
         )
       const fresh = join(directory, "fresh.db")
       yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: fresh })))
-      for (const frozen of ["0001", "0002", "0003", "0004"]) {
+      for (const frozen of ["0001", "0002", "0003", "0004", "0005", "0007"]) {
         const filename = join(directory, `${frozen}.db`)
         const database = yield* raw(filename)
         database.exec(readFileSync(new URL(`./frozen/${frozen}.sql`, import.meta.url), "utf8"))
@@ -152,14 +152,21 @@ describe("opening a database", () => {
             version: 2
           }])
           expect((yield* query.activity()).map(({ position }) => position)).toEqual([1, 2, 4])
-          if (frozen === "0004") {
+          const journal = yield* Journal
+          const [first, ...restored] = yield* journal.epochs
+          expect(first.position).toBe(0)
+          // The later ones were frozen when they had been restored, and their consumer had not been reset.
+          expect(restored.map(({ position }) => position)).toEqual(frozen >= "0005" ? [4] : [])
+          if (frozen >= "0004") {
             const again = Command.withIdempotencyKey("frozen")(command.markRelayDelinquent({ id: "a" }))
             expect((yield* Effect.withClock(again, frozenClock)).position).toBe(4)
-            const [event] = yield* (yield* Journal).at([Position.make(4)])
+            const [event] = yield* journal.at([Position.make(4)])
             expect(event!.metadata).toEqual({ actor: "billing", correlationId: "invoice-7" })
           }
           expect((yield* command.activateRelay({ id: "a" })).position).toBe(5)
-          expect(yield* Consumer.list).toMatchObject(frozen === "0001" ? [] : [frozenConsumer])
+          expect(yield* Consumer.list).toMatchObject(
+            frozen === "0001" ? [] : [{ ...frozenConsumer, epoch: first.epoch }]
+          )
         }).pipe(Effect.provide(Sqlite.layer({ filename })))
         expect(yield* schemaOf(filename)).toEqual(yield* schemaOf(fresh))
       }

@@ -18,12 +18,13 @@ describe("several processes on one file", () => {
       }
 
       const database = yield* raw(filename)
-      expect(database.prepare("SELECT migration_id FROM effect_sql_migrations").all()).toHaveLength(4)
+      const migrations = database.prepare("SELECT migration_id FROM effect_sql_migrations").pluck().all()
+      expect(migrations).toEqual(migrations.map((_, index) =>
+        index + 1
+      ))
       yield* Effect.gen(function*() {
         const journal = yield* Journal
-        const positions = (yield* journal.read(Position.make(0), 1000)).map(({ position }) =>
-          position
-        )
+        const positions = (yield* journal.read(Position.make(0), 1000)).map(({ position }) => position)
         expect(positions).toEqual(Array.from({ length: 301 }, (_, index) => index + 1))
         expect(yield* (yield* Query).relaysOf(tenant)).toHaveLength(300)
       }).pipe(Effect.provide(Sqlite.layer({ filename })))

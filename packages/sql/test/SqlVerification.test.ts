@@ -59,7 +59,7 @@ describe("a verification", () => {
           info_description, policy_public_join, policy_strip_signatures, groups_enabled, management_enabled,
           blossom_enabled, livekit_enabled, push_enabled, status, synced, sync_error, stripe_subscription_item_id,
           created_at, version FROM relay`,
-        `INSERT INTO secret SELECT printf('01a20817-9f5e-75be-8c41-%012d', substr(id, 2)), '${nwcUrl}' FROM relay
+        `INSERT INTO secret (id, value) SELECT printf('01a20817-9f5e-75be-8c41-%012d', substr(id, 2)), '${nwcUrl}' FROM relay
           WHERE id NOT LIKE 'ghost%'`,
         `UPDATE relay SET version = 7 WHERE id = 'r${count - 1}'`,
         // The first and the last in order, on pages of their own, exchange their subdomains.

@@ -1,9 +1,11 @@
 import { SafeIntegers } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either } from "effect"
 import { join } from "node:path"
 import * as Program from "../src/Program.js"
 import * as SqliteConnection from "../src/SqliteConnection.js"
+import type { Statement } from "../src/Table.js"
 import { temporaryDirectory } from "./fixtures/sqlite.js"
 
 const connected = Effect.flatMap(temporaryDirectory, (directory) => SqliteConnection.make(join(directory, "a.db")))
@@ -33,7 +35,7 @@ describe("the writing connection", () => {
       const connection = yield* connected
       for (const [text, params] of [["not SQL", []], ["SELECT ?", [{}, 1]]] as const) {
         expect(yield* Effect.flip(connection.execute(text, params, undefined))).toMatchObject({ _tag: "SqlError" })
-        const answer = connection.answer?.({ statement: [text, params, 0], answer: "values" })
+        const answer = connection.answer?.({ statements: [[text, params, 0]], answer: "rows" })
         expect(answer && Either.isLeft(answer)).toBe(true)
       }
     }))
@@ -58,7 +60,7 @@ describe("a program", () => {
       )
     }))
 
-  it.scopedLive("comes to the same where each answer is waited for", () =>
+  it.scopedLive("comes to the same where each answer is waited for, and where statements are sent together", () =>
     Effect.gen(function*() {
       const { answer, ...waiting } = yield* connected
       expect(answer).toBeDefined()
@@ -66,12 +68,43 @@ describe("a program", () => {
         yield* Program.execute([["CREATE TABLE t (a, b)", [], 0], ["INSERT INTO t VALUES (?, ?)", [1, "x"], 1]])
         const rows = yield* Program.select([["SELECT * FROM t", [], 1], ["SELECT * FROM t", [], 1]])
         const none = yield* Program.select([])
-        return { rows, none }
+        yield* Program.execute([["INSERT INTO t VALUES (?, ?)", [2, "y"], 1]])
+        const lists = yield* Program.selectAll([], [["SELECT a FROM t", [], 1], ["SELECT b FROM t", [], 1]], [])
+        yield* Program.execute([["DROP TABLE t", [], 0]])
+        return { rows, none, lists }
       }
-      const run = (connection: Program.AnsweringConnection) =>
-        Effect.zipLeft(Program.run(connection, program()), connection.execute("DROP TABLE t", [], undefined))
-      const expected = { rows: [[1, "x"], [1, "x"]], none: [] }
-      expect(yield* run(waiting)).toEqual(expected)
-      expect(yield* run({ ...waiting, ...(answer && { answer }) })).toEqual(expected)
+      const expected = { rows: [[1, "x"], [1, "x"]], none: [], lists: [[], [[1], [2], ["x"], ["y"]], []] }
+      expect(yield* Program.run(waiting, program())).toEqual(expected)
+      expect(yield* Program.run({ ...waiting, ...(answer && { answer }) }, program())).toEqual(expected)
+      const sent: Array<number> = []
+      const together = { ...waiting, send: sending(waiting, sent) }
+      expect(yield* Program.run(together, program())).toEqual(expected)
+      expect(sent).toEqual([4, 3, 1])
+    }))
+
+  it.scopedLive("is told of a statement that failed when it waits for the next, and fails if nothing comes after", () =>
+    Effect.gen(function*() {
+      const { answer, ...waiting } = yield* connected
+      expect(answer).toBeDefined()
+      const together = { ...waiting, send: sending(waiting, []) }
+      const fails = Program.execute([["INSERT INTO nowhere VALUES (1)", [], 1]])
+      const caught = function*(): Program.Program<string> {
+        yield* fails
+        try {
+          yield* Program.select([["SELECT 1", [], 1]])
+        } catch (error) {
+          return String(error)
+        }
+        return "nothing"
+      }
+      expect(yield* Program.run(together, caught())).toContain("SqlError")
+      const last = Program.execute([["INSERT INTO nowhere VALUES (1)", [], 1]])
+      expect(yield* Effect.flip(Program.run(together, last))).toMatchObject({ _tag: "SqlError" })
     }))
 })
+
+/** Notes how many statements come at a time. */
+const sending = (connection: Connection, sent: Array<number>) => (statements: ReadonlyArray<Statement>) => {
+  sent.push(statements.length)
+  return Effect.forEach(statements, ([text, params]) => connection.executeValues(text, params))
+}

@@ -1,6 +1,6 @@
 import { Activity, defaultRelayOptions, events, PlanId, Relay, TenantState } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { Arbitrary, Either, Equal, FastCheck, Record, Schema } from "effect"
+import { Arbitrary, DateTime, Either, Equal, FastCheck, Record, Schema } from "effect"
 import * as Codec from "../src/internal/codec.js"
 import { sqlite } from "../src/SqliteDialect.js"
 
@@ -27,13 +27,23 @@ const schemas: { readonly [name: string]: Schema.Schema.AnyNoContext } = {
 
 const options = { ...defaultRelayOptions, plan: PlanId.make("basic-1") }
 
+const relay = {
+  subdomain: "a",
+  ...options,
+  status: "active",
+  synced: false,
+  syncError: "",
+  stripeSubscriptionItemId: null
+}
+const row = { ...relay, createdAt: DateTime.unsafeMake(1_600_000_000_000) }
+
 /** Values of schemas for which fast-check can make none. */
 const samples: { readonly [name: string]: ReadonlyArray<unknown> } = {
   "Relay.plan": ["free", "basic-1"],
   "payload of RelayUpdated": [options, { plan: "free" }, {}],
-  "payload of RelayCreated": [
-    { subdomain: "a", ...options, status: "active", synced: false, syncError: "", stripeSubscriptionItemId: null }
-  ]
+  "payload of RelayCreated": [relay],
+  "payload of RelayImported": [row],
+  "payload of RelayReconciled": [row]
 }
 
 const garbage = FastCheck.oneof(

@@ -15,7 +15,8 @@ export const activityWhere = (
   if (tenant !== undefined) add("tenant = ?", tenant)
   if (activityType !== undefined) {
     const types: ReadonlyArray<string> = Array.ensure(activityType)
-    add(`activity_type IN (${types.map(() => "?").join(", ")})`, ...types)
+    // Not every database takes an empty list.
+    add(types.length === 0 ? "1 = 0" : `activity_type IN (${types.map(() => "?").join(", ")})`, ...types)
   }
   if (resourceId !== undefined) add("resource_id = ?", resourceId)
   return [`WHERE ${conditions.join(" AND ")}`, params]

@@ -15,48 +15,61 @@ const networkFileSystems = new Map<number, string>([
   [0x0bd00bd0, "Lustre"]
 ])
 
-const header = "SQLite format 3\0"
+const reasons: { readonly [code: string]: StorageErrorReason } = {
+  EACCES: "readonly",
+  EPERM: "readonly",
+  EROFS: "readonly",
+  ENOSPC: "full",
+  EDQUOT: "full"
+}
 
-/** Makes missing parent directories, and says clearly why a file cannot be Caravel's database before it is opened. */
-export const prepare = (
-  filename: string,
-  statfs: (path: string) => Promise<{ readonly type: number }> = fs.statfs
-): Effect.Effect<void, StorageError> => {
-  const refuse = (reason: StorageErrorReason, why: string, cause?: unknown) =>
-    new StorageError({ reason, operation: `opening ${filename}`, cause: new Error(why, { cause }) })
-  const attempt = <A>(promise: () => Promise<A>) =>
-    Effect.tryPromise({
-      try: promise,
-      catch: (cause) => {
-        const { code, message } = cause as NodeJS.ErrnoException
-        const forbidden = code === "EACCES" || code === "EPERM" || code === "EROFS"
-        return refuse(forbidden ? "readonly" : "other", message, cause)
-      }
-    })
-
-  return Effect.gen(function*() {
-    if (filename === "" || filename.includes(":memory:")) {
-      return yield* refuse(
-        "other",
-        "a database in memory has one connection; use Memory.layer or Sqlite.layerTemporary"
-      )
-    }
-    const directory = path.dirname(path.resolve(filename))
-    yield* attempt(() => makeDirectory(directory))
-    const network = networkFileSystems.get((yield* attempt(() => statfs(directory))).type)
-    if (network !== undefined) {
-      return yield* refuse("other", `${directory} is on a network file system (${network}); use a local disk`)
-    }
-    // SQLite keeps its log beside the file, so the directory must be writable too.
-    yield* attempt(() => fs.access(directory, fs.constants.W_OK))
-    const exists = yield* Effect.isSuccess(attempt(() => fs.access(filename)))
-    if (exists) {
-      yield* attempt(() => fs.access(filename, fs.constants.R_OK | fs.constants.W_OK))
-      const start = yield* attempt(() => firstBytes(filename))
-      if (start !== "" && start !== header) return yield* refuse("corrupt", "it is not an SQLite database")
+/** What is done with files, failing with why it could not. */
+export const attempt = <A>(operation: string, promise: () => Promise<A>): Effect.Effect<A, StorageError> =>
+  Effect.tryPromise({
+    try: promise,
+    catch: (cause) => {
+      const { code = "", message } = cause as NodeJS.ErrnoException
+      return new StorageError({ reason: reasons[code] ?? "other", operation, cause: new Error(message, { cause }) })
     }
   })
-}
+
+type Statfs = (path: string) => Promise<{ readonly type: number }>
+
+/**
+ * Makes missing parent directories, and says clearly why a file cannot be Caravel's database before it is opened. The file
+ * itself is not read: as it was closed again, the system would drop the locks of whoever has the database open in this process.
+ */
+export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, StorageError> =>
+  Effect.gen(function*() {
+    const operation = `opening ${filename}`
+    yield* prepareDirectory(filename, statfs)
+    const exists = yield* Effect.isSuccess(attempt(operation, () => fs.access(filename)))
+    if (exists) {
+      yield* attempt(operation, () => fs.access(filename, fs.constants.R_OK | fs.constants.W_OK))
+    }
+  })
+
+/** The same of where the file is, whatever it is. */
+export const prepareDirectory = (filename: string, statfs: Statfs = fs.statfs): Effect.Effect<void, StorageError> =>
+  Effect.gen(function*() {
+    const operation = `opening ${filename}`
+    if (filename === "" || filename.includes(":memory:")) {
+      const why = "a database in memory has one connection; use Memory.layer or Sqlite.layerTemporary"
+      return yield* refuse(operation, why)
+    }
+    const directory = path.dirname(path.resolve(filename))
+    yield* attempt(operation, () => makeDirectory(directory))
+    const network = networkFileSystems.get((yield* attempt(operation, () => statfs(directory))).type)
+    if (network !== undefined) {
+      const why = `${directory} is on a network file system (${network}); use a local disk`
+      return yield* refuse(operation, why)
+    }
+    // SQLite keeps its log beside the file, so the directory must be writable too.
+    yield* attempt(operation, () => fs.access(directory, fs.constants.W_OK))
+  })
+
+const refuse = (operation: string, why: string) =>
+  new StorageError({ reason: "other", operation, cause: new Error(why) })
 
 /** As `mkdir -p`. Node's own recursive `mkdir` never returns where the system refuses directories, as in /proc. */
 const makeDirectory = async (directory: string): Promise<void> => {
@@ -67,14 +80,4 @@ const makeDirectory = async (directory: string): Promise<void> => {
     // Another process that starts has made it meanwhile.
     if (error.code !== "EEXIST") throw error
   })
-}
-
-const firstBytes = async (filename: string) => {
-  const file = await fs.open(filename)
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(header.length), 0, header.length, 0)
-    return buffer.toString("latin1", 0, bytesRead)
-  } finally {
-    await file.close()
-  }
 }

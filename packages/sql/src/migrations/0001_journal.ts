@@ -1,5 +1,6 @@
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
+import { words } from "../internal/ddl.js"
 
 /**
  * The journal, the log that is a view of it, the projections, and the secrets beside it.
@@ -9,21 +10,22 @@ import { Effect } from "effect"
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
+  const { boolean, byKey, deferrable, integer, isJson, position, strict, text } = yield* words
 
   yield* sql`CREATE TABLE event (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    type TEXT NOT NULL,
-    activity_type TEXT,
-    tenant TEXT NOT NULL,
-    resource_type TEXT NOT NULL CHECK (resource_type IN ('tenant', 'relay')),
-    resource_id TEXT NOT NULL,
-    resource_version INTEGER NOT NULL CHECK (resource_version > 0),
-    payload TEXT NOT NULL CHECK (json_valid(payload)),
-    metadata TEXT NOT NULL CHECK (json_valid(metadata)),
-    created_at INTEGER NOT NULL,
+    position ${position},
+    id ${text} NOT NULL UNIQUE,
+    type ${text} NOT NULL,
+    activity_type ${text},
+    tenant ${text} NOT NULL,
+    resource_type ${text} NOT NULL CHECK (resource_type IN ('tenant', 'relay')),
+    resource_id ${text} NOT NULL,
+    resource_version ${integer} NOT NULL CHECK (resource_version > 0),
+    payload ${text} NOT NULL CHECK (${isJson("payload")}),
+    metadata ${text} NOT NULL CHECK (${isJson("metadata")}),
+    created_at ${integer} NOT NULL,
     UNIQUE (resource_id, resource_type, resource_version)
-  ) STRICT`
+  ) ${strict}`
   yield* sql`CREATE INDEX event_tenant ON event (tenant) WHERE activity_type IS NOT NULL`
 
   yield* sql`CREATE VIEW activity AS
@@ -31,43 +33,43 @@ export default Effect.gen(function*() {
     FROM event WHERE activity_type IS NOT NULL`
 
   yield* sql`CREATE TABLE secret (
-    id TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-  ) STRICT, WITHOUT ROWID`
+    id ${text} PRIMARY KEY,
+    value ${text} NOT NULL
+  ) ${byKey}`
 
   yield* sql`CREATE TABLE tenant (
-    pubkey TEXT PRIMARY KEY,
-    nwc_url TEXT REFERENCES secret (id),
-    nwc_error TEXT,
-    stripe_customer_id TEXT,
-    stripe_subscription_id TEXT,
-    past_due_at INTEGER,
-    created_at INTEGER NOT NULL,
-    version INTEGER NOT NULL CHECK (version > 0)
-  ) STRICT, WITHOUT ROWID`
+    pubkey ${text} PRIMARY KEY,
+    nwc_url ${text} REFERENCES secret (id)${deferrable},
+    nwc_error ${text},
+    stripe_customer_id ${text},
+    stripe_subscription_id ${text},
+    past_due_at ${integer},
+    created_at ${integer} NOT NULL,
+    version ${integer} NOT NULL CHECK (version > 0)
+  ) ${byKey}`
   yield* sql`CREATE INDEX tenant_nwc_url ON tenant (nwc_url) WHERE nwc_url IS NOT NULL`
 
   yield* sql`CREATE TABLE relay (
-    id TEXT PRIMARY KEY,
-    tenant TEXT NOT NULL REFERENCES tenant (pubkey),
-    subdomain TEXT NOT NULL UNIQUE,
-    plan TEXT NOT NULL,
-    info_name TEXT NOT NULL,
-    info_icon TEXT NOT NULL,
-    info_description TEXT NOT NULL,
-    policy_public_join INTEGER NOT NULL CHECK (policy_public_join IN (0, 1)),
-    policy_strip_signatures INTEGER NOT NULL CHECK (policy_strip_signatures IN (0, 1)),
-    groups_enabled INTEGER NOT NULL CHECK (groups_enabled IN (0, 1)),
-    management_enabled INTEGER NOT NULL CHECK (management_enabled IN (0, 1)),
-    blossom_enabled INTEGER NOT NULL CHECK (blossom_enabled IN (0, 1)),
-    livekit_enabled INTEGER NOT NULL CHECK (livekit_enabled IN (0, 1)),
-    push_enabled INTEGER NOT NULL CHECK (push_enabled IN (0, 1)),
-    status TEXT NOT NULL CHECK (status IN ('active', 'inactive', 'delinquent')),
-    synced INTEGER NOT NULL CHECK (synced IN (0, 1)),
-    sync_error TEXT NOT NULL,
-    stripe_subscription_item_id TEXT,
-    created_at INTEGER NOT NULL,
-    version INTEGER NOT NULL CHECK (version > 0)
-  ) STRICT, WITHOUT ROWID`
+    id ${text} PRIMARY KEY,
+    tenant ${text} NOT NULL REFERENCES tenant (pubkey)${deferrable},
+    subdomain ${text} NOT NULL UNIQUE,
+    plan ${text} NOT NULL,
+    info_name ${text} NOT NULL,
+    info_icon ${text} NOT NULL,
+    info_description ${text} NOT NULL,
+    policy_public_join ${boolean("policy_public_join")},
+    policy_strip_signatures ${boolean("policy_strip_signatures")},
+    groups_enabled ${boolean("groups_enabled")},
+    management_enabled ${boolean("management_enabled")},
+    blossom_enabled ${boolean("blossom_enabled")},
+    livekit_enabled ${boolean("livekit_enabled")},
+    push_enabled ${boolean("push_enabled")},
+    status ${text} NOT NULL CHECK (status IN ('active', 'inactive', 'delinquent')),
+    synced ${boolean("synced")},
+    sync_error ${text} NOT NULL,
+    stripe_subscription_item_id ${text},
+    created_at ${integer} NOT NULL,
+    version ${integer} NOT NULL CHECK (version > 0)
+  ) ${byKey}`
   yield* sql`CREATE INDEX relay_tenant ON relay (tenant)`
 })

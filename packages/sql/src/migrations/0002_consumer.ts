@@ -1,5 +1,6 @@
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
+import { words } from "../internal/ddl.js"
 
 /**
  * Durable consumers: how far each is, who may run it, and what it has put aside.
@@ -9,37 +10,38 @@ import { Effect } from "effect"
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
+  const { byKey, deferrable, integer, isJson, text } = yield* words
 
   yield* sql`CREATE TABLE consumer (
-    name TEXT PRIMARY KEY,
-    position INTEGER NOT NULL CHECK (position >= 0),
-    filter TEXT NOT NULL CHECK (json_valid(filter)),
-    attempts INTEGER NOT NULL CHECK (attempts >= 0),
-    failed_position INTEGER,
-    last_error TEXT,
-    progressed_at INTEGER,
-    replays_requested INTEGER NOT NULL DEFAULT 0,
-    replays_done INTEGER NOT NULL DEFAULT 0
-  ) STRICT, WITHOUT ROWID`
+    name ${text} PRIMARY KEY,
+    position ${integer} NOT NULL CHECK (position >= 0),
+    filter ${text} NOT NULL CHECK (${isJson("filter")}),
+    attempts ${integer} NOT NULL CHECK (attempts >= 0),
+    failed_position ${integer},
+    last_error ${text},
+    progressed_at ${integer},
+    replays_requested ${integer} NOT NULL DEFAULT 0,
+    replays_done ${integer} NOT NULL DEFAULT 0
+  ) ${byKey}`
 
   yield* sql`CREATE TABLE lease (
-    consumer TEXT NOT NULL REFERENCES consumer (name),
-    task TEXT NOT NULL CHECK (task IN ('run', 'replay')),
-    fence INTEGER NOT NULL,
-    heartbeat INTEGER NOT NULL,
-    owner TEXT,
+    consumer ${text} NOT NULL REFERENCES consumer (name)${deferrable},
+    task ${text} NOT NULL CHECK (task IN ('run', 'replay')),
+    fence ${integer} NOT NULL,
+    heartbeat ${integer} NOT NULL,
+    owner ${text},
     PRIMARY KEY (consumer, task)
-  ) STRICT, WITHOUT ROWID`
+  ) ${byKey}`
 
   yield* sql`CREATE TABLE parked (
-    consumer TEXT NOT NULL REFERENCES consumer (name),
-    position INTEGER NOT NULL REFERENCES event (position),
-    resource_type TEXT NOT NULL CHECK (resource_type IN ('tenant', 'relay')),
-    resource_id TEXT NOT NULL,
-    attempts INTEGER NOT NULL CHECK (attempts >= 0),
-    error TEXT,
-    parked_at INTEGER NOT NULL,
+    consumer ${text} NOT NULL REFERENCES consumer (name)${deferrable},
+    position ${integer} NOT NULL REFERENCES event (position)${deferrable},
+    resource_type ${text} NOT NULL CHECK (resource_type IN ('tenant', 'relay')),
+    resource_id ${text} NOT NULL,
+    attempts ${integer} NOT NULL CHECK (attempts >= 0),
+    error ${text},
+    parked_at ${integer} NOT NULL,
     PRIMARY KEY (consumer, position)
-  ) STRICT, WITHOUT ROWID`
+  ) ${byKey}`
   yield* sql`CREATE INDEX parked_resource ON parked (consumer, resource_type, resource_id)`
 })

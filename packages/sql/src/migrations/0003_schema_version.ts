@@ -1,5 +1,6 @@
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
+import { words } from "../internal/ddl.js"
 
 /**
  * Events say by which version of their schema they were written, and are never changed or deleted, by whomever.
@@ -10,12 +11,28 @@ import { Effect } from "effect"
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
 
-  yield* sql`ALTER TABLE event ADD COLUMN schema_version INTEGER NOT NULL DEFAULT 1 CHECK (schema_version > 0)`
+  const { integer } = yield* words
 
-  yield* sql`CREATE TRIGGER event_unchanged BEFORE UPDATE ON event BEGIN
+  yield* sql`ALTER TABLE event ADD COLUMN schema_version ${integer} NOT NULL DEFAULT 1 CHECK (schema_version > 0)`
+
+  yield* sql.onDialectOrElse({
+    pg: () =>
+      Effect.zipRight(
+        sql`CREATE FUNCTION event_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          RAISE EXCEPTION 'the journal is append-only: an event is never %', CASE TG_OP
+            WHEN 'UPDATE' THEN 'changed' ELSE 'deleted' END;
+        END $$`,
+        sql`CREATE TRIGGER event_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON event
+          FOR EACH STATEMENT EXECUTE FUNCTION event_is_append_only()`
+      ),
+    orElse: () =>
+      Effect.zipRight(
+        sql`CREATE TRIGGER event_unchanged BEFORE UPDATE ON event BEGIN
     SELECT RAISE(ABORT, 'the journal is append-only: an event is never changed');
-  END`
-  yield* sql`CREATE TRIGGER event_undeleted BEFORE DELETE ON event BEGIN
+  END`,
+        sql`CREATE TRIGGER event_undeleted BEFORE DELETE ON event BEGIN
     SELECT RAISE(ABORT, 'the journal is append-only: an event is never deleted');
   END`
+      )
+  })
 })

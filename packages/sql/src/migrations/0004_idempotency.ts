@@ -1,5 +1,6 @@
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
+import { words } from "../internal/ddl.js"
 
 /**
  * The outcomes of commands that were sent with a key: where their events are, or why they were refused. Key and command are
@@ -10,15 +11,16 @@ import { Effect } from "effect"
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
+  const { byKey, deferrable, integer, isJson, text } = yield* words
 
   yield* sql`CREATE TABLE idempotency (
-    id TEXT PRIMARY KEY,
-    identity TEXT NOT NULL,
-    position INTEGER REFERENCES event (position),
-    events INTEGER NOT NULL CHECK (events >= 0),
-    refusal TEXT CHECK (refusal IS NULL OR json_valid(refusal)),
-    created_at INTEGER NOT NULL,
+    id ${text} PRIMARY KEY,
+    identity ${text} NOT NULL,
+    position ${integer} REFERENCES event (position)${deferrable},
+    events ${integer} NOT NULL CHECK (events >= 0),
+    refusal ${text} CHECK (refusal IS NULL OR ${isJson("refusal")}),
+    created_at ${integer} NOT NULL,
     CHECK ((position IS NULL) = (refusal IS NOT NULL))
-  ) STRICT, WITHOUT ROWID`
+  ) ${byKey}`
   yield* sql`CREATE INDEX idempotency_created_at ON idempotency (created_at)`
 })

@@ -1,0 +1,234 @@
+/** Copies of a database in one file, and a database made what such a copy is. */
+import { type Epoch, makeEpoch, type Position, StorageError, type Verification } from "@caravel/domain"
+import { Clock, Effect, Option, Schedule, Schema } from "effect"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import * as Epochs from "./Epochs.js"
+import { copyPages } from "./internal/copyPages.js"
+import { attempt, prepareDirectory } from "./internal/databaseFile.js"
+import * as Driver from "./internal/driver.js"
+import type { OnStep as Told } from "./internal/verifiedCopy.js"
+import { toStorageError } from "./SqlError.js"
+import { sqlite } from "./SqliteDialect.js"
+
+/**
+ * There is a file where one would be written. To recover, name another one, or say that it may be overwritten.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class FileExists extends Schema.TaggedError<FileExists>("@caravel/sql/FileExists")("FileExists", {
+  filename: Schema.String
+}) {
+  override get message() {
+    return `${this.filename} exists; name another file, or overwrite it`
+  }
+}
+
+/**
+ * Is told how far a copy is: in pages while it is copied or restored, in events while it is verified. How long it is checked
+ * is not known before.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OnStep = Told
+
+/**
+ * What is copied, and where to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly from: string
+  readonly to: string
+  /** Whether a file at `to` may be overwritten; not by default. */
+  readonly overwrite?: boolean | undefined
+  readonly onStep?: OnStep | undefined
+}
+
+/**
+ * What was copied.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Copied {
+  readonly epoch: Epoch
+  /** The last position of its journal. */
+  readonly position: Position
+  readonly tenants: number
+  readonly relays: number
+}
+
+/**
+ * Copies the database in the file `from`, as it is at one instant, to the file `to`, whoever writes it meanwhile: they do
+ * not wait. The copy is one file, which appears under its name once it has been verified and is on the disk.
+ *
+ * It holds wallet URLs, and only the user who made it may read it.
+ *
+ * @example
+ * ```ts
+ * import { Backup } from "@caravel/sql"
+ *
+ * const nightly = Backup.backup({ from: "data/caravel.db", to: "/backups/tuesday.db", overwrite: true })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const backup = (options: Options): Effect.Effect<Copied, FileExists | StorageError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { to } = options
+    yield* mayWrite("backup", options)
+    const copy = yield* copyBeside("backup", to)
+    const copied = yield* (yield* copies).verifiedCopy(
+      "backup",
+      { ...options, to: copy },
+      ({ journal, verification }) => Effect.map(journal.epoch, (epoch) => copiedOf(epoch, verification))
+    )
+    yield* attempt("backup", () => fs.chmod(copy, 0o600))
+    yield* putInPlace("backup", copy, to)
+    return copied
+  }))
+
+/**
+ * Makes the database in the file `to` what the backup in the file `from` is, in a new epoch. The backup is verified before.
+ *
+ * It happens in one transaction of that database: processes that have it open are refused whatever they would write from
+ * then on, and who holds a position of before gets `PositionFromOtherEpoch`. A file that is too damaged for a transaction
+ * is replaced by another one, which processes that have it open notice within a second.
+ *
+ * @example
+ * ```ts
+ * import { Backup } from "@caravel/sql"
+ *
+ * const undo = Backup.restore({ from: "/backups/tuesday.db", to: "data/caravel.db", overwrite: true })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const restore = (options: Options): Effect.Effect<Copied, FileExists | StorageError> =>
+  Effect.scoped(Effect.gen(function*() {
+    yield* mayWrite("restore", options)
+    // The log of a database is beside the file itself, not beside a link to it.
+    const to = yield* Effect.promise(() => fs.realpath(options.to).catch(() => options.to))
+    yield* prepareDirectory(to)
+    const copy = yield* copyBeside("restore", to)
+    const copied = yield* (yield* copies).verifiedCopy(
+      "restore",
+      { ...options, to: copy },
+      ({ connection, verification }) =>
+        Effect.gen(function*() {
+          const epoch = yield* makeEpoch
+          yield* connection.execute(Epochs.beginEpoch, [epoch, yield* Clock.currentTimeMillis], undefined)
+          // Whoever ran a consumer when the backup was made does not run it in this epoch.
+          yield* connection.execute("UPDATE lease SET fence = fence + 1, owner = NULL", [], undefined)
+          return copiedOf(epoch, verification)
+        })
+    )
+    yield* transplant(copy, { ...options, to })
+    return copied
+  }))
+
+const copies = Driver.loadSqlite(() => import("./internal/verifiedCopy.js"))
+
+const copiedOf = (epoch: Epoch, { head, relays, tenants }: Verification): Copied => ({
+  epoch,
+  position: head,
+  tenants,
+  relays
+})
+
+const refuse = (operation: string, why: string) =>
+  new StorageError({ reason: "other", operation, cause: new Error(why) })
+
+const statOf = (filename: string) => fs.stat(filename, { bigint: true })
+
+/** Makes sure that there is something to copy, and that it is not where it would be copied to. */
+const mayWrite = (operation: string, { from, overwrite = false, to }: Options) =>
+  Effect.gen(function*() {
+    const source = yield* Effect.mapError(attempt(operation, () => statOf(from)), () =>
+      refuse(operation, `there is no file ${from}`))
+    const target = yield* Effect.option(attempt(operation, () =>
+      statOf(to)))
+    if (Option.isNone(target)) return
+    const { dev, ino } = target.value
+    if (target.value.isDirectory()) return yield* refuse(operation, `${to} is a directory`)
+    if (dev === source.dev && ino === source.ino) return yield* refuse(operation, `${from} and ${to} are the same file`)
+    if (!overwrite) return yield* new FileExists({ filename: to })
+  })
+
+/** The name of a file that is gone in the end, with whatever was beside it, in a directory that nobody else may read. */
+const copyBeside = (operation: string, to: string) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.zipRight(
+        Effect.mapError(
+          attempt(operation, () => fs.access(path.dirname(path.resolve(to)))),
+          () => refuse(operation, `there is no directory ${path.dirname(to)}`)
+        ),
+        attempt(operation, () => fs.mkdtemp(`${path.resolve(to)}.${operation}-`))
+      ),
+      (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true }))
+    ),
+    (directory) => path.join(directory, path.basename(to))
+  )
+
+const sync = async (filename: string, flags: "r" | "r+") => {
+  const handle = await fs.open(filename, flags)
+  await handle.sync().finally(() => handle.close())
+}
+
+/** Gives a copy its name, for good, in the place of what has it. A log of that, read with the copy, would damage it. */
+const putInPlace = (operation: string, copy: string, to: string) =>
+  Effect.uninterruptible(attempt(operation, async () => {
+    await sync(copy, "r+")
+    for (const suffix of ["-wal", "-shm", "-journal"]) await fs.rm(`${to}${suffix}`, { force: true })
+    await fs.rename(copy, to)
+    await sync(path.dirname(path.resolve(to)), "r")
+  }))
+
+/** Who writes without a pause leaves little room between two transactions. */
+const whileWritten = Schedule.jittered(Schedule.spaced("2 millis")).pipe(Schedule.upTo("30 seconds"))
+
+/** Takes the place of a file that is too damaged for a transaction, for whoever could read and write it. */
+const replace = (copy: string, to: string) =>
+  Effect.zipRight(
+    attempt("restore", async () => {
+      const { gid, mode, uid } = await fs.stat(to)
+      await fs.chmod(copy, mode)
+      await fs.chown(copy, uid, gid)
+    }),
+    putInPlace("restore", copy, to)
+  )
+
+/** Writes a copy into a file in one transaction, if that can be. */
+const transplant = (copy: string, { onStep, to }: Options) =>
+  Effect.scoped(Effect.gen(function*() {
+    const database = yield* (yield* copies).connect(copy)
+    const pages = copyPages(database, to, (done, total) => onStep?.("restoring", done, total))
+    yield* Effect.filterOrFail(pages, (count) => count > 0, () => busy).pipe(
+      Effect.retry({ while: (error) => error === busy, schedule: whileWritten })
+    )
+    // The driver leaves it to the system when the log reaches the disk.
+    yield* attempt("restore", () => sync(`${to}-wal`, "r+").catch(unlessMissing))
+    yield* attempt("restore", () => sync(path.dirname(path.resolve(to)), "r"))
+  })).pipe(
+    Effect.catchTag("SqlError", (error) => {
+      const failure = toStorageError(sqlite, "restore")(error)
+      return failure.reason === "corrupt" ? replace(copy, to) : Effect.fail(failure)
+    })
+  )
+
+const busy = new StorageError({
+  reason: "busy",
+  operation: "restore",
+  cause: new Error("somebody has been writing the database without a pause")
+})
+
+const unlessMissing = (error: NodeJS.ErrnoException) => {
+  if (error.code !== "ENOENT") throw error
+}

@@ -1,0 +1,133 @@
+/** What a copy reads: one state of a database, page by page, as it is stored. */
+import { type Epoch, Position, type StorageError } from "@caravel/domain"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { Effect, Option, type Scope, Stream } from "effect"
+import type { Database } from "./Database.js"
+import * as Epochs from "./Epochs.js"
+import { toStorageError } from "./SqlError.js"
+import { repeat } from "./Table.js"
+
+/** How many rows are read and written at a time: some milliseconds' work. */
+const pageSize = 512
+
+/**
+ * A row by its columns.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Row = Readonly<Record<string, unknown>>
+
+/**
+ * A table whose rows are copied as they are stored, in the order of its key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Copyable {
+  readonly name: string
+  readonly key: ReadonlyArray<string>
+  /** What every key comes after. */
+  readonly first: ReadonlyArray<unknown>
+  readonly where?: string
+}
+
+/**
+ * The journal.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const events: Copyable = { name: "event", key: ["position"], first: [0] }
+
+/**
+ * What is beside the journal, in an order in which it can be inserted. Leases are of those who hold them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const beside: ReadonlyArray<Copyable> = [
+  // Once one is encrypted, none is inserted in clear.
+  { name: "secret", key: ["id"], first: [""], where: "key_id IS NULL" },
+  { name: "secret", key: ["id"], first: [""], where: "key_id IS NOT NULL" },
+  { name: "idempotency", key: ["id"], first: [""] },
+  { name: "import", key: ["id"], first: [""] },
+  { name: "import_refusal", key: ["import", "item"], first: ["", 0] },
+  { name: "consumer", key: ["name"], first: [""] },
+  { name: "parked", key: ["consumer", "position"], first: ["", 0] }
+]
+
+/**
+ * One state of the source.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Source {
+  readonly identity: unknown
+  readonly epoch: Epoch
+  /** The rows of its epochs, oldest first. */
+  readonly epochs: ReadonlyArray<Row>
+  readonly head: Position
+  /** The id of the event at a position. */
+  readonly eventAt: (position: number) => Effect.Effect<unknown, StorageError>
+  readonly pages: (table: Copyable, after?: ReadonlyArray<unknown>) => Stream.Stream<ReadonlyArray<Row>, StorageError>
+  /** How many rows a table has. */
+  readonly count: (table: string) => Effect.Effect<number, StorageError>
+}
+
+/**
+ * A database as it is at one instant.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (database: typeof Database.Service): Effect.Effect<Source, StorageError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { dialect } = database
+    const toError = Effect.mapError(toStorageError(dialect, "copy"))
+    const connection = yield* database.snapshot
+    const value = (text: string, params: ReadonlyArray<unknown> = []) => toError(valueOf(connection, text, params))
+    const head = Position.make(Number(yield* value(dialect.lastPosition)))
+    return {
+      identity: yield* value(dialect.identity),
+      epoch: yield* toError(Effect.flatMap(connection.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)),
+      epochs: yield* toError(connection.execute("SELECT * FROM epoch ORDER BY number", [], undefined)),
+      head,
+      eventAt: (position) => value(eventAt, [position]),
+      pages: ({ first, key, name, where = "true" }, after = first) => {
+        const columns = key.join(", ")
+        const text = `SELECT * FROM ${name} WHERE ${where} AND (${columns}) > (${repeat("?", key.length)})
+          ORDER BY ${columns} LIMIT ${pageSize}`
+        return Stream.paginateEffect(
+          after,
+          (after) =>
+            Effect.map(toError(connection.execute(text, after, undefined)), (rows: ReadonlyArray<Row>) => {
+              const last = rows[pageSize - 1]
+              return [rows, last === undefined ? Option.none() : Option.some(key.map((column) => last[column]))]
+            })
+        )
+      },
+      count: (table) => Effect.map(value(`SELECT count(*) FROM ${table}`), Number)
+    }
+  })
+
+/**
+ * Selects the id of the event at a position.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const eventAt = "SELECT id FROM event WHERE position = ?"
+
+/**
+ * The only value that a statement selects.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const valueOf = (connection: Connection, text: string, params: ReadonlyArray<unknown> = []) =>
+  Effect.map(
+    connection.executeValues(text, params),
+    ([row]: ReadonlyArray<ReadonlyArray<unknown>>): unknown => row?.[0]
+  )

@@ -1,0 +1,71 @@
+/** Caravel on PostgreSQL. It needs the packages `@effect/sql-pg` and `pg`. */
+import type { StorageError } from "@caravel/domain"
+import { Config, type ConfigError, Context, Effect, Layer } from "effect"
+import * as Database from "./Database.js"
+import * as Driver from "./internal/driver.js"
+import type { Options } from "./PostgresDatabase.js"
+import { layer as servicesOver, type Services } from "./Services.js"
+
+export type {
+  /**
+   * Which database, and how to reach it.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Options
+} from "./PostgresDatabase.js"
+
+export type {
+  /**
+   * Every service, and the client that the caller's own statements and transactions go through.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Services
+} from "./Services.js"
+
+/**
+ * Opens the database and brings it to the newest schema. Fails with a `StorageError` that says why it cannot.
+ *
+ * @example
+ * ```ts
+ * import { Command } from "@caravel/domain"
+ * import { Postgres } from "@caravel/sql"
+ * import { Effect, Redacted } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   yield* command.createTenant({ pubkey: "ab".repeat(32) })
+ * })
+ *
+ * export const run = Effect.provide(
+ *   program,
+ *   Postgres.layer({ url: Redacted.make("postgres://caravel@127.0.0.1:5432/caravel") })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<Services, StorageError> =>
+  Layer.unwrapScoped(Effect.gen(function*() {
+    const { PostgresDatabase, PostgresWatch } = yield* Driver.loadPostgres(() => import("./internal/postgres.js"))
+    const { config, database } = yield* PostgresDatabase.open(options)
+    return servicesOver(
+      Layer.succeedContext(Context.make(Database.Database, database)),
+      PostgresWatch.layer(options.wakeUps === "poll" ? undefined : config)
+    )
+  }))
+
+/**
+ * `layer` with options from the configuration.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<Services, StorageError | ConfigError.ConfigError> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))

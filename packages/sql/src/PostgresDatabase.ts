@@ -1,0 +1,230 @@
+/** A PostgreSQL database: connections for what callers do, for what Caravel does, and the one that writes; none waits for another. */
+import { defaultIdempotencyKeysKept, StorageError } from "@caravel/domain"
+import * as Reactivity from "@effect/experimental/Reactivity"
+import { makeCompiler } from "@effect/sql-pg/PgClient"
+import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import { Context, Duration, Effect, Function, Redacted, Schedule, type Scope, Stream } from "effect"
+import type { ConnectionOptions } from "node:tls"
+import * as Database from "./Database.js"
+import * as Epochs from "./Epochs.js"
+import * as Migrations from "./Migrations.js"
+import { wrap } from "./OpenTransaction.js"
+import * as PostgresConnection from "./PostgresConnection.js"
+import { isLost, postgres } from "./PostgresDialect.js"
+import * as PostgresPurge from "./PostgresPurge.js"
+import * as SecretCodec from "./SecretCodec.js"
+import { toStorageError } from "./SqlError.js"
+import * as Transaction from "./Transaction.js"
+
+/**
+ * Which database, and how to reach it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Such as `postgres://user:password@host:5432/database`. */
+  readonly url: Redacted.Redacted
+  /** The schema of all tables, made if there is none; without it, the role's own (`search_path`), which is `public` as a rule. */
+  readonly schema?: string | undefined
+  /** Whether to use TLS, or how; what the URL says of it (`sslmode`) goes first. */
+  readonly ssl?: boolean | ConnectionOptions | undefined
+  /** How many connections callers' own statements and transactions have; 10 by default. Caravel has up to 8 besides. */
+  readonly maxConnections?: number | undefined
+  /**
+   * `listen`, the default: processes notify one another of commits, and look by themselves every two seconds too. `poll`: they
+   * only look, five times a second; behind PgBouncer in transaction mode nothing else works.
+   */
+  readonly wakeUps?: "listen" | "poll" | undefined
+  /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
+  readonly idempotencyKeysKept?: Duration.DurationInput | undefined
+  /**
+   * Encrypts wallet URLs in the database. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. Whoever
+   * loses a key loses what it has encrypted. Without keys, the default, they stand there in clear.
+   */
+  readonly secretKeys?: ReadonlyArray<Redacted.Redacted> | undefined
+}
+
+/** How many connections Caravel has for itself, beside the one that writes. */
+const ownConnections = 7
+
+/** Statements of Caravel's take milliseconds; a connection that is silent for so long, in milliseconds, is lost. */
+const longestSilence = 15_000
+
+/**
+ * The server ends the transaction of a process that hangs or is cut off from it, and with it the lock that the others wait for.
+ * Nobody waits for locks without end.
+ */
+const begin = (settings: { readonly [name: string]: string }) =>
+  [
+    "BEGIN ISOLATION LEVEL READ COMMITTED",
+    ...Object.entries(settings).map(([name, value]) => `SET LOCAL ${name} = '${value}'`)
+  ]
+    .join("; ")
+
+const watchful = {
+  lock_timeout: "5s",
+  tcp_keepalives_idle: "5",
+  tcp_keepalives_interval: "2",
+  tcp_keepalives_count: "3",
+  tcp_user_timeout: "10000",
+  client_connection_check_interval: "1s"
+}
+const beginCallers = begin(watchful)
+const beginOwn = begin({ ...watchful, idle_in_transaction_session_timeout: "10s" })
+
+/** For so long the outcome of a COMMIT is looked for, when its answer is lost: longer than a lost transaction can last. */
+const whileUnknown = Schedule.spaced("250 millis").pipe(Schedule.upTo("20 seconds"))
+
+/**
+ * Opens the database and brings it to the newest schema. An unfinished copy is refused, unless it is to be gone on with.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (
+  options: Options,
+  mayBeUnfinished = false
+): Effect.Effect<
+  { readonly database: typeof Database.Database.Service; readonly config: PostgresConnection.Config },
+  StorageError,
+  Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const { idempotencyKeysKept = defaultIdempotencyKeysKept, maxConnections = 10, secretKeys = [] } = options
+    const secrets = yield* Effect.mapError(
+      SecretCodec.make(secretKeys),
+      (cause) => new StorageError({ reason: "key", operation: "opening the database", cause })
+    )
+    const config = yield* configOf(options)
+    const writer = yield* PostgresConnection.pool(
+      { ...config, max: 1, query_timeout: longestSilence },
+      options.wakeUps !== "poll"
+    )
+    const own = yield* PostgresConnection.pool({ ...config, max: ownConnections, query_timeout: longestSilence })
+    const callers = yield* PostgresConnection.pool({ ...config, max: maxConnections })
+
+    const connections = (pool: PostgresConnection.Pool, begin: string): Transaction.Connections => ({
+      acquire: pool.acquire,
+      release: pool.release,
+      begin,
+      patiently: Function.identity,
+      outcome: (written, error) => isLost(error.cause) ? outcome(written, error) : Effect.fail(error)
+    })
+
+    /** What has become of a transaction whose COMMIT was not answered. It holds the lock for as long as it lasts. */
+    const outcome = (written: ReadonlyArray<string>, error: SqlError): Effect.Effect<void, SqlError> => {
+      const [last] = written.slice(-1)
+      const unknown = new SqlError({
+        message: error.message,
+        cause: new StorageError({ reason: "commitUnknown", operation: "commit", cause: error.cause })
+      })
+      if (last === undefined) return Effect.fail(unknown)
+      const lookUp = Effect.gen(function*() {
+        const connection = yield* own.scoped
+        yield* connection.executeRaw(beginOwn, [])
+        yield* connection.executeRaw(postgres.lock!, [])
+        const found = yield* connection.executeValues("SELECT 1 FROM event WHERE id = $1", [last])
+        yield* connection.executeRaw("ROLLBACK", [])
+        return found.length > 0
+      }).pipe(Effect.scoped)
+      return Effect.retry(lookUp, whileUnknown).pipe(
+        Effect.mapError(() => unknown),
+        Effect.flatMap((isCommitted) => isCommitted ? Effect.void : Effect.fail(error))
+      )
+    }
+
+    const client = yield* Transaction.make({
+      plain: callers.scoped,
+      callers: connections(callers, beginCallers),
+      own: connections(own, beginOwn),
+      writer: connections(writer, beginOwn),
+      compiler: makeCompiler(),
+      dialect: postgres,
+      spanAttributes: [
+        ["db.system.name", "postgresql"],
+        ...(config.host === undefined ? [] : [["server.address", config.host]] as const)
+      ]
+    })
+    const { schema } = options
+    if (schema !== undefined) {
+      const [found] = yield* client.sql`SELECT 1 FROM pg_namespace WHERE nspname = ${schema}`
+      if (found === undefined) yield* client.sql`CREATE SCHEMA IF NOT EXISTS ${client.sql(schema)}`
+    }
+    yield* Effect.provideService(Migrations.run, SqlClient, client.sql)
+
+    // What only reads may be run again on another connection.
+    const reader = wrap(plainly(own), PostgresConnection.patiently)
+    if (!mayBeUnfinished) {
+      yield* Effect.flatMap(reader.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
+    }
+    const snapshot = PostgresConnection.connect(config).pipe(
+      Effect.tap((connection) => connection.executeRaw("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", []))
+    )
+    const database = Database.make({
+      client,
+      reader,
+      snapshot,
+      dialect: postgres,
+      secrets,
+      purge: PostgresPurge.make(config),
+      idempotencyKeysKept: Duration.decode(idempotencyKeysKept)
+    })
+    return { database, config }
+  }).pipe(
+    Effect.provide(Reactivity.layer),
+    Effect.catchTags({
+      ParseError: (error) => Effect.fail(toStorageError(postgres, "opening the database")(error)),
+      SqlError: (error) => Effect.fail(toStorageError(postgres, "opening the database")(error)),
+      MigrationError: ({ cause, message }) =>
+        cause instanceof SqlError
+          ? Effect.fail(toStorageError(postgres, "migrating the database")(cause))
+          : Effect.fail(
+            new StorageError({ reason: "other", operation: "migrating the database", cause: new Error(message) })
+          )
+    }),
+    // A transaction of the context is another database's.
+    Effect.mapInputContext((context: Context.Context<Scope.Scope>) =>
+      Context.omit(TransactionConnection)(context as Context.Context<Scope.Scope | TransactionConnection>)
+    )
+  )
+
+/** A connection that takes another for each statement. */
+const plainly = ({ scoped }: PostgresConnection.Pool): Connection => ({
+  execute: (...parameters) => Effect.scoped(Effect.flatMap(scoped, (connection) => connection.execute(...parameters))),
+  executeRaw: (...parameters) =>
+    Effect.scoped(Effect.flatMap(scoped, (connection) => connection.executeRaw(...parameters))),
+  executeValues: (...parameters) =>
+    Effect.scoped(Effect.flatMap(scoped, (connection) => connection.executeValues(...parameters))),
+  executeUnprepared: (...parameters) =>
+    Effect.scoped(Effect.flatMap(scoped, (connection) => connection.executeUnprepared(...parameters))),
+  executeStream: () => Stream.dieMessage("nothing of Caravel's is streamed")
+})
+
+const refuse = (why: string) =>
+  new StorageError({ reason: "other", operation: "opening the database", cause: new Error(why) })
+
+/** The URL may hold a password, so nothing of it is in an error. */
+const configOf = ({ schema, ssl, url }: Options): Effect.Effect<PostgresConnection.Config, StorageError> =>
+  Effect.gen(function*() {
+    const connectionString = Redacted.value(url)
+    const parsed = URL.canParse(connectionString) ? new URL(connectionString) : undefined
+    if (parsed === undefined || !/^postgres(ql)?:$/.test(parsed.protocol)) {
+      return yield* refuse("the URL is none of PostgreSQL's, such as postgres://user@host:5432/database")
+    }
+    if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
+      return yield* refuse("the schema's name may have lower-case letters, digits and _ only")
+    }
+    const { searchParams } = parsed
+    // What the URL says would go before what is said here.
+    const settings = [searchParams.get("options") ?? "", ...schema === undefined ? [] : [`-c search_path=${schema}`]]
+    searchParams.set("options", settings.join(" ").trim())
+    if (searchParams.get("options") === "") searchParams.delete("options")
+    return {
+      connectionString: parsed.href,
+      application_name: searchParams.get("application_name") ?? "caravel",
+      ...(ssl !== undefined && { ssl })
+    }
+  })

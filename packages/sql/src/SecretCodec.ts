@@ -1,0 +1,128 @@
+/** How the values of the table `secret` are stored: in clear, or encrypted by AES-256-GCM (NIST SP 800-38D). */
+import type { SecretId } from "@caravel/domain"
+import { Array, Data, Either, Redacted } from "effect"
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject, randomBytes } from "node:crypto"
+
+/**
+ * A secret as it is stored. In clear its key is null; otherwise its value is nonce, ciphertext and tag in base64.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StoredSecret {
+  readonly id: SecretId
+  readonly value: string
+  readonly keyId: string | null
+}
+
+/** What is configured is not a key. It may be part of one, so it is not shown. */
+class InvalidSecretKey extends Data.TaggedError("InvalidSecretKey")<{ readonly index: number }> {
+  override get message() {
+    return `secret key number ${this.index + 1} is not 32 bytes in base64 or hex, as openssl rand -base64 32 gives them`
+  }
+}
+
+/**
+ * A secret is encrypted with a key that is not configured.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SecretKeyMissing extends Data.TaggedError("SecretKeyMissing")<{ readonly keyId: string }> {
+  override get message() {
+    return `a secret is encrypted with key ${this.keyId}, which is not among the keys that are configured`
+  }
+}
+
+/**
+ * A secret was changed, or is in the place of another one.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SecretForged extends Data.TaggedError("SecretForged")<{ readonly id: SecretId }> {
+  override get message() {
+    return `secret ${this.id} is not as it was encrypted`
+  }
+}
+
+/**
+ * Between a secret and what is stored of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SecretCodec {
+  /** The key that encrypts; null if none does. */
+  readonly keyId: string | null
+  readonly encode: (secret: { readonly id: SecretId; readonly value: Redacted.Redacted }) => StoredSecret
+  readonly decode: (stored: StoredSecret) => Either.Either<Redacted.Redacted, SecretKeyMissing | SecretForged>
+}
+
+const algorithm = "aes-256-gcm"
+const nonceLength = 12
+const tagLength = 16
+
+/**
+ * The codec by these keys, of which the first encrypts and each decrypts; without any, secrets are stored in clear. What
+ * is in clear is read as it is. A secret's id is authenticated with it: none can take another's place.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (texts: ReadonlyArray<Redacted.Redacted>): Either.Either<SecretCodec, InvalidSecretKey> =>
+  Either.map(Either.all(Array.map(texts, parse)), (keys) => {
+    const byId = new Map(keys.map(({ id, key }) => [id, key]))
+    const [current] = keys
+    return {
+      keyId: current?.id ?? null,
+      encode: ({ id, value }) => {
+        const text = Redacted.value(value)
+        return current === undefined
+          ? { id, value: text, keyId: null }
+          : { id, value: encrypt(current.key, id, text), keyId: current.id }
+      },
+      decode: ({ id, keyId, value }) => {
+        if (keyId === null) return Either.right(Redacted.make(value))
+        const key = byId.get(keyId)
+        return key === undefined
+          ? Either.left(new SecretKeyMissing({ keyId }))
+          : Either.try({ try: () => Redacted.make(decrypt(key, id, value)), catch: () => new SecretForged({ id }) })
+      }
+    }
+  })
+
+const formats = [[/^[0-9a-f]{64}$/i, "hex"], [/^[\w+/-]{43}=?$/, "base64"]] as const
+
+/** A key is named by its hash, so that nobody has to name it, and a wrong one is not taken for the right one. */
+const parse = (text: Redacted.Redacted, index: number) => {
+  const trimmed = Redacted.value(text).trim()
+  const format = formats.find(([pattern]) => pattern.test(trimmed))
+  if (format === undefined) return Either.left(new InvalidSecretKey({ index }))
+  const key = Buffer.from(trimmed, format[1])
+  const id = createHash("sha256").update("caravel secret key\0").update(key).digest("hex").slice(0, 8)
+  return Either.right({ id, key: createSecretKey(key) })
+}
+
+const encrypt = (key: KeyObject, id: SecretId, text: string) => {
+  const nonce = randomBytes(nonceLength)
+  const cipher = createCipheriv(algorithm, key, nonce, { authTagLength: tagLength }).setAAD(Buffer.from(id))
+  return Buffer.concat([nonce, cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]).toString("base64")
+}
+
+const decrypt = (key: KeyObject, id: SecretId, value: string) => {
+  const bytes = Buffer.from(value, "base64")
+  const nonce = bytes.subarray(0, nonceLength)
+  const decipher = createDecipheriv(algorithm, key, nonce, { authTagLength: tagLength })
+    .setAAD(Buffer.from(id))
+    .setAuthTag(bytes.subarray(-tagLength))
+  return decipher.update(bytes.subarray(nonceLength, -tagLength), undefined, "utf8") + decipher.final("utf8")
+}
+
+/**
+ * Secrets as they are.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const clear: SecretCodec = Either.getOrThrow(make([]))

@@ -1,0 +1,60 @@
+/** What every database gives, and how it is put together. */
+import {
+  type ActivityFeed,
+  type ActivityPubSub,
+  type Command,
+  History,
+  type Journal,
+  type Query,
+  type Secrets,
+  type StorageError
+} from "@caravel/domain"
+import { type CheckpointStore, Consumer, InProcess, type Tail } from "@caravel/pubsub"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Effect, Layer } from "effect"
+import { Database } from "./Database.js"
+import * as Import from "./Import.js"
+import * as SqlCheckpointStore from "./SqlCheckpointStore.js"
+import * as SqlJournal from "./SqlJournal.js"
+import * as SqlQuery from "./SqlQuery.js"
+import * as SqlSecrets from "./SqlSecrets.js"
+import * as SqlWriter from "./SqlWriter.js"
+
+/**
+ * Every service, and the client that the caller's own statements and transactions go through.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Services =
+  | Command
+  | Query
+  | Journal
+  | History
+  | Secrets
+  | ActivityPubSub
+  | ActivityFeed
+  | Consumer.Consumer
+  | CheckpointStore.CheckpointStore
+  | Import.Import
+  | SqlClient
+
+/**
+ * The services over an opened database, and what notices that others have committed to it.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  database: Layer.Layer<Database, StorageError>,
+  watch: Layer.Layer<never, StorageError, Database | Tail.Tail>
+): Layer.Layer<Services, StorageError> => {
+  const client = Layer.effect(SqlClient, Effect.map(Database, ({ sql }) => sql))
+  return Layer.mergeAll(SqlSecrets.layer, Import.layer, Consumer.layer, History.layer, client, watch)
+    .pipe(
+      Layer.provideMerge(SqlWriter.layer),
+      Layer.provideMerge(Layer.merge(InProcess.layer, SqlCheckpointStore.layer)),
+      Layer.provideMerge(Layer.merge(SqlJournal.layer, SqlQuery.layer)),
+      Layer.provide(database)
+    )
+}

@@ -1,0 +1,64 @@
+/** Transactions on an SQLite file: all on one connection, which is lent to one transaction or statement at a time. */
+import type { Reactivity } from "@effect/experimental/Reactivity"
+import type { SqlError } from "@effect/sql/SqlError"
+import { makeCompilerSqlite } from "@effect/sql/Statement"
+import { Effect, Schedule } from "effect"
+import { retryWhile } from "./internal/retryWhile.js"
+import { wrap } from "./OpenTransaction.js"
+import type { AnsweringConnection, Program } from "./Program.js"
+import { sqlite } from "./SqliteDialect.js"
+import * as Transaction from "./Transaction.js"
+
+/**
+ * A client over this connection, in whose transactions `begun` runs first.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  connection: AnsweringConnection,
+  begun: () => Program<void> = function*() {}
+): Effect.Effect<Transaction.TransactionalClient, never, Reactivity> =>
+  Transaction.make({
+    ...lend(connection),
+    compiler: makeCompilerSqlite(),
+    dialect: sqlite,
+    spanAttributes: [["db.system.name", "sqlite"]],
+    begun
+  })
+
+/** Waiting for another process's transaction must not block the event loop, so it is done here and not by the driver. */
+const whileBusy = Schedule.exponential("1 millis", 1.5).pipe(
+  Schedule.union(Schedule.spaced("25 millis")),
+  Schedule.jittered,
+  Schedule.upTo("5 seconds")
+)
+
+const isBusy = (error: SqlError) => sqlite.reasonOf(error.cause) === "busy"
+
+const patiently = retryWhile(isBusy, whileBusy)
+
+/** Lends a connection to one transaction, or plain statement, at a time. */
+const lend = (connection: AnsweringConnection) => {
+  const turn = Effect.unsafeMakeSemaphore(1)
+  const acquire = Effect.as(turn.take(1), connection)
+  const plain = wrap(connection, patiently)
+  const connections: Transaction.Connections = {
+    acquire,
+    release: () => turn.release(1),
+    begin: "BEGIN IMMEDIATE",
+    patiently,
+    outcome: (_, error) => Effect.fail(error)
+  }
+  return {
+    own: connections,
+    writer: connections,
+    callers: connections,
+    plain: Effect.as(
+      Effect.uninterruptibleMask((restore) =>
+        Effect.zipRight(restore(acquire), Effect.addFinalizer(() => turn.release(1)))
+      ),
+      plain
+    )
+  }
+}

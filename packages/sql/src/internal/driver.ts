@@ -1,0 +1,24 @@
+import { StorageError } from "@caravel/domain"
+import { Effect } from "effect"
+
+/**
+ * Loads a module that needs a database's driver: only who uses that database has to have it installed.
+ */
+const load = <M>(database: string, packages: string, module: () => Promise<M>): Effect.Effect<M, StorageError> =>
+  Effect.tryPromise({
+    try: module,
+    catch: (cause) =>
+      new StorageError({
+        reason: "other",
+        operation: `opening ${database}`,
+        cause: new Error(`its driver cannot be loaded; install ${packages}`, { cause })
+      })
+  })
+
+/** The same for PostgreSQL's. */
+export const loadPostgres = <M>(module: () => Promise<M>): Effect.Effect<M, StorageError> =>
+  load("PostgreSQL", "@effect/sql-pg and pg", module)
+
+/** The same for SQLite's. */
+export const loadSqlite = <M>(module: () => Promise<M>): Effect.Effect<M, StorageError> =>
+  load("an SQLite file", "@effect/sql-sqlite-node and better-sqlite3", module)

@@ -1,0 +1,122 @@
+import { defaultIdempotencyKeysKept, Journal, StorageError, type Verification } from "@caravel/domain"
+import * as Reactivity from "@effect/experimental/Reactivity"
+import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import Sqlite from "better-sqlite3"
+import { Context, Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
+import * as Database from "../Database.js"
+import * as Migrations from "../Migrations.js"
+import * as SecretCodec from "../SecretCodec.js"
+import { toStorageError } from "../SqlError.js"
+import * as SqliteConnection from "../SqliteConnection.js"
+import { sqlite } from "../SqliteDialect.js"
+import * as SqliteTransaction from "../SqliteTransaction.js"
+import * as SqlJournal from "../SqlJournal.js"
+import { copyPages } from "./copyPages.js"
+import { damage } from "./integrity.js"
+
+/** Is told of each step. */
+export type OnStep = (step: "copying" | "checking" | "verifying" | "restoring", done: number, total: number) => void
+
+const corrupt = (operation: string, why: string) =>
+  new StorageError({ reason: "corrupt", operation, cause: new Error(why) })
+
+/** A connection of our own, which closes with the scope. */
+export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => new Sqlite(filename, { readonly: true, fileMustExist: true }),
+      catch: (cause) => new SqlError({ cause })
+    }),
+    (database) => Effect.sync(() => database.close())
+  )
+
+/** One state of a database, whatever is committed meanwhile: a transaction that reads keeps the copy from starting anew. */
+const snapshot = (filename: string, operation: string) =>
+  Effect.gen(function*() {
+    const database = yield* connect(filename)
+    const isCaravel = yield* Effect.try({
+      try: () => {
+        database.exec("BEGIN")
+        const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all()
+        return ["event", "tenant", "relay", "effect_sql_migrations"].every((name) => tables.includes(name))
+      },
+      catch: (cause) => new SqlError({ cause })
+    })
+    return isCaravel ? database : yield* corrupt(operation, `${filename} is not a Caravel database`)
+  })
+
+/**
+ * A database that nobody else has open, over one connection, brought to the newest schema. It has no log beside it, so
+ * that it is one file, wherever that is.
+ */
+const openAlone = (filename: string) =>
+  Effect.gen(function*() {
+    const connection = yield* SqliteConnection.make(filename)
+    for (const setting of ["journal_mode = DELETE", "foreign_keys = ON", "recursive_triggers = ON"]) {
+      yield* connection.execute(`PRAGMA ${setting}`, [], undefined)
+    }
+    const client = yield* SqliteTransaction.make(connection)
+    yield* Effect.provideService(Migrations.run, SqlClient, client.sql)
+    const database = Database.make({
+      client,
+      reader: connection,
+      snapshot: Effect.succeed(connection),
+      dialect: sqlite,
+      // Whether a wallet URL is there is verified, not what it says: that would need the keys.
+      secrets: SecretCodec.clear,
+      purge: Effect.void,
+      idempotencyKeysKept: Duration.decode(defaultIdempotencyKeysKept)
+    })
+    const journal = Layer.provide(SqlJournal.layer, Layer.succeed(Database.Database, database))
+    return { connection, journal: Context.get(yield* Layer.build(journal), Journal) }
+  })
+
+/**
+ * Copies a database into a file, and makes sure that the copy is whole and that its rows are what its journal says. `then`
+ * may still write it, before it is closed.
+ */
+export const verifiedCopy = <A>(
+  operation: string,
+  options: { readonly from: string; readonly to: string; readonly onStep?: OnStep | undefined },
+  then: (copy: {
+    readonly connection: Connection
+    readonly journal: typeof Journal.Service
+    readonly verification: Verification
+  }) => Effect.Effect<A, SqlError | StorageError>
+): Effect.Effect<A, StorageError> =>
+  Effect.gen(function*() {
+    const { from, onStep = () => {}, to } = options
+    yield* Effect.scoped(Effect.flatMap(
+      snapshot(from, operation),
+      (database) => copyPages(database, to, (done, total) => onStep("copying", done, total))
+    ))
+
+    onStep("checking", 0, 0)
+    const damaged = yield* damage(to)
+    if (damaged !== undefined) return yield* corrupt(operation, `the copy of ${from} is damaged: ${damaged}`)
+
+    return yield* Effect.scoped(Effect.gen(function*() {
+      const { connection, journal } = yield* openAlone(to)
+      const last = yield* Stream.runFoldEffect(journal.verify, Option.none<Verification>(), (_, step) => {
+        onStep("verifying", step.events, step.head)
+        const [drift] = step.differences
+        return drift === undefined
+          ? Effect.succeedSome(step)
+          : corrupt(
+            operation,
+            `in ${from}, rows differ from the journal, as at ${drift.resourceType} ${drift.resourceId}; see caravel verify`
+          )
+      })
+      return yield* then({ connection, journal, verification: Option.getOrThrow(last) })
+    }))
+  }).pipe(
+    Effect.catchIf(
+      (error) => !(error instanceof StorageError),
+      (error) => Effect.fail(toStorageError(sqlite, operation)(error))
+    ),
+    Effect.provide(Reactivity.layer),
+    // A transaction of the context is another database's.
+    Effect.mapInputContext((context: Context.Context<never>) => Context.omit(TransactionConnection)(context as never))
+  )

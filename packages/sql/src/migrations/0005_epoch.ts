@@ -1,0 +1,29 @@
+import { makeEpoch } from "@caravel/domain"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Clock, Effect } from "effect"
+import { words } from "../internal/ddl.js"
+
+/**
+ * Which timeline this is, and where each one began that led to it; a consumer's checkpoint is of one of them.
+ *
+ * @since 0.1.0
+ * @category migrations
+ */
+export default Effect.gen(function*() {
+  const sql = yield* SqlClient
+  const { deferrable, integer, number, strict, text } = yield* words
+
+  yield* sql`CREATE TABLE epoch (
+    number ${number},
+    epoch ${text} NOT NULL UNIQUE,
+    position ${integer} NOT NULL CHECK (position >= 0),
+    started_at ${integer} NOT NULL
+  ) ${strict}`
+  const epoch = yield* makeEpoch
+  yield* sql`INSERT INTO epoch (epoch, position, started_at) VALUES (${epoch}, 0, ${
+    Math.floor(yield* Clock.currentTimeMillis)
+  })`
+
+  yield* sql`ALTER TABLE consumer ADD COLUMN epoch ${text} REFERENCES epoch (epoch)${deferrable}`
+  yield* sql`UPDATE consumer SET epoch = ${epoch}`
+})

@@ -1,0 +1,32 @@
+import {
+  CommandTest,
+  ConsumerTest,
+  FeedTest,
+  HistoryTest,
+  JournalTest,
+  PropertyTest,
+  QueryTest,
+  SecretsTest,
+  VerificationTest
+} from "@caravel/conformance"
+import { Redacted } from "effect"
+import { key } from "./fixtures/encrypted.js"
+import { layerTemporary, withPostgres } from "./fixtures/postgres.js"
+import { backdoor } from "./fixtures/postgresBackdoor.js"
+
+withPostgres("PostgreSQL", (url) => {
+  const layer = layerTemporary(url)
+  CommandTest.suite("PostgreSQL", layer)
+  QueryTest.suite("PostgreSQL", layer)
+  JournalTest.suite("PostgreSQL", layer)
+  HistoryTest.suite("PostgreSQL", layer, { runs: 10 })
+  ConsumerTest.suite("PostgreSQL", layer)
+  SecretsTest.suite("PostgreSQL", layer)
+  FeedTest.suite("PostgreSQL", layer)
+  PropertyTest.suite("PostgreSQL", layer, { runs: 10 })
+  VerificationTest.suite("PostgreSQL", layer, backdoor, { runs: 10 })
+
+  const encrypted = layerTemporary(url, { secretKeys: [Redacted.make(key)] })
+  QueryTest.suite("PostgreSQL with a key", encrypted)
+  SecretsTest.suite("PostgreSQL with a key", encrypted)
+})
