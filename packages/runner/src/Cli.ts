@@ -1,21 +1,31 @@
 /** The `caravel` program: its subcommands over the services, and how it ends. */
-import { Activity, Command as Commands, commands, type CommandTag, decodeCommand } from "@caravel/domain"
+import {
+  Activity,
+  Command as Commands,
+  commands,
+  type CommandTag,
+  decodeCommand,
+  withoutSecrets
+} from "@caravel/domain"
 import * as Args from "@effect/cli/Args"
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Array, Effect, Record } from "effect"
-import { argument, database, json, provideDatabase, pubkeyArgument } from "./Arguments.js"
-import { descriptionOf, optionsOf, pubkeyOption, subcommandOf } from "./CommandOptions.js"
+import { argument, database, json, provideDatabase, yes } from "./Arguments.js"
+import { backup, copy, epochs, restore } from "./BackupCommands.js"
+import { descriptionOf, optionsOf, subcommandOf } from "./CommandOptions.js"
 import * as Consumers from "./Consumers.js"
 import * as Demo from "./Demo.js"
 import { helpConsole, overview, page } from "./Help.js"
 import { diff, history, usage } from "./HistoryCommands.js"
+import * as Import from "./Import.js"
 import { Failed, Output } from "./Output.js"
-import * as Read from "./Read.js"
+import { activity, relay, tenant } from "./ReadCommands.js"
 import * as Render from "./Render.js"
 import * as Run from "./Run.js"
+import { secretsErase, secretsRotate } from "./SecretsCommands.js"
 import * as SentWith from "./SentWith.js"
 import * as Verify from "./Verify.js"
 
@@ -57,55 +67,6 @@ const run = Command.make("run", {
   provideDatabase
 )
 
-const tenantFilter = pubkeyOption("tenant").pipe(
-  Options.optional,
-  Options.withDescription("Only this tenant's; hex or npub1….")
-)
-
-const activity = Command.make("activity", {
-  since: Options.integer("since").pipe(
-    Options.withPseudoName("position"),
-    Options.withDefault(0),
-    Options.withDescription("Only what comes after this position.")
-  ),
-  tenant: tenantFilter,
-  limit: Options.integer("limit").pipe(
-    Options.withPseudoName("count"),
-    Options.optional,
-    Options.withDescription("At most so many.")
-  ),
-  follow: Options.boolean("follow").pipe(
-    Options.withAlias("f"),
-    Options.withDescription("Waits for what is to come, whichever process writes it; Ctrl-C ends.")
-  ),
-  json,
-  database
-}, Read.activity).pipe(Command.withDescription("Shows the activity log, oldest first."), provideDatabase)
-
-const pubkey = pubkeyArgument("PUBKEY").pipe(
-  Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if it is left away."),
-  Args.optional
-)
-
-const tenant = Command.make("tenant", { pubkey, json, database }, Read.tenant).pipe(
-  Command.withDescription("Shows tenants, or one with all its fields. Wallet URLs are never shown."),
-  provideDatabase
-)
-
-const relay = Command.make("relay", {
-  id: argument("ID").pipe(
-    Args.withDescription("The relay's id; all relays if it is left away."),
-    Args.optional
-  ),
-  subdomain: Options.text("subdomain").pipe(
-    Options.optional,
-    Options.withDescription("The one with this subdomain.")
-  ),
-  tenant: tenantFilter,
-  json,
-  database
-}, Read.relay).pipe(Command.withDescription("Shows relays, or one with all its fields."), provideDatabase)
-
 const consumers = Command.make("consumers", { json, database }, Consumers.list).pipe(
   Command.withDescription(
     "Shows the durable consumers: how far each is, what it has before it, and what is parked. " +
@@ -117,8 +78,6 @@ const consumers = Command.make("consumers", { json, database }, Consumers.list).
 const consumer = argument("NAME").pipe(
   Args.withDescription("The consumer's name, as caravel consumers shows it. Required.")
 )
-
-const yes = Options.boolean("yes").pipe(Options.withDescription("Does it; without it, says what would be done."))
 
 // The names of these have two words, which `grouped` makes one argument: each is then a command like the others.
 const consumersParked = Command.make("consumers parked", { name: consumer, json, database }, Consumers.parked).pipe(
@@ -197,11 +156,18 @@ const subcommands = [
   usage,
   verify,
   rebuild,
+  backup,
+  restore,
+  copy,
+  epochs,
+  Import.command,
   consumers,
   consumersParked,
   consumersReplay,
   consumersDrop,
   consumersReset,
+  secretsErase,
+  secretsRotate,
   demo,
   ...generated
 ] as const
@@ -218,8 +184,8 @@ const pages = new Map(
 
 /** The arguments with the two words of `consumers parked` and its like as one. */
 const grouped = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const at = args.indexOf("consumers")
-  const name = `consumers ${args[at + 1]}`
+  const at = args.findIndex((arg) => arg === "consumers" || arg === "secrets")
+  const name = `${args[at]} ${args[at + 1]}`
   const isFirst = at === 0 || at <= 2 && args[0]?.startsWith("--database")
   return isFirst && pages.has(name) ? [...args.slice(0, at), name, ...args.slice(at + 2)] : args
 }
@@ -262,7 +228,11 @@ export const main = (argv: ReadonlyArray<string>) =>
         Effect.fail(new Failed({ message }))
       )
     const [name = ""] = args
-    if (!name.startsWith("-") && !pages.has(name)) return yield* fail(`There is no command ${name}; see caravel --help`)
+    if (!name.startsWith("-") && !pages.has(name)) {
+      const longer = [...pages.keys()].filter((known) => known.startsWith(`${name} `))
+      const help = longer.length > 0 ? `there are ${longer.join(" and ")}` : "see caravel --help"
+      return yield* fail(withoutSecrets(`There is no command ${name}; ${help}`))
+    }
     return yield* execute(["node", "caravel", ...args]).pipe(
       Effect.withConsole(console),
       Effect.catchAll((error) => {

@@ -1,5 +1,5 @@
 /** `caravel consumers`: how the durable consumers stand, and what to do about one. */
-import { Journal } from "@caravel/domain"
+import { type Epoch, Journal, withoutSecrets } from "@caravel/domain"
 import { type CheckpointStore, Consumer } from "@caravel/pubsub"
 import { Chunk, DateTime, Effect, Option, Stream } from "effect"
 import { Failed, Output, type Style } from "./Output.js"
@@ -10,7 +10,7 @@ const pageSize = 500
 const plural = (count: number, noun: string) => `${count} ${count === 1 ? noun : noun.replace(/y$/, "ie") + "s"}`
 
 /** A handler's error may quote whatever it was given. */
-const safe = (error: string | null) => error === null ? null : Render.withoutSecrets(error)
+const safe = (error: string | null) => error === null ? null : withoutSecrets(error)
 
 const lagJson = ({ lastError, progressedAt, ...lag }: Consumer.Lag) => ({
   ...lag,
@@ -32,7 +32,8 @@ const age = (seconds: number) => {
   return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} d`
 }
 
-const state = ({ attempts, failedPosition, lastError, owner }: Consumer.Lag, style: Style) => {
+const state = ({ attempts, epoch, failedPosition, lastError, owner }: Consumer.Lag, current: Epoch, style: Style) => {
+  if (epoch !== current) return { text: "of an earlier epoch: consumers reset", paint: style.red }
   if (attempts > 0) {
     const text = `failed ${attempts === 1 ? "once" : `${attempts} times`} at ${failedPosition}: ${
       safe(lastError) ?? ""
@@ -42,7 +43,7 @@ const state = ({ attempts, failedPosition, lastError, owner }: Consumer.Lag, sty
   return owner === null ? { text: "not running", paint: style.yellow } : { text: "running", paint: style.green }
 }
 
-const lagTable = (lags: ReadonlyArray<Consumer.Lag>, output: typeof Output.Service) =>
+const lagTable = (lags: ReadonlyArray<Consumer.Lag>, current: Epoch, output: typeof Output.Service) =>
   Render.table(
     ["name", "position", "behind", "waiting", "parked", "state"],
     lags.map((lag) => [
@@ -51,7 +52,7 @@ const lagTable = (lags: ReadonlyArray<Consumer.Lag>, output: typeof Output.Servi
       { text: String(lag.activities), paint: lag.activities === 0 ? output.style.dim : output.style.yellow },
       age(lag.seconds),
       { text: String(lag.parked), paint: lag.parked === 0 ? output.style.dim : output.style.red },
-      state(lag, output.style)
+      state(lag, current, output.style)
     ]),
     output
   )
@@ -91,7 +92,8 @@ export const list = Effect.fn("Consumers.list")(function*({ json }: { readonly j
     return yield* Effect.forEach(lags, (lag) => output.print(JSON.stringify(lagJson(lag))), { discard: true })
   }
   if (lags.length === 0) return yield* output.note("No consumer has run on this database yet")
-  yield* Effect.forEach(lagTable(lags, output), output.print, { discard: true })
+  const epoch = yield* Effect.flatMap(Journal, (journal) => journal.epoch)
+  yield* Effect.forEach(lagTable(lags, epoch, output), output.print, { discard: true })
 })
 
 /**

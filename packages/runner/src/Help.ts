@@ -1,11 +1,11 @@
 /** What `caravel` says about itself. */
-import { commandTable } from "@caravel/domain"
+import { commandTable, withoutSecrets } from "@caravel/domain"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import { Console, Effect, Record } from "effect"
 import { stripVTControlCharacters } from "node:util"
 import { subcommandOf } from "./CommandOptions.js"
 import type { Output, Style } from "./Output.js"
-import { withoutSecrets, wrapped } from "./Render.js"
+import { wrapped } from "./Render.js"
 import * as SentWith from "./SentWith.js"
 
 /**
@@ -32,6 +32,7 @@ export const overview = (style: Style): string => {
     "Many commands at once",
     row("run [FILE|-]", "executes commands from JSON lines, each answered by a JSON line"),
     row("demo", "runs a scenario into a database of its own"),
+    row("import FILE", "takes over another database; --dry-run: says what would come of it"),
     "",
     "What there is",
     row("activity", "the activity log; --follow waits for what is to come"),
@@ -48,6 +49,12 @@ export const overview = (style: Style): string => {
     row("verify", "whether every row says what the journal says"),
     row("rebuild", "--yes: rewrites the rows that do not"),
     "",
+    "Copies",
+    row("backup FILE", "copies the database while it is written, and verifies the copy"),
+    row("restore FILE", "makes the database what a backup is; --force: also if there is one"),
+    row("copy FROM TO", "moves to another database, between SQLite and PostgreSQL too"),
+    row("epochs", "when it was restored, and where from"),
+    "",
     "Durable consumers",
     row("consumers", "all of them, and what each has before it"),
     row("consumers parked NAME", "what it has put aside because it failed"),
@@ -55,13 +62,18 @@ export const overview = (style: Style): string => {
     row("consumers drop NAME", "gives up what is parked: --position N, or all with --yes"),
     row("consumers reset NAME", "--to N: goes on after another position"),
     "",
+    "Secrets",
+    row("secrets erase PUBKEY", "--yes: clears a wallet URL and removes its bytes"),
+    row("secrets rotate", "encrypts all wallet URLs with the current key"),
+    "",
     "Commands on tenants",
     ...generated("tenant"),
     "",
     "Commands on relays",
     ...generated("relay"),
     "",
-    "Each has --help, and --database FILE (also CARAVEL_DATABASE; default ./data/caravel.db).",
+    "Each has --help, and --database FILE or postgres://… (also CARAVEL_DATABASE; default ./data/caravel.db).",
+    "CARAVEL_SECRET_KEYS encrypts wallet URLs: keys of openssl rand -base64 32, the current one first.",
     "Tables on a terminal, JSON lines elsewhere or with --json."
   ].join("\n")
 }

@@ -1,6 +1,16 @@
 /** `caravel activity`, `caravel tenant` and `caravel relay`: what there is, as a table or as JSON lines. */
-import { type Activity, ActivityFeed, Journal, type Metadata, Query, type Relay, type Tenant } from "@caravel/domain"
-import { Chunk, Effect, Option, Stream } from "effect"
+import {
+  type Activity,
+  ActivityFeed,
+  checkPosition,
+  EpochStart,
+  Journal,
+  type Metadata,
+  Query,
+  type Relay,
+  type Tenant
+} from "@caravel/domain"
+import { Chunk, DateTime, Effect, Option, Schema, Stream } from "effect"
 import { Failed, Output } from "./Output.js"
 import * as Render from "./Render.js"
 
@@ -12,6 +22,8 @@ import * as Render from "./Render.js"
  */
 export interface ActivityOptions {
   readonly since: number
+  /** That of the position. */
+  readonly epoch: Option.Option<string>
   readonly tenant: Option.Option<string>
   readonly limit: Option.Option<number>
   /** Goes on with what is yet to come. */
@@ -35,8 +47,11 @@ const past = (query: typeof Query.Service, { since, tenant }: ActivityOptions) =
   )
 
 /** The same, and what is yet to come, whichever process writes it. */
-const endless = (feed: typeof ActivityFeed.Service, { since, tenant }: ActivityOptions) =>
-  Stream.filter(feed.since(since), (activity) => Option.isNone(tenant) || activity.tenant === tenant.value)
+const endless = (feed: typeof ActivityFeed.Service, { epoch, since, tenant }: ActivityOptions) =>
+  Stream.filter(
+    feed.since(since, { epoch: Option.getOrUndefined(epoch) }),
+    (activity) => Option.isNone(tenant) || activity.tenant === tenant.value
+  )
 
 /** Activities with the metadata of their events. */
 const withMetadata = (journal: typeof Journal.Service) => (activities: Chunk.Chunk<Activity>) =>
@@ -58,13 +73,15 @@ export const activity = Effect.fn("Read.activity")(function*(options: ActivityOp
     asTable
       ? Render.activityLine(activity, output.style, metadata)
       : JSON.stringify({ ...Render.activityJson(activity), metadata })
+  const journal = yield* Journal
+  yield* checkPosition(journal, options.since, Option.getOrNull(options.epoch))
   if (asTable) yield* output.print(Render.activityTitles(output.style))
   const all = options.follow ? endless(yield* ActivityFeed, options) : past(yield* Query, options)
   const count = yield* Option.match(options.limit, {
     onNone: () => all,
     onSome: (limit) => Stream.take(all, limit)
   }).pipe(
-    Stream.mapChunksEffect(withMetadata(yield* Journal)),
+    Stream.mapChunksEffect(withMetadata(journal)),
     Stream.tap(([activity, metadata]) => output.print(line(activity, metadata))),
     Stream.runCount
   )
@@ -156,6 +173,30 @@ export const relay = Effect.fn("Read.relay")(
       none: Option.isSome(tenant) ? "This tenant has no relays" : "No relays yet; create one with caravel create-relay",
       toJson: Render.relayJson,
       toTable: Render.relayTable
+    })
+  }
+)
+
+const epochJson = Schema.encodeSync(EpochStart)
+
+/**
+ * Shows the epochs that led to the journal's.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const epochs = Effect.fn("Read.epochs")(
+  function*({ json }: { readonly json: boolean }) {
+    yield* showAll(yield* Effect.flatMap(Journal, (journal) => journal.epochs), {
+      json,
+      none: "",
+      toJson: epochJson,
+      toTable: (starts, output) =>
+        Render.table(
+          ["epoch", "begins after", "at"],
+          starts.map(({ epoch, position, startedAt }) => [epoch, String(position), DateTime.formatIso(startedAt)]),
+          output
+        )
     })
   }
 )

@@ -1,19 +1,8 @@
 /** What people and programs get to see: tables for the ones, JSON lines for the others, and never a secret. */
-import { Activity, type Metadata, Relay, Tenant } from "@caravel/domain"
+import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant, withoutSecrets } from "@caravel/domain"
 import { DateTime, ParseResult, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
 import type { Style } from "./Output.js"
-
-/**
- * A text without wallet URLs and private keys, wherever they came from.
- *
- * @since 0.1.0
- * @category secrets
- */
-export const withoutSecrets = (text: string): string =>
-  text
-    .replace(/nostr(?:\+|%2b)walletconnect:\/*[^\s"'<>…;/][^\s"'<>]*/gi, "<redacted>")
-    .replace(/nsec1[a-z0-9]+/gi, "<redacted>")
 
 /**
  * An error as one line. Of malformed values it says where and what, as `subdomain: Expected …`.
@@ -23,17 +12,11 @@ export const withoutSecrets = (text: string): string =>
  */
 export const messageOf = (error: Error): string => {
   const message = ParseResult.isParseError(error)
-    ? [...firstIssues(error)].map(([path, message]) => shortened(path === "" ? message : `${path}: ${message}`)).join(
-      "; "
-    )
+    ? issuesOf(error).map((issue) => shortened(issue)).join("; ")
+    : error instanceof StorageError && error.reason === "key"
+    ? `${error.message}; the keys are in CARAVEL_SECRET_KEYS`
     : error.message
   return shortened(oneLine(withoutSecrets(message)))
-}
-
-/** What is wrong at each place: of a field's alternatives, the first is what it is for, the others that it may be empty. */
-const firstIssues = (error: ParseResult.ParseError): ReadonlyMap<string, string> => {
-  const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
-  return new Map(issues.reverse().map(({ message, path }) => [path.join("."), message] as const))
 }
 
 /**

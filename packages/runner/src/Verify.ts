@@ -1,42 +1,14 @@
 /** `caravel verify` and `caravel rebuild`: whether the rows say what the journal says, and making them say it. */
-import { type Drift, isMendable, Journal, type StorageError, type Verification } from "@caravel/domain"
-import { Clock, Effect, Stream } from "effect"
+import { type Drift, isMendable, Journal, type StorageError, type Verification, withoutSecrets } from "@caravel/domain"
+import { Effect, Stream } from "effect"
 import { Failed, Output, type OutputClosed, type Style } from "./Output.js"
+import { counted, number, ProgressBar } from "./ProgressBar.js"
 import * as Render from "./Render.js"
-
-/** How often the bar is drawn, in milliseconds. */
-const interval = 100
-
-const barWidth = 24
-
-const number = (count: number) => Math.round(count).toLocaleString("en")
-
-const counted = (count: number, noun: string) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`
-
-const duration = (seconds: number) =>
-  seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`
-
-/**
- * How far a verification is after so many seconds, as a line: a bar, events per second, and the time that is left.
- *
- * @since 0.1.0
- * @category text
- */
-export const progressLine = ({ events, head }: Verification, seconds: number): string => {
-  const share = head === 0 ? 1 : Math.min(1, events / head)
-  const filled = Math.floor(share * barWidth)
-  const rate = events / Math.max(seconds, 0.001)
-  const bar = "█".repeat(filled) + "░".repeat(barWidth - filled)
-  const left = events === 0 ? "" : `, ${duration(Math.max(0, head - events) / rate)} left`
-  return `${bar} ${String(Math.floor(share * 100)).padStart(3)}%  ${number(events)} of ${counted(head, "event")}, ${
-    number(rate)
-  }/s${left}`
-}
 
 const value = (value: unknown) =>
   typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
     ? Render.short(value)
-    : Render.oneLine(Render.shortened(Render.withoutSecrets(JSON.stringify(value)), 60))
+    : Render.oneLine(Render.shortened(withoutSecrets(JSON.stringify(value)), 60))
 
 const version = (row: unknown) => (row as { readonly version?: unknown } | null)?.version
 
@@ -92,14 +64,10 @@ class Progress {
   mendable = 0
   others = 0
   isJournalDamaged = false
-  private readonly output: typeof Output.Service
-  private readonly started: number
-  private drawn: number
+  readonly bar: ProgressBar
 
-  constructor(output: typeof Output.Service, now: number) {
-    this.output = output
-    this.started = now
-    this.drawn = now
+  constructor(bar: ProgressBar) {
+    this.bar = bar
   }
 
   get differences(): number {
@@ -107,27 +75,18 @@ class Progress {
   }
 
   readonly add = (step: Verification) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    Effect.suspend(() => {
       const mendable = step.differences.filter(isMendable).length
       this.last = step
       this.mendable += mendable
       this.others += step.differences.length - mendable
       this.isJournalDamaged ||= step.differences.some((found) => !isMendable(found) && found.kind !== "lost")
-      if (!this.output.isErrorTerminal || now - this.drawn < interval) return Effect.void
-      this.drawn = now
-      return this.output.status(this.output.errorStyle.dim(progressLine(step, (now - this.started) / 1000)))
+      return this.bar.show(step.events, step.head)
     })
-
-  get end() {
-    return this.drawn > this.started ? this.output.status("") : Effect.void
-  }
 }
 
 const makeProgress = (output: typeof Output.Service) =>
-  Effect.acquireRelease(
-    Effect.map(Clock.currentTimeMillis, (now) => new Progress(output, now)),
-    (progress) => progress.end
-  )
+  Effect.map(ProgressBar.make(output, "event"), (bar) => new Progress(bar))
 
 /** Prints each difference as it is found. */
 const show = (asText: boolean, output: typeof Output.Service, progress: Progress) =>
@@ -135,15 +94,15 @@ const show = (asText: boolean, output: typeof Output.Service, progress: Progress
     const journal = yield* Journal
     yield* Stream.runForEach(journal.verify, (step) =>
       Effect.gen(function*() {
-        if (step.differences.length > 0) yield* progress.end
+        if (step.differences.length > 0) yield* progress.bar.clear
         for (const difference of step.differences) {
           yield* output.print(
-            asText ? differenceLine(difference, output.style) : Render.withoutSecrets(JSON.stringify(difference))
+            asText ? differenceLine(difference, output.style) : withoutSecrets(JSON.stringify(difference))
           )
         }
         yield* progress.add(step)
       }))
-    yield* progress.end
+    yield* progress.bar.clear
   })
 
 const agree = (progress: Progress) => `The rows agree with the journal: ${covered(progress.last)}`

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /** The `caravel` program as a process. */
+import { withoutSecrets } from "@caravel/domain"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Effect, Exit, Layer, Logger } from "effect"
 import process from "node:process"
 import { main } from "./Cli.js"
 import * as Output from "./Output.js"
-import { withoutSecrets } from "./Render.js"
 
 // A shell's way to say by which signal a program ended.
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const

@@ -109,7 +109,7 @@ describe("tenants and relays", () => {
       [["create-tenant", nwcUrl], "--pubkey"],
       [["tenant", "--bogus"], "no option --bogus"],
       [["nonsense"], "no command nonsense"],
-      [["tenant", "--database", join(cwd, "not-a-database")], "not an SQLite database"],
+      [["tenant", "--database", join(cwd, "not-a-database")], "file is not a database"],
       [["run", "missing.jsonl", "--database", join(cwd, "f.db")], "no such file"]
     ] as const
     for (const [args, message] of failures) {

@@ -1,10 +1,10 @@
-import { Command, type Verification } from "@caravel/domain"
+import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { join } from "node:path"
-import { progressLine } from "../src/Verify.js"
+import { progressLine } from "../src/ProgressBar.js"
 import { caravel, temporary } from "./process.js"
 import { program } from "./program.js"
 
@@ -107,18 +107,10 @@ describe("verify and rebuild", () => {
   }, 60_000)
 
   it("show how far they are", () => {
-    const step: Verification = {
-      events: 250_000,
-      head: 1_000_000 as Verification["head"],
-      tenants: 1,
-      relays: 1,
-      secrets: 0,
-      differences: []
-    }
-    expect(progressLine(step, 2)).toBe(
+    expect(progressLine(250_000, 1_000_000, "event", 2)).toBe(
       "██████░░░░░░░░░░░░░░░░░░  25%  250,000 of 1,000,000 events, 125,000/s, 6 s left"
     )
-    expect(progressLine({ ...step, events: 1000 }, 1)).toContain("1,000/s, 16 min 39 s left")
-    expect(progressLine({ ...step, events: 0 }, 0)).toBe(`${"░".repeat(24)}   0%  0 of 1,000,000 events, 0/s`)
+    expect(progressLine(1000, 1_000_000, "event", 1)).toContain("1,000/s, 16 min 39 s left")
+    expect(progressLine(0, 1_000_000, "event", 0)).toBe(`${"░".repeat(24)}   0%  0 of 1,000,000 events, 0/s`)
   })
 })

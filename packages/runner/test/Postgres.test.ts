@@ -1,0 +1,68 @@
+import { Postgres } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { randomUUID } from "node:crypto"
+import { program } from "./program.js"
+
+const server = process.env["CARAVEL_TEST_POSTGRES_URL"]
+const pubkey = "82341f882b6eabcd2ba7f1ef90aad961cf074af15b9ef44a09f9d2a8fbfbe6a2"
+
+if (server === undefined) process.stderr.write("caravel on PostgreSQL skipped: set CARAVEL_TEST_POSTGRES_URL\n")
+
+describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
+  it("has every subcommand that it has on a file", async () => {
+    const schema = `caravel_test_${randomUUID().replaceAll("-", "")}`
+    const url = new URL(server!)
+    url.password ||= "hush"
+    url.searchParams.set("options", `-c search_path=${schema}`)
+    const layer = Postgres.layer({ url: Redacted.make(server!), schema })
+    const json = async (...args: ReadonlyArray<string>) => {
+      const result = await program([...args, "--database", url.href])
+      expect(result, args.join(" ")).toMatchObject({ code: 0 })
+      return result.json
+    }
+    await Effect.runPromise(
+      Effect.gen(function*() {
+        const sql = yield* SqlClient
+        yield* Effect.promise(async () => {
+          expect(await json("create-tenant", "--pubkey", pubkey)).toMatchObject([{ position: 1 }])
+          expect(await json("create-relay", "--id", "a", "--tenant", pubkey, "--subdomain", "a")).toMatchObject([{
+            position: 2
+          }])
+          expect(await json("set-tenant-past-due", "--pubkey", pubkey)).toEqual([{ ok: true }])
+          expect(await json("relay", "a")).toMatchObject([{ id: "a", status: "active", synced: false }])
+          expect(await json("tenant", pubkey)).toMatchObject([{ pubkey, version: 2 }])
+          expect(await json("activity", "--since", "1", "--limit", "1")).toMatchObject([{ position: 2 }])
+          expect(await json("history", "relay", "a")).toMatchObject([{ event: "RelayCreated", version: 1 }])
+          expect(await json("diff", "0", "now")).toHaveLength(2)
+          expect(await json("usage", pubkey, "--from", "2020-01-01", "--to", "2100-01-01")).toMatchObject([{
+            relay: "a"
+          }])
+          expect(await json("consumers")).toEqual([])
+          expect(await json("verify")).toMatchObject([{ ok: true, events: 3 }])
+          expect(await json("rebuild", "--yes")).toMatchObject([{ ok: true, written: 0 }])
+          const again = await program(["create-relay", "--id", "a", "--tenant", pubkey, "--subdomain", "a"], {
+            env: { CARAVEL_DATABASE: url.href }
+          })
+          expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("already exists") })
+        })
+        yield* sql`DROP SCHEMA ${sql(schema)} CASCADE`
+      }).pipe(Effect.provide(layer))
+    )
+  }, 60_000)
+
+  it("says why it cannot, without the password", async () => {
+    const url = new URL(server!)
+    url.password = "hush"
+    url.pathname = "/nowhere"
+    for (const args of [["relay", "--database", url.href], ["relay", "--databse", url.href], [url.href]]) {
+      const { code, stderr, stdout } = await program(args)
+      expect(code).toBe(1)
+      expect(stdout + stderr).not.toContain("hush")
+    }
+    expect((await program(["relay", "--database", "mysql://root:hush@127.0.0.1/x"])).stderr).toContain(
+      "the URL is none of PostgreSQL's"
+    )
+  })
+})
