@@ -59,6 +59,8 @@ export const Case = Schema.Struct({
   synchronous: optional(Synchronous),
   /** How many issue commands at once. */
   callers: optional(Schema.Number),
+  /** How many processes the callers are spread over. */
+  processes: optional(Schema.Number),
   /** How many events the journal has at the start. */
   events: optional(Schema.Number),
   subscribers: optional(Schema.Number)
@@ -87,14 +89,15 @@ export const keyOf = (value: Case): string =>
  * @since 0.1.0
  * @category combinators
  */
-export const settingOf = ({ callers, command, events, subscribers, synchronous }: Case): string =>
+export const settingOf = ({ callers, command, events, processes, subscribers, synchronous }: Case): string =>
   [
     command,
     synchronous?.toUpperCase(),
     counted(callers, "caller"),
+    counted(processes, "process", "processes"),
     counted(events, "event"),
     counted(subscribers, "subscriber")
   ].filter((text) => text !== undefined).join(" · ")
 
-const counted = (count: number | undefined, noun: string) =>
-  count === undefined ? undefined : `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`
+const counted = (count: number | undefined, noun: string, plural = `${noun}s`) =>
+  count === undefined ? undefined : `${count.toLocaleString("en")} ${count === 1 ? noun : plural}`

@@ -41,17 +41,31 @@ export const relayId = (index: number): string => `${scatter(index)}${scatter(~i
 const scatter = (index: number) => (Math.imul(index + 1, 0x9e3779b1) >>> 0).toString(16).padStart(8, "0")
 
 /**
+ * One of the processes that share a load.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Part {
+  readonly index: number
+  readonly of: number
+}
+
+/**
  * Gives one command after another: new relays of all tenants, or the relays that were there, at random.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const inputs = ({ command, relays }: {
+export const inputs = ({ command, part = { index: 0, of: 1 }, relays }: {
   readonly command: CommandName
   /** How many relays the database has from the start. */
   readonly relays: number
+  /** Which of the processes this one is, and of how many: each has relays of its own. */
+  readonly part?: Part | undefined
 }): () => Input => {
   let issued = 0
+  const own = Math.floor(relays / part.of)
   switch (command) {
     case "createRelay":
       return () => {
@@ -60,6 +74,6 @@ export const inputs = ({ command, relays }: {
       }
     case "deactivateRelay":
       // Steps of a prime that is no factor of their number: each once, then again, in no order of their ids.
-      return () => ({ _tag: "deactivateRelay", id: relayId((issued++ * 7919) % relays) })
+      return () => ({ _tag: "deactivateRelay", id: relayId(((issued++ * 7919) % own) * part.of + part.index) })
   }
 }

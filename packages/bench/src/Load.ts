@@ -2,7 +2,7 @@
 import { Array, Effect, Schedule } from "effect"
 import { performance } from "node:perf_hooks"
 import type { CommandName } from "./Case.js"
-import { type Input, inputs } from "./Input.js"
+import { type Input, inputs, type Part } from "./Input.js"
 
 /**
  * What to issue, and for how long.
@@ -14,6 +14,8 @@ export interface Load {
   readonly command: CommandName
   /** How many relays the database has had from the start. */
   readonly relays: number
+  /** Which part of them is this process's to change; all, without it. */
+  readonly part?: Part
   readonly callers: number
   /** After so many milliseconds no command is issued but each caller's first. */
   readonly millis: number

@@ -86,8 +86,10 @@ const measured = [
   "better-sqlite3",
   "@effect/sql",
   "@effect/sql-sqlite-node",
+  "@effect/sql-pg",
   "@effect/experimental",
   "@event-driven-io/emmett-sqlite",
+  "@event-driven-io/emmett-postgresql",
   "drizzle-orm",
   "kysely"
 ]

@@ -4,7 +4,7 @@ import { settingOf } from "./Case.js"
 import type { Report } from "./Report.js"
 import { Results, type Series } from "./Results.js"
 import type { Scenario } from "./Scenario.js"
-import { subjects } from "./subjects/index.js"
+import { postgresSubjects, subjects } from "./subjects/index.js"
 import type { Target } from "./Targets.js"
 
 /**
@@ -26,7 +26,7 @@ const legend = (series: ReadonlyArray<Series>) => {
   return [
     "## Subjects",
     "",
-    ...Object.entries(subjects).flatMap(([name, { description }]) =>
+    ...Object.entries({ ...subjects, ...postgresSubjects }).flatMap(([name, { description }]) =>
       measured.has(name) ? [`- \`${name}\`: ${description}`] : []
     )
   ].join("\n")

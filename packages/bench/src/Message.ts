@@ -4,6 +4,25 @@ import { Case } from "./Case.js"
 import { Settings } from "./Settings.js"
 
 /**
+ * Which part of a sample that several processes take together.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Part = Schema.Struct({
+  /** The URL of the schema that they share. */
+  url: Schema.String,
+  index: Schema.Number,
+  of: Schema.Number
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Part extends Schema.Schema.Type<typeof Part> {}
+
+/**
  * Asks a process for a sample.
  *
  * @since 0.1.0
@@ -14,7 +33,8 @@ export const Request = Schema.Struct({
   value: Case,
   settings: Settings,
   directory: Schema.String,
-  own: Schema.String
+  own: Schema.String,
+  part: Schema.optionalWith(Part, { exact: true })
 })
 
 /**

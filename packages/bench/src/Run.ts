@@ -4,6 +4,7 @@ import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import { performance } from "node:perf_hooks"
 import { type Case, keyOf, settingOf } from "./Case.js"
+import * as PostgresSchema from "./PostgresSchema.js"
 import * as Process from "./Process.js"
 import { Results } from "./Results.js"
 import { eventsOf, type Scenario, template } from "./Scenario.js"
@@ -36,13 +37,25 @@ export const run = (plan: Plan): Effect.Effect<Results, Process.MeasurementFaile
     const { settings } = plan
     const directory = yield* temporaryDirectory(plan.directory)
     const results = new Results(settings)
-    const wanted = Object.entries(plan.scenarios).map(([name, scenario]) => {
+    const runnable = Object.entries(plan.scenarios).filter(([, { postgres }]) =>
+      postgres !== true || PostgresSchema.skipped === undefined
+    )
+    for (const name of Object.keys(plan.scenarios)) {
+      if (runnable.every(([other]) => other !== name)) {
+        yield* Console.error(`${name} skipped: ${PostgresSchema.skipped}`)
+      }
+    }
+    if (runnable.some(([, { postgres }]) => postgres === true)) {
+      yield* Effect.addFinalizer(() => PostgresSchema.dropAll(directory))
+    }
+    const wanted = runnable.map(([name, scenario]) => {
       const cases = scenario.cases(settings).filter(({ subject }) =>
         plan.subjects.length === 0 || plan.subjects.includes(subject)
       )
       return { name, scenario, cases }
     })
-    for (const events of new Set(wanted.flatMap(({ cases }) => cases.map((value) => eventsOf(value, settings))))) {
+    const onFiles = wanted.filter(({ scenario }) => scenario.postgres !== true)
+    for (const events of new Set(onFiles.flatMap(({ cases }) => cases.map((value) => eventsOf(value, settings))))) {
       yield* Console.error(`a database with ${events.toLocaleString("en")} events`)
       yield* Template.make(template(directory, events), { events, relays: settings.relays })
     }

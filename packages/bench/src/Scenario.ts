@@ -2,6 +2,7 @@ import { Effect, type Scope } from "effect"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import type { Case } from "./Case.js"
+import type * as Message from "./Message.js"
 import type { Settings } from "./Settings.js"
 import * as Template from "./Template.js"
 
@@ -25,6 +26,8 @@ export interface Place {
   readonly directory: string
   /** Of this process alone. */
   readonly own: string
+  /** Of a sample that several processes take together: this one's. */
+  readonly part?: Message.Part
 }
 
 /**
@@ -62,6 +65,8 @@ export interface Scenario {
   readonly isolated?: boolean
   /** Whether each case is run for a moment first. */
   readonly warmUp?: boolean
+  /** It needs PostgreSQL, and no file. */
+  readonly postgres?: boolean
 }
 
 /**

@@ -23,10 +23,10 @@ export interface OpenOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Subject {
+export interface Subject<Options = OpenOptions> {
   /** What it is, for the report. */
   readonly description: string
-  readonly open: (options: OpenOptions) => Effect.Effect<Session, never, Scope.Scope>
+  readonly open: (options: Options) => Effect.Effect<Session, never, Scope.Scope>
   /** It executes whatever the number of callers one command, or one batch, at a time. */
   readonly blocking?: true
   /** It has no file: of the options, only `relays` counts. */

@@ -86,6 +86,15 @@ const wholeJournal = (scenario: string, atLeast: number): ReadonlyArray<Limit> =
   }
 ]
 
+/** On PostgreSQL, in one process. */
+const onPostgres = (callers: number, to: Partial<Case>): Limit["measure"] => (results) =>
+  eachCommand((command) =>
+    results.ratio("postgres", { subject: "postgres-caravel", command, callers, processes: 1 }, {
+      figure: "commands/s",
+      to: (value) => ({ ...value, ...to })
+    })
+  )
+
 const limits: ReadonlyArray<Limit> = [
   {
     figure: "64 callers, FULL, commands/s",
@@ -212,7 +221,36 @@ const limits: ReadonlyArray<Limit> = [
       ])
   },
   ...wholeJournal("verify", 0.3),
-  ...wholeJournal("rebuild", 0.15)
+  ...wholeJournal("rebuild", 0.15),
+  {
+    figure: "PostgreSQL, 64 callers, commands/s",
+    against: "naive Effect, 64 callers",
+    atLeast: 5,
+    measure: onPostgres(64, { subject: "postgres-naive" })
+  },
+  {
+    figure: "PostgreSQL, 64 callers, commands/s",
+    against: "naive Effect that keeps the order, 64 callers",
+    atLeast: 5,
+    measure: onPostgres(64, { subject: "postgres-naive-ordered" })
+  },
+  {
+    figure: "PostgreSQL, 256 callers, commands/s",
+    against: "64 callers",
+    atLeast: 1,
+    measure: onPostgres(256, { callers: 64 })
+  },
+  {
+    figure: "PostgreSQL, commit in one process → delivery in another, p50",
+    against: "absolute",
+    atMost: 20,
+    unit: " ms",
+    measure: (results) =>
+      [1, 64].map((callers) => [
+        `with ${callers} caller${callers === 1 ? "" : "s"}`,
+        results.median("postgres-delivery", { subject: "postgres-caravel", callers, processes: 2 }, "p50")
+      ])
+  }
 ]
 
 /**

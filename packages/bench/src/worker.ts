@@ -9,10 +9,10 @@ const encode = Schema.encode(Message.Reply)
 
 const answer = (message: unknown) =>
   Effect.gen(function*() {
-    const { directory, own, scenario, settings, value } = yield* decode(message)
+    const { scenario, value, ...place } = yield* decode(message)
     // What an earlier sample left behind is not this one's to clear away.
     globalThis.gc?.()
-    const figures = yield* Effect.scoped(scenarioNamed(scenario).measure(value, { directory, own, settings }))
+    const figures = yield* Effect.scoped(scenarioNamed(scenario).measure(value, place))
     return yield* encode({ _tag: "Sample", figures, peakMiB: process.resourceUsage().maxRSS / 1024 })
   }).pipe(
     Effect.exit,

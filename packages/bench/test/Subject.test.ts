@@ -5,9 +5,11 @@ import { Effect } from "effect"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import process from "node:process"
 import { commandNames } from "../src/Case.js"
 import * as Load from "../src/Load.js"
-import { subjects } from "../src/subjects/index.js"
+import * as PostgresSchema from "../src/PostgresSchema.js"
+import { postgresSubjects, subjects } from "../src/subjects/index.js"
 import * as Template from "../src/Template.js"
 
 const relays = 20
@@ -30,6 +32,21 @@ const written = (filename: string) => {
     db.close()
   }
 }
+
+/** The rows of a schema, as `written` gives those of a file. */
+const writtenAt = (url: string) =>
+  Effect.gen(function*() {
+    // As text: Emmett has the driver parse numbers otherwise, for all.
+    const rows = (table: string) =>
+      Effect.map(
+        PostgresSchema.execute(url, `SELECT to_json(row)::text FROM ${table} AS row`),
+        (rows) => rows.map((row): unknown => JSON.parse(String(Object.values(row)[0])))
+      )
+    return {
+      relays: (yield* rows("relay")).map(masked).sort(),
+      events: (yield* rows("event")).map((row) => masked(row).replace(/"position":\d+/, "")).sort()
+    }
+  })
 
 const files = Object.entries(subjects).filter(([, { volatile }]) => volatile !== true)
 
@@ -69,3 +86,41 @@ it.scoped("subjects write the same rows, and tell of each command", () =>
       if (name !== "eventlog" && name !== "emmett") expect(events, name).toEqual(raw?.events)
     }
   }), 60_000)
+
+if (PostgresSchema.skipped !== undefined) {
+  process.stderr.write(`subjects on PostgreSQL skipped: ${PostgresSchema.skipped}\n`)
+}
+
+it.scopedLive.skipIf(PostgresSchema.skipped !== undefined)(
+  "and so do they on PostgreSQL, in a part of the relays",
+  () =>
+    Effect.gen(function*() {
+      // So many that callers do not meet at one.
+      const relays = 100
+      const results = yield* Effect.forEach(Object.entries(postgresSubjects), ([name, { open, prepare }]) =>
+        Effect.gen(function*() {
+          const url = yield* PostgresSchema.temporary("test", relays)
+          yield* prepare(url)
+          yield* Effect.scoped(Effect.gen(function*() {
+            const session = yield* open({ url })
+            for (const command of commandNames) {
+              const load = { command, relays, part: { index: 1, of: 2 }, callers: 8, millis: Number.POSITIVE_INFINITY }
+              const { commands } = yield* Load.run(session, { ...load, commands: 64 })
+              expect(commands, name).toBe(64)
+            }
+          }))
+          return { name, ...(yield* writtenAt(url)) }
+        }).pipe(Effect.scoped))
+
+      const caravel = results.find(({ name }) =>
+        name === "postgres-caravel"
+      )
+      for (const { events, name, relays } of results) {
+        expect(relays, name).toEqual(caravel?.relays)
+        if (name !== "postgres-emmett") {
+          expect(events, name).toEqual(caravel?.events)
+        }
+      }
+    }),
+  60_000
+)

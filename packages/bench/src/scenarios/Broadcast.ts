@@ -3,6 +3,7 @@ import {
   ActivityFeed,
   activityOf,
   ActivityPubSub,
+  Epoch,
   EventId,
   Journal,
   Position,
@@ -95,7 +96,7 @@ const byTail = (by: "queue" | "feed"): Broadcast => (events, subscribers) =>
 
 const journalOf = (activities: ReadonlyArray<Activity>) =>
   Layer.mergeAll(
-    Layer.mock(Journal, { head: Effect.succeed(Position.make(0)) }),
+    Layer.mock(Journal, { epoch: Effect.succeed(Epoch.make(randomUUID())), head: Effect.succeed(Position.make(0)) }),
     Layer.succeed(
       Query,
       Query.make({

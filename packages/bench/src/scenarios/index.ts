@@ -8,6 +8,8 @@ import * as Delivery from "./Delivery.js"
 import * as History from "./History.js"
 import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
+import * as Postgres from "./Postgres.js"
+import * as PostgresDelivery from "./PostgresDelivery.js"
 import * as Size from "./Size.js"
 import * as Verification from "./Verification.js"
 
@@ -29,5 +31,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   opening: Opening.scenario,
   memory: PeakMemory.scenario,
   verify: Verification.verify,
-  rebuild: Verification.rebuild
+  rebuild: Verification.rebuild,
+  postgres: Postgres.scenario,
+  "postgres-delivery": PostgresDelivery.scenario
 }

@@ -47,7 +47,16 @@ export const open = (options: OpenOptions, by?: "feed"): Effect.Effect<Live.Live
 
 type CommandError = Effect.Effect.Error<ReturnType<typeof Command.Service["createRelay" | "deactivateRelay"]>>
 
-const live = (context: Context.Context<Command | ActivityFeed>, by: "queue" | "feed" = "queue") =>
+/**
+ * The commands of a context, and its subscription.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const live = (
+  context: Context.Context<Command | ActivityFeed>,
+  by: "queue" | "feed" = "queue"
+): Effect.Effect<Live.Live, never, Scope.Scope> =>
   Effect.gen(function*() {
     const command = Context.get(context, Command)
     const feed = Context.get(context, ActivityFeed)

@@ -7,8 +7,13 @@ import * as Row from "../Row.js"
 import * as SqliteFile from "../SqliteFile.js"
 import type { Subject } from "../Subject.js"
 
-/** What our events carry. */
-interface Data {
+/**
+ * What our events carry.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Data {
   readonly event: Row.EventRow
   readonly relay?: Row.RelayRow
 }
@@ -37,7 +42,7 @@ export const subject: Subject = {
       const notify = Row.notifier([() => notified++])
 
       const write = async (input: Input) => {
-        const { event, relay } = await decide(connection, input)
+        const { event, relay } = await decide(connection.querySingle, input)
         const { lastEventGlobalPosition } = await store.appendToStream(
           `relay-${input.id}`,
           [{ type: event.type, data: { event, relay } }]
@@ -52,19 +57,25 @@ export const subject: Subject = {
     })
 }
 
-const decide = async (connection: SQLiteConnection, input: Input): Promise<Data> => {
+/**
+ * The event of a command, of what is in the tables.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const decide = async (querySingle: SQLiteConnection["querySingle"], input: Input): Promise<Data> => {
   if (input._tag === "createRelay") {
-    const tenant = await connection.querySingle("SELECT pubkey FROM tenant WHERE pubkey = ?", [input.tenant])
+    const tenant = await querySingle("SELECT pubkey FROM tenant WHERE pubkey = ?", [input.tenant])
     if (tenant === null) throw new Error(`no tenant ${input.tenant}`)
     const event = Row.eventRow(input, input.tenant, 1)
     return { event, relay: Row.relayRow(input, event.created_at) }
   }
-  const relay = await connection.querySingle<{ tenant: string; version: number }>(
+  const relay = await querySingle<{ tenant: string; version: number }>(
     "SELECT tenant, version FROM relay WHERE id = ?",
     [input.id]
   )
   if (relay === null) throw new Error(`no relay ${input.id}`)
-  return { event: Row.eventRow(input, relay.tenant, relay.version + 1) }
+  return { event: Row.eventRow(input, relay.tenant, Number(relay.version) + 1) }
 }
 
 const projection = sqliteProjection<{ type: string; data: Data }>({

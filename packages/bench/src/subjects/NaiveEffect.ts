@@ -1,5 +1,7 @@
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, PubSub, type Scope } from "effect"
 import type { Input } from "../Input.js"
 import * as Live from "../Live.js"
@@ -38,8 +40,24 @@ export const client = ({ filename, synchronous }: OpenOptions) =>
  * @category constructors
  */
 export const open = (options: OpenOptions): Effect.Effect<Live.Live, never, Scope.Scope> =>
+  Effect.flatMap(client(options), (sql) => over(sql))
+
+/**
+ * The same over any client, whose database gives the events their positions.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const over = (
+  sql: SqlClient,
+  { begin = Effect.void, forUpdate = "" }: {
+    /** The first statement of each transaction. */
+    readonly begin?: Effect.Effect<unknown, SqlError>
+    /** What keeps others from changing the row that was read, where they may at once. */
+    readonly forUpdate?: string
+  } = {}
+): Effect.Effect<Live.Live, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const sql = yield* client(options)
     const pubsub = yield* PubSub.unbounded<Row.Activity>()
     const subscription = yield* PubSub.subscribe(pubsub)
 
@@ -51,6 +69,7 @@ export const open = (options: OpenOptions): Effect.Effect<Live.Live, never, Scop
 
     const write = (input: Input) =>
       Effect.gen(function*() {
+        yield* begin
         if (input._tag === "createRelay") {
           const [tenant] = yield* sql`SELECT 1 FROM tenant WHERE pubkey = ${input.tenant}`
           if (tenant === undefined) return yield* Effect.fail(`no tenant ${input.tenant}`)
@@ -60,7 +79,7 @@ export const open = (options: OpenOptions): Effect.Effect<Live.Live, never, Scop
           return activity
         }
         const [relay] = yield* sql`
-          SELECT tenant, version FROM relay WHERE id = ${input.id}`
+          SELECT tenant, version FROM relay WHERE id = ${input.id} ${sql.literal(forUpdate)}`
         if (relay === undefined) return yield* Effect.fail(`no relay ${input.id}`)
         const version = Number(relay["version"]) + 1
         const activity = yield* append(Row.eventRow(input, String(relay["tenant"]), version))

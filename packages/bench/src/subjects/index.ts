@@ -1,3 +1,4 @@
+import type { PostgresSubject } from "../PostgresSubject.js"
 import type { Subject } from "../Subject.js"
 import * as Caravel from "./Caravel.js"
 import * as Drizzle from "./Drizzle.js"
@@ -5,6 +6,9 @@ import * as Emmett from "./Emmett.js"
 import * as EventLog from "./EventLog.js"
 import * as Kysely from "./Kysely.js"
 import * as NaiveEffect from "./NaiveEffect.js"
+import * as PostgresCaravel from "./PostgresCaravel.js"
+import * as PostgresEmmett from "./PostgresEmmett.js"
+import * as PostgresNaive from "./PostgresNaive.js"
 import * as Raw from "./Raw.js"
 
 /**
@@ -24,6 +28,19 @@ export const subjects: { readonly [name: string]: Subject } = {
   kysely: Kysely.subject,
   caravel: Caravel.sqlite,
   "caravel-memory": Caravel.memory
+}
+
+/**
+ * All subjects on PostgreSQL.
+ *
+ * @since 0.1.0
+ * @category subjects
+ */
+export const postgresSubjects: { readonly [name: string]: PostgresSubject } = {
+  "postgres-naive": PostgresNaive.subject,
+  "postgres-naive-ordered": PostgresNaive.ordered,
+  "postgres-emmett": PostgresEmmett.subject,
+  "postgres-caravel": PostgresCaravel.subject
 }
 
 /**

@@ -1,0 +1,110 @@
+/** Schemas to measure in, on the PostgreSQL server that the environment names. */
+import { Postgres } from "@caravel/sql"
+import { Effect, Redacted, type Scope } from "effect"
+import { createHash, randomUUID } from "node:crypto"
+import process from "node:process"
+import Pg from "pg"
+import type { Part } from "./Message.js"
+import * as Template from "./Template.js"
+
+/** Only the environment may name it: command lines are in reports, and a URL may hold a password. */
+const variable = "CARAVEL_TEST_POSTGRES_URL"
+
+const server = process.env[variable]
+
+/**
+ * Why nothing can be measured on PostgreSQL, if so.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const skipped: string | undefined = server === undefined ? `set ${variable}` : undefined
+
+/** The URL by which everything is in this schema. */
+const urlOf = (schema: string): string => {
+  const url = new URL(server ?? "")
+  url.searchParams.set("options", `-c search_path=${schema}`)
+  return url.href
+}
+
+/** A connection of its own. */
+const connect = (url: string) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const client = new Pg.Client({ connectionString: url })
+      await client.connect()
+      return client
+    }),
+    (client) => Effect.promise(() => client.end())
+  )
+
+/**
+ * Executes statements, and gives the rows of the last.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const execute = (url: string, ...statements: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<object>> =>
+  connect(url).pipe(
+    Effect.flatMap((client) =>
+      Effect.promise(async () => {
+        let rows: ReadonlyArray<object> = []
+        for (const statement of statements) rows = (await client.query(statement)).rows
+        return rows
+      })
+    ),
+    Effect.scoped
+  )
+
+/** What the names of a run's schemas begin with: runs that are there at once do not drop one another's. */
+const prefix = (directory: string) =>
+  `caravel_bench_${createHash("sha256").update(directory).digest("hex").slice(0, 12)}_`
+
+const drop = (schema: string) => execute(urlOf(schema), `DROP SCHEMA IF EXISTS ${schema} CASCADE`)
+
+/**
+ * Drops what processes of the run in this directory have left behind, as they were ended.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const dropAll = (directory: string): Effect.Effect<void> =>
+  execute(
+    urlOf("public"),
+    `SELECT nspname AS name FROM pg_namespace WHERE starts_with(nspname, '${prefix(directory)}')`
+  ).pipe(
+    Effect.flatMap((rows) => Effect.forEach(rows, (row) => drop(String(Object.values(row)[0])), { discard: true }))
+  )
+
+/**
+ * A schema with the tenants and so many relays, dropped at the scope's end; gives its URL.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const temporary = (directory: string, relays: number): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.acquireRelease(Effect.sync(() => `${prefix(directory)}${randomUUID().slice(0, 8)}`), drop).pipe(
+    Effect.tap((schema) => execute(urlOf(schema), `CREATE SCHEMA ${schema}`)),
+    Effect.tap((schema) =>
+      Effect.orDie(Effect.provide(Template.creations(relays), Postgres.layer({ url: Redacted.make(urlOf(schema)) })))
+    ),
+    // As in a database that has been there for a while.
+    Effect.tap((schema) => execute(urlOf(schema), "ANALYZE event, tenant, relay", "CREATE SEQUENCE arrived")),
+    Effect.map(urlOf)
+  )
+
+/**
+ * Waits for all who are to begin at once: each takes a number from the schema's sequence `arrived`.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const awaitOthers = ({ of, url }: Part): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const client = yield* connect(url)
+    yield* Effect.promise(() => client.query("SELECT nextval('arrived')"))
+    const arrived = Effect.promise(() => client.query("SELECT last_value FROM arrived")).pipe(
+      Effect.map(({ rows: [row] }) => Number(row.last_value))
+    )
+    yield* Effect.repeat(Effect.delay(arrived, "2 millis"), { until: (count) => count >= of })
+  }).pipe(Effect.scoped)

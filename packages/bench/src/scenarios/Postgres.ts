@@ -1,0 +1,74 @@
+import { Array, Effect, type Scope } from "effect"
+import { type Case, commandNames } from "../Case.js"
+import * as Load from "../Load.js"
+import type { Part } from "../Message.js"
+import * as Parts from "../Parts.js"
+import * as PostgresSchema from "../PostgresSchema.js"
+import type { Figures, Place, Scenario } from "../Scenario.js"
+import type { Settings } from "../Settings.js"
+import { postgresSubjects } from "../subjects/index.js"
+
+/**
+ * Throughput on PostgreSQL, of one process and of several.
+ *
+ * @since 0.1.0
+ * @category scenarios
+ */
+export const scenario: Scenario = {
+  title: "On PostgreSQL",
+  description:
+    "Commands per second of callers that each issue their next command when the one before was answered, in one process " +
+    "and spread over four, which write one schema.",
+  figures: { "commands/s": 0 },
+  postgres: true,
+  comparisons: ["postgres-naive", "postgres-naive-ordered", "postgres-emmett"].map((subject) => ({
+    title: `× ${subject}`,
+    figure: "commands/s",
+    to: (value) => ({ ...value, subject })
+  })),
+  cases: () =>
+    commandNames.flatMap((command) =>
+      (command === "createRelay" ? [1, 4] : [1]).flatMap((processes) =>
+        [processes, 64, 256].flatMap((callers) =>
+          Object.keys(postgresSubjects).map((subject): Case => ({ subject, command, callers, processes }))
+        )
+      )
+    ),
+  measure: (value, place) =>
+    Effect.gen(function*() {
+      if (place.part !== undefined) return yield* measurePart(value, place, place.part)
+      const url = yield* PostgresSchema.temporary(place.directory, relaysOf(value, place.settings))
+      yield* subjectOf(value).prepare(url)
+      const { processes: of = 1 } = value
+      const parts = yield* Effect.forEach(
+        Array.range(0, of - 1),
+        (index) =>
+          of === 1
+            ? measurePart(value, place, { url, index, of })
+            : Parts.measure("postgres", value, { ...place, part: { url, index, of } }),
+        { concurrency: "unbounded" }
+      )
+      return { "commands/s": parts.reduce((sum, figures) => sum + figures["commands/s"]!, 0) }
+    })
+}
+
+const subjectOf = ({ subject }: Case) => {
+  const found = postgresSubjects[subject]
+  if (found === undefined) throw new Error(`no subject on PostgreSQL is called ${subject}`)
+  return found
+}
+
+/** So many that callers do not meet at one: Emmett would refuse the later. */
+const relaysOf = ({ callers = 1 }: Case, { relays }: Settings) => Math.max(relays, 2 * callers)
+
+const measurePart = (value: Case, { settings }: Place, part: Part): Effect.Effect<Figures, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { command = "deactivateRelay", callers = 1 } = value
+    const { millis, warmUpMillis } = settings
+    const session = yield* subjectOf(value).open({ url: part.url })
+    const load = { command, relays: relaysOf(value, settings), part, callers: callers / part.of }
+    yield* Load.run(session, { ...load, millis: warmUpMillis })
+    yield* PostgresSchema.awaitOthers(part)
+    const outcome = yield* Load.run(session, { ...load, millis })
+    return { "commands/s": outcome.commands / outcome.millis * 1000 }
+  })

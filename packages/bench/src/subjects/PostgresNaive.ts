@@ -1,0 +1,53 @@
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Effect, Redacted } from "effect"
+import * as Live from "../Live.js"
+import { execute } from "../PostgresSchema.js"
+import type { PostgresSubject } from "../PostgresSubject.js"
+import * as NaiveEffect from "./NaiveEffect.js"
+
+/** A sequence, as anybody would have it. */
+const prepare = (url: string) =>
+  execute(
+    url,
+    "CREATE SEQUENCE position",
+    "SELECT setval('position', (SELECT max(position) FROM event))",
+    "ALTER TABLE event ALTER position SET DEFAULT nextval('position')"
+  )
+
+const make = (description: string, lock?: string): PostgresSubject => ({
+  description,
+  prepare,
+  open: ({ url }) =>
+    Effect.gen(function*() {
+      const sql = yield* PgClient.make({ url: Redacted.make(url) })
+      return yield* Live.session(
+        yield* NaiveEffect.over(sql, {
+          forUpdate: "FOR UPDATE",
+          ...(lock !== undefined && { begin: sql.unsafe(lock) })
+        })
+      )
+    }).pipe(Effect.provide(Reactivity.layer), Effect.orDie)
+})
+
+/**
+ * The client of `@effect/sql` as its documentation uses it. Positions are a sequence's: not the order of commits, so that
+ * who reads after a position misses events.
+ *
+ * @since 0.1.0
+ * @category subjects
+ */
+export const subject = make(
+  "@effect/sql-pg: sql.withTransaction for each command, then PubSub.publish; loses the order"
+)
+
+/**
+ * The same with the order that Caravel keeps, by the same lock.
+ *
+ * @since 0.1.0
+ * @category subjects
+ */
+export const ordered = make(
+  "The same, with Caravel's lock in front, so that positions are in the order of commits",
+  "SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)"
+)
