@@ -9,8 +9,8 @@ const table = {
   memory: { packages: ["domain", "pubsub"], modules: effect },
   sql: {
     packages: ["domain", "pubsub"],
-    // The clients' signatures name platform and Reactivity (experimental); the write path needs the driver itself.
-    modules: [...effect, "@effect/sql[a-z-]*", "@effect/platform", "@effect/experimental", "better-sqlite3"],
+    // The clients' signatures name platform and Reactivity (experimental); the write paths need the drivers themselves.
+    modules: [...effect, "@effect/sql[a-z-]*", "@effect/platform", "@effect/experimental", "better-sqlite3", "pg"],
     builtins: true
   },
   conformance: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/vitest", "vitest"] },
