@@ -151,7 +151,7 @@ const goOn = <A>(
             return Effect.zipRight(nextTurn, Effect.suspend(() => goOn(connection, program, answered, unsent)))
           }
         } else if (next.value.answer === "none") {
-          unsent.push(...next.value.statements)
+          for (const statement of next.value.statements) unsent.push(statement)
           last = nothing
         } else {
           const before = unsent.length
