@@ -4,9 +4,9 @@ import { Postgres } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Random, Redacted, type Scope, Stream } from "effect"
 import { bundled, type Child, spawned } from "./fixtures/child.js"
+import { type Machine, machines } from "./fixtures/machines.js"
 import { inSchema, raw, temporarySchema, withPostgres } from "./fixtures/postgres.js"
 import { ownServer } from "./fixtures/postgresServer.js"
-import { proxied } from "./fixtures/proxy.js"
 
 /** How often something is killed; the more, the longer it takes. */
 const rounds = Number(process.env["CARAVEL_KILLS"] ?? 20)
@@ -72,13 +72,13 @@ const stop = (child: Child) =>
 const underLoad = (
   url: string,
   harm: (children: ReadonlyArray<Child>) => Effect.Effect<unknown, never, Scope.Scope>,
-  urls: ReadonlyArray<string> = [url, url]
+  machines: ReadonlyArray<Machine> = [{ run: [], url }, { run: [], url }]
 ) =>
   Effect.gen(function*() {
     const context = yield* world(url, "shared")
     const feed = yield* follow(context)
     const script = yield* bundled("./retrying.ts")
-    const children = yield* Effect.forEach(urls, (url, n) => spawned(script, [url, `p${n}`]))
+    const children = yield* Effect.forEach(machines, ({ run, url }, n) => spawned(script, [url, `p${n}`], run))
     for (const child of children) yield* child.writes(200)
     yield* harm(children)
     const written = children.map((child) => child.written)
@@ -169,21 +169,20 @@ withPostgres("PostgreSQL, from several processes", (url) => {
     }), 600_000)
 
   it.scopedLive(
-    "a process that is cut off holds nobody up for long, and goes on when it is back",
+    "a machine that is cut off holds nobody up for long, and goes on when it is back",
     () =>
       Effect.gen(function*() {
-        const own = inSchema(url, yield* temporarySchema(url))
-        const link = yield* proxied(own)
-        yield* underLoad(own, ([cutOff, other]) =>
+        const network = yield* machines
+        yield* underLoad(network.url, ([cutOff, other]) =>
           Effect.gen(function*() {
             for (let n = 0; n < Math.ceil(rounds / 100); n++) {
-              yield* link.cut
+              yield* network.cut
               // It may have held the lock; then the server gives it free after ten seconds.
               yield* other!.writes(other!.written + 1000)
-              yield* link.heal
+              yield* network.heal
               yield* cutOff!.writes(cutOff!.written + 1000)
             }
-          }), [link.url, own])
+          }), network.machines)
       }),
     600_000
   )
