@@ -59,9 +59,11 @@ const follow = (context: Context.Context<Postgres.Services>) =>
 
 const stop = (child: Child) =>
   Effect.gen(function*() {
+    // One that had ended before would have had nothing to answer.
+    expect([child.end, child.errors]).toEqual([null, ""])
     child.process.stdin!.end()
     yield* child.ended
-    expect(child.errors).toBe("")
+    expect([child.end, child.errors]).toEqual([0, ""])
     return child.output.trim().split("\n").map((line) => line.split(" ") as [key: string, position: string, id: string])
   })
 
