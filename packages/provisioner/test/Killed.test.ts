@@ -53,21 +53,20 @@ describe("a provisioner", () => {
           PROVISIONER_LEASE: "1 second"
         })
 
-        const killed = new Set<string | null>()
+        // On a busy machine a lease may run out before its owner is killed, or be looked at before it is taken: that does not count.
+        const killed = new Set<string>()
         let working = yield* provisioner
-        for (let round = 0; round < rounds; round++) {
+        while (killed.size < rounds) {
           yield* Queue.takeAll(moments)
           yield* Queue.take(moments)
           const next = yield* provisioner
           // At once, while the next one starts or stands by, or much later.
           yield* Queue.takeN(moments, yield* Random.nextIntBetween(0, 60))
-          killed.add(yield* owner)
+          const atWork = yield* owner
+          if (atWork !== null) killed.add(atWork)
           expect((yield* working.kill).stderr).toBe("")
           working = next
         }
-        // Nobody was spared: each time it was the one at work.
-        expect(killed.size).toBe(rounds)
-
         // Once there have been more relays than deaths, it is enough.
         yield* Context.get(caravel, ActivityFeed).since(0).pipe(
           Stream.filter(({ activityType }) => activityType === "create_relay"),
