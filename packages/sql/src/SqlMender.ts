@@ -2,10 +2,10 @@
 import type { RelayState, TenantState } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Data, Effect } from "effect"
+import { Data, Effect, Function } from "effect"
 import { Database } from "./Database.js"
 import type { Mender } from "./SqlVerification.js"
-import type { Statement } from "./Table.js"
+import { chunked, repeat, type Statement } from "./Table.js"
 
 /** Events are unreadable or missing, so that what the rows should be cannot be known. */
 class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about: string }> {
@@ -25,7 +25,10 @@ export const make = Effect.map(Database, ({ rows: { relay, secret, tenant } }) =
   const deletions = { tenant: tenant.delete("pubkey"), relay: relay.delete("id"), secret: secret.delete("id") }
   const insertRelays = relay.insert()
   // What holds another's subdomain and has not been compared yet is wrong, and will be found missing.
-  const evict = "DELETE FROM relay WHERE subdomain = ? AND id > ?"
+  const evict = chunked<string>(
+    (size) => `DELETE FROM relay WHERE subdomain IN (${repeat("?", size)}) AND id > ?`,
+    Function.identity
+  )
 
   return (connection: Connection): Mender<SqlError | UnsoundJournal> & { readonly written: () => number } => {
     let written = 0
@@ -47,7 +50,11 @@ export const make = Effect.map(Database, ({ rows: { relay, secret, tenant } }) =
           }
           yield* execute(upsertTenants(tenants))
           yield* execute(deletions.relay(relays.map(({ id }) => id)))
-          for (const { subdomain } of relays) yield* connection.execute(evict, [subdomain, upTo], undefined)
+          yield* execute(
+            evict(relays.map(({ subdomain }) => subdomain)).map((
+              [text, params, rows]
+            ) => [text, [...params, upTo], rows])
+          )
           yield* execute(insertRelays(relays))
           written += folds.length
         }),

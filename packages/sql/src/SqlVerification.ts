@@ -45,6 +45,9 @@ export interface Mender<E> {
 /** How many events or rows are read at a time: some milliseconds' work. */
 const pageSize = 512
 
+/** For EXISTS, PostgreSQL may read all events for each page. */
+const isThere = (select: string) => `(${select} LIMIT 1) IS NOT NULL`
+
 /**
  * Goes through the journal and then through what it may not know, on a connection that sees one state of the database.
  *
@@ -63,7 +66,7 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
     keysFrom(
       type,
       key,
-      `EXISTS (SELECT 1 FROM event WHERE event.resource_id = ${type}.${key} AND event.resource_type = '${type}')`
+      isThere(`SELECT 1 FROM event WHERE event.resource_id = ${type}.${key} AND event.resource_type = '${type}'`)
     )
   const resources = {
     tenant: { table: tenant, select: tenant.select("pubkey"), keysFrom: resourcesFrom("tenant", "pubkey") },
@@ -73,7 +76,7 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
   const secretsFrom = keysFrom(
     "secret",
     "id",
-    `EXISTS (SELECT 1 FROM tenant WHERE tenant.nwc_url = secret.id),
+    `${isThere("SELECT 1 FROM tenant WHERE tenant.nwc_url = secret.id")},
       coalesce((SELECT position FROM event WHERE event.id = secret.id), 0)`
   )
 
