@@ -5,18 +5,9 @@ import type * as Command from "@effect/cli/Command"
 import { provide } from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
-import * as ValidationError from "@effect/cli/ValidationError"
 import { Config, Effect, Either, Layer, Redacted } from "effect"
 import { readPubkey } from "./CommandOptions.js"
 import { Failed } from "./Output.js"
-
-const databaseOption = (what: string) =>
-  Options.redacted("database").pipe(
-    Options.withPseudoName("file"),
-    Options.withDescription(`${what} Default: ./data/caravel.db.`),
-    Options.withFallbackConfig(Config.redacted(Config.nonEmptyString("CARAVEL_DATABASE"))),
-    Options.withDefault(Redacted.make("./data/caravel.db"))
-  )
 
 /**
  * The database: a file, or a URL, which may hold a password.
@@ -24,31 +15,18 @@ const databaseOption = (what: string) =>
  * @since 0.1.0
  * @category options
  */
-export const database: Options.Options<Redacted.Redacted> = databaseOption(
-  "The database: an SQLite file, made if there is none, or postgres://user@host:5432/name. " +
-    "Also CARAVEL_DATABASE, which keeps a password out of the process list."
+export const database: Options.Options<Redacted.Redacted> = Options.redacted("database").pipe(
+  Options.withPseudoName("file"),
+  Options.withDescription(
+    "The database: an SQLite file, made if there is none, or postgres://user@host:5432/name. Also CARAVEL_DATABASE, " +
+      "which keeps a password out of the process list. Default: ./data/caravel.db."
+  ),
+  Options.withFallbackConfig(Config.redacted(Config.nonEmptyString("CARAVEL_DATABASE"))),
+  Options.withDefault(Redacted.make("./data/caravel.db"))
 )
 
 /** Of whatever database: it says itself if it is none of its own. */
 const isUrl = (database: string) => /^[a-z]+:\/\//i.test(database)
-
-/**
- * The file of a database, which a backup can be made of.
- *
- * @since 0.1.0
- * @category options
- */
-export const databaseFile: Options.Options<string> = databaseOption(
-  "The database, an SQLite file. Also CARAVEL_DATABASE."
-).pipe(
-  Options.mapEffect((database) =>
-    isUrl(Redacted.value(database))
-      ? Effect.fail(
-        ValidationError.invalidValue(HelpDoc.p("This is for SQLite files; of PostgreSQL, use pg_dump and pg_restore"))
-      )
-      : Effect.succeed(Redacted.value(database))
-  )
-)
 
 /**
  * Whether people get what programs get.

@@ -3,7 +3,7 @@ import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Redacted } from "effect"
-import { argument, database, databaseFile, json, provideDatabase } from "./Arguments.js"
+import { argument, database, json, provideDatabase } from "./Arguments.js"
 import * as Backups from "./Backups.js"
 import * as Copy from "./Copy.js"
 import * as Read from "./Read.js"
@@ -20,10 +20,11 @@ export const backup = Command.make("backup", {
   file: argument("FILE").pipe(Args.withDescription("Where the copy is written. Required.")),
   force,
   json,
-  database: databaseFile
+  database
 }, Backups.backup).pipe(
   Command.withDescription(
-    "Copies the database as it is at one instant, whoever writes it meanwhile, and verifies the copy. It holds wallet URLs."
+    "Copies the database to an SQLite file, as it is at one instant, whoever writes it meanwhile, and verifies the copy. It " +
+      "holds wallet URLs."
   )
 )
 
@@ -37,7 +38,7 @@ export const restore = Command.make("restore", {
   file: argument("FILE").pipe(Args.withDescription("The backup. Required.")),
   force,
   json,
-  database: databaseFile
+  database
 }, Backups.restore).pipe(
   Command.withDescription(
     "Verifies a backup and makes the database what it is, at once, in a new epoch: programs that have it open fail, and " +

@@ -1,14 +1,15 @@
 /** `caravel backup` and `caravel restore`: copies of the database, and going back to one. */
 import type { StorageError } from "@caravel/domain"
 import { Backup } from "@caravel/sql"
-import { Effect } from "effect"
+import { Effect, type Redacted } from "effect"
+import { optionsOf } from "./Arguments.js"
 import { Failed, Output, type OutputClosed } from "./Output.js"
 import { counted } from "./ProgressBar.js"
 import * as Steps from "./Steps.js"
 
 interface Options {
   readonly file: string
-  readonly database: string
+  readonly database: Redacted.Redacted
   /** Overwrites what is there. */
   readonly force: boolean
   readonly json: boolean
@@ -22,20 +23,33 @@ const run = (
   overwritten: string,
   copy: (options: Pick<Backup.Options, "overwrite" | "onStep">) => Effect.Effect<
     Backup.Copied,
-    Backup.FileExists | StorageError
+    Backup.FileExists | Backup.NotEmpty | StorageError
   >,
   text: (copied: Backup.Copied, output: typeof Output.Service) => ReadonlyArray<string>
 ): Effect.Effect<void, Failed | OutputClosed | StorageError, Output> =>
   Effect.gen(function*() {
     const output = yield* Output
-    const copied = yield* Effect.catchTag(
-      Steps.shown((onStep) => copy({ overwrite: force, onStep })),
-      "FileExists",
-      ({ filename }) => new Failed({ message: `${filename} exists; --force ${overwritten}` })
+    const copied = yield* Steps.shown((onStep) => copy({ overwrite: force, onStep })).pipe(
+      Effect.catchTags({
+        FileExists: ({ filename }) => new Failed({ message: `${filename} exists; --force ${overwritten}` }),
+        NotEmpty: ({ position }) =>
+          new Failed({ message: `The database holds ${counted(position, "event")}; --force ${overwritten}` })
+      })
     )
     const lines = output.isTerminal && !json ? text(copied, output) : [JSON.stringify({ ok: true, ...copied })]
     yield* Effect.forEach(lines, output.print, { discard: true })
   })
+
+const placeOf = (database: Redacted.Redacted): Backup.Place => {
+  const options = optionsOf(database)
+  return "url" in options ? options : options.filename
+}
+
+/** A URL may hold a password. */
+const nameOf = (database: Redacted.Redacted): string => {
+  const place = placeOf(database)
+  return typeof place === "string" ? place : "the database"
+}
 
 /**
  * Copies the database to a file.
@@ -47,7 +61,7 @@ export const backup = Effect.fn("Backups.backup")((options: Options) =>
   run(
     options,
     "overwrites it",
-    (rest) => Backup.backup({ from: options.database, to: options.file, ...rest }),
+    (rest) => Backup.backup({ from: placeOf(options.database), to: options.file, ...rest }),
     (copied, { style }) => [style.green(`Backed up to ${options.file}, and verified: ${contents(copied)}`)]
   )
 )
@@ -62,9 +76,9 @@ export const restore = Effect.fn("Backups.restore")((options: Options) =>
   run(
     options,
     "replaces it, and what happened since the backup is lost",
-    (rest) => Backup.restore({ from: options.file, to: options.database, ...rest }),
+    (rest) => Backup.restore({ from: options.file, to: placeOf(options.database), ...rest }),
     (copied, { style }) => [
-      style.green(`Restored ${options.database}: ${contents(copied)}`),
+      style.green(`Restored ${nameOf(options.database)}: ${contents(copied)}`),
       style.dim(
         "It is in a new epoch: open it anew where it is open, and see caravel consumers, which wait to be reset"
       )

@@ -3,6 +3,9 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { randomUUID } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { program } from "./program.js"
 
 const server = process.env["CARAVEL_TEST_POSTGRES_URL"]
@@ -16,6 +19,7 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
     const url = new URL(server!)
     url.password ||= "hush"
     url.searchParams.set("options", `-c search_path=${schema}`)
+    const directory = mkdtempSync(join(tmpdir(), "caravel-"))
     const layer = Postgres.layer({ url: Redacted.make(server!), schema })
     const json = async (...args: ReadonlyArray<string>) => {
       const result = await program([...args, "--database", url.href])
@@ -42,6 +46,21 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
           expect(await json("consumers")).toEqual([])
           expect(await json("verify")).toMatchObject([{ ok: true, events: 3 }])
           expect(await json("rebuild", "--yes")).toMatchObject([{ ok: true, written: 0 }])
+          const backup = join(directory, "backup.db")
+          expect(await json("backup", backup)).toMatchObject([{ ok: true, position: 3 }])
+          expect(await json("restore", "--force", backup)).toMatchObject([{
+            ok: true,
+            position: 3,
+            tenants: 1,
+            relays: 1
+          }])
+          expect(await json("epochs")).toMatchObject([{ position: 0 }, { position: 3 }])
+          const refused = await program(["restore", backup, "--database", url.href])
+          expect(refused).toMatchObject({
+            code: 1,
+            stderr:
+              "caravel: The database holds 3 events; --force replaces it, and what happened since the backup is lost"
+          })
           const again = await program(["create-relay", "--id", "a", "--tenant", pubkey, "--subdomain", "a"], {
             env: { CARAVEL_DATABASE: url.href }
           })
@@ -49,7 +68,7 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
         })
         yield* sql`DROP SCHEMA ${sql(schema)} CASCADE`
       }).pipe(Effect.provide(layer))
-    )
+    ).finally(() => rmSync(directory, { recursive: true }))
   }, 60_000)
 
   it("says why it cannot, without the password", async () => {

@@ -2,12 +2,17 @@
 import { type Epoch, makeEpoch, type Position, StorageError, type Verification } from "@caravel/domain"
 import { Clock, Effect, Option, Schedule, Schema } from "effect"
 import * as fs from "node:fs/promises"
+import { tmpdir } from "node:os"
 import * as path from "node:path"
+import * as CopySource from "./CopySource.js"
 import * as Epochs from "./Epochs.js"
 import { copyPages } from "./internal/copyPages.js"
 import { attempt, prepareDirectory } from "./internal/databaseFile.js"
 import * as Driver from "./internal/driver.js"
-import type { OnStep as Told } from "./internal/verifiedCopy.js"
+import { openDatabase } from "./internal/openDatabase.js"
+import type { OnStep as Told, VerifiedCopy } from "./internal/verifiedCopy.js"
+import type { Options as PostgresOptions } from "./PostgresDatabase.js"
+import * as PostgresRestore from "./PostgresRestore.js"
 import { toStorageError } from "./SqlError.js"
 import { sqlite } from "./SqliteDialect.js"
 
@@ -25,9 +30,19 @@ export class FileExists extends Schema.TaggedError<FileExists>("@caravel/sql/Fil
   }
 }
 
+export {
+  /**
+   * Why a PostgreSQL database is not restored to what a backup is.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  NotEmpty
+} from "./PostgresRestore.js"
+
 /**
- * Is told how far a copy is: in pages while it is copied or restored, in events while it is verified. How long it is checked
- * is not known before.
+ * Is told how far a copy is: in pages of SQLite files or events of PostgreSQL while it is copied or restored, in events while
+ * rows are folded from them or compared with them. How long a file is checked is not known before.
  *
  * @since 0.1.0
  * @category models
@@ -35,15 +50,21 @@ export class FileExists extends Schema.TaggedError<FileExists>("@caravel/sql/Fil
 export type OnStep = Told
 
 /**
- * What is copied, and where to.
+ * An SQLite file, or a PostgreSQL database.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Place = string | PostgresOptions
+
+/**
+ * How it is copied.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  readonly from: string
-  readonly to: string
-  /** Whether a file at `to` may be overwritten; not by default. */
+  /** Whether what is there may be overwritten; not by default. */
   readonly overwrite?: boolean | undefined
   readonly onStep?: OnStep | undefined
 }
@@ -63,10 +84,10 @@ export interface Copied {
 }
 
 /**
- * Copies the database in the file `from`, as it is at one instant, to the file `to`, whoever writes it meanwhile: they do
- * not wait. The copy is one file, which appears under its name once it has been verified and is on the disk.
+ * Copies a database, as it is at one instant, to the SQLite file `to`, whoever writes it meanwhile: they do not wait. The copy
+ * is one file, which appears under its name once it has been verified and is on the disk.
  *
- * It holds wallet URLs, and only the user who made it may read it.
+ * It holds wallet URLs as they are stored, and only the user who made it may read it.
  *
  * @example
  * ```ts
@@ -78,27 +99,39 @@ export interface Copied {
  * @since 0.1.0
  * @category constructors
  */
-export const backup = (options: Options): Effect.Effect<Copied, FileExists | StorageError> =>
+export const backup = (
+  { from, onStep, overwrite = false, to }: Options & { readonly from: Place; readonly to: string }
+): Effect.Effect<Copied, FileExists | StorageError> =>
   Effect.scoped(Effect.gen(function*() {
-    const { to } = options
-    yield* mayWrite("backup", options)
+    yield* mayWrite("backup", from, to, overwrite)
     const copy = yield* copyBeside("backup", to)
-    const copied = yield* (yield* copies).verifiedCopy(
-      "backup",
-      { ...options, to: copy },
-      ({ journal, verification }) => Effect.map(journal.epoch, (epoch) => copiedOf(epoch, verification))
-    )
+    const copied = yield* typeof from === "string" ? copyOf(from, copy, onStep) : convertedCopyOf(from, copy, onStep)
     yield* attempt("backup", () => fs.chmod(copy, 0o600))
     yield* putInPlace("backup", copy, to)
     return copied
   }))
 
+const copyOf = (from: string, to: string, onStep: OnStep | undefined) =>
+  Effect.flatMap(copies, ({ verifiedCopy }) =>
+    verifiedCopy(
+      "backup",
+      { from, to, onStep },
+      ({ journal, verification }) => Effect.map(journal.epoch, (epoch) => copiedOf(epoch, verification))
+    ))
+
+const convertedCopyOf = (from: PostgresOptions, to: string, onStep: OnStep | undefined) =>
+  Effect.gen(function*() {
+    const source = yield* CopySource.make(yield* openDatabase(from), "backup")
+    return copiedOf(source.epoch, yield* (yield* copies).convertedCopy("backup", { source, to, onStep }))
+  })
+
 /**
- * Makes the database in the file `to` what the backup in the file `from` is, in a new epoch. The backup is verified before.
+ * Makes a database what the backup in the SQLite file `from` is, in a new epoch. The backup is verified before.
  *
  * It happens in one transaction of that database: processes that have it open are refused whatever they would write from
- * then on, and who holds a position of before gets `PositionFromOtherEpoch`. A file that is too damaged for a transaction
- * is replaced by another one, which processes that have it open notice within a second.
+ * then on, and who holds a position of before gets `PositionFromOtherEpoch`. An SQLite file that is too damaged for a
+ * transaction is replaced by another one, which processes that have it open notice within a second. On PostgreSQL, the role
+ * must own the tables, and whoever reads or writes waits until it is done.
  *
  * @example
  * ```ts
@@ -110,30 +143,55 @@ export const backup = (options: Options): Effect.Effect<Copied, FileExists | Sto
  * @since 0.1.0
  * @category constructors
  */
-export const restore = (options: Options): Effect.Effect<Copied, FileExists | StorageError> =>
+export const restore = (
+  { from, onStep, overwrite = false, to }: Options & { readonly from: string; readonly to: Place }
+): Effect.Effect<Copied, FileExists | PostgresRestore.NotEmpty | StorageError> =>
   Effect.scoped(Effect.gen(function*() {
-    yield* mayWrite("restore", options)
+    if (typeof to === "string") return yield* restoreFile(from, to, overwrite, onStep)
+    yield* mustExist("restore", from)
+    const become = yield* PostgresRestore.make(to, overwrite)
+    const copy = yield* copyBeside("restore", path.join(tmpdir(), "caravel"))
+    return yield* inNewEpoch(from, copy, onStep, ({ database }) =>
+      Effect.scoped(Effect.flatMap(CopySource.make(database), (source) =>
+        become(source, (step, ...far) =>
+          onStep?.(step === "copying" ? "restoring" : step, ...far)))))
+  }))
+
+const restoreFile = (from: string, named: string, overwrite: boolean, onStep: OnStep | undefined) =>
+  Effect.gen(function*() {
+    yield* mayWrite("restore", from, named, overwrite)
     // The log of a database is beside the file itself, not beside a link to it.
-    const to = yield* Effect.promise(() => fs.realpath(options.to).catch(() => options.to))
+    const to = yield* Effect.promise(() => fs.realpath(named).catch(() => named))
     yield* prepareDirectory(to)
     const copy = yield* copyBeside("restore", to)
-    const copied = yield* (yield* copies).verifiedCopy(
-      "restore",
-      { ...options, to: copy },
-      ({ connection, verification }) =>
+    const copied = yield* inNewEpoch(from, copy, onStep, () => Effect.void)
+    yield* transplant(copy, to, onStep)
+    return copied
+  })
+
+const copies = Driver.loadSqlite(() => import("./internal/verifiedCopy.js"))
+
+/** A verified copy of a backup, in an epoch that begins where it ends, for as long as `then` takes. */
+const inNewEpoch = <E>(
+  from: string,
+  to: string,
+  onStep: OnStep | undefined,
+  then: (copy: VerifiedCopy) => Effect.Effect<unknown, E | StorageError>
+) =>
+  Effect.flatMap(
+    copies,
+    ({ verifiedCopy }) =>
+      verifiedCopy("restore", { from, to, onStep }, (copy) =>
         Effect.gen(function*() {
+          const { connection, verification } = copy
           const epoch = yield* makeEpoch
           yield* connection.execute(Epochs.beginEpoch, [epoch, yield* Clock.currentTimeMillis], undefined)
           // Whoever ran a consumer when the backup was made does not run it in this epoch.
           yield* connection.execute("UPDATE lease SET fence = fence + 1, owner = NULL", [], undefined)
+          yield* then(copy)
           return copiedOf(epoch, verification)
-        })
-    )
-    yield* transplant(copy, { ...options, to })
-    return copied
-  }))
-
-const copies = Driver.loadSqlite(() => import("./internal/verifiedCopy.js"))
+        }))
+  )
 
 const copiedOf = (epoch: Epoch, { head, relays, tenants }: Verification): Copied => ({
   epoch,
@@ -147,17 +205,20 @@ const refuse = (operation: string, why: string) =>
 
 const statOf = (filename: string) => fs.stat(filename, { bigint: true })
 
+const mustExist = (operation: string, filename: string) =>
+  Effect.mapError(attempt(operation, () => statOf(filename)), () => refuse(operation, `there is no file ${filename}`))
+
 /** Makes sure that there is something to copy, and that it is not where it would be copied to. */
-const mayWrite = (operation: string, { from, overwrite = false, to }: Options) =>
+const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean) =>
   Effect.gen(function*() {
-    const source = yield* Effect.mapError(attempt(operation, () => statOf(from)), () =>
-      refuse(operation, `there is no file ${from}`))
-    const target = yield* Effect.option(attempt(operation, () =>
-      statOf(to)))
+    const source = typeof from === "string" ? yield* mustExist(operation, from) : undefined
+    const target = yield* Effect.option(attempt(operation, () => statOf(to)))
     if (Option.isNone(target)) return
     const { dev, ino } = target.value
     if (target.value.isDirectory()) return yield* refuse(operation, `${to} is a directory`)
-    if (dev === source.dev && ino === source.ino) return yield* refuse(operation, `${from} and ${to} are the same file`)
+    if (dev === source?.dev && ino === source.ino) {
+      return yield* refuse(operation, `${String(from)} and ${to} are the same file`)
+    }
     if (!overwrite) return yield* new FileExists({ filename: to })
   })
 
@@ -206,7 +267,7 @@ const replace = (copy: string, to: string) =>
   )
 
 /** Writes a copy into a file in one transaction, if that can be. */
-const transplant = (copy: string, { onStep, to }: Options) =>
+const transplant = (copy: string, to: string, onStep: OnStep | undefined) =>
   Effect.scoped(Effect.gen(function*() {
     const database = yield* (yield* copies).connect(copy)
     const pages = copyPages(database, to, (done, total) => onStep?.("restoring", done, total))

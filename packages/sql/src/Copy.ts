@@ -1,12 +1,11 @@
 /** Copies of a journal, and of what is beside it, from one database to another of whichever kind. */
 import { type Epoch, type Position, StorageError } from "@caravel/domain"
-import { Effect, type Scope, Stream } from "effect"
+import { Effect } from "effect"
 import * as fs from "node:fs/promises"
 import * as CopySource from "./CopySource.js"
 import * as CopyTarget from "./CopyTarget.js"
-import type { Database } from "./Database.js"
 import { attempt } from "./internal/databaseFile.js"
-import * as Driver from "./internal/driver.js"
+import { openDatabase } from "./internal/openDatabase.js"
 import type { Options as PostgresOptions } from "./PostgresDatabase.js"
 import type { Options as SqliteOptions } from "./SqliteDatabase.js"
 
@@ -85,13 +84,9 @@ export const copy = (
 ): Effect.Effect<Copied, CopyTarget.NotACopy | StorageError> =>
   Effect.gen(function*() {
     if ("filename" in from) yield* mustExist(from.filename)
-    const source = yield* CopySource.make(yield* open(from))
-    const target = yield* CopyTarget.make(yield* open(to, true))
-    const before = yield* target.begin(source)
-    onStep("copying", before, source.head)
-    yield* Stream.runForEach(source.pages(CopySource.events, [before]), (page) =>
-      Effect.map(target.append(page), (head) => onStep("copying", head, source.head)))
-    const { relays, tenants } = yield* target.finish(source, onStep)
+    const source = yield* CopySource.make(yield* openDatabase(from))
+    const target = yield* CopyTarget.make(yield* openDatabase(to, true))
+    const { before, verified: { relays, tenants } } = yield* target.complete(source, onStep)
     return { epoch: source.epoch, position: source.head, copied: source.head - before, tenants, relays }
   }).pipe(Effect.scoped)
 
@@ -100,17 +95,3 @@ const mustExist = (filename: string) =>
     attempt("copy", () => fs.access(filename)),
     () => new StorageError({ reason: "other", operation: "copy", cause: new Error(`there is no file ${filename}`) })
   )
-
-const open = (
-  options: SqliteOptions | PostgresOptions,
-  mayBeUnfinished = false
-): Effect.Effect<typeof Database.Service, StorageError, Scope.Scope> =>
-  "filename" in options
-    ? Effect.flatMap(
-      Driver.loadSqlite(() => import("./SqliteDatabase.js")),
-      ({ open }) => open(options, mayBeUnfinished)
-    )
-    : Effect.flatMap(
-      Driver.loadPostgres(() => import("./internal/postgres.js")),
-      ({ PostgresDatabase }) => Effect.map(PostgresDatabase.open(options, mayBeUnfinished), ({ database }) => database)
-    )

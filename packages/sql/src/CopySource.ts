@@ -82,10 +82,13 @@ export interface Source {
  * @since 0.1.0
  * @category constructors
  */
-export const make = (database: typeof Database.Service): Effect.Effect<Source, StorageError, Scope.Scope> =>
+export const make = (
+  database: typeof Database.Service,
+  operation = "copy"
+): Effect.Effect<Source, StorageError, Scope.Scope> =>
   Effect.gen(function*() {
     const { dialect } = database
-    const toError = Effect.mapError(toStorageError(dialect, "copy"))
+    const toError = Effect.mapError(toStorageError(dialect, operation))
     const connection = yield* database.snapshot
     const value = (text: string, params: ReadonlyArray<unknown> = []) => toError(valueOf(connection, text, params))
     const head = Position.make(Number(yield* value(dialect.lastPosition)))

@@ -57,6 +57,9 @@ const clear: ReadonlyArray<Statement> = [
 ]
   .map((name) => [`DELETE FROM ${name}`, [], 0])
 
+/** Nobody runs a consumer here yet, whoever does there. */
+const freeLeases = "INSERT INTO lease (consumer, task, fence, heartbeat) SELECT name, ?, 0, 0 FROM consumer"
+
 /** Statements that insert rows with the columns that they have. */
 const insert = (name: string, rows: ReadonlyArray<CopySource.Row>): ReadonlyArray<Statement> => {
   const columns = Object.keys(rows[0] ?? {})
@@ -68,51 +71,49 @@ const insert = (name: string, rows: ReadonlyArray<CopySource.Row>): ReadonlyArra
 }
 
 /**
- * A database that is empty or holds a copy.
+ * A database that becomes what another one is.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (database: typeof Database.Service) =>
+export const make = (database: typeof Database.Service, operation = "copy") =>
   Effect.gen(function*() {
     const { dialect, transact } = database
     const verification = yield* SqlVerification.make
     const makeMender = yield* SqlMender.make
-    let head = 0
 
     const transaction = <A, E>(use: (transaction: Transaction) => Effect.Effect<A, E | SqlError>) =>
-      Effect.mapError(
-        transact((transaction) =>
-          Effect.zipRight(
-            dialect.lock === undefined ? Effect.void : transaction.connection.execute(dialect.lock, [], undefined),
-            use(transaction)
-          )
-        ),
-        (error) => error instanceof SqlError ? toStorageError(dialect, "copy")(error) : error
-      )
+      transact((transaction) => {
+        const locks = [dialect.lockEpoch, dialect.lock].filter((lock) => lock !== undefined)
+        return Effect.zipRight(
+          Effect.forEach(locks, (lock) => transaction.connection.execute(lock, [], undefined)),
+          use(transaction)
+        )
+      }).pipe(Effect.catchIf(isSqlError, (error) => Effect.fail(toStorageError(dialect, operation)(error))))
 
-    /** Makes sure that nobody else has written the target since. */
-    const goOn = (connection: Connection) =>
+    const headOf = (connection: Connection) =>
+      Effect.map(CopySource.valueOf(connection, dialect.lastPosition), (head) => Position.make(Number(head)))
+
+    /** Makes sure that nobody else has written the unfinished copy since. */
+    const mustBeAt = (head: number, connection: Connection) =>
       Effect.gen(function*() {
         const isWhole = (yield* connection.executeValues(Epochs.currentEpoch, [])).length > 0
-        const last = yield* CopySource.valueOf(connection, dialect.lastPosition)
-        if (isWhole || Number(last) !== head) return yield* overtaken
+        if (isWhole || (yield* headOf(connection)) !== head) return yield* overtaken
       })
 
-    const mustBePrefix = (connection: Connection, source: CopySource.Source) =>
+    const mustBePrefix = (head: Position, connection: Connection, source: CopySource.Source) =>
       Effect.gen(function*() {
-        const position = Position.make(head)
         if ((yield* CopySource.valueOf(connection, dialect.identity)) === source.identity) {
-          return yield* new NotACopy({ reason: "same", position })
+          return yield* new NotACopy({ reason: "same", position: head })
         }
         if (head === 0) return
         const epochs = yield* connection.executeValues("SELECT epoch FROM epoch ORDER BY abs(number)", [])
         if (!epochs.every(([epoch], n) => epoch === source.epochs[n]?.["epoch"])) {
-          return yield* new NotACopy({ reason: "epoch", position })
+          return yield* new NotACopy({ reason: "epoch", position: head })
         }
-        if (head > source.head) return yield* new NotACopy({ reason: "ahead", position })
+        if (head > source.head) return yield* new NotACopy({ reason: "ahead", position: head })
         if ((yield* CopySource.valueOf(connection, CopySource.eventAt, [head])) !== (yield* source.eventAt(head))) {
-          return yield* new NotACopy({ reason: "event", position })
+          return yield* new NotACopy({ reason: "event", position: head })
         }
       })
 
@@ -133,73 +134,112 @@ export const make = (database: typeof Database.Service) =>
         return verified
       })
 
+    /** Takes the source's epochs, in numbers by which the database is in none. */
+    const begin = (connection: Connection, source: CopySource.Source, head: number) =>
+      Effect.gen(function*() {
+        yield* connection.execute(dialect.deferForeignKeys, [], undefined)
+        const epochs = source.epochs.map((row) => ({ ...row, number: -Number(row["number"]) }))
+        yield* run(
+          connection,
+          execute([...(head === 0 ? clear : []), ["DELETE FROM epoch", [], 0], ...insert("epoch", epochs)])
+        )
+      })
+
+    /** Writes what is beside the journal, all of it, and has the database be whole if it is. */
+    const finish = (connection: Connection, source: CopySource.Source, onStep: OnStep) =>
+      Effect.gen(function*() {
+        yield* connection.execute(dialect.deferForeignKeys, [], undefined)
+        yield* run(connection, execute(clear))
+        for (const table of CopySource.beside) {
+          yield* Stream.runForEach(
+            source.pages(table),
+            (page) => run(connection, execute(insert(table.name, page)))
+          )
+        }
+        for (const task of ["run", "replay"]) yield* connection.execute(freeLeases, [task], undefined)
+        yield* Stream.runForEach(
+          verification(connection, operation, makeMender(connection)),
+          ({ events, head }) => Effect.sync(() => onStep("projecting", events, head))
+        )
+        const last = yield* Stream.runFoldEffect(
+          verification(connection, operation),
+          Option.none<Verification>(),
+          (_, step) => {
+            onStep("verifying", step.events, step.head)
+            const [drift] = step.differences
+            return drift === undefined
+              ? Effect.succeedSome(step)
+              : corrupt(`the source's journal is not sound, as at ${drift.resourceType} ${drift.resourceId}`)
+          }
+        )
+        const verified = yield* mustEqual(source, Option.getOrThrow(last))
+        yield* connection.execute("UPDATE epoch SET number = -number", [], undefined)
+        return verified
+      })
+
+    const append = (connection: Connection, page: ReadonlyArray<CopySource.Row>) =>
+      run(connection, execute(insert(CopySource.events.name, page)))
+
     return {
-      /** Makes the target an unfinished copy, if it can be one, and gives the last position that it has. */
-      begin: (source: CopySource.Source) =>
+      /** The journal's last position. */
+      head: transaction(({ connection }) => headOf(connection)),
+
+      /** Becomes a copy, or goes on with one, page by page. Tells where it went on. */
+      complete: (source: CopySource.Source, onStep: OnStep) =>
+        Effect.gen(function*() {
+          const before = yield* transaction(({ connection }) =>
+            Effect.gen(function*() {
+              const head = yield* headOf(connection)
+              yield* mustBePrefix(head, connection, source)
+              yield* begin(connection, source, head)
+              return head
+            })
+          )
+          onStep("copying", before, source.head)
+          let head: number = before
+          yield* Stream.runForEach(source.pages(CopySource.events, [before]), (page) =>
+            transaction(({ connection, written }) =>
+              Effect.gen(function*() {
+                yield* mustBeAt(head, connection)
+                yield* append(connection, page)
+                const last = page.at(-1)
+                if (last === undefined) return head
+                written.push(String(last["id"]))
+                return Number(last["position"])
+              })
+            ).pipe(Effect.map((last) => {
+              head = last
+              onStep("copying", head, source.head)
+            })))
+          const verified = yield* transaction(({ connection }) =>
+            Effect.zipRight(mustBeAt(head, connection), finish(connection, source, onStep))
+          )
+          return { before, verified }
+        }),
+
+      /** Becomes what the source is, at once, after `empty` has removed what is there. */
+      replace: <E>(
+        source: CopySource.Source,
+        empty: (connection: Connection, head: Position) => Effect.Effect<void, E | SqlError>,
+        onStep: OnStep
+      ) =>
         transaction(({ connection }) =>
           Effect.gen(function*() {
-            head = Number(yield* CopySource.valueOf(connection, dialect.lastPosition))
-            yield* mustBePrefix(connection, source)
-            yield* connection.execute(dialect.deferForeignKeys, [], undefined)
-            const epochs = source.epochs.map((row) => ({ ...row, number: -Number(row["number"]) }))
-            yield* run(
-              connection,
-              execute([...(head === 0 ? clear : []), ["DELETE FROM epoch", [], 0], ...insert("epoch", epochs)])
-            )
-            return head
-          })
-        ),
-
-      /** Writes a page of events, and gives the position of the last. */
-      append: (page: ReadonlyArray<CopySource.Row>) =>
-        transaction(({ connection, written }) =>
-          Effect.gen(function*() {
-            yield* goOn(connection)
-            const last = page[page.length - 1]
-            if (last === undefined) return head
-            yield* run(connection, execute(insert(CopySource.events.name, page)))
-            written.push(String(last["id"]))
-            return Number(last["position"])
-          })
-        ).pipe(Effect.tap((last) => {
-          head = last
-        })),
-
-      /** Writes what is beside the journal, all of it, and has the target be whole if it is. */
-      finish: (source: CopySource.Source, onStep: OnStep) =>
-        transaction(({ connection }) =>
-          Effect.gen(function*() {
-            yield* goOn(connection)
-            yield* connection.execute(dialect.deferForeignKeys, [], undefined)
-            yield* run(connection, execute(clear))
-            for (const table of CopySource.beside) {
-              yield* Stream.runForEach(
-                source.pages(table),
-                (page) => run(connection, execute(insert(table.name, page)))
-              )
-            }
-            yield* Stream.runForEach(
-              verification(connection, "copy", makeMender(connection)),
-              ({ events, head }) => Effect.sync(() => onStep("projecting", events, head))
-            )
-            const last = yield* Stream.runFoldEffect(
-              verification(connection, "copy"),
-              Option.none<Verification>(),
-              (_, step) => {
-                onStep("verifying", step.events, step.head)
-                const [drift] = step.differences
-                return drift === undefined
-                  ? Effect.succeedSome(step)
-                  : corrupt(`the source's journal is not sound, as at ${drift.resourceType} ${drift.resourceId}`)
-              }
-            )
-            const verified = yield* mustEqual(source, Option.getOrThrow(last))
-            yield* connection.execute("UPDATE epoch SET number = -number", [], undefined)
-            return verified
+            yield* empty(connection, yield* headOf(connection))
+            yield* begin(connection, source, 0)
+            let head = 0
+            yield* Stream.runForEach(source.pages(CopySource.events), (page) =>
+              Effect.map(append(connection, page), () => {
+                head += page.length
+                onStep("copying", head, source.head)
+              }))
+            return yield* finish(connection, source, onStep)
           })
         )
     }
   }).pipe(Effect.provideService(Database, database))
+
+const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
 
 const overtaken = new StorageError({
   reason: "busy",

@@ -14,6 +14,8 @@ export interface Dialect {
   readonly numbered: <C extends AnsweringConnection>(connection: C) => C
   /** Has everybody else who appends wait until this transaction ends; none where its beginning did. */
   readonly lock: string | undefined
+  /** The same of everybody else who writes, and has them find out then which epoch it is; none where its beginning did. */
+  readonly lockEpoch: string | undefined
   /** Has the transaction check foreign keys at its commit, so that rows can be written in any order. */
   readonly deferForeignKeys: string
   /** Why the driver's error happened, by its code. */

@@ -10,6 +10,7 @@ import idempotency from "./migrations/0004_idempotency.js"
 import epoch from "./migrations/0005_epoch.js"
 import secretKey from "./migrations/0006_secret_key.js"
 import imports from "./migrations/0007_import.js"
+import inEpoch from "./migrations/0008_in_epoch.js"
 
 const migrations = {
   "0001_journal": journal,
@@ -18,7 +19,8 @@ const migrations = {
   "0004_idempotency": idempotency,
   "0005_epoch": epoch,
   "0006_secret_key": secretKey,
-  "0007_import": imports
+  "0007_import": imports,
+  "0008_in_epoch": inEpoch
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })

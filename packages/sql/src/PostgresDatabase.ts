@@ -1,5 +1,5 @@
 /** A PostgreSQL database: connections for what callers do, for what Caravel does, and the one that writes; none waits for another. */
-import { defaultIdempotencyKeysKept, StorageError } from "@caravel/domain"
+import { defaultIdempotencyKeysKept, type Epoch, StorageError } from "@caravel/domain"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import { makeCompiler } from "@effect/sql-pg/PgClient"
 import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
@@ -14,6 +14,7 @@ import { wrap } from "./OpenTransaction.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import { isLost, postgres } from "./PostgresDialect.js"
 import * as PostgresPurge from "./PostgresPurge.js"
+import { execute } from "./Program.js"
 import * as SecretCodec from "./SecretCodec.js"
 import { toStorageError } from "./SqlError.js"
 import * as Transaction from "./Transaction.js"
@@ -136,6 +137,7 @@ export const open = (
       )
     }
 
+    let epoch: Epoch | undefined
     const client = yield* Transaction.make({
       plain: callers.scoped,
       callers: connections(callers, beginCallers),
@@ -146,7 +148,9 @@ export const open = (
       spanAttributes: [
         ["db.system.name", "postgresql"],
         ...(config.host === undefined ? [] : [["server.address", config.host]] as const)
-      ]
+      ],
+      // It goes with what comes next: no round trip of its own.
+      begun: () => execute(epoch === undefined ? [] : [["SELECT in_epoch(?)", [epoch], 1]])
     })
     const { schema } = options
     if (schema !== undefined) {
@@ -158,7 +162,7 @@ export const open = (
     // What only reads may be run again on another connection.
     const reader = wrap(plainly(own), PostgresConnection.patiently)
     if (!mayBeUnfinished) {
-      yield* Effect.flatMap(reader.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
+      epoch = yield* Effect.flatMap(reader.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
     }
     const snapshot = PostgresConnection.connect(config).pipe(
       Effect.tap((connection) => connection.executeRaw("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", []))

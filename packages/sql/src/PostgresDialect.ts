@@ -18,7 +18,9 @@ const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]
   ["53", "full"],
   ["XX", "corrupt"],
   ["25006", "readonly"],
-  ["42501", "readonly"]
+  ["42501", "readonly"],
+  // Caravel's own, of `in_epoch`.
+  ["ZEPOC", "replaced"]
 ]
 
 /** What the server says of an error. */
@@ -82,6 +84,7 @@ export const postgres: Dialect = {
   }),
   // Of this journal, so that others in the same database do not wait. It is not held while nobody appends, and needs no row.
   lock: "SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)",
+  lockEpoch: "SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 1)",
   deferForeignKeys: "SET CONSTRAINTS ALL DEFERRED",
   reasonOf: (cause) =>
     cause instanceof ConnectionLost

@@ -26,6 +26,7 @@ export const sqlite: Dialect = {
   numbered: Function.identity,
   // Transactions begin immediately: whoever writes waits there.
   lock: undefined,
+  lockEpoch: undefined,
   deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
   reasonOf: (cause) => reasons.find(([code]) => codeOf(cause).startsWith(code))?.[1] ?? "other",
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),

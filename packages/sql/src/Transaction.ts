@@ -113,7 +113,7 @@ export const make = (options: {
     open.set(transaction.callers, transaction)
     return restore(
       usable.pipe(
-        Effect.zipRight(patiently(Effect.suspend(() => run(connection, beginning(begin))))),
+        Effect.zipRight(patiently(Effect.suspend(() => run(dialect.numbered(connection), beginning(begin))))),
         Effect.zipRight(use(transaction, 0))
       )
     ).pipe(

@@ -1,12 +1,13 @@
 /** A role that can append to the journal, and not change it, by the statements of docs/postgresql.md. */
 import { ActivityFeed, Command, Journal } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
-import { Postgres } from "@caravel/sql"
+import { Backup, Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted, Stream } from "effect"
 import { readFileSync } from "node:fs"
 import { inSchema, raw, statements, temporarySchema, withPostgres } from "./fixtures/postgres.js"
+import { temporaryFile } from "./fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
 
@@ -63,6 +64,13 @@ withPostgres("PostgreSQL: roles", (url) => {
         for (const change of changes) {
           expect([change, (yield* Effect.flip(sql.unsafe(change))).cause]).toMatchObject([change, { code: "42501" }])
         }
+
+        const to = yield* temporaryFile
+        const place = { url: Redacted.make(own.href) }
+        const { position } = yield* Backup.backup({ from: place, to })
+        const refused = yield* Effect.flip(Backup.restore({ from: to, to: place, overwrite: true }))
+        expect(refused).toMatchObject({ _tag: "StorageError", reason: "readonly" })
+        expect(yield* journal.head).toBe(position)
       }).pipe(Effect.provide(context))
     }))
 

@@ -1,10 +1,13 @@
 import { defaultIdempotencyKeysKept, Journal, StorageError, type Verification } from "@caravel/domain"
 import * as Reactivity from "@effect/experimental/Reactivity"
+import { MigrationError } from "@effect/sql/Migrator"
 import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import Sqlite from "better-sqlite3"
 import { Context, Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
+import type * as CopySource from "../CopySource.js"
+import * as CopyTarget from "../CopyTarget.js"
 import * as Database from "../Database.js"
 import * as Migrations from "../Migrations.js"
 import * as SecretCodec from "../SecretCodec.js"
@@ -17,7 +20,11 @@ import { copyPages } from "./copyPages.js"
 import { damage } from "./integrity.js"
 
 /** Is told of each step. */
-export type OnStep = (step: "copying" | "checking" | "verifying" | "restoring", done: number, total: number) => void
+export type OnStep = (
+  step: "copying" | "checking" | "projecting" | "verifying" | "restoring",
+  done: number,
+  total: number
+) => void
 
 const corrupt = (operation: string, why: string) =>
   new StorageError({ reason: "corrupt", operation, cause: new Error(why) })
@@ -47,6 +54,14 @@ const snapshot = (filename: string, operation: string) =>
     return isCaravel ? database : yield* corrupt(operation, `${filename} is not a Caravel database`)
   })
 
+/** What a copy is known by, once it has been verified. */
+export interface VerifiedCopy {
+  readonly connection: Connection
+  readonly database: typeof Database.Database.Service
+  readonly journal: typeof Journal.Service
+  readonly verification: Verification
+}
+
 /**
  * A database that nobody else has open, over one connection, brought to the newest schema. It has no log beside it, so
  * that it is one file, wherever that is.
@@ -70,22 +85,47 @@ const openAlone = (filename: string) =>
       idempotencyKeysKept: Duration.decode(defaultIdempotencyKeysKept)
     })
     const journal = Layer.provide(SqlJournal.layer, Layer.succeed(Database.Database, database))
-    return { connection, journal: Context.get(yield* Layer.build(journal), Journal) }
+    return { connection, database, journal: Context.get(yield* Layer.build(journal), Journal) }
   })
+
+/** What is done to databases that are opened for it. */
+const apart = (operation: string) => <A, E>(effect: Effect.Effect<A, E, Reactivity.Reactivity>) =>
+  effect.pipe(
+    Effect.catchIf(
+      (error): error is Extract<E, SqlError | MigrationError> =>
+        error instanceof SqlError || error instanceof MigrationError,
+      (error) => Effect.fail(toStorageError(sqlite, operation)(error))
+    ),
+    Effect.provide(Reactivity.layer),
+    // A transaction of the context is another database's.
+    Effect.mapInputContext((context: Context.Context<never>) => Context.omit(TransactionConnection)(context as never))
+  )
+
+/** Copies a database of another kind into a file that is not there. What it has folded and verified is told. */
+export const convertedCopy = (
+  operation: string,
+  options: { readonly source: CopySource.Source; readonly to: string; readonly onStep?: OnStep | undefined }
+): Effect.Effect<Verification, StorageError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { database } = yield* openAlone(options.to)
+    const target = yield* CopyTarget.make(database, operation)
+    const { verified } = yield* Effect.catchTag(
+      target.complete(options.source, options.onStep ?? (() => {})),
+      "NotACopy",
+      Effect.die
+    )
+    return verified
+  })).pipe(apart(operation))
 
 /**
  * Copies a database into a file, and makes sure that the copy is whole and that its rows are what its journal says. `then`
  * may still write it, before it is closed.
  */
-export const verifiedCopy = <A>(
+export const verifiedCopy = <A, E = never>(
   operation: string,
   options: { readonly from: string; readonly to: string; readonly onStep?: OnStep | undefined },
-  then: (copy: {
-    readonly connection: Connection
-    readonly journal: typeof Journal.Service
-    readonly verification: Verification
-  }) => Effect.Effect<A, SqlError | StorageError>
-): Effect.Effect<A, StorageError> =>
+  then: (copy: VerifiedCopy) => Effect.Effect<A, E | SqlError | StorageError>
+): Effect.Effect<A, E | StorageError> =>
   Effect.gen(function*() {
     const { from, onStep = () => {}, to } = options
     yield* Effect.scoped(Effect.flatMap(
@@ -98,7 +138,7 @@ export const verifiedCopy = <A>(
     if (damaged !== undefined) return yield* corrupt(operation, `the copy of ${from} is damaged: ${damaged}`)
 
     return yield* Effect.scoped(Effect.gen(function*() {
-      const { connection, journal } = yield* openAlone(to)
+      const { connection, database, journal } = yield* openAlone(to)
       const last = yield* Stream.runFoldEffect(journal.verify, Option.none<Verification>(), (_, step) => {
         onStep("verifying", step.events, step.head)
         const [drift] = step.differences
@@ -109,14 +149,6 @@ export const verifiedCopy = <A>(
             `in ${from}, rows differ from the journal, as at ${drift.resourceType} ${drift.resourceId}; see caravel verify`
           )
       })
-      return yield* then({ connection, journal, verification: Option.getOrThrow(last) })
+      return yield* then({ connection, database, journal, verification: Option.getOrThrow(last) })
     }))
-  }).pipe(
-    Effect.catchIf(
-      (error) => !(error instanceof StorageError),
-      (error) => Effect.fail(toStorageError(sqlite, operation)(error))
-    ),
-    Effect.provide(Reactivity.layer),
-    // A transaction of the context is another database's.
-    Effect.mapInputContext((context: Context.Context<never>) => Context.omit(TransactionConnection)(context as never))
-  )
+  }).pipe(apart(operation))

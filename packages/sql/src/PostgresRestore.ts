@@ -1,0 +1,62 @@
+/** A PostgreSQL database that becomes what another one is, in place. */
+import { Position, type StorageError, type Verification } from "@caravel/domain"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { Effect, Schema, type Scope } from "effect"
+import type { Source } from "./CopySource.js"
+import * as CopyTarget from "./CopyTarget.js"
+import { openDatabase } from "./internal/openDatabase.js"
+import type { Options } from "./PostgresDatabase.js"
+
+/**
+ * The database holds a journal. To recover, name another one, or say that it may be overwritten.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotEmpty extends Schema.TaggedError<NotEmpty>("@caravel/sql/NotEmpty")("NotEmpty", {
+  /** The journal's last position. */
+  position: Position
+}) {
+  override get message() {
+    return `the database holds a journal, up to position ${this.position}; name another one, or overwrite it`
+  }
+}
+
+/** Who reads waits from here on. Were they deleted, each event would be looked for in tables that have no index for that. */
+const empty = [
+  "ALTER TABLE event DISABLE TRIGGER event_unchanged",
+  "TRUNCATE event, tenant, relay, secret, idempotency, import, import_refusal, consumer, lease, parked, epoch",
+  "ALTER TABLE event ENABLE TRIGGER event_unchanged"
+]
+
+/**
+ * A way to make the database what a source is, in one transaction, for which all others of Caravel's wait. Only the owner
+ * of the tables may.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options,
+  overwrite: boolean
+): Effect.Effect<
+  (source: Source, onStep: CopyTarget.OnStep) => Effect.Effect<Verification, NotEmpty | StorageError>,
+  NotEmpty | StorageError,
+  Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const target = yield* CopyTarget.make(yield* openDatabase(options, true), "restore")
+    const mustBeEmpty = (head: Position) => head === 0 || overwrite ? Effect.void : new NotEmpty({ position: head })
+    // Known before anything is verified, it need not be waited for.
+    yield* Effect.flatMap(target.head, mustBeEmpty)
+    return (source, onStep) =>
+      target.replace(
+        source,
+        (connection: Connection, head) =>
+          Effect.zipRight(
+            mustBeEmpty(head),
+            Effect.forEach(empty, (statement) => connection.execute(statement, [], undefined), { discard: true })
+          ),
+        onStep
+      )
+  })
