@@ -4,6 +4,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Context, type Duration, Effect, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
+import { caravels } from "./OpenTransaction.js"
 import * as Rows from "./Rows.js"
 import type { SecretCodec } from "./SecretCodec.js"
 import { toStorageError } from "./SqlError.js"
@@ -69,7 +70,7 @@ export const make = (options: {
       withSpan(`sql.${operation}`, { kind: "client" })
     )
   let failure: StorageError | undefined
-  const readCommitted = readFrom(dialect.numbered(reader))
+  const readCommitted = readFrom(caravels(dialect, reader))
   const unlessFailed = <A, R>(effect: () => Effect.Effect<A, StorageError, R>) =>
     Effect.suspend(() => failure === undefined ? effect() : Effect.fail(failure))
   const read: Read = (...parameters) => unlessFailed(() => readCommitted(...parameters))
@@ -87,7 +88,10 @@ export const make = (options: {
     read,
     purge: unlessFailed(() => purge),
     snapshot: unlessFailed(() =>
-      Effect.mapBoth(snapshot, { onFailure: toStorageError(dialect, "snapshot"), onSuccess: dialect.numbered })
+      Effect.mapBoth(snapshot, {
+        onFailure: toStorageError(dialect, "snapshot"),
+        onSuccess: (connection) => caravels(dialect, connection)
+      })
     ),
     query: (...parameters) =>
       Effect.flatMap(

@@ -1,3 +1,4 @@
+import { SafeIntegers } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Option, Stream } from "effect"
@@ -50,7 +51,7 @@ export class OpenTransaction implements Transaction {
       }),
       ...(send && { send: (statements) => this.guard(send(statements)) })
     }
-    this.connection = dialect.numbered(this.callers)
+    this.connection = caravels(dialect, this.callers)
   }
 
   readonly fail = (error: SqlError): Effect.Effect<void> =>
@@ -88,6 +89,18 @@ const ended = new SqlError({
   message: "The transaction has ended",
   cause: new Error("a fiber outlived the transaction it was forked in; fork it outside, or await it inside")
 })
+
+/**
+ * The connection for Caravel's own statements: it takes them as they are written, and gives integers as numbers, however the
+ * caller wants his.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const caravels = (dialect: Dialect, connection: AnsweringConnection): AnsweringConnection => {
+  const numbered = dialect.numbered(connection)
+  return { ...numbered, ...wrap(numbered, Effect.provideService(SafeIntegers, false)) }
+}
 
 /**
  * A connection with something around each of its statements.

@@ -69,24 +69,32 @@ export class PostgresConnection implements AnsweringConnection {
 
   readonly send = (statements: ReadonlyArray<Statement>): Effect.Effect<ReadonlyArray<Rows>, SqlError> =>
     Effect.map(
-      this.queries(statements.map(([text, params, count]) => ({
-        text,
-        params,
-        rowMode: "array",
-        // A lone command takes a sixth less. Those of many rows are planned anew: what is planned for an empty table stays so.
-        ...(this.prepares && count === 1 && { name: nameOf(text) })
-      }))),
+      this.queries(
+        statements.map(([text, params, count]) => ({
+          text,
+          params,
+          rowMode: "array",
+          // A lone command takes a sixth less. Those of many rows are planned anew: what is planned for an empty table stays so.
+          ...(this.prepares && count === 1 && { name: nameOf(text) })
+        })),
+        numbers
+      ),
       Array.map(({ rows }) => rows)
     )
 
   private query(query: Query): Effect.Effect<Pg.QueryResult<any>, SqlError> {
-    return Effect.map(this.queries([query]), ([result]) => result!)
+    return Effect.withFiberRuntime((fiber) => {
+      const types = Context.get(fiber.currentContext, SafeIntegers) ? bigints : numbers
+      return Effect.map(this.queries([query], types), ([result]) => result!)
+    })
   }
 
   /** Sends all at once; the server answers one after another. */
-  private queries(queries: ReadonlyArray<Query>): Effect.Effect<ReadonlyArray<Pg.QueryResult<any>>, SqlError> {
-    return Effect.withFiberRuntime((fiber) => {
-      const types = Context.get(fiber.currentContext, SafeIntegers) ? bigints : numbers
+  private queries(
+    queries: ReadonlyArray<Query>,
+    types: Pg.CustomTypesConfig
+  ): Effect.Effect<ReadonlyArray<Pg.QueryResult<any>>, SqlError> {
+    return Effect.suspend(() => {
       const results: Array<Pg.QueryResult> = []
       let unanswered = queries.length
       let error: SqlError | undefined

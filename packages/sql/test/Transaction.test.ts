@@ -1,6 +1,6 @@
 import { ActivityFeed, Command, Journal, Position, Query, type StorageError } from "@caravel/domain"
 import { type Postgres, Sqlite } from "@caravel/sql"
-import { SqlClient } from "@effect/sql/SqlClient"
+import { SafeIntegers, SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Queue, Stream } from "effect"
 import { layerTemporary, withPostgres } from "./fixtures/postgres.js"
@@ -186,6 +186,23 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* seen).toEqual(onlyTenant)
         expect(yield* Effect.provide(seen, other.context)).toEqual({ relays: [], events: [], activities: [] })
       }).pipe(Effect.provide(layer)))
+  })
+
+  describe("a caller who has his integers whole", () => {
+    it.scopedLive("gives Caravel's statements, in his transaction and outside of it, what they expect", () =>
+      Effect.gen(function*() {
+        const command = yield* Command
+        const sql = yield* SqlClient
+        yield* command.createTenant({ pubkey })
+        yield* sql.withTransaction(Effect.gen(function*() {
+          yield* command.createRelay(relay("a"))
+          yield* command.deactivateRelay({ id: "a" })
+          expect(yield* sql`SELECT count(*) AS events FROM event`).toEqual([{ events: 3n }])
+          expect((yield* (yield* Query).relays)[0]).toMatchObject({ id: "a", version: 2 })
+        }))
+        expect((yield* command.activateRelay({ id: "a" })).position).toBe(4)
+        expect((yield* seen).relays).toEqual(["a"])
+      }).pipe(Effect.provideService(SafeIntegers, true), Effect.provide(layer)))
   })
 
   describe("a fiber that outlives its transaction", () => {
