@@ -1,38 +1,18 @@
 /** The one path of all writes: callers' commands wait in a queue, and all that wait are committed together. */
-import {
-  ActivityPubSub,
-  Command,
-  type IdempotencyConflict,
-  isTraced,
-  type RecordedEvent,
-  type Refusal,
-  type StorageError,
-  type Unit,
-  withSpan
-} from "@caravel/domain"
+import { ActivityPubSub, Command, isTraced, type StorageError, type Unit, withSpan } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
-import { Cause, Chunk, Effect, Either, Exit, FiberId, Layer, Mailbox, Option, Schedule } from "effect"
+import { Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
 import * as Append from "./Append.js"
 import { Database } from "./Database.js"
-import { each } from "./internal/each.js"
-import { Entry } from "./internal/Entry.js"
-import * as GiveWay from "./internal/giveWay.js"
+import * as GroupCommit from "./GroupCommit.js"
+import type { Entry } from "./internal/Entry.js"
 import { retryWhile } from "./internal/retryWhile.js"
 import * as Metrics from "./Metrics.js"
 import type { Transaction } from "./OpenTransaction.js"
 import * as Program from "./Program.js"
 import type { Unreadable } from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
-
-/** Beyond this many, callers wait before they are queued. */
-const queueCapacity = 1024
-
-/** How many commands are committed together at most, but for a unit of more: it is committed alone. */
-const batchCommands = 256
-
-/** How many characters of commands are committed together at most, with the same exception. */
-const batchCharacters = 1_000_000
 
 /** For how long a transaction is run again that a deadlock or a lost connection has ended. */
 const whileTransient = Schedule.exponential("5 millis").pipe(
@@ -56,20 +36,24 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const failed = toStorageError(database.dialect, "commit")
     const isTransient = (error: SqlError | Unreadable) =>
       error instanceof SqlError && database.dialect.isTransient(error.cause)
+    const retried = retryWhile(isTransient, whileTransient)
+
+    const announce = ({ outcomes, recorded }: Append.Appended) =>
+      recorded.length > 0
+        ? Effect.zipRight(tail.broadcast(recorded), database.committed.open)
+        // What is answered a second time may have been committed by another process, just now.
+        : outcomes.some(Either.isRight)
+        ? tail.advanceToHead
+        : Effect.void
 
     /** Commits the units together, and announces what they record. */
     const commit = (units: ReadonlyArray<Unit>) =>
-      database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id).pipe(
-        retryWhile(isTransient, whileTransient),
-        Effect.mapError(failed),
-        Effect.tap(({ outcomes, recorded }) =>
-          recorded.length > 0
-            ? Effect.zipRight(tail.broadcast(recorded), database.committed.open)
-            // What is answered a second time may have been committed by another process, just now.
-            : outcomes.some(Either.isRight)
-            ? tail.advanceToHead
-            : Effect.void
-        )
+      Effect.matchEffect(
+        retried(database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id)),
+        {
+          onFailure: (error) => Effect.fail(failed(error)),
+          onSuccess: (appended) => Effect.as(announce(appended), appended.outcomes)
+        }
       )
 
     /** Where the database refuses a batch, each unit is tried on its own, so that only the culprit fails. */
@@ -79,7 +63,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
           return Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
         }
         entries.forEach((entry, index) =>
-          entry.settle(Exit.flatMap(exit, ({ outcomes }) => Exit.fromEither(outcomes[index]!)))
+          entry.settle(Exit.flatMap(exit, (outcomes) => Exit.fromEither(outcomes[index]!)))
         )
         return Effect.void
       })
@@ -94,47 +78,12 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         return Effect.map(commitBatch(entries), () => {
           Metrics.commitSeconds.unsafeUpdate((performance.now() - started) / 1000, [])
           Metrics.batchCommands.unsafeUpdate(commands, [])
-          Metrics.queueDepth.unsafeUpdate(waiting.size, [])
+          Metrics.queueDepth.unsafeUpdate(queue.waiting(), [])
         })
       }).pipe(withSpan("SqlWriter.batch", { attributes: { "caravel.commands": commands } }))
     }
 
-    // An entry leaves this set once: the writer takes it and will answer, its caller withdraws it, or the layer closes.
-    const waiting = new Set<Entry>()
-
-    const queue = yield* Effect.acquireRelease(
-      Mailbox.make<Entry>(queueCapacity),
-      (queue) =>
-        Effect.zipRight(
-          queue.shutdown,
-          Effect.sync(() => {
-            for (const entry of waiting) entry.settle(Exit.interrupt(FiberId.none))
-          })
-        )
-    )
-
-    const giveWay = yield* GiveWay.make
-    yield* Effect.flatMap(
-      queue.takeAll,
-      ([entries]) =>
-        each(batches(Chunk.toReadonlyArray(entries)), (batch) =>
-          Effect.uninterruptible(Effect.suspend(() => {
-            const taken = batch.filter((entry) => waiting.delete(entry))
-            return taken.length === 0 ? Effect.void : observed(taken)
-          })).pipe(Effect.zipRight(giveWay)))
-    ).pipe(
-      Effect.forever,
-      Effect.forkScoped
-    )
-
-    const enqueue = (unit: Unit) =>
-      Effect.withFiberRuntime<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>((caller) => {
-        const entry = new Entry(unit, caller.currentSpan)
-        waiting.add(entry)
-        return Effect.zipRight(queue.offer(entry), entry.settled).pipe(
-          Effect.onInterrupt(() => waiting.delete(entry) ? Effect.void : Effect.exit(entry.settled))
-        )
-      })
+    const queue = yield* GroupCommit.make(observed)
 
     const announceAll = Effect.zipRight(tail.advanceToHead, database.committed.open)
 
@@ -161,7 +110,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       append: (unit) =>
         Effect.flatMap(
           database.current,
-          (transaction) => transaction === undefined ? enqueue(unit) : join(transaction, unit)
+          (transaction) => transaction === undefined ? queue.execute(unit) : join(transaction, unit)
         )
     })
   })
@@ -177,24 +126,3 @@ const isNobodysFault = (exit: Exit.Exit<unknown, StorageError>) =>
         ({ reason }) => reason === "busy" || reason === "unavailable" || reason === "commitUnknown"
       )
   })
-
-/** Splits what waits, in order, into what is committed together. */
-function* batches(entries: ReadonlyArray<Entry>) {
-  let batch: Array<Entry> = []
-  let commands = 0
-  let characters = 0
-  for (const entry of entries) {
-    const size = Append.characters(entry.unit)
-    const count = entry.unit.commands.length
-    if (batch.length > 0 && (commands + count > batchCommands || characters + size > batchCharacters)) {
-      yield batch
-      batch = []
-      commands = 0
-      characters = 0
-    }
-    batch.push(entry)
-    commands += count
-    characters += size
-  }
-  if (batch.length > 0) yield batch
-}

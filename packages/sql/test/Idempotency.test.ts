@@ -13,8 +13,8 @@ import { raw, temporaryDirectory } from "./fixtures/sqlite.js"
 const relay = (id: string) => ({ id, tenant, subdomain: id })
 const keyed = Command.withIdempotencyKey
 
-/** A turn of the event loop, in which the writer takes what waits. */
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+/** Two turns of the event loop: in the second at the latest, the writer takes what waits. */
+const turn = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 1)
 
 const temporary = Effect.map(temporaryDirectory, (directory) => join(directory, "caravel.db"))
 

@@ -10,7 +10,7 @@ export class Entry {
   /** The caller's span, to be linked to that of its batch. */
   readonly span: Tracer.AnySpan | undefined
   private answer: Answer | undefined
-  private resume = (answer: Answer): void => void (this.answer = answer)
+  private resume: ((answer: Answer) => void) | undefined
 
   constructor(unit: Unit, span: Tracer.AnySpan | undefined) {
     this.unit = unit
@@ -23,12 +23,14 @@ export class Entry {
 
   settle(answer: Answer): void {
     this.answer = answer
-    this.resume(answer)
+    this.resume?.(answer)
   }
 
   /** The answer, once it is there. */
-  readonly settled = Effect.async<ReadonlyArray<RecordedEvent>, Failure>((resume) => {
-    if (this.answer === undefined) this.resume = resume
-    else resume(this.answer)
-  })
+  get settled(): Effect.Effect<ReadonlyArray<RecordedEvent>, Failure> {
+    return this.answer ?? Effect.async((resume) => {
+      if (this.answer === undefined) this.resume = resume
+      else resume(this.answer)
+    })
+  }
 }

@@ -10,10 +10,16 @@ export const nextTurn = Effect.async<void>((resume) => {
 
 /** For who works without a pause: other fibers get their turn and, if it has been long, the event loop too. */
 export const make = Effect.sync(() => {
-  let since = performance.now()
-  const restart = Effect.sync(() => {
-    since = performance.now()
+  /** When this was first used in the turn that the event loop is in. */
+  let since: number | undefined
+  const ended = () => {
+    since = undefined
+  }
+  return Effect.suspend(() => {
+    if (since === undefined) {
+      since = performance.now()
+      setImmediate(ended)
+    }
+    return performance.now() - since < longestTurn ? Effect.yieldNow() : nextTurn
   })
-  const immediately = Effect.zipRight(nextTurn, restart)
-  return Effect.suspend(() => performance.now() - since < longestTurn ? Effect.yieldNow() : immediately)
 })

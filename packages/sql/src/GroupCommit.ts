@@ -1,0 +1,155 @@
+/** Who commits the units that wait: all that wait together, in the order in which they came. */
+import {
+  type IdempotencyConflict,
+  isTraced,
+  type RecordedEvent,
+  type Refusal,
+  type StorageError,
+  type Unit
+} from "@caravel/domain"
+import { Effect, Exit, FiberId, type Scope } from "effect"
+import * as Append from "./Append.js"
+import { Entry } from "./internal/Entry.js"
+import * as GiveWay from "./internal/giveWay.js"
+
+/** How many commands are committed together at most, but for a unit of more: it is committed alone. */
+const batchCommands = 256
+
+/** How many characters of commands are committed together at most, with the same exception. */
+const batchCharacters = 1_000_000
+
+/**
+ * A queue of units, and the fibers that commit them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GroupCommit {
+  /** How many units wait to be taken. */
+  readonly waiting: () => number
+  /** Waits for a unit's answer. A caller who is interrupted has either prevented it or waits until it is decided. */
+  readonly execute: (
+    unit: Unit
+  ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
+}
+
+/**
+ * Commits never overlap. Where nobody commits, a caller does, for himself and whoever comes while all other fibers have a
+ * turn; what waits after that is left to a fiber of the scope, so that no caller works for others for long. It could do all, but
+ * a lone command would go to it and come back: 15 µs of 119. What has been taken is decided before the scope closes; what
+ * waits is interrupted.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  commit: (entries: ReadonlyArray<Entry>) => Effect.Effect<void>
+): Effect.Effect<GroupCommit, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    // An entry leaves this set once: it is taken and will be answered, its caller withdraws it, or the scope closes.
+    const waiting = new Set<Entry>()
+    /** Whether somebody commits or is about to. While nobody does, nothing waits. */
+    let isLed = false
+    let isClosed = false
+    const noCallerLeads = yield* Effect.makeLatch(true)
+    const writerLeads = yield* Effect.makeLatch()
+    const giveWay = yield* GiveWay.make
+    // A batch's span has those of its commands for links, and none for its parent: it is not made in a caller's fiber.
+    const isObserved = yield* Effect.withFiberRuntime((fiber) => Effect.succeed(isTraced(fiber)))
+
+    const commitNext = Effect.suspend(() => {
+      const batch = takeBatch(waiting)
+      return batch.length === 0 ? Effect.void : commit(batch)
+    })
+
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        isClosed = true
+        for (const entry of waiting) entry.settle(closed)
+        waiting.clear()
+        return noCallerLeads.await
+      })
+    )
+
+    const leadWriter = () => {
+      isLed = true
+      writerLeads.unsafeOpen()
+    }
+
+    yield* writerLeads.await.pipe(
+      Effect.zipRight(Effect.whileLoop({
+        // In one step, as whoever comes after it leads.
+        while: () => {
+          isLed = waiting.size > 0
+          if (!isLed) writerLeads.unsafeClose()
+          return isLed
+        },
+        body: () => Effect.zipRight(giveWay, Effect.uninterruptible(commitNext)),
+        step: () => {}
+      })),
+      Effect.forever,
+      Effect.forkScoped
+    )
+
+    const lead = (entry: Entry, restore: Restore) => {
+      isLed = true
+      noCallerLeads.unsafeClose()
+      const handOver = () => {
+        isLed = false
+        if (waiting.size > 0) leadWriter()
+        noCallerLeads.unsafeOpen()
+      }
+      return Effect.matchCauseEffect(restore(giveWay), {
+        onFailure: (cause) => {
+          waiting.delete(entry)
+          handOver()
+          return Effect.failCause(cause)
+        },
+        onSuccess: () =>
+          Effect.flatMap(commitNext, () => {
+            handOver()
+            return entry.settled
+          })
+      })
+    }
+
+    const follow = (entry: Entry, restore: Restore) =>
+      restore(entry.settled).pipe(
+        Effect.onInterrupt(() => waiting.delete(entry) ? Effect.void : Effect.exit(entry.settled))
+      )
+
+    return {
+      waiting: () => waiting.size,
+      execute: (unit) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.withFiberRuntime((caller) => {
+            if (isClosed) return closed
+            const entry = new Entry(unit, caller.currentSpan)
+            waiting.add(entry)
+            if (isLed) return follow(entry, restore)
+            if (!isObserved && !isTraced(caller)) return lead(entry, restore)
+            leadWriter()
+            return follow(entry, restore)
+          })
+        )
+    }
+  })
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const closed = Exit.interrupt(FiberId.none)
+
+/** Takes what waits, from the first on, as far as it is committed together. */
+const takeBatch = (waiting: Set<Entry>): ReadonlyArray<Entry> => {
+  const batch: Array<Entry> = []
+  let commands = 0
+  let characters = 0
+  for (const entry of waiting) {
+    commands += entry.unit.commands.length
+    characters += Append.characters(entry.unit)
+    if (batch.length > 0 && (commands > batchCommands || characters > batchCharacters)) break
+    waiting.delete(entry)
+    batch.push(entry)
+  }
+  return batch
+}
