@@ -148,28 +148,27 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
     readonly notify: typeof ActivityPubSub.Service
   }): typeof Command.Service => {
     const execute = (commands: Array.NonEmptyReadonlyArray<CommandRequest>) =>
-      unitOf(commands).pipe(
-        Effect.flatMap(adapter.append),
-        Effect.map((events) => {
+      Effect.matchEffect(Effect.flatMap(unitOf(commands), adapter.append), {
+        onFailure: (error) => {
+          for (const command of commands) count(command._tag, error._tag)
+          return Effect.fail(error)
+        },
+        onSuccess: (events) => {
           for (const command of commands) count(command._tag, "accepted")
-          return events.map(activityOf)
-        }),
-        Effect.tapError((error) =>
-          Effect.sync(() => {
-            for (const command of commands) count(command._tag, error._tag)
-          })
-        )
-      )
+          return Effect.succeed(events.map(activityOf))
+        }
+      })
 
     const method = (tag: CommandTag) => {
       const span = withSpan(`Command.${String.uncapitalize(tag)}`)
       return (...parameters: ReadonlyArray<unknown>) =>
-        decodePayload(tag, { ...payloadOf(tag, parameters), _tag: tag }).pipe(
-          Effect.tapError((error) => Effect.sync(() => count(tag, error._tag))),
-          Effect.flatMap((command) => execute([command])),
-          Effect.map(([success]) => success),
-          span
-        )
+        Effect.matchEffect(decodePayload(tag, { ...payloadOf(tag, parameters), _tag: tag }), {
+          onFailure: (error) => {
+            count(tag, error._tag)
+            return Effect.fail(error)
+          },
+          onSuccess: (command) => Effect.map(execute([command]), ([success]) => success)
+        }).pipe(span)
     }
 
     const submit = (commands: ReadonlyArray<CommandRequest>) =>

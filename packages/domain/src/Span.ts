@@ -19,9 +19,11 @@ export const isTraced = ({ currentTracer }: Fiber.RuntimeFiber<unknown, unknown>
  * @since 0.1.0
  * @category tracing
  */
-export const withSpan = (name: string, options?: Tracer.SpanOptions) => {
-  const span = Effect.withSpan(name, { captureStackTrace: false, ...options })
-  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    // A span's parent is the fiber's own: `R` does not ask for one.
-    Effect.withFiberRuntime((fiber) => isTraced(fiber) ? span(effect) as Effect.Effect<A, E, R> : effect)
-}
+export const withSpan =
+  (name: string, options?: Tracer.SpanOptions) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.withFiberRuntime((fiber) =>
+      isTraced(fiber)
+        // A span's parent is the fiber's own: `R` does not ask for one.
+        ? Effect.withSpan(effect, name, { captureStackTrace: false, ...options }) as Effect.Effect<A, E, R>
+        : effect
+    )

@@ -144,6 +144,7 @@ export const make = (options: {
     const { acquire, begin, outcome, patiently, release } = writer
     const attempt = (connection: AnsweringConnection) =>
       Effect.suspend(() => {
+        if (failure !== undefined) return Effect.fail(failure)
         let id: string | undefined
         let decided: Either.Either<A, E>
         const deciding = function*(): Program<Either.Either<A, E>> {
@@ -158,15 +159,12 @@ export const make = (options: {
         )
       })
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(
-        restore(acquire),
-        (connection) =>
-          patiently(Effect.zipRight(usable, attempt(connection))).pipe(
-            Effect.ensuring(release(connection)),
-            Effect.flatten
-          )
-      )
-    ).pipe(withSpan("sql.transaction", { kind: "client" }))
+      Effect.flatMap(restore(acquire), (connection) =>
+        Effect.flatMap(
+          Effect.exit(patiently(attempt(connection))),
+          (exit) => Effect.zipRight(release(connection), exit)
+        ))
+    ).pipe(Effect.flatten, withSpan("sql.transaction", { kind: "client" }))
   }
 
   const nested = <A, E, R>(
