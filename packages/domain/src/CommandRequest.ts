@@ -1,6 +1,7 @@
 /** Any of the seventeen commands as data: what each carries, succeeds with and fails with. */
 import { Effect, type ParseResult, Record, Redacted, Schema } from "effect"
 import type { CommandTag } from "./CommandTable.js"
+import * as Decoder from "./internal/decoder.js"
 import * as RelayCommand from "./RelayCommand.js"
 import * as TenantCommand from "./TenantCommand.js"
 
@@ -59,10 +60,14 @@ export type SuccessOf<Command> = Command extends Schema.WithResult<infer A, any,
 export type FailureOf<Command> = Command extends Schema.WithResult<any, any, infer E, any, any> ? E : never
 
 const decodeTag = Schema.decodeUnknown(Schema.Struct({ _tag: Schema.Literal(...Record.keys(commands)) }))
-const decoders = Record.map(
-  commands,
-  (schema): DecodeUnknown => Schema.decodeUnknown(schema as Schema.Schema<CommandRequest, any>)
-)
+const decoders = Record.map(commands, (schema): DecodeUnknown => {
+  const read = Decoder.make<CommandRequest>(schema)
+  const decode = Schema.decodeUnknown(schema as Schema.Schema<CommandRequest, any>)
+  return (input) => {
+    const command = read(input)
+    return command === undefined ? decode(input) : Effect.succeed(command)
+  }
+})
 type DecodeUnknown = (input: unknown) => Effect.Effect<CommandRequest, ParseResult.ParseError>
 
 /**
