@@ -7,6 +7,7 @@ import {
   reads,
   type RecordedEvent,
   type Refusal,
+  type RelayId,
   type RelayState,
   type State,
   stateOf,
@@ -70,11 +71,12 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
   const relaysOf = rows.relay.select("id")
   const relaysAt = rows.relay.select("subdomain")
   const insertSecrets = rows.secret.insert()
-  const upsertTenants = rows.tenant.upsert("pubkey", ["createdAt"])
+  const write = dialect.writesEachRow ? "writeEach" : "upsert"
+  const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
   const deleteSecrets = rows.secret.delete("id")
   const deleteRelays = rows.relay.delete("id")
   // A relay that gets another subdomain is deleted first, so that it is inserted.
-  const upsertRelays = rows.relay.upsert("id", ["tenant", "subdomain", "createdAt"])
+  const writeRelays = rows.relay[write]("id", ["tenant", "subdomain", "createdAt"])
 
   /** The state of what is named, as far as it is there, and where the journal ends. */
   function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
@@ -101,15 +103,20 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
       }
     }
     // Relays that give up a subdomain make room first: they may exchange them.
-    const moved = [...relays.values()].filter(({ id, subdomain }) =>
-      Option.exists(HashMap.get(before.relays, id), (relay) => relay.subdomain !== subdomain)
-    )
+    const moved = new Set<string>()
+    for (const { id, subdomain } of relays.values()) {
+      const relay = storedRelay(before, id)
+      if (relay !== undefined && relay.subdomain !== subdomain) moved.add(id)
+    }
     yield* execute([
       ...insertSecrets(secrets),
-      ...upsertTenants([...tenants.values()]),
+      ...writeTenants(
+        [...tenants.values()],
+        ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey))
+      ),
       ...deleteSecrets(droppedSecrets),
-      ...deleteRelays(moved.map(({ id }) => id)),
-      ...upsertRelays([...relays.values()])
+      ...deleteRelays([...moved]),
+      ...writeRelays([...relays.values()], ({ id }) => moved.has(id) ? undefined : storedRelay(before, id))
     ])
   }
 
@@ -144,6 +151,8 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
 
   return { load, lock, record, units }
 })
+
+const storedRelay = ({ relays }: State, id: RelayId) => Option.getOrUndefined(HashMap.get(relays, id))
 
 const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined
 

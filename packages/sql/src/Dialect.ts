@@ -24,6 +24,11 @@ export interface Dialect {
   readonly endsTransaction: (cause: unknown) => boolean
   /** Whether the same transaction may succeed, if it is run again. */
   readonly isTransient: (cause: unknown) => boolean
+  /**
+   * Whether each row is written by a statement of its own: SQLite, which has no way to go, inserts 64 events in 280 µs so, and in
+   * 400 µs by one statement. A server would rather have few.
+   */
+  readonly writesEachRow: boolean
   /** How a column holds a boolean. */
   readonly boolean: Schema.Schema<boolean, any>
   /** Selects what no other database has. */

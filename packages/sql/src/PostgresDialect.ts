@@ -92,6 +92,7 @@ export const postgres: Dialect = {
       : reasons.find(([start]) => codeOf(cause).startsWith(start))?.[1] ?? "other",
   endsTransaction: isLost,
   isTransient: (cause) => isLost(cause) || codeOf(cause).startsWith("40"),
+  writesEachRow: false,
   boolean: Schema.Boolean,
   // A server's, a database's and a schema's.
   identity: `SELECT concat_ws(' ', extract(epoch from pg_postmaster_start_time()), oid, 'event'::regclass::oid)

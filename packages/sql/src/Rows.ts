@@ -151,7 +151,7 @@ export const make = (
     event: {
       columns: event.columns,
       insert: () => {
-        const insert = event.insert()
+        const insert = event.insert("", dialect.writesEachRow ? 1 : undefined)
         return (events: ReadonlyArray<RecordedEvent>) => insert(events.map(toRow))
       },
       decode: (rows: Rows) => Either.flatMap(event.decode(rows), (rows) => Either.all(rows.map(toEvent))),

@@ -32,6 +32,7 @@ export const sqlite: Dialect = {
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
   // Who was busy has been waited for already.
   isTransient: Function.constFalse,
+  writesEachRow: true,
   boolean: Schema.transform(Schema.Literal(0, 1), Schema.Boolean, {
     strict: true,
     decode: (bit) => bit === 1,

@@ -29,13 +29,21 @@ export interface Table<A> {
   readonly columns: (replaced?: { readonly [field in keyof A]?: string }) => string
   /** Where each field stands in what `columns` selects. */
   readonly at: { readonly [field in keyof A]: number }
-  /** Statements that insert rows, with a clause at their ends. */
-  readonly insert: (clause?: string) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
+  /** Statements that insert rows, with a clause at their ends, so many rows in each at most. */
+  readonly insert: (clause?: string, most?: number) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
   /** Statements that insert rows, or update those that have this key, but for the fields that never change. */
   readonly upsert: (
     key: keyof A & string,
     fixed: ReadonlyArray<keyof A>
   ) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
+  /**
+   * The same, a statement for each row: where `before` gives the row that is there, it updates what differs, and otherwise it
+   * inserts the row.
+   */
+  readonly writeEach: (
+    key: keyof A & string,
+    fixed: ReadonlyArray<keyof A>
+  ) => (rows: ReadonlyArray<A>, before: (row: A) => A | undefined) => ReadonlyArray<Statement>
   /** Statements that delete the rows with these keys. */
   readonly delete: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
   /** Selects the rows of which a field has one of these values. */
@@ -59,13 +67,14 @@ const mostRows = 64
  */
 export const chunked = <A>(
   text: (size: number) => string,
-  params: (chunk: ReadonlyArray<A>) => ReadonlyArray<unknown>
+  params: (chunk: ReadonlyArray<A>) => ReadonlyArray<unknown>,
+  most = mostRows
 ): (all: ReadonlyArray<A>) => ReadonlyArray<Statement> => {
   const texts = new Map<number, string>()
   return (all: ReadonlyArray<A>): ReadonlyArray<Statement> => {
     const statements: Array<Statement> = []
     for (let start = 0; start < all.length;) {
-      const size = Math.min(mostRows, 2 ** Math.floor(Math.log2(all.length - start)))
+      const size = Math.min(most, 2 ** Math.floor(Math.log2(all.length - start)))
       const prepared = texts.get(size) ?? text(size)
       texts.set(size, prepared)
       statements.push([prepared, params(size === all.length ? all : all.slice(start, start + size)), size])
@@ -112,7 +121,7 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
   const columns = (replaced: { readonly [field: string]: string | undefined } = {}) =>
     names.map((field) => `${replaced[field] ?? `${name}.${column(field)}`}`).join(", ")
 
-  const insert: Table<A>["insert"] = (clause = "") => {
+  const insert: Table<A>["insert"] = (clause = "", most) => {
     const into = `INSERT INTO ${name} (${names.map(column).join(", ")}) VALUES `
     const row = `(${repeat("?", names.length)})`
     return chunked<A>(
@@ -125,9 +134,18 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
           }
         }
         return params
-      }
+      },
+      most
     )
   }
+
+  /** The fields that an update may change. */
+  const changing = (key: string, fixed: ReadonlyArray<keyof A>) =>
+    names.flatMap((field, index) =>
+      field === key || fixed.includes(field as keyof A)
+        ? []
+        : [{ field: field as keyof A, column: column(field), codec: codecs[index]! }]
+    )
 
   const where = (statement: string, key: string) =>
     chunked<string | number>((size) => `${statement} WHERE ${column(key)} IN (${repeat("?", size)})`, Function.identity)
@@ -138,12 +156,22 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
     at: Object.fromEntries(names.map((field, index) => [field, index])) as { readonly [field in keyof A]: number },
     insert,
     upsert: (key, fixed) => {
-      const updated = names.filter((field) => field !== key && !fixed.includes(field as keyof A)).map(column)
-      return insert(
-        `ON CONFLICT (${column(key)}) DO UPDATE SET ${
-          updated.map((column) => `${column} = excluded.${column}`).join(", ")
-        }`
-      )
+      const updated = changing(key, fixed).map(({ column }) => `${column} = excluded.${column}`)
+      return insert(`ON CONFLICT (${column(key)}) DO UPDATE SET ${updated.join(", ")}`)
+    },
+    writeEach: (key, fixed) => {
+      const insertOne = insert()
+      const fields = changing(key, fixed)
+      return (rows, before) =>
+        rows.flatMap((row) => {
+          const old = before(row)
+          if (old === undefined) return insertOne([row])
+          const changed = fields.filter(({ field }) => row[field] !== old[field])
+          if (changed.length === 0) return []
+          const set = changed.map(({ column }) => `${column} = ?`)
+          const values = changed.map(({ codec, field }) => codec.encode(row[field]))
+          return [[`UPDATE ${name} SET ${set.join(", ")} WHERE ${column(key)} = ?`, [...values, row[key]], 1]]
+        })
     },
     delete: (key) => where(`DELETE FROM ${name}`, key),
     select: (key) => where(`SELECT ${columns()} FROM ${name}`, key),
