@@ -87,15 +87,6 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       unlessRestored
     )
 
-    // Where nothing lies between, they need not be read back: that would cost as much as the rest of the command.
-    const handOver = (committed: ReadonlyArray<RecordedEvent>) =>
-      Effect.suspend(() => {
-        const last = committed.at(-1)?.position ?? window.position
-        if (last !== window.position + committed.length) return unlessRestored(catchUp(last))
-        window.advance(committed.flatMap((event) => activityOf(event) ?? []), last)
-        return Effect.void
-      })
-
     const orLater = (broadcast: Effect.Effect<void, StorageError>) =>
       Effect.catchTag(
         broadcast,
@@ -108,7 +99,14 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       )
 
     return {
-      broadcast: (committed) => orLater(handOver(committed)),
+      broadcast: (committed) =>
+        Effect.suspend(() => {
+          const last = committed.at(-1)?.position ?? window.position
+          if (last !== window.position + committed.length) return orLater(unlessRestored(catchUp(last)))
+          // Where nothing lies between, they need not be read back: that would cost as much as the rest of the command.
+          window.advance(committed.flatMap((event) => activityOf(event) ?? []), last)
+          return Effect.void
+        }),
       advanceToHead: orLater(toHead),
       position: Effect.sync(() => window.position),
       beyond: (position) => window.beyond(position),

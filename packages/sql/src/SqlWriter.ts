@@ -40,7 +40,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     const announce = ({ outcomes, recorded }: Append.Appended) =>
       recorded.length > 0
-        ? Effect.zipRight(tail.broadcast(recorded), database.committed.open)
+        ? Effect.map(tail.broadcast(recorded), () => database.committed.unsafeOpen())
         // What is answered a second time may have been committed by another process, just now.
         : outcomes.some(Either.isRight)
         ? tail.advanceToHead
@@ -52,7 +52,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         retried(database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id)),
         {
           onFailure: (error) => Effect.fail(failed(error)),
-          onSuccess: (appended) => Effect.as(announce(appended), appended.outcomes)
+          onSuccess: (appended) => Effect.map(announce(appended), () => appended.outcomes)
         }
       )
 

@@ -8,7 +8,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
-import { Context, Effect, Either, Exit, Function, Option, type Scope } from "effect"
+import { Context, Effect, Either, Exit, type Fiber, Function, Option, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
 import { each } from "./internal/each.js"
 import { OpenTransaction, type Transaction } from "./OpenTransaction.js"
@@ -91,11 +91,14 @@ export const make = (options: {
   }
 
   const open = new WeakMap<Connection, OpenTransaction>()
-  const joined = Effect.withFiberRuntime<readonly [OpenTransaction, depth: number] | undefined>((fiber) => {
+  /** The transaction that the fiber is in, and at which depth. */
+  const joined = (
+    fiber: Fiber.RuntimeFiber<unknown, unknown>
+  ): readonly [OpenTransaction, depth: number] | undefined => {
     const context = Context.getOption(fiber.currentContext, SqlClient.TransactionConnection)
     const transaction = Option.isSome(context) ? open.get(context.value[0]) : undefined
-    return Effect.succeed(transaction && Option.isSome(context) ? [transaction, context.value[1]] : undefined)
-  })
+    return transaction && Option.isSome(context) ? [transaction, context.value[1]] : undefined
+  }
 
   const outermost = <A, E, R>(connections: Connections, use: Use<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) =>
@@ -191,10 +194,10 @@ export const make = (options: {
     )
 
   const transactOn = <A, E, R>(connections: Connections, use: Use<A, E, R>) =>
-    Effect.flatMap(
-      joined,
-      (joined) => joined ? nested(use, joined[0], joined[1] + 1) : outermost(connections, use)
-    ).pipe(
+    Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
+      const transaction = joined(fiber)
+      return transaction ? nested(use, transaction[0], transaction[1] + 1) : outermost(connections, use)
+    }).pipe(
       withSpan("sql.transaction", { kind: "client" })
     )
 
@@ -213,7 +216,7 @@ export const make = (options: {
       sql: Object.assign(client, { withTransaction }),
       transact: (use) => transactOn(own, use),
       commit,
-      current: Effect.map(joined, (joined) => joined?.[0]),
+      current: Effect.withFiberRuntime((fiber) => Effect.succeed(joined(fiber)?.[0])),
       fail: (error) =>
         Effect.sync(() => {
           failure = error
