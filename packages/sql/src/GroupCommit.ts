@@ -19,7 +19,7 @@ const batchCommands = 256
 const batchCharacters = 1_000_000
 
 /**
- * A queue of units, and the fibers that commit them.
+ * A queue of units, and the fibers that commit them. It has no bound of its own: whoever is in it waits, as he would before it.
  *
  * @since 0.1.0
  * @category models
@@ -91,25 +91,25 @@ export const make = (
       Effect.forkScoped
     )
 
+    const handOver = () => {
+      isLed = false
+      if (waiting.size > 0) leadWriter()
+      noCallerLeads.unsafeOpen()
+    }
+
     const lead = (entry: Entry, restore: Restore) => {
       isLed = true
       noCallerLeads.unsafeClose()
-      const handOver = () => {
-        isLed = false
-        if (waiting.size > 0) leadWriter()
-        noCallerLeads.unsafeOpen()
-      }
-      return Effect.matchCauseEffect(restore(giveWay), {
+      return Effect.matchCauseEffect(Effect.zipRight(restore(giveWay), commitNext), {
         onFailure: (cause) => {
           waiting.delete(entry)
           handOver()
           return Effect.failCause(cause)
         },
-        onSuccess: () =>
-          Effect.flatMap(commitNext, () => {
-            handOver()
-            return entry.settled
-          })
+        onSuccess: () => {
+          handOver()
+          return entry.settled
+        }
       })
     }
 

@@ -38,20 +38,28 @@ const isBusy = (error: SqlError) => sqlite.reasonOf(error.cause) === "busy"
 
 const patiently = retryWhile(isBusy, whileBusy)
 
-/** Lends a connection to one transaction, or plain statement, at a time. */
+/** Lends a connection to one transaction, or plain statement, at a time, in the order in which they ask. */
 const lend = (connection: AnsweringConnection) => {
   // A semaphore would take a step of the event loop's even where nobody waits: 5 µs.
   let isLent = false
-  const returned = Effect.unsafeMakeLatch()
-  const acquire: Effect.Effect<AnsweringConnection> = Effect.suspend(() => {
-    if (isLent) return Effect.zipRight(returned.await, acquire)
-    isLent = true
-    returned.unsafeClose()
-    return Effect.succeed(connection)
-  })
+  const waiting = new Set<Effect.Latch>()
   const release = Effect.sync(() => {
-    isLent = false
-    returned.unsafeOpen()
+    const [next] = waiting
+    isLent = next !== undefined && waiting.delete(next)
+    next?.unsafeOpen()
+  })
+  const acquire = Effect.suspend(() => {
+    if (!isLent) {
+      isLent = true
+      return Effect.succeed(connection)
+    }
+    const turn = Effect.unsafeMakeLatch()
+    waiting.add(turn)
+    return turn.await.pipe(
+      Effect.as(connection),
+      // Who is interrupted when it was his turn already passes it on.
+      Effect.onInterrupt(() => waiting.delete(turn) ? Effect.void : release)
+    )
   })
   const plain = wrap(connection, patiently)
   const connections: Transaction.Connections = {
