@@ -40,7 +40,7 @@ const patiently = retryWhile(isBusy, whileBusy)
 
 /** Lends a connection to one transaction, or plain statement, at a time, in the order in which they ask. */
 const lend = (connection: AnsweringConnection) => {
-  // A semaphore would take a step of the event loop's even where nobody waits: 5 µs.
+  // A semaphore would suspend the fiber even where nobody waits: 1.3 µs more, in a loop.
   let isLent = false
   const waiting = new Set<Effect.Latch>()
   const release = Effect.sync(() => {

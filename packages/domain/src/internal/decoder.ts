@@ -1,6 +1,6 @@
 /**
- * Readers of commands as plain functions, for those that only check their fields: a `create_relay` is read in 2 µs, and in
- * 14 µs by its schema.
+ * Readers of commands as plain functions, for those that only check their fields: a `create_relay` is read in 1 µs, and in
+ * 8 µs by its schema, in a loop.
  */
 import { Option, Predicate, Schema, SchemaAST as AST } from "effect"
 import { trusted } from "./trusted.js"
