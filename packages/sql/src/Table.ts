@@ -162,15 +162,21 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
     writeEach: (key, fixed) => {
       const insertOne = insert()
       const fields = changing(key, fixed)
+      const where = `WHERE ${column(key)} = ?`
       return (rows, before) =>
         rows.flatMap((row) => {
           const old = before(row)
           if (old === undefined) return insertOne([row])
-          const changed = fields.filter(({ field }) => row[field] !== old[field])
-          if (changed.length === 0) return []
-          const set = changed.map(({ column }) => `${column} = ?`)
-          const values = changed.map(({ codec, field }) => codec.encode(row[field]))
-          return [[`UPDATE ${name} SET ${set.join(", ")} WHERE ${column(key)} = ?`, [...values, row[key]], 1]]
+          let set = ""
+          const params: Array<unknown> = []
+          for (const { codec, column, field } of fields) {
+            if (row[field] === old[field]) continue
+            set += `${set === "" ? "" : ", "}${column} = ?`
+            params.push(codec.encode(row[field]))
+          }
+          if (params.length === 0) return []
+          params.push(row[key])
+          return [[`UPDATE ${name} SET ${set} ${where}`, params, 1]]
         })
     },
     delete: (key) => where(`DELETE FROM ${name}`, key),
