@@ -161,8 +161,9 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
 
     const method = (tag: CommandTag) => {
       const span = withSpan(`Command.${String.uncapitalize(tag)}`)
+      const payload = payloadOf(tag)
       return (...parameters: ReadonlyArray<unknown>) =>
-        Effect.matchEffect(decodePayload(tag, { ...payloadOf(tag, parameters), _tag: tag }), {
+        Effect.matchEffect(decodePayload(tag, payload(parameters)), {
           onFailure: (error) => {
             count(tag, error._tag)
             return Effect.fail(error)
@@ -185,11 +186,14 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
   }
 }
 
-const payloadOf = (tag: CommandTag, [first, ...rest]: ReadonlyArray<unknown>): object => {
+/** The command that a method's parameters stand for, as data. */
+const payloadOf = (tag: CommandTag) => {
   const { parameters: [resource, ...names] } = commandTable[tag]
   const byKey = resource === "pubkey" || resource === "id"
-  return {
-    ...(byKey ? { [resource]: first } : first as object),
-    ...Record.fromEntries(names.map((name, index) => [name, rest[index]]))
+  return ([first, ...rest]: ReadonlyArray<unknown>): object => {
+    const payload: { [name: string]: unknown } = byKey ? { [resource]: first } : { ...first as object }
+    names.forEach((name, index) => payload[name] = rest[index])
+    payload["_tag"] = tag
+    return payload
   }
 }
