@@ -52,7 +52,8 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
   Effect.gen(function*() {
     const journal = yield* Journal
     const query = yield* Query
-    const background = yield* FiberHandle.make()
+    // The layer's own, whoever has it begin.
+    const inBackground = yield* FiberHandle.makeRuntime<never>()
     const epoch = yield* journal.epoch
     const window = new Window(yield* journal.head)
     // What is broadcast is what is committed: it must not be read through a transaction that the caller is in.
@@ -93,8 +94,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         "StorageError",
         (error) =>
           Effect.logWarning("The journal cannot be read for broadcasting just now; going on trying", error).pipe(
-            Effect.zipRight(FiberHandle.run(background, Effect.retry(toHead, untilReadable))),
-            Effect.asVoid
+            Effect.map(() => void inBackground(Effect.retry(toHead, untilReadable)))
           )
       )
 

@@ -121,7 +121,7 @@ const copyOf = (from: string, to: string, onStep: OnStep | undefined) =>
 
 const convertedCopyOf = (from: PostgresOptions, to: string, onStep: OnStep | undefined) =>
   Effect.gen(function*() {
-    const source = yield* CopySource.make(yield* openDatabase(from), "backup")
+    const source = yield* CopySource.make(yield* openDatabase(from, "source"), "backup")
     return copiedOf(source.epoch, yield* (yield* copies).convertedCopy("backup", { source, to, onStep }))
   })
 
@@ -152,9 +152,12 @@ export const restore = (
     const become = yield* PostgresRestore.make(to, overwrite)
     const copy = yield* copyBeside("restore", path.join(tmpdir(), "caravel"))
     return yield* inNewEpoch(from, copy, onStep, ({ database }) =>
-      Effect.scoped(Effect.flatMap(CopySource.make(database), (source) =>
-        become(source, (step, ...far) =>
-          onStep?.(step === "copying" ? "restoring" : step, ...far)))))
+      Effect.scoped(Effect.gen(function*() {
+        // It is open, and must not be left behind by a process that is killed: it holds wallet URLs.
+        yield* Effect.promise(() => fs.rm(copy).catch(() => {}))
+        const source = yield* CopySource.make(database)
+        yield* become(source, (step, ...far) => onStep?.(step === "copying" ? "restoring" : step, ...far))
+      })))
   }))
 
 const restoreFile = (from: string, named: string, overwrite: boolean, onStep: OnStep | undefined) =>

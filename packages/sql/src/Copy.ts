@@ -84,8 +84,8 @@ export const copy = (
 ): Effect.Effect<Copied, CopyTarget.NotACopy | StorageError> =>
   Effect.gen(function*() {
     if ("filename" in from) yield* mustExist(from.filename)
-    const source = yield* CopySource.make(yield* openDatabase(from))
-    const target = yield* CopyTarget.make(yield* openDatabase(to, true))
+    const source = yield* CopySource.make(yield* openDatabase(from, "source"))
+    const target = yield* CopyTarget.make(yield* openDatabase(to, "target"))
     const { before, verified: { relays, tenants } } = yield* target.complete(source, onStep)
     return { epoch: source.epoch, position: source.head, copied: source.head - before, tenants, relays }
   }).pipe(Effect.scoped)

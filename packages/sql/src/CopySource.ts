@@ -72,8 +72,9 @@ export interface Source {
   /** The id of the event at a position. */
   readonly eventAt: (position: number) => Effect.Effect<unknown, StorageError>
   readonly pages: (table: Copyable, after?: ReadonlyArray<unknown>) => Stream.Stream<ReadonlyArray<Row>, StorageError>
-  /** How many rows a table has. */
-  readonly count: (table: string) => Effect.Effect<number, StorageError>
+  readonly tenants: number
+  readonly relays: number
+  readonly secrets: number
 }
 
 /**
@@ -91,6 +92,7 @@ export const make = (
     const toError = Effect.mapError(toStorageError(dialect, operation))
     const connection = yield* database.snapshot
     const value = (text: string, params: ReadonlyArray<unknown> = []) => toError(valueOf(connection, text, params))
+    const count = (table: string) => Effect.map(value(`SELECT count(*) FROM ${table}`), Number)
     const head = Position.make(Number(yield* value(dialect.lastPosition)))
     return {
       identity: yield* value(dialect.identity),
@@ -111,7 +113,9 @@ export const make = (
             })
         )
       },
-      count: (table) => Effect.map(value(`SELECT count(*) FROM ${table}`), Number)
+      tenants: yield* count("tenant"),
+      relays: yield* count("relay"),
+      secrets: yield* count("secret")
     }
   })
 

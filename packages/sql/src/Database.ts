@@ -48,6 +48,14 @@ type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
 ) => Effect.Effect<A, StorageError>
 
 /**
+ * What a database is opened for, if not to be used.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Purpose = "source" | "target"
+
+/**
  * The service over a writing client and a reading connection of an opened database.
  *
  * @since 0.1.0

@@ -7,7 +7,7 @@ import {
   type StorageError,
   type Unit
 } from "@caravel/domain"
-import { Effect, Exit, FiberId, type Scope } from "effect"
+import { Effect, Exit, type Fiber, FiberId, type Scope } from "effect"
 import * as Append from "./Append.js"
 import { Entry } from "./internal/Entry.js"
 import * as GiveWay from "./internal/giveWay.js"
@@ -54,12 +54,21 @@ export const make = (
     const noCallerLeads = yield* Effect.makeLatch(true)
     const writerLeads = yield* Effect.makeLatch()
     const giveWay = yield* GiveWay.make
-    // A batch's span has those of its commands for links, and none for its parent: it is not made in a caller's fiber.
-    const isObserved = yield* Effect.withFiberRuntime((fiber) => Effect.succeed(isTraced(fiber)))
+    const layer = yield* Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber))
+    const { currentDefaultServices, currentScheduler } = layer
+    const isLayerTraced = isTraced(layer)
+    // Others' commands run by no clock and no scheduler but the layer's. A batch's span has those of its commands for links, and
+    // none for its parent: it is not made in a caller's fiber.
+    const mayLead = (caller: Fiber.RuntimeFiber<unknown, unknown>) =>
+      !isLayerTraced && caller.currentDefaultServices === currentDefaultServices &&
+      caller.currentScheduler === currentScheduler
 
     const commitNext = Effect.suspend(() => {
       const batch = takeBatch(waiting)
-      return batch.length === 0 ? Effect.void : commit(batch)
+      if (batch.length === 0) return Effect.void
+      return Effect.map(Effect.exit(commit(batch)), (exit) => {
+        if (Exit.isFailure(exit)) { for (const entry of batch) entry.settle(Exit.failCause(exit.cause)) }
+      })
     })
 
     yield* Effect.addFinalizer(() =>
@@ -127,7 +136,7 @@ export const make = (
             const entry = new Entry(unit, caller.currentSpan)
             waiting.add(entry)
             if (isLed) return follow(entry, restore)
-            if (!isObserved && !isTraced(caller)) return lead(entry, restore)
+            if (mayLead(caller)) return lead(entry, restore)
             leadWriter()
             return follow(entry, restore)
           })

@@ -76,18 +76,30 @@ const watchful = {
 const beginCallers = begin(watchful)
 const beginOwn = begin({ ...watchful, idle_in_transaction_session_timeout: "10s" })
 
+/**
+ * A restore empties the tables for whoever took his snapshot before it: the lock, which takes none, waits for the restore's end.
+ */
+const beginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE event IN ACCESS SHARE MODE"
+
+const notCaravels = new StorageError({
+  reason: "other",
+  operation: "opening the database",
+  cause: new Error("there is no database of Caravel's")
+})
+
 /** For so long the outcome of a COMMIT is looked for, when its answer is lost: longer than a lost transaction can last. */
 const whileUnknown = Schedule.spaced("250 millis").pipe(Schedule.upTo("20 seconds"))
 
 /**
- * Opens the database and brings it to the newest schema. An unfinished copy is refused, unless it is to be gone on with.
+ * Opens the database and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where
+ * there is no database of Caravel's, one is made, unless it is a copy's source.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const open = (
   options: Options,
-  mayBeUnfinished = false
+  purpose?: Database.Purpose
 ): Effect.Effect<
   { readonly database: typeof Database.Database.Service; readonly config: PostgresConnection.Config },
   StorageError,
@@ -104,11 +116,16 @@ export const open = (
       { ...config, max: 1, query_timeout: longestSilence },
       options.wakeUps !== "poll"
     )
-    const own = yield* PostgresConnection.pool({ ...config, max: ownConnections, query_timeout: longestSilence })
+    const own = yield* PostgresConnection.pool({
+      ...config,
+      max: ownConnections,
+      // The last COMMIT of a copy checks a foreign key for each row.
+      ...(purpose !== "target" && { query_timeout: longestSilence })
+    })
     const callers = yield* PostgresConnection.pool({ ...config, max: maxConnections })
 
     const connections = (pool: PostgresConnection.Pool, begin: string): Transaction.Connections => ({
-      acquire: pool.acquire,
+      acquire: (restore) => restore(pool.acquire),
       release: pool.release,
       begin,
       patiently: Function.identity,
@@ -153,7 +170,11 @@ export const open = (
       begun: () => execute(epoch === undefined ? [] : [["SELECT in_epoch(?)", [epoch], 1]])
     })
     const { schema } = options
-    if (schema !== undefined) {
+    if (purpose === "source") {
+      const [found] = yield* client
+        .sql`SELECT to_regclass('event') IS NOT NULL AND to_regclass('epoch') IS NOT NULL AS is`
+      if (found?.["is"] !== true) return yield* notCaravels
+    } else if (schema !== undefined) {
       const [found] = yield* client.sql`SELECT 1 FROM pg_namespace WHERE nspname = ${schema}`
       if (found === undefined) yield* client.sql`CREATE SCHEMA IF NOT EXISTS ${client.sql(schema)}`
     }
@@ -161,11 +182,11 @@ export const open = (
 
     // What only reads may be run again on another connection.
     const reader = wrap(plainly(own), PostgresConnection.patiently)
-    if (!mayBeUnfinished) {
+    if (purpose !== "target") {
       epoch = yield* Effect.flatMap(reader.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
     }
     const snapshot = PostgresConnection.connect(config).pipe(
-      Effect.tap((connection) => connection.executeRaw("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", []))
+      Effect.tap((connection) => connection.executeRaw(beginSnapshot, []))
     )
     const database = Database.make({
       client,

@@ -22,6 +22,8 @@ export class NotEmpty extends Schema.TaggedError<NotEmpty>("@caravel/sql/NotEmpt
   }
 }
 
+const decodeHead = (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Effect.succeed(Position.make(Number(rows[0]?.[0])))
+
 /** Who reads waits from here on. Were they deleted, each event would be looked for in tables that have no index for that. */
 const empty = [
   "ALTER TABLE event DISABLE TRIGGER event_unchanged",
@@ -45,10 +47,11 @@ export const make = (
   Scope.Scope
 > =>
   Effect.gen(function*() {
-    const target = yield* CopyTarget.make(yield* openDatabase(options, true), "restore")
+    const database = yield* openDatabase(options, "target")
+    const target = yield* CopyTarget.make(database, "restore")
     const mustBeEmpty = (head: Position) => head === 0 || overwrite ? Effect.void : new NotEmpty({ position: head })
     // Known before anything is verified, it need not be waited for.
-    yield* Effect.flatMap(target.head, mustBeEmpty)
+    yield* Effect.flatMap(database.read("restore", database.dialect.lastPosition, [], decodeHead), mustBeEmpty)
     return (source, onStep) =>
       target.replace(
         source,

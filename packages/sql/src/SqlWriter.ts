@@ -46,26 +46,29 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         ? tail.advanceToHead
         : Effect.void
 
-    /** Commits the units together, and announces what they record. */
     const commit = (units: ReadonlyArray<Unit>) =>
-      Effect.matchEffect(
-        retried(database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id)),
-        {
-          onFailure: (error) => Effect.fail(failed(error)),
-          onSuccess: (appended) => Effect.map(announce(appended), () => appended.outcomes)
-        }
-      )
+      retried(database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id))
 
-    /** Where the database refuses a batch, each unit is tried on its own, so that only the culprit fails. */
+    /**
+     * Commits together, announces what was recorded, and answers. Where the database refuses a batch, each unit is tried on its
+     * own, so that only the culprit fails.
+     */
     const commitBatch = (entries: ReadonlyArray<Entry>): Effect.Effect<void> =>
-      Effect.flatMap(Effect.exit(commit(entries.map(({ unit }) => unit))), (exit) => {
-        if (Exit.isFailure(exit) && entries.length > 1 && !isNobodysFault(exit)) {
-          return Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
-        }
-        entries.forEach((entry, index) =>
-          entry.settle(Exit.flatMap(exit, (outcomes) => Exit.fromEither(outcomes[index]!)))
-        )
-        return Effect.void
+      Effect.matchCauseEffect(commit(entries.map(({ unit }) => unit)), {
+        onFailure: (cause) => {
+          const failure = Exit.failCause(Cause.map(cause, failed))
+          if (entries.length > 1 && !isNobodysFault(failure)) {
+            return Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
+          }
+          for (const entry of entries) entry.settle(failure)
+          return Effect.void
+        },
+        onSuccess: (appended) =>
+          Effect.map(
+            // What is committed is, whatever becomes of its announcement.
+            Effect.exit(announce(appended)),
+            () => entries.forEach((entry, index) => entry.settle(Exit.fromEither(appended.outcomes[index]!)))
+          )
       })
 
     /** A batch with its span, to which those of its commands are linked, and its metrics. */

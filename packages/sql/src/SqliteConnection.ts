@@ -5,7 +5,7 @@ import Sqlite from "better-sqlite3"
 import { Context, Effect, Either, type Scope, Stream } from "effect"
 import type { AnsweringConnection, Rows } from "./Program.js"
 
-/** So many prepared statements are kept; the one that was prepared first makes room. */
+/** So many prepared statements are kept; the one that was not used for longest makes room. */
 const mostStatements = 256
 
 /**
@@ -28,7 +28,13 @@ export const make = (filename: string): Effect.Effect<AnsweringConnection, SqlEr
       const prepared = new Map<string, Sqlite.Statement>()
       const prepare = (text: string) => {
         const known = prepared.get(text)
-        if (known !== undefined) return known
+        if (known !== undefined) {
+          if (prepared.size === mostStatements) {
+            prepared.delete(text)
+            prepared.set(text, known)
+          }
+          return known
+        }
         const statement = db.prepare(text)
         if (prepared.size === mostStatements) prepared.delete(prepared.keys().next().value!)
         prepared.set(text, statement)

@@ -42,14 +42,14 @@ export interface Options {
 }
 
 /**
- * Opens the file and brings it to the newest schema. An unfinished copy is refused, unless it is to be gone on with.
+ * Opens the file and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const open = (
   { filename, idempotencyKeysKept = defaultIdempotencyKeysKept, secretKeys = [], synchronous = "full" }: Options,
-  mayBeUnfinished = false
+  purpose?: Database.Purpose
 ): Effect.Effect<
   typeof Database.Database.Service,
   StorageError,
@@ -77,7 +77,7 @@ export const open = (
     const [[tables] = []] = yield* writer.executeValues("SELECT count(*) FROM sqlite_schema", [])
     if (tables === 0) yield* pragmas(writer, [`user_version = ${SqlitePurge.overwrites}`])
     yield* Effect.provideService(Migrations.run, SqlClient, (yield* SqliteTransaction.make(writer)).sql)
-    const client = mayBeUnfinished ? yield* SqliteTransaction.make(writer) : yield* inItsEpoch(writer)
+    const client = purpose === "target" ? yield* SqliteTransaction.make(writer) : yield* inItsEpoch(writer)
     // Pages that are written again and again reach the file once in 16 MiB of log: a fifth faster than with 4 MiB.
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])
 

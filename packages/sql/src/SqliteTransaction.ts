@@ -48,19 +48,20 @@ const lend = (connection: AnsweringConnection) => {
     isLent = next !== undefined && waiting.delete(next)
     next?.unsafeOpen()
   })
-  const acquire = Effect.suspend(() => {
-    if (!isLent) {
-      isLent = true
-      return Effect.succeed(connection)
-    }
-    const turn = Effect.unsafeMakeLatch()
-    waiting.add(turn)
-    return turn.await.pipe(
-      Effect.as(connection),
-      // Who is interrupted when it was his turn already passes it on.
-      Effect.onInterrupt(() => waiting.delete(turn) ? Effect.void : release)
-    )
-  })
+  const acquire: Transaction.Connections["acquire"] = (restore) =>
+    Effect.suspend(() => {
+      if (!isLent) {
+        isLent = true
+        return Effect.succeed(connection)
+      }
+      const turn = Effect.unsafeMakeLatch()
+      waiting.add(turn)
+      return restore(turn.await).pipe(
+        Effect.as(connection),
+        // Who is interrupted when it was his turn already passes it on.
+        Effect.onInterrupt(() => waiting.delete(turn) ? Effect.void : release)
+      )
+    })
   const plain = wrap(connection, patiently)
   const connections: Transaction.Connections = {
     acquire,
@@ -74,7 +75,7 @@ const lend = (connection: AnsweringConnection) => {
     writer: connections,
     callers: connections,
     plain: Effect.as(
-      Effect.uninterruptibleMask((restore) => Effect.zipRight(restore(acquire), Effect.addFinalizer(() => release))),
+      Effect.uninterruptibleMask((restore) => Effect.zipRight(acquire(restore), Effect.addFinalizer(() => release))),
       plain
     )
   }

@@ -47,8 +47,8 @@ export interface TransactionalClient {
  * @category models
  */
 export interface Connections {
-  /** Waits for a connection that nobody else has. */
-  readonly acquire: Effect.Effect<AnsweringConnection, SqlError>
+  /** Takes a connection that nobody else has, uninterruptibly: only the wait for it is restored. */
+  readonly acquire: (restore: Restore) => Effect.Effect<AnsweringConnection, SqlError>
   readonly release: (connection: AnsweringConnection) => Effect.Effect<void>
   readonly begin: string
   /** Waits where another process is in the way, if the server does not. */
@@ -102,7 +102,7 @@ export const make = (options: {
 
   const outermost = <A, E, R>(connections: Connections, use: Use<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(connections.acquire), (connection) => within(connections, connection, use, restore))
+      Effect.flatMap(connections.acquire(restore), (connection) => within(connections, connection, use, restore))
     )
 
   /** The connection is released before what waits for the commit runs. */
@@ -110,7 +110,7 @@ export const make = (options: {
     { begin, outcome, patiently, release }: Connections,
     connection: AnsweringConnection,
     use: Use<A, E, R>,
-    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    restore: Restore
   ) => {
     const transaction = new OpenTransaction(dialect, connection)
     open.set(transaction.callers, transaction)
@@ -162,7 +162,7 @@ export const make = (options: {
         )
       })
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(acquire), (connection) =>
+      Effect.flatMap(acquire(restore), (connection) =>
         Effect.flatMap(
           Effect.exit(patiently(attempt(connection))),
           (exit) => Effect.zipRight(release(connection), exit)
@@ -224,6 +224,8 @@ export const make = (options: {
     })
   )
 }
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** What runs in a transaction, at a depth of savepoints. */
 type Use<A, E, R> = (transaction: OpenTransaction, depth: number) => Effect.Effect<A, E, R>

@@ -1,6 +1,6 @@
 import { DeactivateRelay, EventId, RelayId, type Unit } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { DateTime, Effect, Exit, Fiber, FiberId, Option, Scope } from "effect"
+import { Clock, DateTime, Effect, Exit, Fiber, FiberId, Option, Random, Scheduler, Scope } from "effect"
 import * as GroupCommit from "../src/GroupCommit.js"
 import type { Entry } from "../src/internal/Entry.js"
 
@@ -138,6 +138,49 @@ describe("a group commit", () => {
       expect(decided()).toBe(1)
       yield* Fiber.join(first)
       expect(Exit.isInterrupted(yield* Effect.exit(execute("late")))).toBe(true)
+    }))
+
+  it.scopedLive("is not made by a caller who has another clock, another scheduler or another tracer", () =>
+    Effect.gen(function*() {
+      const { execute, taken } = yield* open
+      const clock = Clock.make()
+      const scheduler = Scheduler.make((task) => void setImmediate(task), () => false)
+      for (
+        const elsewhere of [
+          Effect.withClock({ ...clock, [Clock.ClockTypeId]: Clock.ClockTypeId, sleep: () => Effect.never }),
+          Effect.withScheduler(scheduler),
+          Effect.withRandom(Random.make("seed"))
+        ]
+      ) {
+        yield* elsewhere(execute("a"))
+        expect(taken.at(-1)?.by).not.toBe(yield* Effect.fiberId)
+        yield* turn
+      }
+      yield* execute("b")
+      expect(taken.at(-1)?.by).toBe(yield* Effect.fiberId)
+    }))
+
+  it.scopedLive("that dies answers all who are in it with that, and the next one is made", () =>
+    Effect.gen(function*() {
+      let batches = 0
+      const gate = yield* Effect.makeLatch()
+      const { execute } = yield* GroupCommit.make((entries) =>
+        Effect.suspend(() => {
+          if (++batches < 3) return Effect.zipRight(gate.await, Effect.die("broken"))
+          for (const entry of entries) entry.settle(Exit.succeed([]))
+          return Effect.void
+        })
+      )
+      const fork = (id: string) => Effect.fork(Effect.exit(execute(unit(id))))
+      // Two in the caller's batch, and two in the writer's.
+      const first = yield* Effect.forEach(["a", "b"], fork)
+      yield* turn
+      const second = yield* Effect.forEach(["c", "d"], fork)
+      yield* turn
+      yield* gate.open
+      for (const fiber of [...first, ...second]) expect(yield* Fiber.join(fiber)).toEqual(Exit.die("broken"))
+      expect(batches).toBe(2)
+      expect(yield* execute(unit("e"))).toEqual([])
     }))
 
   it.scopedLive("leaves the event loop its turns where a lone caller leaves no pause", () =>

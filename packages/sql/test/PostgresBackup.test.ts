@@ -3,12 +3,12 @@ import { Backup, Copy } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer } from "effect"
-import { statSync } from "node:fs"
+import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { eventsOf, plain } from "./fixtures/backup.js"
 import { dump, type Endpoint, file, headOf, history, many, open, schemaOf, using } from "./fixtures/copying.js"
 import { key } from "./fixtures/encrypted.js"
 import { filled, tenant, verify } from "./fixtures/filled.js"
-import { raw as connected, withPostgres } from "./fixtures/postgres.js"
+import { raw as connected, statements, withPostgres } from "./fixtures/postgres.js"
 import { contentsOf, placeOf, suite } from "./fixtures/restoring.js"
 import { raw } from "./fixtures/sqlite.js"
 
@@ -30,7 +30,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
         const steps = new Set<string>()
         const copied = yield* Backup.backup({ from: placeOf(from), to, onStep: (step) => steps.add(step) })
         expect(copied).toMatchObject({ position: yield* headOf(from), tenants: 3, relays: 2 })
-        expect([...steps]).toEqual(["copying", "projecting", "verifying"])
+        expect([...steps]).toEqual(["copying", "projecting", "verifying", "checking"])
         expect(statSync(to).mode & 0o777).toBe(0o600)
         expect((yield* raw(to)).pragma("journal_mode", { simple: true })).toBe("delete")
         expect(yield* dump(backup)).toEqual(yield* dump(from))
@@ -97,6 +97,43 @@ withPostgres("a backup of PostgreSQL", (url) => {
       }),
     60_000
   )
+
+  it.scopedLive("of what is no database of Caravel's is refused, makes none, and leaves the last one", () =>
+    Effect.gen(function*() {
+      const from = yield* schema
+      const [, to] = yield* backupFile
+      writeFileSync(to, "yesterday's")
+      const refused = yield* Effect.flip(Backup.backup({ from: placeOf(from), to, overwrite: true }))
+      expect(refused.message).toContain("there is no database of Caravel's")
+      expect((yield* Effect.flip(Copy.copy({ from, to: yield* file }))).message).toBe(
+        refused.message.replace("backup", "copy")
+      )
+      const [tables] = yield* statements(
+        url,
+        `SELECT 1 FROM pg_tables WHERE schemaname = '${"schema" in from ? from.schema : ""}'`
+      )
+      expect(tables).toEqual([])
+      expect(readFileSync(to, "utf8")).toBe("yesterday's")
+    }))
+
+  it.scopedLive("is not seen empty by who verifies the database while it is restored", () =>
+    Effect.gen(function*() {
+      const to = yield* schema
+      const [backup, filename] = yield* backupFile
+      yield* using(backup, filled)
+      const context = yield* Layer.build(open(to))
+      yield* Effect.provide(filled, context)
+      let verifying: Fiber.Fiber<Effect.Effect.Success<typeof verify>, unknown> | undefined
+      yield* Backup.restore({
+        from: filename,
+        to: placeOf(to),
+        overwrite: true,
+        onStep: (step) => {
+          if (step === "restoring") verifying ??= Effect.runFork(Effect.provide(verify, context))
+        }
+      })
+      expect((yield* Fiber.join(verifying!)).last).toMatchObject({ head: 1201, events: 1201, relays: 1200 })
+    }), 60_000)
 
   it.scopedLive("that is missing or damaged changes nothing", () =>
     Effect.gen(function*() {

@@ -1,7 +1,7 @@
 import { Command, Journal, Position, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Queue, Scheduler, Scope } from "effect"
 import { join } from "node:path"
 import { inspect } from "node:util"
 import { held } from "./fixtures/held.js"
@@ -139,6 +139,27 @@ describe("the writer", () => {
         expect(secrets()).toEqual([])
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
     }))
+
+  it.scopedLive("answers what it has committed, though a subscriber breaks when he is told", () =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      const queue = yield* command.notify.subscribe
+      let isBroken = false
+      const scheduler = Scheduler.make((task, priority) => {
+        if (isBroken) throw new Error("broken")
+        Scheduler.defaultScheduler.scheduleTask(task, priority)
+      }, () => false)
+      yield* Effect.forkDaemon(Effect.withScheduler(Queue.take(queue), scheduler))
+      yield* Effect.yieldNow()
+      isBroken = true
+      const answers = yield* Effect.all([
+        command.createTenant({ pubkey }),
+        command.createRelay(relay("a")),
+        command.deactivateRelay({ id: "a" })
+      ], { concurrency: "unbounded" })
+      expect(answers.map(({ position }) => position)).toEqual([1, 2, 3])
+      expect((yield* command.activateRelay({ id: "a" })).position).toBe(4)
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
   it.scopedLive("says that a row is damaged without showing the secret beside it", () =>
     Effect.gen(function*() {

@@ -1,7 +1,7 @@
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck as fc, Fiber } from "effect"
+import { Effect, FastCheck as fc, Fiber, FiberId } from "effect"
 
 /** Who gives up while others wait: before his turn, or when it has just come. */
 const leaving = fc.array(fc.constantFrom("stays", "leaves", "leaves when it is his turn"), {
@@ -9,7 +9,33 @@ const leaving = fc.array(fc.constantFrom("stays", "leaves", "leaves when it is h
   maxLength: 8
 })
 
+/** So many steps of the fiber; it gives others a turn after 2048. */
+const steps = (count: number) =>
+  Effect.suspend(() => {
+    let done = 0
+    return Effect.whileLoop({ while: () => done++ < count, body: () => Effect.void, step: () => {} })
+  })
+
 describe("transactions on an SQLite file", () => {
+  for (const name of ["transaction", "statement"] as const) {
+    it.scopedLive(`pass a turn on where a ${name} is interrupted in whichever step`, () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient
+        for (let before = 1990; before < 2050; before++) {
+          const leaving = yield* Effect.fork(
+            Effect.zipRight(steps(before), name === "statement" ? sql`SELECT 1` : sql.withTransaction(Effect.void))
+          )
+          yield* Effect.yieldNow()
+          yield* Fiber.interruptAsFork(leaving, FiberId.none)
+          yield* Fiber.await(leaving)
+          yield* sql.withTransaction(Effect.void).pipe(Effect.timeoutFail({
+            duration: "5 seconds",
+            onTimeout: () => `nobody passes it on after ${before} steps`
+          }))
+        }
+      }).pipe(Effect.provide(Sqlite.layerTemporary)), 60_000)
+  }
+
   it.scopedLive("come in the order in which they were asked for, whoever leaves", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient

@@ -29,10 +29,11 @@ export const make = <Self extends object>(
     const values: { [name: string]: unknown } = {}
     for (const { check, decode, isOptional, name } of fields) {
       const isThere = Object.hasOwn(input, name)
-      if (isThere ? !check(input[name]) : !isOptional) return undefined
+      const value = input[name]
+      if (isThere ? !check(value) : !isOptional) return undefined
       if (decode !== undefined) {
-        values[name] = Option.getOrUndefined(decode(isThere ? Option.some(input[name]) : Option.none()))
-      } else if (isThere) values[name] = input[name]
+        values[name] = Option.getOrUndefined(decode(isThere ? Option.some(value) : Option.none()))
+      } else if (isThere) values[name] = value
     }
     return trusted(Class, values)
   }

@@ -18,10 +18,17 @@ export class Entry {
   }
 
   link(batch: Tracer.AnySpan): void {
-    if (this.span?._tag === "Span") this.span.addLinks([{ _tag: "SpanLink", span: batch, attributes: {} }])
+    if (this.span?._tag !== "Span") return
+    try {
+      this.span.addLinks([{ _tag: "SpanLink", span: batch, attributes: {} }])
+    } catch {
+      // A caller's own tracer is none of the others' concern.
+    }
   }
 
+  /** Only the first answer counts. */
   settle(answer: Answer): void {
+    if (this.answer !== undefined) return
     this.answer = answer
     this.resume?.(answer)
   }

@@ -29,6 +29,12 @@ export type OnStep = (
 const corrupt = (operation: string, why: string) =>
   new StorageError({ reason: "corrupt", operation, cause: new Error(why) })
 
+const mustBeWhole = (operation: string, filename: string, name: string) =>
+  Effect.flatMap(
+    damage(filename),
+    (damaged) => damaged === undefined ? Effect.void : corrupt(operation, `${name} is damaged: ${damaged}`)
+  )
+
 /** A connection of our own, which closes with the scope. */
 export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlError, Scope.Scope> =>
   Effect.acquireRelease(
@@ -106,16 +112,18 @@ export const convertedCopy = (
   operation: string,
   options: { readonly source: CopySource.Source; readonly to: string; readonly onStep?: OnStep | undefined }
 ): Effect.Effect<Verification, StorageError> =>
-  Effect.scoped(Effect.gen(function*() {
-    const { database } = yield* openAlone(options.to)
-    const target = yield* CopyTarget.make(database, operation)
-    const { verified } = yield* Effect.catchTag(
-      target.complete(options.source, options.onStep ?? (() => {})),
-      "NotACopy",
-      Effect.die
-    )
-    return verified
-  })).pipe(apart(operation))
+  Effect.gen(function*() {
+    const { onStep = () => {}, source, to } = options
+    const verification = yield* Effect.scoped(Effect.gen(function*() {
+      const { database } = yield* openAlone(to)
+      const target = yield* CopyTarget.make(database, operation)
+      const { verified } = yield* Effect.catchTag(target.complete(source, onStep), "NotACopy", Effect.die)
+      return verified
+    }))
+    onStep("checking", 0, 0)
+    yield* mustBeWhole(operation, to, "the copy")
+    return verification
+  }).pipe(apart(operation))
 
 /**
  * Copies a database into a file, and makes sure that the copy is whole and that its rows are what its journal says. `then`
@@ -134,8 +142,7 @@ export const verifiedCopy = <A, E = never>(
     ))
 
     onStep("checking", 0, 0)
-    const damaged = yield* damage(to)
-    if (damaged !== undefined) return yield* corrupt(operation, `the copy of ${from} is damaged: ${damaged}`)
+    yield* mustBeWhole(operation, to, `the copy of ${from}`)
 
     return yield* Effect.scoped(Effect.gen(function*() {
       const { connection, database, journal } = yield* openAlone(to)
