@@ -131,7 +131,7 @@ const convertedCopyOf = (from: PostgresOptions, to: string, onStep: OnStep | und
  * It happens in one transaction of that database: processes that have it open are refused whatever they would write from
  * then on, and who holds a position of before gets `PositionFromOtherEpoch`. An SQLite file that is too damaged for a
  * transaction is replaced by another one, which processes that have it open notice within a second. On PostgreSQL, the role
- * must own the tables, and whoever reads or writes waits until it is done.
+ * must own the tables, and nobody else can use them until it is done.
  *
  * @example
  * ```ts
