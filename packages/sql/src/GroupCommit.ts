@@ -67,7 +67,7 @@ export const make = (
       const batch = takeBatch(waiting)
       if (batch.length === 0) return Effect.void
       return Effect.map(Effect.exit(commit(batch)), (exit) => {
-        if (Exit.isFailure(exit)) return
+        if (Exit.isFailure(exit)) { for (const entry of batch) entry.settle(Exit.failCause(exit.cause)) }
       })
     })
 
