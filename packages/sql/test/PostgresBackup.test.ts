@@ -123,16 +123,15 @@ withPostgres("a backup of PostgreSQL", (url) => {
       yield* using(backup, filled)
       const context = yield* Layer.build(open(to))
       yield* Effect.provide(filled, context)
-      let verifying: Fiber.Fiber<Effect.Effect.Success<typeof verify>, unknown> | undefined
+      const begun = yield* Deferred.make<void>()
+      const verifying = yield* Effect.fork(Effect.zipRight(Deferred.await(begun), Effect.provide(verify, context)))
       yield* Backup.restore({
         from: filename,
         to: placeOf(to),
         overwrite: true,
-        onStep: (step) => {
-          if (step === "restoring") verifying ??= Effect.runFork(Effect.provide(verify, context))
-        }
+        onStep: (step) => step === "restoring" && Deferred.unsafeDone(begun, Effect.void)
       })
-      expect((yield* Fiber.join(verifying!)).last).toMatchObject({ head: 1201, events: 1201, relays: 1200 })
+      expect((yield* Fiber.join(verifying)).last).toMatchObject({ head: 1201, events: 1201, relays: 1200 })
     }), 60_000)
 
   it.scopedLive("that is missing or damaged changes nothing", () =>
