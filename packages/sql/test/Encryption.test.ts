@@ -1,3 +1,4 @@
+import { LongRun } from "@caravel/conformance"
 import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
@@ -10,7 +11,7 @@ import { create, key, keyIdOf, old, open, opened, stored, urls } from "./fixture
 import { marksOf, pubkeyOf, urlOf } from "./fixtures/marked.js"
 import { raw, temporaryFile } from "./fixtures/sqlite.js"
 
-const rounds = Math.ceil(Number(process.env["CARAVEL_KILLS"] ?? 40) / 10)
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 }) / 10)
 
 const pubkey = pubkeyOf("a", 0)
 const [mark] = marksOf("a", 0)
@@ -37,7 +38,7 @@ describe("with a key", () => {
         }
         expect((yield* urls(filename, key)).length).toBeGreaterThan(rounds)
       }),
-    600_000
+    LongRun.timeout(600_000)
   )
 
   it.scopedLive("a secret is stored as AES-256-GCM has it, under its own id, with the key's name", () =>

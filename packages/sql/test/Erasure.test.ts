@@ -1,3 +1,4 @@
+import { LongRun } from "@caravel/conformance"
 import { Command, Query, Secrets } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -9,7 +10,7 @@ import { bundled, spawned } from "./fixtures/child.js"
 import { marksOf, pubkeyOf, urlOf } from "./fixtures/marked.js"
 import { raw, temporaryFile } from "./fixtures/sqlite.js"
 
-const rounds = Math.ceil(Number(process.env["CARAVEL_KILLS"] ?? 40) / 8)
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 }) / 8)
 
 const open = (filename: string, options: Omit<Sqlite.Options, "filename"> = {}) =>
   Effect.map(Layer.build(Sqlite.layer({ filename, ...options })), (context) => ({
@@ -147,7 +148,7 @@ describe("after an erasure", () => {
           }))
         }
       }),
-    600_000
+    LongRun.timeout(600_000)
   )
 })
 

@@ -1,3 +1,4 @@
+import { LongRun } from "@caravel/conformance"
 import { Command, Journal, Position } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -207,7 +208,7 @@ describe("an idempotency key", () => {
     }))
 })
 
-const kills = Number(process.env["CARAVEL_KILLS"] ?? 20)
+const kills = LongRun.count("CARAVEL_KILLS", { usual: 20, long: 1000 })
 
 /** A database that this process hears of, and others send to. */
 const world = Effect.gen(function*() {
@@ -289,6 +290,6 @@ describe("1,000 commands with keys, and 100 that are refused,", () => {
         // Whoever was killed has been answered something, or this was no test.
         expect(yield* verify).toBeGreaterThan(3 * (accepted + 100))
       }),
-    600_000
+    LongRun.timeout(600_000)
   )
 })

@@ -1,3 +1,4 @@
+import { LongRun } from "@caravel/conformance"
 import { Query } from "@caravel/domain"
 import { Import, Sqlite } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
@@ -9,8 +10,8 @@ import { drifts } from "./fixtures/importing.js"
 import { expectedOf, lively, observed, writeSource } from "./fixtures/source.js"
 import { raw, temporaryDirectory } from "./fixtures/sqlite.js"
 
-/** With CARAVEL_KILLS, as many activities as anybody has. */
-const activities = process.env["CARAVEL_KILLS"] === undefined ? 12_000 : 100_000
+/** In a long run, as many activities as any user has. */
+const activities = LongRun.count("CARAVEL_IMPORTED", { usual: 12_000, long: 100_000 })
 
 const sizeOf = (filename: string) => statSync(filename, { throwIfNoEntry: false })?.size ?? 0
 
@@ -82,5 +83,5 @@ it.scopedLive(
       expect(yield* observed(Context.get(context, Query))).toEqual(expected)
       expect(yield* Effect.provide(drifts, context)).toEqual([])
     }),
-  300_000
+  LongRun.timeout(300_000)
 )

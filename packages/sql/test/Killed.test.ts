@@ -1,3 +1,4 @@
+import { LongRun } from "@caravel/conformance"
 import { Command, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
@@ -10,7 +11,7 @@ import { bundled, type Child, spawned } from "./fixtures/child.js"
 import { consumer, createHandled, handled } from "./fixtures/handled.js"
 import { raw, temporaryDirectory } from "./fixtures/sqlite.js"
 
-const rounds = Number(process.env["CARAVEL_KILLS"] ?? 40)
+const rounds = LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 })
 const pubkey = "a".repeat(64)
 
 /** A database that this process writes, and others consume. */
@@ -87,7 +88,7 @@ describe("a transactional consumer", () => {
         expect(errors).toBe("")
         expect(Number(yield* verify)).toBeGreaterThan(rounds / 4)
       }),
-    600_000
+    LongRun.timeout(600_000)
   )
 
   it.scopedLive(
@@ -123,6 +124,6 @@ describe("a transactional consumer", () => {
         expect(takenOver).toBeGreaterThan(0)
         yield* verify
       }),
-    600_000
+    LongRun.timeout(600_000)
   )
 })

@@ -1,4 +1,5 @@
 /** What several processes do with one PostgreSQL, and what becomes of it when connections, the server or the network fail. */
+import { LongRun } from "@caravel/conformance"
 import { type Activity, ActivityFeed, Command, Journal, Position, Query } from "@caravel/domain"
 import { Postgres } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
@@ -9,7 +10,7 @@ import { inSchema, raw, temporarySchema, withPostgres } from "./fixtures/postgre
 import { ownServer } from "./fixtures/postgresServer.js"
 
 /** How often something is killed; the more, the longer it takes. */
-const rounds = Number(process.env["CARAVEL_KILLS"] ?? 20)
+const rounds = LongRun.count("CARAVEL_KILLS", { usual: 20, long: 1000 })
 
 const tenant = "a".repeat(64)
 
@@ -135,7 +136,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
         }
         expect(activities.map(({ position }) => position)).toEqual(activities.map((_, index) => index + 1))
       }),
-    600_000
+    LongRun.timeout(600_000)
   )
 
   it.scopedLive("any connection may be ended at any time, the listener's too", () =>
@@ -157,7 +158,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
             )
           }
         }))
-    }), 600_000)
+    }), LongRun.timeout(600_000))
 
   it.scopedLive("the server may stop, in order or not, and start again", () =>
     Effect.gen(function*() {
@@ -168,7 +169,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
           (_, n) =>
             Effect.zipRight(child!.writes(child!.written + 1000), server.restart(n % 2 === 0 ? "immediate" : "fast"))
         ))
-    }), 600_000)
+    }), LongRun.timeout(600_000))
 
   it.scopedLive(
     "a machine that is cut off holds nobody up for long, and goes on when it is back",
@@ -186,6 +187,6 @@ withPostgres("PostgreSQL, from several processes", (url) => {
             }
           }), network.machines)
       }),
-    600_000
+    LongRun.timeout(600_000)
   )
 })

@@ -1,3 +1,4 @@
+import { LongRun } from "@caravel/conformance"
 import type { Rotation } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -7,7 +8,7 @@ import { create, key, keyIdOf, old, open, opened, stored, urls } from "./fixture
 import { marksOf, pubkeyOf, urlOf } from "./fixtures/marked.js"
 import { temporaryFile } from "./fixtures/sqlite.js"
 
-const rounds = Math.ceil(Number(process.env["CARAVEL_KILLS"] ?? 40) / 10)
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 }) / 10)
 
 describe("a rotation", () => {
   it.scopedLive("encrypts all with the current key, tells how far it is, and leaves nothing of how they were", () =>
@@ -42,7 +43,7 @@ describe("a rotation", () => {
       expect(clear).toBeLessThan(2000)
       expect(yield* opened(filename, [key], ({ secrets }) => secrets.rotate())).toBe(clear)
       expect(yield* found(filename, ["walletconnect"])).toEqual([])
-    }), 600_000)
+    }), LongRun.timeout(600_000))
 
   it.scopedLive("takes in what is written meanwhile, and keeps nobody from writing", () =>
     Effect.gen(function*() {

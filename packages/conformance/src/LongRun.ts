@@ -1,0 +1,41 @@
+/** How often tests repeat what they try: a small share in every run of the suite, and long counts by `pnpm long`. */
+
+// A global of every runtime that vitest runs on, but not of ECMAScript's own types.
+declare const process: { readonly env: { readonly [variable: string]: string | undefined } }
+
+const numberOf = (variable: string): number | undefined => {
+  const text = process.env[variable]
+  if (text === undefined || text === "") return undefined
+  const number = Number(text)
+  if (!Number.isSafeInteger(number) || number < 0) {
+    throw new Error(`${variable} must be an integer of at least 0, and is ${JSON.stringify(text)}`)
+  }
+  return number
+}
+
+const isLong = (numberOf("CARAVEL_LONG") ?? 0) > 0
+
+/**
+ * The count that a variable of the environment names; without it the usual one, or the long one where `CARAVEL_LONG=1`.
+ *
+ * @since 0.1.0
+ * @category settings
+ */
+export const count = (variable: string, counts: { readonly usual: number; readonly long: number }): number =>
+  numberOf(variable) ?? (isLong ? counts.long : counts.usual)
+
+/**
+ * How long a test that repeats something may take, in milliseconds: 12 hours in a long run.
+ *
+ * @since 0.1.0
+ * @category settings
+ */
+export const timeout = (usual: number): number => isLong ? 43_200_000 : usual
+
+/**
+ * What random tests begin with: `CARAVEL_SEED`, and otherwise always the same.
+ *
+ * @since 0.1.0
+ * @category settings
+ */
+export const seed: number = numberOf("CARAVEL_SEED") ?? 13

@@ -1,0 +1,34 @@
+// `pnpm long`: the tests that repeat what they try, with the counts of a long run. Those are the test files that import
+// @caravel/conformance, themselves or by a fixture; each count has its variable beside it in `LongRun.count`.
+// `pnpm long Sqlite -t "random programs"` passes its arguments on to vitest: names of files, and its options.
+import { readdirSync, readFileSync } from "node:fs"
+import { basename, join, relative } from "node:path"
+import { finish, packages, root, run } from "./workspace.mjs"
+
+const typescript = (folder) =>
+  readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".ts")).map((name) => join(folder, name))
+
+const sources = packages.flatMap(({ path }) => {
+  try {
+    return typescript(join(path, "test"))
+  } catch {
+    return []
+  }
+}).map((path) => ({ path, text: readFileSync(path, "utf8") }))
+
+const counting = ({ text }) => text.includes("\"@caravel/conformance\"")
+const fixtures = sources.filter(({ path }) => path.includes("/fixtures/")).filter(counting).map(({ path }) =>
+  `fixtures/${basename(path, ".ts")}.js`
+)
+const files = sources.filter(({ path, text }) =>
+  path.endsWith(".test.ts") && (counting({ text }) || fixtures.some((fixture) => text.includes(fixture)))
+).map(({ path }) => relative(root, path))
+
+const args = process.argv.slice(2)
+const named = args.filter((arg, index) => !arg.startsWith("-") && args[index - 1] !== "-t")
+const options = args.filter((arg) => !named.includes(arg))
+const chosen = named.length === 0 ? files : files.filter((file) => named.some((name) => file.includes(name)))
+if (chosen.length === 0) finish([`long: none of these files is called ${named.join(", ")}:\n${files.join("\n")}`])
+
+console.log(chosen.join("\n"))
+finish(run("vitest", ["run", ...options, ...chosen], { env: { CARAVEL_LONG: "1" } }) ? [] : ["long: tests failed"], "")
