@@ -28,7 +28,13 @@ const nwcUrl = {
   message: () => ({ message: "Expected a URL that begins with nostr+walletconnect://", override: true })
 }
 
-const isNwcUrl = (url: Redacted.Redacted) => /^nostr\+walletconnect:\/\/[^\s\0\p{Cs}]+$/u.test(Redacted.value(url))
+const scheme = "nostr+walletconnect://"
+
+const isNwcUrl = (redacted: Redacted.Redacted) => {
+  const url = Redacted.value(redacted)
+  return typeof url === "string" && url.startsWith(scheme) && url.length > scheme.length &&
+    !/[\s\0\p{Cs}]/u.test(url)
+}
 
 /**
  * A wallet connection URL (NIP-47). It can spend money, so it stays redacted, in its encoded form too.

@@ -9,10 +9,18 @@ import { ParseResult, Schema } from "effect"
 export const expected = (description: string) => ({
   description,
   message: (issue: { readonly actual: unknown }) => ({
-    message: `Expected ${description}, got ${JSON.stringify(issue.actual) ?? String(issue.actual)}`,
+    message: `Expected ${description}, got ${shown(issue.actual)}`,
     override: true
   })
 })
+
+/** What is longer is not shown whole: it is no help, and may be megabytes. */
+const longestShown = 200
+
+const shown = (actual: unknown) =>
+  typeof actual === "string" && actual.length > longestShown
+    ? `${JSON.stringify(actual.slice(0, longestShown))}… (${actual.length} characters)`
+    : JSON.stringify(actual) ?? String(actual)
 
 /**
  * The same, without repeating what was passed: it may be long, or nobody's business.
@@ -30,16 +38,38 @@ export const expectedUnseen = (description: string) => ({
   })
 })
 
+/** What a database may be unable to keep: NUL, and surrogates that are no pair. */
+const unstorable = /[\0\p{Cs}]/gu
+
+/** By a search for what it must not hold: a pattern for all that it may hold overflows the stack on long texts. */
+const isStorable = (text: string) => text.search(unstorable) === -1
+
 /**
  * A string that every database can keep: well-formed Unicode without NUL.
  *
  * @since 0.1.0
  * @category models
  */
-export const Text = Schema.String.pipe(Schema.pattern(/^[^\0\p{Cs}]*$/u)).annotations({
+export const Text = Schema.String.pipe(Schema.filter(isStorable)).annotations({
   identifier: "Text",
   ...expected("text without NUL characters and lone surrogates")
 })
+
+/**
+ * A text that every database can keep, from one that may be anything: what an error said, for instance. Each NUL and each
+ * lone surrogate becomes U+FFFD, and what is longer than `maxLength` UTF-16 units is cut there and ends in "…".
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const storableText = (text: string, maxLength = Infinity): string => {
+  if (text.length <= maxLength) return text.replace(unstorable, "\ufffd")
+  // Not through the middle of a character.
+  const end = maxLength - 1 - (isHighSurrogate(text.charCodeAt(maxLength - 2)) ? 1 : 0)
+  return `${text.slice(0, Math.max(0, end)).replace(unstorable, "\ufffd")}…`
+}
+
+const isHighSurrogate = (unit: number) => unit >= 0xd800 && unit <= 0xdbff
 
 /**
  * `Text` of at least one character.

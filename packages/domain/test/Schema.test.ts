@@ -17,6 +17,7 @@ import {
   Pubkey,
   RelayId,
   SetTenantSubscription,
+  storableText,
   StorageError,
   Subdomain,
   Text,
@@ -137,6 +138,41 @@ const valid: ReadonlyArray<
     null
   ]]
 ]
+
+describe("text", () => {
+  const long = "\u{1F600}".repeat(10_000_000)
+
+  it("of any length is read, or refused with a short message", () => {
+    expect([Text, NwcUrlInput].map((schema) => is(schema)(`${url}${long}`))).toEqual([true, true])
+    const outcome = Effect.runSync(Effect.either(decodeCommand({ _tag: "CreateTenant", pubkey: `${long}\0` })))
+    expect(Either.isLeft(outcome) && outcome.left.message.length).toBeLessThan(2000)
+  })
+
+  it("that may be anything is made storable", () => {
+    const odd = fc.array(fc.constantFrom("a", "\0", "\ud83d", "\ude00", "\u{1F600}", "…"), { maxLength: 12 }).map((
+      all
+    ) => all.join(""))
+    fc.assert(fc.property(odd, fc.option(fc.nat({ max: 12 }), { nil: undefined }), (text, maxLength) => {
+      const storable = storableText(text, maxLength)
+      expect(is(Text)(storable)).toBe(true)
+      expect(storable.length).toBeLessThanOrEqual(Math.max(1, maxLength ?? Infinity))
+      expect(storableText(storable, maxLength)).toBe(storable)
+      if (is(Text)(text) && text.length <= (maxLength ?? Infinity)) expect(storable).toBe(text)
+      if (maxLength === undefined) expect(storable.replaceAll("\ufffd", "").length).toBeLessThanOrEqual(text.length)
+    }))
+    expect(["upstream said \0", "\ud800!", "\udc00\ud800"].map((text) => storableText(text))).toEqual([
+      "upstream said \ufffd",
+      "\ufffd!",
+      "\ufffd\ufffd"
+    ])
+    expect([2, 3, 4, 5].map((most) => storableText("a\u{1F600}\u{1F600}", most))).toEqual([
+      "a…",
+      "a…",
+      "a\u{1F600}…",
+      "a\u{1F600}\u{1F600}"
+    ])
+  })
+})
 
 describe("schemas", () => {
   for (const [name, schema, accepted, refused] of valid) {
