@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as Background from "./Background.js"
 export * as CheckpointStore from "./CheckpointStore.js"
 export * as Consumer from "./Consumer.js"
 export * as Feed from "./Feed.js"

@@ -7,6 +7,7 @@ import {
   type StorageError,
   type Unit
 } from "@caravel/domain"
+import { Background } from "@caravel/pubsub"
 import { Effect, Exit, type Fiber, FiberId, type Scope } from "effect"
 import * as Append from "./Append.js"
 import { Entry } from "./internal/Entry.js"
@@ -85,7 +86,7 @@ export const make = (
       writerLeads.unsafeOpen()
     }
 
-    yield* writerLeads.await.pipe(
+    const writing = writerLeads.await.pipe(
       Effect.zipRight(Effect.whileLoop({
         // In one step, as whoever comes after it leads.
         while: () => {
@@ -96,9 +97,9 @@ export const make = (
         body: () => Effect.zipRight(giveWay, Effect.uninterruptible(commitNext)),
         step: () => {}
       })),
-      Effect.forever,
-      Effect.forkScoped
+      Effect.forever
     )
+    yield* Background.run("The writer of commands", writing)
 
     const handOver = () => {
       isLed = false

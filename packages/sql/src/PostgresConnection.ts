@@ -4,6 +4,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Array, Clock, Context, Effect, Schedule, type Scope, Stream } from "effect"
 import Pg from "pg"
+import { Client } from "./internal/postgresClient.js"
 import { retryWhile } from "./internal/retryWhile.js"
 import { ConnectionLost, errorOf, isLost } from "./PostgresDialect.js"
 import type { AnsweringConnection, Rows } from "./Program.js"
@@ -105,22 +106,29 @@ export class PostgresConnection implements AnsweringConnection {
         const { stream } = this.client.connection
         // All in one write.
         stream.cork()
-        for (const { params, text, ...mode } of queries) {
-          // Without parameters it may be several statements, which the server takes at once.
-          const values = params.length === 0 ? {} : { values: [...params] }
-          this.client.query({ text, ...mode, ...values, types }, (cause: Error | null, result: Pg.QueryResult) => {
-            if (cause !== null) {
-              const failure = failed("Failed to execute statement")(cause)
-              if (isLost(failure.cause)) this.lose(cause)
-              error ??= failure
-            } else if (text === "COMMIT" && result.command !== text) error ??= rolledBack
-            else results.push(result)
-            if (--unanswered > 0) return
-            resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
-            whenAnswered()
-          })
+        try {
+          for (const { params, text, ...mode } of queries) {
+            // Without parameters it may be several statements, which the server takes at once.
+            const values = params.length === 0 ? {} : { values: [...params] }
+            this.client.query({ text, ...mode, ...values, types }, (cause: Error | null, result: Pg.QueryResult) => {
+              if (cause !== null) {
+                const failure = failed("Failed to execute statement")(cause)
+                if (isLost(failure.cause)) this.lose(cause)
+                error ??= failure
+              } else if (text === "COMMIT" && result.command !== text) error ??= rolledBack
+              else results.push(result)
+              if (--unanswered > 0) return
+              resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
+              whenAnswered()
+            })
+          }
+        } catch (cause) {
+          // Nobody knows how much of it was sent.
+          this.lose(cause as Error)
+          return resume(Effect.fail(failed("Failed to execute statement")(cause)))
+        } finally {
+          stream.uncork()
         }
-        stream.uncork()
         return Effect.async<void>((resume) => {
           whenAnswered = () => resume(Effect.void)
           if (unanswered === 0) whenAnswered()
@@ -231,7 +239,7 @@ export const pool = (
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        const pool = new Pg.Pool({ ...defaults, ...config })
+        const pool = new Pg.Pool({ ...defaults, ...config, Client })
         // One that dies while nobody has it is taken out.
         pool.on("error", () => {})
         return pool

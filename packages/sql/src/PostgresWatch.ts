@@ -1,7 +1,6 @@
 /** Notices what other processes commit, and tells them of this one's commits. */
 import { Position, type StorageError } from "@caravel/domain"
-import { Tail } from "@caravel/pubsub"
-import type { SqlError } from "@effect/sql/SqlError"
+import { Background, Tail } from "@caravel/pubsub"
 import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
 import { Database } from "./Database.js"
 import * as Metrics from "./Metrics.js"
@@ -57,10 +56,10 @@ export const layer = (
         Effect.forever
       )
 
-    const forever = (effect: Effect.Effect<void, SqlError>) =>
-      Effect.asVoid(Effect.forkScoped(Effect.interruptible(Effect.withClock(effect, Clock.make()))))
+    const forever = <E>(what: string, effect: Effect.Effect<void, E>) =>
+      Background.run(`PostgreSQL: ${what}`, Effect.withClock(effect, Clock.make()))
 
-    if (config === undefined) return yield* forever(look(poll))
+    if (config === undefined) return yield* forever("looking for others' commits", look(poll))
 
     // The journal's own, as many may be in one database.
     const [[oid]] = yield* read("watch", "SELECT 'event'::regclass::oid", [], decodeOid)
@@ -107,10 +106,8 @@ export const layer = (
       yield* Effect.sleep(debounce)
     })
 
-    return yield* forever(Effect.all([
-      Effect.retry(listen, untilBack).pipe(Effect.forever),
-      Effect.forever(heed),
-      Effect.forever(notify),
-      look(distrust)
-    ], { concurrency: "unbounded", discard: true }))
+    yield* forever("listening for others' commits", Effect.forever(Effect.retry(listen, untilBack)))
+    yield* forever("reading others' commits", Effect.forever(heed))
+    yield* forever("notifying others of commits", Effect.forever(notify))
+    yield* forever("looking for others' commits", look(distrust))
   }))
