@@ -5,6 +5,7 @@ import { conflicts } from "./internal/conflicts.js"
 import { expecting } from "./internal/expecting.js"
 import type { Services } from "./internal/fixture.js"
 import { idempotency } from "./internal/idempotency.js"
+import { input } from "./internal/input.js"
 import { invariants } from "./internal/invariants.js"
 import { metadata } from "./internal/metadata.js"
 import { secrets } from "./internal/secrets.js"
@@ -25,6 +26,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     describe("conflicts", () => conflicts(layer))
     describe("updates and defaults", () => updates(layer))
     describe("submit", () => submit(layer))
+    describe("input", () => input(layer))
     describe("secrets", () => secrets(layer))
     describe("metadata", () => metadata(layer))
     describe("expected versions", () => expecting(layer))

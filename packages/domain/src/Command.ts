@@ -3,10 +3,10 @@ import type { ActivityPubSub } from "./ActivityPubSub.js"
 import { type Unit, unitOf } from "./Batch.js"
 import type { IdempotencyConflict, StorageError } from "./CommandError.js"
 import {
+  type CommandInput,
   type CommandOf,
   type CommandRequest,
   commands,
-  decodePayload,
   type FailureOf,
   type PayloadOf,
   type SuccessOf
@@ -14,8 +14,10 @@ import {
 import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
 import type { Refusal } from "./Decider.js"
 import { activityOf, type RecordedEvent } from "./Event.js"
+import { InputLimits } from "./InputLimits.js"
 import * as circumstances from "./internal/circumstances.js"
 import { count } from "./internal/commandMetric.js"
+import * as Input from "./internal/input.js"
 import type { CallerMetadata } from "./Metadata.js"
 import { withSpan } from "./Span.js"
 
@@ -38,13 +40,14 @@ type Methods = {
 
 interface Submit {
   /**
-   * Executes commands in order, in one transaction: all or none. Succeeds with what each of them succeeds with.
+   * Executes commands in order, in one transaction: all or none. Succeeds with what each of them succeeds with. Takes plain
+   * values with their tag, and instances, which are checked too; a `ParseError` names the index and the field.
    */
-  readonly submit: <const Commands extends ReadonlyArray<CommandRequest>>(
+  readonly submit: <const Commands extends ReadonlyArray<CommandInput>>(
     commands: Commands
   ) => Effect.Effect<
-    { readonly [Index in keyof Commands]: SuccessOf<Commands[Index]> },
-    FailureOf<Commands[number]>
+    { readonly [Index in keyof Commands]: SuccessOf<CommandOf<Commands[Index]["_tag"]>> },
+    FailureOf<CommandOf<Commands[number]["_tag"]>> | ParseResult.ParseError
   >
   /** The broadcast of activities: `yield* command.notify.subscribe` (`command.md`). */
   readonly notify: typeof ActivityPubSub.Service
@@ -146,7 +149,10 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
       unit: Unit
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
     readonly notify: typeof ActivityPubSub.Service
+    readonly limits?: typeof InputLimits.Service
   }): typeof Command.Service => {
+    const { readAll, readOne } = Input.make(adapter.limits ?? InputLimits.defaults)
+
     const execute = (commands: Array.NonEmptyReadonlyArray<CommandRequest>) =>
       Effect.matchEffect(Effect.flatMap(unitOf(commands), adapter.append), {
         onFailure: (error) => {
@@ -163,7 +169,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
       const span = withSpan(`Command.${String.uncapitalize(tag)}`)
       const payload = payloadOf(tag)
       return (...parameters: ReadonlyArray<unknown>) =>
-        Effect.matchEffect(decodePayload(tag, payload(parameters)), {
+        Effect.matchEffect(readOne(tag, payload(parameters)), {
           onFailure: (error) => {
             count(tag, error._tag)
             return Effect.fail(error)
@@ -172,9 +178,12 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
         }).pipe(span)
     }
 
-    const submit = (commands: ReadonlyArray<CommandRequest>) =>
-      withSpan("Command.submit", { attributes: { "caravel.commands": commands.length } })(
-        Array.isNonEmptyReadonlyArray(commands) ? execute(commands) : Effect.succeed([])
+    const submit = (inputs: ReadonlyArray<unknown>) =>
+      withSpan("Command.submit", { attributes: { "caravel.commands": Array.isArray(inputs) ? inputs.length : 0 } })(
+        Effect.flatMap(
+          readAll(inputs),
+          (commands) => Array.isNonEmptyReadonlyArray(commands) ? execute(commands) : Effect.succeed([])
+        )
       )
 
     return {

@@ -1,5 +1,5 @@
 /** Any of the seventeen commands as data: what each carries, succeeds with and fails with. */
-import { Effect, type ParseResult, Record, Redacted, Schema } from "effect"
+import { Either, type ParseResult, Predicate, Record, Redacted, Schema } from "effect"
 import type { CommandTag } from "./CommandTable.js"
 import * as Decoder from "./internal/decoder.js"
 import * as RelayCommand from "./RelayCommand.js"
@@ -59,25 +59,42 @@ export type SuccessOf<Command> = Command extends Schema.WithResult<infer A, any,
  */
 export type FailureOf<Command> = Command extends Schema.WithResult<any, any, infer E, any, any> ? E : never
 
-const decodeTag = Schema.decodeUnknown(Schema.Struct({ _tag: Schema.Literal(...Record.keys(commands)) }))
-const decoders = Record.map(commands, (schema): DecodeUnknown => {
-  const read = Decoder.make<CommandRequest>(schema)
-  const decode = Schema.decodeUnknown(schema as Schema.Schema<CommandRequest, any>)
-  return (input) => {
-    const command = read(input)
-    return command === undefined ? decode(input) : Effect.succeed(command)
-  }
-})
-type DecodeUnknown = (input: unknown) => Effect.Effect<CommandRequest, ParseResult.ParseError>
-
 /**
- * Reads a command from plain values with its tag as `_tag`. A `ParseError` never holds a secret, in its issues neither.
+ * A command as callers pass it: in plain values, with its tag, or as an instance.
  *
  * @since 0.1.0
  * @category commands
  */
-export const decodeCommand: DecodeUnknown = (input) =>
-  Effect.flatMap(decodeTag(withoutClearSecret(input)), ({ _tag }) => decodePayload(_tag, input))
+export type CommandInput<Tag extends CommandTag = CommandTag> = {
+  readonly [Name in Tag]: PayloadOf<Name> & { readonly _tag: Name }
+}[Tag]
+
+type Decoded = Either.Either<CommandRequest, ParseResult.ParseError>
+
+const decodeTag = Schema.decodeUnknownEither(Schema.Struct({ _tag: Schema.Literal(...Record.keys(commands)) }))
+const decoders = Record.map(commands, (schema) => {
+  const read = Decoder.make<CommandRequest>(schema)
+  const decode = Schema.decodeUnknownEither(schema as Schema.Schema<CommandRequest, any>)
+  return (input: unknown): Decoded => {
+    const command = read(input)
+    return command === undefined ? decode(input) : Either.right(command)
+  }
+})
+
+const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
+  Predicate.hasProperty(input, "_tag") && Predicate.isString(input._tag) && Object.hasOwn(commands, input._tag)
+
+/**
+ * Reads a command from plain values with its tag as `_tag`, or from an instance: what it gives is always a copy of its own,
+ * all of whose fields have been checked. A `ParseError` never holds a secret, in its issues neither.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const decodeCommand = (input: unknown): Decoded =>
+  namesCommand(input)
+    ? decodePayload(input._tag, input)
+    : Either.flatMap(decodeTag(withoutClearSecret(input)), ({ _tag }) => decodePayload(_tag, input))
 
 /**
  * Reads a command of a known tag from plain values.
@@ -85,8 +102,7 @@ export const decodeCommand: DecodeUnknown = (input) =>
  * @since 0.1.0
  * @category commands
  */
-export const decodePayload = (tag: CommandTag, input: unknown): ReturnType<DecodeUnknown> =>
-  decoders[tag](withoutClearSecret(input))
+export const decodePayload = (tag: CommandTag, input: unknown): Decoded => decoders[tag](withoutClearSecret(input))
 
 const withoutClearSecret = (input: unknown): unknown =>
   typeof input === "object" && input !== null && "nwcUrl" in input && typeof input.nwcUrl === "string"

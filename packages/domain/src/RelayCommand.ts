@@ -4,7 +4,7 @@ import { RelayAlreadyExists, RelayNotFound, SubdomainTaken, TenantNotFound } fro
 import { patch, request, withDefaults } from "./internal/request.js"
 import { defaultRelayOptions, RelayId, RelayOptions, Subdomain } from "./Relay.js"
 import { Pubkey, StripeId } from "./Tenant.js"
-import { Text } from "./Text.js"
+import { Diagnostic } from "./Text.js"
 
 const relayKey = { id: RelayId }
 
@@ -81,7 +81,7 @@ export class ActivateRelay extends request<ActivateRelay>()("ActivateRelay", {
  */
 export class FailRelaySync extends request<FailRelaySync>()("FailRelaySync", {
   description: "Records why a relay could not be provisioned.",
-  payload: { ...relayKey, syncError: Text },
+  payload: { ...relayKey, syncError: Diagnostic },
   failure: [RelayNotFound]
 }) {}
 

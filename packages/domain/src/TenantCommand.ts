@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { TenantAlreadyExists, TenantNotFound } from "./CommandError.js"
 import { patch, request } from "./internal/request.js"
 import { NwcUrlInput, Pubkey, StripeId } from "./Tenant.js"
-import { Text } from "./Text.js"
+import { Diagnostic } from "./Text.js"
 
 const tenantKey = { pubkey: Pubkey }
 
@@ -67,7 +67,7 @@ export class ClearTenantSubscription extends request<ClearTenantSubscription>()(
  */
 export class SetTenantNwcError extends request<SetTenantNwcError>()("SetTenantNwcError", {
   description: "Records why a tenant's wallet payment failed.",
-  payload: { ...tenantKey, nwcError: Text },
+  payload: { ...tenantKey, nwcError: Diagnostic },
   failure: [TenantNotFound]
 }) {}
 

@@ -17,10 +17,16 @@ export const expected = (description: string) => ({
 /** What is longer is not shown whole: it is no help, and may be megabytes. */
 const longestShown = 200
 
-const shown = (actual: unknown) =>
-  typeof actual === "string" && actual.length > longestShown
-    ? `${JSON.stringify(actual.slice(0, longestShown))}… (${actual.length} characters)`
-    : JSON.stringify(actual) ?? String(actual)
+const shown = (actual: unknown) => {
+  if (typeof actual === "string" && actual.length > longestShown) {
+    return `${JSON.stringify(actual.slice(0, longestShown))}… (${actual.length} characters)`
+  }
+  try {
+    return storableText(JSON.stringify(actual) ?? String(actual), longestShown)
+  } catch {
+    return `a value of type ${typeof actual}`
+  }
+}
 
 /**
  * The same, without repeating what was passed: it may be long, or nobody's business.
@@ -70,6 +76,22 @@ export const storableText = (text: string, maxLength = Infinity): string => {
 }
 
 const isHighSurrogate = (unit: number) => unit >= 0xd800 && unit <= 0xdbff
+
+/** How long a diagnostic may be, in UTF-16 units. */
+const longestDiagnostic = 10_000
+
+/**
+ * What an error said, as callers pass it: any text, of which what is kept is storable, and 10,000 characters at most. A
+ * program that reports an error must not fail for what that error says.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Diagnostic = Schema.transform(Schema.String, Text, {
+  strict: true,
+  decode: (text) => storableText(text, longestDiagnostic),
+  encode: (text) => text
+}).annotations({ identifier: "Diagnostic", ...expected("text") })
 
 /**
  * `Text` of at least one character.

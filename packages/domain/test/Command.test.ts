@@ -3,6 +3,7 @@ import {
   type Activity,
   ActivityPubSub,
   Command,
+  type CommandInput,
   type CommandRequest,
   type CreateRelay,
   type CreateTenant,
@@ -24,7 +25,7 @@ import {
   type VersionConflict
 } from "@caravel/domain"
 import { describe, expect, expectTypeOf, it } from "@effect/vitest"
-import { Effect, Either, type ParseResult } from "effect"
+import { Effect, Either, type ParseResult, type Redacted } from "effect"
 import { alice, createAlice, createOne, empty } from "./given.js"
 
 type Service = typeof Command.Service
@@ -90,10 +91,31 @@ describe("types", () => {
       service.submit([one, two, three])
     expectTypeOf(submit).returns.toExtend<Effect.Effect<readonly [Activity, void, Activity], any>>()
     expectTypeOf<Outcome<ReturnType<typeof submit>>[1]>().toEqualTypeOf<
-      TenantAlreadyExists | TenantNotFound | RelayNotFound | Any
+      TenantAlreadyExists | TenantNotFound | RelayNotFound | Any | ParseResult.ParseError
     >()
     const many = (service: Service, commands: ReadonlyArray<CreateRelay>) => service.submit(commands)
     expectTypeOf(many).returns.toExtend<Effect.Effect<ReadonlyArray<Activity>, any>>()
+  })
+
+  it("submit takes plain values with their tag, models among them, and refuses others", () => {
+    const submit = ({ submit }: Service, relay: Relay, wallet: Redacted.Redacted) =>
+      submit([
+        { _tag: "CreateTenant", pubkey: alice },
+        { _tag: "UpdateTenant", pubkey: alice, nwcUrl: wallet },
+        { _tag: "CreateRelay", id: "one", tenant: alice, subdomain: "uno", plan: null },
+        { ...relay, _tag: "UpdateRelay" },
+        { _tag: "SetTenantSubscription", pubkey: alice, stripeSubscriptionId: "sub_1" },
+        createOne
+      ])
+    expectTypeOf(submit).returns.toExtend<
+      Effect.Effect<readonly [Activity, Activity, Activity, Activity, void, Activity | void], any>
+    >()
+    expectTypeOf<{ _tag: "CreateRelay"; id: string; tenant: string; subdomain: string }>().toExtend<CommandInput>()
+    expectTypeOf<{ _tag: "CreateRelay"; id: string; tenant: string }>().not.toExtend<CommandInput>()
+    expectTypeOf<{ _tag: "CreateRely"; id: string; tenant: string; subdomain: string }>().not.toExtend<CommandInput>()
+    expectTypeOf<{ id: string }>().not.toExtend<CommandInput>()
+    expectTypeOf<null>().not.toExtend<CommandInput>()
+    expectTypeOf<CommandRequest>().toExtend<CommandInput>()
   })
 })
 
@@ -132,7 +154,9 @@ describe("Command.make", () => {
       const appended: Array<ReadonlyArray<CommandRequest>> = []
       const command = yield* make(appended)
       expect((yield* Effect.flip(command.createTenant({ pubkey: "short" })))._tag).toBe("ParseError")
-      expect((yield* Effect.flip(command.failRelaySync({ id: "one" }, "\0")))._tag).toBe("ParseError")
+      expect((yield* Effect.flip(command.createTenant({ pubkey: alice, stripeCustomerId: "\0" })))._tag).toBe(
+        "ParseError"
+      )
       expect(yield* command.submit([])).toEqual([])
       expect(appended).toEqual([])
     }))

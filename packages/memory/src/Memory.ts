@@ -11,6 +11,7 @@ import {
   History,
   type IdempotencyConflict,
   identityOf,
+  InputLimits,
   isMetered,
   type Journal,
   Position,
@@ -134,6 +135,7 @@ const layerCommand = Layer.effect(
     const tail = yield* Tail.Tail
     return Command.make({
       notify: yield* ActivityPubSub,
+      limits: yield* InputLimits,
       append: (unit) =>
         Effect.suspend(() => writeOnce(store, unit)).pipe(
           Effect.tap(tail.broadcast),

@@ -1,5 +1,5 @@
 /** The one path of all writes: callers' commands wait in a queue, and all that wait are committed together. */
-import { ActivityPubSub, Command, isTraced, type StorageError, type Unit, withSpan } from "@caravel/domain"
+import { ActivityPubSub, Command, InputLimits, isTraced, type StorageError, type Unit, withSpan } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
 import { Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
@@ -110,6 +110,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     return Command.make({
       notify: yield* ActivityPubSub,
+      limits: yield* InputLimits,
       append: (unit) =>
         Effect.flatMap(
           database.current,

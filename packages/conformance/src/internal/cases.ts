@@ -162,7 +162,7 @@ export const cases: ReadonlyArray<Case> = [
     changes: { syncError: "no machine" },
     malformed: [
       ...badRelayIds.map((id) => [{ id }, "no machine"]),
-      ...[...badTexts, ...absent].map((error) => [{ id: "relay-1" }, error])
+      ...[5, ...absent].map((error) => [{ id: "relay-1" }, error])
     ]
   },
   {
@@ -217,7 +217,7 @@ export const cases: ReadonlyArray<Case> = [
     activity: null,
     args: (pubkey) => [pubkey, "no funds"],
     changes: { nwcError: "no funds" },
-    malformed: [...badPubkeys.map((key) => [key, "no funds"]), ...[...badTexts, ...absent].map((text) => [alice, text])]
+    malformed: [...badPubkeys.map((key) => [key, "no funds"]), ...[5, ...absent].map((text) => [alice, text])]
   },
   {
     ...tenant,

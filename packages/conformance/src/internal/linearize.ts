@@ -3,8 +3,8 @@ import {
   type Activity,
   activityTypeOf,
   Command,
+  type CommandInput,
   commandTable,
-  decodeCommand,
   type RecordedEvent,
   type State
 } from "@caravel/domain"
@@ -18,7 +18,7 @@ export const call = ({ commands, expected }: Call) =>
     const { submit } = yield* Command
     const results: ReadonlyArray<Activity | void> = commands.length === 1
       ? [yield* callMethod(commands[0]!)]
-      : yield* submit(yield* Effect.forEach(commands, (command) => decodeCommand(command)))
+      : yield* submit(commands as ReadonlyArray<CommandInput>)
     return plain(results.filter((result) => result !== undefined))
   }).pipe(
     expected === undefined ? Function.identity : Command.expecting(expected),

@@ -1,0 +1,211 @@
+/** What callers may pass: everything that is written is of a form that is read back, and the rest is refused by name. */
+import {
+  Command,
+  CreateTenant,
+  InputLimits,
+  issuesOf,
+  Journal,
+  Pubkey,
+  Query,
+  SetTenantNwcError,
+  SetTenantSubscription
+} from "@caravel/domain"
+import { expect } from "@effect/vitest"
+import { Chunk, Effect, Either, Layer, Option, ParseResult, Redacted, Stream } from "effect"
+import {
+  alice,
+  aliceUrl,
+  bob,
+  bobUrl,
+  furnished,
+  invoke,
+  observe,
+  type Plain,
+  relayDefaults,
+  type Services,
+  specs,
+  unchangedBy
+} from "./fixture.js"
+
+/** `submit` as a caller in plain JavaScript has it. */
+const submit = (commands: unknown) =>
+  Effect.flatMap(
+    Command,
+    (command) =>
+      (command.submit as (
+        commands: unknown
+      ) => Effect.Effect<ReadonlyArray<unknown>, { readonly _tag: string; readonly message: string }>)(commands)
+  )
+
+const good = { _tag: "SetTenantPastDue", pubkey: alice }
+
+const forged = (Class: { readonly prototype: object }, values: object) =>
+  Object.assign(Object.create(Class.prototype), values)
+
+const mutated = () =>
+  Object.assign(new CreateTenant({ pubkey: Pubkey.make(bob), nwcUrl: null, stripeCustomerId: null }), {
+    stripeCustomerId: 5
+  })
+
+/** What is no command, and the place that the error names. */
+const malformed: ReadonlyArray<readonly [input: unknown, place: RegExp]> = [
+  [null, /^1: /],
+  [undefined, /^1: /],
+  ["CreateTenant", /^1: /],
+  [{}, /^1\._tag: /],
+  [{ _tag: "Nothing", id: "a" }, /^1\._tag: /],
+  [{ _tag: "constructor", id: "a" }, /^1\._tag: /],
+  [{ _tag: "__proto__", id: "a" }, /^1\._tag: /],
+  [{ _tag: ["CreateTenant"], pubkey: bob }, /^1\._tag: /],
+  [{ _tag: "CreateTenant", pubkey: "BAD" }, /^1\.pubkey: /],
+  [{ _tag: "CreateTenant" }, /^1\.pubkey: /],
+  [{ _tag: "CreateTenant", pubkey: bob, nwcUrl: "https://SECRET" }, /^1\.nwcUrl: /],
+  [{ _tag: "CreateTenant", pubkey: bob, nwcUrl: Redacted.make({ deep: "SECRET" }) }, /^1\.nwcUrl: /],
+  [{ _tag: "SetTenantNwcError", pubkey: alice, nwcError: { deep: 1 } }, /^1\.nwcError: /],
+  [{ _tag: "SetTenantSubscription", pubkey: alice, stripeSubscriptionId: "nul\0" }, /^1\.stripeSubscriptionId: /],
+  [{ _tag: "UpdateRelay", id: "relay-1", infoName: "\ud800" }, /^1\.infoName: /],
+  [{ _tag: "UpdateRelay", id: "relay-1", pushEnabled: 1n }, /^1\.pushEnabled: /],
+  [mutated(), /^1\.stripeCustomerId: /],
+  [forged(SetTenantSubscription, { _tag: "SetTenantSubscription", pubkey: alice }), /^1\.stripeSubscriptionId: /],
+  [forged(SetTenantNwcError, { _tag: "SetTenantNwcError", pubkey: "BAD", nwcError: "" }), /^1\.pubkey: /]
+]
+
+/** That all of it can be read, folded again and verified. */
+const readable = Effect.gen(function*() {
+  const journal = yield* Journal
+  const before = yield* observe
+  const steps = Chunk.toReadonlyArray(yield* Stream.runCollect(journal.verify))
+  expect(steps.flatMap(({ differences }) => differences)).toEqual([])
+  yield* journal.rebuild()
+  expect(yield* observe).toEqual(before)
+  return before
+})
+
+export const input = <E>(layer: Layer.Layer<Services, E>) => {
+  const test = specs(layer)
+
+  test(
+    "submit takes what methods take: plain values, whole models, and instances",
+    Effect.gen(function*() {
+      yield* furnished
+      const command = yield* Command
+      const model = Option.getOrThrow(yield* Effect.flatMap(Query, ({ relay }) => relay("relay-1")))
+      const results = yield* command.submit([
+        { _tag: "CreateTenant", pubkey: bob, nwcUrl: bobUrl },
+        { ...model, _tag: "CreateRelay", id: "relay-2", tenant: bob, subdomain: "two" },
+        { _tag: "UpdateTenant", pubkey: alice, nwcUrl: Redacted.make(`${aliceUrl}-2`) },
+        new SetTenantNwcError({ pubkey: Pubkey.make(bob), nwcError: "no route" }),
+        { _tag: "UpdateRelay", id: "relay-1", plan: null }
+      ])
+      expect(results.map((activity) => activity?.activityType))
+        .toEqual(["create_tenant", "create_relay", "update_tenant", undefined, "update_relay"])
+      const { relays, tenants } = yield* readable
+      expect(tenants).toMatchObject([{ pubkey: bob, nwcUrl: bobUrl, nwcError: "no route" }, {
+        nwcUrl: `${aliceUrl}-2`
+      }])
+      expect(relays).toMatchObject([
+        { id: "relay-1", plan: "free", infoName: "One" },
+        { ...relayDefaults, id: "relay-2", tenant: bob, plan: "growth", infoName: "One" }
+      ])
+    })
+  )
+
+  test(
+    "submit refuses what is no command with a ParseError that names the index and the field, and writes nothing",
+    Effect.gen(function*() {
+      yield* furnished
+      for (const [input, place] of malformed) {
+        const { after, before, broadcast, result } = yield* unchangedBy(Effect.flip(submit([good, input, good])))
+        expect(ParseResult.isParseError(result)).toBe(true)
+        expect(issuesOf(result as ParseResult.ParseError)[0]).toMatch(place)
+        expect(`${result.message} ${JSON.stringify(result)}`).not.toContain("SECRET")
+        expect([after, broadcast]).toEqual([before, []])
+      }
+      for (const list of [null, undefined, 5, "ab", {}, good, new Set([good]), { length: 1, 0: good }]) {
+        expect((yield* Effect.flip(submit(list)))._tag).toBe("ParseError")
+      }
+      expect((yield* Effect.flip(submit([good, , good])))._tag).toBe("ParseError")
+      yield* readable
+    })
+  )
+
+  test(
+    "what is submitted is what it was when it was read, whatever becomes of the object",
+    Effect.gen(function*() {
+      yield* furnished
+      const command: Plain = { _tag: "SetTenantSubscription", pubkey: alice, stripeSubscriptionId: "sub_1" }
+      let reads = 0
+      Object.defineProperty(command, "stripeSubscriptionId", {
+        enumerable: true,
+        get: () => reads++ === 0 ? "sub_1" : 5
+      })
+      const list = [command]
+      const submitted = yield* Effect.fork(submit(list))
+      yield* Effect.yieldNow()
+      list.length = 0
+      yield* submitted.await
+      expect((yield* readable).tenants).toMatchObject([{ stripeSubscriptionId: "sub_1" }])
+    })
+  )
+
+  test(
+    "a diagnostic may say anything: of what a database cannot keep, and of what is too long, something else is kept",
+    Effect.gen(function*() {
+      yield* furnished
+      const command = yield* Command
+      yield* command.failRelaySync({ id: "relay-1" }, "upstream said \0 and \ud800")
+      yield* submit([{ _tag: "SetTenantNwcError", pubkey: alice, nwcError: "\u{1F600}".repeat(10_000_000) }])
+      const { relays: [relay], tenants: [tenant] } = yield* readable
+      expect(relay.syncError).toBe("upstream said \ufffd and \ufffd")
+      expect([tenant.nwcError.length, tenant.nwcError.endsWith("\u{1F600}…")]).toEqual([9999, true])
+    })
+  )
+
+  test(
+    "texts and lists up to the limits are taken, and longer ones refused before anything is written",
+    Effect.gen(function*() {
+      yield* furnished
+      const command = yield* Command
+      const { charactersPerText, commandsPerSubmit } = InputLimits.defaults
+      const longest = "x".repeat(charactersPerText)
+      yield* command.updateRelay({ id: "relay-1", infoDescription: longest })
+      const emoji = "\u{1F600}".repeat(10_000_000)
+      const { after, before, result } = yield* unchangedBy(Effect.all([
+        Effect.flip(command.updateRelay({ id: "relay-1", infoDescription: `${longest}x` })),
+        Effect.flip(command.updateRelay({ id: "relay-1", infoName: emoji })),
+        Effect.flip(command.updateTenant({ pubkey: alice, nwcUrl: `${aliceUrl}${longest}` })),
+        Effect.flip(submit([good, { _tag: "UpdateRelay", id: "relay-1", infoName: emoji }])),
+        Effect.flip(submit(Array.from({ length: commandsPerSubmit + 1 }, () => good))),
+        Effect.flip(invoke("createTenant", [{ pubkey: emoji }])),
+        Effect.flip(command.createTenant({ pubkey: bob }).pipe(Command.withIdempotencyKey(emoji))),
+        Effect.flip(command.createTenant({ pubkey: bob }).pipe(Command.withMetadata({ actor: emoji })))
+      ]))
+      expect(result.map(({ _tag }) => _tag)).toEqual(result.map(() => "ParseError"))
+      for (const { message } of result) expect(message.length).toBeLessThan(2000)
+      expect(issuesOf(result[0] as ParseResult.ParseError))
+        .toEqual([`infoDescription: Expected text of at most 65536 characters, got 65537`])
+      expect(issuesOf(result[3] as ParseResult.ParseError)[0]).toMatch(/^1\.infoName: /)
+      expect(after).toEqual(before)
+      yield* readable
+    })
+  )
+
+  specs(Layer.provide(
+    layer,
+    Layer.succeed(InputLimits, { charactersPerText: 100, commandsPerSubmit: 3, charactersPerSubmit: 400 })
+  ))(
+    "the limits are those that the services were built with",
+    Effect.gen(function*() {
+      yield* furnished
+      const update = (length: number) => ({ _tag: "UpdateRelay", id: "relay-1", infoName: "x".repeat(length) })
+      const outcomes = yield* Effect.forEach([
+        [update(100), update(100), update(100)],
+        [update(101)],
+        [update(1), update(1), update(1), update(1)],
+        [{ ...update(100), infoIcon: "x".repeat(100) }, { ...update(100), infoIcon: "x".repeat(100) }]
+      ], (list) => Effect.either(submit(list)))
+      expect(outcomes.map(Either.isRight)).toEqual([true, false, false, false])
+      expect((yield* Effect.flip(invoke("updateRelay", [update(101)])))._tag).toBe("ParseError")
+    })
+  )
+}
