@@ -122,6 +122,7 @@ const advice = {
   commitUnknown: "the connection was lost during the commit; look up what was written before trying again",
   key: "configure the key that it needs and try again",
   newer: "written by a newer version; use a newer Caravel",
+  missing: "create it, or name another one",
   replaced: "open it anew",
   // The cause says what it is.
   other: undefined
@@ -143,6 +144,7 @@ export const StorageErrorReason = Schema.Literal(
   "commitUnknown",
   "key",
   "newer",
+  "missing",
   "replaced",
   "other"
 )

@@ -1,13 +1,24 @@
 /** What the subcommands have in common: where the database is, what is printed, and how arguments are read. */
+import type { StorageError } from "@caravel/domain"
 import { Postgres, Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
 import type * as Command from "@effect/cli/Command"
 import { provide } from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
-import { Config, Effect, Either, Layer, Redacted } from "effect"
+import * as ValidationError from "@effect/cli/ValidationError"
+import { Config, Effect, Either, Layer, Option, Redacted } from "effect"
 import { readPubkey } from "./CommandOptions.js"
+import * as DatabaseName from "./DatabaseName.js"
 import { Failed } from "./Output.js"
+
+/** A variable of the environment; an empty one is unset. */
+const variable = (name: string) => Config.string(name).pipe(Config.map((text) => text.trim()), Config.withDefault(""))
+
+const named = (where: string, text: string) =>
+  Either.mapLeft(DatabaseName.parse(text), (why) => ValidationError.invalidValue(HelpDoc.p(`${where} ${why}`)))
+
+const defaultDatabase: DatabaseName.DatabaseName = { filename: "./data/caravel.db" }
 
 /**
  * The database: a file, or a URL, which may hold a password.
@@ -15,18 +26,32 @@ import { Failed } from "./Output.js"
  * @since 0.1.0
  * @category options
  */
-export const database: Options.Options<Redacted.Redacted> = Options.redacted("database").pipe(
-  Options.withPseudoName("file"),
+export const database: Options.Options<DatabaseName.DatabaseName> = Options.redacted("database").pipe(
+  Options.withPseudoName("file|url"),
   Options.withDescription(
-    "The database: an SQLite file, made if there is none, or postgres://user@host:5432/name. Also CARAVEL_DATABASE, " +
-      "which keeps a password out of the process list. Default: ./data/caravel.db."
+    "The database: an SQLite file (PATH or file:PATH?mode=ro|rw|rwc), or postgres://user@host:5432/name. Also " +
+      "CARAVEL_DATABASE, which keeps a password out of the process list. Default: ./data/caravel.db."
   ),
-  Options.withFallbackConfig(Config.redacted(Config.nonEmptyString("CARAVEL_DATABASE"))),
-  Options.withDefault(Redacted.make("./data/caravel.db"))
+  Options.optional,
+  Options.mapEffect(Option.match({
+    onSome: (text) => named("--database", Redacted.value(text)),
+    onNone: () =>
+      Effect.flatMap(
+        Effect.orDie(variable("CARAVEL_DATABASE")),
+        (text) => text === "" ? Either.right(defaultDatabase) : named("CARAVEL_DATABASE", text)
+      )
+  }))
 )
 
-/** Of whatever database: it says itself if it is none of its own. */
-const isUrl = (database: string) => /^[a-z]+:\/\//i.test(database)
+/**
+ * Whether a command that writes may create its database.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const create: Options.Options<boolean> = Options.boolean("create").pipe(
+  Options.withDescription("Creates the database if there is none, as caravel init does.")
+)
 
 /**
  * Whether people get what programs get.
@@ -54,42 +79,73 @@ export const yes: Options.Options<boolean> = Options.boolean("yes").pipe(
  * @since 0.1.0
  * @category options
  */
-export const secretKeys: Effect.Effect<ReadonlyArray<Redacted.Redacted>, Failed> = Config.array(
-  Config.redacted(),
-  "CARAVEL_SECRET_KEYS"
-).pipe(
-  Config.withDefault([]),
-  Effect.mapError((error) => new Failed({ message: `CARAVEL_SECRET_KEYS: ${error._op}` }))
+export const secretKeys: Effect.Effect<ReadonlyArray<Redacted.Redacted>> = Effect.map(
+  Effect.orDie(variable("CARAVEL_SECRET_KEYS")),
+  (keys) => keys === "" ? [] : keys.split(",").map((key) => Redacted.make(key.trim()))
 )
 
 /**
- * Which database is named.
+ * What opens a database.
  *
  * @since 0.1.0
  * @category options
  */
-export const optionsOf = (database: Redacted.Redacted): Sqlite.Options | Postgres.Options =>
-  isUrl(Redacted.value(database)) ? { url: database } : { filename: Redacted.value(database) }
+export const optionsOf = (database: DatabaseName.DatabaseName): Sqlite.Options | Postgres.Options =>
+  "url" in database ? database : { filename: database.filename }
 
 /**
- * Gives a command the services over its database.
+ * The services over a database.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerOf = (
+  database: DatabaseName.DatabaseName,
+  settings: { readonly create: boolean }
+): Layer.Layer<Sqlite.Services, StorageError> =>
+  Layer.unwrapEffect(Effect.map(secretKeys, (secretKeys) => {
+    const options = { ...optionsOf(database), ...settings, secretKeys }
+    return "url" in options ? Postgres.layer(options) : Sqlite.layer(options)
+  }))
+
+type OnDatabase = { readonly database: DatabaseName.DatabaseName }
+
+/**
+ * Gives a command that reads the services over its database, which has to be there.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const provideDatabase = <Name extends string, R, E, A extends { readonly database: Redacted.Redacted }>(
+export const provideDatabase = <Name extends string, R, E, A extends OnDatabase>(
+  command: Command.Command<Name, R, E, A>
+) => provide(command, ({ database }) => layerOf(database, { create: false }))
+
+/**
+ * The same to a command that writes.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const provideWritable = <Name extends string, R, E, A extends OnDatabase & { readonly create?: boolean }>(
   command: Command.Command<Name, R, E, A>
 ) =>
   provide(
     command,
-    ({ database }) =>
-      Layer.unwrapEffect(Effect.map(secretKeys, (secretKeys) => {
-        const options = optionsOf(database)
-        return "url" in options
-          ? Postgres.layer({ ...options, secretKeys })
-          : Sqlite.layer({ ...options, secretKeys })
-      }))
+    ({ create = false, database }) =>
+      Layer.unwrapEffect(Effect.map(writable(database), () =>
+        layerOf(database, { create: create || "mode" in database && database.mode === "rwc" })))
   )
+
+/**
+ * Fails if a database is named so that it is not to be changed.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const writable = (database: DatabaseName.DatabaseName): Effect.Effect<void, Failed> =>
+  "mode" in database && database.mode === "ro"
+    ? new Failed({ message: `${database.filename} is not to be changed: it is named with mode=ro` })
+    : Effect.void
 
 /**
  * An argument that is not an option misspelt.
@@ -113,4 +169,30 @@ export const argument = (name: string): Args.Args<string> =>
 export const pubkeyArgument = (name: string): Args.Args<string> =>
   argument(name).pipe(
     Args.mapEffect((text) => Either.mapLeft(readPubkey(text), (message) => HelpDoc.p(message)))
+  )
+
+/**
+ * An argument that names a database.
+ *
+ * @since 0.1.0
+ * @category arguments
+ */
+export const databaseArgument = (name: string): Args.Args<DatabaseName.DatabaseName> =>
+  argument(name).pipe(
+    Args.mapEffect((text) => Either.mapLeft(DatabaseName.parse(text), (why) => HelpDoc.p(`${name} ${why}`)))
+  )
+
+/**
+ * An argument that names an SQLite file.
+ *
+ * @since 0.1.0
+ * @category arguments
+ */
+export const fileArgument = (name: string): Args.Args<string> =>
+  databaseArgument(name).pipe(
+    Args.mapEffect((database) =>
+      "filename" in database
+        ? Effect.succeed(database.filename)
+        : Effect.fail(HelpDoc.p(`${name} is a URL; give the path of an SQLite file`))
+    )
   )

@@ -2,8 +2,7 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { Redacted } from "effect"
-import { argument, database, json, provideDatabase } from "./Arguments.js"
+import { database, databaseArgument, fileArgument, json, provideDatabase } from "./Arguments.js"
 import * as Backups from "./Backups.js"
 import * as Copy from "./Copy.js"
 import * as Read from "./Read.js"
@@ -17,7 +16,7 @@ const force = Options.boolean("force").pipe(Options.withDescription("Overwrites 
  * @category commands
  */
 export const backup = Command.make("backup", {
-  file: argument("FILE").pipe(Args.withDescription("Where the copy is written. Required.")),
+  file: fileArgument("FILE").pipe(Args.withDescription("Where the copy is written. Required.")),
   force,
   json,
   database
@@ -35,7 +34,7 @@ export const backup = Command.make("backup", {
  * @category commands
  */
 export const restore = Command.make("restore", {
-  file: argument("FILE").pipe(Args.withDescription("The backup. Required.")),
+  file: fileArgument("FILE").pipe(Args.withDescription("The backup. Required.")),
   force,
   json,
   database
@@ -46,9 +45,8 @@ export const restore = Command.make("restore", {
   )
 )
 
-const databaseArgument = (name: string, what: string) =>
-  argument(name).pipe(
-    Args.map((database) => Redacted.make(database)),
+const place = (name: string, what: string) =>
+  databaseArgument(name).pipe(
     Args.withDescription(`${what} An SQLite file, or postgres://user@host:5432/name. Required.`)
   )
 
@@ -59,8 +57,8 @@ const databaseArgument = (name: string, what: string) =>
  * @category commands
  */
 export const copy = Command.make("copy", {
-  from: databaseArgument("FROM", "The database that is copied, whoever writes it meanwhile."),
-  to: databaseArgument("TO", "Where to: an empty database, or an earlier copy, which goes on from where it is."),
+  from: place("FROM", "The database that is copied, whoever writes it meanwhile."),
+  to: place("TO", "Where to: an empty database, or an earlier copy, which goes on from where it is."),
   json
 }, Copy.copy).pipe(
   Command.withDescription(

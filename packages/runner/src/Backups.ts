@@ -1,15 +1,16 @@
 /** `caravel backup` and `caravel restore`: copies of the database, and going back to one. */
 import type { StorageError } from "@caravel/domain"
 import { Backup } from "@caravel/sql"
-import { Effect, type Redacted } from "effect"
-import { optionsOf } from "./Arguments.js"
+import { Effect } from "effect"
+import { optionsOf, writable } from "./Arguments.js"
+import * as DatabaseName from "./DatabaseName.js"
 import { Failed, Output, type OutputClosed } from "./Output.js"
 import { counted } from "./ProgressBar.js"
 import * as Steps from "./Steps.js"
 
 interface Options {
   readonly file: string
-  readonly database: Redacted.Redacted
+  readonly database: DatabaseName.DatabaseName
   /** Overwrites what is there. */
   readonly force: boolean
   readonly json: boolean
@@ -23,7 +24,7 @@ const run = (
   overwritten: string,
   copy: (options: Pick<Backup.Options, "overwrite" | "onStep">) => Effect.Effect<
     Backup.Copied,
-    Backup.FileExists | Backup.NotEmpty | StorageError
+    Backup.FileExists | Backup.NotEmpty | Failed | StorageError
   >,
   text: (copied: Backup.Copied, output: typeof Output.Service) => ReadonlyArray<string>
 ): Effect.Effect<void, Failed | OutputClosed | StorageError, Output> =>
@@ -40,15 +41,9 @@ const run = (
     yield* Effect.forEach(lines, output.print, { discard: true })
   })
 
-const placeOf = (database: Redacted.Redacted): Backup.Place => {
+const placeOf = (database: DatabaseName.DatabaseName): Backup.Place => {
   const options = optionsOf(database)
   return "url" in options ? options : options.filename
-}
-
-/** A URL may hold a password. */
-const nameOf = (database: Redacted.Redacted): string => {
-  const place = placeOf(database)
-  return typeof place === "string" ? place : "the database"
 }
 
 /**
@@ -76,9 +71,13 @@ export const restore = Effect.fn("Backups.restore")((options: Options) =>
   run(
     options,
     "replaces it, and what happened since the backup is lost",
-    (rest) => Backup.restore({ from: options.file, to: placeOf(options.database), ...rest }),
+    (rest) =>
+      Effect.zipRight(
+        writable(options.database),
+        Backup.restore({ from: options.file, to: placeOf(options.database), ...rest })
+      ),
     (copied, { style }) => [
-      style.green(`Restored ${nameOf(options.database)}: ${contents(copied)}`),
+      style.green(`Restored ${DatabaseName.shown(options.database)}: ${contents(copied)}`),
       style.dim(
         "It is in a new epoch: open it anew where it is open, and see caravel consumers, which wait to be reset"
       )

@@ -13,7 +13,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Array, Effect, Record } from "effect"
-import { argument, database, json, provideDatabase, yes } from "./Arguments.js"
+import { argument, create, database, json, provideDatabase, provideWritable, yes } from "./Arguments.js"
 import { backup, copy, epochs, restore } from "./BackupCommands.js"
 import { descriptionOf, optionsOf, subcommandOf } from "./CommandOptions.js"
 import * as Consumers from "./Consumers.js"
@@ -21,6 +21,7 @@ import * as Demo from "./Demo.js"
 import { helpConsole, overview, page } from "./Help.js"
 import { diff, history, usage } from "./HistoryCommands.js"
 import * as Import from "./Import.js"
+import * as Init from "./Init.js"
 import { Failed, Output } from "./Output.js"
 import { activity, relay, tenant } from "./ReadCommands.js"
 import * as Render from "./Render.js"
@@ -32,7 +33,7 @@ import * as Verify from "./Verify.js"
 const commandOf = (tag: CommandTag) =>
   Command.make(
     subcommandOf(tag),
-    { payload: optionsOf(tag), sentWith: SentWith.options, json, database },
+    { payload: optionsOf(tag), sentWith: SentWith.options, create, json, database },
     ({ json, payload, sentWith }) =>
       Effect.gen(function*() {
         const request = yield* decodeCommand({ ...payload, _tag: tag })
@@ -49,7 +50,7 @@ const commandOf = (tag: CommandTag) =>
           asText ? output.style.green("Done; this command logs no activity") : JSON.stringify({ ok: true })
         )
       })
-  ).pipe(Command.withDescription(descriptionOf(tag)), provideDatabase)
+  ).pipe(Command.withDescription(descriptionOf(tag)), provideWritable)
 
 const run = Command.make("run", {
   file: argument("FILE").pipe(
@@ -57,6 +58,7 @@ const run = Command.make("run", {
     Args.withDefault("-")
   ),
   metadata: SentWith.metadata,
+  create,
   database
 }, ({ file, metadata }) => SentWith.sentWith({ metadata })(Run.run(file))).pipe(
   Command.withDescription(
@@ -64,7 +66,11 @@ const run = Command.make("run", {
       "Each is answered by a JSON line with its number; the exit code is 1 if any failed. A line may also have " +
       "\"idempotencyKey\", \"expectedVersion\" and \"metadata\", such as {\"actor\":\"billing\"}."
   ),
-  provideDatabase
+  provideWritable
+)
+
+const init = Command.make("init", { json, database }, Init.init).pipe(
+  Command.withDescription("Creates the database. One that is there is left as it is.")
 )
 
 const consumers = Command.make("consumers", { json, database }, Consumers.list).pipe(
@@ -91,7 +97,7 @@ const consumersReplay = Command.make("consumers replay", { name: consumer, json,
   Command.withDescription(
     "Has the program that runs the consumer handle once more what is parked, oldest first, and waits for that."
   ),
-  provideDatabase
+  provideWritable
 )
 
 const consumersDrop = Command.make("consumers drop", {
@@ -106,7 +112,7 @@ const consumersDrop = Command.make("consumers drop", {
   database
 }, Consumers.drop).pipe(
   Command.withDescription("Gives up what a consumer has parked: it will not be handled."),
-  provideDatabase
+  provideWritable
 )
 
 const consumersReset = Command.make("consumers reset", {
@@ -122,7 +128,7 @@ const consumersReset = Command.make("consumers reset", {
   Command.withDescription(
     "Moves a consumer, back or forth, while it may go on running. What it has parked after the position leaves the parking."
   ),
-  provideDatabase
+  provideWritable
 )
 
 const verify = Command.make("verify", { json, database }, Verify.verify).pipe(
@@ -137,7 +143,7 @@ const rebuild = Command.make("rebuild", { yes, json, database }, Verify.rebuild)
     "Rewrites the rows that differ from the journal, all in one transaction, for which writers wait. " +
       "It is no event, and nobody is told."
   ),
-  provideDatabase
+  provideWritable
 )
 
 const demo = Command.make("demo", {}, () => Demo.demo).pipe(
@@ -147,6 +153,7 @@ const demo = Command.make("demo", {}, () => Demo.demo).pipe(
 const generated = Record.keys(commands).map(commandOf)
 
 const subcommands = [
+  init,
   run,
   activity,
   tenant,

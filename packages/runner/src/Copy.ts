@@ -1,8 +1,9 @@
 /** `caravel copy`: moving to another database. */
 import type { StorageError } from "@caravel/domain"
 import { Copy } from "@caravel/sql"
-import { Effect, type Redacted } from "effect"
-import { optionsOf } from "./Arguments.js"
+import { Effect } from "effect"
+import { optionsOf, writable } from "./Arguments.js"
+import type { DatabaseName } from "./DatabaseName.js"
 import { Failed, Output, type OutputClosed } from "./Output.js"
 import { counted } from "./ProgressBar.js"
 import * as Steps from "./Steps.js"
@@ -15,11 +16,12 @@ import * as Steps from "./Steps.js"
  */
 export const copy = Effect.fn("Copy.copy")(
   function*({ from, json, to }: {
-    readonly from: Redacted.Redacted
-    readonly to: Redacted.Redacted
+    readonly from: DatabaseName
+    readonly to: DatabaseName
     readonly json: boolean
   }): Effect.fn.Return<void, Failed | OutputClosed | StorageError, Output> {
     const output = yield* Output
+    yield* writable(to)
     const result = yield* Steps.shown((onStep) => Copy.copy({ from: optionsOf(from), to: optionsOf(to), onStep })).pipe(
       Effect.catchTag("NotACopy", ({ message }) => new Failed({ message })),
       Effect.onInterrupt(() =>

@@ -1,11 +1,11 @@
 /** `caravel import`: taking over another Caravel-style database. */
 import { type StorageError, withoutSecrets } from "@caravel/domain"
-import { Import } from "@caravel/sql"
+import { Import, Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { Effect } from "effect"
-import { argument, database, json, provideDatabase } from "./Arguments.js"
+import { Effect, Layer } from "effect"
+import { database, fileArgument, json, layerOf, writable } from "./Arguments.js"
 import { Failed, Output, type OutputClosed, type Style } from "./Output.js"
 import { counted, number, ProgressBar } from "./ProgressBar.js"
 import * as Render from "./Render.js"
@@ -87,7 +87,7 @@ const run = Effect.fn("Import.run")(
  * @category commands
  */
 export const command = Command.make("import", {
-  file: argument("FILE").pipe(
+  file: fileArgument("FILE").pipe(
     Args.withDescription(
       "An SQLite file with the tables tenant, relay and activity, and times in Unix seconds. It is only read. Required."
     )
@@ -102,5 +102,14 @@ export const command = Command.make("import", {
     "Takes over another Caravel-style database: its rows and its activity log, field for field. What cannot be taken over " +
       "is reported, and the exit code is then 1. One that was interrupted goes on where it was."
   ),
-  provideDatabase
+  // A dry run leaves no database behind where there was none.
+  Command.provide(({ database, dryRun }) =>
+    Layer.unwrapEffect(Effect.map(dryRun ? Effect.void : writable(database), () =>
+      dryRun
+        ? Layer.catchAll(
+          layerOf(database, { create: false }),
+          (error) => error.reason === "missing" ? Sqlite.layerTemporary : Layer.fail(error)
+        )
+        : layerOf(database, { create: true })))
+  )
 )

@@ -13,10 +13,22 @@ import type { Style } from "./Output.js"
 export const messageOf = (error: Error): string => {
   const message = ParseResult.isParseError(error)
     ? issuesOf(error).map((issue) => shortened(issue)).join("; ")
-    : error instanceof StorageError && error.reason === "key"
-    ? `${error.message}; the keys are in CARAVEL_SECRET_KEYS`
+    : error instanceof StorageError
+    ? storageMessage(error)
     : error.message
   return shortened(oneLine(withoutSecrets(message)))
+}
+
+const storageMessage = (error: StorageError): string => {
+  const why = error.cause instanceof Error ? error.cause.message : String(error.cause)
+  switch (error.reason) {
+    case "key":
+      return `${error.message}; the keys are in CARAVEL_SECRET_KEYS`
+    case "missing":
+      return `${why}; check its name, or create a database with caravel init`
+    default:
+      return error.message
+  }
 }
 
 /**

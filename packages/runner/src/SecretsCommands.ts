@@ -1,7 +1,7 @@
 /** The subcommands `secrets erase` and `secrets rotate`. Their names have two words, which `Cli` makes one argument. */
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
-import { database, json, provideDatabase, pubkeyArgument, yes } from "./Arguments.js"
+import { database, json, provideWritable, pubkeyArgument, yes } from "./Arguments.js"
 import * as Secrets from "./Secrets.js"
 import * as SentWith from "./SentWith.js"
 
@@ -22,7 +22,7 @@ export const secretsErase = Command.make("secrets erase", {
     "Clears a tenant's wallet URL, and removes every byte of it, and of those that were replaced or cleared before, from the " +
       "database's files. Logs update_tenant. Backups that were made before still have it."
   ),
-  provideDatabase
+  provideWritable
 )
 
 /**
@@ -37,5 +37,5 @@ export const secretsRotate = Command.make("secrets rotate", { json, database }, 
       "before from the database's files. The keys that they have so far must follow it there, with commas between. " +
       "It may be stopped and run again."
   ),
-  provideDatabase
+  provideWritable
 )

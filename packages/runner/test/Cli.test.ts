@@ -34,7 +34,7 @@ describe("generated subcommands", () => {
         `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
         args[name]!
       ])
-      const result = await program([subcommandOf(tag), ...options, "--database", join(cwd, "all.db")])
+      const result = await program([subcommandOf(tag), ...options, "--database", join(cwd, "all.db"), "--create"])
       expect(result, tag).toMatchObject({ code: 0, stderr: "" })
       const { activity } = commandTable[tag]
       expect(result.json, tag).toMatchObject([activity === null ? { ok: true } : { activityType: activity }])
@@ -64,7 +64,7 @@ describe("tenants and relays", () => {
   it("are created, changed, cleared and shown, and the wallet URL never is", async () => {
     const env = { CARAVEL_DATABASE: join(cwd, "own.db") }
     const results = [
-      await program(["create-tenant", "--pubkey", npub, "--nwc-url", nwcUrl], { env }),
+      await program(["create-tenant", "--pubkey", npub, "--nwc-url", nwcUrl, "--create"], { env }),
       await program(["tenant", pubkey], { env }),
       await program(["create-relay", "--id", "r", "--tenant", pubkey, "--subdomain", "r", "--info-name", "R"], { env }),
       await program(["update-relay", "--id", "r", "--info-name", "", "--groups-enabled", "true"], { env }),
@@ -82,7 +82,7 @@ describe("tenants and relays", () => {
 
   it("are tables on a terminal, unless --json is given", async () => {
     const database = ["--database", join(cwd, "tables.db")]
-    await program(["create-tenant", "--pubkey", pubkey, "--nwc-url", nwcUrl, ...database])
+    await program(["create-tenant", "--pubkey", pubkey, "--nwc-url", nwcUrl, "--create", ...database])
     await program(["create-relay", "--id", "r", "--tenant", pubkey, "--subdomain", "s", ...database])
     const shown = (...args: ReadonlyArray<string>) =>
       program([...args, ...database], { isTerminal: true }).then(({ stdout }) => stdout)
@@ -96,6 +96,7 @@ describe("tenants and relays", () => {
   })
 
   it("that cannot be have one clear line on standard error, without a secret", async () => {
+    await program(["init", "--database", join(cwd, "f.db")])
     writeFileSync(join(cwd, "not-a-database"), "this is text, and long enough to be looked at")
     const failures = [
       [["relay", "missing", "--database", join(cwd, "f.db")], "Relay missing does not exist"],
@@ -142,6 +143,7 @@ describe("what a command is sent with", () => {
     const caravel = sent("sent.db")
     await caravel(
       "create-tenant",
+      "--create",
       "--pubkey",
       npub,
       "--actor",
@@ -161,6 +163,7 @@ describe("what a command is sent with", () => {
 
   it("makes a command safe to repeat, and refuses one that comes late", async () => {
     const caravel = sent("again.db")
+    await caravel("init")
     const create = ["create-tenant", "--pubkey", npub, "--expected-version", "0", "--idempotency-key", "key"]
     const [first, second] = [await caravel(...create), await caravel(...create)]
     expect(first).toMatchObject({ code: 0, stderr: "" })
@@ -178,7 +181,7 @@ describe("activity --follow", () => {
   for (const [signal, expected] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     it(`shows what another process writes, and ends on ${signal} without a word`, async () => {
       const database = `${signal}.db`
-      await caravel(cwd, ["create-tenant", "--pubkey", pubkey, "--database", database])
+      await caravel(cwd, ["create-tenant", "--pubkey", pubkey, "--database", database, "--create"])
       const child = start(["activity", "--follow", "--database", database], cwd)
       let stderr = ""
       child.stderr.on("data", (bytes) => stderr += String(bytes))

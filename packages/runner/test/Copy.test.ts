@@ -14,7 +14,7 @@ const createRelay = (id: string, database: string) =>
 
 describe("copy", () => {
   it("says what was new, until nothing is, and how to go over", async () => {
-    await program(["create-tenant", "--pubkey", pubkey, "--database", from])
+    await program(["create-tenant", "--pubkey", pubkey, "--database", from, "--create"])
     await createRelay("a", from)
     expect(await program(["copy", from, to], { isTerminal: true })).toMatchObject({
       code: 0,

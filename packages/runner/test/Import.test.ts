@@ -2,6 +2,7 @@ import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { caravel, temporary } from "./process.js"
 import { program } from "./program.js"
@@ -58,7 +59,7 @@ describe("import", () => {
     const tried = await shown("import", source, "--dry-run")
     expect(tried).toMatchObject({ code: 1, stderr: "" })
     expect(tried.stdout.split("\n")).toEqual([...refusals, `Would import ${numbers}`, ...notes])
-    expect(await run("relay")).toMatchObject({ code: 0, json: [] })
+    expect(existsSync(filename)).toBe(false)
     for (let n = 0; n < 2; n++) {
       const { code, stdout } = await shown("import", source)
       expect({ code, stdout: stdout.split("\n") }).toEqual({

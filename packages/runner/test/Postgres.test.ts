@@ -81,7 +81,7 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
       expect(stdout + stderr).not.toContain("hush")
     }
     expect((await program(["relay", "--database", "mysql://root:hush@127.0.0.1/x"])).stderr).toContain(
-      "the URL is none of PostgreSQL's"
+      "--database begins with mysql:, which is not supported"
     )
   })
 })

@@ -30,7 +30,7 @@ describe("run", () => {
         `{"_tag":"CreateRelay","id":"b","tenant":"${pubkey}","subdomain":"-"}`
       ].join("\n")
     )
-    const result = await caravel(cwd, ["run", "mixed.jsonl", "--database", "mixed.db"])
+    const result = await caravel(cwd, ["run", "mixed.jsonl", "--database", "mixed.db", "--create"])
     expect(result).toMatchObject({ code: 1, stderr: "" })
     expect(result.stdout).not.toContain(secret)
     expect(result.json).toMatchObject([
@@ -60,7 +60,7 @@ describe("run", () => {
       line({ expectedVersion: null }),
       line({ metadata: { actr: "a" } })
     ].join("\n")
-    const args = ["--actor", "billing", "--database", "sent.db"]
+    const args = ["--actor", "billing", "--database", "sent.db", "--create"]
     const { json } = await caravel(cwd, ["run", ...args], { input })
     expect(json.slice(2)).toMatchObject([
       { line: 3, activity: { position: 3 } },
@@ -82,7 +82,7 @@ describe("run", () => {
   it("reads standard input, with and without -, and exits with 0 when all is well", async () => {
     const input = `${tenant}\n${relay("a")}`
     for (const args of [["run"], ["run", "-"]]) {
-      const result = await caravel(cwd, [...args, "--database", `stdin-${args.length}.db`], { input })
+      const result = await caravel(cwd, [...args, "--database", `stdin-${args.length}.db`, "--create"], { input })
       expect(result).toMatchObject({ code: 0, stderr: "" })
       expect(result.json).toMatchObject([{ line: 1 }, { line: 2, activity: { resourceId: "a" } }])
     }
@@ -90,13 +90,13 @@ describe("run", () => {
 
   it("refuses a line that is too long without keeping it", async () => {
     const input = `${"x".repeat(3_000_000)}\n${tenant}\n`
-    const { code, json } = await caravel(cwd, ["run", "--database", "long.db"], { input })
+    const { code, json } = await caravel(cwd, ["run", "--database", "long.db", "--create"], { input })
     expect(code).toBe(1)
     expect(json).toMatchObject([{ line: 1, error: { _tag: "MalformedLine" } }, { line: 2, activity: {} }])
   }, 60_000)
 
   it("ends quietly when nobody reads its output any more", async () => {
-    const child = start(["run", "--database", "head.db"], cwd)
+    const child = start(["run", "--database", "head.db", "--create"], cwd)
     let stderr = ""
     child.stderr.on("data", (bytes) => stderr += String(bytes))
     child.stdin.on("error", () => {})
@@ -117,7 +117,13 @@ describe("run", () => {
     ])
     const first = JSON.stringify({ _tag: "CreateRelay", id: "r0", tenant: pubkey, subdomain: "s0" })
     writeFileSync(join(cwd, "ordered.jsonl"), [tenant, first, ...moves.flat()].join("\n"))
-    const { code, stderr, stdout } = await caravel(cwd, ["run", "ordered.jsonl", "--database", "ordered.db"])
+    const { code, stderr, stdout } = await caravel(cwd, [
+      "run",
+      "ordered.jsonl",
+      "--database",
+      "ordered.db",
+      "--create"
+    ])
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
     const answers = stdout.trim().split("\n").map((line) => JSON.parse(line))
     expect(answers.map(({ activity, line }) => [line, activity.position])).toEqual(
@@ -128,7 +134,7 @@ describe("run", () => {
   it("keeps its memory while it answers 20,000 lines", async () => {
     const lots = `{"_tag":"ActivateRelay","id":"a"}\n{"_tag":"ActivateRelay"}\n`
     writeFileSync(join(cwd, "many.jsonl"), `${tenant}\n${relay("a")}\n${lots.repeat(10_000)}`)
-    const child = start(["run", "many.jsonl", "--database", "many.db"], cwd)
+    const child = start(["run", "many.jsonl", "--database", "many.db", "--create"], cwd)
     let lines = 0
     const memory: Array<number> = []
     const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1]) / 1024

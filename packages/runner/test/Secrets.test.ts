@@ -83,7 +83,7 @@ describe("secrets rotate", () => {
       )
       expect((await run(["secrets", "rotate"], key, true)).stdout).toContain("current key already")
       expect((await run(["tenant", tenant], key)).json).toMatchObject([{ nwcUrl: "<redacted>" }])
-      for (const keys of [undefined, old, "", "wr0ng"]) {
+      for (const keys of [undefined, old, "", " ", "wr0ng"]) {
         const { code, stderr, stdout } = await run(["tenant", tenant], keys)
         expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
         expect(stderr).toMatch(/not among the keys|secret key number 1 is not 32 bytes/)

@@ -1,10 +1,8 @@
 /** Copies of a journal, and of what is beside it, from one database to another of whichever kind. */
-import { type Epoch, type Position, StorageError } from "@caravel/domain"
+import type { Epoch, Position, StorageError } from "@caravel/domain"
 import { Effect } from "effect"
-import * as fs from "node:fs/promises"
 import * as CopySource from "./CopySource.js"
 import * as CopyTarget from "./CopyTarget.js"
-import { attempt } from "./internal/databaseFile.js"
 import { openDatabase } from "./internal/openDatabase.js"
 import type { Options as PostgresOptions } from "./PostgresDatabase.js"
 import type { Options as SqliteOptions } from "./SqliteDatabase.js"
@@ -83,15 +81,8 @@ export const copy = (
   { from, onStep = () => {}, to }: Options
 ): Effect.Effect<Copied, CopyTarget.NotACopy | StorageError> =>
   Effect.gen(function*() {
-    if ("filename" in from) yield* mustExist(from.filename)
     const source = yield* CopySource.make(yield* openDatabase(from, "source"))
     const target = yield* CopyTarget.make(yield* openDatabase(to, "target"))
     const { before, verified: { relays, tenants } } = yield* target.complete(source, onStep)
     return { epoch: source.epoch, position: source.head, copied: source.head - before, tenants, relays }
   }).pipe(Effect.scoped)
-
-const mustExist = (filename: string) =>
-  Effect.mapError(
-    attempt("copy", () => fs.access(filename)),
-    () => new StorageError({ reason: "other", operation: "copy", cause: new Error(`there is no file ${filename}`) })
-  )

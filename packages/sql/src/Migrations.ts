@@ -59,6 +59,23 @@ const migratePostgres = Effect.gen(function*() {
   }))
 })
 
+const tables = ["event", "tenant", "relay", "effect_sql_migrations"]
+
+/**
+ * Whether the database is one of Caravel's, of whatever version.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const isMade = Effect.gen(function*() {
+  const sql = yield* SqlClient
+  const found = yield* sql.onDialectOrElse({
+    pg: () => sql`SELECT 1 FROM unnest(${tables}::text[]) AS name WHERE to_regclass(name) IS NOT NULL`,
+    orElse: () => sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND ${sql.in("name", tables)}`
+  })
+  return found.length === tables.length
+})
+
 /**
  * Brings the database to the newest schema. Of several processes that start at once, one does it and the others wait.
  *

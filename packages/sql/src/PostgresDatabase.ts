@@ -30,6 +30,8 @@ export interface Options {
   readonly url: Redacted.Redacted
   /** The schema of all tables, made if there is none; without it, the role's own (`search_path`), which is `public` as a rule. */
   readonly schema?: string | undefined
+  /** Whether the tables are created if there are none, as they are by default; otherwise opening fails with reason `missing`. */
+  readonly create?: boolean | undefined
   /** Whether to use TLS, or how; what the URL says of it (`sslmode`) goes first. */
   readonly ssl?: boolean | ConnectionOptions | undefined
   /** How many connections callers' own statements and transactions have; 10 by default. Caravel has up to 8 besides. */
@@ -81,18 +83,19 @@ const beginOwn = begin({ ...watchful, idle_in_transaction_session_timeout: "10s"
  */
 const beginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE event IN ACCESS SHARE MODE"
 
-const notCaravels = new StorageError({
-  reason: "other",
-  operation: "opening the database",
-  cause: new Error("there is no database of Caravel's")
-})
+const missing = (schema: string | undefined) =>
+  new StorageError({
+    reason: "missing",
+    operation: "opening the database",
+    cause: new Error(`it has no Caravel tables${schema === undefined ? "" : ` in schema ${schema}`}`)
+  })
 
 /** For so long the outcome of a COMMIT is looked for, when its answer is lost: longer than a lost transaction can last. */
 const whileUnknown = Schedule.spaced("250 millis").pipe(Schedule.upTo("20 seconds"))
 
 /**
  * Opens the database and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where
- * there is no database of Caravel's, one is made, unless it is a copy's source.
+ * there is no database of Caravel's, one is made, unless it is a copy's source or `create` is off.
  *
  * @since 0.1.0
  * @category constructors
@@ -169,11 +172,10 @@ export const open = (
       // It goes with what comes next: no round trip of its own.
       begun: () => execute(epoch === undefined ? [] : [["SELECT in_epoch(?)", [epoch], 1]])
     })
-    const { schema } = options
-    if (purpose === "source") {
-      const [found] = yield* client
-        .sql`SELECT to_regclass('event') IS NOT NULL AND to_regclass('epoch') IS NOT NULL AS is`
-      if (found?.["is"] !== true) return yield* notCaravels
+    const { create = true, schema } = options
+    if (!create || purpose === "source") {
+      const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, client.sql)
+      if (!isMade) return yield* missing(schema)
     } else if (schema !== undefined) {
       const [found] = yield* client.sql`SELECT 1 FROM pg_namespace WHERE nspname = ${schema}`
       if (found === undefined) yield* client.sql`CREATE SCHEMA IF NOT EXISTS ${client.sql(schema)}`

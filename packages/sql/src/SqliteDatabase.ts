@@ -6,6 +6,7 @@ import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Context, Duration, Effect, type Redacted, type Scope } from "effect"
+import { access } from "node:fs/promises"
 import * as Database from "./Database.js"
 import * as Epochs from "./Epochs.js"
 import { prepare } from "./internal/databaseFile.js"
@@ -27,6 +28,8 @@ import * as SqliteTransaction from "./SqliteTransaction.js"
 export interface Options {
   /** The database file. Missing parent directories are made. */
   readonly filename: string
+  /** Whether the database is created if there is none, as it is by default; otherwise opening it fails with reason `missing`. */
+  readonly create?: boolean | undefined
   /**
    * `full`, the default: an acknowledged command survives power loss. `normal`: it survives a crash of the process, and
    * power loss may take the last ones; it is several times faster.
@@ -42,13 +45,20 @@ export interface Options {
 }
 
 /**
- * Opens the file and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target.
+ * Opens the file and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where there is
+ * no database of Caravel's, one is made, unless it is a copy's source or `create` is off.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const open = (
-  { filename, idempotencyKeysKept = defaultIdempotencyKeysKept, secretKeys = [], synchronous = "full" }: Options,
+  {
+    create = true,
+    filename,
+    idempotencyKeysKept = defaultIdempotencyKeysKept,
+    secretKeys = [],
+    synchronous = "full"
+  }: Options,
   purpose?: Database.Purpose
 ): Effect.Effect<
   typeof Database.Database.Service,
@@ -60,9 +70,17 @@ export const open = (
       SecretCodec.make(secretKeys),
       (cause) => new StorageError({ reason: "key", operation: `opening ${filename}`, cause })
     )
+    const mayCreate = create && purpose !== "source"
+    if (!mayCreate) yield* mustExist(filename)
     yield* prepare(filename)
 
     const writer = yield* SqliteConnection.make(filename)
+    if (!mayCreate) {
+      // Before anything is written: it may be another program's.
+      const { sql } = yield* SqliteTransaction.make(writer)
+      const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
+      if (!isMade) return yield* missing(filename, `${filename} is not a Caravel database`)
+    }
     // While it starts, the driver may wait for another process that migrates; later, waiting is the transaction's.
     yield* pragmas(writer, [
       "busy_timeout = 5000",
@@ -112,6 +130,18 @@ export const open = (
     Effect.mapInputContext((context: Context.Context<Scope.Scope>) =>
       Context.omit(TransactionConnection)(context as Context.Context<Scope.Scope | TransactionConnection>)
     )
+  )
+
+const missing = (filename: string, why: string) =>
+  new StorageError({ reason: "missing", operation: `opening ${filename}`, cause: new Error(why) })
+
+/** What else may be wrong with a file is seen when it is opened. */
+const mustExist = (filename: string) =>
+  Effect.flatMap(
+    Effect.promise(() =>
+      access(filename).then(() => false, ({ code }: NodeJS.ErrnoException) => code === "ENOENT" || code === "ENOTDIR")
+    ),
+    (isMissing) => isMissing ? missing(filename, `there is no file ${filename}`) : Effect.void
   )
 
 /** A client whose transactions are refused once the journal is in another epoch. */

@@ -4,7 +4,7 @@ import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Config, ConfigProvider, Effect, Layer, Redacted } from "effect"
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { prepare } from "../src/internal/databaseFile.js"
 import { raw, refusal, temporaryDirectory } from "./fixtures/sqlite.js"
@@ -38,6 +38,30 @@ describe("opening a database", () => {
       yield* Effect.provide(Effect.flatMap(Command, (command) => command.createTenant({ pubkey })), open)
       const tenants = yield* Effect.provide(Effect.flatMap(Query, (query) => query.tenants), open)
       expect(tenants.map((tenant) => tenant.pubkey)).toEqual([pubkey])
+    }))
+
+  it.scopedLive("creates nothing if told so: no directory, and no table in an empty file or another program's database", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const open = (...names: ReadonlyArray<string>) =>
+        Effect.flip(Effect.scoped(Layer.build(Sqlite.layer({ filename: join(directory, ...names), create: false }))))
+      writeFileSync(join(directory, "empty.db"), "")
+      yield* Effect.scoped(
+        Effect.map(raw(join(directory, "other.db")), (database) => database.exec("CREATE TABLE event (id INTEGER)"))
+      )
+      const files = () => readdirSync(directory).map((name) => [name, readFileSync(join(directory, name))] as const)
+      const before = files()
+      const missing = yield* open("a", "caravel.db")
+      expect(missing).toMatchObject({ _tag: "StorageError", reason: "missing" })
+      expect(missing.message).toContain(`there is no file ${join(directory, "a", "caravel.db")}`)
+      for (const name of ["empty.db", "other.db"]) {
+        const error = yield* open(name)
+        expect(error).toMatchObject({ reason: "missing" })
+        expect(error.message).toContain(`${join(directory, name)} is not a Caravel database`)
+      }
+      expect(files()).toEqual(before)
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: join(directory, "caravel.db") })))
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: join(directory, "caravel.db"), create: false })))
     }))
 
   it.scopedLive("is durable over power loss unless told otherwise", () =>

@@ -1,5 +1,5 @@
 import { StorageError, type StorageErrorReason } from "@caravel/domain"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
@@ -43,8 +43,9 @@ export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, 
   Effect.gen(function*() {
     const operation = `opening ${filename}`
     yield* prepareDirectory(filename, statfs)
-    const exists = yield* Effect.isSuccess(attempt(operation, () => fs.access(filename)))
-    if (exists) {
+    const stat = yield* Effect.option(attempt(operation, () => fs.stat(filename)))
+    if (Option.isSome(stat)) {
+      if (stat.value.isDirectory()) return yield* refuse(operation, `${filename} is a directory`)
       yield* attempt(operation, () => fs.access(filename, fs.constants.R_OK | fs.constants.W_OK))
     }
   })
