@@ -1,57 +1,14 @@
-/** Whether the rows say what the journal says: how it is found out, and how a disagreement is reported. */
-import { DateTime, Equal, Option, Record, Schema } from "effect"
+/** Whether the rows say what the journal says: how it is found out. */
+import { Equal, Option, Record } from "effect"
 import { Position, type ResourceType } from "./Activity.js"
 import { commandTable } from "./CommandTable.js"
 import { evolveRelay, evolveTenant } from "./Decider.js"
+import type { Drift } from "./Drift.js"
 import type { RecordedEvent } from "./Event.js"
 import { isImport, resourceTypeOf } from "./EventTable.js"
+import { type Found, shown, shownRow } from "./internal/shown.js"
 import { RelayState } from "./Relay.js"
-import { SecretId, TenantState } from "./Tenant.js"
-
-/**
- * A disagreement, of one of these kinds:
- *
- * - `field`: a field of a row is not what the journal says.
- * - `missing`: the journal has the resource, and there is no row of it; or the event of a position is gone.
- * - `unexpected`: there is a row, or a secret, of which the journal knows nothing.
- * - `lost`: the secret that a tenant refers to is not kept. The journal does not have it: it has to be set again.
- * - `unreadable`: the event at this position cannot be read.
- * - `inconsistent`: the event at this position does not follow from those before it.
- *
- * A rebuild mends rows, and secrets that are too many (`isMendable`).
- *
- * @since 0.1.0
- * @category models
- */
-export const Drift = Schema.Struct({
-  kind: Schema.Literal("field", "missing", "unexpected", "lost", "unreadable", "inconsistent"),
-  resourceType: Schema.Literal("tenant", "relay", "secret", "event"),
-  /** Of a row that is damaged, whatever stands there. Of events, their positions, as `7` or `7-9`. */
-  resourceId: Schema.String,
-  /** Null where the row as a whole is meant. */
-  field: Schema.NullOr(Schema.String),
-  /** What the journal says, as JSON has it; null if it says that there is nothing. Never a secret. */
-  expected: Schema.Unknown,
-  /** What is there, as JSON has it; null if there is nothing, or nothing that can be read. Never a secret. */
-  found: Schema.Unknown,
-  /** That of the last event that touched what this is about; 0 if none did. */
-  position: Position
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface Drift extends Schema.Schema.Type<typeof Drift> {}
-
-/**
- * Whether a rebuild mends it: the journal knows what should be there.
- *
- * @since 0.1.0
- * @category accessors
- */
-export const isMendable = ({ kind, resourceType }: Drift): boolean =>
-  kind === "field" || kind === "unexpected" || kind === "missing" && resourceType !== "event"
+import { type Pubkey, type SecretId, TenantState } from "./Tenant.js"
 
 /**
  * A step of a verification: how far it is, and what it has found since the step before.
@@ -70,9 +27,6 @@ export interface Verification {
   readonly secrets: number
   readonly differences: ReadonlyArray<Drift>
 }
-
-/** A row that may be damaged: its fields, decoded as far as they can be. */
-type Found = { readonly [field: string]: unknown }
 
 /**
  * The events of one resource, folded as they are read, to be compared with its row.
@@ -153,25 +107,41 @@ export class Fold {
     return row !== undefined && "nwcUrl" in row ? row.nwcUrl : null
   }
 
-  /** Compares the row with the one that there is, if there is one. Gives whether they are the same. */
-  compare(found: Found | undefined): boolean {
+  /**
+   * Compares the row with the one that is stored, if any, and returns whether they are the same. Where the secret is not kept,
+   * that is reported, and a row without a reference is as right as one that still has it.
+   */
+  compare(found: Found | undefined, isSecretKept: (id: SecretId) => boolean): boolean {
     const row: Found | undefined = this.isSound ? { ...this.row } : undefined
     if (row === undefined) return true
+    const { secret } = this
+    const isLost = secret !== null && !isSecretKept(secret)
+    const isSame = this.compareFields(row, found, isLost)
+    if (isLost) this.tell("lost", "nwcUrl", secret, null, this.setAt("nwcUrl"))
+    return isSame
+  }
+
+  private compareFields(row: Found, found: Found | undefined, isLost: boolean): boolean {
     if (found === undefined) {
       this.tell("missing", null, shownRow(row), null, this.position)
       return false
     }
-    const different = fields[this.resourceType].filter((field) => !Equal.equals(row[field], found[field]))
+    const different = fields[this.resourceType].filter((field) =>
+      !Equal.equals(row[field], found[field]) && !(isLost && field === "nwcUrl" && found[field] === null)
+    )
     for (const field of different) {
-      const position = this.touched[field] ?? this.position
-      this.tell("field", field, shown(field, row[field]), shown(field, found[field]), position)
+      this.tell("field", field, shown(field, row[field]), shown(field, found[field]), this.setAt(field))
     }
     return different.length === 0
   }
 
-  /** The secret that the row refers to is not kept. */
-  lost(): void {
-    this.tell("lost", "nwcUrl", this.secret, null, this.touched["nwcUrl"] ?? this.position)
+  /** The event that last set a field. */
+  readonly setAt = (field: string): Position => this.touched[field] ?? this.position
+
+  /** The journal has no tenant that the relay could belong to, so that there cannot be such a row. */
+  ownerless(tenant: Pubkey): void {
+    this.isSound = false
+    this.inconsistent(this.setAt("tenant"), "tenant", "a tenant that was created", tenant)
   }
 
   private tell(
@@ -186,68 +156,6 @@ export class Fold {
   }
 }
 
-/**
- * A row of which the journal knows nothing.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const unexpectedRow = (resourceType: ResourceType, resourceId: string, row: Found): Drift => ({
-  kind: "unexpected",
-  resourceType,
-  resourceId,
-  field: null,
-  expected: null,
-  found: shownRow(row),
-  position: Position.make(0)
-})
-
-/**
- * A secret that no tenant refers to, with the position of the event that set it, or 0 if none did.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const unexpectedSecret = (id: string, position: Position): Drift => ({
-  kind: "unexpected",
-  resourceType: "secret",
-  resourceId: isSecretId(id) ? id : redacted,
-  field: null,
-  expected: null,
-  found: redacted,
-  position
-})
-
-/**
- * Positions that the journal has given, and whose events are gone.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const missingEvents = (first: Position, last: Position): Drift => ({
-  kind: "missing",
-  resourceType: "event",
-  resourceId: first === last ? `${first}` : `${first}-${last}`,
-  field: null,
-  expected: null,
-  found: null,
-  position: last
-})
-
 const creations = { tenant: commandTable.CreateTenant.event, relay: commandTable.CreateRelay.event }
 
 const fields = { tenant: Record.keys(TenantState.fields), relay: Record.keys(RelayState.fields) }
-
-const isSecretId = Schema.is(SecretId)
-
-const redacted = "<redacted>"
-
-/** A value as JSON has it. What stands where a reference to a secret should may be the secret itself. */
-const shown = (field: string, value: unknown): unknown =>
-  field === "nwcUrl" && value !== null && !isSecretId(value)
-    ? redacted
-    : DateTime.isDateTime(value)
-    ? DateTime.formatIso(value)
-    : value ?? null
-
-const shownRow = (row: Found): Found => Record.map(row, (value, field) => shown(field, value))

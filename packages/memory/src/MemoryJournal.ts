@@ -42,10 +42,8 @@ const compare = ({ events, secrets, state }: typeof Store.Service) => {
   const references = new Set<string>()
   for (const [, fold] of Array.sortWith(folds, ([key]) => key, Order.string)) {
     const { isSound, resourceId, resourceType, secret } = fold
-    fold.compare(rows[resourceType].get(resourceId))
-    if (!isSound || secret === null) continue
-    references.add(secret)
-    if (!secrets.has(secret)) fold.lost()
+    fold.compare(rows[resourceType].get(resourceId), (id) => secrets.has(id))
+    if (isSound && secret !== null) references.add(secret)
   }
   for (const resourceType of ["relay", "tenant"] as const) {
     for (const [resourceId, row] of rows[resourceType]) {

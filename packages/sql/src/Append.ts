@@ -74,9 +74,7 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
   const write = dialect.writesEachRow ? "writeEach" : "upsert"
   const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
   const deleteSecrets = rows.secret.delete("id")
-  const deleteRelays = rows.relay.delete("id")
-  // A relay that gets another subdomain is deleted first, so that it is inserted.
-  const writeRelays = rows.relay[write]("id", ["tenant", "subdomain", "createdAt"])
+  const writeRelays = rows.relay[write]("id", ["tenant", "createdAt"])
 
   /** The state of what is named, as far as it is there, and where the journal ends. */
   function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
@@ -102,12 +100,6 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
         relays.set(event.resourceId, HashMap.unsafeGet(state.relays, event.resourceId))
       }
     }
-    // Relays that give up a subdomain make room first: they may exchange them.
-    const moved = new Set<string>()
-    for (const { id, subdomain } of relays.values()) {
-      const relay = storedRelay(before, id)
-      if (relay !== undefined && relay.subdomain !== subdomain) moved.add(id)
-    }
     yield* execute([
       ...insertSecrets(secrets),
       ...writeTenants(
@@ -115,8 +107,8 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
         ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey))
       ),
       ...deleteSecrets(droppedSecrets),
-      ...deleteRelays([...moved]),
-      ...writeRelays([...relays.values()], ({ id }) => moved.has(id) ? undefined : storedRelay(before, id))
+      ...rows.relay.vacate(exchanged(before, relays)),
+      ...writeRelays([...relays.values()], ({ id }) => storedRelay(before, id))
     ])
   }
 
@@ -153,6 +145,21 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
 })
 
 const storedRelay = ({ relays }: State, id: RelayId) => Option.getOrUndefined(HashMap.get(relays, id))
+
+/** The relays whose subdomain another relay of the batch takes over. */
+const exchanged = (before: State, relays: ReadonlyMap<string, RelayState>): ReadonlyArray<string> => {
+  const moved: Array<RelayState> = []
+  for (const { id, subdomain } of relays.values()) {
+    const stored = storedRelay(before, id)
+    if (stored !== undefined && stored.subdomain !== subdomain) moved.push(stored)
+  }
+  if (moved.length === 0 || relays.size === 1) return noneExchanged
+  const taken = new Set<string>()
+  for (const { subdomain } of relays.values()) taken.add(subdomain)
+  return moved.flatMap(({ id, subdomain }) => taken.has(subdomain) ? [id] : [])
+}
+
+const noneExchanged: ReadonlyArray<string> = []
 
 const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined
 

@@ -22,6 +22,8 @@ export interface Dialect {
   readonly reasonOf: (cause: unknown) => StorageErrorReason
   /** Whether the driver's error may have ended the transaction that it happened in. */
   readonly endsTransaction: (cause: unknown) => boolean
+  /** Whether the driver's error says that rows of another table refer to what was to be deleted. */
+  readonly isReferenced: (cause: unknown) => boolean
   /** Whether the same transaction may succeed, if it is run again. */
   readonly isTransient: (cause: unknown) => boolean
   /**
@@ -31,6 +33,8 @@ export interface Dialect {
   readonly writesEachRow: boolean
   /** How a column holds a boolean. */
   readonly boolean: Schema.Schema<boolean, any>
+  /** An expression: text that is random for each row. */
+  readonly randomText: string
   /** Selects what no other database has. */
   readonly identity: string
   /** Selects the last position that the journal has given. */

@@ -91,9 +91,12 @@ export const postgres: Dialect = {
       ? "unavailable"
       : reasons.find(([start]) => codeOf(cause).startsWith(start))?.[1] ?? "other",
   endsTransaction: isLost,
+  // foreign_key_violation, restrict_violation
+  isReferenced: (cause) => codeOf(cause) === "23503" || codeOf(cause) === "23001",
   isTransient: (cause) => isLost(cause) || codeOf(cause).startsWith("40"),
   writesEachRow: false,
   boolean: Schema.Boolean,
+  randomText: "gen_random_uuid()",
   // A server's, a database's and a schema's.
   identity: `SELECT concat_ws(' ', extract(epoch from pg_postmaster_start_time()), oid, 'event'::regclass::oid)
     FROM pg_database WHERE datname = current_database()`,

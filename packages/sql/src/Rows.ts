@@ -31,7 +31,7 @@ import {
   VersionConflict,
   versionOf
 } from "@caravel/domain"
-import { Array, Either, ParseResult, Record, Schema } from "effect"
+import { Array, Either, Function, ParseResult, Record, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
 import { importFields, importRefusalFields } from "./ImportRows.js"
 import * as Codec from "./internal/codec.js"
@@ -149,6 +149,7 @@ export const make = (
 
   return {
     event: {
+      name: event.name,
       columns: event.columns,
       insert: () => {
         const insert = event.insert("", dialect.writesEachRow ? 1 : undefined)
@@ -185,6 +186,23 @@ export const make = (
     },
     relay: {
       ...relay,
+      /**
+       * Gives relays subdomains that no other row has or will have, so that others can take over theirs: a unique column is
+       * checked row by row. A row that was deleted and inserted again would take with it what refers to it.
+       */
+      vacate: Table.chunked<string>(
+        (size) =>
+          `UPDATE ${relay.name} SET subdomain = ' ' || ${dialect.randomText} WHERE id IN (${Table.repeat("?", size)})`,
+        Function.identity
+      ),
+      /** Selects the relays that have one of these subdomains, and whether the journal has events of them. */
+      ofSubdomains: Table.chunked<string>(
+        (size) =>
+          `SELECT id, subdomain, (SELECT 1 FROM ${event.name}
+              WHERE resource_id = ${relay.name}.id AND resource_type = 'relay' LIMIT 1) IS NOT NULL
+            FROM ${relay.name} WHERE subdomain IN (${Table.repeat("?", size)})`,
+        Function.identity
+      ),
       decodeModels: (rows: Rows) => Either.map(relay.decode(rows), Array.map(Relay.trusted))
     },
     secret: {

@@ -56,7 +56,10 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
             return mender.written()
           })
         ).pipe(
-          Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(dialect, "Journal.rebuild")(error)))
+          Effect.catchTag(
+            "SqlError",
+            (error) => Effect.fail(toStorageError(dialect, "Journal.rebuild")(SqlMender.explained(dialect, error)))
+          )
         )
         return Effect.flatMap(
           current,

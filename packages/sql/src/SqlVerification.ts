@@ -6,22 +6,27 @@ import {
   activityTypeOf,
   type Drift,
   Fold,
-  missingEvents,
   NewerEvent,
-  Position,
-  type ResourceType,
+  type Position,
+  ResourceType,
   type StorageError,
+  unattributedEvent,
   unexpectedRow,
   unexpectedSecret,
   type Verification
 } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Chunk, Effect, Either, Option, ParseResult, Stream } from "effect"
+import { Array, Chunk, Effect, Either, Option, ParseResult, Schema, Stream } from "effect"
 import { Database } from "./Database.js"
+import { Contests } from "./internal/Contests.js"
 import * as GiveWay from "./internal/giveWay.js"
+import { headOf } from "./internal/head.js"
+import { PositionCheck } from "./internal/PositionCheck.js"
+import { UnreadableKey } from "./internal/UnreadableKey.js"
+import type { Unreadable } from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
-import type { Statement } from "./Table.js"
+import { chunked, repeat, type Statement } from "./Table.js"
 
 /**
  * Mends what has been found, on the connection that it is found on.
@@ -36,7 +41,9 @@ export interface Mender<E> {
     /** Resources up to this id have been compared, or are in the list. */
     readonly upTo: string
   }) => Effect.Effect<void, E>
-  /** Fails, as the event at this position is missing. */
+  /** The subdomains that relays had before others came to have them, of those that are still to be rewritten or deleted. */
+  readonly vacated: ReadonlyMap<string, string>
+  /** Fails, as the event at this position is missing or belongs to nothing. */
   readonly giveUp: (position: number) => Effect.Effect<never, E>
   /** Deletes what the journal does not know. */
   readonly remove: (from: ResourceType | "secret", ids: ReadonlyArray<string>) => Effect.Effect<void, E>
@@ -47,6 +54,8 @@ const pageSize = 512
 
 /** For EXISTS, PostgreSQL may read all events for each page. */
 const isThere = (select: string) => `(${select} LIMIT 1) IS NOT NULL`
+
+const isResourceType = Schema.is(ResourceType)
 
 /**
  * Goes through the journal and then through what it may not know, on a connection that sees one state of the database.
@@ -59,6 +68,11 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
   const eventsAfter = `SELECT ${event.columns()} FROM event
     WHERE (resource_id, resource_type, resource_version) > (?, ?, ?)
     ORDER BY resource_id, resource_type, resource_version LIMIT ${pageSize}`
+  const tenantsCreated = chunked<string>(
+    (size) =>
+      `SELECT DISTINCT resource_id FROM event WHERE resource_type = 'tenant' AND resource_id IN (${repeat("?", size)})`,
+    (ids) => ids
+  )
   // A page ends before the key that the next one begins with.
   const keysFrom = (table: string, key: string, columns: string) =>
     `SELECT ${key}, ${columns} FROM ${table} WHERE ${key} >= ? ORDER BY ${key} LIMIT ${pageSize + 1}`
@@ -91,43 +105,20 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
         (pages): ReadonlyArray<ReadonlyArray<any>> => pages.flat()
       )
 
-    /** The rows of these resources by their keys, as far as there are any. */
+    /** The rows of these resources by their keys, as far as there are any, and as they were before they made room. */
     const rowsOf = (type: ResourceType, ids: ReadonlyArray<string>) => {
       const { select, table } = resources[type]
-      return Effect.map(
-        valuesOf(select(ids)),
-        (rows) => new Map(rows.map((row) => [String(row[0]), table.decodeFields(row)]))
-      )
+      return Effect.map(valuesOf(select(ids)), (rows) =>
+        new Map(rows.map((row) => {
+          const id = String(row[0])
+          const subdomain = type === "relay" ? mender?.vacated.get(id) : undefined
+          return [id, { ...table.decodeFields(row), ...(subdomain !== undefined && { subdomain }) }]
+        })))
     }
-
-    const compare = (folds: ReadonlyArray<Fold>, misplaced: Set<string>) =>
-      Effect.gen(function*() {
-        const idsOf = (type: ResourceType) =>
-          folds.filter(({ resourceType }) => resourceType === type).map(({ resourceId }) => resourceId)
-        const rows = {
-          tenant: yield* rowsOf("tenant", idsOf("tenant")),
-          relay: yield* rowsOf("relay", idsOf("relay"))
-        }
-        const secrets = folds.flatMap(({ isSound, secret }) => isSound && secret !== null ? [secret] : [])
-        const kept = new Set((yield* valuesOf(secretsOf(secrets))).map(([id]) => String(id)))
-        const different = folds.filter((fold) => {
-          const isSame = fold.compare(rows[fold.resourceType].get(fold.resourceId))
-          const { isSound, secret } = fold
-          if (isSound && secret !== null) {
-            if (!kept.has(secret)) fold.lost()
-            else if (!isSame) misplaced.add(secret)
-          }
-          return !isSame || !isSound
-        })
-        if (mender !== undefined && different.length > 0) {
-          yield* mender.rewrite(different, { kept, upTo: folds[folds.length - 1]!.resourceId })
-        }
-      })
 
     return Effect.gen(function*() {
       const giveWay = yield* GiveWay.make
-      const [[last] = []]: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(dialect.lastPosition, [])
-      const head = Position.make(Number(last))
+      const head = yield* Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf)
       const counts = { events: 0, tenants: 0, relays: 0, secrets: 0 }
       let differences: Array<Drift> = []
       const report = (difference: Drift) => void differences.push(difference)
@@ -142,16 +133,56 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
           }))
 
       let fold: Fold | undefined
+      /** How many events are at positions that the journal has given. */
+      let placed = 0
       // Secrets that a row should refer to and does not: they are in their place, the row is not in its.
       const misplaced = new Set<string>()
+      const contests = new Contests(report)
 
-      const events = steps(["", "", 0], (cursor) =>
+      /** Compares rows with what their events come to, and has those that differ rewritten. */
+      const compare = (folds: ReadonlyArray<Fold>) =>
+        Effect.gen(function*() {
+          const idsOf = (type: ResourceType) =>
+            folds.filter(({ resourceType }) => resourceType === type).map(({ resourceId }) => resourceId)
+          const rows = {
+            tenant: yield* rowsOf("tenant", idsOf("tenant")),
+            relay: yield* rowsOf("relay", idsOf("relay"))
+          }
+          const secrets = folds.flatMap(({ isSound, secret }) => isSound && secret !== null ? [secret] : [])
+          const kept = new Set((yield* valuesOf(secretsOf(secrets))).map(([id]) => String(id)))
+          const different = folds.filter((fold) => {
+            const { isSound, resourceId, resourceType, secret } = fold
+            const isSame = fold.compare(rows[resourceType].get(resourceId), (id) => kept.has(id))
+            if (!isSame && secret !== null && kept.has(secret)) misplaced.add(secret)
+            return !isSame || !isSound || resourceType === "relay" && mender?.vacated.has(resourceId) === true
+          })
+          const relays = different.filter(({ resourceType }) => resourceType === "relay")
+          const owners = relays.flatMap(({ row }) => row !== undefined && "tenant" in row ? [row.tenant] : [])
+          const created = new Set((yield* valuesOf(tenantsCreated(owners))).map(([id]) => String(id)))
+          for (const fold of relays) {
+            const { isSound, resourceId, row } = fold
+            if (isSound && row !== undefined && "tenant" in row && !created.has(row.tenant)) fold.ownerless(row.tenant)
+            if (mender === undefined) contests.add(fold, rows.relay.get(resourceId))
+          }
+          if (mender !== undefined && different.length > 0) {
+            yield* mender.rewrite(different, { kept, upTo: folds[folds.length - 1]!.resourceId })
+          }
+        })
+
+      const events = steps(["", "", Number.MIN_SAFE_INTEGER], (cursor) =>
         Effect.gen(function*() {
           const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(eventsAfter, cursor)
           const finished: Array<Fold> = []
           for (const row of page) {
-            const resourceType: ResourceType = row[event.at.resourceType]
+            const position: Position = row[event.at.position]
+            const resourceType: unknown = row[event.at.resourceType]
             const resourceId: string = row[event.at.resourceId]
+            if (position >= 1 && position <= head) placed++
+            if (!isResourceType(resourceType)) {
+              if (mender !== undefined) return yield* mender.giveUp(position)
+              report(unattributedEvent(position))
+              continue
+            }
             if (fold === undefined || fold.resourceId !== resourceId || fold.resourceType !== resourceType) {
               if (fold !== undefined) finished.push(fold)
               fold = new Fold(resourceType, resourceId, report)
@@ -159,14 +190,9 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
             const decoded = event.decodeRow(row)
             if (Either.isLeft(decoded)) {
               if (decoded.left instanceof NewerEvent) return yield* decoded.left
-              fold.addUnreadable({
-                position: row[event.at.position],
-                version: row[event.at.resourceVersion],
-                field: ParseResult.ArrayFormatter.formatErrorSync(decoded.left)[0]?.path.join(".") ?? "payload"
-              })
+              fold.addUnreadable({ position, version: row[event.at.resourceVersion], field: fieldOf(decoded.left) })
             } else {
-              const { _tag, position } = decoded.right
-              const activityType = activityTypeOf(_tag)
+              const activityType = activityTypeOf(decoded.right._tag)
               const found = row[event.at.activityType]
               fold.add(decoded.right)
               if (found !== activityType) fold.inconsistent(position, "activityType", activityType, found)
@@ -174,45 +200,65 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
           }
           const end = page[page.length - 1]
           if (page.length < pageSize && fold !== undefined) finished.push(fold)
-          yield* compare(finished, misplaced)
+          yield* compare(finished)
           counts.events += page.length
           for (const { resourceType } of finished) counts[`${resourceType}s`]++
-          return page.length < pageSize || end === undefined
-            ? Option.none()
-            : Option.some([end[event.at.resourceId], end[event.at.resourceType], end[event.at.resourceVersion]])
+          if (page.length < pageSize || end === undefined) return Option.none()
+          const next: typeof cursor = [
+            end[event.at.resourceId],
+            end[event.at.resourceType],
+            end[event.at.resourceVersion]
+          ]
+          return cursor.every((value, index) => value === next[index])
+            ? yield* new UnreadableKey({ table: event.name, key: next.join(" ") })
+            : Option.some(next)
         }))
 
+      const contested = Stream.suspend(() =>
+        steps(
+          Array.chunksOf(contests.subdomains, pageSize),
+          ([subdomains = [], ...rest]) =>
+            Effect.map(valuesOf(relay.ofSubdomains(subdomains)), (holders) => {
+              for (const [id, subdomain, isKnown] of holders) contests.held(String(id), subdomain, Boolean(isKnown))
+              return rest.length === 0 ? Option.none() : Option.some(rest)
+            })
+        )
+      )
+
       // Every position that has been given has its event: what is rolled back gives its positions back.
-      const holes = steps(0, (after) =>
+      const check = new PositionCheck(head, report)
+      const positions = steps(Number.MIN_SAFE_INTEGER, (after) =>
         Effect.gen(function*() {
-          if (counts.events === head) return Option.none()
+          if (placed === head && counts.events === head) return Option.none()
           const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(positionsAfter, [after])
-          const isLast = page.length < pageSize
-          let previous = after
-          for (const position of [...page.map(([position]) => Number(position)), ...(isLast ? [head + 1] : [])]) {
-            if (position > previous + 1) {
-              if (mender !== undefined) return yield* mender.giveUp(previous + 1)
-              report(missingEvents(Position.make(previous + 1), Position.make(position - 1)))
-            }
-            previous = position
+          const known = differences.length
+          for (const [position] of page) check.add(position)
+          if (page.length < pageSize) check.end()
+          const wrong = differences[known]
+          if (mender !== undefined && wrong !== undefined) {
+            return yield* mender.giveUp(Number.parseInt(wrong.resourceId))
           }
-          return isLast ? Option.none() : Option.some(previous)
+          if (page.length < pageSize) return Option.none()
+          const next = page[pageSize - 1]![0]
+          return next > after ? Option.some(next) : yield* new UnreadableKey({ table: event.name, key: `${next}` })
         }))
 
       /** A page of keys with what tells whether they are expected, and the key that the next begins with. */
-      const keys = (statement: string, from: string) =>
-        Effect.map(
-          connection.executeValues(statement, [from]),
-          (page: ReadonlyArray<ReadonlyArray<any>>) =>
-            [page.slice(0, pageSize), Option.map(Option.fromNullable(page[pageSize]), ([key]) => String(key))] as const
-        )
+      const keys = (table: string, statement: string, from: string) =>
+        Effect.flatMap(connection.executeValues(statement, [from]), (page: ReadonlyArray<ReadonlyArray<any>>) => {
+          const next = Option.map(Option.fromNullable(page[pageSize]), ([key]) => String(key))
+          return Option.contains(next, from)
+            ? new UnreadableKey({ table, key: from })
+            : Effect.succeed([page.slice(0, pageSize), next] as const)
+        })
 
       const unexpectedRows = (type: ResourceType) =>
         steps("", (from) =>
           Effect.gen(function*() {
-            const [page, next] = yield* keys(resources[type].keysFrom, from)
+            const [page, next] = yield* keys(type, resources[type].keysFrom, from)
             const ids = page.flatMap(([key, known]) => known ? [] : [String(key)])
-            for (const [id, row] of yield* rowsOf(type, ids)) report(unexpectedRow(type, id, row))
+            const rows = yield* rowsOf(type, ids)
+            for (const id of ids) report(unexpectedRow(type, id, rows.get(id) ?? {}))
             counts[`${type}s`] += ids.length
             if (mender !== undefined && ids.length > 0) yield* mender.remove(type, ids)
             return next
@@ -220,12 +266,12 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
 
       const unexpectedSecrets = steps("", (from) =>
         Effect.gen(function*() {
-          const [page, next] = yield* keys(secretsFrom, from)
+          const [page, next] = yield* keys("secret", secretsFrom, from)
           const ids: Array<string> = []
           for (const [id, known, position] of page) {
             if (known || misplaced.has(id)) continue
-            ids.push(id)
-            report(unexpectedSecret(id, position))
+            ids.push(String(id))
+            report(unexpectedSecret(String(id), position))
           }
           counts.secrets += page.length
           if (mender !== undefined && ids.length > 0) yield* mender.remove("secret", ids)
@@ -233,11 +279,22 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
         }))
 
       return Stream.concatAll(
-        Chunk.make(events, holes, unexpectedRows("relay"), unexpectedRows("tenant"), unexpectedSecrets)
+        Chunk.make(
+          events,
+          contested,
+          positions,
+          unexpectedRows("relay"),
+          unexpectedRows("tenant"),
+          unexpectedSecrets
+        )
       )
     }).pipe(
       Stream.unwrap,
-      Stream.mapError((error: SqlError | NewerEvent | E) => toStorageError(dialect, operation)(error))
+      Stream.mapError((error: SqlError | Unreadable | UnreadableKey | E) => toStorageError(dialect, operation)(error))
     )
   }
 })
+
+/** Which field of a row cannot be read. */
+const fieldOf = (error: ParseResult.ParseError) =>
+  ParseResult.ArrayFormatter.formatErrorSync(error)[0]?.path.join(".") ?? "payload"

@@ -30,6 +30,9 @@ export const sqlite: Dialect = {
   deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
   reasonOf: (cause) => reasons.find(([code]) => codeOf(cause).startsWith(code))?.[1] ?? "other",
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
+  // RESTRICT is a trigger to SQLite.
+  isReferenced: (cause) =>
+    /^SQLITE_CONSTRAINT_(FOREIGNKEY|TRIGGER)$/.test(codeOf(cause)) && String(cause).includes("FOREIGN KEY"),
   // Who was busy has been waited for already.
   isTransient: Function.constFalse,
   writesEachRow: true,
@@ -38,6 +41,7 @@ export const sqlite: Dialect = {
     decode: (bit) => bit === 1,
     encode: (boolean) => boolean ? 1 : 0
   }),
+  randomText: "hex(randomblob(16))",
   identity: "SELECT file FROM pragma_database_list WHERE name = 'main'",
   lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'"
 }

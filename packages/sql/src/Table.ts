@@ -46,6 +46,8 @@ export interface Table<A> {
   ) => (rows: ReadonlyArray<A>, before: (row: A) => A | undefined) => ReadonlyArray<Statement>
   /** Statements that delete the rows with these keys. */
   readonly delete: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
+  /** The same, returning the keys of those that there were. */
+  readonly deleteReturning: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
   /** Selects the rows of which a field has one of these values. */
   readonly select: (key: keyof A & string) => (values: ReadonlyArray<string | number>) => ReadonlyArray<Statement>
   /** Decodes a row that is given as its values in the order of `columns`. */
@@ -147,8 +149,11 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
         : [{ field: field as keyof A, column: column(field), codec: codecs[index]! }]
     )
 
-  const where = (statement: string, key: string) =>
-    chunked<string | number>((size) => `${statement} WHERE ${column(key)} IN (${repeat("?", size)})`, Function.identity)
+  const where = (statement: string, key: string, clause = "") =>
+    chunked<string | number>(
+      (size) => `${statement} WHERE ${column(key)} IN (${repeat("?", size)})${clause}`,
+      Function.identity
+    )
 
   return {
     name,
@@ -180,6 +185,7 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
         })
     },
     delete: (key) => where(`DELETE FROM ${name}`, key),
+    deleteReturning: (key) => where(`DELETE FROM ${name}`, key, ` RETURNING ${column(key)}`),
     select: (key) => where(`SELECT ${columns()} FROM ${name}`, key),
     decodeRow,
     decodeFields: (row) => {

@@ -178,10 +178,14 @@ describe("a damaged journal", () => {
         "DROP TRIGGER event_unchanged",
         "UPDATE event SET payload = json_set(payload, '$.subdomain', 'r1') WHERE resource_id = 'r2'"
       )
-      expect((yield* verify).differences).toMatchObject([{ resourceId: "r2", field: "subdomain", expected: "r1" }])
+      expect((yield* verify).differences).toMatchObject([
+        { resourceId: "r2", kind: "field", field: "subdomain", expected: "r1" },
+        { resourceId: "r2", kind: "inconsistent", field: "subdomain", found: "r1" }
+      ])
       const before = yield* backdoor.dump
       const error = yield* Effect.flip(Effect.flatMap(Journal, (journal) => journal.rebuild()))
-      expect(error).toMatchObject({ _tag: "StorageError", operation: "Journal.rebuild" })
+      expect(error).toMatchObject({ _tag: "StorageError", operation: "Journal.rebuild", reason: "corrupt" })
+      expect(error.message).toContain("the subdomain r1 to the relays r1 and r2")
       expect(yield* backdoor.dump).toEqual(before)
     })
   )
