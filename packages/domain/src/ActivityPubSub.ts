@@ -27,7 +27,8 @@ import type { Activity } from "./Activity.js"
 export class ActivityPubSub extends Context.Tag("@caravel/domain/ActivityPubSub")<ActivityPubSub, {
   /**
    * A queue of every activity from now on, in commit order, each once. A reader that lags is served from the journal:
-   * it loses nothing, holds back nobody and costs no memory. While the journal cannot be read, the queue waits.
+   * it loses nothing, holds back nobody and costs no memory. While the journal cannot be read, the queue waits. Once the
+   * journal was restored, replaced, or has gone back, the queue shuts down, which interrupts its takers; the log says why.
    */
   readonly subscribe: Effect.Effect<Queue.Dequeue<Activity>, never, Scope.Scope>
 }>() {}

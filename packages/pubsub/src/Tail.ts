@@ -1,16 +1,18 @@
 import {
+  type Activity,
   activityOf,
   checkEpoch,
   Journal,
-  type Position,
+  Position,
   PositionFromOtherEpoch,
   Query,
   type RecordedEvent,
   type StorageError
 } from "@caravel/domain"
-import { Context, Effect, FiberHandle, Layer, Schema } from "effect"
+import { Context, Effect, Layer } from "effect"
+import * as Background from "./Background.js"
 import { pageSize, Subscription, untilReadable } from "./internal/Subscription.js"
-import { Window } from "./internal/Window.js"
+import { type Ended, Window } from "./internal/Window.js"
 
 /**
  * Follows the journal and broadcasts what is committed, in order. The journal is the truth; every signal is a wake-up.
@@ -28,6 +30,8 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
   readonly advanceToHead: Effect.Effect<void>
   /** Everything up to here has been broadcast. */
   readonly position: Effect.Effect<Position>
+  /** How far it is, and the last activity up to there, if it is known: what every later state of the journal must have. */
+  readonly seen: () => Seen
   /** Completes once something after `position` has been broadcast, with how far that is. */
   readonly beyond: (position: Position) => Effect.Effect<Position, StorageError | PositionFromOtherEpoch>
   /**
@@ -35,11 +39,25 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
    * tail's own epoch if this succeeds after it: a journal never goes back to an earlier epoch.
    */
   readonly unchanged: (position: Position) => Effect.Effect<void, StorageError | PositionFromOtherEpoch>
-  /** From now on every subscription fails with this error, as all do by themselves once the journal is restored. */
+  /** From now on every subscription fails with this error, as all do by themselves once the journal is restored or goes back. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** A subscription to every activity after `position`; without one, from now on. */
   readonly subscribe: (position?: Position) => Subscription
 }>() {}
+
+/**
+ * How far a tail is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Seen {
+  readonly position: Position
+  readonly last: Activity | undefined
+}
+
+/** So many positions before the head are looked through at the start for activities that the journal must go on having. */
+const recent = 64
 
 /**
  * The tail of the journal, from its head at the start.
@@ -52,19 +70,63 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
   Effect.gen(function*() {
     const journal = yield* Journal
     const query = yield* Query
-    // The layer's own, whoever has it begin.
-    const inBackground = yield* FiberHandle.makeRuntime<never>()
     const epoch = yield* journal.epoch
-    const window = new Window(yield* journal.head)
     // What is broadcast is what is committed: it must not be read through a transaction that the caller is in.
     const context = yield* Effect.context<never>()
     const outside = <A, E>(effect: Effect.Effect<A, E>) =>
       Effect.mapInputContext(effect, (_: Context.Context<never>) => context)
-    const unchanged = (position: Position) => outside(checkEpoch(journal, position, epoch))
+    const activities = (after: number, upTo: Position, limit?: number) =>
+      outside(Effect.catchTag(query.activity({ after, upTo, limit }), "ParseError", Effect.die))
+    const window = yield* Effect.flatMap(journal.head, (head) => {
+      if (head === 0) return Effect.succeed(new Window(head))
+      const floor = Position.make(Math.max(0, head - recent))
+      return activities(floor, head).pipe(
+        Effect.map((recent) => new Window(head, undefined, recent, floor)),
+        // What is damaged is not what this is about.
+        Effect.orElseSucceed(() => new Window(head))
+      )
+    })
+
+    const fail = (error: StorageError | PositionFromOtherEpoch) =>
+      Effect.suspend(() => {
+        if (window.failure !== undefined) return Effect.void
+        window.fail(error)
+        return Effect.logError("Nothing more is broadcast; feeds and consumers fail, and queues are shut down", error)
+      })
+
+    /** The journal lacks what has been broadcast, in the same epoch: up to where both are known to be the same. */
+    const goneBack = (position: Position) =>
+      Effect.flatMap(activities(window.floor, window.position), (found) => {
+        const ids = new Set(found.map(({ id }) => id))
+        const same = window.after(window.floor, Infinity).filter(({ id }) => ids.has(id))
+        const common = same[same.length - 1]?.position ?? Position.make(0)
+        return Effect.fail(new PositionFromOtherEpoch({ position, epoch, current: epoch, common }))
+      })
+
+    const unchanged = (position: Position): Effect.Effect<void, Ended> =>
+      Effect.suspend(() => {
+        const { failure } = window
+        if (failure === undefined) return outside(checkEpoch(journal, position, epoch))
+        return Effect.fail(
+          failure._tag === "PositionFromOtherEpoch" ? new PositionFromOtherEpoch({ ...failure, position }) : failure
+        )
+      })
+
+    /** The same, if moreover the journal still has what was broadcast last. */
+    const whole = (position: Position) => {
+      const { last } = window
+      const kept = last === undefined
+        ? Effect.void
+        : Effect.flatMap(
+          activities(last.position - 1, last.position, 1),
+          ([found]) => found?.id === last.id ? Effect.void : Effect.zipRight(unchanged(position), goneBack(position))
+        )
+      return Effect.zip(unchanged(position), kept, { concurrent: true })
+    }
+
     const read = (after: Position, upTo: Position) =>
-      Effect.zipLeft(
-        outside(Effect.catchTag(query.activity({ after, upTo, limit: pageSize }), "ParseError", Effect.die)),
-        unchanged(after)
+      Effect.zipLeft(activities(after, upTo, pageSize), whole(after)).pipe(
+        Effect.tapErrorTag("PositionFromOtherEpoch", fail)
       )
 
     const catchUp = (position: Position): Effect.Effect<void, StorageError | PositionFromOtherEpoch> =>
@@ -79,42 +141,66 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         })
       })
 
-    const unlessRestored = <E>(broadcast: Effect.Effect<void, E | PositionFromOtherEpoch>) =>
-      Effect.catchIf(broadcast, isFromOtherEpoch, (error) => Effect.sync(() => window.fail(error)))
+    const toHead = Effect.suspend(() => {
+      const from = window.position
+      return Effect.flatMap(outside(journal.head), (head): Effect.Effect<unknown, Ended> =>
+        head > from
+          ? catchUp(head)
+          : head === from
+          ? whole(from)
+          : Effect.zipRight(unchanged(from), goneBack(from)))
+    })
 
-    const toHead = Effect.suspend(() => unchanged(window.position)).pipe(
-      Effect.zipRight(outside(journal.head)),
-      Effect.flatMap(catchUp),
-      unlessRestored
+    const unlessEnded = (broadcast: Effect.Effect<unknown, Ended>) =>
+      Effect.suspend(() => window.failure === undefined ? broadcast : Effect.void).pipe(
+        Effect.asVoid,
+        Effect.catchAll((error) => isFinal(error) ? fail(error) : Effect.fail(error))
+      )
+
+    const behind = yield* Effect.makeLatch()
+    const orLater = (broadcast: Effect.Effect<unknown, Ended>) =>
+      Effect.catchAll(unlessEnded(broadcast), (error) =>
+        Effect.zipRight(
+          Effect.logWarning("The journal cannot be read for broadcasting just now; trying again", error),
+          behind.open
+        ))
+    yield* Background.run(
+      "Broadcasting",
+      Effect.forever(Effect.all([behind.await, behind.close, Effect.retry(unlessEnded(toHead), untilReadable)]))
     )
 
-    const orLater = (broadcast: Effect.Effect<void, StorageError>) =>
-      Effect.catchTag(
-        broadcast,
-        "StorageError",
-        (error) =>
-          Effect.logWarning("The journal cannot be read for broadcasting just now; going on trying", error).pipe(
-            Effect.map(() => void inBackground(Effect.retry(toHead, untilReadable)))
-          )
-      )
+    /** Whether what a command has committed is what was broadcast there. */
+    const isKnown = (event: RecordedEvent) => {
+      const before = Position.make(event.position - 1)
+      if (!window.covers(before)) return false
+      const [known] = window.after(before, 1)
+      return known?.position === event.position ? known.id === event.id : activityOf(event) === undefined
+    }
 
     return {
       broadcast: (committed) =>
         Effect.suspend(() => {
-          const last = committed.at(-1)?.position ?? window.position
-          if (last !== window.position + committed.length) return orLater(unlessRestored(catchUp(last)))
-          // Where nothing lies between, they need not be read back: that would cost as much as the rest of the command.
-          window.advance(committed.flatMap((event) => activityOf(event) ?? []), last)
-          return Effect.void
+          const last = committed.at(-1)
+          if (last === undefined || window.failure !== undefined) return Effect.void
+          if (last.position === window.position + committed.length) {
+            // Where nothing lies between, they need not be read back: that would cost as much as the rest of the command.
+            window.advance(committed.flatMap((event) => activityOf(event) ?? []), last.position)
+            return Effect.void
+          }
+          if (last.position > window.position) return orLater(catchUp(last.position))
+          // Somebody else has read and broadcast it meanwhile, or else the position was another event's before.
+          return isKnown(last) ? Effect.void : orLater(toHead)
         }),
       advanceToHead: orLater(toHead),
       position: Effect.sync(() => window.position),
+      seen: () => window,
       beyond: (position) => window.beyond(position),
       unchanged,
-      fail: (error) => Effect.sync(() => window.fail(error)),
+      fail,
       subscribe: (position = window.position) => new Subscription(window, read, position)
     }
   })
 )
 
-const isFromOtherEpoch = Schema.is(PositionFromOtherEpoch)
+/** Whether it is of no use to try again. */
+const isFinal = (error: Ended) => error._tag === "PositionFromOtherEpoch" || error.reason === "replaced"

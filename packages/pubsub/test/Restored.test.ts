@@ -2,7 +2,7 @@
 import { ActivityFeed, ActivityPubSub, StorageError } from "@caravel/domain"
 import { Consumer, InProcess, Tail } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, type Scope, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, type Scope, Stream, TestClock } from "effect"
 import { Store } from "./store.js"
 import { epoch, event, pageSize, position, positionsOf, range, World } from "./world.js"
 
@@ -83,6 +83,101 @@ describe("whoever follows it", () => {
       yield* append(world, 5)
       yield* TestClock.adjust("1 minute")
       expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2, 3])
+    }))
+})
+
+describe("a journal that goes back without a word, as a replica does that lagged and was promoted", () => {
+  const failed = { _tag: "PositionFromOtherEpoch", epoch, current: epoch }
+
+  const ways: Record<string, (world: World) => Effect.Effect<unknown, never, Tail.Tail>> = {
+    "ends before what was broadcast": () => Effect.void,
+    "has others' events there": (world) => Effect.sync(() => world.commit(3)),
+    "has more than before": (world) => Effect.sync(() => world.commit(overflow)),
+    "takes a command of this process's where others were": (world) =>
+      Effect.flatMap(Tail.Tail, (tail) => tail.broadcast([event(world.commit(1), true, world.timeline)]))
+  }
+
+  for (const [way, go] of Object.entries(ways)) {
+    test(`ends every feed, queue and consumer when it ${way}`, (world) =>
+      Effect.gen(function*() {
+        const feed = yield* ActivityFeed
+        const tail = yield* Tail.Tail
+        yield* append(world, 10)
+        const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
+        const taker = yield* Effect.fork(queue.take)
+        const seen: Array<string> = []
+        const note = ({ id }: { readonly id: string }) => Effect.sync(() => void seen.push(id))
+        const followers = yield* Effect.forEach(
+          [
+            Stream.runForEach(feed.live, note),
+            Stream.runForEach(feed.since(0), note),
+            Consumer.run({ name, from, handle: note })
+          ],
+          (follow) => Effect.fork(Effect.flip(follow))
+        )
+        yield* Consumer.awaitPosition(name, 10)
+        const known = new Set(seen)
+        world.goBack(5)
+        yield* go(world)
+        yield* tail.advanceToHead
+        for (const follower of followers) {
+          expect(yield* Fiber.join(follower)).toMatchObject({ ...failed, common: 5 })
+        }
+        expect(Exit.isInterrupted(yield* Fiber.await(taker))).toBe(true)
+        expect(yield* queue.isShutdown).toBe(true)
+        yield* queue.awaitShutdown
+        expect(seen.filter((id) => !known.has(id))).toEqual([])
+        expect((yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)).isActive()).toBe(false)
+      }))
+  }
+
+  test("gives nothing of it to who reads page by page, before anybody has looked", (world) =>
+    Effect.gen(function*() {
+      const feed = yield* ActivityFeed
+      yield* append(world, overflow)
+      const received: Array<number> = []
+      const error = yield* feed.since(0).pipe(
+        Stream.runForEach(({ position }) =>
+          Effect.sync(() => {
+            received.push(position)
+            if (position !== 1) return
+            world.goBack(pageSize)
+            world.commit(overflow)
+          })
+        ),
+        Effect.flip
+      )
+      expect(error).toMatchObject(failed)
+      expect(received).toEqual(range(1, pageSize))
+      expect(yield* Effect.flip(Stream.runDrain(feed.live))).toMatchObject(failed)
+    }))
+
+  test("is not gone on in by a consumer whose checkpoint is beyond its head", (world, store) =>
+    Effect.gen(function*() {
+      yield* append(world, 3)
+      const run = Consumer.run({ name, from, handle: () => Effect.void })
+      const fiber = yield* Effect.fork(run)
+      yield* Consumer.awaitPosition(name, 3)
+      yield* Fiber.interrupt(fiber)
+      world.goBack(2)
+      const errors = yield* Effect.all([
+        Effect.flip(run),
+        Effect.flip(Consumer.replay({ name, handle: () => Effect.void })),
+        Effect.flip(Consumer.requestReplay(name))
+      ]).pipe(Effect.provide(layerOf(world, store)))
+      for (const error of errors) expect(error).toMatchObject({ ...failed, position: 3, common: 2 })
+    }))
+
+  test("leaves what was broadcast before to who has yet to take it", (world) =>
+    Effect.gen(function*() {
+      const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
+      yield* append(world, 3)
+      world.goBack(2)
+      yield* (yield* Tail.Tail).advanceToHead
+      expect(queue.isActive()).toBe(true)
+      expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2, 3])
+      expect(queue.isActive()).toBe(false)
+      expect(Exit.isInterrupted(yield* Effect.exit(queue.take))).toBe(true)
     }))
 })
 

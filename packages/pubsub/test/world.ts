@@ -20,19 +20,22 @@ export const position = (n: number) => Position.make(n)
 
 export const epoch = Epoch.make("00000000-0000-4000-8000-000000000001")
 
-const made = new Map<number, Activity>()
+const made = new Map<string, Activity>()
 
-/** Always the same one of a position: tests of thousands of orders make millions. */
-export const activity = (n: number): Activity => {
-  const known = made.get(n) ?? make(n)
-  made.set(n, known)
+export const activity = (n: number): Activity => activityIn(0, n)
+
+/** Always the same one of a timeline and a position: tests of thousands of orders make millions. */
+const activityIn = (timeline: number, n: number): Activity => {
+  const key = `${timeline} ${n}`
+  const known = made.get(key) ?? make(n, timeline)
+  made.set(key, known)
   return known
 }
 
-const make = (n: number) =>
+const make = (n: number, timeline: number) =>
   new Activity({
     position: position(n),
-    id: `00000000-0000-7000-8000-${n.toString(16).padStart(12, "0")}` as EventId,
+    id: `0000000${timeline}-0000-7000-8000-${n.toString(16).padStart(12, "0")}` as EventId,
     tenant: Pubkey.make("a".repeat(64)),
     createdAt: DateTime.unsafeMake(n),
     activityType: "update_tenant",
@@ -41,8 +44,8 @@ const make = (n: number) =>
   })
 
 /** The event that `activity` is of; one that is not logged at other positions. */
-export const event = (n: number, logged = true): RecordedEvent => {
-  const { activityType: _, resourceType: __, resourceId, ...fields } = activity(n)
+export const event = (n: number, logged = true, timeline = 0): RecordedEvent => {
+  const { activityType: _, resourceType: __, resourceId, ...fields } = activityIn(timeline, n)
   const about = {
     ...fields,
     resourceType: "tenant",
@@ -68,6 +71,7 @@ export class World {
   readonly activities: Array<Activity> = []
   head = 0
   reads = 0
+  timeline = 0
   /** How many reads fail from now on. */
   failing = 0
   /** The timelines that led to it. */
@@ -79,15 +83,21 @@ export class World {
   commit(count: number, logged: (n: number) => boolean = () => true): Position {
     for (let n = 0; n < count; n++) {
       this.head++
-      if (logged(this.head)) this.activities.push(activity(this.head))
+      if (logged(this.head)) this.activities.push(activityIn(this.timeline, this.head))
     }
     return position(this.head)
   }
 
-  /** Takes it back to a position, in a new epoch. */
-  restore(to: number) {
+  /** Takes it back to a position, in the same epoch: what is committed from then on are other events. */
+  goBack(to: number) {
     this.activities.length = this.activities.filter((activity) => activity.position <= to).length
     this.head = to
+    this.timeline++
+  }
+
+  /** Takes it back to a position, in a new epoch. */
+  restore(to: number) {
+    this.goBack(to)
     this.epochs.push({
       epoch: Epoch.make(`00000000-0000-4000-8000-00000000000${this.epochs.length + 1}`),
       position: position(to),
@@ -101,6 +111,9 @@ export class World {
     limit = pageSize
   ): Effect.Effect<ReadonlyArray<Activity>, StorageError> =>
     Effect.suspend(() => {
+      const found = () => this.activities.filter(({ position }) => position > after && position <= upTo).slice(0, limit)
+      // The tail makes sure of what it has broadcast last.
+      if (limit === 1) return Effect.succeed(found())
       this.reads++
       return Effect.zipRight(
         this.beforeRead,
@@ -109,9 +122,7 @@ export class World {
             this.failing--
             return Effect.fail(unreadable)
           }
-          return Effect.succeed(
-            this.activities.filter(({ position }) => position > after && position <= upTo).slice(0, limit)
-          )
+          return Effect.succeed(found())
         })
       )
     })

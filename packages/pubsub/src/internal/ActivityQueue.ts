@@ -1,9 +1,12 @@
 import type { Activity } from "@caravel/domain"
-import { Chunk, Deferred, Effect, Effectable, FiberId, Option, Queue } from "effect"
+import { Chunk, Deferred, Effect, Effectable, Exit, FiberId, Option, Queue } from "effect"
 import { type Subscription, untilReadable } from "./Subscription.js"
 import type { Ended } from "./Window.js"
 
-/** A live subscription as the `Dequeue` that a `PubSub` gives, without its bound and without its losses. */
+/**
+ * A live subscription as the `Dequeue` of a `PubSub`, without its bound and without its losses. It shuts down when nothing more
+ * is broadcast and what was has been taken.
+ */
 export class ActivityQueue extends Effectable.Class<Activity> implements Queue.Dequeue<Activity> {
   readonly [Queue.DequeueTypeId] = { _Out: (_: never) => _ }
   private readonly subscription: Subscription
@@ -12,6 +15,7 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
   constructor(subscription: Subscription) {
     super()
     this.subscription = subscription
+    subscription.onEnd(() => this.unsafeShutdown())
   }
 
   override commit() {
@@ -35,13 +39,15 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
   }
 
   private takeChunk(min: number, max: number): Effect.Effect<Chunk.Chunk<Activity>> {
-    const taken = this.subscription.take(min, max)
+    const { subscription } = this
+    const taken = subscription.take(min, max)
+    const orEnd = <A>(effect: Effect.Effect<A, Ended>) => Effect.catchAll(effect, () => this.end)
     const later = (error: Ended) =>
-      Effect.logWarning("The journal cannot be read just now; going on trying", error).pipe(
-        Effect.zipRight(Effect.retry(taken, untilReadable)),
-        // Unreachable, as the schedule never ends.
-        Effect.orDie
-      )
+      subscription.isLast ?
+        this.end :
+        Effect.logWarning("The journal cannot be read just now; trying again", error).pipe(
+          Effect.zipRight(orEnd(Effect.retry(taken, { schedule: untilReadable, while: () => !subscription.isLast })))
+        )
     return Effect.map(Effect.catchAll(taken, later), Chunk.unsafeFromArray)
   }
 
@@ -76,10 +82,17 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
   }
 
   get shutdown(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.subscription.close()
-      return Effect.asVoid(Deferred.succeed(this.closed, undefined))
-    })
+    return Effect.sync(() => this.unsafeShutdown())
+  }
+
+  private unsafeShutdown(): void {
+    this.subscription.close()
+    Deferred.unsafeDone(this.closed, Exit.void)
+  }
+
+  /** What has ended it is in the log of who broadcasts. */
+  private get end(): Effect.Effect<never> {
+    return Effect.zipRight(this.shutdown, Effect.interrupt)
   }
 
   get awaitShutdown(): Effect.Effect<void> {

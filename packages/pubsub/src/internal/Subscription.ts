@@ -23,6 +23,7 @@ export class Subscription {
   /** How many activities had been broadcast when it began, or have since been taken. */
   private accounted: number
   private readonly waiting = new Set<() => void>()
+  private whenEnded: (() => void) | undefined
   private readonly loading = Effect.unsafeMakeSemaphore(1)
   private readonly window: Window
   private readonly read: (after: Position, upTo: Position) => Effect.Effect<ReadonlyArray<Activity>, Ended>
@@ -44,6 +45,17 @@ export class Subscription {
 
   get isClosed(): boolean {
     return this.closed
+  }
+
+  /** Whether nothing more is broadcast. What has been can still be taken, as far as the window holds it. */
+  get isLast(): boolean {
+    return this.window.failure !== undefined
+  }
+
+  /** Has something done, once, when nothing more is broadcast and nothing is left to take. */
+  onEnd(whenEnded: () => void): void {
+    this.whenEnded = whenEnded
+    this.checkEnd()
   }
 
   /** How many activities wait to be taken, if it began live. */
@@ -88,7 +100,15 @@ export class Subscription {
       }
     }
     this.accounted += taken.length
+    this.checkEnd()
     return taken
+  }
+
+  private checkEnd(): void {
+    if (this.whenEnded === undefined || !this.isLast || this.available > 0) return
+    const { whenEnded } = this
+    this.whenEnded = undefined
+    whenEnded()
   }
 
   /** Makes more available: the next page of the journal or, once the window covers the rest, what is broadcast next. */
@@ -120,5 +140,6 @@ export class Subscription {
   private readonly wake = () => {
     for (const waiter of this.waiting) waiter()
     this.waiting.clear()
+    this.checkEnd()
   }
 }

@@ -19,14 +19,20 @@ export class Window {
   readonly listeners = new Set<() => void>()
   /** Why nothing more comes, if so. */
   failure: Ended | undefined
-  private activities: Array<Activity> = []
-
+  private activities: Array<Activity>
   private readonly capacity: number
 
-  constructor(position: Position, capacity = 1024) {
+  /** It may begin with what was committed between `floor` and `position`. */
+  constructor(position: Position, capacity = 1024, recent: ReadonlyArray<Activity> = [], floor = position) {
     this.capacity = capacity
     this.position = position
-    this.floor = position
+    this.activities = [...recent]
+    this.floor = floor
+  }
+
+  /** The last activity at or before `position`, if it is in the window. */
+  get last(): Activity | undefined {
+    return this.activities[this.activities.length - 1]
   }
 
   /** Moves on to `position`, with the activities between the old one and it, oldest first. */
@@ -57,8 +63,9 @@ export class Window {
     })
   }
 
+  /** From now on nothing is broadcast; the first error counts. */
   fail(error: Ended): void {
-    this.failure = error
+    this.failure ??= error
     for (const listener of this.listeners) listener()
   }
 

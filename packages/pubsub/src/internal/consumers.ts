@@ -96,9 +96,16 @@ const service = (
   const find = (name: string): Effect.Effect<Checkpoint, StorageError | ConsumerNotFound> =>
     Effect.flatMap(patiently(store.find(name)), Effect.mapError(() => new ConsumerNotFound({ name })))
 
-  /** The same, if the journal was not restored since it was made or reset: it may have done what no longer happened. */
+  /**
+   * The same, if the journal was not restored since it was made or reset, and does not end before it: it may have done what no
+   * longer happened.
+   */
   const findHere = (name: string): Effect.Effect<Checkpoint, Restored | ConsumerNotFound> =>
-    Effect.tap(find(name), ({ epoch, position }) => patiently(checkEpoch(journal, position, epoch)))
+    Effect.tap(find(name), ({ epoch, position }) =>
+      patiently(Effect.zipRight(
+        checkEpoch(journal, position, epoch),
+        Effect.catchTag(checkPosition(journal, position, epoch), "ParseError", Effect.die)
+      )))
 
   /** What a consumer does from the moment it has its lease. */
   const work = <E, R>(settings: Settings<E, R>, held: Held) =>
