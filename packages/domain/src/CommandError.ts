@@ -118,7 +118,7 @@ const advice = {
   unavailable: "the database cannot be reached; try again",
   full: "the disk or the database is full; make room and try again",
   corrupt: "the database is damaged or not a Caravel database; restore a backup or name another one",
-  readonly: "the database cannot be written; check the permissions of the file and its directory",
+  readonly: "the database cannot be written; check the permissions",
   commitUnknown: "the connection was lost during the commit; look up what was written before trying again",
   key: "configure the key that it needs and try again",
   newer: "written by a newer version; use a newer Caravel",
@@ -166,11 +166,13 @@ export class StorageError extends Schema.TaggedError<StorageError>("@caravel/dom
   reason: StorageErrorReason,
   /** What was being done, such as "commit". */
   operation: Schema.String,
-  cause: Schema.Defect
+  cause: Schema.Defect,
+  /** What to do, where the storage can say it better than the reason alone does. */
+  advice: Schema.optional(Schema.String)
 }) {
   override get message() {
     const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    const toDo = advice[this.reason]
+    const toDo = this.advice ?? advice[this.reason]
     return `Storage failed at ${this.operation}: ${cause}${toDo === undefined ? "" : ` (${toDo})`}`
   }
 }

@@ -78,12 +78,12 @@ const insert = (name: string, rows: ReadonlyArray<CopySource.Row>): ReadonlyArra
  */
 export const make = (database: typeof Database.Service, operation = "copy") =>
   Effect.gen(function*() {
-    const { dialect, transact } = database
+    const { dialect, transactLong } = database
     const verification = yield* SqlVerification.make
     const makeMender = yield* SqlMender.make
 
     const transaction = <A, E>(use: (transaction: Transaction) => Effect.Effect<A, E | SqlError>) =>
-      transact((transaction) => {
+      transactLong((transaction) => {
         const locks = [dialect.lockEpoch, dialect.lock].filter((lock) => lock !== undefined)
         return Effect.zipRight(
           Effect.forEach(locks, (lock) => transaction.connection.execute(lock, [], undefined)),

@@ -8,6 +8,7 @@ import { caravels } from "./OpenTransaction.js"
 import * as Rows from "./Rows.js"
 import type { SecretCodec } from "./SecretCodec.js"
 import { toStorageError } from "./SqlError.js"
+import type { Statement } from "./Table.js"
 import type { TransactionalClient } from "./Transaction.js"
 
 /**
@@ -23,9 +24,12 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly committed: Effect.Latch
   readonly rows: ReturnType<typeof Rows.make>
   readonly idempotencyKeysKept: Duration.Duration
+  /** What bounds a caller's transaction from its first command on, so that it does not hold others up without end. */
+  readonly holderBounds: ReadonlyArray<Statement>
   /** The caller's transaction, if it is one of this database. */
   readonly current: TransactionalClient["current"]
   readonly transact: TransactionalClient["transact"]
+  readonly transactLong: TransactionalClient["transactLong"]
   readonly commit: TransactionalClient["commit"]
   /** From now on nothing is read or written: everything fails with this error. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
@@ -69,8 +73,9 @@ export const make = (options: {
   readonly secrets: SecretCodec
   readonly purge: Effect.Effect<void, StorageError>
   readonly idempotencyKeysKept: Duration.Duration
+  readonly holderBounds?: ReadonlyArray<Statement>
 }): typeof Database.Service => {
-  const { client, dialect, idempotencyKeysKept, purge, reader, secrets, snapshot } = options
+  const { client, dialect, holderBounds = [], idempotencyKeysKept, purge, reader, secrets, snapshot } = options
   const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
     connection.executeValues(statement, params).pipe(
       Effect.flatMap(decode),
@@ -93,6 +98,7 @@ export const make = (options: {
     committed: Effect.unsafeMakeLatch(),
     rows: Rows.make(dialect, { secrets }),
     idempotencyKeysKept,
+    holderBounds,
     read,
     purge: unlessFailed(() => purge),
     snapshot: unlessFailed(() =>

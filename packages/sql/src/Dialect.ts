@@ -20,6 +20,8 @@ export interface Dialect {
   readonly deferForeignKeys: string
   /** Why the driver's error happened, by its code. */
   readonly reasonOf: (cause: unknown) => StorageErrorReason
+  /** What to do about the driver's error, where the reason alone does not say it. */
+  readonly adviceOf: (cause: unknown) => string | undefined
   /** Whether the driver's error may have ended the transaction that it happened in. */
   readonly endsTransaction: (cause: unknown) => boolean
   /** Whether the driver's error says that rows of another table refer to what was to be deleted. */

@@ -123,7 +123,7 @@ export class Import extends Context.Tag("@caravel/sql/Import")<Import, {
 export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.effect(
   Import,
   Effect.gen(function*() {
-    const { committed, current, dialect, query, rows, sql, transact } = yield* Database
+    const { committed, current, dialect, query, rows, sql, transactLong } = yield* Database
     const tail = yield* Tail.Tail
     const { begin, write } = yield* ImportWriter.make
     const toError = (error: Failure | SqlError) =>
@@ -136,7 +136,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
       program: () => Program.Program<Either.Either<A, E>>
     ) => {
       const write = (announce: typeof tail.broadcast) =>
-        transact(({ afterCommit, connection, written: ids }) =>
+        transactLong(({ afterCommit, connection, written: ids }) =>
           Effect.map(Effect.flatten(Program.run(connection, program())), (written) => {
             for (const { id } of written.recorded) ids.push(id)
             if (written.recorded.length > 0) {

@@ -1,12 +1,14 @@
-/** Connections of the driver `pg`: one that is lent, a pool of them, and one on its own. */
+/** Connections of the driver `pg`: one at a time has them, and what the server does not answer is given up. */
 import { SafeIntegers } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Array, Clock, Context, Effect, Schedule, type Scope, Stream } from "effect"
+import { Array, Clock, Context, Effect, type Scope, Stream } from "effect"
+import type { Socket } from "node:net"
 import Pg from "pg"
-import { Client } from "./internal/postgresClient.js"
-import { retryWhile } from "./internal/retryWhile.js"
-import { ConnectionLost, errorOf, isLost } from "./PostgresDialect.js"
+import { Silence } from "./internal/Silence.js"
+import * as PostgresClient from "./PostgresClient.js"
+import { isCaravels } from "./PostgresDialect.js"
+import { ConnectionLost, errorOf, kindOf } from "./PostgresError.js"
 import type { AnsweringConnection, Rows } from "./Program.js"
 import type { Statement } from "./Table.js"
 
@@ -16,6 +18,14 @@ const typesWith = (int8: (text: string) => unknown): Pg.CustomTypesConfig => ({
 })
 const numbers = typesWith(Number)
 const bigints = typesWith(BigInt)
+
+/**
+ * Which statements the server has to answer in time: all of them, Caravel's own among the caller's, or none, as some take long.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Watched = "all" | "own" | "none"
 
 /** How long an interrupted statement may take to end by itself, before its connection is given up. */
 const grace = "500 millis"
@@ -31,17 +41,26 @@ export class PostgresConnection implements AnsweringConnection {
   private readonly prepares: boolean
   /** Why nothing can be done with it any more. */
   lost: SqlError | undefined
+  /** Something is wrong with it that another one may not have. */
+  isStale = false
+  watched: Watched
+  readonly silence = new Silence(
+    () => this.client.connection.stream as Socket,
+    (since) => this.lose(new ConnectionLost({ message: "the server does not answer", since }))
+  )
   private readonly whenLost = new Set<(error: SqlError) => void>()
 
-  constructor(client: Pg.Client | Pg.PoolClient, prepares = false) {
+  constructor(client: Pg.Client | Pg.PoolClient, options: { readonly watched: Watched; readonly prepares?: boolean }) {
     this.client = client
-    this.prepares = prepares
+    this.watched = options.watched
+    this.prepares = options.prepares === true
     client.on("error", this.lose)
   }
 
-  readonly lose = (cause: Error): void => {
+  readonly lose = (cause: unknown): void => {
     if (this.lost !== undefined) return
     this.lost = failed("The connection is lost")(cause)
+    this.silence.stop()
     // Otherwise the driver would wait for the answers to what it has sent.
     this.client.connection.stream.destroy()
     for (const tell of this.whenLost) tell(this.lost)
@@ -78,7 +97,8 @@ export class PostgresConnection implements AnsweringConnection {
           // A lone command takes a sixth less. Those of many rows are planned anew: what is planned for an empty table stays so.
           ...(this.prepares && count === 1 && { name: nameOf(text) })
         })),
-        numbers
+        numbers,
+        this.watched !== "none"
       ),
       Array.map(({ rows }) => rows)
     )
@@ -86,14 +106,16 @@ export class PostgresConnection implements AnsweringConnection {
   private query(query: Query): Effect.Effect<Pg.QueryResult<any>, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const types = Context.get(fiber.currentContext, SafeIntegers) ? bigints : numbers
-      return Effect.map(this.queries([query], types), ([result]) => result!)
+      const isWatched = this.watched === "all" || this.watched === "own" && isCaravels(query.text)
+      return Effect.map(this.queries([query], types, isWatched), ([result]) => result!)
     })
   }
 
   /** Sends all at once; the server answers one after another. */
   private queries(
     queries: ReadonlyArray<Query>,
-    types: Pg.CustomTypesConfig
+    types: Pg.CustomTypesConfig,
+    isWatched: boolean
   ): Effect.Effect<ReadonlyArray<Pg.QueryResult<any>>, SqlError> {
     return Effect.suspend(() => {
       const results: Array<Pg.QueryResult> = []
@@ -104,18 +126,21 @@ export class PostgresConnection implements AnsweringConnection {
         if (this.lost !== undefined) return resume(Effect.fail(this.lost))
         if (unanswered === 0) return resume(Effect.succeed(results))
         const { stream } = this.client.connection
+        if (isWatched) this.silence.expect(queries.length, queries.at(-1)?.text === "COMMIT")
         // All in one write.
         stream.cork()
         try {
           for (const { params, text, ...mode } of queries) {
             // Without parameters it may be several statements, which the server takes at once.
             const values = params.length === 0 ? {} : { values: [...params] }
+            // Where it cannot be sent, the driver calls twice.
+            let isAnswered = false
             this.client.query({ text, ...mode, ...values, types }, (cause: Error | null, result: Pg.QueryResult) => {
-              if (cause !== null) {
-                const failure = failed("Failed to execute statement")(cause)
-                if (isLost(failure.cause)) this.lose(cause)
-                error ??= failure
-              } else if (text === "COMMIT" && result.command !== text) error ??= rolledBack
+              if (isAnswered) return
+              isAnswered = true
+              if (isWatched) this.silence.answered()
+              if (cause !== null) error ??= this.failedBy(cause)
+              else if (text === "COMMIT" && result.command !== text) error ??= rolledBack
               else results.push(result)
               if (--unanswered > 0) return
               resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
@@ -123,9 +148,9 @@ export class PostgresConnection implements AnsweringConnection {
             })
           }
         } catch (cause) {
-          // Nobody knows how much of it was sent.
-          this.lose(cause as Error)
-          return resume(Effect.fail(failed("Failed to execute statement")(cause)))
+          // Nothing tells how much of it was sent.
+          this.lose(new ConnectionLost({ message: errorOf(cause).message }))
+          resume(Effect.fail(failed("Failed to execute statement")(cause)))
         } finally {
           stream.uncork()
         }
@@ -143,6 +168,15 @@ export class PostgresConnection implements AnsweringConnection {
         )
       })
     })
+  }
+
+  private failedBy(cause: Error): SqlError {
+    if (this.lost !== undefined) return this.lost
+    const failure = failed("Failed to execute statement")(cause)
+    const { connection } = kindOf(failure.cause)
+    if (connection === "lost") this.lose(cause)
+    if (connection === "stale") this.isStale = true
+    return failure
   }
 }
 
@@ -168,116 +202,7 @@ const rolledBack = new SqlError({
   cause: new Error("a statement in it had failed, and nothing after that was done")
 })
 
-const failed = (message: string) => (cause: unknown) => new SqlError({ cause: errorOf(cause as Error), message })
-
-/**
- * Where the database is, and how to speak to it.
- *
- * @since 0.1.0
- * @category models
- */
-export type Config = Pg.PoolConfig
-
-/** Who is cut off from the server learns of it by the system after 15 seconds, if nothing is under way. */
-const defaults = {
-  keepAlive: true,
-  keepAliveInitialDelayMillis: 5_000,
-  connectionTimeoutMillis: 5_000,
-  // Statements do not wait until those before them are answered.
-  pipeline: true
-}
-
-const isUnavailable = (error: SqlError) => isLost(error.cause)
-
-const whileAway = Schedule.exponential("10 millis").pipe(
-  Schedule.union(Schedule.spaced("250 millis")),
-  Schedule.jittered,
-  Schedule.upTo("5 seconds")
-)
-
-/**
- * Tries again for five seconds, while the server cannot be reached or ends the connection.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const patiently = retryWhile(isUnavailable, whileAway)
-
-/** A server that cannot be reached does not say good-bye. */
-const ended = (end: () => Promise<void>) =>
-  Effect.ignore(Effect.tryPromise(end)).pipe(
-    Effect.interruptible,
-    Effect.timeoutOption("1 second"),
-    Effect.withClock(Clock.make())
-  )
-
-/**
- * A pool of connections.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Pool {
-  readonly acquire: Effect.Effect<PostgresConnection, SqlError>
-  /** Gives it back, or up if it is lost. */
-  readonly release: (connection: Connection) => Effect.Effect<void>
-  /** Takes a connection for each statement. */
-  readonly scoped: Effect.Effect<PostgresConnection, SqlError, Scope.Scope>
-}
-
-/**
- * A pool, whose connections are closed at its end. They have the server prepare statements where those can be found again:
- * not behind a pooler that gives each transaction another connection.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const pool = (
-  config: Config,
-  prepares = false
-): Effect.Effect<Pool, never, Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        const pool = new Pg.Pool({ ...defaults, ...config, Client })
-        // One that dies while nobody has it is taken out.
-        pool.on("error", () => {})
-        return pool
-      }),
-      (pool) => ended(() => pool.end())
-    ),
-    (pool) => {
-      const lent = new WeakMap<Connection, Pg.PoolClient>()
-      const giveBack = (client: Pg.PoolClient, connection: PostgresConnection) => {
-        client.off("error", connection.lose)
-        client.release(connection.lost !== undefined)
-      }
-      const acquire = Effect.async<PostgresConnection, SqlError>((resume) => {
-        let isWanted = true
-        let given: PostgresConnection | undefined
-        pool.connect((cause, client) => {
-          if (client === undefined) {
-            return resume(Effect.fail(failed("Failed to connect")(cause)))
-          }
-          if (!isWanted) return client.release()
-          given = new PostgresConnection(client, prepares)
-          lent.set(given, client)
-          resume(Effect.succeed(given))
-        })
-        return Effect.sync(() => {
-          isWanted = false
-          if (given !== undefined) giveBack(lent.get(given)!, given)
-        })
-      })
-      const release = (connection: Connection) =>
-        Effect.sync(() => {
-          const client = lent.get(connection)
-          if (client !== undefined && connection instanceof PostgresConnection) giveBack(client, connection)
-        })
-      const patient = patiently(acquire)
-      return { acquire: patient, release, scoped: Effect.acquireRelease(patient, release) }
-    }
-  )
+const failed = (message: string) => (cause: unknown) => new SqlError({ cause: errorOf(cause), message })
 
 /**
  * A connection of its own, closed at the scope's end.
@@ -285,16 +210,19 @@ export const pool = (
  * @since 0.1.0
  * @category constructors
  */
-export const connect = (config: Config): Effect.Effect<PostgresConnection, SqlError, Scope.Scope> =>
+export const connect = (
+  config: PostgresClient.Config,
+  watched: Watched = "none"
+): Effect.Effect<PostgresConnection, SqlError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.tryPromise({
       try: async () => {
-        const client = new Pg.Client({ ...defaults, ...config })
-        const connection = new PostgresConnection(client)
+        const client = PostgresClient.make(config)
+        const connection = new PostgresConnection(client, { watched })
         await client.connect()
         return connection
       },
-      catch: failed("Failed to connect")
+      catch: PostgresClient.notConnected
     }),
-    ({ client }) => ended(() => client instanceof Pg.Client ? client.end() : Promise.resolve())
+    ({ client }) => PostgresClient.ended(() => client instanceof Pg.Client ? client.end() : Promise.resolve())
   )

@@ -9,10 +9,15 @@ import { Context, Duration, Effect, Function, Redacted, Schedule, type Scope, St
 import type { ConnectionOptions } from "node:tls"
 import * as Database from "./Database.js"
 import * as Epochs from "./Epochs.js"
+import * as Patience from "./internal/Patience.js"
+import { retryWhile } from "./internal/retryWhile.js"
 import * as Migrations from "./Migrations.js"
-import { wrap } from "./OpenTransaction.js"
+import * as PostgresBounds from "./PostgresBounds.js"
+import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
-import { isLost, postgres } from "./PostgresDialect.js"
+import { postgres } from "./PostgresDialect.js"
+import { ConnectionLost, isLost } from "./PostgresError.js"
+import * as PostgresPool from "./PostgresPool.js"
 import * as PostgresPurge from "./PostgresPurge.js"
 import { execute } from "./Program.js"
 import * as SecretCodec from "./SecretCodec.js"
@@ -41,6 +46,11 @@ export interface Options {
    * only look, five times a second; behind PgBouncer in transaction mode nothing else works.
    */
   readonly wakeUps?: "listen" | "poll" | undefined
+  /**
+   * For how long a transaction of yours may be idle, or one of its statements run, after a command in it: until it ends, nobody
+   * else can write. The server ends it then. 10 seconds by default; `Duration.infinity` for no bound.
+   */
+  readonly holdTimeout?: Duration.DurationInput | undefined
   /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
   readonly idempotencyKeysKept?: Duration.DurationInput | undefined
   /**
@@ -53,36 +63,6 @@ export interface Options {
 /** How many connections Caravel has for itself, beside the one that writes. */
 const ownConnections = 7
 
-/** Statements of Caravel's take milliseconds; a connection that is silent for so long, in milliseconds, is lost. */
-const longestSilence = 15_000
-
-/**
- * The server ends the transaction of a process that hangs or is cut off from it, and with it the lock that the others wait for.
- * Nobody waits for locks without end.
- */
-const begin = (settings: { readonly [name: string]: string }) =>
-  [
-    "BEGIN ISOLATION LEVEL READ COMMITTED",
-    ...Object.entries(settings).map(([name, value]) => `SET LOCAL ${name} = '${value}'`)
-  ]
-    .join("; ")
-
-const watchful = {
-  lock_timeout: "5s",
-  tcp_keepalives_idle: "5",
-  tcp_keepalives_interval: "2",
-  tcp_keepalives_count: "3",
-  tcp_user_timeout: "10000",
-  client_connection_check_interval: "1s"
-}
-const beginCallers = begin(watchful)
-const beginOwn = begin({ ...watchful, idle_in_transaction_session_timeout: "10s" })
-
-/**
- * A restore empties the tables for whoever took his snapshot before it: the lock, which takes none, waits for the restore's end.
- */
-const beginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE event IN ACCESS SHARE MODE"
-
 const missing = (schema: string | undefined) =>
   new StorageError({
     reason: "missing",
@@ -90,8 +70,8 @@ const missing = (schema: string | undefined) =>
     cause: new Error(`it has no Caravel tables${schema === undefined ? "" : ` in schema ${schema}`}`)
   })
 
-/** For so long the outcome of a COMMIT is looked for, when its answer is lost: longer than a lost transaction can last. */
-const whileUnknown = Schedule.spaced("250 millis").pipe(Schedule.upTo("20 seconds"))
+/** How often the outcome of a COMMIT is looked for, when its answer is lost. */
+const whileUnknown = retryWhile((_: SqlError) => true, Schedule.spaced("250 millis"))
 
 /**
  * Opens the database and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where
@@ -104,7 +84,7 @@ export const open = (
   options: Options,
   purpose?: Database.Purpose
 ): Effect.Effect<
-  { readonly database: typeof Database.Database.Service; readonly config: PostgresConnection.Config },
+  { readonly database: typeof Database.Database.Service; readonly config: Config },
   StorageError,
   Scope.Scope
 > =>
@@ -115,27 +95,36 @@ export const open = (
       (cause) => new StorageError({ reason: "key", operation: "opening the database", cause })
     )
     const config = yield* configOf(options)
-    const writer = yield* PostgresConnection.pool(
-      { ...config, max: 1, query_timeout: longestSilence },
-      options.wakeUps !== "poll"
+    const writer = yield* PostgresPool.make(
+      { ...config, max: 1 },
+      { watched: "all", prepares: options.wakeUps !== "poll" }
     )
-    const own = yield* PostgresConnection.pool({
-      ...config,
-      max: ownConnections,
-      // The last COMMIT of a copy checks a foreign key for each row.
-      ...(purpose !== "target" && { query_timeout: longestSilence })
-    })
-    const callers = yield* PostgresConnection.pool({ ...config, max: maxConnections })
+    const own = yield* PostgresPool.make({ ...config, max: ownConnections }, { watched: "all" })
+    const callers = yield* PostgresPool.make({ ...config, max: maxConnections }, { watched: "own" })
 
-    const connections = (pool: PostgresConnection.Pool, begin: string): Transaction.Connections => ({
-      acquire: (restore) => restore(pool.acquire),
-      release: pool.release,
+    const connections = (
+      { acquire, release }: PostgresPool.Pool,
+      begin: (patience: Patience.Patience) => string
+    ): Transaction.Connections => ({
+      acquire: (restore, patience) => restore(acquire(patience)),
+      release,
       begin,
       patiently: Function.identity,
       outcome: (written, error) => isLost(error.cause) ? outcome(written, error) : Effect.fail(error)
     })
+    const long: Transaction.Connections = {
+      ...connections(own, () => PostgresBounds.beginLong),
+      acquire: (restore, patience) =>
+        Effect.map(restore(own.acquire(patience)), (connection) => {
+          connection.watched = "none"
+          return connection
+        })
+    }
 
-    /** What has become of a transaction whose COMMIT was not answered. It holds the lock for as long as it lasts. */
+    /**
+     * What has become of a transaction whose COMMIT was not answered. It holds the lock for as long as it lasts, which is shorter
+     * than the patience with its COMMIT.
+     */
     const outcome = (written: ReadonlyArray<string>, error: SqlError): Effect.Effect<void, SqlError> => {
       const [last] = written.slice(-1)
       const unknown = new SqlError({
@@ -143,15 +132,16 @@ export const open = (
         cause: new StorageError({ reason: "commitUnknown", operation: "commit", cause: error.cause })
       })
       if (last === undefined) return Effect.fail(unknown)
+      const patience = Patience.make(error.cause instanceof ConnectionLost ? error.cause.since : undefined)
       const lookUp = Effect.gen(function*() {
-        const connection = yield* own.scoped
-        yield* connection.executeRaw(beginOwn, [])
+        const connection = yield* own.scoped(patience)
+        yield* connection.executeRaw(PostgresBounds.beginOwn(patience), [])
         yield* connection.executeRaw(postgres.lock!, [])
         const found = yield* connection.executeValues("SELECT 1 FROM event WHERE id = $1", [last])
         yield* connection.executeRaw("ROLLBACK", [])
         return found.length > 0
       }).pipe(Effect.scoped)
-      return Effect.retry(lookUp, whileUnknown).pipe(
+      return whileUnknown(lookUp, patience).pipe(
         Effect.mapError(() => unknown),
         Effect.flatMap((isCommitted) => isCommitted ? Effect.void : Effect.fail(error))
       )
@@ -159,10 +149,11 @@ export const open = (
 
     let epoch: Epoch | undefined
     const client = yield* Transaction.make({
-      plain: callers.scoped,
-      callers: connections(callers, beginCallers),
-      own: connections(own, beginOwn),
-      writer: connections(writer, beginOwn),
+      plain: callers.scoped(),
+      callers: connections(callers, () => PostgresBounds.beginCallers),
+      own: connections(own, PostgresBounds.beginOwn),
+      long,
+      writer: connections(writer, PostgresBounds.beginOwn),
       compiler: makeCompiler(),
       dialect: postgres,
       spanAttributes: [
@@ -182,13 +173,12 @@ export const open = (
     }
     yield* Effect.provideService(Migrations.run, SqlClient, client.sql)
 
-    // What only reads may be run again on another connection.
-    const reader = wrap(plainly(own), PostgresConnection.patiently)
+    const reader = plainly(own)
     if (purpose !== "target") {
       epoch = yield* Effect.flatMap(reader.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
     }
     const snapshot = PostgresConnection.connect(config).pipe(
-      Effect.tap((connection) => connection.executeRaw(beginSnapshot, []))
+      Effect.tap((connection) => connection.executeRaw(PostgresBounds.beginSnapshot, []))
     )
     const database = Database.make({
       client,
@@ -197,7 +187,8 @@ export const open = (
       dialect: postgres,
       secrets,
       purge: PostgresPurge.make(config),
-      idempotencyKeysKept: Duration.decode(idempotencyKeysKept)
+      idempotencyKeysKept: Duration.decode(idempotencyKeysKept),
+      holderBounds: PostgresBounds.holder(Duration.decode(options.holdTimeout ?? PostgresBounds.defaultHoldTimeout))
     })
     return { database, config }
   }).pipe(
@@ -218,23 +209,27 @@ export const open = (
     )
   )
 
-/** A connection that takes another for each statement. */
-const plainly = ({ scoped }: PostgresConnection.Pool): Connection => ({
-  execute: (...parameters) => Effect.scoped(Effect.flatMap(scoped, (connection) => connection.execute(...parameters))),
-  executeRaw: (...parameters) =>
-    Effect.scoped(Effect.flatMap(scoped, (connection) => connection.executeRaw(...parameters))),
-  executeValues: (...parameters) =>
-    Effect.scoped(Effect.flatMap(scoped, (connection) => connection.executeValues(...parameters))),
-  executeUnprepared: (...parameters) =>
-    Effect.scoped(Effect.flatMap(scoped, (connection) => connection.executeUnprepared(...parameters))),
-  executeStream: () => Stream.dieMessage("nothing of Caravel's is streamed")
-})
+/** A connection that takes another for each statement; as they only read, they may be run again. */
+const plainly = ({ scoped }: PostgresPool.Pool): Connection => {
+  const run = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
+    Effect.suspend(() => {
+      const patience = Patience.make()
+      return PostgresPool.again(Effect.scoped(Effect.flatMap(scoped(patience), use)), patience)
+    })
+  return {
+    execute: (...parameters) => run((connection) => connection.execute(...parameters)),
+    executeRaw: (...parameters) => run((connection) => connection.executeRaw(...parameters)),
+    executeValues: (...parameters) => run((connection) => connection.executeValues(...parameters)),
+    executeUnprepared: (...parameters) => run((connection) => connection.executeUnprepared(...parameters)),
+    executeStream: () => Stream.dieMessage("nothing of Caravel's is streamed")
+  }
+}
 
 const refuse = (why: string) =>
   new StorageError({ reason: "other", operation: "opening the database", cause: new Error(why) })
 
 /** The URL may hold a password, so nothing of it is in an error. */
-const configOf = ({ schema, ssl, url }: Options): Effect.Effect<PostgresConnection.Config, StorageError> =>
+const configOf = ({ schema, ssl, url }: Options): Effect.Effect<Config, StorageError> =>
   Effect.gen(function*() {
     const connectionString = Redacted.value(url)
     const parsed = URL.canParse(connectionString) ? new URL(connectionString) : undefined

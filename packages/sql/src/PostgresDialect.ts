@@ -1,59 +1,19 @@
-import type { StorageErrorReason } from "@caravel/domain"
-import { Data, Schema } from "effect"
-import Pg from "pg"
+import { Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
+import { codeOf, isLost, kindOf } from "./PostgresError.js"
 import type { AnsweringConnection } from "./Program.js"
 import type { Statement } from "./Table.js"
 
-/** By SQLSTATE, or its first two characters: its class. */
-const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]> = [
-  // What another transaction holds: lock_not_available, and serialization_failure and deadlock_detected.
-  ["55P03", "busy"],
-  ["40", "busy"],
-  // Too many connections, connections that fail, a server that stops or starts.
-  ["53300", "unavailable"],
-  ["08", "unavailable"],
-  ["57P0", "unavailable"],
-  ["25P03", "unavailable"],
-  ["53", "full"],
-  ["XX", "corrupt"],
-  ["25006", "readonly"],
-  ["42501", "readonly"],
-  // Caravel's own, of `in_epoch`.
-  ["ZEPOC", "replaced"]
-]
-
-/** What the server says of an error. */
-const codeOf = (cause: unknown) => cause instanceof Pg.DatabaseError && cause.code !== undefined ? cause.code : ""
+const texts = new Map<string, string>()
+const caravels = new Set(["COMMIT", "ROLLBACK"])
 
 /**
- * The connection is gone, or was never there, as the driver sees it. Of its error only the message is kept: with it would come
- * the client, and with that the password.
- *
- * @since 0.1.0
- * @category errors
- */
-export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{ readonly message: string }> {}
-
-/**
- * An error of the driver's: the server's own, or else the connection is lost.
- *
- * @since 0.1.0
- * @category errors
- */
-export const errorOf = (cause: Error & { readonly code?: string }): Pg.DatabaseError | ConnectionLost =>
-  cause instanceof Pg.DatabaseError ? cause : new ConnectionLost({ message: cause.message || String(cause.code) })
-
-/**
- * Whether the connection is gone: the driver says so, or the server as its last word.
+ * Whether a statement is one of Caravel's own, which take milliseconds.
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isLost = (cause: unknown): boolean =>
-  cause instanceof ConnectionLost || /^(08|57P0|25P03|53300)/.test(codeOf(cause))
-
-const texts = new Map<string, string>()
+export const isCaravels = (text: string): boolean => caravels.has(text)
 
 /** The statements are few, and each is numbered once. */
 const number = (text: string): string => {
@@ -62,6 +22,7 @@ const number = (text: string): string => {
   let count = 0
   const numbered = text.replace(/\?/g, () => `$${++count}`)
   texts.set(text, numbered)
+  caravels.add(numbered)
   return numbered
 }
 
@@ -86,14 +47,12 @@ export const postgres: Dialect = {
   lock: "SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)",
   lockEpoch: "SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 1)",
   deferForeignKeys: "SET CONSTRAINTS ALL DEFERRED",
-  reasonOf: (cause) =>
-    cause instanceof ConnectionLost
-      ? "unavailable"
-      : reasons.find(([start]) => codeOf(cause).startsWith(start))?.[1] ?? "other",
+  reasonOf: (cause) => kindOf(cause).reason,
+  adviceOf: (cause) => kindOf(cause).advice,
   endsTransaction: isLost,
   // foreign_key_violation, restrict_violation
   isReferenced: (cause) => codeOf(cause) === "23503" || codeOf(cause) === "23001",
-  isTransient: (cause) => isLost(cause) || codeOf(cause).startsWith("40"),
+  isTransient: (cause) => kindOf(cause).passes,
   writesEachRow: false,
   boolean: Schema.Boolean,
   randomText: "gen_random_uuid()",

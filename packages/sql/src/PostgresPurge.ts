@@ -1,5 +1,6 @@
 import { StorageError } from "@caravel/domain"
 import { Effect } from "effect"
+import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import { postgres } from "./PostgresDialect.js"
 import { toStorageError } from "./SqlError.js"
@@ -7,7 +8,8 @@ import { toStorageError } from "./SqlError.js"
 const notAllowed = new StorageError({
   reason: "readonly",
   operation: "overwriting what was deleted",
-  cause: new Error("only the owner of the table secret can have it written anew")
+  cause: new Error("only the owner of the table secret can have it rewritten"),
+  advice: "do it again as the owner"
 })
 
 const file = "SELECT pg_relation_filenode('secret')"
@@ -19,11 +21,11 @@ const file = "SELECT pg_relation_filenode('secret')"
  * @since 0.1.0
  * @category constructors
  */
-export const make = (config: PostgresConnection.Config): Effect.Effect<void, StorageError> =>
+export const make = (config: Config): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {
     const connection = yield* PostgresConnection.connect(config)
     const [[before] = []] = yield* connection.executeValues(file, [])
-    yield* connection.executeRaw("SET lock_timeout = '10s'", [])
+    yield* connection.executeRaw("SET lock_timeout = '10s'; SET statement_timeout = 0", [])
     yield* connection.executeRaw("VACUUM (FULL) secret", [])
     const [[after] = []] = yield* connection.executeValues(file, [])
     // To who may not, the server only gives a warning.

@@ -4,6 +4,7 @@ import { Background, Tail } from "@caravel/pubsub"
 import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
 import { Database } from "./Database.js"
 import * as Metrics from "./Metrics.js"
+import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 
 /** How often to look although nobody has notified: a notification may be lost with its connection. */
@@ -15,7 +16,7 @@ const poll = Duration.millis(200)
 /** How often others are notified at most: one notification stands for all commits before it. */
 const debounce = Duration.millis(5)
 
-/** How often the listening connection is asked whether it is still there, and how soon it has to answer. */
+/** How often the listening connection is asked whether it is still there. */
 const keepAlive = Duration.seconds(5)
 
 /** How soon a lost connection is made anew: ever later, every two seconds at last. */
@@ -36,7 +37,7 @@ const decodePosition = Schema.decodeEither(Schema.compose(Schema.NumberFromStrin
  * @category layers
  */
 export const layer = (
-  config: PostgresConnection.Config | undefined
+  config: Config | undefined
 ): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {
     const { committed, read } = yield* Database
@@ -69,7 +70,7 @@ export const layer = (
     let heardOf = 0
 
     const listen = Effect.scoped(Effect.gen(function*() {
-      const connection = yield* PostgresConnection.connect({ ...config, query_timeout: Duration.toMillis(keepAlive) })
+      const connection = yield* PostgresConnection.connect(config, "all")
       connection.client.on("notification", ({ payload }) => {
         heardOf = Math.max(heardOf, Either.getOrElse(decodePosition(payload ?? ""), () => Number.MAX_SAFE_INTEGER))
         notified.unsafeOpen()

@@ -16,7 +16,12 @@ export const toStorageError =
     error.cause instanceof StorageError
       ? error.cause
       : error instanceof SqlError
-      ? new StorageError({ reason: dialect.reasonOf(error.cause), operation, cause: error.cause ?? error })
+      ? new StorageError({
+        reason: dialect.reasonOf(error.cause),
+        operation,
+        cause: error.cause ?? error,
+        advice: dialect.adviceOf(error.cause)
+      })
       : new StorageError({
         reason: error instanceof NewerEvent ? "newer" : error instanceof SecretKeyMissing ? "key" : "corrupt",
         operation,

@@ -17,7 +17,7 @@ const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.gen(function*() {
-    const { current, dialect, read, rows: { event }, snapshot, transact } = yield* Database
+    const { current, dialect, read, rows: { event }, snapshot, transactLong } = yield* Database
     const verification = yield* SqlVerification.make
     const makeMender = yield* SqlMender.make
     const events = `SELECT ${event.columns()} FROM event`
@@ -47,7 +47,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
         read("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
       verify: Stream.unwrapScoped(Effect.map(snapshot, (connection) => verification(connection, "Journal.verify"))),
       rebuild: (onStep = () => Effect.void) => {
-        const rebuild = transact(({ connection }) =>
+        const rebuild = transactLong(({ connection }) =>
           Effect.gen(function*() {
             const mender = makeMender(connection)
             if (dialect.lock !== undefined) yield* connection.execute(dialect.lock, [], undefined)

@@ -2,11 +2,12 @@
 import { ActivityPubSub, Command, InputLimits, isTraced, type StorageError, type Unit, withSpan } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
-import { Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
+import { Array, Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
 import * as Append from "./Append.js"
 import { Database } from "./Database.js"
 import * as GroupCommit from "./GroupCommit.js"
 import type { Entry } from "./internal/Entry.js"
+import { longestWait, type Patience } from "./internal/Patience.js"
 import { retryWhile } from "./internal/retryWhile.js"
 import * as Metrics from "./Metrics.js"
 import type { Transaction } from "./OpenTransaction.js"
@@ -14,11 +15,10 @@ import * as Program from "./Program.js"
 import type { Unreadable } from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
 
-/** For how long a transaction is run again that a deadlock or a lost connection has ended. */
+/** How often a transaction is run again that a deadlock or a lost connection has ended. */
 const whileTransient = Schedule.exponential("5 millis").pipe(
   Schedule.union(Schedule.spaced("250 millis")),
-  Schedule.jittered,
-  Schedule.upTo("5 seconds")
+  Schedule.jittered
 )
 
 /**
@@ -46,29 +46,67 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         ? tail.advanceToHead
         : Effect.void
 
-    const commit = (units: ReadonlyArray<Unit>) =>
-      retried(database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id))
+    /** When the storage last made progress: when it has decided on a batch, or others have written. */
+    let progressedAt = -Infinity
+    /** What has come last of all attempts since then, if anything: who has waited long enough need not try. */
+    let stuck: Exit.Exit<never, StorageError> | undefined
+    const progress = () => {
+      progressedAt = performance.now()
+      stuck = undefined
+    }
+    const patienceWith = ({ since }: Entry): Patience => ({
+      remaining: () => Math.max(since, progressedAt) + longestWait - performance.now()
+    })
+    const isPatient = (entry: Entry) => patienceWith(entry).remaining() > 0
+
+    const commit = (entries: ReadonlyArray<Entry>) => {
+      // The first has waited for longest.
+      const patience = patienceWith(entries[0]!)
+      const units = entries.map(({ unit }) => unit)
+      return retried(
+        Effect.suspend(() =>
+          database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id, patience)
+        ),
+        patience
+      )
+    }
 
     /**
      * Commits together, announces what was recorded, and answers. Where the database refuses a batch, each unit is tried on its
-     * own, so that only the culprit fails.
+     * own, so that only the culprit fails. While the storage makes no progress, an entry waits for as long as its patience lasts,
+     * with whomever it has to wait.
      */
     const commitBatch = (entries: ReadonlyArray<Entry>): Effect.Effect<void> =>
-      Effect.matchCauseEffect(commit(entries.map(({ unit }) => unit)), {
-        onFailure: (cause) => {
-          const failure = Exit.failCause(Cause.map(cause, failed))
-          if (entries.length > 1 && !isNobodysFault(failure)) {
-            return Effect.forEach(entries, (entry) => commitBatch([entry]), { discard: true })
+      Effect.flatMap(tail.position, (before) => {
+        const [over, patient] = stuck === undefined ? [[], entries] : Array.partition(entries, isPatient)
+        if (stuck !== undefined) { for (const entry of over) entry.settle(stuck) }
+        if (patient.length === 0) return Effect.void
+        return Effect.matchCauseEffect(commit(patient), {
+          onFailure: (cause) => {
+            const failure = Exit.failCause(Cause.map(cause, failed))
+            if (Option.exists(Cause.failureOption(cause), isTransient)) {
+              stuck = failure
+              return Effect.flatMap(tail.position, (position) => {
+                if (position > before) progress()
+                return commitBatch(patient)
+              })
+            }
+            progress()
+            if (patient.length > 1 && !isNobodysFault(failure)) {
+              return Effect.forEach(patient, (entry) => commitBatch([entry]), { discard: true })
+            }
+            for (const entry of patient) entry.settle(failure)
+            return Effect.void
+          },
+          onSuccess: (appended) => {
+            progress()
+            return Effect.map(
+              // What is committed is, whatever becomes of its announcement.
+              Effect.exit(announce(appended)),
+              () => patient.forEach((entry, index) => entry.settle(Exit.fromEither(appended.outcomes[index]!)))
+            )
           }
-          for (const entry of entries) entry.settle(failure)
-          return Effect.void
-        },
-        onSuccess: (appended) =>
-          Effect.map(
-            // What is committed is, whatever becomes of its announcement.
-            Effect.exit(announce(appended)),
-            () => entries.forEach((entry, index) => entry.settle(Exit.fromEither(appended.outcomes[index]!)))
-          )
+        })
       })
 
     /** A batch with its span, to which those of its commands are linked, and its metrics. */
@@ -88,13 +126,19 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     const queue = yield* GroupCommit.make(observed)
 
+    /** From here on the transaction holds the others up. */
+    function* appendBounded(unit: Unit) {
+      yield* Program.execute(database.holderBounds)
+      return yield* append.units([unit])
+    }
+
     const announceAll = Effect.zipRight(tail.advanceToHead, database.committed.open)
 
     /** Writes the unit in the caller's transaction, and announces it when that has been committed. */
     const join = (transaction: Transaction, unit: Unit) =>
       database.transact(({ afterCommit, connection, written }) =>
         Effect.map(
-          Effect.flatten(Program.run(connection, append.units([unit]))),
+          Effect.flatten(Program.run(connection, appendBounded(unit))),
           ({ outcomes: [outcome], recorded }) => {
             for (const { id } of recorded) written.push(id)
             // What a savepoint undoes gives its positions back, so less may be committed than was written in it.
@@ -120,13 +164,13 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
   })
 )
 
-/** Whether a batch failed by what would fail each of its units too, or as nobody knows whether it did. */
+/** Whether a batch failed by what would fail each of its units too, or nobody knows whether it did. */
 const isNobodysFault = (exit: Exit.Exit<unknown, StorageError>) =>
   Exit.match(exit, {
     onSuccess: () => false,
     onFailure: (cause) =>
       Option.exists(
         Cause.failureOption(cause),
-        ({ reason }) => reason === "busy" || reason === "unavailable" || reason === "commitUnknown"
+        ({ reason }) => reason === "commitUnknown" || reason === "readonly" || reason === "replaced"
       )
   })

@@ -3,6 +3,7 @@ import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
 import { Effect, Schedule } from "effect"
+import * as Patience from "./internal/Patience.js"
 import { retryWhile } from "./internal/retryWhile.js"
 import { wrap } from "./OpenTransaction.js"
 import type { AnsweringConnection, Program } from "./Program.js"
@@ -30,8 +31,7 @@ export const make = (
 /** Waiting for another process's transaction must not block the event loop, so it is done here and not by the driver. */
 const whileBusy = Schedule.exponential("1 millis", 1.5).pipe(
   Schedule.union(Schedule.spaced("25 millis")),
-  Schedule.jittered,
-  Schedule.upTo("5 seconds")
+  Schedule.jittered
 )
 
 const isBusy = (error: SqlError) => sqlite.reasonOf(error.cause) === "busy"
@@ -62,20 +62,23 @@ const lend = (connection: AnsweringConnection) => {
         Effect.onInterrupt(() => waiting.delete(turn) ? Effect.void : release)
       )
     })
-  const plain = wrap(connection, patiently)
+  const plain = wrap(connection, (statement) => Effect.suspend(() => patiently(statement, Patience.make())))
   const connections: Transaction.Connections = {
     acquire,
     release: () => release,
-    begin: "BEGIN IMMEDIATE",
+    begin: () => "BEGIN IMMEDIATE",
     patiently,
     outcome: (_, error) => Effect.fail(error)
   }
   return {
     own: connections,
+    long: connections,
     writer: connections,
     callers: connections,
     plain: Effect.as(
-      Effect.uninterruptibleMask((restore) => Effect.zipRight(acquire(restore), Effect.addFinalizer(() => release))),
+      Effect.uninterruptibleMask((restore) =>
+        Effect.zipRight(acquire(restore, Patience.make()), Effect.addFinalizer(() => release))
+      ),
       plain
     )
   }

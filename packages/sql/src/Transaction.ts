@@ -11,6 +11,7 @@ import type { Compiler } from "@effect/sql/Statement"
 import { Context, Effect, Either, Exit, type Fiber, Function, Option, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
 import { each } from "./internal/each.js"
+import * as Patience from "./internal/Patience.js"
 import { OpenTransaction, type Transaction } from "./OpenTransaction.js"
 import { type AnsweringConnection, execute, type Program, run, transaction as inTransaction } from "./Program.js"
 
@@ -26,13 +27,16 @@ export interface TransactionalClient {
   readonly transact: <A, E, R>(
     use: (transaction: Transaction) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SqlError, R>
+  /** The same for what takes long by its nature: the server does not bound it. */
+  readonly transactLong: TransactionalClient["transact"]
   /**
    * Runs a program in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. Of
    * what the program gives, `written` tells the id of an event, if it wrote any.
    */
   readonly commit: <A, E>(
     program: () => Program<Either.Either<A, E>>,
-    written: (result: A) => string | undefined
+    written: (result: A) => string | undefined,
+    patience?: Patience.Patience
   ) => Effect.Effect<A, E | SqlError>
   /** The transaction of this client that the fiber is in; another client's is none. */
   readonly current: Effect.Effect<Transaction | undefined>
@@ -48,11 +52,14 @@ export interface TransactionalClient {
  */
 export interface Connections {
   /** Takes a connection that nobody else has, uninterruptibly: only the wait for it is restored. */
-  readonly acquire: (restore: Restore) => Effect.Effect<AnsweringConnection, SqlError>
+  readonly acquire: (restore: Restore, patience: Patience.Patience) => Effect.Effect<AnsweringConnection, SqlError>
   readonly release: (connection: AnsweringConnection) => Effect.Effect<void>
-  readonly begin: string
+  readonly begin: (patience: Patience.Patience) => string
   /** Waits where another process is in the way, if the server does not. */
-  readonly patiently: <A>(effect: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
+  readonly patiently: <A>(
+    effect: Effect.Effect<A, SqlError>,
+    patience: Patience.Patience
+  ) => Effect.Effect<A, SqlError>
   /**
    * What has become of a transaction whose COMMIT failed: fails with that error unless it has committed after all, which is
    * found out by the events written in it.
@@ -73,6 +80,8 @@ export const make = (options: {
   readonly callers: Connections
   /** For Caravel's own, so that whoever waits for them in a transaction does not wait for himself. */
   readonly own: Connections
+  /** The same for what takes long by its nature. */
+  readonly long: Connections
   /** For the programs that are committed, which wait for nothing but one another. */
   readonly writer: Connections
   readonly compiler: Compiler
@@ -81,7 +90,7 @@ export const make = (options: {
   /** Runs first in each transaction: where it fails, nothing is written. */
   readonly begun?: () => Program<void>
 }): Effect.Effect<TransactionalClient, never, Reactivity> => {
-  const { callers, compiler, dialect, own, plain, spanAttributes, writer } = options
+  const { callers, compiler, dialect, long, own, plain, spanAttributes, writer } = options
   let failure: SqlError | undefined
   const usable = Effect.suspend(() => failure === undefined ? Effect.void : Effect.fail(failure))
   const acquirer = Effect.zipLeft(plain, usable)
@@ -101,22 +110,29 @@ export const make = (options: {
   }
 
   const outermost = <A, E, R>(connections: Connections, use: Use<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(connections.acquire(restore), (connection) => within(connections, connection, use, restore))
-    )
+    Effect.uninterruptibleMask((restore) => {
+      const patience = Patience.make()
+      return Effect.flatMap(
+        connections.acquire(restore, patience),
+        (connection) => within(connections, connection, use, restore, patience)
+      )
+    })
 
   /** The connection is released before what waits for the commit runs. */
   const within = <A, E, R>(
     { begin, outcome, patiently, release }: Connections,
     connection: AnsweringConnection,
     use: Use<A, E, R>,
-    restore: Restore
+    restore: Restore,
+    patience: Patience.Patience
   ) => {
     const transaction = new OpenTransaction(dialect, connection)
     open.set(transaction.callers, transaction)
     return restore(
       usable.pipe(
-        Effect.zipRight(patiently(Effect.suspend(() => run(dialect.numbered(connection), beginning(begin))))),
+        Effect.zipRight(
+          patiently(Effect.suspend(() => run(dialect.numbered(connection), beginning(begin(patience)))), patience)
+        ),
         Effect.zipRight(use(transaction, 0))
       )
     ).pipe(
@@ -142,7 +158,8 @@ export const make = (options: {
 
   const commit = <A, E>(
     program: () => Program<Either.Either<A, E>>,
-    written: (result: A) => string | undefined
+    written: (result: A) => string | undefined,
+    patience = Patience.make()
   ): Effect.Effect<A, E | SqlError> => {
     const { acquire, begin, outcome, patiently, release } = writer
     const attempt = (connection: AnsweringConnection) =>
@@ -156,15 +173,15 @@ export const make = (options: {
           return decided
         }
         return Effect.catchAll(
-          run(dialect.numbered(connection), inTransaction(beginning(begin), deciding())),
+          run(dialect.numbered(connection), inTransaction(beginning(begin(patience)), deciding())),
           // Where nothing was written, it is the same not to have committed.
           (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => decided)
         )
       })
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(acquire(restore), (connection) =>
+      Effect.flatMap(acquire(restore, patience), (connection) =>
         Effect.flatMap(
-          Effect.exit(patiently(attempt(connection))),
+          Effect.exit(patiently(attempt(connection), patience)),
           (exit) => Effect.zipRight(release(connection), exit)
         ))
     ).pipe(Effect.flatten, withSpan("sql.transaction", { kind: "client" }))
@@ -215,6 +232,7 @@ export const make = (options: {
     (client) => ({
       sql: Object.assign(client, { withTransaction }),
       transact: (use) => transactOn(own, use),
+      transactLong: (use) => transactOn(long, use),
       commit,
       current: Effect.withFiberRuntime((fiber) => Effect.succeed(joined(fiber)?.[0])),
       fail: (error) =>

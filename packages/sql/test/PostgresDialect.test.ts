@@ -1,7 +1,8 @@
 import { expect, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
 import * as PostgresConnection from "../src/PostgresConnection.js"
-import { isLost, postgres } from "../src/PostgresDialect.js"
+import { postgres } from "../src/PostgresDialect.js"
+import { isLost } from "../src/PostgresError.js"
 import { inSchema, raw, temporarySchema, withPostgres } from "./fixtures/postgres.js"
 
 withPostgres("PostgreSQL: the driver's errors", (url) => {

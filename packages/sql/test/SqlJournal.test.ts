@@ -16,6 +16,7 @@ const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<un
       dialect: sqlite,
       rows: Rows.make(sqlite),
       idempotencyKeysKept: Duration.zero,
+      holderBounds: [],
       read: (_operation, text, params, decode) => {
         statement = [text, params]
         return Effect.orDie(decode([]))

@@ -1,5 +1,6 @@
 import { expect, it } from "@effect/vitest"
 import { Clock, Effect, Schedule, TestClock } from "effect"
+import * as Patience from "../src/internal/Patience.js"
 import { retryWhile } from "../src/internal/retryWhile.js"
 
 it.effect("what is outside of the program is waited for in real time, and the program keeps its own clock", () =>
@@ -11,6 +12,6 @@ it.effect("what is outside of the program is waited for in real time, and the pr
       return times.length < 3 ? Effect.fail("away") : Effect.succeed("there")
     })
     const patiently = retryWhile((error: string) => error === "away", Schedule.spaced("1 millis"))
-    expect(yield* patiently(attempt)).toBe("there")
+    expect(yield* patiently(attempt, Patience.make())).toBe("there")
     expect(times).toEqual([42, 42, 42])
   }))

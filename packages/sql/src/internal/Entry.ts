@@ -9,6 +9,8 @@ export class Entry {
   readonly unit: Unit
   /** The caller's span, to be linked to that of its batch. */
   readonly span: Tracer.AnySpan | undefined
+  /** When it came, by `performance.now()`. */
+  readonly since = performance.now()
   private answer: Answer | undefined
   private resume: ((answer: Answer) => void) | undefined
 
