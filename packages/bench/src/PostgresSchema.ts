@@ -89,7 +89,9 @@ export const temporary = (directory: string, relays: number): Effect.Effect<stri
       Effect.orDie(Effect.provide(Template.creations(relays), Postgres.layer({ url: Redacted.make(urlOf(schema)) })))
     ),
     // As in a database that has been there for a while.
-    Effect.tap((schema) => execute(urlOf(schema), "ANALYZE event, tenant, relay", "CREATE SEQUENCE arrived")),
+    Effect.tap((schema) =>
+      execute(urlOf(schema), "ANALYZE caravel_event, caravel_tenant, caravel_relay", "CREATE SEQUENCE arrived")
+    ),
     Effect.map(urlOf)
   )
 

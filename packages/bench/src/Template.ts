@@ -22,7 +22,7 @@ export interface Contents {
 const chunk = 50_000
 
 const numbered = `CREATE TEMPORARY TABLE numbered AS
-  SELECT row_number() OVER (ORDER BY id) - 1 AS number, id, tenant, created_at FROM relay`
+  SELECT row_number() OVER (ORDER BY id) - 1 AS number, id, tenant, created_at FROM caravel_relay`
 
 /** The changes from number `first` on, of the relays by turns. The driver binds all numbers as reals. */
 const insert = `WITH RECURSIVE change(number) AS (
@@ -32,7 +32,7 @@ const insert = `WITH RECURSIVE change(number) AS (
       2 + change.number / cast(:relays AS INTEGER) AS version
     FROM change JOIN numbered AS relay ON relay.number = change.number % cast(:relays AS INTEGER)
   )
-  INSERT INTO event
+  INSERT INTO caravel_event
     (id, type, activity_type, tenant, resource_type, resource_id, resource_version, payload, metadata, created_at)
   SELECT
     printf('%08x-%04x-7%03x-8%03x-%012x', time >> 16, time & 65535, random() & 4095, random() & 4095,
@@ -44,9 +44,9 @@ const insert = `WITH RECURSIVE change(number) AS (
     '{}', time
   FROM made ORDER BY number`
 
-const project = `UPDATE relay SET (version, status) = (
-    SELECT resource_version, payload ->> 'status' FROM event
-    WHERE resource_id = relay.id AND resource_type = 'relay' ORDER BY resource_version DESC LIMIT 1
+const project = `UPDATE caravel_relay SET (version, status) = (
+    SELECT resource_version, payload ->> 'status' FROM caravel_event
+    WHERE resource_id = caravel_relay.id AND resource_type = 'relay' ORDER BY resource_version DESC LIMIT 1
   )`
 
 /**

@@ -24,9 +24,9 @@ const written = (filename: string) => {
   try {
     const rows = (table: string) => db.prepare(`SELECT * FROM ${table} ORDER BY 1`).all()
     return {
-      relays: rows("relay").map(masked).sort(),
+      relays: rows("caravel_relay").map(masked).sort(),
       // Callers that were there at once may have come in another order.
-      events: rows("event").map((event) => masked({ ...Object(event), position: 0 })).sort()
+      events: rows("caravel_event").map((event) => masked({ ...Object(event), position: 0 })).sort()
     }
   } finally {
     db.close()
@@ -43,8 +43,8 @@ const writtenAt = (url: string) =>
         (rows) => rows.map((row): unknown => JSON.parse(String(Object.values(row)[0])))
       )
     return {
-      relays: (yield* rows("relay")).map(masked).sort(),
-      events: (yield* rows("event")).map((row) => masked(row).replace(/"position":\d+/, "")).sort()
+      relays: (yield* rows("caravel_relay")).map(masked).sort(),
+      events: (yield* rows("caravel_event")).map((row) => masked(row).replace(/"position":\d+/, "")).sort()
     }
   })
 

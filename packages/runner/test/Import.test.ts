@@ -16,10 +16,7 @@ const tenant = "82341f882b6eabcd2ba7f1ef90aad961cf074af15b9ef44a09f9d2a8fbfbe6a2
 
 /** Another program's database; made here, as there is no driver but ours. */
 const statements = [
-  "DROP VIEW activity",
-  "DROP TABLE event",
-  "DROP TABLE relay",
-  "DROP TABLE tenant",
+  "DROP TABLE caravel_migrations",
   "CREATE TABLE tenant (pubkey TEXT, created_at INTEGER, nwc_url TEXT)",
   `INSERT INTO tenant VALUES ('${tenant}', 1600000000, 'nostr+walletconnect://b0b5ecre7')`,
   "CREATE TABLE relay (id TEXT, tenant TEXT, subdomain TEXT, status TEXT, created_at INTEGER, colour TEXT)",

@@ -50,9 +50,9 @@ describe("verify and rebuild", () => {
 
   it("name what differs, and mend it when they are told to", async () => {
     await behindTheBack(
-      "UPDATE relay SET plan = 'free', info_name = 'a\u0007b' WHERE id = 'a'",
-      "DELETE FROM relay WHERE id = 'b'",
-      `UPDATE tenant SET nwc_error = '${nwcUrl}'`
+      "UPDATE caravel_relay SET plan = 'free', info_name = 'a\u0007b' WHERE id = 'a'",
+      "DELETE FROM caravel_relay WHERE id = 'b'",
+      `UPDATE caravel_tenant SET nwc_error = '${nwcUrl}'`
     )
     const lines = [
       "tenant 82341f88…fbfbe6a2  nwcError is \"<redacted>\", and the journal says null (position 1)",
@@ -82,7 +82,7 @@ describe("verify and rebuild", () => {
   }, 60_000)
 
   it("say what no rebuild can mend", async () => {
-    await behindTheBack("PRAGMA foreign_keys = OFF", "DELETE FROM secret")
+    await behindTheBack("PRAGMA foreign_keys = OFF", "DELETE FROM caravel_secret")
     const lost =
       "tenant 82341f88…fbfbe6a2  has lost its wallet URL; set it again with caravel update-tenant (position 1)"
     const { code, stdout } = await shown("verify")
@@ -94,7 +94,7 @@ describe("verify and rebuild", () => {
     })
     expect(await run("rebuild", "--yes")).toMatchObject({ code: 1, json: [{ ok: false, written: 0 }] })
 
-    await behindTheBack("DROP TRIGGER event_undeleted", "DELETE FROM event WHERE position = 3")
+    await behindTheBack("DROP TRIGGER caravel_event_undeleted", "DELETE FROM caravel_event WHERE position = 3")
     const damaged = await shown("verify")
     expect(damaged.stdout).toContain(
       "relay b                   the event at position 4 has version 2, where 1 was expected"

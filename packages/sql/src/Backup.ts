@@ -190,7 +190,7 @@ const inNewEpoch = <E>(
           const epoch = yield* makeEpoch
           yield* connection.execute(Epochs.beginEpoch, [epoch, yield* Clock.currentTimeMillis], undefined)
           // Whoever ran a consumer when the backup was made does not run it in this epoch.
-          yield* connection.execute("UPDATE lease SET fence = fence + 1, owner = NULL", [], undefined)
+          yield* connection.execute("UPDATE caravel_lease SET fence = fence + 1, owner = NULL", [], undefined)
           yield* then(copy)
           return copiedOf(epoch, verification)
         }))

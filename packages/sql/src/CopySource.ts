@@ -38,7 +38,7 @@ export interface Copyable {
  * @since 0.1.0
  * @category models
  */
-export const events: Copyable = { name: "event", key: ["position"], first: [0] }
+export const events: Copyable = { name: "caravel_event", key: ["position"], first: [0] }
 
 /**
  * What is beside the journal, in an order in which it can be inserted. Leases are of those who hold them.
@@ -48,13 +48,13 @@ export const events: Copyable = { name: "event", key: ["position"], first: [0] }
  */
 export const beside: ReadonlyArray<Copyable> = [
   // Once one is encrypted, none is inserted in clear.
-  { name: "secret", key: ["id"], first: [""], where: "key_id IS NULL" },
-  { name: "secret", key: ["id"], first: [""], where: "key_id IS NOT NULL" },
-  { name: "idempotency", key: ["id"], first: [""] },
-  { name: "import", key: ["id"], first: [""] },
-  { name: "import_refusal", key: ["import", "item"], first: ["", 0] },
-  { name: "consumer", key: ["name"], first: [""] },
-  { name: "parked", key: ["consumer", "position"], first: ["", 0] }
+  { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NULL" },
+  { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NOT NULL" },
+  { name: "caravel_idempotency", key: ["id"], first: [""] },
+  { name: "caravel_import", key: ["id"], first: [""] },
+  { name: "caravel_import_refusal", key: ["import", "item"], first: ["", 0] },
+  { name: "caravel_consumer", key: ["name"], first: [""] },
+  { name: "caravel_parked", key: ["consumer", "position"], first: ["", 0] }
 ]
 
 /**
@@ -97,7 +97,7 @@ export const make = (
     return {
       identity: yield* value(dialect.identity),
       epoch: yield* toError(Effect.flatMap(connection.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)),
-      epochs: yield* toError(connection.execute("SELECT * FROM epoch ORDER BY number", [], undefined)),
+      epochs: yield* toError(connection.execute("SELECT * FROM caravel_epoch ORDER BY number", [], undefined)),
       head,
       eventAt: (position) => value(eventAt, [position]),
       pages: ({ first, key, name, where = "true" }, after = first) => {
@@ -113,9 +113,9 @@ export const make = (
             })
         )
       },
-      tenants: yield* count("tenant"),
-      relays: yield* count("relay"),
-      secrets: yield* count("secret")
+      tenants: yield* count("caravel_tenant"),
+      relays: yield* count("caravel_relay"),
+      secrets: yield* count("caravel_secret")
     }
   })
 
@@ -125,7 +125,7 @@ export const make = (
  * @since 0.1.0
  * @category statements
  */
-export const eventAt = "SELECT id FROM event WHERE position = ?"
+export const eventAt = "SELECT id FROM caravel_event WHERE position = ?"
 
 /**
  * The only value that a statement selects.

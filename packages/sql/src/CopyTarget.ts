@@ -47,18 +47,19 @@ export class NotACopy extends Schema.TaggedError<NotACopy>("@caravel/sql/NotACop
 export type OnStep = (step: "copying" | "projecting" | "verifying", done: number, total: number) => void
 
 const clear: ReadonlyArray<Statement> = [
-  "lease",
-  "parked",
-  "consumer",
-  "import_refusal",
-  "import",
-  "idempotency",
-  "secret"
+  "caravel_lease",
+  "caravel_parked",
+  "caravel_consumer",
+  "caravel_import_refusal",
+  "caravel_import",
+  "caravel_idempotency",
+  "caravel_secret"
 ]
   .map((name) => [`DELETE FROM ${name}`, [], 0])
 
 /** Nobody runs a consumer here yet, whoever does there. */
-const freeLeases = "INSERT INTO lease (consumer, task, fence, heartbeat) SELECT name, ?, 0, 0 FROM consumer"
+const freeLeases =
+  "INSERT INTO caravel_lease (consumer, task, fence, heartbeat) SELECT name, ?, 0, 0 FROM caravel_consumer"
 
 /** Statements that insert rows with the columns that they have. */
 const insert = (name: string, rows: ReadonlyArray<CopySource.Row>): ReadonlyArray<Statement> => {
@@ -107,7 +108,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
           return yield* new NotACopy({ reason: "same", position: head })
         }
         if (head === 0) return
-        const epochs = yield* connection.executeValues("SELECT epoch FROM epoch ORDER BY abs(number)", [])
+        const epochs = yield* connection.executeValues("SELECT epoch FROM caravel_epoch ORDER BY abs(number)", [])
         if (!epochs.every(([epoch], n) => epoch === source.epochs[n]?.["epoch"])) {
           return yield* new NotACopy({ reason: "epoch", position: head })
         }
@@ -135,7 +136,11 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
         const epochs = source.epochs.map((row) => ({ ...row, number: -Number(row["number"]) }))
         yield* run(
           connection,
-          execute([...(head === 0 ? clear : []), ["DELETE FROM epoch", [], 0], ...insert("epoch", epochs)])
+          execute([
+            ...(head === 0 ? clear : []),
+            ["DELETE FROM caravel_epoch", [], 0],
+            ...insert("caravel_epoch", epochs)
+          ])
         )
       })
 
@@ -167,7 +172,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
           }
         )
         const verified = yield* mustEqual(source, Option.getOrThrow(last))
-        yield* connection.execute("UPDATE epoch SET number = -number", [], undefined)
+        yield* connection.execute("UPDATE caravel_epoch SET number = -number", [], undefined)
         return verified
       })
 

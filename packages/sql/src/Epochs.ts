@@ -1,4 +1,4 @@
-/** The timelines that led to this journal, in the table `epoch`. */
+/** The timelines that led to this journal, in the table `caravel_epoch`. */
 import { type Epoch, EpochStart, StorageError } from "@caravel/domain"
 import { SqlError } from "@effect/sql/SqlError"
 import { Array, Effect, type ParseResult, Schema } from "effect"
@@ -10,7 +10,7 @@ import { type Program, select } from "./Program.js"
  * @since 0.1.0
  * @category statements
  */
-export const currentEpoch = "SELECT epoch FROM epoch WHERE number > 0 ORDER BY number DESC LIMIT 1"
+export const currentEpoch = "SELECT epoch FROM caravel_epoch WHERE number > 0 ORDER BY number DESC LIMIT 1"
 
 /**
  * Selects all of them, oldest first.
@@ -18,7 +18,7 @@ export const currentEpoch = "SELECT epoch FROM epoch WHERE number > 0 ORDER BY n
  * @since 0.1.0
  * @category statements
  */
-export const allEpochs = "SELECT epoch, position, started_at FROM epoch ORDER BY number"
+export const allEpochs = "SELECT epoch, position, started_at FROM caravel_epoch ORDER BY number"
 
 /**
  * Begins another one at the head of the journal.
@@ -26,8 +26,8 @@ export const allEpochs = "SELECT epoch, position, started_at FROM epoch ORDER BY
  * @since 0.1.0
  * @category statements
  */
-export const beginEpoch = `INSERT INTO epoch (number, epoch, position, started_at)
-  SELECT (SELECT max(number) + 1 FROM epoch), ?, coalesce(max(position), 0), ? FROM event`
+export const beginEpoch = `INSERT INTO caravel_epoch (number, epoch, position, started_at)
+  SELECT (SELECT max(number) + 1 FROM caravel_epoch), ?, coalesce(max(position), 0), ? FROM caravel_event`
 
 const { epoch, position } = EpochStart.fields
 

@@ -1,4 +1,4 @@
-/** The outcomes of commands that were sent with a key, in the table `idempotency`. */
+/** The outcomes of commands that were sent with a key, in the table `caravel_idempotency`. */
 import {
   type IdempotencyConflict,
   identityOf,
@@ -100,8 +100,8 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
   const millis = Duration.toMillis(idempotencyKeysKept)
   const selectKeys = rows.idempotency.select("id")
   const upsert = rows.idempotency.upsert("id", [])
-  const purge = `DELETE FROM idempotency WHERE id IN (
-    SELECT id FROM idempotency WHERE created_at <= ? ORDER BY created_at LIMIT ?
+  const purge = `DELETE FROM caravel_idempotency WHERE id IN (
+    SELECT id FROM caravel_idempotency WHERE created_at <= ? ORDER BY created_at LIMIT ?
   )`
 
   return {

@@ -151,7 +151,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
           : transaction.lock.withPermits(1)(write(() => tail.advanceToHead))).pipe(Effect.mapError(toError))
     }
 
-    const refusals = `SELECT ${rows.importRefusal.columns()} FROM import_refusal
+    const refusals = `SELECT ${rows.importRefusal.columns()} FROM caravel_import_refusal
       WHERE import = ? AND item > ? ORDER BY item LIMIT 512`
 
     /** Tells what an earlier run has refused. */

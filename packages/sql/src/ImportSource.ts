@@ -8,6 +8,7 @@ import * as path from "node:path"
 import * as GiveWay from "./internal/giveWay.js"
 import { activityItem, type Item, malformed, rowItem, uuidOf, type Values } from "./internal/sourceItems.js"
 import { activity, relay, required, tenant } from "./internal/sourceTables.js"
+import { decodeTables, isCaravel, selectTables } from "./migrations/adopt.js"
 import type * as Table from "./Table.js"
 import { UnusableSource } from "./UnusableSource.js"
 
@@ -78,9 +79,9 @@ export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.
       const names = db.prepare("SELECT lower(name) FROM pragma_table_xinfo(?)").pluck()
       return (table: string) => names.all(table) as ReadonlyArray<string>
     })
-    if (columnsOf("event").length > 0 && columnsOf("effect_sql_migrations").length > 0) {
-      return yield* unusable("caravel")
-    }
+    const tables = yield* reading(() => decodeTables(db.prepare(selectTables).all()))
+    // Beside Caravel's tables there may be those of another program. What was called `activity` here once was a view.
+    if (isCaravel(tables) && !tables.has(activity.name)) return yield* unusable("caravel")
 
     const known = yield* Either.all(
       [activity, tenant, relay].map((table) => columnsIn(table, columnsOf(table.name), unusable))

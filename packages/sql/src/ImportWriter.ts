@@ -32,14 +32,17 @@ export interface Written {
   readonly recorded: ReadonlyArray<RecordedEvent>
 }
 
-const unfinished = "SELECT id FROM import WHERE source = ? AND finished_at IS NULL"
+const unfinished = "SELECT id FROM caravel_import WHERE source = ? AND finished_at IS NULL"
 
-const selectIds = chunked<string>((size) => `SELECT id FROM event WHERE id IN (${repeat("?", size)})`, (ids) => ids)
+const selectIds = chunked<string>(
+  (size) => `SELECT id FROM caravel_event WHERE id IN (${repeat("?", size)})`,
+  (ids) => ids
+)
 
 /** Of resources, by their versions, the last events. */
 const selectLast = chunked<readonly [id: string, type: "tenant" | "relay", version: number]>(
   (size) =>
-    `SELECT resource_type, resource_id, metadata FROM event
+    `SELECT resource_type, resource_id, metadata FROM caravel_event
       WHERE ${Array.makeBy(size, () => "resource_id = ? AND resource_type = ? AND resource_version = ?").join(" OR ")}`,
   (resources) => resources.flat()
 )

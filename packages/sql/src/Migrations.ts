@@ -11,6 +11,7 @@ import epoch from "./migrations/0005_epoch.js"
 import secretKey from "./migrations/0006_secret_key.js"
 import imports from "./migrations/0007_import.js"
 import inEpoch from "./migrations/0008_in_epoch.js"
+import { adopt, createMigrations, isCaravel, tables } from "./migrations/adopt.js"
 
 const migrations = {
   "0001_journal": journal,
@@ -23,15 +24,27 @@ const migrations = {
   "0008_in_epoch": inEpoch
 }
 
-const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
+const table = "caravel_migrations"
+
+const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
 
 const known = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name)))
 
 const latest = Effect.flatMap(SqlClient, (sql) =>
   Effect.map(
-    sql`SELECT max(migration_id) AS id FROM effect_sql_migrations`,
+    sql`SELECT max(migration_id) AS id FROM ${sql(table)}`,
     ([row]) => Number(row?.["id"])
   ))
+
+/** Where nothing is to be done, nothing is: a role that may not change the schema can open the database. */
+const isUpToDate = Effect.gen(function*() {
+  const sql = yield* SqlClient
+  const made = yield* sql.onDialectOrElse({
+    pg: () => sql`SELECT 1 WHERE to_regclass(${table}) IS NOT NULL`,
+    orElse: () => sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ${table}`
+  })
+  return made.length > 0 && (yield* latest) >= known
+})
 
 // A migration that fails is a defect to the migrator; to who opens somebody else's database it is an answer.
 const migrateOrFail = Effect.catchSomeDefect(
@@ -39,27 +52,20 @@ const migrateOrFail = Effect.catchSomeDefect(
   (defect) => defect instanceof Migrator.MigrationError ? Option.some(Effect.fail(defect)) : Option.none()
 )
 
-/**
- * All in one transaction, by one process at a time. Where nothing is to be done, nothing is: a role that may not change the
- * schema can open the database.
- */
-const migratePostgres = Effect.gen(function*() {
+/** All in one transaction, by one process at a time: on SQLite as it writes, on PostgreSQL by a lock. */
+const migrateAlone = Effect.gen(function*() {
   const sql = yield* SqlClient
-  const [made] = yield* sql`SELECT to_regclass('effect_sql_migrations') IS NOT NULL AS made`
-  if (made?.["made"] === true && (yield* latest) >= known) return
   yield* sql.withTransaction(Effect.gen(function*() {
-    yield* sql`SELECT pg_advisory_xact_lock(hashtext('caravel'), hashtext(current_schema()))`
-    // As the migrator would, but that it would fail first.
-    yield* sql`CREATE TABLE IF NOT EXISTS effect_sql_migrations (
-      migration_id integer PRIMARY KEY,
-      created_at timestamp with time zone NOT NULL DEFAULT now(),
-      name text NOT NULL
-    )`
+    yield* sql.onDialectOrElse({
+      pg: () => sql`SELECT pg_advisory_xact_lock(hashtext('caravel'), hashtext(current_schema()))`,
+      orElse: () => Effect.void
+    })
+    yield* adopt
+    // On PostgreSQL the migrator would fail once before it makes it, which would be the end of the transaction.
+    yield* createMigrations
     yield* migrateOrFail
   }))
 })
-
-const tables = ["event", "tenant", "relay", "effect_sql_migrations"]
 
 /**
  * Whether the database is one of Caravel's, of whatever version.
@@ -67,14 +73,7 @@ const tables = ["event", "tenant", "relay", "effect_sql_migrations"]
  * @since 0.1.0
  * @category constructors
  */
-export const isMade = Effect.gen(function*() {
-  const sql = yield* SqlClient
-  const found = yield* sql.onDialectOrElse({
-    pg: () => sql`SELECT 1 FROM unnest(${tables}::text[]) AS name WHERE to_regclass(name) IS NOT NULL`,
-    orElse: () => sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND ${sql.in("name", tables)}`
-  })
-  return found.length === tables.length
-})
+export const isMade = Effect.map(tables, isCaravel)
 
 /**
  * Brings the database to the newest schema. Of several processes that start at once, one does it and the others wait.
@@ -83,8 +82,7 @@ export const isMade = Effect.gen(function*() {
  * @category constructors
  */
 export const run = Effect.gen(function*() {
-  const sql = yield* SqlClient
-  yield* sql.onDialectOrElse({ pg: () => migratePostgres, orElse: () => Effect.asVoid(migrateOrFail) })
+  if (!(yield* isUpToDate)) yield* migrateAlone
   const last = yield* latest
   if (last > known) {
     return yield* new StorageError({

@@ -101,4 +101,4 @@ export const beginOwn = (patience: Patience): string => {
  */
 export const beginSnapshot = `${
   begin("REPEATABLE READ READ ONLY", { ...watchful, ...unbounded })
-}; LOCK TABLE event IN ACCESS SHARE MODE`
+}; LOCK TABLE caravel_event IN ACCESS SHARE MODE`

@@ -137,7 +137,7 @@ export const open = (
         const connection = yield* own.scoped(patience)
         yield* connection.executeRaw(PostgresBounds.beginOwn(patience), [])
         yield* connection.executeRaw(postgres.lock!, [])
-        const found = yield* connection.executeValues("SELECT 1 FROM event WHERE id = $1", [last])
+        const found = yield* connection.executeValues("SELECT 1 FROM caravel_event WHERE id = $1", [last])
         yield* connection.executeRaw("ROLLBACK", [])
         return found.length > 0
       }).pipe(Effect.scoped)
@@ -161,7 +161,7 @@ export const open = (
         ...(config.host === undefined ? [] : [["server.address", config.host]] as const)
       ],
       // It goes with what comes next: no round trip of its own.
-      begun: () => execute(epoch === undefined ? [] : [["SELECT in_epoch(?)", [epoch], 1]])
+      begun: () => execute(epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]])
     })
     const { create = true, schema } = options
     if (!create || purpose === "source") {

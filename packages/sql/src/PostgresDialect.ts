@@ -44,8 +44,8 @@ export const postgres: Dialect = {
     executeValues: (text, params) => connection.executeValues(number(text), params)
   }),
   // Of this journal, so that others in the same database do not wait. It is not held while nobody appends, and needs no row.
-  lock: "SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)",
-  lockEpoch: "SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 1)",
+  lock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)",
+  lockEpoch: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 1)",
   deferForeignKeys: "SET CONSTRAINTS ALL DEFERRED",
   reasonOf: (cause) => kindOf(cause).reason,
   adviceOf: (cause) => kindOf(cause).advice,
@@ -57,8 +57,8 @@ export const postgres: Dialect = {
   boolean: Schema.Boolean,
   randomText: "gen_random_uuid()",
   // A server's, a database's and a schema's.
-  identity: `SELECT concat_ws(' ', extract(epoch from pg_postmaster_start_time()), oid, 'event'::regclass::oid)
+  identity: `SELECT concat_ws(' ', extract(epoch from pg_postmaster_start_time()), oid, 'caravel_event'::regclass::oid)
     FROM pg_database WHERE datname = current_database()`,
   // Whoever appends has the lock, and events are never deleted.
-  lastPosition: "SELECT coalesce(max(position), 0) FROM event"
+  lastPosition: "SELECT coalesce(max(position), 0) FROM caravel_event"
 }

@@ -8,11 +8,11 @@ import { toStorageError } from "./SqlError.js"
 const notAllowed = new StorageError({
   reason: "readonly",
   operation: "overwriting what was deleted",
-  cause: new Error("only the owner of the table secret can have it rewritten"),
+  cause: new Error("only the owner of the table caravel_secret can have it rewritten"),
   advice: "do it again as the owner"
 })
 
-const file = "SELECT pg_relation_filenode('secret')"
+const file = "SELECT pg_relation_filenode('caravel_secret')"
 
 /**
  * Has the server write the table of secrets anew, without what was deleted, and remove the old file. In its write-ahead log, in
@@ -26,7 +26,7 @@ export const make = (config: Config): Effect.Effect<void, StorageError> =>
     const connection = yield* PostgresConnection.connect(config)
     const [[before] = []] = yield* connection.executeValues(file, [])
     yield* connection.executeRaw("SET lock_timeout = '10s'; SET statement_timeout = 0", [])
-    yield* connection.executeRaw("VACUUM (FULL) secret", [])
+    yield* connection.executeRaw("VACUUM (FULL) caravel_secret", [])
     const [[after] = []] = yield* connection.executeValues(file, [])
     // To who may not, the server only gives a warning.
     if (after === before) return yield* notAllowed

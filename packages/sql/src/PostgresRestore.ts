@@ -26,9 +26,10 @@ const decodeHead = (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Effect.succe
 
 /** Who reads waits from here on. Were they deleted, each event would be looked for in tables that have no index for that. */
 const empty = [
-  "ALTER TABLE event DISABLE TRIGGER event_unchanged",
-  "TRUNCATE event, tenant, relay, secret, idempotency, import, import_refusal, consumer, lease, parked, epoch",
-  "ALTER TABLE event ENABLE TRIGGER event_unchanged"
+  "ALTER TABLE caravel_event DISABLE TRIGGER caravel_event_unchanged",
+  `TRUNCATE caravel_event, caravel_tenant, caravel_relay, caravel_secret, caravel_idempotency, caravel_import,
+    caravel_import_refusal, caravel_consumer, caravel_lease, caravel_parked, caravel_epoch`,
+  "ALTER TABLE caravel_event ENABLE TRIGGER caravel_event_unchanged"
 ]
 
 /**

@@ -63,7 +63,7 @@ export const layer = (
     if (config === undefined) return yield* forever("looking for others' commits", look(poll))
 
     // The journal's own, as many may be in one database.
-    const [[oid]] = yield* read("watch", "SELECT 'event'::regclass::oid", [], decodeOid)
+    const [[oid]] = yield* read("watch", "SELECT 'caravel_event'::regclass::oid", [], decodeOid)
     const channel = `caravel_${oid}`
 
     const notified = yield* Effect.makeLatch()

@@ -122,15 +122,15 @@ export const make = (
 
   const toRow = toRowBy(all)
   const toEvent = toEventBy(all)
-  const event = Table.make("event", { position: Position, ...eventFields })
-  const activity = Table.make("activity", { ...Activity.fields, createdAt: Instant }, Activity.prototype)
-  const tenant = Table.make("tenant", tenantFields)
-  const tenantWithSecret = Table.make("tenant", {
+  const event = Table.make("caravel_event", { position: Position, ...eventFields })
+  const activity = Table.make("caravel_activity", { ...Activity.fields, createdAt: Instant }, Activity.prototype)
+  const tenant = Table.make("caravel_tenant", tenantFields)
+  const tenantWithSecret = Table.make("caravel_tenant", {
     ...tenantFields,
     value: Schema.NullOr(secretFields.value),
     keyId: secretFields.keyId
   })
-  const relay = Table.make("relay", {
+  const relay = Table.make("caravel_relay", {
     ...Relay.fields,
     policyPublicJoin: boolean,
     policyStripSignatures: boolean,
@@ -142,7 +142,7 @@ export const make = (
     synced: boolean,
     createdAt: Instant
   })
-  const secret = Table.make("secret", secretFields)
+  const secret = Table.make("caravel_secret", secretFields)
   const stored =
     (write: (rows: ReadonlyArray<SecretCodec.StoredSecret>) => ReadonlyArray<Table.Statement>) =>
     (values: Batch["secrets"]) => write(values.map(secrets.encode))
@@ -168,9 +168,9 @@ export const make = (
       ...tenant,
       /** What to select for `decodeWithSecret`, from tenants joined with their secrets. */
       columnsWithSecret: tenantWithSecret.columns({
-        nwcUrl: "secret.id",
-        value: "secret.value",
-        keyId: "secret.key_id"
+        nwcUrl: "caravel_secret.id",
+        value: "caravel_secret.value",
+        keyId: "caravel_secret.key_id"
       }),
       decodeWithSecret: (rows: Rows) =>
         Either.flatMap(
@@ -219,10 +219,10 @@ export const make = (
       keyId: secrets.keyId
     },
     /** The secrets without their values. */
-    secretId: Table.make("secret", { id: SecretId }),
-    idempotency: Table.make("idempotency", idempotencyFields),
-    import: Table.make("import", importFields),
-    importRefusal: Table.make("import_refusal", importRefusalFields)
+    secretId: Table.make("caravel_secret", { id: SecretId }),
+    idempotency: Table.make("caravel_idempotency", idempotencyFields),
+    import: Table.make("caravel_import", importFields),
+    importRefusal: Table.make("caravel_import_refusal", importRefusalFields)
   }
 }
 

@@ -1,4 +1,4 @@
-/** How the values of the table `secret` are stored: in clear, or encrypted by AES-256-GCM (NIST SP 800-38D). */
+/** How the values of the table `caravel_secret` are stored: in clear, or encrypted by AES-256-GCM (NIST SP 800-38D). */
 import type { SecretId } from "@caravel/domain"
 import { Array, Data, Either, Redacted } from "effect"
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject, randomBytes } from "node:crypto"

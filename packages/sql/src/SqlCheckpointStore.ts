@@ -1,4 +1,4 @@
-/** The checkpoints of consumers in the tables `consumer`, `lease` and `parked`. */
+/** The checkpoints of consumers in the tables `caravel_consumer`, `caravel_lease` and `caravel_parked`. */
 import { Activity, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
 import { TransactionConnection } from "@effect/sql/SqlClient"
@@ -17,7 +17,7 @@ const Count = Schema.NonNegativeInt
 
 const { Instant } = Table
 
-const consumer = Table.make("consumer", {
+const consumer = Table.make("caravel_consumer", {
   name: Schema.String,
   position: Position,
   epoch: Epoch,
@@ -30,9 +30,9 @@ const consumer = Table.make("consumer", {
   parked: Count
 })
 
-const lease = Table.make("lease", { fence: Schema.Int, heartbeat: Schema.Int, owner: Schema.NullOr(Schema.String) })
+const lease = Table.make("caravel_lease", { fence: Count, heartbeat: Count, owner: Schema.NullOr(Schema.String) })
 
-const parking = Table.make("activity", {
+const parking = Table.make("caravel_activity", {
   ...Activity.fields,
   createdAt: Instant,
   attempts: Count,
@@ -40,68 +40,71 @@ const parking = Table.make("activity", {
   parkedAt: Instant
 })
 
-const parkedResource = Table.make("parked", {
+const parkedResource = Table.make("caravel_parked", {
   resourceType: ResourceType,
   resourceId: Activity.fields.resourceId
 })
 
-const replays = Table.make("consumer", { requested: Count, done: Count })
+const replays = Table.make("caravel_consumer", { requested: Count, done: Count })
 
-const backlog = Table.make("activity", { activities: Count, since: Schema.NullOr(Instant) })
+const backlog = Table.make("caravel_activity", { activities: Count, since: Schema.NullOr(Instant) })
 
 const encodeFilter = Schema.encodeSync(Schema.parseJson(CheckpointStore.Filter))
 
 const checkpoints = `SELECT ${
   consumer.columns({
-    owner: "lease.owner",
-    parked: "(SELECT count(*) FROM parked WHERE parked.consumer = consumer.name)"
+    owner: "caravel_lease.owner",
+    parked: "(SELECT count(*) FROM caravel_parked WHERE caravel_parked.consumer = caravel_consumer.name)"
   })
-} FROM consumer JOIN lease ON lease.consumer = consumer.name AND lease.task = 'run'`
+} FROM caravel_consumer JOIN caravel_lease ON caravel_lease.consumer = caravel_consumer.name AND caravel_lease.task = 'run'`
 const findCheckpoint = `${checkpoints} WHERE name = ?`
 const listCheckpoints = `${checkpoints} ORDER BY name`
-const countBacklog = `SELECT ${backlog.columns({ activities: "count(*)", since: "min(created_at)" })} FROM activity`
+const countBacklog = `SELECT ${
+  backlog.columns({ activities: "count(*)", since: "min(created_at)" })
+} FROM caravel_activity`
 
-const register = `INSERT INTO consumer (name, position, epoch, filter, attempts) VALUES (?, ?, (${currentEpoch}), ?, 0)
-  ON CONFLICT (name) DO UPDATE SET filter = excluded.filter`
-const registerLease = `INSERT INTO lease (consumer, task, fence, heartbeat) VALUES (?, ?, 0, 0) ON CONFLICT DO NOTHING`
+const register = `INSERT INTO caravel_consumer (name, position, epoch, filter, attempts)
+  VALUES (?, ?, (${currentEpoch}), ?, 0) ON CONFLICT (name) DO UPDATE SET filter = excluded.filter`
+const registerLease =
+  `INSERT INTO caravel_lease (consumer, task, fence, heartbeat) VALUES (?, ?, 0, 0) ON CONFLICT DO NOTHING`
 
-const findHolding = `SELECT ${lease.columns()} FROM lease WHERE consumer = ? AND task = ?`
-const acquire = `UPDATE lease SET fence = fence + 1, owner = ?
+const findHolding = `SELECT ${lease.columns()} FROM caravel_lease WHERE consumer = ? AND task = ?`
+const acquire = `UPDATE caravel_lease SET fence = fence + 1, owner = ?
   WHERE consumer = ? AND task = ? AND fence = ? AND heartbeat = ? RETURNING fence`
-const hold = `UPDATE lease SET heartbeat = heartbeat + 1
+const hold = `UPDATE caravel_lease SET heartbeat = heartbeat + 1
   WHERE consumer = ? AND task = ? AND fence = ? AND owner IS NOT NULL RETURNING fence`
-const release = `UPDATE lease SET owner = NULL WHERE consumer = ? AND task = ? AND fence = ?`
+const release = `UPDATE caravel_lease SET owner = NULL WHERE consumer = ? AND task = ? AND fence = ?`
 
-const move = `UPDATE consumer SET position = ?, progressed_at = ?,
+const move = `UPDATE caravel_consumer SET position = ?, progressed_at = ?,
     attempts = CASE WHEN failed_position > ? THEN attempts ELSE 0 END
   WHERE name = ? AND position = ? RETURNING position`
-const fail = `UPDATE consumer SET failed_position = ?, attempts = ?, last_error = ? WHERE name = ?`
-const failParked = `UPDATE parked SET attempts = attempts + ?, error = ? WHERE consumer = ? AND position = ?`
-const park = `INSERT INTO parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
+const fail = `UPDATE caravel_consumer SET failed_position = ?, attempts = ?, last_error = ? WHERE name = ?`
+const failParked = `UPDATE caravel_parked SET attempts = attempts + ?, error = ? WHERE consumer = ? AND position = ?`
+const park = `INSERT INTO caravel_parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
   VALUES (?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (consumer, position) DO UPDATE SET attempts = excluded.attempts, error = excluded.error`
-const parkBehind = `INSERT INTO parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
-  VALUES (?, ?, ?, ?, 0, NULL, ?) ON CONFLICT DO NOTHING`
-const isParked = `SELECT 1 FROM parked WHERE consumer = ? AND resource_type = ? AND resource_id = ? LIMIT 1`
-const requestReplay = `UPDATE consumer SET replays_requested = replays_requested + 1 WHERE name = ?
+const parkBehind = `INSERT INTO caravel_parked
+  (consumer, position, resource_type, resource_id, attempts, error, parked_at) VALUES (?, ?, ?, ?, 0, NULL, ?) ON CONFLICT DO NOTHING`
+const isParked = `SELECT 1 FROM caravel_parked WHERE consumer = ? AND resource_type = ? AND resource_id = ? LIMIT 1`
+const requestReplay = `UPDATE caravel_consumer SET replays_requested = replays_requested + 1 WHERE name = ?
   RETURNING replays_requested`
 const findReplays = `SELECT ${
   replays.columns({ requested: "replays_requested", done: "replays_done" })
-} FROM consumer WHERE name = ?`
-const replayed = `UPDATE consumer SET replays_done = ? WHERE name = ? AND replays_done < ?`
-const unpark = `DELETE FROM parked WHERE consumer = ? AND position = ?`
+} FROM caravel_consumer WHERE name = ?`
+const replayed = `UPDATE caravel_consumer SET replays_done = ? WHERE name = ? AND replays_done < ?`
+const unpark = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ?`
 
 const listParked = `SELECT ${
-  parking.columns({ attempts: "parked.attempts", error: "parked.error", parkedAt: "parked.parked_at" })
-} FROM parked JOIN activity ON activity.position = parked.position
-  WHERE parked.consumer = ? AND parked.position > ? ORDER BY parked.position LIMIT ?`
-const listResources = `SELECT DISTINCT ${parkedResource.columns()} FROM parked WHERE consumer = ?`
-const dropAll = `DELETE FROM parked WHERE consumer = ? RETURNING position`
-const drop = `DELETE FROM parked WHERE consumer = ? AND position = ? RETURNING position`
-const dropAfter = `DELETE FROM parked WHERE consumer = ? AND position > ?`
+  parking.columns({ attempts: "attempts", error: "error", parkedAt: "parked_at" })
+} FROM caravel_parked JOIN caravel_activity ON caravel_activity.position = caravel_parked.position
+  WHERE caravel_parked.consumer = ? AND caravel_parked.position > ? ORDER BY caravel_parked.position LIMIT ?`
+const listResources = `SELECT DISTINCT ${parkedResource.columns()} FROM caravel_parked WHERE consumer = ?`
+const dropAll = `DELETE FROM caravel_parked WHERE consumer = ? RETURNING position`
+const drop = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ? RETURNING position`
+const dropAfter = `DELETE FROM caravel_parked WHERE consumer = ? AND position > ?`
 const reset =
-  `UPDATE consumer SET position = ?, epoch = (${currentEpoch}), attempts = 0 WHERE name = ? RETURNING position`
-const revoke = `UPDATE lease SET fence = fence + 1, owner = NULL WHERE consumer = ? AND task = 'run'`
+  `UPDATE caravel_consumer SET position = ?, epoch = (${currentEpoch}), attempts = 0 WHERE name = ? RETURNING position`
+const revoke = `UPDATE caravel_lease SET fence = fence + 1, owner = NULL WHERE consumer = ? AND task = 'run'`
 
 const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
 

@@ -9,7 +9,7 @@ import * as SqlVerification from "./SqlVerification.js"
 const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 
 /**
- * The journal in the table `event`.
+ * The journal in the table `caravel_event`.
  *
  * @since 0.1.0
  * @category layers
@@ -20,9 +20,9 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
     const { current, dialect, read, rows: { event }, snapshot, transactLong } = yield* Database
     const verification = yield* SqlVerification.make
     const makeMender = yield* SqlMender.make
-    const events = `SELECT ${event.columns()} FROM event`
+    const events = `SELECT ${event.columns()} FROM caravel_event`
     const page = `${events} WHERE position > ? ORDER BY position LIMIT ?`
-    const head = "SELECT coalesce(max(position), 0) FROM event"
+    const head = "SELECT coalesce(max(position), 0) FROM caravel_event"
     const resourcePage = `${events} WHERE resource_id = ? AND resource_type = ? AND resource_version > ?
       ORDER BY resource_version LIMIT ?`
     const tenantPage =

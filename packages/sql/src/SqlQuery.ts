@@ -4,7 +4,7 @@ import { Database } from "./Database.js"
 import { activityWhere } from "./internal/activityWhere.js"
 
 /**
- * Queries of the projections and the view `activity`.
+ * Queries of the projections and the view `caravel_activity`.
  *
  * @since 0.1.0
  * @category layers
@@ -13,9 +13,9 @@ export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
   Query,
   Effect.map(Database, ({ query, rows }) => {
     const tenants = `SELECT ${rows.tenant.columnsWithSecret}
-      FROM tenant LEFT JOIN secret ON secret.id = tenant.nwc_url`
-    const relays = `SELECT ${rows.relay.columns()} FROM relay`
-    const activity = `SELECT ${rows.activity.columns()} FROM activity`
+      FROM caravel_tenant LEFT JOIN caravel_secret ON caravel_secret.id = caravel_tenant.nwc_url`
+    const relays = `SELECT ${rows.relay.columns()} FROM caravel_relay`
+    const activity = `SELECT ${rows.activity.columns()} FROM caravel_activity`
 
     const tenantsWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
       query(`Query.${operation}`, `${tenants} ${clause}`, params, rows.tenant.decodeWithSecret)

@@ -10,7 +10,7 @@ const pageSize = 256
 const decodeCount = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.NonNegativeInt)))
 
 /**
- * The secrets in the table `secret`.
+ * The secrets in the table `caravel_secret`.
  *
  * @since 0.1.0
  * @category layers
@@ -19,7 +19,7 @@ export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effe
   Secrets,
   Effect.gen(function*() {
     const { current, dialect, purge, read, rows: { secret }, transact } = yield* Database
-    const others = "FROM secret WHERE key_id IS DISTINCT FROM ?"
+    const others = "FROM caravel_secret WHERE key_id IS DISTINCT FROM ?"
     const page = `SELECT ${secret.columns()} ${others} AND id > ? ORDER BY id LIMIT ${pageSize}`
     const upsert = secret.upsert()
 

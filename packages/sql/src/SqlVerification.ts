@@ -64,34 +64,40 @@ const isResourceType = Schema.is(ResourceType)
  * @category constructors
  */
 export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secretId, tenant } }) => {
-  const positionsAfter = `SELECT position FROM event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
-  const eventsAfter = `SELECT ${event.columns()} FROM event
+  const positionsAfter = `SELECT position FROM caravel_event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
+  const eventsAfter = `SELECT ${event.columns()} FROM caravel_event
     WHERE (resource_id, resource_type, resource_version) > (?, ?, ?)
     ORDER BY resource_id, resource_type, resource_version LIMIT ${pageSize}`
   const tenantsCreated = chunked<string>(
     (size) =>
-      `SELECT DISTINCT resource_id FROM event WHERE resource_type = 'tenant' AND resource_id IN (${repeat("?", size)})`,
+      `SELECT DISTINCT resource_id FROM caravel_event WHERE resource_type = 'tenant' AND resource_id IN (${repeat("?", size)})`,
     (ids) => ids
   )
   // A page ends before the key that the next one begins with.
   const keysFrom = (table: string, key: string, columns: string) =>
     `SELECT ${key}, ${columns} FROM ${table} WHERE ${key} >= ? ORDER BY ${key} LIMIT ${pageSize + 1}`
-  const resourcesFrom = (type: ResourceType, key: string) =>
+  const resourcesFrom = (type: ResourceType, table: string, key: string) =>
     keysFrom(
-      type,
+      table,
       key,
-      isThere(`SELECT 1 FROM event WHERE event.resource_id = ${type}.${key} AND event.resource_type = '${type}'`)
+      isThere(
+        `SELECT 1 FROM caravel_event AS event WHERE event.resource_id = ${table}.${key} AND event.resource_type = '${type}'`
+      )
     )
   const resources = {
-    tenant: { table: tenant, select: tenant.select("pubkey"), keysFrom: resourcesFrom("tenant", "pubkey") },
-    relay: { table: relay, select: relay.select("id"), keysFrom: resourcesFrom("relay", "id") }
+    tenant: {
+      table: tenant,
+      select: tenant.select("pubkey"),
+      keysFrom: resourcesFrom("tenant", tenant.name, "pubkey")
+    },
+    relay: { table: relay, select: relay.select("id"), keysFrom: resourcesFrom("relay", relay.name, "id") }
   }
   const secretsOf = secretId.select("id")
   const secretsFrom = keysFrom(
-    "secret",
+    secretId.name,
     "id",
-    `${isThere("SELECT 1 FROM tenant WHERE tenant.nwc_url = secret.id")},
-      coalesce((SELECT position FROM event WHERE event.id = secret.id), 0)`
+    `${isThere("SELECT 1 FROM caravel_tenant WHERE nwc_url = caravel_secret.id")},
+      coalesce((SELECT position FROM caravel_event AS event WHERE event.id = caravel_secret.id), 0)`
   )
 
   return <E extends { readonly _tag: string; readonly message: string } = never>(

@@ -61,5 +61,5 @@ export const sqlite: Dialect = {
   }),
   randomText: "hex(randomblob(16))",
   identity: "SELECT file FROM pragma_database_list WHERE name = 'main'",
-  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'"
+  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'caravel_event'"
 }

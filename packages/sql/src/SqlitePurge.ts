@@ -31,10 +31,10 @@ const rewriting = [
   // Otherwise what is kept would be in a file outside of the database for a moment.
   "PRAGMA temp_store = MEMORY",
   "BEGIN IMMEDIATE",
-  "CREATE TEMP TABLE kept AS SELECT * FROM secret",
-  "DELETE FROM secret",
+  "CREATE TEMP TABLE kept AS SELECT * FROM caravel_secret",
+  "DELETE FROM caravel_secret",
   // None in clear may follow one that is encrypted.
-  "INSERT INTO secret SELECT * FROM kept ORDER BY key_id, id",
+  "INSERT INTO caravel_secret SELECT * FROM kept ORDER BY key_id, id",
   "COMMIT"
 ]
 

@@ -89,17 +89,17 @@ describe("a backup", () => {
       expect(yield* refused(theirs)).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
 
       const database = yield* raw(from)
-      database.exec("UPDATE tenant SET stripe_customer_id = 'another'")
+      database.exec("UPDATE caravel_tenant SET stripe_customer_id = 'another'")
       const drifted = yield* refused(from)
       expect(drifted).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
       expect(drifted.message).toContain(`rows differ from the journal, as at tenant ${tenant}; see caravel verify`)
-      database.exec("UPDATE tenant SET stripe_customer_id = NULL")
+      database.exec("UPDATE caravel_tenant SET stripe_customer_id = NULL")
 
       // The index has what the table does not.
       database.unsafeMode(true)
       database.pragma("writable_schema = ON")
       database.exec(
-        "UPDATE sqlite_schema SET sql = replace(sql, '(tenant)', '(subdomain)') WHERE name = 'relay_tenant'"
+        "UPDATE sqlite_schema SET sql = replace(sql, '(tenant)', '(subdomain)') WHERE name = 'caravel_relay_tenant'"
       )
       database.close()
       const damaged = yield* refused(from)

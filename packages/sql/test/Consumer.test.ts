@@ -219,7 +219,7 @@ describe("a consumer", () => {
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
       expect((yield* Fiber.await(fiber))._tag).toBe("Failure")
       const database = yield* raw(filename)
-      expect(database.prepare("SELECT owner FROM lease WHERE task = 'run'").pluck().get()).toBe(null)
+      expect(database.prepare("SELECT owner FROM caravel_lease WHERE task = 'run'").pluck().get()).toBe(null)
     }))
 
   it.scopedLive("of another connection to the file takes over where it was, and is waited for from here", () =>

@@ -147,7 +147,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
     Effect.gen(function*() {
       const [from, to] = [yield* file, yield* empty]
       yield* history(from)
-      yield* using(from, Effect.flatMap(SqlClient, (sql) => sql`DELETE FROM relay WHERE id = 'b'`), key)
+      yield* using(from, Effect.flatMap(SqlClient, (sql) => sql`DELETE FROM caravel_relay WHERE id = 'b'`), key)
       expect((yield* refused(from, to)).message).toContain("see caravel verify")
       expect((yield* cannotOpen(to)).message).toContain("unfinished copy")
       expect((yield* refused(to, yield* file)).message).toContain("unfinished copy")

@@ -161,7 +161,7 @@ describe("an erasure", () => {
       const pubkey = pubkeyOf("a", 0)
       yield* command.createTenant({ pubkey, nwcUrl: urlOf(mark) })
       const reader = yield* raw(filename)
-      reader.exec("BEGIN; SELECT count(*) FROM secret")
+      reader.exec("BEGIN; SELECT count(*) FROM caravel_secret")
       const error = yield* Effect.flip(patiently(secrets.eraseTenantSecrets({ pubkey })))
       expect(error).toMatchObject({ _tag: "SecretsRemain", cause: { _tag: "StorageError", reason: "busy" } })
       expect(error.message).toContain("an older state is being read")

@@ -28,7 +28,7 @@ const today = [...lines("events-1.today.jsonl"), ...lines("events-1.imports.toda
 const insert = (database: SqliteDatabase.Database, row: object) => {
   const columns = Object.keys(row)
   database.prepare(
-    `INSERT INTO event (${columns.join(", ")}) VALUES (${columns.map((column) => `@${column}`).join(", ")})`
+    `INSERT INTO caravel_event (${columns.join(", ")}) VALUES (${columns.map((column) => `@${column}`).join(", ")})`
   ).run(row)
 }
 
@@ -61,7 +61,7 @@ describe("the frozen events", () => {
 
 describe("an event of another version", () => {
   const { event } = Rows.make(sqlite)
-  const columns = event.columns().split(", ").map((column) => column.replace("event.", ""))
+  const columns = event.columns().split(", ").map((column) => column.replace("caravel_event.", ""))
   const deactivated = version1.find(({ type }) => type === "RelayDeactivated")
   const rowOf = (changes: object) =>
     columns.map((column) => ({ ...deactivated, schema_version: 1, ...changes })[column])
@@ -102,14 +102,16 @@ describe("the journal", () => {
       }
       const change = "the journal is append-only: an event is never changed"
       const deletion = "the journal is append-only: an event is never deleted"
-      expect(refusal("UPDATE event SET metadata = '{}' WHERE position = 2")).toContain(change)
-      expect(refusal("UPDATE OR REPLACE event SET position = 1 WHERE position = 2")).toContain(change)
-      expect(refusal("DELETE FROM event WHERE position = 2")).toContain(deletion)
-      expect(refusal("DELETE FROM event")).toContain(deletion)
+      expect(refusal("UPDATE caravel_event SET metadata = '{}' WHERE position = 2")).toContain(change)
+      expect(refusal("UPDATE OR REPLACE caravel_event SET position = 1 WHERE position = 2")).toContain(change)
+      expect(refusal("DELETE FROM caravel_event WHERE position = 2")).toContain(deletion)
+      expect(refusal("DELETE FROM caravel_event")).toContain(deletion)
 
       yield* Effect.gen(function*() {
         const sql = yield* SqlClient
-        const replaced = yield* Effect.flip(sql`INSERT OR REPLACE INTO event SELECT * FROM event WHERE position = 2`)
+        const replaced = yield* Effect.flip(
+          sql`INSERT OR REPLACE INTO caravel_event SELECT * FROM caravel_event WHERE position = 2`
+        )
         expect(String(replaced.cause)).toContain(deletion)
         expect(JSON.parse(JSON.stringify(yield* read))).toEqual(today)
         const command = yield* Command

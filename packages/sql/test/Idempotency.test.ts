@@ -40,7 +40,7 @@ describe("an idempotency key", () => {
       const activate = (command: typeof Command.Service) => keyed("other")(command.setTenantPastDue(tenant))
       yield* Effect.all([activate(one), activate(two), activate(one)], { concurrency: "unbounded" })
       const database = yield* raw(filename)
-      expect(database.prepare("SELECT count(*) FROM event").pluck().get()).toBe(2)
+      expect(database.prepare("SELECT count(*) FROM caravel_event").pluck().get()).toBe(2)
     }))
 
   it.scopedLive("gives an answer only when this process has broadcast it too", () =>
@@ -93,13 +93,13 @@ describe("an idempotency key", () => {
       const database = yield* raw(filename)
       yield* command.createTenant({ pubkey: tenant })
       for (const table of ["event", "idempotency"]) {
-        database.exec(`CREATE TRIGGER no BEFORE INSERT ON ${table} BEGIN SELECT RAISE(ABORT, 'no'); END`)
+        database.exec(`CREATE TRIGGER no BEFORE INSERT ON caravel_${table} BEGIN SELECT RAISE(ABORT, 'no'); END`)
         const create = keyed(table)(command.createRelay(relay(table)))
         expect((yield* Effect.flip(create))._tag).toBe("StorageError")
         database.exec("DROP TRIGGER no")
         expect((yield* create).resourceId).toBe(table)
       }
-      expect(database.prepare("SELECT count(*) FROM event").pluck().get()).toBe(3)
+      expect(database.prepare("SELECT count(*) FROM caravel_event").pluck().get()).toBe(3)
     }))
 
   it.scopedLive("keeps nothing of a caller that was interrupted while it waited, and all of one that was not", () =>
@@ -147,7 +147,7 @@ describe("an idempotency key", () => {
       const filename = yield* temporary
       const command = yield* open(filename, { idempotencyKeysKept: "1 hour" })
       const database = yield* raw(filename)
-      const kept = () => database.prepare("SELECT count(*) FROM idempotency").pluck().get()
+      const kept = () => database.prepare("SELECT count(*) FROM caravel_idempotency").pluck().get()
       const send = (key: string) => keyed(key)(command.setTenantPastDue(tenant))
       const sendMany = (hour: number, length: number) =>
         Effect.forEach(Array.from({ length }, (_, n) => `${hour}-${n}`), send, { concurrency: "unbounded" }).pipe(
@@ -166,7 +166,7 @@ describe("an idempotency key", () => {
       yield* sendMany(2.5, 30)
       expect(kept()).toBe(1 + 1 + 30)
       yield* atHour(3)(send("1-50"))
-      expect(database.prepare("SELECT count(*) FROM event").pluck().get()).toBe(1 + 100 + 1 + 1 + 30 + 1)
+      expect(database.prepare("SELECT count(*) FROM caravel_event").pluck().get()).toBe(1 + 100 + 1 + 1 + 30 + 1)
     }))
 
   it.scopedLive("is in the database as hashes from which nobody can tell a secret", () =>
@@ -178,7 +178,7 @@ describe("an idempotency key", () => {
       yield* keyed("the-key")(command.createTenant({ pubkey: tenant, nwcUrl }))
       yield* Effect.flip(keyed("refused")(command.createTenant({ pubkey: tenant, nwcUrl })))
       yield* keyed("cleared")(command.updateTenant({ pubkey: tenant, nwcUrl: null }))
-      const rows = database.prepare("SELECT * FROM idempotency").all()
+      const rows = database.prepare("SELECT * FROM caravel_idempotency").all()
       expect(rows).toHaveLength(3)
       const text = JSON.stringify(rows)
       const canonical = JSON.stringify([[null, ["_tag", "CreateTenant"], ["nwcUrl", nwcUrl], ["pubkey", tenant], [
@@ -201,7 +201,7 @@ describe("an idempotency key", () => {
       const filename = yield* temporary
       const command = yield* open(filename)
       const database = yield* raw(filename)
-      database.exec("ALTER TABLE idempotency RENAME TO hidden")
+      database.exec("ALTER TABLE caravel_idempotency RENAME TO hidden")
       yield* command.createTenant({ pubkey: tenant })
       expect((yield* Effect.flip(command.createTenant({ pubkey: tenant })))._tag).toBe("TenantAlreadyExists")
       expect((yield* Effect.flip(keyed("key")(command.setTenantPastDue(tenant))))._tag).toBe("StorageError")

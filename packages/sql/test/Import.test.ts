@@ -41,7 +41,7 @@ describe("an import", () => {
       const tenants = yield* Effect.flatMap(Query, (query) => query.tenants)
       expect(tenants.map(({ nwcUrl }) => nwcUrl && Redacted.value(nwcUrl))).toEqual([wallet, null])
       const sql = yield* SqlClient
-      for (const table of ["event", "tenant", "import", "import_refusal"]) {
+      for (const table of ["event", "tenant", "import", "import_refusal"].map((name) => `caravel_${name}`)) {
         expect(JSON.stringify(yield* sql`SELECT * FROM ${sql(table)}`)).not.toContain("b0b5ecre7")
       }
     })

@@ -62,14 +62,18 @@ it.scopedLive(
       // Byte for byte, but for the instants at which they began and ended.
       const dump = (filename: string) =>
         Effect.map(raw(filename), (database) => {
-          const [started] = database.prepare("SELECT started_at FROM import").pluck().all()
+          const [started] = database.prepare("SELECT started_at FROM caravel_import").pluck().all()
           const all = (statement: string) => database.prepare(statement).all()
           return {
             events: all(
-              `SELECT *, iif(created_at = ${started}, 0, created_at) AS created_at FROM event ORDER BY position`
+              `SELECT *, iif(created_at = ${started}, 0, created_at) AS created_at FROM caravel_event ORDER BY position`
             ),
-            rows: [all("SELECT * FROM tenant"), all("SELECT * FROM relay"), all("SELECT * FROM secret")],
-            refused: all("SELECT * FROM import_refusal ORDER BY item")
+            rows: [
+              all("SELECT * FROM caravel_tenant"),
+              all("SELECT * FROM caravel_relay"),
+              all("SELECT * FROM caravel_secret")
+            ],
+            refused: all("SELECT * FROM caravel_import_refusal ORDER BY item")
           }
         })
       expect((yield* dump(killed)).events.length).toBe(report.events)

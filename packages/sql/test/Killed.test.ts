@@ -41,7 +41,7 @@ const world = Effect.gen(function*() {
       const database = yield* raw(filename)
       expect(database.prepare("SELECT position FROM handled ORDER BY id").pluck().all()).toEqual(positions)
       yield* Fiber.interrupt(fiber)
-      return database.prepare("SELECT fence FROM lease WHERE task = 'run'").pluck().get()
+      return database.prepare("SELECT fence FROM caravel_lease WHERE task = 'run'").pluck().get()
     }).pipe(Effect.provide(context))
   }
 })

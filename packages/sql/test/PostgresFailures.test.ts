@@ -100,7 +100,9 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       const command = Context.get(context, Command)
       yield* command.createTenant({ pubkey })
       const other = yield* raw(inSchema(url, schema))
-      yield* Effect.promise(() => other.query("BEGIN; SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)"))
+      yield* Effect.promise(() =>
+        other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)")
+      )
       const errors = yield* Effect.forEach(["a", "b"], (id) => Effect.flip(command.createRelay(relay(id))), {
         concurrency: 2
       })
@@ -140,7 +142,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       ["nobody listens", withPassword((url) => url.port = "1"), {}, "unavailable"],
       ["the URL is none", `postgres://user:${secret}@:99999/x`, {}, "other"],
       ["the URL is another database's", `mysql://user:${secret}@127.0.0.1/x`, {}, "other"],
-      ["the schema's name is none", withPassword(() => {}), { schema: "a; DROP TABLE event" }, "other"]
+      ["the schema's name is none", withPassword(() => {}), { schema: "a; DROP TABLE caravel_event" }, "other"]
     ]
     it.live.each(cases)("says why, without the password: %s", ([, url, options, reason]) =>
       Effect.gen(function*() {
@@ -169,9 +171,9 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       const options = { url: Redacted.make(url), schema }
       const openings = Array.from({ length: 4 }, () => Effect.scoped(Layer.build(Postgres.layer(options))))
       yield* Effect.all(openings, { concurrency: "unbounded" })
-      const [rows] = yield* statements(url, `SELECT migration_id FROM ${schema}.effect_sql_migrations ORDER BY 1`)
+      const [rows] = yield* statements(url, `SELECT migration_id FROM ${schema}.caravel_migrations ORDER BY 1`)
       expect(rows).toEqual(rows!.map((_, index) => ({ migration_id: index + 1 })))
-      yield* statements(url, `INSERT INTO ${schema}.effect_sql_migrations (migration_id, name) VALUES (99, 'future')`)
+      yield* statements(url, `INSERT INTO ${schema}.caravel_migrations (migration_id, name) VALUES (99, 'future')`)
       expect(yield* refusal(options)).toMatchObject({ reason: "newer" })
     }))
 })

@@ -16,11 +16,11 @@ const grants = /```sql\n([^]*?)```/.exec(
 )![1]!
 
 const changes = [
-  "UPDATE event SET payload = '{}'",
-  "DELETE FROM event",
-  "TRUNCATE event CASCADE",
-  "DROP TABLE event CASCADE",
-  "ALTER TABLE event DISABLE TRIGGER ALL",
+  "UPDATE caravel_event SET payload = '{}'",
+  "DELETE FROM caravel_event",
+  "TRUNCATE caravel_event CASCADE",
+  "DROP TABLE caravel_event CASCADE",
+  "ALTER TABLE caravel_event DISABLE TRIGGER ALL",
   "CREATE TABLE mine (x int)"
 ]
 

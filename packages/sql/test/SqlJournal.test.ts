@@ -41,14 +41,14 @@ it.scoped("a read finds its first row by an index, goes on in its order, and sor
   Effect.gen(function*() {
     const relay = { resourceType: "relay", resourceId: "a" as RelayId } as const
     expect(yield* planOf((journal) => journal.read(position, 10))).toEqual([
-      "SEARCH event USING INTEGER PRIMARY KEY (rowid>?)"
+      "SEARCH caravel_event USING INTEGER PRIMARY KEY (rowid>?)"
     ])
     expect(yield* planOf((journal) => journal.readResource(relay, 0, 10))).toEqual([
       expect.stringMatching(
-        /^SEARCH event USING INDEX sqlite_autoindex_event_\d \(resource_id=\? AND resource_type=\? AND resource_version>\?\)$/
+        /^SEARCH caravel_event USING INDEX sqlite_autoindex_caravel_event_\d \(resource_id=\? AND resource_type=\? AND resource_version>\?\)$/
       )
     ])
     expect(yield* planOf((journal) => journal.readTenant("a".repeat(64) as Pubkey, position, 10))).toEqual([
-      "SEARCH event USING INDEX event_tenant (tenant=? AND rowid>?)"
+      "SEARCH caravel_event USING INDEX caravel_event_tenant (tenant=? AND rowid>?)"
     ])
   }).pipe(Effect.provide(Sqlite.layerTemporary)))

@@ -15,7 +15,7 @@ describe("a rebuild", () => {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       yield* Effect.gen(function*() {
         yield* filled
-        yield* statements("DELETE FROM relay WHERE id = 'r1'")
+        yield* statements("DELETE FROM caravel_relay WHERE id = 'r1'")
         const journal = yield* Journal
         const command = yield* Command
         const process = yield* raw(filename)
@@ -38,7 +38,7 @@ describe("a rebuild", () => {
     "that is interrupted has changed nothing and holds nothing",
     Effect.gen(function*() {
       yield* filled
-      yield* statements("DELETE FROM relay")
+      yield* statements("DELETE FROM caravel_relay")
       const before = yield* backdoor.dump
       const journal = yield* Journal
       const reached = yield* Deferred.make<void>()
@@ -60,7 +60,7 @@ describe("a rebuild", () => {
     Effect.gen(function*() {
       yield* filledWith("0-")
       const before = yield* backdoor.dump
-      yield* statements("DELETE FROM relay", "DELETE FROM tenant")
+      yield* statements("DELETE FROM caravel_relay", "DELETE FROM caravel_tenant")
       expect(yield* Effect.flatMap(Journal, (journal) => journal.rebuild())).toBe(count + 1)
       expect(yield* backdoor.dump).toEqual(before)
     })
@@ -70,7 +70,7 @@ describe("a rebuild", () => {
     "in a caller's transaction is undone with it",
     Effect.gen(function*() {
       yield* filled
-      yield* statements("DELETE FROM relay")
+      yield* statements("DELETE FROM caravel_relay")
       const sql = yield* SqlClient
       const journal = yield* Journal
       const before = yield* backdoor.dump

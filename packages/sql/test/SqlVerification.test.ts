@@ -55,17 +55,17 @@ describe("a verification", () => {
     Effect.gen(function*() {
       yield* filled
       yield* statements(
-        `INSERT INTO relay SELECT 'ghost-' || id, tenant, 'ghost-' || subdomain, plan, info_name, info_icon,
+        `INSERT INTO caravel_relay SELECT 'ghost-' || id, tenant, 'ghost-' || subdomain, plan, info_name, info_icon,
           info_description, policy_public_join, policy_strip_signatures, groups_enabled, management_enabled,
           blossom_enabled, livekit_enabled, push_enabled, status, synced, sync_error, stripe_subscription_item_id,
-          created_at, version FROM relay`,
-        `INSERT INTO secret (id, value) SELECT printf('01a20817-9f5e-75be-8c41-%012d', substr(id, 2)), '${nwcUrl}' FROM relay
+          created_at, version FROM caravel_relay`,
+        `INSERT INTO caravel_secret (id, value) SELECT printf('01a20817-9f5e-75be-8c41-%012d', substr(id, 2)), '${nwcUrl}' FROM caravel_relay
           WHERE id NOT LIKE 'ghost%'`,
-        `UPDATE relay SET version = 7 WHERE id = 'r${count - 1}'`,
+        `UPDATE caravel_relay SET version = 7 WHERE id = 'r${count - 1}'`,
         // The first and the last in order, on pages of their own, exchange their subdomains.
-        "UPDATE relay SET subdomain = 'between' WHERE id = 'r0'",
-        "UPDATE relay SET subdomain = 'r0' WHERE id = 'r999'",
-        "UPDATE relay SET subdomain = 'r999' WHERE id = 'r0'"
+        "UPDATE caravel_relay SET subdomain = 'between' WHERE id = 'r0'",
+        "UPDATE caravel_relay SET subdomain = 'r0' WHERE id = 'r999'",
+        "UPDATE caravel_relay SET subdomain = 'r999' WHERE id = 'r0'"
       )
       const { differences, last } = yield* verify
       expect(last).toMatchObject({ relays: 2 * count, secrets: count + 1 })
@@ -83,8 +83,8 @@ describe("a verification", () => {
     Effect.gen(function*() {
       yield* filled
       yield* statements(
-        "UPDATE relay SET plan = 'No Plan', created_at = 9e15 WHERE id = 'r1'",
-        "UPDATE tenant SET stripe_customer_id = ''"
+        "UPDATE caravel_relay SET plan = 'No Plan', created_at = 9e15 WHERE id = 'r1'",
+        "UPDATE caravel_tenant SET stripe_customer_id = ''"
       )
       expect((yield* verify).differences).toMatchObject([
         { resourceId: tenant, field: "stripeCustomerId", expected: null, found: "" },
@@ -100,32 +100,35 @@ describe("a verification", () => {
 describe("a damaged journal", () => {
   const where = "WHERE resource_id = 'r1' AND resource_version = 2"
   const damages: ReadonlyArray<readonly [statement: string, difference: Partial<Drift>, isSound?: boolean]> = [
-    [`UPDATE event SET payload = '{"status":"SECRET"}' ${where}`, { kind: "unreadable", field: "payload.status" }],
-    [`UPDATE event SET payload = '"SECRET"' ${where}`, { kind: "unreadable", field: "payload" }],
-    [`UPDATE event SET type = 'Mutiny' ${where}`, { kind: "unreadable", field: "type" }],
-    [`UPDATE event SET id = 'no id' ${where}`, { kind: "unreadable", field: "id" }],
-    [`UPDATE event SET resource_version = 4 ${where}`, {
+    [`UPDATE caravel_event SET payload = '{"status":"SECRET"}' ${where}`, {
+      kind: "unreadable",
+      field: "payload.status"
+    }],
+    [`UPDATE caravel_event SET payload = '"SECRET"' ${where}`, { kind: "unreadable", field: "payload" }],
+    [`UPDATE caravel_event SET type = 'Mutiny' ${where}`, { kind: "unreadable", field: "type" }],
+    [`UPDATE caravel_event SET id = 'no id' ${where}`, { kind: "unreadable", field: "id" }],
+    [`UPDATE caravel_event SET resource_version = 4 ${where}`, {
       kind: "inconsistent",
       field: "version",
       expected: 2,
       found: 4
     }],
     [
-      `UPDATE event SET type = 'RelayCreated', activity_type = 'create_relay', payload = (
-        SELECT payload FROM event WHERE resource_id = 'r1' AND resource_version = 1) ${where}`,
+      `UPDATE caravel_event SET type = 'RelayCreated', activity_type = 'create_relay', payload = (
+        SELECT payload FROM caravel_event WHERE resource_id = 'r1' AND resource_version = 1) ${where}`,
       { kind: "inconsistent", field: "type", expected: "a change", found: "RelayCreated" }
     ],
     [
-      `UPDATE event SET type = 'TenantPastDueCleared', activity_type = NULL, payload = '{"pastDueAt":null}' ${where}`,
+      `UPDATE caravel_event SET type = 'TenantPastDueCleared', activity_type = NULL, payload = '{"pastDueAt":null}' ${where}`,
       { kind: "inconsistent", field: "resourceType", expected: "tenant", found: "relay" }
     ],
     [
-      `UPDATE event SET tenant = '${other}' ${where}`,
+      `UPDATE caravel_event SET tenant = '${other}' ${where}`,
       { kind: "inconsistent", field: "tenant", expected: tenant, found: other },
       true
     ],
     [
-      `UPDATE event SET activity_type = NULL ${where}`,
+      `UPDATE caravel_event SET activity_type = NULL ${where}`,
       { kind: "inconsistent", field: "activityType", expected: "deactivate_relay", found: null },
       true
     ]
@@ -135,7 +138,7 @@ describe("a damaged journal", () => {
     Effect.gen(function*() {
       yield* filled
       const { position } = yield* Effect.flatMap(Command, (command) => command.deactivateRelay({ id: "r1" }))
-      yield* statements("DROP TRIGGER event_unchanged", statement)
+      yield* statements("DROP TRIGGER caravel_event_unchanged", statement)
       const { differences } = yield* verify
       expect(differences).toEqual([
         { expected: null, found: null, ...difference, resourceType: "relay", resourceId: "r1", position }
@@ -155,8 +158,8 @@ describe("a damaged journal", () => {
       yield* command.deactivateRelay({ id: "r2" })
       yield* command.activateRelay({ id: "r2" })
       yield* statements(
-        "DROP TRIGGER event_undeleted",
-        `DELETE FROM event WHERE position = ${count + 2} OR position > ${count + 3}`
+        "DROP TRIGGER caravel_event_undeleted",
+        `DELETE FROM caravel_event WHERE position = ${count + 2} OR position > ${count + 3}`
       )
       const { differences } = yield* verify
       expect(differences.filter(({ resourceType }) => resourceType === "event")).toMatchObject([
@@ -175,8 +178,8 @@ describe("a damaged journal", () => {
     Effect.gen(function*() {
       yield* filled
       yield* statements(
-        "DROP TRIGGER event_unchanged",
-        "UPDATE event SET payload = json_set(payload, '$.subdomain', 'r1') WHERE resource_id = 'r2'"
+        "DROP TRIGGER caravel_event_unchanged",
+        "UPDATE caravel_event SET payload = json_set(payload, '$.subdomain', 'r1') WHERE resource_id = 'r2'"
       )
       expect((yield* verify).differences).toMatchObject([
         { resourceId: "r2", kind: "field", field: "subdomain", expected: "r1" },

@@ -127,14 +127,16 @@ describe("the writer", () => {
       const directory = yield* temporaryDirectory
       const filename = join(directory, "caravel.db")
       const database = yield* raw(filename)
-      const secrets = () => database.prepare("SELECT value FROM secret ORDER BY id").pluck().all()
+      const secrets = () => database.prepare("SELECT value FROM caravel_secret ORDER BY id").pluck().all()
       yield* Effect.gen(function*() {
         const command = yield* Command
         yield* command.createTenant({ pubkey, nwcUrl: "nostr+walletconnect://first" })
         expect(secrets()).toEqual(["nostr+walletconnect://first"])
         yield* command.updateTenant({ pubkey, nwcUrl: "nostr+walletconnect://second" })
         expect(secrets()).toEqual(["nostr+walletconnect://second"])
-        expect(JSON.stringify(database.prepare("SELECT * FROM event, tenant").all())).not.toContain("walletconnect")
+        expect(JSON.stringify(database.prepare("SELECT * FROM caravel_event, caravel_tenant").all())).not.toContain(
+          "walletconnect"
+        )
         yield* command.updateTenant({ pubkey, nwcUrl: null })
         expect(secrets()).toEqual([])
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
@@ -169,7 +171,7 @@ describe("the writer", () => {
         const command = yield* Command
         const query = yield* Query
         yield* command.createTenant({ pubkey, nwcUrl: "nostr+walletconnect://secret" })
-        database.exec("UPDATE tenant SET created_at = 9000000000000000000")
+        database.exec("UPDATE caravel_tenant SET created_at = 9000000000000000000")
         const error = yield* Effect.flip(query.tenant(pubkey))
         expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt", operation: "Query.tenant" })
         expect(inspect(error, { depth: Infinity, showHidden: true })).not.toContain("walletconnect")

@@ -31,11 +31,11 @@ const sabotage = Effect.flatMap(SqlClient, (sql) =>
         Effect.zipRight(
           sql`CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN INSERT INTO child (parent) VALUES ('nobody'); RETURN NULL; END $$`,
-          sql`CREATE TRIGGER sabotage AFTER INSERT ON event FOR EACH ROW WHEN (NEW.resource_id = 'doomed')
+          sql`CREATE TRIGGER sabotage AFTER INSERT ON caravel_event FOR EACH ROW WHEN (NEW.resource_id = 'doomed')
             EXECUTE FUNCTION sabotage()`
         ),
       orElse: () =>
-        sql`CREATE TRIGGER sabotage AFTER INSERT ON event WHEN NEW.resource_id = 'doomed'
+        sql`CREATE TRIGGER sabotage AFTER INSERT ON caravel_event WHEN NEW.resource_id = 'doomed'
           BEGIN INSERT INTO child (parent) VALUES ('nobody'); END`
     })
   }))
@@ -71,7 +71,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         const queue = yield* command.notify.subscribe
         yield* sql.withTransaction(Effect.gen(function*() {
           yield* sql.withTransaction(command.createRelay(relay("a")))
-          yield* sql`INSERT INTO secret (id, value) VALUES ('mine', 'x')`
+          yield* sql`INSERT INTO caravel_secret (id, value) VALUES ('mine', 'x')`
           expect(yield* Queue.size(queue)).toBe(0)
         }))
         expect(yield* Queue.size(queue)).toBe(1)
@@ -197,7 +197,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         yield* sql.withTransaction(Effect.gen(function*() {
           yield* command.createRelay(relay("a"))
           yield* command.deactivateRelay({ id: "a" })
-          expect(yield* sql`SELECT count(*) AS events FROM event`).toEqual([{ events: 3n }])
+          expect(yield* sql`SELECT count(*) AS events FROM caravel_event`).toEqual([{ events: 3n }])
           expect((yield* (yield* Query).relays)[0]).toMatchObject({ id: "a", version: 2 })
         }))
         expect((yield* command.activateRelay({ id: "a" })).position).toBe(4)
@@ -215,7 +215,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         const survivor = yield* sql.withTransaction(
           Deferred.await(ended).pipe(
             Effect.zipRight(Effect.all([
-              Effect.flip(sql`INSERT INTO secret (id, value) VALUES ('late', 'x')`),
+              Effect.flip(sql`INSERT INTO caravel_secret (id, value) VALUES ('late', 'x')`),
               command.createRelay(relay("late"))
             ])),
             Effect.forkDaemon

@@ -27,7 +27,7 @@ export const raw: Reader = (filename, count) =>
     const page = db.prepare<[after: number, limit: number], { readonly position: number }>(
       `SELECT position, id, tenant, created_at AS createdAt, activity_type AS activityType,
             resource_type AS resourceType, resource_id AS resourceId
-          FROM activity WHERE position > ? ORDER BY position LIMIT ?`
+          FROM caravel_activity WHERE position > ? ORDER BY position LIMIT ?`
     )
     return Effect.sync(() => {
       let read = 0

@@ -23,7 +23,7 @@ const readers: { readonly [subject: string]: Reader } = {
     Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
       const history = db.prepare<[id: string], { readonly payload: string }>(
         `SELECT position, id, type, created_at AS createdAt, resource_version AS version, payload
-          FROM event WHERE resource_id = ? AND resource_type = 'relay' ORDER BY resource_version`
+          FROM caravel_event WHERE resource_id = ? AND resource_type = 'relay' ORDER BY resource_version`
       )
       return (id) =>
         Effect.sync(() => {

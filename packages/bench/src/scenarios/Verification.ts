@@ -18,7 +18,7 @@ const raw: Pass = (filename) =>
       `SELECT position, id, type, activity_type AS activityType, tenant, resource_type AS resourceType,
           resource_id AS resourceId, resource_version AS resourceVersion, payload, metadata, created_at AS createdAt,
           schema_version AS schemaVersion
-        FROM event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
+        FROM caravel_event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
     )
     return Effect.sync(() => {
       let read = 0
@@ -46,7 +46,7 @@ const verified: Pass = (filename) =>
 const rebuilt: Pass = (filename) =>
   Effect.zipRight(
     Effect.scoped(Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
-      db.exec("DELETE FROM relay; DELETE FROM tenant")
+      db.exec("DELETE FROM caravel_relay; DELETE FROM caravel_tenant")
     })),
     Effect.map(journal(filename), ({ rebuild }) =>
       Effect.gen(function*() {

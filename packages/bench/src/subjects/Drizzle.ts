@@ -9,7 +9,7 @@ import * as Row from "../Row.js"
 import * as SqliteFile from "../SqliteFile.js"
 import type { Subject } from "../Subject.js"
 
-const event = sqliteTable("event", {
+const event = sqliteTable("caravel_event", {
   position: integer().primaryKey({ autoIncrement: true }),
   id: text().notNull(),
   type: text().notNull(),
@@ -23,9 +23,9 @@ const event = sqliteTable("event", {
   created_at: integer().notNull()
 })
 
-const tenant = sqliteTable("tenant", { pubkey: text().primaryKey() })
+const tenant = sqliteTable("caravel_tenant", { pubkey: text().primaryKey() })
 
-const relay = sqliteTable("relay", {
+const relay = sqliteTable("caravel_relay", {
   id: text().primaryKey(),
   tenant: text().notNull(),
   subdomain: text().notNull(),

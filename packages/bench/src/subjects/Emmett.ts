@@ -65,13 +65,13 @@ export const subject: Subject = {
  */
 export const decide = async (querySingle: SQLiteConnection["querySingle"], input: Input): Promise<Data> => {
   if (input._tag === "createRelay") {
-    const tenant = await querySingle("SELECT pubkey FROM tenant WHERE pubkey = ?", [input.tenant])
+    const tenant = await querySingle("SELECT pubkey FROM caravel_tenant WHERE pubkey = ?", [input.tenant])
     if (tenant === null) throw new Error(`no tenant ${input.tenant}`)
     const event = Row.eventRow(input, input.tenant, 1)
     return { event, relay: Row.relayRow(input, event.created_at) }
   }
   const relay = await querySingle<{ tenant: string; version: number }>(
-    "SELECT tenant, version FROM relay WHERE id = ?",
+    "SELECT tenant, version FROM caravel_relay WHERE id = ?",
     [input.id]
   )
   if (relay === null) throw new Error(`no relay ${input.id}`)
@@ -83,14 +83,14 @@ const projection = sqliteProjection<{ type: string; data: Data }>({
   handle: async (events: ReadonlyArray<{ readonly data: Data }>, { connection }: { connection: SQLiteConnection }) => {
     for (const { data: { event, relay } } of events) {
       if (relay === undefined) {
-        await connection.command("UPDATE relay SET status = 'inactive', version = ? WHERE id = ?", [
+        await connection.command("UPDATE caravel_relay SET status = 'inactive', version = ? WHERE id = ?", [
           event.resource_version,
           event.resource_id
         ])
       } else {
         const columns = Object.keys(relay)
         await connection.command(
-          `INSERT INTO relay (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
+          `INSERT INTO caravel_relay (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
           Object.values(relay)
         )
       }

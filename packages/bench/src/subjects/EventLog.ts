@@ -47,17 +47,19 @@ const handlers = EventLog.group(group, (handlers) =>
     .handle("RelayCreated", ({ entry, payload: { id, subdomain, tenant } }) =>
       Effect.gen(function*() {
         const sql = yield* SqlClient
-        const [found] = yield* sql`SELECT 1 FROM tenant WHERE pubkey = ${tenant}`
+        const [found] = yield* sql`SELECT 1 FROM caravel_tenant WHERE pubkey = ${tenant}`
         if (found === undefined) return yield* Effect.fail(`no tenant ${tenant}`)
         const relay = Row.relayRow({ _tag: "createRelay", id, tenant, subdomain }, entry.createdAtMillis)
-        yield* sql`INSERT INTO relay ${sql.insert(relay)}`
+        yield* sql`INSERT INTO caravel_relay ${sql.insert(relay)}`
       }).pipe(Effect.orDie))
     .handle("RelayDeactivated", ({ payload: { id, status } }) =>
       Effect.gen(function*() {
         const sql = yield* SqlClient
-        const [relay] = yield* sql`SELECT version FROM relay WHERE id = ${id}`
+        const [relay] = yield* sql`SELECT version FROM caravel_relay WHERE id = ${id}`
         if (relay === undefined) return yield* Effect.fail(`no relay ${id}`)
-        yield* sql`UPDATE relay SET status = ${status}, version = ${Number(relay["version"]) + 1} WHERE id = ${id}`
+        yield* sql`UPDATE caravel_relay SET status = ${status}, version = ${
+          Number(relay["version"]) + 1
+        } WHERE id = ${id}`
       }).pipe(Effect.orDie)))
 
 /**

@@ -7,9 +7,9 @@ import * as SqliteFile from "../SqliteFile.js"
 import type { Subject } from "../Subject.js"
 
 interface Tables {
-  event: Row.EventRow & { readonly position: Generated<number> }
-  relay: Row.RelayRow
-  tenant: { readonly pubkey: string }
+  caravel_event: Row.EventRow & { readonly position: Generated<number> }
+  caravel_relay: Row.RelayRow
+  caravel_tenant: { readonly pubkey: string }
 }
 
 /**
@@ -31,22 +31,24 @@ export const subject: Subject = {
       const execute = async (input: Input) => {
         const activity = await db.transaction().execute(async (trx) => {
           const append = async (event: Row.EventRow) => {
-            const { position } = await trx.insertInto("event").values(event).returning("position")
+            const { position } = await trx.insertInto("caravel_event").values(event).returning("position")
               .executeTakeFirstOrThrow()
             return Row.activity(position, event)
           }
           if (input._tag === "createRelay") {
-            await trx.selectFrom("tenant").select("pubkey").where("pubkey", "=", input.tenant).executeTakeFirstOrThrow()
+            await trx.selectFrom("caravel_tenant").select("pubkey").where("pubkey", "=", input.tenant)
+              .executeTakeFirstOrThrow()
             const event = Row.eventRow(input, input.tenant, 1)
             const activity = await append(event)
-            await trx.insertInto("relay").values(Row.relayRow(input, event.created_at)).execute()
+            await trx.insertInto("caravel_relay").values(Row.relayRow(input, event.created_at)).execute()
             return activity
           }
-          const relay = await trx.selectFrom("relay").select(["tenant", "version"]).where("id", "=", input.id)
+          const relay = await trx.selectFrom("caravel_relay").select(["tenant", "version"]).where("id", "=", input.id)
             .executeTakeFirstOrThrow()
           const version = relay.version + 1
           const activity = await append(Row.eventRow(input, relay.tenant, version))
-          await trx.updateTable("relay").set({ status: "inactive", version }).where("id", "=", input.id).execute()
+          await trx.updateTable("caravel_relay").set({ status: "inactive", version }).where("id", "=", input.id)
+            .execute()
           return activity
         })
         notify(activity)

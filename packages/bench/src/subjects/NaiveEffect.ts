@@ -63,7 +63,7 @@ export const over = (
 
     const append = (event: Row.EventRow) =>
       Effect.map(
-        sql`INSERT INTO event ${sql.insert({ ...event })} RETURNING position`,
+        sql`INSERT INTO caravel_event ${sql.insert({ ...event })} RETURNING position`,
         ([row]) => Row.activity(Number(row?.["position"]), event)
       )
 
@@ -71,19 +71,19 @@ export const over = (
       Effect.gen(function*() {
         yield* begin
         if (input._tag === "createRelay") {
-          const [tenant] = yield* sql`SELECT 1 FROM tenant WHERE pubkey = ${input.tenant}`
+          const [tenant] = yield* sql`SELECT 1 FROM caravel_tenant WHERE pubkey = ${input.tenant}`
           if (tenant === undefined) return yield* Effect.fail(`no tenant ${input.tenant}`)
           const event = Row.eventRow(input, input.tenant, 1)
           const activity = yield* append(event)
-          yield* sql`INSERT INTO relay ${sql.insert(Row.relayRow(input, event.created_at))}`
+          yield* sql`INSERT INTO caravel_relay ${sql.insert(Row.relayRow(input, event.created_at))}`
           return activity
         }
         const [relay] = yield* sql`
-          SELECT tenant, version FROM relay WHERE id = ${input.id} ${sql.literal(forUpdate)}`
+          SELECT tenant, version FROM caravel_relay WHERE id = ${input.id} ${sql.literal(forUpdate)}`
         if (relay === undefined) return yield* Effect.fail(`no relay ${input.id}`)
         const version = Number(relay["version"]) + 1
         const activity = yield* append(Row.eventRow(input, String(relay["tenant"]), version))
-        yield* sql`UPDATE relay SET status = 'inactive', version = ${version} WHERE id = ${input.id}`
+        yield* sql`UPDATE caravel_relay SET status = 'inactive', version = ${version} WHERE id = ${input.id}`
         return activity
       })
 

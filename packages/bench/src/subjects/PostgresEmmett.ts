@@ -62,14 +62,16 @@ const projection = postgreSQLProjection<{ type: string; data: Data }>({
   ) => {
     for (const { data: { event, relay } } of events) {
       if (relay === undefined) {
-        await client.query("UPDATE relay SET status = 'inactive', version = $1 WHERE id = $2", [
+        await client.query("UPDATE caravel_relay SET status = 'inactive', version = $1 WHERE id = $2", [
           event.resource_version,
           event.resource_id
         ])
       } else {
         const columns = Object.keys(relay)
         await client.query(
-          `INSERT INTO relay (${columns.join(", ")}) VALUES (${columns.map((_, index) => `$${index + 1}`).join(", ")})`,
+          `INSERT INTO caravel_relay (${columns.join(", ")}) VALUES (${
+            columns.map((_, index) => `$${index + 1}`).join(", ")
+          })`,
           Object.values(relay)
         )
       }

@@ -11,8 +11,8 @@ const prepare = (url: string) =>
   execute(
     url,
     "CREATE SEQUENCE position",
-    "SELECT setval('position', (SELECT max(position) FROM event))",
-    "ALTER TABLE event ALTER position SET DEFAULT nextval('position')"
+    "SELECT setval('position', (SELECT max(position) FROM caravel_event))",
+    "ALTER TABLE caravel_event ALTER position SET DEFAULT nextval('position')"
   )
 
 const make = (description: string, lock?: string): PostgresSubject => ({
@@ -49,5 +49,5 @@ export const subject = make(
  */
 export const ordered = make(
   "The same, with Caravel's lock in front, so that positions are in the order of commits",
-  "SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)"
+  "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)"
 )

@@ -21,18 +21,18 @@ export const make = (batch: number): Subject => ({
       const begin = db.prepare("BEGIN IMMEDIATE")
       const commit = db.prepare("COMMIT")
       const rollback = db.prepare("ROLLBACK")
-      const tenantExists = db.prepare<[string], 1>("SELECT 1 FROM tenant WHERE pubkey = ?").pluck()
+      const tenantExists = db.prepare<[string], 1>("SELECT 1 FROM caravel_tenant WHERE pubkey = ?").pluck()
       const relayById = db.prepare<[string], { tenant: string; version: number }>(
-        "SELECT tenant, version FROM relay WHERE id = ?"
+        "SELECT tenant, version FROM caravel_relay WHERE id = ?"
       )
       const insertEvent = db.prepare<[Row.EventRow]>(
-        `INSERT INTO event
+        `INSERT INTO caravel_event
           (id, type, activity_type, tenant, resource_type, resource_id, resource_version, payload, metadata, created_at)
           VALUES (@id, @type, @activity_type, @tenant, @resource_type, @resource_id, @resource_version, @payload,
             @metadata, @created_at)`
       )
       const insertRelay = db.prepare<[Row.RelayRow]>(
-        `INSERT INTO relay
+        `INSERT INTO caravel_relay
           (id, tenant, subdomain, plan, info_name, info_icon, info_description, policy_public_join,
             policy_strip_signatures, groups_enabled, management_enabled, blossom_enabled, livekit_enabled, push_enabled,
             status, synced, sync_error, stripe_subscription_item_id, created_at, version)
@@ -41,7 +41,7 @@ export const make = (batch: number): Subject => ({
             @push_enabled, @status, @synced, @sync_error, @stripe_subscription_item_id, @created_at, @version)`
       )
       const updateRelay = db.prepare<[status: string, version: number, id: string]>(
-        "UPDATE relay SET status = ?, version = ? WHERE id = ?"
+        "UPDATE caravel_relay SET status = ?, version = ? WHERE id = ?"
       )
 
       const append = (event: Row.EventRow) => Row.activity(Number(insertEvent.run(event).lastInsertRowid), event)

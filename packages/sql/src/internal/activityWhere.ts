@@ -1,7 +1,7 @@
 import type { ActivityFilter } from "@caravel/domain"
 import { Array } from "effect"
 
-/** The condition on the view `activity` that a filter is, and its parameters. */
+/** The condition on the view `caravel_activity` that a filter is, and its parameters. */
 export const activityWhere = (
   { activityType, after, resourceId, tenant, upTo }: Omit<ActivityFilter, "limit">
 ): readonly [clause: string, params: ReadonlyArray<string | number>] => {

@@ -10,6 +10,7 @@ import type * as CopySource from "../CopySource.js"
 import * as CopyTarget from "../CopyTarget.js"
 import * as Database from "../Database.js"
 import * as Migrations from "../Migrations.js"
+import { decodeTables, isCaravel, selectTables } from "../migrations/adopt.js"
 import * as SecretCodec from "../SecretCodec.js"
 import { toStorageError } from "../SqlError.js"
 import * as SqliteConnection from "../SqliteConnection.js"
@@ -49,15 +50,14 @@ export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlErr
 const snapshot = (filename: string, operation: string) =>
   Effect.gen(function*() {
     const database = yield* connect(filename)
-    const isCaravel = yield* Effect.try({
+    const isOurs = yield* Effect.try({
       try: () => {
         database.exec("BEGIN")
-        const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all()
-        return ["event", "tenant", "relay", "effect_sql_migrations"].every((name) => tables.includes(name))
+        return isCaravel(decodeTables(database.prepare(selectTables).all()))
       },
       catch: (cause) => new SqlError({ cause })
     })
-    return isCaravel ? database : yield* corrupt(operation, `${filename} is not a Caravel database`)
+    return isOurs ? database : yield* corrupt(operation, `${filename} is not a Caravel database`)
   })
 
 /** What a copy is known by, once it has been verified. */

@@ -3,6 +3,15 @@ import { Effect } from "effect"
 import { words } from "../internal/ddl.js"
 
 /**
+ * The log: the events that are activities.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const activity = `SELECT position, id, tenant, created_at, activity_type, resource_type, resource_id
+    FROM caravel_event WHERE activity_type IS NOT NULL`
+
+/**
  * The journal, the log that is a view of it, the projections, and the secrets beside it.
  *
  * @since 0.1.0
@@ -12,7 +21,7 @@ export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { boolean, byKey, deferrable, integer, isJson, position, strict, text } = yield* words
 
-  yield* sql`CREATE TABLE event (
+  yield* sql`CREATE TABLE caravel_event (
     position ${position},
     id ${text} NOT NULL UNIQUE,
     type ${text} NOT NULL,
@@ -26,20 +35,19 @@ export default Effect.gen(function*() {
     created_at ${integer} NOT NULL,
     UNIQUE (resource_id, resource_type, resource_version)
   ) ${strict}`
-  yield* sql`CREATE INDEX event_tenant ON event (tenant) WHERE activity_type IS NOT NULL`
+  yield* sql`CREATE INDEX caravel_event_tenant ON caravel_event (tenant) WHERE activity_type IS NOT NULL`
 
-  yield* sql`CREATE VIEW activity AS
-    SELECT position, id, tenant, created_at, activity_type, resource_type, resource_id
-    FROM event WHERE activity_type IS NOT NULL`
+  yield* sql`CREATE VIEW caravel_activity AS
+    ${sql.literal(activity)}`
 
-  yield* sql`CREATE TABLE secret (
+  yield* sql`CREATE TABLE caravel_secret (
     id ${text} PRIMARY KEY,
     value ${text} NOT NULL
   ) ${byKey}`
 
-  yield* sql`CREATE TABLE tenant (
+  yield* sql`CREATE TABLE caravel_tenant (
     pubkey ${text} PRIMARY KEY,
-    nwc_url ${text} REFERENCES secret (id)${deferrable},
+    nwc_url ${text} REFERENCES caravel_secret (id)${deferrable},
     nwc_error ${text},
     stripe_customer_id ${text},
     stripe_subscription_id ${text},
@@ -47,11 +55,11 @@ export default Effect.gen(function*() {
     created_at ${integer} NOT NULL,
     version ${integer} NOT NULL CHECK (version > 0)
   ) ${byKey}`
-  yield* sql`CREATE INDEX tenant_nwc_url ON tenant (nwc_url) WHERE nwc_url IS NOT NULL`
+  yield* sql`CREATE INDEX caravel_tenant_nwc_url ON caravel_tenant (nwc_url) WHERE nwc_url IS NOT NULL`
 
-  yield* sql`CREATE TABLE relay (
+  yield* sql`CREATE TABLE caravel_relay (
     id ${text} PRIMARY KEY,
-    tenant ${text} NOT NULL REFERENCES tenant (pubkey)${deferrable},
+    tenant ${text} NOT NULL REFERENCES caravel_tenant (pubkey)${deferrable},
     subdomain ${text} NOT NULL UNIQUE,
     plan ${text} NOT NULL,
     info_name ${text} NOT NULL,
@@ -71,5 +79,5 @@ export default Effect.gen(function*() {
     created_at ${integer} NOT NULL,
     version ${integer} NOT NULL CHECK (version > 0)
   ) ${byKey}`
-  yield* sql`CREATE INDEX relay_tenant ON relay (tenant)`
+  yield* sql`CREATE INDEX caravel_relay_tenant ON caravel_relay (tenant)`
 })

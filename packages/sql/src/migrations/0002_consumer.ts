@@ -12,7 +12,7 @@ export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { byKey, deferrable, integer, isJson, text } = yield* words
 
-  yield* sql`CREATE TABLE consumer (
+  yield* sql`CREATE TABLE caravel_consumer (
     name ${text} PRIMARY KEY,
     position ${integer} NOT NULL CHECK (position >= 0),
     filter ${text} NOT NULL CHECK (${isJson("filter")}),
@@ -24,8 +24,8 @@ export default Effect.gen(function*() {
     replays_done ${integer} NOT NULL DEFAULT 0
   ) ${byKey}`
 
-  yield* sql`CREATE TABLE lease (
-    consumer ${text} NOT NULL REFERENCES consumer (name)${deferrable},
+  yield* sql`CREATE TABLE caravel_lease (
+    consumer ${text} NOT NULL REFERENCES caravel_consumer (name)${deferrable},
     task ${text} NOT NULL CHECK (task IN ('run', 'replay')),
     fence ${integer} NOT NULL,
     heartbeat ${integer} NOT NULL,
@@ -33,9 +33,9 @@ export default Effect.gen(function*() {
     PRIMARY KEY (consumer, task)
   ) ${byKey}`
 
-  yield* sql`CREATE TABLE parked (
-    consumer ${text} NOT NULL REFERENCES consumer (name)${deferrable},
-    position ${integer} NOT NULL REFERENCES event (position)${deferrable},
+  yield* sql`CREATE TABLE caravel_parked (
+    consumer ${text} NOT NULL REFERENCES caravel_consumer (name)${deferrable},
+    position ${integer} NOT NULL REFERENCES caravel_event (position)${deferrable},
     resource_type ${text} NOT NULL CHECK (resource_type IN ('tenant', 'relay')),
     resource_id ${text} NOT NULL,
     attempts ${integer} NOT NULL CHECK (attempts >= 0),
@@ -43,5 +43,5 @@ export default Effect.gen(function*() {
     parked_at ${integer} NOT NULL,
     PRIMARY KEY (consumer, position)
   ) ${byKey}`
-  yield* sql`CREATE INDEX parked_resource ON parked (consumer, resource_type, resource_id)`
+  yield* sql`CREATE INDEX caravel_parked_resource ON caravel_parked (consumer, resource_type, resource_id)`
 })

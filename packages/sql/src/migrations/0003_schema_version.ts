@@ -13,24 +13,24 @@ export default Effect.gen(function*() {
 
   const { integer } = yield* words
 
-  yield* sql`ALTER TABLE event ADD COLUMN schema_version ${integer} NOT NULL DEFAULT 1 CHECK (schema_version > 0)`
+  yield* sql`ALTER TABLE caravel_event ADD COLUMN schema_version ${integer} NOT NULL DEFAULT 1 CHECK (schema_version > 0)`
 
   yield* sql.onDialectOrElse({
     pg: () =>
       Effect.zipRight(
-        sql`CREATE FUNCTION event_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        sql`CREATE FUNCTION caravel_event_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
           RAISE EXCEPTION 'the journal is append-only: an event is never %', CASE TG_OP
             WHEN 'UPDATE' THEN 'changed' ELSE 'deleted' END;
         END $$`,
-        sql`CREATE TRIGGER event_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON event
-          FOR EACH STATEMENT EXECUTE FUNCTION event_is_append_only()`
+        sql`CREATE TRIGGER caravel_event_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON caravel_event
+          FOR EACH STATEMENT EXECUTE FUNCTION caravel_event_is_append_only()`
       ),
     orElse: () =>
       Effect.zipRight(
-        sql`CREATE TRIGGER event_unchanged BEFORE UPDATE ON event BEGIN
+        sql`CREATE TRIGGER caravel_event_unchanged BEFORE UPDATE ON caravel_event BEGIN
     SELECT RAISE(ABORT, 'the journal is append-only: an event is never changed');
   END`,
-        sql`CREATE TRIGGER event_undeleted BEFORE DELETE ON event BEGIN
+        sql`CREATE TRIGGER caravel_event_undeleted BEFORE DELETE ON caravel_event BEGIN
     SELECT RAISE(ABORT, 'the journal is append-only: an event is never deleted');
   END`
       )

@@ -13,14 +13,14 @@ export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { byKey, deferrable, integer, isJson, text } = yield* words
 
-  yield* sql`CREATE TABLE idempotency (
+  yield* sql`CREATE TABLE caravel_idempotency (
     id ${text} PRIMARY KEY,
     identity ${text} NOT NULL,
-    position ${integer} REFERENCES event (position)${deferrable},
+    position ${integer} REFERENCES caravel_event (position)${deferrable},
     events ${integer} NOT NULL CHECK (events >= 0),
     refusal ${text} CHECK (refusal IS NULL OR ${isJson("refusal")}),
     created_at ${integer} NOT NULL,
     CHECK ((position IS NULL) = (refusal IS NOT NULL))
   ) ${byKey}`
-  yield* sql`CREATE INDEX idempotency_created_at ON idempotency (created_at)`
+  yield* sql`CREATE INDEX caravel_idempotency_created_at ON caravel_idempotency (created_at)`
 })

@@ -13,17 +13,17 @@ export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { deferrable, integer, number, strict, text } = yield* words
 
-  yield* sql`CREATE TABLE epoch (
+  yield* sql`CREATE TABLE caravel_epoch (
     number ${number},
     epoch ${text} NOT NULL UNIQUE,
     position ${integer} NOT NULL CHECK (position >= 0),
     started_at ${integer} NOT NULL
   ) ${strict}`
   const epoch = yield* makeEpoch
-  yield* sql`INSERT INTO epoch (epoch, position, started_at) VALUES (${epoch}, 0, ${
+  yield* sql`INSERT INTO caravel_epoch (epoch, position, started_at) VALUES (${epoch}, 0, ${
     Math.floor(yield* Clock.currentTimeMillis)
   })`
 
-  yield* sql`ALTER TABLE consumer ADD COLUMN epoch ${text} REFERENCES epoch (epoch)${deferrable}`
-  yield* sql`UPDATE consumer SET epoch = ${epoch}`
+  yield* sql`ALTER TABLE caravel_consumer ADD COLUMN epoch ${text} REFERENCES caravel_epoch (epoch)${deferrable}`
+  yield* sql`UPDATE caravel_consumer SET epoch = ${epoch}`
 })

@@ -12,7 +12,7 @@ export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { byKey, deferrable, integer, text } = yield* words
 
-  yield* sql`CREATE TABLE import (
+  yield* sql`CREATE TABLE caravel_import (
     id ${text} PRIMARY KEY,
     source ${text} NOT NULL,
     items ${integer} NOT NULL CHECK (items >= 0),
@@ -26,8 +26,8 @@ export default Effect.gen(function*() {
     finished_at ${integer}
   ) ${byKey}`
 
-  yield* sql`CREATE TABLE import_refusal (
-    import ${text} NOT NULL REFERENCES import (id)${deferrable},
+  yield* sql`CREATE TABLE caravel_import_refusal (
+    import ${text} NOT NULL REFERENCES caravel_import (id)${deferrable},
     item ${integer} NOT NULL,
     table_name ${text} NOT NULL CHECK (table_name IN ('tenant', 'relay', 'activity')),
     key ${text} NOT NULL,
@@ -36,7 +36,7 @@ export default Effect.gen(function*() {
     PRIMARY KEY (import, item)
   ) ${byKey}`
 
-  yield* sql`DROP INDEX event_tenant`
-  yield* sql`CREATE INDEX event_tenant ON event (tenant)
+  yield* sql`DROP INDEX caravel_event_tenant`
+  yield* sql`CREATE INDEX caravel_event_tenant ON caravel_event (tenant)
     WHERE activity_type IS NOT NULL OR type = 'RelayReconciled'`
 })

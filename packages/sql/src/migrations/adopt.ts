@@ -1,0 +1,204 @@
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Effect } from "effect"
+import { activity } from "./0001_journal.js"
+
+/**
+ * The tables of a database by name, each with the names of its columns.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Tables = ReadonlyMap<string, ReadonlySet<string>>
+
+/**
+ * Selects, for SQLite, each table's name and the names of its columns as a JSON array.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const selectTables = `SELECT name AS "table",
+    (SELECT json_group_array(pragma_table_info.name) FROM pragma_table_info(sqlite_schema.name)) AS "columns"
+  FROM sqlite_schema WHERE type = 'table'`
+
+const selectPostgresTables = `SELECT relname AS "table", json_agg(attname)::text AS "columns"
+  FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+  WHERE relkind IN ('r', 'p') AND pg_table_is_visible(pg_class.oid) GROUP BY relname`
+
+/**
+ * What `selectTables` selects.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decodeTables = (rows: ReadonlyArray<unknown>): Tables =>
+  new Map((rows as ReadonlyArray<Row>).map(({ columns, table }) => [table, new Set<string>(JSON.parse(columns))]))
+
+interface Row {
+  readonly table: string
+  readonly columns: string
+}
+
+/**
+ * The client's tables.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const tables = Effect.flatMap(SqlClient, (sql) =>
+  Effect.map(
+    sql.unsafe(sql.onDialectOrElse({ pg: () => selectPostgresTables, orElse: () => selectTables })),
+    decodeTables
+  ))
+
+/** What each migration had made when names had no prefix: tables, by columns that tell them from an application's. */
+const made: ReadonlyArray<readonly [name: string, tables: { readonly [table: string]: ReadonlyArray<string> }]> = [
+  ["journal", {
+    event: ["position", "activity_type", "resource_version", "payload", "metadata"],
+    secret: ["id", "value"],
+    tenant: ["pubkey", "nwc_url", "version"],
+    relay: ["id", "subdomain", "sync_error", "version"]
+  }],
+  ["consumer", {
+    consumer: ["name", "replays_done"],
+    lease: ["consumer", "fence", "heartbeat"],
+    parked: ["consumer", "position", "parked_at"]
+  }],
+  ["schema_version", {}],
+  ["idempotency", { idempotency: ["identity", "refusal"] }],
+  ["epoch", { epoch: ["number", "epoch", "started_at"] }],
+  ["secret_key", {}],
+  ["import", { import: ["source", "items", "finished_at"], import_refusal: ["import", "item", "kind"] }],
+  ["in_epoch", {}]
+]
+
+const shared = "effect_sql_migrations"
+
+const hasShape = (tables: Tables, shape: { readonly [table: string]: ReadonlyArray<string> }) =>
+  Object.entries(shape).every(([table, columns]) => columns.every((column) => tables.get(table)?.has(column)))
+
+/**
+ * Whether a database is Caravel's, or has Caravel's tables beside others, with the prefix or without.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isCaravel = (tables: Tables): boolean =>
+  ["migrations", "event", "tenant", "relay"].every((name) => tables.has(`caravel_${name}`)) ||
+  tables.has(shared) && hasShape(tables, made[0]![1])
+
+/**
+ * Renames, in a database that was made before names had a prefix, all that Caravel made, and moves its part of the
+ * bookkeeping from the table that `@effect/sql` shares with the application. Everything else stays as it is, and so do
+ * the rights to what is renamed.
+ *
+ * @since 0.1.0
+ * @category migrations
+ */
+export const adopt = Effect.gen(function*() {
+  const sql = yield* SqlClient
+  const found = yield* tables
+  if (found.has("caravel_migrations") || !isCaravel(found)) return
+  const rows = yield* sql`SELECT migration_id AS id, name FROM ${sql(shared)} ORDER BY migration_id`
+  const own = made.filter(([name], index) =>
+    rows.some((row) => Number(row["id"]) === index + 1 && row["name"] === name)
+  )
+  if (own[0] !== made[0] || !own.every(([, shape]) => hasShape(found, shape))) return
+
+  const run = (statement: string) => sql.unsafe(statement)
+  const names = own.flatMap(([, shape]) => Object.keys(shape))
+  for (const name of names) yield* run(`ALTER TABLE ${name} RENAME TO caravel_${name}`)
+  if (own.length === rows.length) {
+    yield* run(`ALTER TABLE ${shared} RENAME TO caravel_migrations`)
+  } else {
+    const isOwn = `WHERE migration_id <= ${own.length}`
+    yield* createMigrations
+    yield* run(`INSERT INTO caravel_migrations (migration_id, created_at, name)
+      SELECT migration_id, created_at, name FROM ${shared} ${isOwn}`)
+    yield* run(`DELETE FROM ${shared} ${isOwn}`)
+  }
+  yield* sql.onDialectOrElse({ pg: () => adoptPostgres([...names, "migrations"]), orElse: () => adoptSqlite })
+})
+
+/**
+ * The bookkeeping, as the migrator would make it.
+ *
+ * @since 0.1.0
+ * @category migrations
+ */
+export const createMigrations = Effect.flatMap(
+  SqlClient,
+  (sql) =>
+    sql.unsafe(`CREATE TABLE IF NOT EXISTS caravel_migrations (
+  migration_id integer PRIMARY KEY NOT NULL,
+  created_at ${
+      sql.onDialectOrElse({
+        pg: () => "timestamp with time zone NOT NULL DEFAULT now()",
+        orElse: () => "datetime NOT NULL DEFAULT current_timestamp"
+      })
+    },
+  name ${sql.onDialectOrElse({ pg: () => "text", orElse: () => "VARCHAR(255)" })} NOT NULL
+)`)
+)
+
+/** What is not a table. */
+const others = [
+  "activity",
+  "event_tenant",
+  "tenant_nwc_url",
+  "relay_tenant",
+  "parked_resource",
+  "idempotency_created_at",
+  "secret_key_id",
+  "event_unchanged",
+  "event_undeleted",
+  "secret_encrypted"
+]
+
+/** They are made again, by the texts in which SQLite has renamed the tables. */
+const adoptSqlite = Effect.gen(function*() {
+  const sql = yield* SqlClient
+  const found = yield* sql`SELECT type, name, sql FROM sqlite_schema WHERE type <> 'table' AND ${
+    sql.in("name", others)
+  }`
+  for (const { name, sql: text, type } of found) {
+    yield* sql.unsafe(`DROP ${type} ${name}`)
+    yield* sql.unsafe(String(text).replaceAll("\"", "").replace(`${name}`, `caravel_${name}`))
+  }
+})
+
+const adoptPostgres = (tables: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient
+    // What the server has named after a table, and with a constraint its index.
+    const found = yield* sql.unsafe(
+      `SELECT 'TABLE ' || conrelid::regclass || ' RENAME CONSTRAINT ' || quote_ident(conname) AS what, conname AS name
+        FROM pg_constraint, unnest($1::text[]) AS owner
+        WHERE conrelid = to_regclass('caravel_' || owner) AND starts_with(conname, owner || '_')
+      UNION ALL SELECT 'TABLE caravel_migrations RENAME CONSTRAINT ' || conname, 'migrations_pkey'
+        FROM pg_constraint WHERE conrelid = to_regclass('caravel_migrations') AND conname = '${shared}_pkey'
+      UNION ALL SELECT 'TRIGGER ' || tgname || ' ON ' || tgrelid::regclass || ' RENAME', tgname
+        FROM pg_trigger, unnest($1::text[]) AS owner
+        WHERE tgrelid = to_regclass('caravel_' || owner) AND tgname = ANY ($2)
+      UNION ALL SELECT CASE relkind WHEN 'v' THEN 'VIEW ' WHEN 'S' THEN 'SEQUENCE ' ELSE 'INDEX ' END || oid::regclass || ' RENAME', relname
+        FROM pg_class WHERE pg_table_is_visible(oid) AND relname = ANY ($2) AND relkind IN ('v', 'i', 'S')
+      UNION ALL SELECT 'FUNCTION ' || oid::regprocedure || ' RENAME', proname
+        FROM pg_proc WHERE pg_function_is_visible(oid) AND proname = ANY ($3)`,
+      [tables, [...others, "epoch_number_seq"], ["event_is_append_only", "secret_is_encrypted", "in_epoch"]]
+    )
+    for (const row of found as ReadonlyArray<{ readonly name: string; readonly what: string }>) {
+      yield* sql.unsafe(`ALTER ${row.what} TO caravel_${row.name}`)
+    }
+    // Otherwise the table would keep its old name in there, as an alias.
+    yield* sql`CREATE OR REPLACE VIEW caravel_activity AS ${sql.literal(activity)}`
+    // Their texts name tables.
+    const functions = yield* sql`SELECT pg_get_functiondef(oid) AS text FROM pg_proc
+      WHERE pg_function_is_visible(oid) AND proname IN ('caravel_secret_is_encrypted', 'caravel_in_epoch')`
+    for (const { text } of functions) {
+      yield* sql.unsafe(
+        String(text).replace(/\bFROM (secret|epoch)\b/g, "FROM caravel_$1").replace(
+          "'event'::regclass",
+          "'caravel_event'::regclass"
+        )
+      )
+    }
+  })
