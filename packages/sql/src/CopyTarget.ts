@@ -6,12 +6,12 @@ import { Effect, Option, Schema, Stream } from "effect"
 import * as CopySource from "./CopySource.js"
 import { Database } from "./Database.js"
 import * as Epochs from "./Epochs.js"
-import type { Transaction } from "./OpenTransaction.js"
 import { execute, run } from "./Program.js"
 import { toStorageError } from "./SqlError.js"
 import * as SqlMender from "./SqlMender.js"
 import * as SqlVerification from "./SqlVerification.js"
 import { chunked, repeat, type Statement } from "./Table.js"
+import type { Transaction } from "./TransactionScope.js"
 
 /**
  * The target holds something else than the beginning of the source's journal. To recover, name an empty one.

@@ -111,7 +111,9 @@ export const make = (options: {
       Effect.flatMap(
         client.current,
         (transaction) =>
-          transaction === undefined ? read(...parameters) : readFrom(transaction.connection)(...parameters)
+          transaction === undefined || transaction.hasEnded
+            ? read(...parameters)
+            : readFrom(transaction.connection)(...parameters)
       )
   }
 }

@@ -145,10 +145,10 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
             return written
           })
         )
-      return Effect.flatMap(current, (transaction) =>
-        transaction === undefined
-          ? write(tail.broadcast)
-          : transaction.lock.withPermits(1)(write(() => tail.advanceToHead))).pipe(Effect.mapError(toError))
+      return Effect.flatMap(
+        current,
+        (transaction) => write(transaction === undefined ? tail.broadcast : () => tail.advanceToHead)
+      ).pipe(Effect.mapError(toError))
     }
 
     const refusals = `SELECT ${rows.importRefusal.columns()} FROM caravel_import_refusal

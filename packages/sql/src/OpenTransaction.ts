@@ -1,94 +1,84 @@
 import { SafeIntegers } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
-import { SqlError } from "@effect/sql/SqlError"
-import { Effect, Either, Option, Stream } from "effect"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Cause, Effect, Either, Option, Stream } from "effect"
 import type { Dialect } from "./Dialect.js"
 import type { AnsweringConnection } from "./Program.js"
 
 /**
- * An open transaction.
+ * What all scopes of an open transaction share: its connection, and what is under way on it.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Transaction {
+export class OpenTransaction {
+  readonly dialect: Dialect
   readonly connection: AnsweringConnection
   /** The ids of events written in it: what of them is there tells whether it has committed, if COMMIT does not. */
-  readonly written: Array<string>
-  /** Runs in order, each once, when the outermost transaction has committed: uninterruptibly and outside of it. */
-  readonly afterCommit: Set<Effect.Effect<void>>
-  /** For what must have the transaction's connection to itself. */
-  readonly lock: Effect.Semaphore
-}
-
-/**
- * A transaction on a connection, which takes statements until it has ended.
- *
- * @since 0.1.0
- * @category models
- */
-export class OpenTransaction implements Transaction {
-  readonly connection: AnsweringConnection
-  /** The same for the caller's own statements. */
-  readonly callers: AnsweringConnection
   readonly written: Array<string> = []
+  /** Runs in order, each once, when the transaction has committed: uninterruptibly and outside of it. */
   readonly afterCommit = new Set<Effect.Effect<void>>()
-  readonly lock = Effect.unsafeMakeSemaphore(1)
-  private readonly dialect: Dialect
+  /** The error by which the database ended the transaction. */
+  failure: SqlError | undefined
   private savepoints = 0
-  private failure: Option.Option<SqlError> = Option.none()
+  private running = 0
+  private readonly whenIdle: Array<() => void> = []
 
   constructor(dialect: Dialect, connection: AnsweringConnection) {
     this.dialect = dialect
-    const { answer, send } = connection
-    this.callers = {
-      ...wrap(connection, (statement) => this.guard(statement)),
-      ...(answer && {
-        answer: (request) =>
-          Option.isSome(this.failure)
-            ? Either.left(this.failure.value)
-            : Either.mapLeft(answer(request), (error) => this.noted(error))
-      }),
-      ...(send && { send: (statements) => this.guard(send(statements)) })
-    }
-    this.connection = caravels(dialect, this.callers)
+    this.connection = connection
   }
 
-  readonly fail = (error: SqlError): Effect.Effect<void> =>
-    Effect.sync(() => {
-      this.failure = Option.some(error)
+  nextSavepoint(): string {
+    return `caravel_${this.savepoints++}`
+  }
+
+  /** Runs a statement, unless something says at this moment why it must not run. */
+  guard<A>(statement: Effect.Effect<A, SqlError>, refusal: () => SqlError | undefined): Effect.Effect<A, SqlError> {
+    return Effect.uninterruptibleMask((restore) => {
+      const refused = refusal()
+      if (refused !== undefined) return Effect.fail(refused)
+      this.running++
+      return Effect.matchCauseEffect(restore(statement), {
+        onFailure: (cause) => {
+          this.stopped()
+          const error = Cause.failureOption(cause)
+          if (Option.isSome(error)) this.note(error.value)
+          return Effect.failCause(cause)
+        },
+        onSuccess: (result) => {
+          this.stopped()
+          return Effect.succeed(result)
+        }
+      })
     })
-
-  nextSavepoint(): number {
-    return this.savepoints++
   }
 
-  /** No statement runs from now on. Gives the error, if any, by which the database ended the transaction before. */
-  end(): Option.Option<SqlError> {
-    const failure = this.failure
-    this.failure = Option.some(ended)
-    return failure
+  /** The same for a connection that answers at once. */
+  guardAnswer<A>(answer: () => Either.Either<A, SqlError>, refusal: () => SqlError | undefined) {
+    const refused = refusal()
+    return refused === undefined ? Either.mapLeft(answer(), (error) => this.note(error)) : Either.left(refused)
   }
 
-  /** A statement of a fiber that outlived its transaction, or that the database ended, must not run outside of it. */
-  private guard<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
-    return Effect.suspend(() =>
-      Option.isSome(this.failure)
-        ? Effect.fail(this.failure.value)
-        : Effect.mapError(statement, (error) => this.noted(error))
-    )
+  /** Waits until no statement runs. */
+  readonly idle: Effect.Effect<void> = Effect.suspend(() =>
+    this.running === 0
+      ? Effect.void
+      : Effect.async<void>((resume) => {
+        this.whenIdle.push(() => resume(Effect.void))
+      })
+  )
+
+  private stopped(): void {
+    if (--this.running > 0) return
+    for (const tell of this.whenIdle.splice(0)) tell()
   }
 
-  private noted(error: SqlError): SqlError {
-    if (this.dialect.endsTransaction(error.cause)) this.failure = Option.some(error)
+  private note(error: SqlError): SqlError {
+    if (this.dialect.endsTransaction(error.cause)) this.failure ??= error
     return error
   }
 }
-
-const ended = new SqlError({
-  message: "The transaction has ended",
-  cause: new Error("a fiber outlived the transaction it was forked in; fork it outside, or await it inside")
-})
 
 /**
  * The connection for Caravel's own statements: it takes them as they are written, and gives integers as numbers, however the
@@ -117,6 +107,7 @@ export const wrap = (
   executeValues: (sql, params) => around(connection.executeValues(sql, params)),
   // The SQLite driver throws while it prepares these; `execute` fails.
   executeUnprepared: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows)),
+  // All rows are read before the first is handed out: what consumes the stream may run statements itself.
   executeStream: (sql, params, transformRows) =>
-    Stream.unwrap(Effect.as(around(Effect.void), connection.executeStream(sql, params, transformRows)))
+    Stream.fromIterableEffect(around(connection.execute(sql, params, transformRows)))
 })

@@ -17,7 +17,7 @@ const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.gen(function*() {
-    const { current, dialect, read, rows: { event }, snapshot, transactLong } = yield* Database
+    const { dialect, read, rows: { event }, snapshot, transactLong } = yield* Database
     const verification = yield* SqlVerification.make
     const makeMender = yield* SqlMender.make
     const events = `SELECT ${event.columns()} FROM caravel_event`
@@ -46,8 +46,8 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       readTenant: (tenant, position, limit) =>
         read("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
       verify: Stream.unwrapScoped(Effect.map(snapshot, (connection) => verification(connection, "Journal.verify"))),
-      rebuild: (onStep = () => Effect.void) => {
-        const rebuild = transactLong(({ connection }) =>
+      rebuild: (onStep = () => Effect.void) =>
+        transactLong(({ connection }) =>
           Effect.gen(function*() {
             const mender = makeMender(connection)
             if (dialect.lock !== undefined) yield* connection.execute(dialect.lock, [], undefined)
@@ -61,11 +61,6 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
             (error) => Effect.fail(toStorageError(dialect, "Journal.rebuild")(SqlMender.explained(dialect, error)))
           )
         )
-        return Effect.flatMap(
-          current,
-          (transaction) => transaction === undefined ? rebuild : transaction.lock.withPermits(1)(rebuild)
-        )
-      }
     }
   })
 )

@@ -10,10 +10,10 @@ import type { Entry } from "./internal/Entry.js"
 import { longestWait, type Patience } from "./internal/Patience.js"
 import { retryWhile } from "./internal/retryWhile.js"
 import * as Metrics from "./Metrics.js"
-import type { Transaction } from "./OpenTransaction.js"
 import * as Program from "./Program.js"
 import type { Unreadable } from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
+import type { Transaction } from "./TransactionScope.js"
 
 /** How often a transaction is run again that a deadlock or a lost connection has ended. */
 const whileTransient = Schedule.exponential("5 millis").pipe(
@@ -135,21 +135,17 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const announceAll = Effect.zipRight(tail.advanceToHead, database.committed.open)
 
     /** Writes the unit in the caller's transaction, and announces it when that has been committed. */
-    const join = (transaction: Transaction, unit: Unit) =>
-      database.transact(({ afterCommit, connection, written }) =>
-        Effect.map(
-          Effect.flatten(Program.run(connection, appendBounded(unit))),
-          ({ outcomes: [outcome], recorded }) => {
-            for (const { id } of recorded) written.push(id)
-            // What a savepoint undoes gives its positions back, so less may be committed than was written in it.
-            if (Either.isRight(outcome!)) afterCommit.add(announceAll)
-            return outcome!
-          }
-        )
-      ).pipe(
-        transaction.lock.withPermits(1),
-        Effect.mapError(failed),
-        Effect.flatten
+    const join = ({ afterCommit, run, written }: Transaction, unit: Unit) =>
+      Effect.matchEffect(
+        run(() => appendBounded(unit), ({ outcomes: [outcome], recorded }) => {
+          for (const { id } of recorded) written.push(id)
+          // What a savepoint undoes gives its positions back, so less may be committed than was written in it.
+          if (Either.isRight(outcome!)) afterCommit.add(announceAll)
+        }),
+        {
+          onFailure: (error) => Effect.fail(failed(error)),
+          onSuccess: ({ outcomes: [outcome] }) => outcome!
+        }
       )
 
     return Command.make({

@@ -5,6 +5,7 @@ import { makeCompilerSqlite } from "@effect/sql/Statement"
 import { Effect, Schedule } from "effect"
 import * as Patience from "./internal/Patience.js"
 import { retryWhile } from "./internal/retryWhile.js"
+import { Turns } from "./internal/Turns.js"
 import { wrap } from "./OpenTransaction.js"
 import type { AnsweringConnection, Program } from "./Program.js"
 import { sqlite } from "./SqliteDialect.js"
@@ -40,28 +41,10 @@ const patiently = retryWhile(isBusy, whileBusy)
 
 /** Lends a connection to one transaction, or plain statement, at a time, in the order in which they ask. */
 const lend = (connection: AnsweringConnection) => {
-  // A semaphore would suspend the fiber even where nobody waits: 1.3 µs more, in a loop.
-  let isLent = false
-  const waiting = new Set<Effect.Latch>()
-  const release = Effect.sync(() => {
-    const [next] = waiting
-    isLent = next !== undefined && waiting.delete(next)
-    next?.unsafeOpen()
-  })
-  const acquire: Transaction.Connections["acquire"] = (restore) =>
-    Effect.suspend(() => {
-      if (!isLent) {
-        isLent = true
-        return Effect.succeed(connection)
-      }
-      const turn = Effect.unsafeMakeLatch()
-      waiting.add(turn)
-      return restore(turn.await).pipe(
-        Effect.as(connection),
-        // Who is interrupted when it was his turn already passes it on.
-        Effect.onInterrupt(() => waiting.delete(turn) ? Effect.void : release)
-      )
-    })
+  const turns = new Turns()
+  const lent = Effect.succeed(connection)
+  const acquire: Transaction.Connections["acquire"] = (restore) => Effect.zipRight(turns.take(restore), lent)
+  const release = Effect.sync(() => turns.pass())
   const plain = wrap(connection, (statement) => Effect.suspend(() => patiently(statement, Patience.make())))
   const connections: Transaction.Connections = {
     acquire,

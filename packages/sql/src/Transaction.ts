@@ -8,12 +8,14 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
-import { Context, Effect, Either, Exit, type Fiber, Function, Option, type Scope } from "effect"
+import { Context, Effect, Either, type Fiber, Function, Option, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
 import { each } from "./internal/each.js"
 import * as Patience from "./internal/Patience.js"
-import { OpenTransaction, type Transaction } from "./OpenTransaction.js"
+import type { Restore } from "./internal/Turns.js"
+import { OpenTransaction } from "./OpenTransaction.js"
 import { type AnsweringConnection, execute, type Program, run, transaction as inTransaction } from "./Program.js"
+import { type Transaction, TransactionScope } from "./TransactionScope.js"
 
 /**
  * A client, and its transactions.
@@ -23,7 +25,10 @@ import { type AnsweringConnection, execute, type Program, run, transaction as in
  */
 export interface TransactionalClient {
   readonly sql: SqlClient.SqlClient
-  /** Runs what `use` gives in a transaction of its own or, inside one of this client, in a savepoint of that. */
+  /**
+   * Runs what `use` returns in a transaction of its own or, inside one of this client, in a savepoint of that, which callers'
+   * statements in it are part of then.
+   */
   readonly transact: <A, E, R>(
     use: (transaction: Transaction) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SqlError, R>
@@ -38,7 +43,7 @@ export interface TransactionalClient {
     written: (result: A) => string | undefined,
     patience?: Patience.Patience
   ) => Effect.Effect<A, E | SqlError>
-  /** The transaction of this client that the fiber is in; another client's is none. */
+  /** The transaction of this client that the fiber is in, though it may have ended; another client's is none. */
   readonly current: Effect.Effect<Transaction | undefined>
   /** From now on the client fails with this error. */
   readonly fail: (error: SqlError) => Effect.Effect<void>
@@ -99,62 +104,57 @@ export const make = (options: {
     if (options.begun !== undefined) yield* options.begun()
   }
 
-  const open = new WeakMap<Connection, OpenTransaction>()
-  /** The transaction that the fiber is in, and at which depth. */
-  const joined = (
-    fiber: Fiber.RuntimeFiber<unknown, unknown>
-  ): readonly [OpenTransaction, depth: number] | undefined => {
+  const scopes = new WeakMap<Connection, TransactionScope>()
+  /** The scope that the fiber is in. */
+  const current = (fiber: Fiber.RuntimeFiber<unknown, unknown>): TransactionScope | undefined => {
     const context = Context.getOption(fiber.currentContext, SqlClient.TransactionConnection)
-    const transaction = Option.isSome(context) ? open.get(context.value[0]) : undefined
-    return transaction && Option.isSome(context) ? [transaction, context.value[1]] : undefined
+    return Option.isSome(context) ? scopes.get(context.value[0]) : undefined
   }
 
-  const outermost = <A, E, R>(connections: Connections, use: Use<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-    Effect.uninterruptibleMask((restore) => {
-      const patience = Patience.make()
-      return Effect.flatMap(
-        connections.acquire(restore, patience),
-        (connection) => within(connections, connection, use, restore, patience)
-      )
-    })
-
-  /** The connection is released before what waits for the commit runs. */
-  const within = <A, E, R>(
-    { begin, outcome, patiently, release }: Connections,
-    connection: AnsweringConnection,
-    use: Use<A, E, R>,
-    restore: Restore,
-    patience: Patience.Patience
-  ) => {
-    const transaction = new OpenTransaction(dialect, connection)
-    open.set(transaction.callers, transaction)
-    return restore(
-      usable.pipe(
-        Effect.zipRight(
-          patiently(Effect.suspend(() => run(dialect.numbered(connection), beginning(begin(patience)))), patience)
-        ),
-        Effect.zipRight(use(transaction, 0))
-      )
-    ).pipe(
-      Effect.exit,
-      Effect.flatMap((exit) => {
-        open.delete(transaction.callers)
-        const failed = transaction.end()
-        if (Exit.isFailure(exit)) return Effect.zipRight(rollback(connection), exit)
-        return Option.isSome(failed)
-          ? Effect.zipRight(rollback(connection), failed.value)
-          : connection.executeRaw("COMMIT", []).pipe(
-            Effect.catchAll((error) => outcome(transaction.written, error)),
-            Effect.tapError(() => rollback(connection)),
-            Effect.as(exit.value)
-          )
-      }),
-      Effect.exit,
-      Effect.tap(() => release(connection)),
-      Effect.flatten,
-      Effect.tap(() => each(transaction.afterCommit, Function.identity))
+  /** Statements of what `use` returns are of this scope. */
+  const inScope = <A, E, R>(use: Use<A, E, R>) => (scope: TransactionScope): Effect.Effect<A, E, R> => {
+    scopes.set(scope.callers, scope)
+    return Effect.mapInputContext(
+      use(scope),
+      (context: Context.Context<R>) =>
+        Context.add(context, SqlClient.TransactionConnection, [scope.callers, scope.depth])
     )
   }
+
+  /** The connection is released before what waits for the commit runs. */
+  const outermost = <A, E, R>(
+    { acquire, begin, outcome, patiently, release }: Connections,
+    use: Use<A, E, R>
+  ): Effect.Effect<A, E | SqlError, R> =>
+    Effect.uninterruptibleMask((restore) => {
+      const patience = Patience.make()
+      return Effect.flatMap(acquire(restore, patience), (connection) => {
+        const transaction = new OpenTransaction(dialect, connection)
+        const scope = new TransactionScope(transaction)
+        return restore(
+          usable.pipe(
+            Effect.zipRight(
+              patiently(Effect.suspend(() => run(dialect.numbered(connection), beginning(begin(patience)))), patience)
+            ),
+            Effect.zipRight(use(scope))
+          )
+        ).pipe(
+          Effect.zipLeft(scope.close(restore)),
+          Effect.zipLeft(Effect.catchAll(
+            connection.executeRaw("COMMIT", []),
+            (error) => outcome(transaction.written, error)
+          )),
+          Effect.tapErrorCause(() => {
+            scope.abort()
+            return Effect.zipRight(transaction.idle, rollback(connection))
+          }),
+          Effect.exit,
+          Effect.tap(() => release(connection)),
+          Effect.flatten,
+          Effect.tap(() => each(transaction.afterCommit, Function.identity))
+        )
+      })
+    })
 
   const commit = <A, E>(
     program: () => Program<Either.Either<A, E>>,
@@ -187,54 +187,29 @@ export const make = (options: {
     ).pipe(Effect.flatten, withSpan("sql.transaction", { kind: "client" }))
   }
 
-  const nested = <A, E, R>(
-    use: Use<A, E, R>,
-    transaction: OpenTransaction,
-    depth: number
-  ): Effect.Effect<A, E | SqlError, R> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        const { connection, written } = transaction
-        const before = written.length
-        const savepoint = `caravel_${transaction.nextSavepoint()}`
-        yield* connection.execute(`SAVEPOINT ${savepoint}`, [], undefined)
-        const exit = yield* Effect.exit(restore(use(transaction, depth)))
-        if (Exit.isFailure(exit)) {
-          // Where this fails, what should have been undone must not be committed.
-          yield* Effect.catchAll(connection.execute(`ROLLBACK TO ${savepoint}`, [], undefined), transaction.fail)
-          written.length = before
-          return yield* exit
-        }
-        yield* connection.execute(`RELEASE ${savepoint}`, [], undefined)
-        return exit.value
-      })
-    )
-
-  const transactOn = <A, E, R>(connections: Connections, use: Use<A, E, R>) =>
+  const transactOn = <A, E, R>(connections: Connections, outer: Use<A, E, R>, inner: Use<A, E, R>) =>
     Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
-      const transaction = joined(fiber)
-      return transaction ? nested(use, transaction[0], transaction[1] + 1) : outermost(connections, use)
+      const scope = current(fiber)
+      return scope === undefined ? outermost(connections, outer) : scope.nest(inner)
     }).pipe(
       withSpan("sql.transaction", { kind: "client" })
     )
 
   const withTransaction = <A, E, R>(
     effect: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> =>
-    transactOn(
-      callers,
-      (transaction, depth) =>
-        Effect.provideService(effect, SqlClient.TransactionConnection, [transaction.callers, depth])
-    )
+  ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> => {
+    const use = inScope(() => effect as Effect.Effect<A, E, Exclude<R, SqlClient.TransactionConnection>>)
+    return transactOn(callers, use, use)
+  }
 
   return Effect.map(
     SqlClient.make({ acquirer, compiler, spanAttributes, transactionAcquirer: acquirer }),
     (client) => ({
       sql: Object.assign(client, { withTransaction }),
-      transact: (use) => transactOn(own, use),
-      transactLong: (use) => transactOn(long, use),
+      transact: (use) => transactOn(own, use, inScope(use)),
+      transactLong: (use) => transactOn(long, use, inScope(use)),
       commit,
-      current: Effect.withFiberRuntime((fiber) => Effect.succeed(joined(fiber)?.[0])),
+      current: Effect.withFiberRuntime((fiber) => Effect.succeed(current(fiber))),
       fail: (error) =>
         Effect.sync(() => {
           failure = error
@@ -243,10 +218,8 @@ export const make = (options: {
   )
 }
 
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-/** What runs in a transaction, at a depth of savepoints. */
-type Use<A, E, R> = (transaction: OpenTransaction, depth: number) => Effect.Effect<A, E, R>
+/** What runs in a transaction. */
+type Use<A, E, R> = (scope: TransactionScope) => Effect.Effect<A, E, R>
 
 /** SQLite ends a transaction by itself on some errors; there is nothing to roll back then. */
 const rollback = (connection: Connection) => Effect.ignore(connection.execute("ROLLBACK", [], undefined))

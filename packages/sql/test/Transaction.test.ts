@@ -206,7 +206,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
   })
 
   describe("a fiber that outlives its transaction", () => {
-    it.scopedLive("cannot write in another one's, and its commands commit on their own", () =>
+    it.scopedLive("cannot write in another one's, nor otherwise", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const sql = yield* SqlClient
@@ -216,15 +216,16 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
           Deferred.await(ended).pipe(
             Effect.zipRight(Effect.all([
               Effect.flip(sql`INSERT INTO caravel_secret (id, value) VALUES ('late', 'x')`),
-              command.createRelay(relay("late"))
+              Effect.flip(command.createRelay(relay("late")))
             ])),
             Effect.forkDaemon
           )
         )
         yield* Deferred.succeed(ended, undefined)
-        const [error, activity] = yield* Fiber.join(survivor)
-        expect(error.message).toBe("The transaction has ended")
-        expect(activity.position).toBe(2)
+        const [plain, written] = yield* Fiber.join(survivor)
+        expect(plain.message).toBe("The transaction has ended")
+        expect(written).toMatchObject({ _tag: "StorageError", operation: "commit" })
+        expect(yield* seen).toEqual(onlyTenant)
       }).pipe(Effect.provide(layer)))
   })
 
