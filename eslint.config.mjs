@@ -15,6 +15,10 @@ const everywhere = [
   {
     selector: "MemberExpression[object.name=/^(Effect|Stream|Layer)$/][property.name=/^catch(All|Some)Cause$/]",
     message: "A whole cause holds defects and interruption too: catch the typed errors."
+  },
+  {
+    selector: "MemberExpression[property.name='groupBy']",
+    message: "It groups in an object, and a key from outside may be called constructor or __proto__: use a Map."
   }
 ]
 const inTests = [

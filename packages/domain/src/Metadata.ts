@@ -1,5 +1,5 @@
 /** Where a command came from: stored with its event, looked at by no decision. */
-import { type Effect, type ParseResult, Predicate, Record, Schema, type Tracer } from "effect"
+import { type Effect, type ParseResult, Predicate, Schema, type Tracer } from "effect"
 import { expectedUnseen, Text } from "./Text.js"
 
 /**
@@ -63,7 +63,9 @@ const decode = Schema.decodeUnknown(Metadata.pick("actor", "correlationId", "cau
  * @category constructors
  */
 export const decodeMetadata = (metadata: CallerMetadata): Effect.Effect<Metadata, ParseResult.ParseError> =>
-  decode(Predicate.isRecord(metadata) ? Record.filter(metadata, Predicate.isNotUndefined) : metadata)
+  decode(Predicate.isRecord(metadata) ? Object.fromEntries(Object.entries(metadata).filter(isThere)) : metadata)
+
+const isThere = ([, value]: readonly [string, unknown]) => value !== undefined
 
 /**
  * Metadata with the ids of a span. One that nobody keeps leads nowhere.
@@ -72,4 +74,9 @@ export const decodeMetadata = (metadata: CallerMetadata): Effect.Effect<Metadata
  * @category constructors
  */
 export const withSpanIds = (metadata: Metadata, span: Tracer.AnySpan | undefined): Metadata =>
-  span?.sampled === true ? { ...metadata, traceId: span.traceId, spanId: span.spanId } : metadata
+  span?.sampled === true && isLabel(span.traceId) && isLabel(span.spanId)
+    ? { ...metadata, traceId: span.traceId, spanId: span.spanId }
+    : metadata
+
+/** An application's own tracer may call its spans anything. */
+const isLabel = Schema.is(Label)

@@ -1,6 +1,6 @@
 /** The past as people and programs get to see it, and never a secret. */
 import type { Change, Difference, HistoryEntry, Position, Usage } from "@caravel/domain"
-import { Array, DateTime, String } from "effect"
+import { type Array, DateTime, String } from "effect"
 import type { Output, Style } from "./Output.js"
 import { oneLine, table, time } from "./Render.js"
 
@@ -182,13 +182,21 @@ const millisOf = ({ from, to }: Usage) => to.epochMillis - from.epochMillis
  * @since 0.1.0
  * @category combinators
  */
-export const totals = (usage: ReadonlyArray<Usage>): ReadonlyArray<Total> =>
-  Object.values(Array.groupBy(usage, ({ plan, relay }) => `${relay} ${plan}`)).map((intervals) => ({
+export const totals = (usage: ReadonlyArray<Usage>): ReadonlyArray<Total> => {
+  const groups = new Map<string, Array.NonEmptyArray<Usage>>()
+  for (const interval of usage) {
+    const key = `${interval.relay} ${interval.plan}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [interval])
+    else group.push(interval)
+  }
+  return [...groups.values()].map((intervals) => ({
     relay: intervals[0].relay,
     plan: intervals[0].plan,
     millis: intervals.reduce((sum, interval) => sum + millisOf(interval), 0),
     intervals
   }))
+}
 
 /**
  * A total as JSON.

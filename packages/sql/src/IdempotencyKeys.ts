@@ -4,9 +4,11 @@ import {
   identityOf,
   type Kept,
   type Position,
+  type Pubkey,
   recall,
   type RecordedEvent,
   type Refusal,
+  type RelayId,
   scopesOf,
   type State,
   type Unit
@@ -135,15 +137,17 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
 
 /** Where the units' keys may be kept. Relays that do not exist yet may come to belong to who creates them in the batch. */
 const idsOf = (before: State, units: ReadonlyArray<Unit>): ReadonlyArray<string> => {
-  const creations = units.flatMap(({ commands }) =>
-    commands.flatMap(([command]) => command._tag === "CreateRelay" ? [command] : [])
-  )
-  const owners = Array.groupBy(creations, ({ id }) => id)
+  const owners = new Map<RelayId, Array<Pubkey>>()
+  for (const { commands } of units) {
+    for (const [command] of commands) {
+      if (command._tag === "CreateRelay") owners.set(command.id, [...owners.get(command.id) ?? [], command.tenant])
+    }
+  }
   const ids = units.flatMap((unit) => {
     const { commands: [[command]], idempotencyKey } = unit
     if (idempotencyKey === undefined) return []
-    const created = "id" in command ? owners[command.id] ?? [] : []
-    const scopes = [...scopesOf(before, unit), ...created.map(({ tenant }) => tenant)]
+    const created = "id" in command ? owners.get(command.id) ?? [] : []
+    const scopes = [...scopesOf(before, unit), ...created]
     return scopes.map((scope) => hashOf(scope, idempotencyKey))
   })
   return [...new Set(ids)]

@@ -11,6 +11,7 @@ const malformed: ReadonlyArray<unknown> = [
   ),
   { actor: "a", actr: "b" },
   { traceId: "a" },
+  JSON.parse("{\"__proto__\":{\"actor\":\"a\"}}"),
   null,
   "alice"
 ]
