@@ -1,23 +1,58 @@
 /** Random programs of commands, concurrent where they may be, against a plain reference model. */
-import { ActivityFeed, ActivityPubSub, activityTypeOf, evolve, stateOf } from "@caravel/domain"
+import {
+  ActivityFeed,
+  ActivityPubSub,
+  activityTypeOf,
+  type CallerMetadata,
+  Command,
+  evolve,
+  stateOf
+} from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc, type Layer, Option, Stream } from "effect"
-import { at, day, journalAfter, observe, plain, type Services } from "./internal/fixture.js"
+import { rebuild, verify } from "./internal/backdoor.js"
+import { atMillis, journalAfter, observe, plain, type Services } from "./internal/fixture.js"
 import { type Answered, call, entryOf, linearize } from "./internal/linearize.js"
-import { applyAll, emptyModel, type Entry, rowsOf } from "./internal/model.js"
-import { programs, type Step } from "./internal/programs.js"
+import { applyAll, emptyModel, type Entry, instantOf, isMalformed, rowsOf } from "./internal/model.js"
+import { type ClockOf, clocks, metadata, programs, type Step } from "./internal/programs.js"
 import { retries, retryPrograms } from "./internal/retries.js"
+import * as LongRun from "./LongRun.js"
 
-const run = (program: ReadonlyArray<Step>) =>
+/** A program, and of each of its steps what the clock says and with which metadata it is sent; over again when they end. */
+interface Story {
+  readonly program: ReadonlyArray<Step>
+  readonly clocks: ReadonlyArray<ClockOf>
+  readonly metadata: ReadonlyArray<CallerMetadata>
+}
+
+const stories: fc.Arbitrary<Story> = fc.record({
+  program: programs,
+  clocks: fc.array(clocks, { minLength: 1, maxLength: 20 }),
+  metadata: fc.array(metadata, { minLength: 1, maxLength: 5 })
+})
+
+const run = ({ clocks, metadata, program }: Story) =>
   Effect.gen(function*() {
     const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
     let model = emptyModel()
     let state = stateOf([], [])
     let position = 0
     for (const [n, step] of program.entries()) {
-      const now = day(n)
-      const answers = yield* Effect.forEach(step, call, { concurrency: "unbounded" }).pipe(at(now))
+      const millis = clocks[n % clocks.length]!(n)
+      const given = metadata[n % metadata.length]!
+      const answers = yield* Effect.forEach(step, call, { concurrency: "unbounded" }).pipe(
+        Command.withMetadata(given),
+        atMillis(millis)
+      )
       const answered = step.map((call, index): Answered => ({ call, answer: answers[index]! }))
+
+      const now = instantOf(millis)
+      if (now === undefined) {
+        const refusals = step.map((call) => Either.left(isMalformed(call) ? "ParseError" : "StorageError"))
+        expect(answers).toEqual(refusals)
+        expect(yield* journalAfter(position)).toEqual([])
+        continue
+      }
 
       const events = yield* journalAfter(position)
       const entries: Array<Entry> = []
@@ -25,6 +60,7 @@ const run = (program: ReadonlyArray<Step>) =>
         expect(event.position).toBe(++position)
         state = evolve(state, event)
         entries.push(entryOf(event, state))
+        expect([plain(event).createdAt, event.metadata]).toEqual([now, given])
       }
 
       // The journal's order is one in which the model accepts what was accepted …
@@ -62,6 +98,10 @@ const run = (program: ReadonlyArray<Step>) =>
     const feed = yield* ActivityFeed
     const seen = yield* Stream.runCollect(Stream.take(feed.since(0), activities.length))
     expect(plain([...seen])).toEqual(activities)
+
+    const { differences, last } = yield* verify
+    expect([differences, last.events]).toEqual([[], position])
+    expect((yield* rebuild).written).toBe(0)
   })
 
 /**
@@ -76,19 +116,29 @@ export const suite = <E>(
   layer: Layer.Layer<Services, E>,
   options?: { readonly runs?: number; readonly timeout?: number }
 ): void => {
+  const numRuns = LongRun.count("CARAVEL_PROGRAMS", { usual: options?.runs ?? 50, long: 500 })
+  const parameters = { numRuns, seed: LongRun.seed }
+  const timeout = options?.timeout ?? LongRun.timeout(120_000)
+
   describe(`Properties: ${name}`, () => {
-    it("random programs come to what the reference model comes to", () =>
-      fc.assert(
-        fc.asyncProperty(programs, (program) =>
-          Effect.runPromise(run(program).pipe(Effect.scoped, Effect.provide(layer)))),
-        { numRuns: options?.runs ?? 50 }
-      ), options?.timeout ?? 120_000)
+    it(
+      "random programs, whatever their texts, ids and clocks, come to what the reference model comes to",
+      () =>
+        fc.assert(
+          fc.asyncProperty(
+            stories,
+            (story) => Effect.runPromise(run(story).pipe(Effect.scoped, Effect.provide(layer)))
+          ),
+          parameters
+        ),
+      timeout
+    )
 
     it("commands that are sent again and again with their keys come to what the first ones come to", () =>
       fc.assert(
         fc.asyncProperty(retryPrograms, (program) =>
           Effect.runPromise(retries(program).pipe(Effect.scoped, Effect.provide(layer)))),
-        { numRuns: options?.runs ?? 50 }
-      ), options?.timeout ?? 120_000)
+        parameters
+      ), timeout)
   })
 }

@@ -1,6 +1,8 @@
 /** Commands that are accepted together or not at all, and what an adapter has to write for them. */
-import { Array, Clock, DateTime, Effect, Either, HashMap, Iterable, Option, type Redacted } from "effect"
+import { Array, Effect, Either, HashMap, Iterable, Option, type Redacted } from "effect"
+import type { StorageError } from "./CommandError.js"
 import type { CommandRequest } from "./CommandRequest.js"
+import { currentInstant } from "./CurrentInstant.js"
 import { decide, type DecisionContext, evolve, type Refusal, type State } from "./Decider.js"
 import type { Event } from "./Event.js"
 import * as EventId from "./EventId.js"
@@ -86,20 +88,17 @@ export interface Unit {
  * @since 0.1.0
  * @category constructors
  */
-export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): Effect.Effect<Unit> =>
+export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): Effect.Effect<Unit, StorageError> =>
   Effect.withFiberRuntime((fiber) => {
     const { expected, idempotencyKey, metadata: given } = fiber.getFiberRef(circumstances)
     const metadata = isTraced(fiber) ? withSpanIds(given, fiber.currentSpan) : given
-    return Effect.map(Clock.currentTimeMillis, (millis) => {
-      const now = DateTime.unsafeMake(millis)
-      return {
-        commands: Array.map(commands, (command, index): Undecided => [
-          command,
-          { now, id: EventId.unsafeMake(millis), expected: index === 0 ? expected : undefined, metadata }
-        ]),
-        idempotencyKey
-      }
-    })
+    return Effect.map(currentInstant, (now) => ({
+      commands: Array.map(commands, (command, index): Undecided => [
+        command,
+        { now, id: EventId.unsafeMake(now.epochMillis), expected: index === 0 ? expected : undefined, metadata }
+      ]),
+      idempotencyKey
+    }))
   })
 
 /**

@@ -21,13 +21,13 @@ declare const crypto: { readonly randomUUID: () => string }
 const webCrypto = crypto
 
 /**
- * A new id: the milliseconds since 1970, then random bits.
+ * A new id: the milliseconds since 1970, which are whole and at most 48 bits, then random bits.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const unsafeMake = (millis: number): EventId => {
-  const time = Math.max(0, millis).toString(16).padStart(12, "0")
+  const time = millis.toString(16).padStart(12, "0")
   // A random (version 4) UUID has its random bits where version 7 has them, but for the first 48 and the version.
   return `${time.slice(0, 8)}-${time.slice(8)}-7${webCrypto.randomUUID().slice(15)}` as EventId
 }

@@ -4,6 +4,7 @@ import {
   type CommandRequest,
   decide,
   decideAll,
+  EventId,
   evolve,
   reads,
   type State,
@@ -12,7 +13,7 @@ import {
   unitOf
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { DateTime, Effect, Either, FastCheck as fc, HashMap, Redacted, TestClock, Tracer } from "effect"
+import { DateTime, Effect, Either, FastCheck as fc, HashMap, Redacted, Schema, TestClock, Tracer } from "effect"
 import { alice, bob, command, context, createAlice, createBob, createOne, empty, eventId, given, url } from "./given.js"
 import { anyCommand } from "./programs.js"
 
@@ -166,6 +167,42 @@ describe("unitOf", () => {
       const [first, second, third] = contexts.map(({ id }) => id as string)
       expect([first, second].sort().concat(third)).toEqual([first, second, third].sort())
       expect(new Set([first, second, third]).size).toBe(3)
+    }))
+
+  it.effect("gives ids that are UUIDs whatever the clock says, or fails", () =>
+    Effect.gen(function*() {
+      for (const millis of [0, 0.5, 1.5, 253_402_300_799_999]) {
+        yield* TestClock.setTime(millis)
+        const { commands: [[, { id, now }]] } = yield* unitOf([createAlice])
+        expect([Schema.is(EventId)(id), parseInt(id.replace("-", "").slice(0, 12), 16)]).toEqual([
+          true,
+          Math.floor(millis)
+        ])
+        expect(DateTime.toEpochMillis(now)).toBe(Math.floor(millis))
+      }
+      for (const millis of [-1, NaN, Infinity, 253_402_300_800_000, 2 ** 48]) {
+        yield* TestClock.setTime(millis)
+        expect((yield* Effect.flip(unitOf([createAlice])))._tag).toBe("StorageError")
+      }
+    }))
+
+  it.effect("takes ids of a span that can be read back, and no others", () =>
+    Effect.gen(function*() {
+      const native = yield* Effect.tracer
+      const metadataOf = (spanId: unknown) => {
+        const span = (...options: Parameters<typeof native.span>) => {
+          const made = native.span(...options)
+          return Object.assign(Object.create(made), { spanId })
+        }
+        return Effect.map(unitOf([createAlice]), ({ commands: [[, { metadata }]] }) => Object.keys(metadata)).pipe(
+          Effect.withSpan("command"),
+          Effect.withTracer(Tracer.make({ span, context: native.context }))
+        )
+      }
+      expect(yield* Effect.forEach(["a", 5, null, "", "nul\0", "x".repeat(257)], metadataOf)).toEqual([
+        ["traceId", "spanId"],
+        ...Array(5).fill([])
+      ])
     }))
 
   it.effect("takes metadata and key from the fiber, and expects a version of the first one's resource", () =>

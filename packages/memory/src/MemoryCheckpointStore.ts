@@ -1,7 +1,7 @@
 /** The checkpoints of consumers in memory. */
-import { type Activity, type Position, Query, type StorageError } from "@caravel/domain"
+import { type Activity, currentInstant, type Position, Query, type StorageError } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
-import { Array, DateTime, Effect, Function, Layer, Option, Order } from "effect"
+import { Array, type DateTime, Effect, Function, Layer, Option, Order } from "effect"
 import { Store } from "./internal/Store.js"
 
 type Mutable<A> = { -readonly [Field in keyof A]: A[Field] }
@@ -29,7 +29,7 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query | 
       Array.sortWith(entries.get(name)?.parked.values() ?? [], ({ activity }) => activity.position, Order.number)
 
     const fenced = <A>(lease: CheckpointStore.Lease, write: (entry: Entry, now: DateTime.Utc) => A) =>
-      Effect.flatMap(DateTime.now, (now) => {
+      Effect.flatMap(currentInstant, (now) => {
         const entry = entries.get(lease.consumer)
         const holding = entry?.leases[lease.task]
         if (entry === undefined || holding?.fence !== lease.fence || holding.owner === null) {

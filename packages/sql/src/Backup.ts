@@ -1,6 +1,6 @@
 /** Copies of a database in one file, and a database made what such a copy is. */
-import { type Epoch, makeEpoch, type Position, StorageError, type Verification } from "@caravel/domain"
-import { Clock, Effect, Option, Schedule, Schema } from "effect"
+import { currentInstant, type Epoch, makeEpoch, type Position, StorageError, type Verification } from "@caravel/domain"
+import { Effect, Option, Schedule, Schema } from "effect"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -188,7 +188,7 @@ const inNewEpoch = <E>(
         Effect.gen(function*() {
           const { connection, verification } = copy
           const epoch = yield* makeEpoch
-          yield* connection.execute(Epochs.beginEpoch, [epoch, yield* Clock.currentTimeMillis], undefined)
+          yield* connection.execute(Epochs.beginEpoch, [epoch, (yield* currentInstant).epochMillis], undefined)
           // Whoever ran a consumer when the backup was made does not run it in this epoch.
           yield* connection.execute("UPDATE caravel_lease SET fence = fence + 1, owner = NULL", [], undefined)
           yield* then(copy)

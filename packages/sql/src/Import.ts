@@ -1,8 +1,8 @@
 /** Taking over another Caravel-style database, as events that reproduce its rows and its activity log. */
-import type { RecordedEvent, StorageError, Why } from "@caravel/domain"
+import { currentInstant, type RecordedEvent, type StorageError, type Why } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
-import { Context, DateTime, Effect, type Either, Layer } from "effect"
+import { Context, Effect, type Either, Layer } from "effect"
 import { Database } from "./Database.js"
 import type { ImportRefusalRow, ImportRow } from "./ImportRows.js"
 import type * as ImportSource from "./ImportSource.js"
@@ -168,14 +168,14 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
     const importAll = <E>(source: ImportSource.Source, onStep: OnStep<E>) =>
       Effect.gen(function*() {
         const { ignored, total } = source
-        const startedAt = yield* DateTime.now
+        const startedAt = yield* currentInstant
         let { progress } = yield* commit(() => begin(source, startedAt))
         yield* recall(progress, total, onStep)
         const giveWay = yield* GiveWay.make
         const nextPage = yield* source.pagesAfter(progress.items)
         while (progress.items < total) {
           const page = yield* nextPage
-          const now = yield* DateTime.now
+          const now = yield* currentInstant
           const before = progress
           const written = yield* commit(() => write(page, source, before, now))
           progress = written.progress

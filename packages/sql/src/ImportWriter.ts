@@ -5,6 +5,7 @@ import {
   type RecordedEvent,
   resourceKey,
   type State,
+  storableText,
   StorageError,
   type Why,
   withoutSecrets
@@ -140,7 +141,7 @@ export const make = Effect.zipWith(Database, Append.make, ({ rows }, append) => 
         const added = Either.flatMap(item.row, (row) => addTo(batch, item, row))
         if (Either.isRight(added)) counts[counted[item.table]]++
         else {
-          const key = withoutSecrets(item.key).slice(0, 100)
+          const key = storableText(withoutSecrets(item.key), 100)
           const ordinal = progress.items + counts.items
           refused.push({ import: progress.id, item: ordinal, tableName: item.table, key, ...added.left })
         }

@@ -1,10 +1,10 @@
 /** The checkpoints of consumers in the tables `caravel_consumer`, `caravel_lease` and `caravel_parked`. */
-import { Activity, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
+import { Activity, currentInstant, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
 import { TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Array, Clock, Context, Effect, Layer, Option, Schema } from "effect"
+import { Array, Context, Effect, Layer, Option, Schema } from "effect"
 import { Database } from "./Database.js"
 import { currentEpoch } from "./Epochs.js"
 import { activityWhere } from "./internal/activityWhere.js"
@@ -159,15 +159,14 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
       { consumer, fence, task }: CheckpointStore.Lease,
       use: (connection: Connection, now: number) => Effect.Effect<A, SqlError | CheckpointStore.LeaseLost>
     ) =>
-      inTurn<A, CheckpointStore.LeaseLost>(
+      inTurn<A, CheckpointStore.LeaseLost | StorageError>(
         consumer,
         operation,
         (connection) =>
           Effect.flatMap(connection.executeValues(hold, [consumer, task, fence]), (held) =>
             held.length === 0
               ? new LeaseLost({ consumer, task })
-              // A test's clock may stand between two.
-              : Effect.flatMap(Clock.currentTimeMillis, (now) => use(connection, Math.floor(now))))
+              : Effect.flatMap(currentInstant, ({ epochMillis }) => use(connection, epochMillis)))
       )
 
     const run = (connection: Connection, statement: string, params: ReadonlyArray<unknown>) =>

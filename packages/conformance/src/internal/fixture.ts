@@ -93,9 +93,11 @@ export const invoke = (method: MethodName, args: ReadonlyArray<unknown>) =>
   )
 
 /** Runs an effect at an instant: the clock stands still, but waiting takes its time. */
-export const at = (iso: string) => {
-  const millis = Date.parse(iso)
-  const nanos = BigInt(millis) * 1_000_000n
+export const at = (iso: string) => atMillis(Date.parse(iso))
+
+/** The same with a clock that may say anything. */
+export const atMillis = (millis: number) => {
+  const nanos = Number.isFinite(millis) ? BigInt(Math.floor(millis)) * 1_000_000n : 0n
   const clock: Clock.Clock = Object.assign(Clock.make(), {
     currentTimeMillis: Effect.succeed(millis),
     currentTimeNanos: Effect.succeed(nanos),

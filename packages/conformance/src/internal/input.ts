@@ -5,22 +5,26 @@ import {
   InputLimits,
   issuesOf,
   Journal,
+  Position,
   Pubkey,
   Query,
   SetTenantNwcError,
   SetTenantSubscription
 } from "@caravel/domain"
+import { CheckpointStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Chunk, Effect, Either, Layer, Option, ParseResult, Redacted, Stream } from "effect"
 import {
   alice,
   aliceUrl,
+  atMillis,
   bob,
   bobUrl,
   furnished,
   invoke,
   observe,
   type Plain,
+  plain,
   relayDefaults,
   type Services,
   specs,
@@ -145,6 +149,64 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
       list.length = 0
       yield* submitted.await
       expect((yield* readable).tenants).toMatchObject([{ stripeSubscriptionId: "sub_1" }])
+    })
+  )
+
+  for (const id of ["constructor", "toString", "__proto__", "hasOwnProperty", "valueOf", "length"]) {
+    test(
+      `a relay may be called ${id}, and its commands have keys, metadata and expected versions`,
+      Effect.gen(function*() {
+        const command = yield* Command
+        yield* command.createTenant({ pubkey: alice })
+        const send = (version: number, list: ReadonlyArray<object>) =>
+          submit(list).pipe(
+            Command.expecting(version),
+            Command.withIdempotencyKey(`${id} ${version}`),
+            Command.withMetadata({ actor: id })
+          )
+        const create = { _tag: "CreateRelay", id, tenant: alice, subdomain: "one", infoName: id }
+        const first = yield* send(0, [create])
+        expect(plain(yield* send(0, [create]))).toEqual(plain(first))
+        const changes = [{ _tag: "UpdateRelay", id, plan: null }, { _tag: "FailRelaySync", id, syncError: id }]
+        const second = yield* send(1, changes)
+        expect(plain(yield* send(1, changes))).toEqual(plain(second))
+        expect((yield* Effect.flip(command.activateRelay({ id }).pipe(Command.withIdempotencyKey(`${id} 0`))))._tag)
+          .toBe("IdempotencyConflict")
+        const missing = command.activateRelay({ id: `${id}_` }).pipe(Command.withIdempotencyKey("missing"))
+        expect((yield* Effect.flip(missing))._tag).toBe("RelayNotFound")
+        expect((yield* readable).relays).toMatchObject([{ id, infoName: id, syncError: id, version: 3 }])
+      })
+    )
+  }
+
+  test(
+    "a clock between two milliseconds gives the earlier one, and one that gives no instant is refused before anything is written",
+    Effect.gen(function*() {
+      const store = yield* CheckpointStore.CheckpointStore
+      const command = yield* Command
+      yield* command.createTenant({ pubkey: alice }).pipe(atMillis(1.5))
+      yield* command.setTenantPastDue(alice).pipe(Command.withIdempotencyKey("key"), atMillis(253_402_300_799_999.9))
+      yield* store.register("mail", Position.make(0), {})
+      const lease = Option.getOrThrow(
+        yield* store.acquire("mail", "run", { fence: 0, heartbeat: 0, owner: null }, "me")
+      )
+      yield* store.move(lease, Position.make(0), Position.make(1)).pipe(atMillis(2.25))
+      const wrong = [-0.5, -1, NaN, Infinity, -Infinity, 253_402_300_800_000, 2 ** 48, 8.64e15, 1e21]
+      const { after, before, result } = yield* unchangedBy(Effect.forEach(wrong, (millis) =>
+        Effect.all([
+          Effect.flip(command.setTenantPastDue(alice)),
+          Effect.flip(submit([good])),
+          Effect.flip(command.setTenantPastDue(alice).pipe(Command.withIdempotencyKey("key"))),
+          Effect.flip(store.move(lease, Position.make(1), Position.make(2)))
+        ]).pipe(atMillis(millis))))
+      for (const { _tag, message } of result.flat()) {
+        expect([_tag, message]).toEqual(["StorageError", expect.stringContaining("clock")])
+      }
+      expect(after).toEqual(before)
+      const { events, tenants } = yield* readable
+      expect(events.map(({ createdAt }) => createdAt)).toEqual(["1970-01-01T00:00:00.001Z", "9999-12-31T23:59:59.999Z"])
+      expect(tenants).toMatchObject([{ createdAt: events[0].createdAt, pastDueAt: events[1].createdAt }])
+      expect(plain(yield* store.list)).toMatchObject([{ position: 1, progressedAt: "1970-01-01T00:00:00.002Z" }])
     })
   )
 

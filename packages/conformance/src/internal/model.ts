@@ -122,7 +122,11 @@ const table: { readonly [tag: string]: (model: Model, command: Plain, now: strin
   DeactivateRelay: onRelay("RelayDeactivated", "deactivate_relay", (row) => row.status = "inactive"),
   MarkRelayDelinquent: onRelay("RelayMarkedDelinquent", "deactivate_relay", (row) => row.status = "delinquent"),
   ActivateRelay: onRelay("RelayActivated", "activate_relay", (row) => row.status = "active"),
-  FailRelaySync: onRelay("RelaySyncFailed", "fail_relay_sync", (row, { syncError }) => row.syncError = syncError),
+  FailRelaySync: onRelay(
+    "RelaySyncFailed",
+    "fail_relay_sync",
+    (row, { syncError }) => row.syncError = storable(syncError)
+  ),
   CompleteRelaySync: onRelay("RelaySyncCompleted", "complete_relay_sync", (row) => {
     row.synced = true
     row.syncError = ""
@@ -137,7 +141,7 @@ const table: { readonly [tag: string]: (model: Model, command: Plain, now: strin
     row.stripeSubscriptionId = stripeSubscriptionId
   }),
   ClearTenantSubscription: onTenant("TenantSubscriptionCleared", null, (row) => row.stripeSubscriptionId = null),
-  SetTenantNwcError: onTenant("TenantNwcErrorSet", null, (row, { nwcError }) => row.nwcError = nwcError),
+  SetTenantNwcError: onTenant("TenantNwcErrorSet", null, (row, { nwcError }) => row.nwcError = storable(nwcError)),
   ClearTenantNwcError: onTenant("TenantNwcErrorCleared", null, (row) => row.nwcError = null),
   SetTenantPastDue: onTenant("TenantPastDueSet", null, (row, _, now) => row.pastDueAt = now),
   ClearTenantPastDue: onTenant("TenantPastDueCleared", null, (row) => row.pastDueAt = null)
@@ -145,6 +149,26 @@ const table: { readonly [tag: string]: (model: Model, command: Plain, now: strin
 
 /** The model's journal: what happened, and the row that it left. */
 export type Entry = Exclude<Outcome, { readonly refused: string }>
+
+/** Texts that say why something failed: what a database cannot keep of them is replaced. */
+const diagnostics = new Set(["syncError", "nwcError"])
+
+/** The characters of a text; a surrogate that is no half of a pair is one for itself. */
+export const isStorable = (character: string) =>
+  character !== "\0" && !(character >= "\ud800" && character.length === 1 && character <= "\udfff")
+
+export const isMalformed = ({ commands }: Call) =>
+  commands.some((command) =>
+    Object.entries(command).some(([name, value]) =>
+      typeof value === "string" && !diagnostics.has(name) && ![...value].every(isStorable)
+    )
+  )
+
+const storable = (text: string) => [...text].map((character) => isStorable(character) ? character : "\ufffd").join("")
+
+/** What the clock has to say for a command to be accepted: as ISO 8601 text, to the millisecond. */
+export const instantOf = (millis: number): string | undefined =>
+  millis >= 0 && millis < Date.UTC(10_000, 0) ? new Date(Math.floor(millis)).toISOString() : undefined
 
 /** Whether the first of the commands expects a version that its resource, which is there if it has to be, has not. */
 const hasMovedOn = ({ relays, tenants }: Model, { commands: [first], expected }: Call) => {
@@ -161,6 +185,7 @@ export const applyAll = (
   call: Call,
   now: string
 ): { readonly refused: string } | { readonly model: Model; readonly entries: ReadonlyArray<Entry> } => {
+  if (isMalformed(call)) return { refused: "ParseError" }
   if (hasMovedOn(before, call)) return { refused: "VersionConflict" }
   const model = copy(before)
   const entries: Array<Entry> = []

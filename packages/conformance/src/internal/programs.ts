@@ -1,32 +1,29 @@
 /** Random programs of commands over few ids and subdomains, so that they often meet. */
 import { FastCheck as fc } from "effect"
-import { pubkey } from "./fixture.js"
-import type { Call, PlainCommand } from "./model.js"
+import { day, pubkey } from "./fixture.js"
+import { type Call, isStorable, type PlainCommand } from "./model.js"
 
 /** Calls that are made at once; one, if there is nothing concurrent. */
 export type Step = ReadonlyArray<Call>
 
 const tenants = fc.constantFrom(pubkey(1), pubkey(2), pubkey(3))
-const relays = fc.constantFrom("a", "b", "C", "d_4")
+const relays = fc.constantFrom("a", "b", "C", "d_4", "constructor", "__proto__")
 const subdomains = fc.constantFrom("one", "two", "three")
 const urls = fc.constantFrom("nostr+walletconnect://one", "nostr+walletconnect://two?secret=2")
-const texts = fc.constantFrom("", "text", "it's ⛵ \"quoted\"\n")
-const stripeIds = fc.constantFrom("id_1", "id_2")
+const usualTexts = fc.constantFrom(
+  "",
+  "text",
+  "it's ⛵ \"quoted\"\n",
+  "\u{1F600}e\u0301\u202e\\u0000\ufeff\u2028\u{10ffff}"
+)
+const usualIds = fc.constantFrom("id_1", "id_2")
+/** Among them what a database cannot keep. */
+const anyTexts = fc.oneof(
+  { arbitrary: usualTexts, weight: 8 },
+  { arbitrary: fc.string({ unit: "grapheme", maxLength: 20 }), weight: 1 },
+  { arbitrary: fc.constantFrom("nul\0", "\ud83d", "\ude00\ud83d \u{1F600}"), weight: 1 }
+)
 const orNull = <A>(arbitrary: fc.Arbitrary<A>) => fc.option(arbitrary, { nil: null })
-
-const options = {
-  plan: orNull(fc.constantFrom("free", "basic", "growth")),
-  infoName: orNull(texts),
-  infoIcon: orNull(texts),
-  infoDescription: orNull(texts),
-  policyPublicJoin: orNull(fc.boolean()),
-  policyStripSignatures: orNull(fc.boolean()),
-  groupsEnabled: orNull(fc.boolean()),
-  managementEnabled: orNull(fc.boolean()),
-  blossomEnabled: orNull(fc.boolean()),
-  livekitEnabled: orNull(fc.boolean()),
-  pushEnabled: orNull(fc.boolean())
-}
 
 const command = (
   _tag: string,
@@ -34,49 +31,89 @@ const command = (
   requiredKeys = Object.keys(fields)
 ): fc.Arbitrary<PlainCommand> => fc.record(fields, { requiredKeys }).map((values) => ({ ...values, _tag }))
 
-const tenantFields = { pubkey: tenants, nwcUrl: orNull(urls), stripeCustomerId: orNull(stripeIds) }
-
-const commands = fc.oneof(
-  { arbitrary: command("CreateTenant", tenantFields, ["pubkey"]), weight: 4 },
-  { arbitrary: command("UpdateTenant", tenantFields, ["pubkey"]), weight: 2 },
-  {
-    arbitrary: command("CreateRelay", { id: relays, tenant: tenants, subdomain: subdomains, ...options }, [
-      "id",
-      "tenant",
-      "subdomain"
-    ]),
-    weight: 6
-  },
-  { arbitrary: command("UpdateRelay", { id: relays, subdomain: subdomains, ...options }, ["id"]), weight: 4 },
-  command("DeactivateRelay", { id: relays }),
-  command("MarkRelayDelinquent", { id: relays }),
-  command("ActivateRelay", { id: relays }),
-  command("FailRelaySync", { id: relays, syncError: texts }),
-  command("CompleteRelaySync", { id: relays }),
-  command("DeleteRelaySubscriptionItem", { id: relays }),
-  command("SetRelaySubscriptionItem", { id: relays, stripeSubscriptionItemId: stripeIds }),
-  command("SetTenantSubscription", { pubkey: tenants, stripeSubscriptionId: stripeIds }),
-  command("ClearTenantSubscription", { pubkey: tenants }),
-  command("SetTenantNwcError", { pubkey: tenants, nwcError: texts }),
-  command("ClearTenantNwcError", { pubkey: tenants }),
-  command("SetTenantPastDue", { pubkey: tenants }),
-  command("ClearTenantPastDue", { pubkey: tenants })
-)
-
-const lists = fc.oneof(
-  { arbitrary: commands.map((one) => [one]), weight: 4 },
-  { arbitrary: fc.array(commands, { minLength: 2, maxLength: 4 }), weight: 1 }
-)
+const commandsWith = (texts: fc.Arbitrary<string>, stripeIds: fc.Arbitrary<string>) => {
+  const options = {
+    plan: orNull(fc.constantFrom("free", "basic", "growth")),
+    infoName: orNull(texts),
+    infoIcon: orNull(texts),
+    infoDescription: orNull(texts),
+    policyPublicJoin: orNull(fc.boolean()),
+    policyStripSignatures: orNull(fc.boolean()),
+    groupsEnabled: orNull(fc.boolean()),
+    managementEnabled: orNull(fc.boolean()),
+    blossomEnabled: orNull(fc.boolean()),
+    livekitEnabled: orNull(fc.boolean()),
+    pushEnabled: orNull(fc.boolean())
+  }
+  const tenantFields = { pubkey: tenants, nwcUrl: orNull(urls), stripeCustomerId: orNull(stripeIds) }
+  const relayFields = { id: relays, tenant: tenants, subdomain: subdomains, ...options }
+  return fc.oneof(
+    { arbitrary: command("CreateTenant", tenantFields, ["pubkey"]), weight: 4 },
+    { arbitrary: command("UpdateTenant", tenantFields, ["pubkey"]), weight: 2 },
+    { arbitrary: command("CreateRelay", relayFields, ["id", "tenant", "subdomain"]), weight: 6 },
+    { arbitrary: command("UpdateRelay", { id: relays, subdomain: subdomains, ...options }, ["id"]), weight: 4 },
+    command("DeactivateRelay", { id: relays }),
+    command("MarkRelayDelinquent", { id: relays }),
+    command("ActivateRelay", { id: relays }),
+    command("FailRelaySync", { id: relays, syncError: texts }),
+    command("CompleteRelaySync", { id: relays }),
+    command("DeleteRelaySubscriptionItem", { id: relays }),
+    command("SetRelaySubscriptionItem", { id: relays, stripeSubscriptionItemId: stripeIds }),
+    command("SetTenantSubscription", { pubkey: tenants, stripeSubscriptionId: stripeIds }),
+    command("ClearTenantSubscription", { pubkey: tenants }),
+    command("SetTenantNwcError", { pubkey: tenants, nwcError: texts }),
+    command("ClearTenantNwcError", { pubkey: tenants }),
+    command("SetTenantPastDue", { pubkey: tenants }),
+    command("ClearTenantPastDue", { pubkey: tenants })
+  )
+}
 
 /** Some expect a version, which low ones are often right about. */
-export const calls: fc.Arbitrary<Call> = fc.record({
-  commands: lists,
-  expected: fc.oneof({ arbitrary: fc.constant(undefined), weight: 2 }, { arbitrary: fc.nat(4), weight: 1 })
-})
+const callsOf = (commands: fc.Arbitrary<PlainCommand>): fc.Arbitrary<Call> =>
+  fc.record({
+    commands: fc.oneof(
+      { arbitrary: commands.map((one) => [one]), weight: 4 },
+      { arbitrary: fc.array(commands, { minLength: 2, maxLength: 4 }), weight: 1 }
+    ),
+    expected: fc.oneof({ arbitrary: fc.constant(undefined), weight: 2 }, { arbitrary: fc.nat(4), weight: 1 })
+  })
+
+/** Calls that are well-formed. */
+export const calls = callsOf(commandsWith(usualTexts, usualIds))
+
+/** Some of these are malformed by a text. */
+export const anyCalls = callsOf(commandsWith(anyTexts, fc.oneof(usualIds, anyTexts.filter((text) => text !== ""))))
+
+/** What a clock says on the nth day; it may be wrong. */
+export type ClockOf = (n: number) => number
+
+const wrong = [
+  ...[0, -0, 0.25, -0.25, -1, NaN, Infinity, -Infinity, 1.5, 1_000_000_000_000.999, 2 ** 48, 1e21, Number.MAX_VALUE],
+  ...[253_402_300_799_999, 253_402_300_799_999.9, 253_402_300_800_000, 8.64e15, 8.64e15 + 2]
+]
+
+export const clocks: fc.Arbitrary<ClockOf> = fc.oneof(
+  { arbitrary: fc.constant((n: number) => millisOf(n)), weight: 4 },
+  {
+    arbitrary: fc.double({ min: -1e9, max: 1e9, noNaN: true }).map((off) => (n: number) => millisOf(n) + off),
+    weight: 2
+  },
+  { arbitrary: fc.oneof(fc.constantFrom(...wrong), fc.double()).map((millis) => () => millis), weight: 1 }
+)
+
+const millisOf = (n: number) => Date.parse(day(n))
+
+/** What `Command.withMetadata` may say. */
+export const metadata = fc.record({
+  actor: usualTexts.filter((text) => text !== ""),
+  correlationId: fc.string({ unit: "grapheme", minLength: 1, maxLength: 25 }).filter((text) =>
+    [...text].every(isStorable)
+  )
+}, { requiredKeys: [] })
 
 const steps: fc.Arbitrary<Step> = fc.oneof(
-  { arbitrary: calls.map((one) => [one]), weight: 3 },
-  { arbitrary: fc.array(calls, { minLength: 2, maxLength: 5 }), weight: 1 }
+  { arbitrary: anyCalls.map((one) => [one]), weight: 3 },
+  { arbitrary: fc.array(anyCalls, { minLength: 2, maxLength: 5 }), weight: 1 }
 )
 
 /** Two tenants. */

@@ -1,4 +1,5 @@
 import {
+  currentInstant,
   type EpochStart,
   type Kept,
   makeEpoch,
@@ -34,7 +35,8 @@ export interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
 /** An empty store, of whoever builds the layer. */
 export const layerStore = Layer.effect(
   Store,
-  Effect.zipWith(makeEpoch, DateTime.now, (epoch, startedAt) => ({
+  // It says nothing of the past, so any clock will do.
+  Effect.zipWith(makeEpoch, Effect.orElseSucceed(currentInstant, () => DateTime.unsafeMake(0)), (epoch, startedAt) => ({
     state: stateOf([], []),
     start: { epoch, position: Position.make(0), startedAt },
     events: [],

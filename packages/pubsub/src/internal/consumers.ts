@@ -1,6 +1,7 @@
 import {
   checkEpoch,
   checkPosition,
+  currentInstant,
   type Journal,
   NonEmptyText,
   Position,
@@ -209,7 +210,7 @@ const service = (
     Effect.gen(function*() {
       const { filter, ...rest } = checkpoint
       const { activities, since } = yield* store.backlog(checkpoint.position, filter)
-      const now = yield* DateTime.now
+      const now = yield* currentInstant
       const seconds = since === null ? 0 : Math.max(0, DateTime.distance(since, now) / 1000)
       return { ...rest, activities, seconds }
     })

@@ -1,5 +1,5 @@
 /** What an import takes, one after another, and what of it is malformed. */
-import { type ActivityRow, EventId, issuesOf, type Why, withoutSecrets } from "@caravel/domain"
+import { type ActivityRow, EventId, issuesOf, storableText, type Why, withoutSecrets } from "@caravel/domain"
 import { Either, type ParseResult, Schema, String } from "effect"
 import { activity } from "./sourceTables.js"
 
@@ -16,7 +16,7 @@ export type Values = ReadonlyArray<unknown>
 
 export const malformed = (error: ParseResult.ParseError): Why => {
   const issues = issuesOf(error).map((issue) => issue.replace(/^\w+:/, String.camelToSnake))
-  return { kind: "malformed", reason: withoutSecrets(issues.join("; ")).slice(0, 500) }
+  return { kind: "malformed", reason: storableText(withoutSecrets(issues.join("; ")), 500) }
 }
 
 export const activityItem = (values: Values, idOf: (name: string) => EventId): Item => ({
@@ -27,7 +27,7 @@ export const activityItem = (values: Values, idOf: (name: string) => EventId): I
     onRight: ({ id, ...row }): ActivityRow =>
       isEventId(id)
         ? { ...row, id, formerId: undefined }
-        : { ...row, id: idOf(`activity ${id}`), formerId: withoutSecrets(`${id}`) }
+        : { ...row, id: idOf(`activity ${id}`), formerId: storableText(withoutSecrets(`${id}`), 256) }
   })
 })
 

@@ -3,6 +3,7 @@ import {
   Activity,
   ActivityType,
   defaultRelayOptions,
+  Diagnostic,
   expected,
   Label,
   NwcUrl,
@@ -56,7 +57,7 @@ const boolean = withDefault(sqlite.boolean.annotations(expected("0 or 1")), fals
 const oneOf = <A extends string>(words: Schema.Literal<[A, ...Array<A>]>) =>
   words.annotations(expected(`one of ${words.literals.join(", ")}`))
 
-const { infoDescription, infoIcon, infoName, plan, syncError } = Relay.fields
+const { infoDescription, infoIcon, infoName, plan } = Relay.fields
 
 export const activity = Table.make("activity", {
   ...Struct.omit(Activity.fields, "position"),
@@ -70,6 +71,7 @@ export const activity = Table.make("activity", {
 export const tenant = Table.make("tenant", {
   ...Struct.omit(Tenant.fields, "version"),
   nwcUrl,
+  nwcError: Schema.NullOr(Diagnostic),
   stripeCustomerId: unlessEmpty(StripeId),
   stripeSubscriptionId: unlessEmpty(StripeId),
   pastDueAt: Schema.NullOr(UnixSeconds),
@@ -91,7 +93,7 @@ export const relay = Table.make("relay", {
   pushEnabled: boolean,
   status: oneOf(RelayStatus),
   synced: boolean,
-  syncError: withDefault(syncError, ""),
+  syncError: withDefault(Diagnostic, ""),
   stripeSubscriptionItemId: unlessEmpty(StripeId),
   createdAt: UnixSeconds
 })

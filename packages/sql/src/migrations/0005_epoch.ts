@@ -1,6 +1,6 @@
-import { makeEpoch } from "@caravel/domain"
+import { currentInstant, makeEpoch } from "@caravel/domain"
 import { SqlClient } from "@effect/sql/SqlClient"
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { words } from "../internal/ddl.js"
 
 /**
@@ -21,7 +21,7 @@ export default Effect.gen(function*() {
   ) ${strict}`
   const epoch = yield* makeEpoch
   yield* sql`INSERT INTO caravel_epoch (epoch, position, started_at) VALUES (${epoch}, 0, ${
-    Math.floor(yield* Clock.currentTimeMillis)
+    (yield* currentInstant).epochMillis
   })`
 
   yield* sql`ALTER TABLE caravel_consumer ADD COLUMN epoch ${text} REFERENCES caravel_epoch (epoch)${deferrable}`
