@@ -8,7 +8,6 @@ import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Config, Effect, Either, Layer, Option, Redacted } from "effect"
-import { readPubkey } from "./CommandOptions.js"
 import * as DatabaseName from "./DatabaseName.js"
 import { Failed } from "./Output.js"
 
@@ -27,7 +26,7 @@ const defaultDatabase: DatabaseName.DatabaseName = { filename: "./data/caravel.d
  * @category options
  */
 export const database: Options.Options<DatabaseName.DatabaseName> = Options.redacted("database").pipe(
-  Options.withPseudoName("file|url"),
+  Options.withPseudoName("file"),
   Options.withDescription(
     "The database: an SQLite file (PATH or file:PATH?mode=ro|rw|rwc), or postgres://user@host:5432/name. Also " +
       "CARAVEL_DATABASE, which keeps a password out of the process list. Default: ./data/caravel.db."
@@ -148,38 +147,15 @@ export const writable = (database: DatabaseName.DatabaseName): Effect.Effect<voi
     : Effect.void
 
 /**
- * An argument that is not an option misspelt.
- *
- * @since 0.1.0
- * @category arguments
- */
-export const argument = (name: string): Args.Args<string> =>
-  Args.text({ name }).pipe(
-    Args.mapEffect((text) =>
-      text.startsWith("--") ? Effect.fail(HelpDoc.p(`There is no option ${text}; see --help`)) : Effect.succeed(text)
-    )
-  )
-
-/**
- * An argument that takes a pubkey as hex or as `npub1…`.
- *
- * @since 0.1.0
- * @category arguments
- */
-export const pubkeyArgument = (name: string): Args.Args<string> =>
-  argument(name).pipe(
-    Args.mapEffect((text) => Either.mapLeft(readPubkey(text), (message) => HelpDoc.p(message)))
-  )
-
-/**
  * An argument that names a database.
  *
  * @since 0.1.0
  * @category arguments
  */
 export const databaseArgument = (name: string): Args.Args<DatabaseName.DatabaseName> =>
-  argument(name).pipe(
-    Args.mapEffect((text) => Either.mapLeft(DatabaseName.parse(text), (why) => HelpDoc.p(`${name} ${why}`)))
+  Args.mapEffect(
+    Args.text({ name }),
+    (text) => Either.mapLeft(DatabaseName.parse(text), (why) => HelpDoc.p(`${name} ${why}`))
   )
 
 /**

@@ -1,10 +1,8 @@
 /** The options of each command's subcommand, generated from the command's data: nothing here names a command or a field. */
 import { commands, commandTable, type CommandTag, Relay, Tenant } from "@caravel/domain"
-import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
-import * as ValidationError from "@effect/cli/ValidationError"
-import { Array, Either, Option, pipe, Record, Redacted, Schema, SchemaAST, String } from "effect"
-import * as nip19 from "nostr-tools/nip19"
+import { Array, Option, pipe, Record, Redacted, Schema, SchemaAST, String } from "effect"
+import * as Values from "./Values.js"
 
 /**
  * What an option has to know of a command's field.
@@ -23,7 +21,13 @@ export interface Field {
   readonly fallback: Option.Option<unknown>
 }
 
-const kebab = (name: string) => String.snakeToKebab(String.camelToSnake(String.uncapitalize(name)))
+/**
+ * How a field's option is called, without its dashes: `nwcUrl` is `nwc-url`.
+ *
+ * @since 0.1.0
+ * @category generation
+ */
+export const kebab = (name: string) => String.snakeToKebab(String.camelToSnake(String.uncapitalize(name)))
 
 /**
  * The name of a command's subcommand: `CreateRelay` is `create-relay`.
@@ -107,57 +111,17 @@ export const fieldsOf = (tag: CommandTag): ReadonlyArray<Field> => {
   })
 }
 
-/**
- * A pubkey from hex or from `npub1…` (NIP-19). Whether hex is a pubkey is the domain's to say.
- *
- * @since 0.1.0
- * @category conversions
- */
-export const readPubkey = (text: string): Either.Either<string, string> => {
-  const bech32 = text.replace(/^nostr:/, "")
-  if (/^nsec1/i.test(bech32)) {
-    return Either.left(
-      "This is a private key (nsec1…), not shown here. Keep it to yourself; give the npub1… or hex key"
-    )
-  }
-  if (!/^npub1/i.test(bech32)) return Either.right(text)
-  return Either.try({
-    try: () => nip19.decode(bech32),
-    catch: () => `${bech32} is not a valid npub; check that it is complete`
-  }).pipe(
-    Either.filterOrLeft(
-      (decoded) => decoded.type === "npub",
-      () => `${bech32} is not a valid npub; check that it is complete`
-    ),
-    Either.map(({ data }) => data)
-  )
-}
-
-/**
- * An option that takes a pubkey as hex or as `npub1…`.
- *
- * @since 0.1.0
- * @category options
- */
-export const pubkeyOption = (name: string): Options.Options<string> =>
-  Options.text(name).pipe(
-    Options.withPseudoName("hex|npub"),
-    Options.mapEffect((text) =>
-      Either.mapLeft(readPubkey(text), (message) => ValidationError.invalidValue(HelpDoc.p(message)))
-    )
-  )
-
 const baseOption = (field: Field): Options.Options<unknown> => {
   const name = kebab(field.name)
   switch (field.kind) {
     case "text":
       return Options.text(name)
     case "pubkey":
-      return pubkeyOption(name)
+      return Values.option(name, Values.pubkey).pipe(Options.withPseudoName("pubkey"))
     case "secret":
       return Options.redacted(name).pipe(Options.withPseudoName("url"))
     case "boolean":
-      return Options.choice(name, ["true", "false"]).pipe(
+      return Values.option(name, Values.oneOf("true", "false")).pipe(
         Options.withPseudoName("true|false"),
         Options.map((value) => value === "true")
       )

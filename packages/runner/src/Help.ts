@@ -109,6 +109,27 @@ const flat = (doc: HelpDoc.HelpDoc): ReadonlyArray<readonly [title: string, text
 }
 
 /**
+ * What a subcommand and its parameters are, in a sentence each, from its generated page.
+ *
+ * @since 0.1.0
+ * @category help
+ */
+export const descriptions = (
+  doc: HelpDoc.HelpDoc
+): { readonly text: string; readonly parameters: ReadonlyMap<string, string> } => {
+  const parts = flat(doc)
+  const sentence = (text: string) => text.split(/\.(?= |$)/)[0] ?? ""
+  return {
+    text: sentence(parts.find((part) => typeof part === "string") ?? ""),
+    parameters: new Map(
+      parts.flatMap((part) =>
+        typeof part === "string" ? [] : [[/--[a-z-]+/.exec(part[0])?.[0] ?? part[0], sentence(part[1])]]
+      )
+    )
+  }
+}
+
+/**
  * The help of one subcommand, from its generated page: an argument and what it is on one line where there is room.
  *
  * @since 0.1.0
@@ -155,7 +176,7 @@ export const helpConsole = (output: typeof Output.Service): Effect.Effect<Consol
     Effect.succeed({
       ...console,
       log: (...args) => Effect.ignore(output.print(text(args))),
-      error: (...args) => output.note(`${output.errorStyle.red("caravel:")} ${text(args)}`)
+      error: (...args) => output.note(`${output.errorStyle.red("caravel:")} ${text(args).replace(/\s*\n\s*/g, "; ")}`)
     })
   )
 }

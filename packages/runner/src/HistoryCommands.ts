@@ -2,12 +2,18 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { argument, database, json, provideDatabase, pubkeyArgument } from "./Arguments.js"
+import { Either } from "effect"
+import { database, json, provideDatabase } from "./Arguments.js"
 import * as Past from "./Past.js"
+import * as Values from "./Values.js"
 
-const moment = "a position, an instant such as 2026-11-01T00:00Z, a date (UTC), or now"
+const moment = "a position, an instant such as 2026-11-01T00:00Z or \"2026-11-01 00:00\" (UTC), a date, or now"
 
-const resource = { type: argument("relay|tenant"), id: argument("ID") }
+const resource = {
+  type: Values.argument("relay|tenant", Values.oneOf("relay", "tenant")),
+  // What it has to be depends on the type.
+  id: Values.argument("ID", Either.right)
+}
 
 /**
  * `caravel history`.
@@ -18,13 +24,13 @@ const resource = { type: argument("relay|tenant"), id: argument("ID") }
 export const history = Command.make("history", {
   type: resource.type.pipe(Args.withDescription("Whose history: a relay's or a tenant's. Required.")),
   id: resource.id.pipe(Args.withDescription("The relay's id, or the tenant's public key as hex or npub1…. Required.")),
-  at: Options.text("at").pipe(
+  at: Values.option("at", Values.moment).pipe(
     Options.withPseudoName("moment"),
     Options.optional,
     Options.withDescription(`Shows the resource as it was then: ${moment}.`)
   ),
   newestFirst: Options.boolean("newest-first").pipe(Options.withDescription("Begins with what happened last.")),
-  limit: Options.integer("limit").pipe(
+  limit: Values.option("limit", Values.integer(0)).pipe(
     Options.withPseudoName("count"),
     Options.optional,
     Options.withDescription("At most so many events.")
@@ -46,8 +52,8 @@ export const history = Command.make("history", {
  * @category commands
  */
 export const diff = Command.make("diff", {
-  from: argument("FROM").pipe(Args.withDescription(`The one moment: ${moment}. Required.`)),
-  to: argument("TO").pipe(Args.withDescription("The other moment, later or earlier. Required.")),
+  from: Values.argument("FROM", Values.moment).pipe(Args.withDescription(`The one moment: ${moment}. Required.`)),
+  to: Values.argument("TO", Values.moment).pipe(Args.withDescription("The other moment, later or earlier. Required.")),
   type: resource.type.pipe(Args.withDescription("Only one relay or tenant."), Args.optional),
   id: resource.id.pipe(
     Args.withDescription("The relay's id, or the tenant's public key as hex or npub1…."),
@@ -67,17 +73,17 @@ export const diff = Command.make("diff", {
  * @category commands
  */
 export const usage = Command.make("usage", {
-  tenant: pubkeyArgument("TENANT").pipe(
+  tenant: Values.argument("TENANT", Values.pubkey).pipe(
     Args.withDescription("The tenant's public key, as hex or npub1…. Required.")
   ),
-  from: Options.text("from").pipe(
+  from: Values.option("from", Values.instant).pipe(
     Options.withPseudoName("instant"),
     Options.optional,
     Options.withDescription(
       "From this instant on, such as 2026-11-01T00:00Z or 2026-11-01. Default: the tenant's creation."
     )
   ),
-  to: Options.text("to").pipe(
+  to: Values.option("to", Values.instant).pipe(
     Options.withPseudoName("instant"),
     Options.optional,
     Options.withDescription("Until just before this instant. Default: now.")

@@ -9,28 +9,26 @@ import {
   Tenant,
   type TenantState
 } from "@caravel/domain"
-import { DateTime, Effect, Option, Redacted, Schema, Stream } from "effect"
-import { readPubkey } from "./CommandOptions.js"
+import { DateTime, Effect, Either, Option, Redacted, Schema, Stream } from "effect"
 import { Failed, Output } from "./Output.js"
 import * as Render from "./Render.js"
 import * as RenderPast from "./RenderPast.js"
+import * as Values from "./Values.js"
 
 const decodePage = Schema.decode(HistoryOptions)
 
-/** What people type for a moment: digits are a position, and now is after all that has happened. */
-const momentOf = (text: string): Effect.Effect<number | string, StorageError, Journal> =>
-  text === "now"
-    ? Effect.flatMap(Journal, ({ head }) => head)
-    : Effect.succeed(/^\d+$/.test(text) ? Number(text) : text)
+/** The last event is after all that has happened. */
+const momentOf = ({ at }: Values.Moment): Effect.Effect<number | string, StorageError, Journal> =>
+  at === "now" ? Effect.flatMap(Journal, ({ head }) => head) : Effect.succeed(at)
 
-const resourceOf = (type: string, id: string): Effect.Effect<typeof Resource.Encoded, Failed> => {
-  if (type === "relay") return Effect.succeed({ resourceType: type, resourceId: id })
-  if (type !== "tenant") return new Failed({ message: `Expected relay or tenant, got ${type}; see --help` })
-  return Effect.mapBoth(readPubkey(id), {
-    onFailure: (message) => new Failed({ message }),
-    onSuccess: (pubkey) => ({ resourceType: type, resourceId: pubkey })
+const resourceOf = (
+  resourceType: "relay" | "tenant",
+  id: string
+): Either.Either<typeof Resource.Encoded, Failed> =>
+  Either.mapBoth((resourceType === "relay" ? Values.relayId : Values.pubkey)(id), {
+    onLeft: (why) => new Failed({ message: `ID: ${why}` }),
+    onRight: (resourceId) => ({ resourceType, resourceId })
   })
-}
 
 const nameOf = ({ resourceId, resourceType }: typeof Resource.Encoded) =>
   `${resourceType === "relay" ? "Relay" : "Tenant"} ${resourceId}`
@@ -49,28 +47,30 @@ const someUrl = Redacted.make("nostr+walletconnect://redacted")
 
 const tenantOf = (state: TenantState) => Tenant.trusted({ ...state, nwcUrl: state.nwcUrl === null ? null : someUrl })
 
-const showThen = Effect.fnUntraced(function*(resource: typeof Resource.Encoded, text: string, asTable: boolean) {
-  const output = yield* Output
-  const history = yield* History
-  const created = yield* creationOf(resource)
-  const at = yield* history.position(yield* momentOf(text))
-  const found: Option.Option<Tenant | Relay> = resource.resourceType === "relay"
-    ? Option.map(yield* history.relay(resource.resourceId, at), (relay) => Relay.trusted(relay))
-    : Option.map(yield* history.tenant(resource.resourceId, at), tenantOf)
-  if (Option.isNone(found)) {
-    const creation = `it was created at position ${created.position}, ${Render.time(created.createdAt)} (UTC)`
-    const then = RenderPast.moment(text, at)
-    return yield* new Failed({ message: `${nameOf(resource)} did not exist at ${then}; ${creation}` })
+const showThen = Effect.fnUntraced(
+  function*(resource: typeof Resource.Encoded, moment: Values.Moment, asTable: boolean) {
+    const output = yield* Output
+    const history = yield* History
+    const created = yield* creationOf(resource)
+    const at = yield* history.position(yield* momentOf(moment))
+    const found: Option.Option<Tenant | Relay> = resource.resourceType === "relay"
+      ? Option.map(yield* history.relay(resource.resourceId, at), (relay) => Relay.trusted(relay))
+      : Option.map(yield* history.tenant(resource.resourceId, at), tenantOf)
+    if (Option.isNone(found)) {
+      const creation = `it was created at position ${created.position}, ${Render.time(created.createdAt)} (UTC)`
+      const then = RenderPast.moment(moment.text, at)
+      return yield* new Failed({ message: `${nameOf(resource)} did not exist at ${then}; ${creation}` })
+    }
+    if (!asTable) {
+      const { value } = found
+      return yield* output.print(
+        JSON.stringify(value instanceof Tenant ? Render.tenantJson(value) : Render.relayJson(value))
+      )
+    }
+    yield* output.print(output.style.dim(`As of ${RenderPast.moment(moment.text, at)}`))
+    yield* Effect.forEach(Render.details(found.value, output.style), output.print, { discard: true })
   }
-  if (!asTable) {
-    const { value } = found
-    return yield* output.print(
-      JSON.stringify(value instanceof Tenant ? Render.tenantJson(value) : Render.relayJson(value))
-    )
-  }
-  yield* output.print(output.style.dim(`As of ${RenderPast.moment(text, at)}`))
-  yield* Effect.forEach(Render.details(found.value, output.style), output.print, { discard: true })
-})
+)
 
 /**
  * Shows what happened to a resource, or what it was at a moment.
@@ -79,9 +79,9 @@ const showThen = Effect.fnUntraced(function*(resource: typeof Resource.Encoded, 
  * @category commands
  */
 export const history = Effect.fn("Past.history")(function*(options: {
-  readonly type: string
+  readonly type: "relay" | "tenant"
   readonly id: string
-  readonly at: Option.Option<string>
+  readonly at: Option.Option<Values.Moment>
   readonly newestFirst: boolean
   readonly limit: Option.Option<number>
   readonly json: boolean
@@ -115,9 +115,9 @@ export const history = Effect.fn("Past.history")(function*(options: {
  * @category commands
  */
 export const diff = Effect.fn("Past.diff")(function*(options: {
-  readonly from: string
-  readonly to: string
-  readonly type: Option.Option<string>
+  readonly from: Values.Moment
+  readonly to: Values.Moment
+  readonly type: Option.Option<"relay" | "tenant">
   readonly id: Option.Option<string>
   readonly json: boolean
 }) {
@@ -138,7 +138,7 @@ export const diff = Effect.fn("Past.diff")(function*(options: {
       { discard: true }
     )
   }
-  const between = `From ${RenderPast.moment(options.from, from)} to ${RenderPast.moment(options.to, to)}`
+  const between = `From ${RenderPast.moment(options.from.text, from)} to ${RenderPast.moment(options.to.text, to)}`
   yield* output.print(output.style.dim(`${between}: ${RenderPast.summary(differences)}`))
   yield* Effect.forEach(
     differences.flatMap((difference) => RenderPast.differenceLines(difference, output)),

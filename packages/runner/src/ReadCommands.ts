@@ -2,11 +2,12 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { argument, database, json, provideDatabase, pubkeyArgument } from "./Arguments.js"
-import { pubkeyOption } from "./CommandOptions.js"
+import { database, json, provideDatabase } from "./Arguments.js"
 import * as Read from "./Read.js"
+import * as Values from "./Values.js"
 
-const tenantFilter = pubkeyOption("tenant").pipe(
+const tenantFilter = Values.option("tenant", Values.pubkey).pipe(
+  Options.withPseudoName("pubkey"),
   Options.optional,
   Options.withDescription("Only this tenant's; hex or npub1….")
 )
@@ -18,7 +19,7 @@ const tenantFilter = pubkeyOption("tenant").pipe(
  * @category commands
  */
 export const activity = Command.make("activity", {
-  since: Options.integer("since").pipe(
+  since: Values.option("since", Values.integer(0)).pipe(
     Options.withPseudoName("position"),
     Options.withDefault(0),
     Options.withDescription("Only what comes after this position.")
@@ -30,7 +31,7 @@ export const activity = Command.make("activity", {
     )
   ),
   tenant: tenantFilter,
-  limit: Options.integer("limit").pipe(
+  limit: Values.option("limit", Values.integer(0)).pipe(
     Options.withPseudoName("count"),
     Options.optional,
     Options.withDescription("At most so many.")
@@ -43,7 +44,7 @@ export const activity = Command.make("activity", {
   database
 }, Read.activity).pipe(Command.withDescription("Shows the activity log, oldest first."), provideDatabase)
 
-const pubkey = pubkeyArgument("PUBKEY").pipe(
+const pubkey = Values.argument("PUBKEY", Values.pubkey).pipe(
   Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if it is left away."),
   Args.optional
 )
@@ -66,7 +67,7 @@ export const tenant = Command.make("tenant", { pubkey, json, database }, Read.te
  * @category commands
  */
 export const relay = Command.make("relay", {
-  id: argument("ID").pipe(
+  id: Values.argument("ID", Values.relayId).pipe(
     Args.withDescription("The relay's id; all relays if it is left away."),
     Args.optional
   ),

@@ -1,18 +1,19 @@
 /** What people and programs get to see: tables for the ones, JSON lines for the others, and never a secret. */
 import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant, withoutSecrets } from "@caravel/domain"
-import { DateTime, ParseResult, Redacted, Schema } from "effect"
+import { DateTime, Function, ParseResult, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
 import type { Style } from "./Output.js"
 
 /**
- * An error as one line. Of malformed values it says where and what, as `subdomain: Expected …`.
+ * An error as one line. Of malformed values it says where and what, as `subdomain: Expected …`; `nameOf` may call a field by
+ * another name.
  *
  * @since 0.1.0
  * @category errors
  */
-export const messageOf = (error: Error): string => {
+export const messageOf = (error: Error, nameOf: (field: string) => string = Function.identity): string => {
   const message = ParseResult.isParseError(error)
-    ? issuesOf(error).map((issue) => shortened(issue)).join("; ")
+    ? issuesOf(error).map((issue) => shortened(issue.replace(/^[A-Za-z]+(?=: )/, nameOf))).join("; ")
     : error instanceof StorageError
     ? storageMessage(error)
     : error.message

@@ -1,9 +1,10 @@
 /** The subcommands `secrets erase` and `secrets rotate`. Their names have two words, which `Cli` makes one argument. */
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
-import { database, json, provideWritable, pubkeyArgument, yes } from "./Arguments.js"
+import { database, json, provideWritable, yes } from "./Arguments.js"
 import * as Secrets from "./Secrets.js"
 import * as SentWith from "./SentWith.js"
+import * as Values from "./Values.js"
 
 /**
  * `caravel secrets erase`.
@@ -12,7 +13,9 @@ import * as SentWith from "./SentWith.js"
  * @category commands
  */
 export const secretsErase = Command.make("secrets erase", {
-  pubkey: pubkeyArgument("PUBKEY").pipe(Args.withDescription("The tenant's public key, as hex or npub1…. Required.")),
+  pubkey: Values.argument("PUBKEY", Values.pubkey).pipe(
+    Args.withDescription("The tenant's public key, as hex or npub1…. Required.")
+  ),
   sentWith: SentWith.options,
   yes,
   json,

@@ -2,6 +2,7 @@
 import { type CallerMetadata, Command } from "@caravel/domain"
 import * as Options from "@effect/cli/Options"
 import { type Effect, type Option, type ParseResult, Record } from "effect"
+import * as Values from "./Values.js"
 
 /**
  * What a line says beside its command, unchecked: that is `Command`'s to do.
@@ -45,7 +46,8 @@ export const options: Options.Options<SentWith> = Options.all({
       "idempotency-key",
       "Makes it safe to repeat: sent again with its key it gives the first answer. A new random one for each command."
     ),
-    expectedVersion: Options.integer("expected-version").pipe(
+    expectedVersion: Values.option("expected-version", Values.integer(0)).pipe(
+      Options.withPseudoName("version"),
       Options.optional,
       Options.withDescription("Refuses it unless the tenant or relay is at this version; 0: unless it is new.")
     )

@@ -92,7 +92,7 @@ describe("consumers", () => {
       [["replay", "mail"], "Nobody runs mail just now"],
       [["drop", "mail"], "mail has 3 activities parked; --yes"],
       [["drop", "mail", "--position", "4", "--position", "3"], "nothing parked at position 3; nothing was dropped"],
-      [["drop", "mail", "--position", "x"], "'x'"],
+      [["drop", "mail", "--position", "x"], "--position: Expected an integer of at least 1, got \"x\""],
       [["reset", "mail", "--to", "1"], "handles again what comes after 1"],
       [["reset", "mail", "--to", "6"], "passes by"],
       [["reset", "mail", "--to", "7", "--yes"], "There is no position 7 yet; the last one is 6"],
@@ -115,10 +115,16 @@ describe("consumers", () => {
 
   it("give up what is parked at a position, or all, and go on from another position", async () => {
     const words = (...args: ReadonlyArray<string>) => program(["consumers", ...args, ...database])
-    expect((await words("drop", "mail", "--position", "2", "--position", "4")).json).toEqual([
+    expect((await words("drop", "mail", "--position", "2", "--position=4")).json).toEqual([
       { name: "mail", dropped: 2 }
     ])
     expect((await words("parked", "mail")).json).toMatchObject([{ position: 5 }])
+    expect((await words("drop", "mail", "--position", "5")).json).toEqual([{ name: "mail", dropped: 1 }])
+    expect((await words("reset", "mail", "--to", "4", "--yes")).code).toBe(0)
+    await Effect.runPromise(Effect.provide(consume, Sqlite.layer({ filename })))
+    expect((await words("drop", "mail", "--position=5")).json).toEqual([{ name: "mail", dropped: 1 }])
+    expect((await words("reset", "mail", "--to", "4", "--yes")).code).toBe(0)
+    await Effect.runPromise(Effect.provide(consume, Sqlite.layer({ filename })))
     expect(await shown("consumers", "drop", "mail", "--yes")).toBe("Dropped 1 activity")
     expect((await words("parked", "mail")).json).toEqual([])
 

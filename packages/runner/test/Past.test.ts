@@ -89,6 +89,11 @@ describe("history", () => {
     const lines = await shown("history", "relay", "r", "--at", "2025-11-20T01:00+01:00")
     expect(lines[0]).toBe("As of 2025-11-20T01:00+01:00 (position 6)")
     expect(lines).toContain("status                    inactive")
+    // As the tables have it, and in their zone.
+    for (const then of ["2025-11-20 00:00", "2025-11-20 00:00:00", "2025-11-20 01:00:00.000+01:00"]) {
+      expect((await shown("history", "relay", "r", "--at", then))[0]).toBe(`As of ${then} (position 6)`)
+    }
+    expect((await run("diff", "2025-11-19 23:59:59.999", "2025-11-20 00:00", "relay", "r")).json).toHaveLength(1)
     expect((await run("history", "relay", "r", "--at", "4")).json).toMatchObject([{ plan: "basic", version: 1 }])
     expect((await run("history", "relay", "r", "--at", "now")).json).toEqual((await run("relay", "r")).json)
     expect((await shown("history", "tenant", npub, "--at", "2"))[0]).toBe("As of position 2")
@@ -158,6 +163,8 @@ describe("usage", () => {
       "r      growth  2025-11-10 00:00:00.000  2025-11-20 00:00:00.000  10 d",
       "r      growth  2025-11-25 12:30:00.250  2025-12-01 00:00:00.000  5 d 11 h 29 min 59.75 s"
     ])
+    const asShown = ["--from", "2025-11-01 00:00:00.000", "--to", "2025-12-01 00:00"]
+    expect((await run("usage", tenant, ...asShown)).json).toEqual((await run("usage", tenant, ...november)).json)
     expect((await run("usage", tenant, ...november)).json).toEqual([
       {
         relay: "r",
@@ -206,22 +213,24 @@ describe("what cannot be answered", () => {
       [["history", "relay", "r", "--at", "10"], "There is no position 10 yet; the last one is 9"],
       [
         ["history", "relay", "r", "--at", "2025-11-01T00:00"],
-        "an instant such as 2026-11-01T00:00Z, with its time zone"
+        "--at: Expected a position, an instant with its time zone such as 2026-11-01T00:00Z"
       ],
       [["history", "relay", "r", "--at", "5", "--limit", "1"], "--at shows one state"],
-      [["history", "relay", "r", "--limit=-1"], "limit: Expected a non-negative"],
+      [["history", "relay", "r", "--limit=-1"], "--limit: Expected an integer of at least 0, got \"-1\""],
       [["history", "relay", "a.b"], "a relay id of 1 to 64"],
       [["history", "tenant", "npub1nonsense"], "not a valid npub"],
       [["history", "tenant", "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5"], "private key"],
       [["history", "r"], "ID"],
-      [["history", "planet", "r"], "Expected relay or tenant, got planet"],
+      [["history", "planet", "r"], "Expected relay or tenant, got \"planet\""],
       [["diff", "1", "100"], "There is no position 100 yet"],
       [["diff", "1", "2025-02-30"], "got \"2025-02-30\""],
       [["diff", "1"], "TO"],
       [["diff", "1", "2", "relay"], "Give an id"],
       [["diff", "1", "2", "relay", "missing"], "Relay missing does not exist"],
       [["usage", nobody], `Tenant ${nobody} does not exist`],
-      [["usage", tenant, "--from", "5"], "from: Expected an instant"],
+      [["usage", "nobody"], "TENANT: Expected a public key"],
+      [["usage", tenant, "--from", "5"], "--from: Expected an instant"],
+      [["usage", tenant, "--to", "2025-12-01 25:00"], "--to: Expected an instant"],
       [["usage", tenant, "--from", "2025-12-01", "--to", "2025-11-01"], "a period that does not end before it begins"]
     ] as const
     for (const [args, message] of failures) {
