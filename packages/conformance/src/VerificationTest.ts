@@ -3,8 +3,10 @@ import { describe } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { Backdoor } from "./internal/backdoor.js"
 import { damaged } from "./internal/damaged.js"
+import { damaging } from "./internal/damaging.js"
 import { drifting } from "./internal/drifting.js"
 import type { Services } from "./internal/fixture.js"
+import * as LongRun from "./LongRun.js"
 
 export type {
   /**
@@ -40,5 +42,10 @@ export const suite = <R, E>(
     describe("damage", () => damaged(layer, backdoor))
     describe("random programs", () =>
       drifting(layer, backdoor, { numRuns: options?.runs ?? 30, timeout: options?.timeout ?? 120_000 }))
+    describe("random damage", () =>
+      damaging(layer, backdoor, {
+        rounds: LongRun.count("CARAVEL_DAMAGES", { usual: Math.ceil((options?.runs ?? 30) / 2), long: 2000 }),
+        timeout: LongRun.timeout(options?.timeout ?? 120_000)
+      }))
   })
 }

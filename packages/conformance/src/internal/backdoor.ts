@@ -1,5 +1,6 @@
 /** How a test reaches what is stored, behind the core's back, and how it has it looked over. */
 import {
+  type Drift,
   evolve,
   Journal,
   type RecordedEvent,
@@ -10,7 +11,7 @@ import {
   type TenantState,
   type Verification
 } from "@caravel/domain"
-import { Chunk, Effect, HashMap, Ref, Stream } from "effect"
+import { Chunk, DateTime, Effect, HashMap, Ref, Stream } from "effect"
 import { journalAfter, plain } from "./fixture.js"
 
 /** Which row. */
@@ -23,7 +24,7 @@ export interface RowId {
 export interface Backdoor<R> {
   /** All that is stored, in plain values. */
   readonly dump: Effect.Effect<unknown, never, R>
-  /** Overwrites fields of a row; a value is one of the model's, or is not. */
+  /** Overwrites fields of a row, its key too; a value is one of the model's, or is not. */
   readonly change: (row: RowId, fields: { readonly [field: string]: unknown }) => Effect.Effect<void, never, R>
   /** Makes a row as another is, but for its id and, of a relay, its subdomain. */
   readonly copy: (row: RowId, id: string) => Effect.Effect<void, never, R>
@@ -36,7 +37,7 @@ export interface Backdoor<R> {
 export const verify = Effect.flatMap(Journal, (journal) => Stream.runCollect(journal.verify)).pipe(
   Effect.map((steps) => ({
     last: Chunk.unsafeLast(steps),
-    differences: plain([...steps].flatMap(({ differences }) => differences))
+    differences: plain([...steps].flatMap(({ differences }) => differences)) as ReadonlyArray<Drift>
   }))
 )
 
@@ -66,3 +67,31 @@ export const positionOf = (events: ReadonlyArray<RecordedEvent>, { resourceId, r
     event.resourceId === resourceId && event.resourceType === resourceType &&
     (field === undefined || field === "version" || event.version === 1 || field in event.changes)
   ).at(-1)?.position
+
+/** A value that is not this one: one that the model has, or one that no schema takes. */
+export const another = (field: string, value: unknown): unknown =>
+  typeof value === "boolean"
+    ? !value
+    : typeof value === "number"
+    ? value + 1
+    : DateTime.isDateTime(value)
+    ? DateTime.add(value, { millis: 1 })
+    : field === "status"
+    ? value === "active" ? "inactive" : "active"
+    : value !== null
+    ? `${value}x`
+    : field === "pastDueAt"
+    ? DateTime.unsafeMake(0)
+    : field === "nwcUrl"
+    ? "01a20817-9f5e-75be-8c41-e650131896aa"
+    : "x"
+
+/** The fields that may be null. */
+export const nullable = new Set([
+  "nwcUrl",
+  "nwcError",
+  "stripeCustomerId",
+  "stripeSubscriptionId",
+  "pastDueAt",
+  "stripeSubscriptionItemId"
+])

@@ -1,45 +1,17 @@
 /** Random programs, whose rows agree with their journal until a field is changed. */
-import type { SecretId } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
-import { DateTime, Effect, FastCheck as fc, type Layer } from "effect"
-import { type Backdoor, folded, idOf, positionOf, rebuild, verify } from "./backdoor.js"
+import { Effect, FastCheck as fc, type Layer } from "effect"
+import { another, type Backdoor, folded, idOf, nullable, positionOf, rebuild, verify } from "./backdoor.js"
 import { plain, type Services } from "./fixture.js"
 import { call } from "./linearize.js"
 import { programs, type Step } from "./programs.js"
 
-const uuid = "01a20817-9f5e-75be-8c41-e650131896aa" as SecretId
-
-/** A value that is not this one: one that the model has, or one that no schema takes. */
-const another = (field: string, value: unknown): unknown =>
-  typeof value === "boolean"
-    ? !value
-    : typeof value === "number"
-    ? value + 1
-    : DateTime.isDateTime(value)
-    ? DateTime.add(value, { millis: 1 })
-    : field === "status"
-    ? value === "active" ? "inactive" : "active"
-    : value !== null
-    ? `${value}x`
-    : field === "pastDueAt"
-    ? DateTime.unsafeMake(0)
-    : field === "nwcUrl"
-    ? uuid
-    : "x"
+const uuid = "01a20817-9f5e-75be-8c41-e650131896aa"
 
 const shown = (field: string, value: unknown) =>
   field === "nwcUrl" && value !== null && String(value).length !== uuid.length ? "<redacted>" : plain(value) ?? null
 
 const execute = (step: Step) => Effect.forEach(step, call, { concurrency: "unbounded" })
-
-const nullable = new Set([
-  "nwcUrl",
-  "nwcError",
-  "stripeCustomerId",
-  "stripeSubscriptionId",
-  "pastDueAt",
-  "stripeSubscriptionItemId"
-])
 
 export const drifting = <R, E>(
   layer: Layer.Layer<Services | R, E>,
