@@ -30,6 +30,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly current: TransactionalClient["current"]
   readonly transact: TransactionalClient["transact"]
   readonly transactLong: TransactionalClient["transactLong"]
+  readonly withLiveTransaction: TransactionalClient["withLiveTransaction"]
   readonly commit: TransactionalClient["commit"]
   /** From now on nothing is read or written: everything fails with this error. */
   readonly fail: (error: StorageError) => Effect.Effect<void>

@@ -74,6 +74,21 @@ export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => 
   ]]
 }
 
+/**
+ * How a caller's transaction begins that others take over: the server ends it unless this process shows that it lives, as often
+ * as that.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const live = (timeout: Duration.Duration): { readonly begin: string; readonly signOfLife: number } => {
+  const idle = Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout)))
+  return {
+    begin: begin("READ COMMITTED", { ...waiting(longestWait), idle_in_transaction_session_timeout: String(idle) }),
+    signOfLife: idle / 5
+  }
+}
+
 const begins = new Map<number, string>()
 
 /**

@@ -48,6 +48,9 @@ export class PostgresConnection implements AnsweringConnection {
     () => this.client.connection.stream as Socket,
     (since) => this.lose(new ConnectionLost({ message: "the server does not answer", since }))
   )
+  private life: NodeJS.Timeout | undefined
+  /** What ends with the signs of life: from then on others wait for the transaction. */
+  private untilHeld: Statement | undefined
   private readonly whenLost = new Set<(error: SqlError) => void>()
 
   constructor(client: Pg.Client | Pg.PoolClient, options: { readonly watched: Watched; readonly prepares?: boolean }) {
@@ -61,9 +64,27 @@ export class PostgresConnection implements AnsweringConnection {
     if (this.lost !== undefined) return
     this.lost = failed("The connection is lost")(cause)
     this.silence.stop()
+    this.rest()
     // Otherwise the driver would wait for the answers to what it has sent.
     this.client.connection.stream.destroy()
     for (const tell of this.whenLost) tell(this.lost)
+  }
+
+  /**
+   * Has the server see, while it is lent, that this process lives, although its transaction is idle; until the transaction holds
+   * others up, from when on it is bounded.
+   */
+  showLife(every: number, [untilHeld]: ReadonlyArray<Statement>): void {
+    this.untilHeld = untilHeld
+    // If the transaction has failed or the connection is lost, its own next statement says so.
+    this.life = setInterval(() => this.client.query("SELECT 1", () => {}), every)
+    this.life.unref()
+  }
+
+  /** It shows no signs of life any more. */
+  rest(): void {
+    clearInterval(this.life)
+    this.life = undefined
   }
 
   /** Fails once the connection is lost. */
@@ -87,8 +108,9 @@ export class PostgresConnection implements AnsweringConnection {
   readonly executeStream: Connection["executeStream"] = (text, params, transformRows) =>
     Stream.fromIterableEffect(this.execute(text, params, transformRows))
 
-  readonly send = (statements: ReadonlyArray<Statement>): Effect.Effect<ReadonlyArray<Rows>, SqlError> =>
-    Effect.map(
+  readonly send = (statements: ReadonlyArray<Statement>): Effect.Effect<ReadonlyArray<Rows>, SqlError> => {
+    if (this.life !== undefined && statements.some(([, params]) => params === this.untilHeld?.[1])) this.rest()
+    return Effect.map(
       this.queries(
         statements.map(([text, params, count]) => ({
           text,
@@ -102,6 +124,7 @@ export class PostgresConnection implements AnsweringConnection {
       ),
       Array.map(({ rows }) => rows)
     )
+  }
 
   private query(query: Query): Effect.Effect<Pg.QueryResult<any>, SqlError> {
     return Effect.withFiberRuntime((fiber) => {

@@ -121,6 +121,18 @@ export const open = (
         })
     }
 
+    const holdTimeout = Duration.decode(options.holdTimeout ?? PostgresBounds.defaultHoldTimeout)
+    const holderBounds = PostgresBounds.holder(holdTimeout)
+    const { begin: beginLive, signOfLife } = PostgresBounds.live(holdTimeout)
+    const live: Transaction.Connections = {
+      ...connections(callers, () => beginLive),
+      acquire: (restore, patience) =>
+        Effect.map(restore(callers.acquire(patience)), (connection) => {
+          connection.showLife(signOfLife, holderBounds)
+          return connection
+        })
+    }
+
     /**
      * What has become of a transaction whose COMMIT was not answered. It holds the lock for as long as it lasts, which is shorter
      * than the patience with its COMMIT.
@@ -153,6 +165,7 @@ export const open = (
       callers: connections(callers, () => PostgresBounds.beginCallers),
       own: connections(own, PostgresBounds.beginOwn),
       long,
+      live,
       writer: connections(writer, PostgresBounds.beginOwn),
       compiler: makeCompiler(),
       dialect: postgres,
@@ -188,7 +201,7 @@ export const open = (
       secrets,
       purge: PostgresPurge.make(config),
       idempotencyKeysKept: Duration.decode(idempotencyKeysKept),
-      holderBounds: PostgresBounds.holder(Duration.decode(options.holdTimeout ?? PostgresBounds.defaultHoldTimeout))
+      holderBounds
     })
     return { database, config }
   }).pipe(

@@ -77,7 +77,7 @@ export const make = (
       const giveBack = (client: Pg.PoolClient, connection: PostgresConnection) => {
         inUse--
         if (connection.lost === undefined) releasedAt = performance.now()
-        connection.watched = options.watched
+        connection.rest()
         client.off("error", connection.lose)
         client.release(connection.lost !== undefined || connection.isStale)
       }

@@ -124,7 +124,7 @@ class Failed<E> {
  */
 export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database> = Layer.effect(
   CheckpointStore.CheckpointStore,
-  Effect.map(Database, ({ current, dialect, read, sql, transact }) => {
+  Effect.map(Database, ({ current, dialect, read, transact, withLiveTransaction }) => {
     /** Writes in the caller's transaction, if there is one, and otherwise in one of its own. */
     const write = <A, E>(operation: string, use: (connection: Connection) => Effect.Effect<A, E | SqlError>) =>
       Effect.flatMap(
@@ -281,7 +281,7 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
           })),
 
       transaction: <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | StorageError, R> =>
-        sql.withTransaction(Effect.mapError(effect, (error) => new Failed(error))).pipe(
+        withLiveTransaction(Effect.mapError(effect, (error) => new Failed(error))).pipe(
           Effect.mapError((error) =>
             error instanceof Failed ? error.error : toStorageError(dialect, "CheckpointStore.transaction")(error)
           )

@@ -56,6 +56,7 @@ const lend = (connection: AnsweringConnection) => {
   return {
     own: connections,
     long: connections,
+    live: connections,
     writer: connections,
     callers: connections,
     plain: Effect.as(

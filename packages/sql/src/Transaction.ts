@@ -34,6 +34,8 @@ export interface TransactionalClient {
   ) => Effect.Effect<A, E | SqlError, R>
   /** The same for what takes long by its nature: the server does not bound it. */
   readonly transactLong: TransactionalClient["transact"]
+  /** `sql.withTransaction` for what others take over if this process hangs in it, however long it may take otherwise. */
+  readonly withLiveTransaction: SqlClient.SqlClient["withTransaction"]
   /**
    * Runs a program in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. Of
    * what the program gives, `written` tells the id of an event, if it wrote any.
@@ -87,6 +89,8 @@ export const make = (options: {
   readonly own: Connections
   /** The same for what takes long by its nature. */
   readonly long: Connections
+  /** For the caller's transactions that others take over. */
+  readonly live: Connections
   /** For the programs that are committed, which wait for nothing but one another. */
   readonly writer: Connections
   readonly compiler: Compiler
@@ -95,7 +99,7 @@ export const make = (options: {
   /** Runs first in each transaction: where it fails, nothing is written. */
   readonly begun?: () => Program<void>
 }): Effect.Effect<TransactionalClient, never, Reactivity> => {
-  const { callers, compiler, dialect, long, own, plain, spanAttributes, writer } = options
+  const { callers, compiler, dialect, live, long, own, plain, spanAttributes, writer } = options
   let failure: SqlError | undefined
   const usable = Effect.suspend(() => failure === undefined ? Effect.void : Effect.fail(failure))
   const acquirer = Effect.zipLeft(plain, usable)
@@ -195,17 +199,19 @@ export const make = (options: {
       withSpan("sql.transaction", { kind: "client" })
     )
 
-  const withTransaction = <A, E, R>(
+  const withTransactionOn = (connections: Connections) =>
+  <A, E, R>(
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> => {
     const use = inScope(() => effect as Effect.Effect<A, E, Exclude<R, SqlClient.TransactionConnection>>)
-    return transactOn(callers, use, use)
+    return transactOn(connections, use, use)
   }
 
   return Effect.map(
     SqlClient.make({ acquirer, compiler, spanAttributes, transactionAcquirer: acquirer }),
     (client) => ({
-      sql: Object.assign(client, { withTransaction }),
+      sql: Object.assign(client, { withTransaction: withTransactionOn(callers) }),
+      withLiveTransaction: withTransactionOn(live),
       transact: (use) => transactOn(own, use, inScope(use)),
       transactLong: (use) => transactOn(long, use, inScope(use)),
       commit,

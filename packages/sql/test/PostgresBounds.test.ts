@@ -1,9 +1,11 @@
 /** What a program or process that hangs can hold up on PostgreSQL, and what a role's own settings change. */
 import { Command, type StorageError } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
 import { Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Either, Fiber, Layer, Redacted } from "effect"
+import { bundled, spawned } from "./fixtures/child.js"
 import { inSchema, raw, statements, temporarySchema, withPostgres } from "./fixtures/postgres.js"
 
 const tenant = "a".repeat(64)
@@ -96,6 +98,34 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         expect(error).toMatchObject({ _tag: "StorageError", reason: "busy" })
       }))
   })
+
+  it.scopedLive("a process that hangs in a transactional handler is taken over; one that lives may take its time", () =>
+    Effect.gen(function*() {
+      const own = inSchema(url, yield* temporarySchema(url))
+      const context = yield* open(own)
+      const child = yield* spawned(yield* bundled("./hanging.ts"), [own])
+      yield* child.writes(1)
+      const seen: Array<number> = []
+      const takingOver = yield* Effect.fork(Effect.provide(
+        Consumer.run({
+          name: "hanging",
+          from: "beginning",
+          transactional: true,
+          leaseDuration: "1 second",
+          handle: ({ position }) => Effect.sync(() => seen.push(position))
+        }),
+        context
+      ))
+      // Longer than the server lets it be idle.
+      yield* statements(url, "SELECT pg_sleep(4)")
+      expect(seen).toEqual([])
+      yield* child.kill("SIGSTOP")
+      yield* Effect.provide(Consumer.awaitPosition("hanging", 1), context)
+      expect(seen).toEqual([1])
+      // Nor is a reset held up.
+      yield* Fiber.interrupt(takingOver)
+      yield* Effect.provide(Consumer.reset("hanging", 0), context)
+    }), 60_000)
 
   it.scopedLive(
     "a server that only reads for a moment takes writes when it is the primary again",
