@@ -15,7 +15,7 @@ export class SecretsRemain extends Schema.TaggedError<SecretsRemain>("@caravel/d
   cause: StorageError
 }) {
   override get message() {
-    return `What was deleted can still be found in the database's files; do the same once more. ${this.cause.message}`
+    return `What was deleted can still be found in the database's files. ${this.cause.message}`
   }
 }
 

@@ -158,15 +158,26 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       )
 
     const behind = yield* Effect.makeLatch()
+    // An outage is told once, however many wake-ups meet it.
+    let isTold = false
+    const tellOnce = (message: string) =>
+      Effect.suspend(() => {
+        if (isTold) return Effect.void
+        isTold = true
+        return Effect.logWarning(`The journal cannot be read for broadcasting just now; trying again. ${message}`)
+      })
+    const tellEnd = Effect.suspend(() => {
+      if (!isTold || window.failure !== undefined) return Effect.void
+      isTold = false
+      return Effect.logInfo("The journal can be read again; everything is broadcast")
+    })
     const orLater = (broadcast: Effect.Effect<unknown, Ended>) =>
-      Effect.catchAll(unlessEnded(broadcast), (error) =>
-        Effect.zipRight(
-          Effect.logWarning("The journal cannot be read for broadcasting just now; trying again", error),
-          behind.open
-        ))
+      Effect.catchAll(unlessEnded(broadcast), ({ message }) => Effect.zipRight(tellOnce(message), behind.open))
     yield* Background.run(
       "Broadcasting",
-      Effect.forever(Effect.all([behind.await, behind.close, Effect.retry(unlessEnded(toHead), untilReadable)]))
+      Effect.forever(
+        Effect.all([behind.await, behind.close, Effect.retry(unlessEnded(toHead), untilReadable), tellEnd])
+      )
     )
 
     /** Whether what a command has committed is what was broadcast there. */

@@ -9,7 +9,7 @@ const notAllowed = new StorageError({
   reason: "readonly",
   operation: "overwriting what was deleted",
   cause: new Error("only the owner of the table caravel_secret can have it rewritten"),
-  advice: "do it again as the owner"
+  advice: "erase, or rotate, again as the owner"
 })
 
 const file = "SELECT pg_relation_filenode('caravel_secret')"

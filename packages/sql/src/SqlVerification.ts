@@ -70,7 +70,9 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
     ORDER BY resource_id, resource_type, resource_version LIMIT ${pageSize}`
   const tenantsCreated = chunked<string>(
     (size) =>
-      `SELECT DISTINCT resource_id FROM caravel_event WHERE resource_type = 'tenant' AND resource_id IN (${repeat("?", size)})`,
+      `SELECT DISTINCT resource_id FROM caravel_event WHERE resource_type = 'tenant' AND resource_id IN (${
+        repeat("?", size)
+      })`,
     (ids) => ids
   )
   // A page ends before the key that the next one begins with.

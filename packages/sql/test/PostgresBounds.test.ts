@@ -81,7 +81,9 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         const schema = yield* temporarySchema(url)
         const context = yield* open(inSchema(url, schema, "-c statement_timeout=300"))
         const other = yield* raw(inSchema(url, schema))
-        yield* Effect.promise(() => other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)"))
+        yield* Effect.promise(() =>
+          other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)")
+        )
         const sent = yield* Effect.fork(Effect.either(create(context, "a")))
         yield* statements(url, "SELECT pg_sleep(1.5)")
         yield* Effect.promise(() => other.query("ROLLBACK"))
@@ -93,39 +95,45 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         const schema = yield* temporarySchema(url)
         const context = yield* open(inSchema(url, schema, "-c statement_timeout=300"))
         const other = yield* raw(inSchema(url, schema))
-        yield* Effect.promise(() => other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)"))
+        yield* Effect.promise(() =>
+          other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)")
+        )
         const error = yield* Effect.flip(Context.get(context, SqlClient).withTransaction(create(context, "a")))
         expect(error).toMatchObject({ _tag: "StorageError", reason: "busy" })
       }))
   })
 
-  it.scopedLive("a process that hangs in a transactional handler is taken over; one that lives may take its time", () =>
-    Effect.gen(function*() {
-      const own = inSchema(url, yield* temporarySchema(url))
-      const context = yield* open(own)
-      const child = yield* spawned(yield* bundled("./hanging.ts"), [own])
-      yield* child.writes(1)
-      const seen: Array<number> = []
-      const takingOver = yield* Effect.fork(Effect.provide(
-        Consumer.run({
-          name: "hanging",
-          from: "beginning",
-          transactional: true,
-          leaseDuration: "1 second",
-          handle: ({ position }) => Effect.sync(() => seen.push(position))
-        }),
-        context
-      ))
-      // Longer than the server lets it be idle.
-      yield* statements(url, "SELECT pg_sleep(4)")
-      expect(seen).toEqual([])
-      yield* child.kill("SIGSTOP")
-      yield* Effect.provide(Consumer.awaitPosition("hanging", 1), context)
-      expect(seen).toEqual([1])
-      // Nor is a reset held up.
-      yield* Fiber.interrupt(takingOver)
-      yield* Effect.provide(Consumer.reset("hanging", 0), context)
-    }), 60_000)
+  it.scopedLive(
+    "a process that hangs in a transactional handler is taken over; one that lives may take its time",
+    () =>
+      Effect.gen(function*() {
+        const own = inSchema(url, yield* temporarySchema(url))
+        const context = yield* open(own)
+        const child = yield* spawned(yield* bundled("./hanging.ts"), [own])
+        yield* child.writes(1)
+        const seen: Array<number> = []
+        const takingOver = yield* Effect.fork(Effect.provide(
+          Consumer.run({
+            name: "hanging",
+            from: "beginning",
+            transactional: true,
+            leaseDuration: "1 second",
+            handle: ({ position }) => Effect.sync(() => seen.push(position))
+          }),
+          context
+        ))
+        // Longer than the server lets it be idle.
+        yield* statements(url, "SELECT pg_sleep(4)")
+        expect(seen).toEqual([])
+        yield* child.kill("SIGSTOP")
+        yield* Effect.provide(Consumer.awaitPosition("hanging", 1), context)
+        expect(seen).toEqual([1])
+        // Nor is a reset held up.
+        yield* Fiber.interrupt(takingOver)
+        yield* Effect.provide(Consumer.reset("hanging", 0), context)
+      }),
+    60_000
+  )
 
   it.scopedLive(
     "a server that only reads for a moment takes writes when it is the primary again",

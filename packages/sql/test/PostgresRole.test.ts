@@ -1,5 +1,5 @@
 /** A role that can append to the journal, and not change it, by the statements of docs/postgresql.md. */
-import { ActivityFeed, Command, Journal } from "@caravel/domain"
+import { ActivityFeed, Command, Journal, Secrets } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Backup, Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -64,6 +64,11 @@ withPostgres("PostgreSQL: roles", (url) => {
         for (const change of changes) {
           expect([change, (yield* Effect.flip(sql.unsafe(change))).cause]).toMatchObject([change, { code: "42501" }])
         }
+
+        const remain = yield* Effect.flip((yield* Secrets).eraseTenantSecrets({ pubkey }))
+        expect(remain).toMatchObject({ _tag: "SecretsRemain", cause: { reason: "readonly" } })
+        expect(remain.message).toContain("as the owner")
+        expect(remain.message).not.toMatch(/once more|file and its directory/)
 
         const to = yield* temporaryFile
         const place = { url: Redacted.make(own.href) }

@@ -1,7 +1,7 @@
 import { Command, Journal, Position, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Option, Queue, Scheduler, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Option, Queue, Scheduler, Scope } from "effect"
 import { join } from "node:path"
 import { inspect } from "node:util"
 import { held } from "./fixtures/held.js"
@@ -120,6 +120,31 @@ describe("the writer", () => {
         }).pipe(Effect.provide(Sqlite.layer({ filename })))
       }),
     30_000
+  )
+
+  it.scopedLive(
+    "waits for another connection's transaction for five seconds, whoever waits behind whom",
+    () =>
+      Effect.gen(function*() {
+        const filename = join(yield* temporaryDirectory, "caravel.db")
+        yield* Effect.gen(function*() {
+          const command = yield* Command
+          yield* command.createTenant({ pubkey })
+          const other = yield* raw(filename)
+          other.exec("BEGIN IMMEDIATE")
+          // More than one batch.
+          const errors = yield* Effect.forEach(
+            Array.from({ length: 600 }, (_, n) => relay(`r${n}`)),
+            (relay) => Effect.timed(Effect.flip(command.createRelay(relay))),
+            { concurrency: "unbounded" }
+          )
+          for (const [, error] of errors) expect(error).toMatchObject({ _tag: "StorageError", reason: "busy" })
+          expect(Math.max(...errors.map(([duration]) => Duration.toSeconds(duration)))).toBeLessThan(8)
+          other.exec("ROLLBACK")
+          expect((yield* command.createRelay(relay("a"))).position).toBe(2)
+        }).pipe(Effect.provide(Sqlite.layer({ filename })))
+      }),
+    40_000
   )
 
   it.scopedLive("keeps secrets out of the journal, and deletes those that are replaced or cleared", () =>

@@ -1,0 +1,32 @@
+import { InProcess, Tail } from "@caravel/pubsub"
+import { expect, it } from "@effect/vitest"
+import { Effect, Layer, Logger, TestClock } from "effect"
+import { World } from "./world.js"
+
+it.effect("an outage is told once, in one line, however many meet it, and so is its end", () =>
+  Effect.suspend(() => {
+    const world = new World()
+    const lines: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel.label} ${String(message)}`))
+    return Effect.gen(function*() {
+      const tail = yield* Tail.Tail
+      for (const outage of [1, 2]) {
+        lines.length = 0
+        world.failing = 6
+        world.commit(1)
+        yield* Effect.all(Array.from({ length: 4 }, () => tail.advanceToHead))
+        expect([outage, lines]).toEqual([outage, [
+          expect.stringMatching(/^WARN The journal cannot be read .*unreadable.*$/)
+        ]])
+        while (world.failing > 0) yield* TestClock.adjust("1 second")
+        yield* TestClock.adjust("1 minute")
+        expect([outage, lines.slice(1)]).toEqual([outage, [
+          "INFO The journal can be read again; everything is broadcast"
+        ]])
+      }
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provide(InProcess.layer, world.layer)),
+      Effect.provide(Layer.merge(Logger.add(logger), Logger.remove(Logger.defaultLogger)))
+    )
+  }))
