@@ -39,6 +39,8 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
    * tail's own epoch if this succeeds after it: a journal never goes back to an earlier epoch.
    */
   readonly unchanged: (position: Position) => Effect.Effect<void, StorageError | PositionFromOtherEpoch>
+  /** Fails once nothing more is broadcast, with why. */
+  readonly ended: Effect.Effect<never, StorageError | PositionFromOtherEpoch>
   /** From now on every subscription fails with this error, as all do by themselves once the journal is restored or goes back. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** A subscription to every activity after `position`; without one, from now on. */
@@ -207,6 +209,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       seen: () => window,
       beyond: (position) => window.beyond(position),
       unchanged,
+      ended: Effect.zipRight(window.beyond(Position.make(Number.MAX_SAFE_INTEGER)), Effect.never),
       fail,
       subscribe: (position = window.position) => new Subscription(window, read, position)
     }

@@ -32,6 +32,8 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly transactLong: TransactionalClient["transactLong"]
   readonly withLiveTransaction: TransactionalClient["withLiveTransaction"]
   readonly commit: TransactionalClient["commit"]
+  /** Fails once what is open is no longer what others open by its name. */
+  readonly intact: Effect.Effect<void, StorageError>
   /** From now on nothing is read or written: everything fails with this error. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** Reads what is committed, whatever transaction the caller is in. */
@@ -73,10 +75,12 @@ export const make = (options: {
   readonly dialect: Dialect
   readonly secrets: SecretCodec
   readonly purge: Effect.Effect<void, StorageError>
+  readonly intact?: Effect.Effect<void, SqlError>
   readonly idempotencyKeysKept: Duration.Duration
   readonly holderBounds?: ReadonlyArray<Statement>
 }): typeof Database.Service => {
   const { client, dialect, holderBounds = [], idempotencyKeysKept, purge, reader, secrets, snapshot } = options
+  const intact = Effect.mapError(options.intact ?? Effect.void, toStorageError(dialect, "watching the files"))
   const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
     connection.executeValues(statement, params).pipe(
       Effect.flatMap(decode),
@@ -101,7 +105,9 @@ export const make = (options: {
     idempotencyKeysKept,
     holderBounds,
     read,
-    purge: unlessFailed(() => purge),
+    intact,
+    // Both open the files by their names.
+    purge: unlessFailed(() => Effect.zipRight(intact, purge)),
     snapshot: unlessFailed(() =>
       Effect.mapBoth(snapshot, {
         onFailure: toStorageError(dialect, "snapshot"),

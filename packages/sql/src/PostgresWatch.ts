@@ -58,7 +58,10 @@ export const layer = (
       )
 
     const forever = <E>(what: string, effect: Effect.Effect<void, E>) =>
-      Background.run(`PostgreSQL: ${what}`, Effect.withClock(effect, Clock.make()))
+      Background.run(
+        `PostgreSQL: ${what}`,
+        Effect.withClock(Effect.raceFirst(effect, Effect.ignore(tail.ended)), Clock.make())
+      )
 
     if (config === undefined) return yield* forever("looking for others' commits", look(poll))
 

@@ -7,9 +7,9 @@ import {
   type Journal,
   type Query,
   type Secrets,
-  type StorageError
+  StorageError
 } from "@caravel/domain"
-import { type CheckpointStore, Consumer, InProcess, type Tail } from "@caravel/pubsub"
+import { Background, type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Layer } from "effect"
 import { Database } from "./Database.js"
@@ -39,6 +39,19 @@ export type Services =
   | Import.Import
   | SqlClient
 
+/** What is committed could not be broadcast any more, and would be built on what is no longer there: everything else fails too. */
+const refusal = Layer.scopedDiscard(Effect.gen(function*() {
+  const { fail } = yield* Database
+  const tail = yield* Tail.Tail
+  const refuse = Effect.catchAll(tail.ended, (cause) =>
+    fail(
+      cause._tag === "StorageError"
+        ? cause
+        : new StorageError({ reason: "replaced", operation: "following the journal", cause })
+    ))
+  yield* Background.run("Refusing what a replaced database is asked", refuse)
+}))
+
 /**
  * The services over an opened database, and what notices that others have committed to it.
  *
@@ -50,7 +63,7 @@ export const layer = (
   watch: Layer.Layer<never, StorageError, Database | Tail.Tail>
 ): Layer.Layer<Services, StorageError> => {
   const client = Layer.effect(SqlClient, Effect.map(Database, ({ sql }) => sql))
-  return Layer.mergeAll(SqlSecrets.layer, Import.layer, Consumer.layer, History.layer, client, watch)
+  return Layer.mergeAll(SqlSecrets.layer, Import.layer, Consumer.layer, History.layer, client, watch, refusal)
     .pipe(
       Layer.provideMerge(SqlWriter.layer),
       Layer.provideMerge(Layer.merge(InProcess.layer, SqlCheckpointStore.layer)),

@@ -10,6 +10,7 @@ import { access } from "node:fs/promises"
 import * as Database from "./Database.js"
 import * as Epochs from "./Epochs.js"
 import { prepare } from "./internal/databaseFile.js"
+import { SqliteFiles } from "./internal/SqliteFiles.js"
 import * as Migrations from "./Migrations.js"
 import type { AnsweringConnection } from "./Program.js"
 import * as SecretCodec from "./SecretCodec.js"
@@ -74,7 +75,11 @@ export const open = (
     if (!mayCreate) yield* mustExist(filename)
     yield* prepare(filename)
 
-    const writer = yield* SqliteConnection.make(filename)
+    const writer = yield* SqliteConnection.make(filename, () => files.check())
+    const files = yield* Effect.try({
+      try: () => new SqliteFiles(filename),
+      catch: (cause) => new SqlError({ cause, message: `Failed to open ${filename}` })
+    })
     if (!mayCreate) {
       // Before anything is written: it may be another program's.
       const { sql } = yield* SqliteTransaction.make(writer)
@@ -108,6 +113,7 @@ export const open = (
     return Database.make({
       client,
       reader,
+      intact: intact(files, reader),
       snapshot,
       dialect: sqlite,
       secrets,
@@ -150,6 +156,32 @@ const inItsEpoch = (writer: AnsweringConnection) =>
     const epoch = yield* Effect.flatMap(writer.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
     return yield* SqliteTransaction.make(writer, () => Epochs.unchanged(epoch))
   })
+
+/** Fails if a file was removed, replaced or truncated while it was open. */
+const intact = (files: SqliteFiles, reader: Connection): Effect.Effect<void, SqlError> => {
+  const number = (pragma: string, column = 0) =>
+    Effect.map(reader.executeValues(`PRAGMA ${pragma}`, []), ([row]) => Number(row?.[column]))
+  // It checkpoints nothing, and tells of the log.
+  const isTruncated = Effect.all({
+    frames: number("wal_checkpoint(NOOP)", 1),
+    checkpointed: number("wal_checkpoint(NOOP)", 2),
+    pages: number("page_count"),
+    pageSize: number("page_size")
+  }).pipe(
+    Effect.map((extent) => files.isTruncated(extent)),
+    Effect.catchIf((error) => sqlite.reasonOf(error.cause) === "corrupt", () => Effect.succeed(true))
+  )
+  return Effect.suspend(() => {
+    const lost = files.look()
+    if (lost !== undefined) return Effect.fail(lost)
+    // Between two of these another process may have had SQLite truncate a file, but hardly between all of them.
+    return Effect.reduce([1, 2, 3], true, (truncated) => truncated ? isTruncated : Effect.succeed(false)).pipe(
+      Effect.flatMap((truncated) =>
+        truncated ? Effect.fail(files.lose("a file was truncated or overwritten")) : Effect.void
+      )
+    )
+  })
+}
 
 /** The driver throws when it cannot open the file. */
 const connect = (config: SqliteClient.SqliteClientConfig) =>

@@ -1,9 +1,8 @@
-/** Notices what other processes commit to the file, and that it has been replaced. */
-import { StorageError } from "@caravel/domain"
-import { Tail } from "@caravel/pubsub"
-import { Clock, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
+/** Notices what other processes commit to the file, and that it was removed, replaced or truncated. */
+import type { StorageError } from "@caravel/domain"
+import { Background, Tail } from "@caravel/pubsub"
+import { Clock, Duration, Effect, Layer, Schedule, Schema } from "effect"
 import { watch } from "node:fs"
-import * as fs from "node:fs/promises"
 import { Database } from "./Database.js"
 
 /** How long to wait between two looks at least, after others have committed. */
@@ -15,8 +14,8 @@ const sooner = Duration.millis(25)
 /** How long to wait at most: where files cannot be watched, this is the delay. An idle process looks so often. */
 const latest = Duration.millis(250)
 
-/** How often to look after the file, and to read the head although nothing seems to have happened. */
-const distrust = Duration.seconds(1)
+/** How often to look after the files, and to read the head although nothing seems to have happened. */
+const distrust = Duration.millis(500)
 
 const decodeVersion = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
 
@@ -30,7 +29,7 @@ const decodeVersion = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Numb
  */
 export const layer = (filename: string): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {
-    const { fail, read } = yield* Database
+    const { intact, read } = yield* Database
     const tail = yield* Tail.Tail
     const version = Effect.map(read("watch", "PRAGMA data_version", [], decodeVersion), ([[version]]) => version)
 
@@ -50,30 +49,18 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
       }
     })
 
-    const identity = Effect.tryPromise({
-      try: () => fs.stat(filename, { bigint: true }),
-      catch: (cause) => new StorageError({ reason: "other", operation: `watching ${filename}`, cause })
-    }).pipe(Effect.map(({ dev, ino }) => `${dev}:${ino}`))
-    const opened = yield* identity
-    const lost = new StorageError({
-      reason: "replaced",
-      operation: `watching ${filename}`,
-      cause: new Error("the file was replaced or removed while it was open")
+    const lookAfterFiles = Effect.matchEffect(intact, {
+      onFailure: (error) => error.reason === "replaced" ? tail.fail(error) : Effect.fail(error),
+      onSuccess: () => tail.advanceToHead
     })
-    const lookAfterFile = Effect.flatMap(Effect.option(identity), (current) =>
-      Option.contains(current, opened)
-        ? tail.advanceToHead
-        : Effect.zipRight(Effect.all([fail(lost), tail.fail(lost)]), lost))
 
-    yield* Effect.raceFirst(
-      Effect.retry(follow, Schedule.spaced(distrust)),
-      Effect.repeat(lookAfterFile, Schedule.spaced(distrust))
-    ).pipe(
-      // Everybody who uses the database learns of it.
-      Effect.ignore,
-      Effect.withClock(Clock.make()),
-      Effect.forkScoped
-    )
+    const untilEnded = <E>(what: string, effect: Effect.Effect<unknown, E>) =>
+      Background.run(
+        `SQLite: ${what}`,
+        Effect.withClock(Effect.raceFirst(effect, Effect.ignore(tail.ended)), Clock.make())
+      )
+    yield* untilEnded("following others' commits", Effect.retry(follow, Schedule.spaced(distrust)))
+    yield* untilEnded("looking after the files", Effect.repeat(lookAfterFiles, Schedule.spaced(distrust)))
   }))
 
 /** A latch that opens when the file is written to, if the system can tell: a hint, behind which stands the clock. */

@@ -1,12 +1,14 @@
-import { ActivityFeed, Command, Query, StorageError } from "@caravel/domain"
+import { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Context, Effect, Fiber, Layer, Queue, Stream } from "effect"
+import Database from "better-sqlite3"
+import { Chunk, Context, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
+import { rmSync } from "node:fs"
 import * as fs from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { run } from "./fixtures/process.js"
-import { temporaryDirectory } from "./fixtures/sqlite.js"
+import { raw, temporaryDirectory } from "./fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
 
@@ -53,27 +55,107 @@ describe("what another connection commits", () => {
     }), 180_000)
 })
 
-describe("a file that is replaced while it is open", () => {
-  it.scopedLive("is a StorageError for readers, followers and writers", () =>
+/** What tidy-up scripts, restores by hand and volumes do. */
+const losses: Record<string, (filename: string) => Promise<unknown>> = {
+  "the file was replaced": async (filename) => {
+    await fs.rename(filename, `${filename}.moved`)
+    await fs.writeFile(filename, "")
+  },
+  "the file was removed": (filename) => fs.rm(filename),
+  "-wal was removed": (filename) => fs.rm(`${filename}-wal`),
+  "-shm was removed": (filename) => fs.rm(`${filename}-shm`),
+  "both were removed": (filename) => Promise.all([fs.rm(`${filename}-wal`), fs.rm(`${filename}-shm`)]),
+  "-wal was replaced": async (filename) => {
+    await fs.copyFile(`${filename}-wal`, `${filename}-copy`)
+    await fs.rename(`${filename}-copy`, `${filename}-wal`)
+  },
+  "the directory was renamed": (filename) => fs.rename(dirname(filename), `${dirname(filename)}-moved`),
+  "the file was truncated": (filename) => fs.truncate(filename, 4096),
+  "the file was emptied": (filename) => fs.truncate(filename, 0),
+  "-wal was truncated": (filename) => fs.truncate(`${filename}-wal`, 0)
+}
+
+/** A database in a directory that may be renamed, opened by a link and in use. */
+const lossy = Effect.gen(function*() {
+  const parent = yield* temporaryDirectory
+  const directory = join(parent, "data")
+  yield* Effect.promise(() => fs.mkdir(directory))
+  const filename = join(directory, "caravel.db")
+  const context = yield* Layer.build(Sqlite.layer({ filename }))
+  const command = Context.get(context, Command)
+  yield* command.createTenant({ pubkey })
+  yield* command.createRelay({ id: "a", tenant: pubkey, subdomain: "a" })
+  return { filename, context, command, activate: command.activateRelay({ id: "a" }) }
+})
+
+describe("a database whose files are lost while it is open", () => {
+  for (const [name, lose] of Object.entries(losses)) {
+    it.scopedLive(`acknowledges nothing more within a second when ${name}, and everybody learns of it`, () =>
+      Effect.gen(function*() {
+        const { activate, command, context, filename } = yield* lossy
+        const queue = yield* command.notify.subscribe
+        const taker = yield* Effect.fork(queue.take)
+        const live = yield* Effect.fork(Effect.flip(Stream.runDrain(Context.get(context, ActivityFeed).live)))
+        // The file has pages of its own then, beside what is in the log.
+        if (name.includes("file was")) {
+          yield* Effect.scoped(
+            Effect.map(raw(filename), (database) => database.pragma("wal_checkpoint(PASSIVE)"))
+          )
+        }
+        const started = performance.now()
+        yield* Effect.promise(() => lose(filename))
+        const error = yield* Fiber.join(live)
+        expect(performance.now() - started).toBeLessThan(2000)
+        expect(error).toMatchObject({ _tag: "StorageError", reason: "replaced" })
+        expect(error.message).toContain("while the database was open")
+        expect(Exit.isInterrupted(yield* Fiber.await(taker))).toBe(true)
+        expect(queue.isActive()).toBe(false)
+        const errors = yield* Effect.all([
+          Effect.flip(activate),
+          Effect.flip(Context.get(context, Query).tenants),
+          Effect.flip(Stream.runDrain(Context.get(context, ActivityFeed).since(0)))
+        ])
+        for (const each of errors) expect(each).toBe(error)
+        const plain = yield* Effect.flip(Context.get(context, SqlClient)`SELECT 1`)
+        expect(plain.cause).toBe(error)
+      }))
+  }
+
+  it.scopedLive("acknowledges no command 100 ms after they are, before anything in the background has looked", () =>
     Effect.gen(function*() {
-      const directory = yield* temporaryDirectory
-      const filename = join(directory, "caravel.db")
-      const context = yield* Layer.build(Sqlite.layer({ filename }))
-      const command = Context.get(context, Command)
-      yield* command.createTenant({ pubkey })
-      const live = yield* Effect.fork(Effect.flip(Stream.runDrain(Context.get(context, ActivityFeed).live)))
-      yield* Effect.promise(() => fs.rename(filename, join(directory, "moved.db")))
-      yield* Effect.promise(() => fs.writeFile(filename, ""))
-      const error = yield* Fiber.join(live)
-      expect(error).toBeInstanceOf(StorageError)
-      expect(error.message).toContain("the file was replaced or removed while it was open")
-      const errors = yield* Effect.all([
-        Effect.flip(command.createTenant({ pubkey: "b".repeat(64) })),
-        Effect.flip(Context.get(context, Query).tenants),
-        Effect.flip(Stream.runDrain(Context.get(context, ActivityFeed).since(0)))
-      ])
-      for (const each of errors) expect(each).toBe(error)
-      const plain = yield* Effect.flip(Context.get(context, SqlClient)`SELECT 1`)
-      expect(plain.cause).toBe(error)
+      const { activate, context, filename } = yield* lossy
+      const { withTransaction } = Context.get(context, SqlClient)
+      // Nothing else has a turn until the commands have been refused.
+      yield* Effect.sync(() => {
+        rmSync(`${filename}-wal`)
+        for (const started = performance.now(); performance.now() - started < 150;);
+      })
+      expect(yield* Effect.flip(activate)).toMatchObject({ _tag: "StorageError", reason: "replaced" })
+      expect(yield* Effect.flip(withTransaction(activate))).toMatchObject({ cause: { reason: "replaced" } })
+    }))
+
+  it.scopedLive("is not one that others vacuum, checkpoint, back up, open and close", () =>
+    Effect.gen(function*() {
+      const { activate, context, filename } = yield* lossy
+      const queue = yield* Context.get(context, Command).notify.subscribe
+      // Long enough for several looks.
+      const started = performance.now()
+      while (performance.now() - started < 1500) {
+        const other = yield* Effect.acquireRelease(
+          Effect.sync(() => new Database(filename)),
+          (database) => Effect.sync(() => database.close())
+        ).pipe(
+          Effect.map((database) => {
+            database.exec("CREATE TABLE junk (x); INSERT INTO junk VALUES (randomblob(300000)); DROP TABLE junk")
+            database.exec("VACUUM")
+            return database.pragma("wal_checkpoint(TRUNCATE)")
+          }),
+          Effect.scoped
+        )
+        expect(other).toMatchObject([{ busy: 0 }])
+        yield* Effect.repeatN(activate, 9)
+        yield* Context.get(context, Journal).verify.pipe(Stream.runDrain)
+        expect((yield* queue.takeBetween(10, 10)).length).toBe(10)
+      }
     }))
 })
