@@ -1,12 +1,14 @@
 /** The contract of durable consumers, and of the `CheckpointStore` below them. */
 import { describe } from "@effect/vitest"
-import type { Layer } from "effect"
+import { Layer, Logger, LogLevel } from "effect"
 import { consumedEpochs } from "./internal/epochs.js"
+import { failing } from "./internal/failing.js"
 import type { Services } from "./internal/fixture.js"
 import { following } from "./internal/following.js"
 import { leasing } from "./internal/leasing.js"
 import { parking } from "./internal/parking.js"
 import { replaying } from "./internal/replaying.js"
+import { stopping } from "./internal/stopping.js"
 
 /**
  * Every handling, lease, failure and parking of consumers over an adapter.
@@ -16,10 +18,14 @@ import { replaying } from "./internal/replaying.js"
  */
 export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void => {
   describe(`Consumer: ${name}`, () => {
-    describe("following", () => following(layer))
-    describe("epochs", () => consumedEpochs(layer))
-    describe("leasing", () => leasing(layer))
-    describe("parking", () => parking(layer))
-    describe("replaying", () => replaying(layer))
+    // Of handlers that fail on purpose nothing need be told.
+    const quiet = Layer.merge(layer, Logger.minimumLogLevel(LogLevel.None))
+    describe("following", () => following(quiet))
+    describe("epochs", () => consumedEpochs(quiet))
+    describe("leasing", () => leasing(quiet))
+    describe("failing", () => failing(quiet))
+    describe("stopping", () => stopping(quiet))
+    describe("parking", () => parking(quiet))
+    describe("replaying", () => replaying(quiet))
   })
 }

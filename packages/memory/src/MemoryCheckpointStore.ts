@@ -98,7 +98,7 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query | 
 
       move: (lease, from, to) =>
         Effect.flatten(fenced(lease, ({ checkpoint }, now) => {
-          if (checkpoint.position !== from) return lost(lease)
+          if (checkpoint.position !== from && checkpoint.position !== to) return lost(lease)
           checkpoint.position = to
           checkpoint.progressedAt = now
           if (checkpoint.failedPosition !== null && checkpoint.failedPosition <= to) checkpoint.attempts = 0
@@ -141,6 +141,12 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query | 
       parked: (name, after, limit) =>
         Effect.sync(() =>
           parkedOf(name).filter(({ activity }) => activity.position > after).slice(0, limit).map((row) => ({ ...row }))
+        ),
+      isParkedBefore: (name, activity) =>
+        Effect.sync(() =>
+          parkedOf(name).some((row) =>
+            sameResource(row.activity, activity) && row.activity.position < activity.position
+          )
         ),
       parkedResources: (name) => Effect.sync(() => parkedOf(name).map(({ activity }) => activity)),
       drop: (name, positions) =>

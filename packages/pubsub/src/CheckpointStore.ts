@@ -40,7 +40,7 @@ export interface Checkpoint {
   /** The journal's when it was made or reset: it does not go on in another one by itself. */
   readonly epoch: Epoch
   readonly filter: Filter
-  /** How often the activity at `failedPosition` has failed, while it is tried again or the consumer stands at it. */
+  /** How often the activity at `failedPosition` has failed, while it is tried again or the consumer has halted at it. */
   readonly attempts: number
   /** Where it last failed. */
   readonly failedPosition: Position | null
@@ -189,7 +189,7 @@ export class CheckpointStore extends Context.Tag("@caravel/pubsub/CheckpointStor
   /** Gives the lease back, if it is still held. */
   readonly release: (lease: Lease) => Effect.Effect<void, StorageError>
 
-  /** Moves the checkpoint, if it is where the owner left it. */
+  /** Moves the checkpoint, if it is where the owner left it, or has moved it to already. */
   readonly move: (lease: Lease, from: Position, to: Position) => Fenced
   /** Records a failure that is not the end of it. */
   readonly fail: (lease: Lease, position: Position, attempts: number, error: string) => Fenced
@@ -213,6 +213,8 @@ export class CheckpointStore extends Context.Tag("@caravel/pubsub/CheckpointStor
     after: Position,
     limit: number
   ) => Effect.Effect<ReadonlyArray<Parked>, StorageError>
+  /** Whether an earlier activity of the same resource is parked. */
+  readonly isParkedBefore: (name: string, activity: Activity) => Effect.Effect<boolean, StorageError>
   /** The resources that have parked activities. */
   readonly parkedResources: (name: string) => Effect.Effect<ReadonlyArray<Resource>, StorageError>
   /** Removes parked activities, all or those at some positions; gives how many. */

@@ -6,8 +6,8 @@
 import { Journal, type PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
 import { Context, Effect, Layer, type ParseResult } from "effect"
 import { CheckpointStore, type Parked } from "./CheckpointStore.js"
-import type { ConsumerHalted, ConsumerNotFound } from "./ConsumerError.js"
-import type { Lag, Options, ReplayOptions, Service } from "./ConsumerModel.js"
+import type { ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
+import type { AwaitError, Lag, Options, ReplayError, ReplayOptions, RunError, Service } from "./ConsumerModel.js"
 import { make } from "./internal/consumers.js"
 import { Tail } from "./Tail.js"
 
@@ -50,8 +50,9 @@ export const layer: Layer.Layer<Consumer, never, CheckpointStore | Journal | Que
  * Runs a consumer for ever: every activity that passes its filter is handled at least once, in order, and with
  * `transactional` exactly once. Where another process, or another fiber, runs it already, waits for its turn.
  *
- * While a database is busy it waits. It ends with `ConsumerHalted` when a handler has failed for good, or with a
- * `StorageError`; interrupted, it gives its lease back. Where the journal was restored from a backup, since it was made or
+ * While a database is busy or away it waits. It ends with `ConsumerHalted` when a handler has failed for good, or with a
+ * `StorageError` that does not pass; interrupted, it lets the handler end, for `stopTimeout` at most, and gives its lease
+ * back. Where the journal was restored from a backup, since it was made or
  * while it runs, it ends with `PositionFromOtherEpoch`: what it has done after the backup no longer happened, and only
  * who knows what that was can tell where to `reset` it to.
  *
@@ -84,15 +85,12 @@ export const layer: Layer.Layer<Consumer, never, CheckpointStore | Journal | Que
  */
 export const run = <E, R>(
   options: Options<E, R>
-): Effect.Effect<
-  never,
-  ConsumerHalted | PositionFromOtherEpoch | StorageError | ParseResult.ParseError,
-  Consumer | R
-> => Effect.flatMap(Consumer, (consumer) => consumer.run(options))
+): Effect.Effect<never, RunError, Consumer | R> => Effect.flatMap(Consumer, (consumer) => consumer.run(options))
 
 /**
  * Waits until a consumer, in whatever process, has done everything up to a position of the journal; also for one that has
- * yet to be run.
+ * yet to be run. Fails with `ConsumerHalted` when it has halted and does not run in this process. In a handler of the same
+ * consumer it fails with `ConsumerWaitsForItself` at once, unless the position is done.
  *
  * @since 0.1.0
  * @category accessors
@@ -101,7 +99,7 @@ export const awaitPosition = (
   name: string,
   position: number,
   options?: { readonly epoch?: string | undefined }
-): Effect.Effect<void, PositionFromOtherEpoch | StorageError | ParseResult.ParseError, Consumer> =>
+): Effect.Effect<void, AwaitError, Consumer> =>
   Effect.flatMap(Consumer, (consumer) => consumer.awaitPosition(name, position, options))
 
 /**
@@ -146,11 +144,8 @@ export const parked = (
  */
 export const replay = <E, R>(
   options: ReplayOptions<E, R>
-): Effect.Effect<
-  { readonly replayed: number; readonly failed: number },
-  ConsumerNotFound | PositionFromOtherEpoch | StorageError,
-  Consumer | R
-> => Effect.flatMap(Consumer, (consumer) => consumer.replay(options))
+): Effect.Effect<{ readonly replayed: number; readonly failed: number }, ReplayError, Consumer | R> =>
+  Effect.flatMap(Consumer, (consumer) => consumer.replay(options))
 
 /**
  * Has whoever runs a consumer, in whatever process, replay what is parked with its own handler, and waits until that is
@@ -161,8 +156,11 @@ export const replay = <E, R>(
  */
 export const requestReplay = (
   name: string
-): Effect.Effect<void, ConsumerNotFound | PositionFromOtherEpoch | StorageError, Consumer> =>
-  Effect.flatMap(Consumer, (consumer) => consumer.requestReplay(name))
+): Effect.Effect<
+  void,
+  ConsumerNotFound | ConsumerWaitsForItself | PositionFromOtherEpoch | StorageError,
+  Consumer
+> => Effect.flatMap(Consumer, (consumer) => consumer.requestReplay(name))
 
 /**
  * Gives parked activities up, all or those at some positions, and how many that were.

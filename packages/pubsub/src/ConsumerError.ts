@@ -1,6 +1,7 @@
 /** What a durable consumer can fail with. */
 import { Position } from "@caravel/domain"
-import { Schema } from "effect"
+import { Duration, Schema } from "effect"
+import { describe } from "./internal/describe.js"
 
 /**
  * The handler has failed at an activity until its schedule was exhausted, and the consumer stands there. To recover, cure
@@ -12,16 +13,19 @@ import { Schema } from "effect"
 export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel/pubsub/ConsumerHalted")(
   "ConsumerHalted",
   {
-    name: Schema.String,
+    consumer: Schema.String,
     position: Position,
     attempts: Schema.Int,
+    /** What the handler failed with last; as text, if it was read from the database. */
     cause: Schema.Defect
   }
 ) {
   override get message() {
-    const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `Consumer ${this.name} halted at position ${this.position} after ${this.attempts} attempts: ${cause} ` +
-      `(cure the cause and run it again, or pass it by with Consumer.reset to ${this.position})`
+    const attempts = this.attempts === 1 ? "one attempt" : `${this.attempts} attempts`
+    return `Consumer ${this.consumer} halted at position ${this.position} after ${attempts}: ${
+      describe(this.cause)
+    }. ` +
+      `Cure the cause and run it again, or pass it by: caravel consumers reset ${this.consumer} --to ${this.position}`
   }
 }
 
@@ -33,9 +37,43 @@ export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel
  */
 export class ConsumerNotFound extends Schema.TaggedError<ConsumerNotFound>("@caravel/pubsub/ConsumerNotFound")(
   "ConsumerNotFound",
-  { name: Schema.String }
+  { consumer: Schema.String }
 ) {
   override get message() {
-    return `There is no consumer ${JSON.stringify(this.name)}; it is made when it is first run`
+    return `There is no consumer ${JSON.stringify(this.consumer)}; it is made when it is first run`
+  }
+}
+
+/**
+ * A handler was about to wait for its own consumer, which goes on only once the handler has ended. To recover, let the handler
+ * end first, and wait outside of it: not in a fiber that it has forked either.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConsumerWaitsForItself
+  extends Schema.TaggedError<ConsumerWaitsForItself>("@caravel/pubsub/ConsumerWaitsForItself")(
+    "ConsumerWaitsForItself",
+    { consumer: Schema.String }
+  )
+{
+  override get message() {
+    return `A handler of consumer ${JSON.stringify(this.consumer)} cannot wait for this consumer: it goes on only ` +
+      "once the handler has ended; wait outside of the handler"
+  }
+}
+
+/**
+ * A handler took longer than its consumer's `handlerTimeout` and was interrupted. It counts as a failed attempt.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HandlerTimeout extends Schema.TaggedError<HandlerTimeout>("@caravel/pubsub/HandlerTimeout")(
+  "HandlerTimeout",
+  { handlerTimeout: Schema.Duration }
+) {
+  override get message() {
+    return `The handler took longer than ${Duration.format(this.handlerTimeout)} and was interrupted`
   }
 }

@@ -2,7 +2,7 @@
 import type { Activity, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import type { Cause, Duration, Effect, ParseResult, Schedule } from "effect"
 import type { Checkpoint, Filter, Parked } from "./CheckpointStore.js"
-import type { ConsumerHalted, ConsumerNotFound } from "./ConsumerError.js"
+import type { ConsumerHalted, ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 
 /**
  * A consumer.
@@ -19,7 +19,10 @@ export interface Options<E, R> {
   readonly epoch?: string | undefined
   /** What it is for; the query applies it, and the checkpoint passes by what it leaves out. */
   readonly filter?: typeof Filter.Encoded | undefined
-  /** Handles an activity. Every failure and defect counts as a failure; interruption does not. */
+  /**
+   * Handles an activity. Whatever it fails with counts as a failure, defects and what is interrupted inside of it too; only
+   * the interruption of the consumer itself does not.
+   */
   readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
   /**
    * When a failed activity is tried again, in place: the others wait, or those of its resource with `concurrency`.
@@ -43,6 +46,13 @@ export interface Options<E, R> {
   readonly concurrency?: number | undefined
   /** After so long without a sign of life another process takes over; ten seconds by default, renewed at each third. */
   readonly leaseDuration?: Duration.DurationInput | undefined
+  /**
+   * How long a handler may go on when the consumer is interrupted; nothing further is begun meanwhile, and the lease is
+   * kept. Then it is interrupted, which `lag` says. Five seconds of real time by default; with 0 it is interrupted at once.
+   */
+  readonly stopTimeout?: Duration.DurationInput | undefined
+  /** How long a handler may take; then it is interrupted, and has failed with `HandlerTimeout`. No limit by default. */
+  readonly handlerTimeout?: Duration.DurationInput | undefined
 }
 
 /**
@@ -59,6 +69,10 @@ export interface ReplayOptions<E, R> {
   /** As for `run`: the handler runs in the transaction that ends the parking. */
   readonly transactional?: boolean | undefined
   readonly leaseDuration?: Duration.DurationInput | undefined
+  /** As for `run`. */
+  readonly stopTimeout?: Duration.DurationInput | undefined
+  /** As for `run`. */
+  readonly handlerTimeout?: Duration.DurationInput | undefined
 }
 
 /**
@@ -74,6 +88,40 @@ export interface Lag extends Omit<Checkpoint, "filter"> {
   readonly seconds: number
 }
 
+/**
+ * What ends a consumer.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type RunError =
+  | ConsumerHalted
+  | ConsumerWaitsForItself
+  | PositionFromOtherEpoch
+  | StorageError
+  | ParseResult.ParseError
+
+/**
+ * Why a position is not waited for.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type AwaitError = RunError
+
+/**
+ * Why nothing more is replayed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ReplayError =
+  | ConsumerNotFound
+  | ConsumerWaitsForItself
+  | PositionFromOtherEpoch
+  | StorageError
+  | ParseResult.ParseError
+
 type Known<A, E = never> = Effect.Effect<A, ConsumerNotFound | StorageError | E>
 
 type Checked<A, E = never> = Known<A, ParseResult.ParseError | E>
@@ -88,13 +136,13 @@ export interface Service {
   /** See `run`. */
   readonly run: <E, R>(
     options: Options<E, R>
-  ) => Effect.Effect<never, ConsumerHalted | PositionFromOtherEpoch | StorageError | ParseResult.ParseError, R>
+  ) => Effect.Effect<never, RunError, R>
   /** See `awaitPosition`. */
   readonly awaitPosition: (
     name: string,
     position: number,
     options?: { readonly epoch?: string | undefined }
-  ) => Effect.Effect<void, PositionFromOtherEpoch | StorageError | ParseResult.ParseError>
+  ) => Effect.Effect<void, AwaitError>
   /** See `lag`. */
   readonly lag: (name: string) => Known<Lag>
   /** See `list`. */
@@ -109,11 +157,11 @@ export interface Service {
     options: ReplayOptions<E, R>
   ) => Effect.Effect<
     { readonly replayed: number; readonly failed: number },
-    ConsumerNotFound | PositionFromOtherEpoch | StorageError,
+    ReplayError,
     R
   >
   /** See `requestReplay`. */
-  readonly requestReplay: (name: string) => Known<void, PositionFromOtherEpoch>
+  readonly requestReplay: (name: string) => Known<void, ConsumerWaitsForItself | PositionFromOtherEpoch>
   /** See `drop`. */
   readonly drop: (name: string, positions?: ReadonlyArray<number>) => Checked<number>
   /** See `reset`. */

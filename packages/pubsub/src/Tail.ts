@@ -13,6 +13,7 @@ import { Context, Effect, Layer } from "effect"
 import * as Background from "./Background.js"
 import { pageSize, Subscription, untilReadable } from "./internal/Subscription.js"
 import { type Ended, Window } from "./internal/Window.js"
+import { retryWhile } from "./Waiting.js"
 
 /**
  * Follows the journal and broadcasts what is committed, in order. The journal is the truth; every signal is a wake-up.
@@ -178,7 +179,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     yield* Background.run(
       "Broadcasting",
       Effect.forever(
-        Effect.all([behind.await, behind.close, Effect.retry(unlessEnded(toHead), untilReadable), tellEnd])
+        Effect.all([behind.await, behind.close, retryWhile(() => true, untilReadable)(unlessEnded(toHead)), tellEnd])
       )
     )
 

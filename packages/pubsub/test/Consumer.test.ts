@@ -1,5 +1,5 @@
 import { type Activity, StorageError } from "@caravel/domain"
-import { Consumer, Tail } from "@caravel/pubsub"
+import { Consumer, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, type Scope, TestClock } from "effect"
 import { Store } from "./store.js"
@@ -24,7 +24,7 @@ const test = <A, E>(
       const world = new World()
       const store = new Store()
       return Effect.provide(body(world, store), layerOf(world, store))
-    }))
+    }).pipe(Effect.provideServiceEffect(Waiting.Waiting, Effect.clock)))
 
 /** Commits so many and broadcasts them. */
 const append = (world: World, count = 1) =>
@@ -71,6 +71,30 @@ describe("the checkpoint", () => {
         expect(store.position).toBe(n)
       }
     }))
+})
+
+it.scoped("while an application's clock moves by an hour, what is idle wakes nobody and reads nothing", () => {
+  const world = new World()
+  const store = new Store()
+  return Effect.gen(function*() {
+    const seen: Array<number> = []
+    const run = (name: string) =>
+      Effect.fork(Consumer.run({ name, from, handle: ({ position }) => Effect.sync(() => seen.push(position)) }))
+    // The second waits for its turn.
+    yield* run(name)
+    yield* append(world, 3)
+    yield* Consumer.awaitPosition(name, 3)
+    yield* run(name)
+    yield* settle
+    const before = [store.looks, world.reads]
+    yield* TestClock.adjust("1 hour")
+    // What is looked at in real time took less than a few seconds of that.
+    expect(store.looks - before[0]!).toBeLessThan(20)
+    expect(world.reads - before[1]!).toBe(0)
+    yield* append(world)
+    yield* Consumer.awaitPosition(name, 4)
+    expect(seen).toEqual([1, 2, 3, 4])
+  }).pipe(Effect.provide(layerOf(world, store)))
 })
 
 describe("storage that fails", () => {
@@ -176,7 +200,12 @@ describe("every interleaving", () => {
       const expected = positionsOf(world.activities)
       expect([...seen].sort((a, b) => a - b), title).toEqual(expected)
       if (options.transactional === true) expect(store.written, title).toEqual(expected)
-    }).pipe(Effect.scoped, Effect.provide(layerOf(world, store)), Effect.withClock(ticker.clock))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(layerOf(world, store)),
+      Effect.withClock(ticker.clock),
+      Effect.provideService(Waiting.Waiting, ticker.clock)
+    )
   }
 
   for (const options of [{}, { transactional: true }, { concurrency: 2 }]) {

@@ -1,6 +1,6 @@
 /** A journal that is restored from a backup while it is followed. */
 import { ActivityFeed, ActivityPubSub, StorageError } from "@caravel/domain"
-import { Consumer, InProcess, Tail } from "@caravel/pubsub"
+import { Consumer, InProcess, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, type Scope, Stream, TestClock } from "effect"
 import { Store } from "./store.js"
@@ -23,7 +23,7 @@ const test = <A, E>(title: string, body: (world: World, store: Store) => Effect.
       const world = new World()
       const store = new Store()
       return Effect.provide(body(world, store), layerOf(world, store))
-    }))
+    }).pipe(Effect.provideServiceEffect(Waiting.Waiting, Effect.clock)))
 
 /** Commits so many and announces the last of them: those before it have to be read. */
 const append = (world: World, count: number) =>

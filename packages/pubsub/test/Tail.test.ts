@@ -1,5 +1,5 @@
 import { ActivityFeed, ActivityPubSub, Journal, StorageError } from "@caravel/domain"
-import { InProcess, Tail } from "@caravel/pubsub"
+import { InProcess, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream, TestClock } from "effect"
 import { epoch, event, pageSize, positionsOf, range, World } from "./world.js"
@@ -11,7 +11,7 @@ const test = <A, E>(name: string, body: (world: World) => Effect.Effect<A, E, Br
     Effect.suspend(() => {
       const world = new World()
       return body(world).pipe(Effect.scoped, Effect.provide(Layer.provide(InProcess.layer, world.layer)))
-    }))
+    }).pipe(Effect.provideServiceEffect(Waiting.Waiting, Effect.clock)))
 
 const subscribe = Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
 
@@ -33,6 +33,16 @@ describe("Tail", () => {
       const late = yield* subscribe
       yield* append(world, 1)
       expect(positionsOf(yield* late.takeAll)).toEqual([3])
+    }))
+
+  test("a queue takes nothing where less than one is asked for, and loses nothing", (world) =>
+    Effect.gen(function*() {
+      const queue = yield* subscribe
+      yield* append(world, 3)
+      for (const max of [0, -1, -5, Number.NaN, 0.5]) {
+        expect([...yield* queue.takeUpTo(max), ...yield* queue.takeBetween(max, max)]).toEqual([])
+      }
+      expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2, 3])
     }))
 
   it.effect("begins where an old journal ends", () =>

@@ -12,6 +12,8 @@ export class Store {
   readonly written: Array<number> = []
   /** Every move of the checkpoint. */
   readonly moves: Array<Position> = []
+  /** How often leases were renewed, and requests for a replay looked for. */
+  looks = 0
   /** Runs before each move. */
   beforeMove: (to: Position) => Effect.Effect<void, StorageError> = () => Effect.void
   private holding: CheckpointStore.Holding = { fence: 0, heartbeat: 0, owner: null }
@@ -23,6 +25,7 @@ export class Store {
 
   private readonly renew = (lease: CheckpointStore.Lease) =>
     Effect.suspend(() => {
+      this.looks++
       const { fence, heartbeat, owner } = this.holding
       if (fence !== lease.fence || owner === null) return Effect.fail(new CheckpointStore.LeaseLost(lease))
       this.holding = { fence, heartbeat: heartbeat + 1, owner }
@@ -77,7 +80,7 @@ export class Store {
       Effect.zipRight(
         Effect.zipRight(this.renew(lease), this.beforeMove(to)),
         Effect.suspend(() => {
-          if (this.position !== from) return Effect.fail(new CheckpointStore.LeaseLost(lease))
+          if (this.position !== from && this.position !== to) return Effect.fail(new CheckpointStore.LeaseLost(lease))
           this.position = to
           this.moves.push(to)
           return Effect.void
@@ -88,9 +91,14 @@ export class Store {
     parkBehind: () => unused,
     unpark: () => unused,
     requestReplay: () => unused,
-    replays: () => Effect.succeed(Option.some({ requested: 0, done: 0 })),
+    replays: () =>
+      Effect.sync(() => {
+        this.looks++
+        return Option.some({ requested: 0, done: 0 })
+      }),
     replayed: () => unused,
     parked: () => unused,
+    isParkedBefore: () => unused,
     parkedResources: () => unused,
     drop: () => unused,
     reset: () => unused,

@@ -1,13 +1,13 @@
 /** The checkpoints of consumers in the tables `caravel_consumer`, `caravel_lease` and `caravel_parked`. */
 import { Activity, currentInstant, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
-import { TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Array, Context, Effect, Layer, Option, Schema } from "effect"
+import { Array, Effect, Layer, Option, Schema } from "effect"
 import { Database } from "./Database.js"
 import { currentEpoch } from "./Epochs.js"
 import { activityWhere } from "./internal/activityWhere.js"
+import { outside, transaction } from "./internal/transactions.js"
 import { toStorageError } from "./SqlError.js"
 import * as Table from "./Table.js"
 
@@ -77,7 +77,7 @@ const release = `UPDATE caravel_lease SET owner = NULL WHERE consumer = ? AND ta
 
 const move = `UPDATE caravel_consumer SET position = ?, progressed_at = ?,
     attempts = CASE WHEN failed_position > ? THEN attempts ELSE 0 END
-  WHERE name = ? AND position = ? RETURNING position`
+  WHERE name = ? AND position IN (?, ?) RETURNING position`
 const fail = `UPDATE caravel_consumer SET failed_position = ?, attempts = ?, last_error = ? WHERE name = ?`
 const failParked = `UPDATE caravel_parked SET attempts = attempts + ?, error = ? WHERE consumer = ? AND position = ?`
 const park = `INSERT INTO caravel_parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
@@ -98,6 +98,8 @@ const listParked = `SELECT ${
   parking.columns({ attempts: "attempts", error: "error", parkedAt: "parked_at" })
 } FROM caravel_parked JOIN caravel_activity ON caravel_activity.position = caravel_parked.position
   WHERE caravel_parked.consumer = ? AND caravel_parked.position > ? ORDER BY caravel_parked.position LIMIT ?`
+const isParkedBefore = `SELECT position FROM caravel_parked
+  WHERE consumer = ? AND resource_type = ? AND resource_id = ? AND position < ? LIMIT 1`
 const listResources = `SELECT DISTINCT ${parkedResource.columns()} FROM caravel_parked WHERE consumer = ?`
 const dropAll = `DELETE FROM caravel_parked WHERE consumer = ? RETURNING position`
 const drop = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ? RETURNING position`
@@ -107,14 +109,6 @@ const reset =
 const revoke = `UPDATE caravel_lease SET fence = fence + 1, owner = NULL WHERE consumer = ? AND task = 'run'`
 
 const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
-
-/** A failure of what runs in a transaction, which is not the transaction's own. */
-class Failed<E> {
-  readonly error: E
-  constructor(error: E) {
-    this.error = error
-  }
-}
 
 /**
  * Checkpoints in the database whose activities they are about, so that a transaction may span both.
@@ -206,7 +200,7 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
       move: (lease, from, to) =>
         fenced("move", lease, (connection, now) =>
           Effect.flatMap(
-            connection.executeValues(move, [to, now, to, lease.consumer, from]),
+            connection.executeValues(move, [to, now, to, lease.consumer, from, to]),
             (moved) => moved.length === 0 ? new LeaseLost(lease) : Effect.void
           )),
       fail: (lease, position, attempts, error) =>
@@ -261,6 +255,16 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
             parkedAt
           }))
         ),
+      isParkedBefore: (name, { position, resourceId, resourceType }) =>
+        Effect.map(
+          read(
+            "CheckpointStore.isParkedBefore",
+            isParkedBefore,
+            [name, resourceType, resourceId, position],
+            Effect.succeed
+          ),
+          (earlier) => earlier.length > 0
+        ),
       parkedResources: (name) => read("CheckpointStore.parkedResources", listResources, [name], parkedResource.decode),
       drop: (name, positions) =>
         write("drop", (connection) =>
@@ -280,20 +284,8 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
             return moved.length > 0
           })),
 
-      transaction: <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | StorageError, R> =>
-        withLiveTransaction(Effect.mapError(effect, (error) => new Failed(error))).pipe(
-          Effect.mapError((error) =>
-            error instanceof Failed ? error.error : toStorageError(dialect, "CheckpointStore.transaction")(error)
-          )
-        ),
-      outside: <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-        Effect.mapInputContext(
-          effect,
-          (context: Context.Context<R>) =>
-            Context.omit(TransactionConnection)(
-              context as Context.Context<R | TransactionConnection>
-            ) as Context.Context<R>
-        )
+      transaction: transaction(withLiveTransaction, dialect, "CheckpointStore.transaction"),
+      outside
     }
   })
 )

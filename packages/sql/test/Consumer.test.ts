@@ -151,6 +151,7 @@ describe("a transactional handler", () => {
         name,
         from,
         transactional,
+        stopTimeout: 0,
         handle: (activity) =>
           Effect.zipRight(
             handled(sql, activity),

@@ -1,15 +1,19 @@
 /** What the suites of consumers share. */
 import { type Activity, Command, type CommandRequest, decodeCommand, Query } from "@caravel/domain"
-import { type CheckpointStore, Consumer } from "@caravel/pubsub"
+import { type CheckpointStore, Consumer, Waiting } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
 import { Effect, type Layer, type Scope } from "effect"
 import { alice, invoke, type Services } from "./fixture.js"
 
-/** Tests on a fresh layer each, with the test's clock. */
+/** Tests on a fresh layer each, with the test's clock, for waiting too. */
 export const timed =
   <E>(layer: Layer.Layer<Services, E>) =>
   <A, E2>(name: string, body: Effect.Effect<A, E2, Services | Scope.Scope>, timeout = 60_000) =>
-    it.effect(name, () => body.pipe(Effect.scoped, Effect.provide(layer)), timeout)
+    it.effect(
+      name,
+      () => body.pipe(Effect.scoped, Effect.provide(layer), Effect.provideServiceEffect(Waiting.Waiting, Effect.clock)),
+      timeout
+    )
 
 const activate = (id: string): Effect.Effect<CommandRequest> =>
   Effect.orDie(decodeCommand({ _tag: "ActivateRelay", id }))

@@ -1,6 +1,6 @@
 /** What consumers handle: everything that is theirs, in order, wherever they stopped. */
-import { type Activity, ActivityType, Command } from "@caravel/domain"
-import { Consumer } from "@caravel/pubsub"
+import { type Activity, ActivityType, Command, Position } from "@caravel/domain"
+import { CheckpointStore, Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, type Layer, Option } from "effect"
 import { activities, caughtUp, headOf, log, positions, Recorder, relays, times, until } from "./consumer.js"
@@ -129,7 +129,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a name, a position or a filter that is none is a ParseError",
+    "a name, a position, a filter or another option that is none is a ParseError",
     Effect.gen(function*() {
       const run = (options: object) =>
         Effect.flip(Consumer.run({ name, from: "beginning", handle: () => Effect.void, ...options }))
@@ -140,11 +140,34 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
         { from: 0.5 },
         { filter: { tenant: "x" } },
         { filter: { activityType: "x" } },
-        { filter: { resourceId: "" } }
+        { filter: { resourceId: "" } },
+        { filter: { resource: "r1" } },
+        { from: "end" },
+        { handle: 5 },
+        { onFailure: "prak" },
+        { transactional: "yes" },
+        { stopTimout: 0 },
+        ...[0, -1, 1.5, Number.NaN, 1e6, Infinity, "2"].map((concurrency) => ({ concurrency })),
+        ...[0, -1, Number.NaN, Infinity, "soon", "5 millis"].map((leaseDuration) => ({ leaseDuration })),
+        ...[-1, Number.NaN, "soon"].map((stopTimeout) => ({ stopTimeout })),
+        ...[0, -1, Number.NaN, "soon"].map((handlerTimeout) => ({ handlerTimeout }))
       ]
-      for (const options of malformed) expect((yield* run(options))._tag).toBe("ParseError")
+      for (const options of malformed) expect([options, (yield* run(options))._tag]).toEqual([options, "ParseError"])
       expect((yield* Effect.flip(Consumer.awaitPosition(name, -1)))._tag).toBe("ParseError")
       expect(yield* Consumer.list).toEqual([])
+      yield* (yield* CheckpointStore.CheckpointStore).register(name, Position.make(0), {})
+      for (const options of malformed) {
+        expect([options, (yield* run({ ...options }))._tag]).toEqual([options, "ParseError"])
+      }
+      for (const page of [{ after: -1 }, { after: 0.5 }, { limit: -1 }, { limit: Number.NaN }]) {
+        expect([page, (yield* Effect.flip(Consumer.parked(name, page)))._tag]).toEqual([page, "ParseError"])
+      }
+      const replay = (options: object) => Effect.flip(Consumer.replay({ name, handle: () => Effect.void, ...options }))
+      for (const options of [{ leaseDuration: 0 }, { stopTimeout: -1 }, { handlerTimeout: 0 }, { filter: {} }]) {
+        expect([options, (yield* replay(options))._tag]).toEqual([options, "ParseError"])
+      }
+      expect((yield* Effect.flip(Consumer.drop(name, [-1])))._tag).toBe("ParseError")
+      expect((yield* Effect.flip(Consumer.reset(name, -1)))._tag).toBe("ParseError")
     })
   )
 
@@ -188,6 +211,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
         name,
         from: "beginning",
         concurrency: 3,
+        stopTimeout: 0,
         handle: (activity) =>
           activity.position === held.position
             ? Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never)
@@ -217,7 +241,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
       yield* log(times(9))
       const seen = new Recorder()
       const gate = yield* Effect.makeSemaphore(0)
-      expect(yield* Effect.flip(Consumer.lag(name))).toMatchObject({ _tag: "ConsumerNotFound", name })
+      expect(yield* Effect.flip(Consumer.lag(name))).toMatchObject({ _tag: "ConsumerNotFound", consumer: name })
       yield* Effect.fork(Consumer.run({
         name,
         from: "beginning",

@@ -2,7 +2,7 @@
 import type { Activity } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
-import { Cause, Data, Effect, Exit, Fiber, type Layer, Schedule, TestClock } from "effect"
+import { Data, Effect, Fiber, type Layer, Schedule, TestClock } from "effect"
 import {
   activities,
   caughtUp,
@@ -52,8 +52,8 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
             ...more
           })
         const error = yield* Effect.flip(run())
-        expect(error).toMatchObject({ _tag: "ConsumerHalted", name, position: bad, attempts: 3 })
-        expect(error.message).toContain(`Consumer c halted at position ${bad} after 3 attempts: out of order 3`)
+        expect(error).toMatchObject({ _tag: "ConsumerHalted", consumer: name, position: bad, attempts: 3 })
+        expect(error.message).toContain(`Consumer c halted at position ${bad} after 3 attempts: Broken: out of order 3`)
         expect(attempts).toBe(3)
         const lag = yield* Consumer.lag(name)
         expect(lag).toMatchObject({
@@ -74,7 +74,9 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     test(
-      `defects count as failures, thrown ones too, and interruption does not: ${JSON.stringify(options)}`,
+      `defects count as failures, thrown ones too, and what is interrupted inside of the handler: ${
+        JSON.stringify(options)
+      }`,
       Effect.gen(function*() {
         yield* relays(1)
         const run = (handle: (activity: Activity) => Effect.Effect<unknown>) =>
@@ -86,9 +88,17 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
         }))
         expect(thrown).toMatchObject({ _tag: "ConsumerHalted", position: 1 })
         expect((yield* Consumer.lag(name)).lastError).toBe("Error: thrown")
-        const interrupted = yield* Effect.exit(run(() => Effect.interrupt))
-        expect(Exit.isFailure(interrupted) && Cause.isInterrupted(interrupted.cause)).toBe(true)
-        expect((yield* Consumer.lag(name)).lastError).toBe("Error: thrown")
+        const job = Effect.flatMap(
+          Effect.fork(Effect.never),
+          (job) => Effect.zipRight(Fiber.interrupt(job), Fiber.join(job))
+        )
+        for (const handle of [() => Effect.interrupt, () => job]) {
+          expect(yield* Effect.flip(run(handle))).toMatchObject({ _tag: "ConsumerHalted", position: 1, attempts: 1 })
+          expect((yield* Consumer.lag(name)).lastError).toMatch(/^Interrupted: /)
+        }
+        yield* Effect.fork(Consumer.run({ name, from, retry, handle: () => job, ...options, onFailure: "park" }))
+        yield* caughtUp()
+        expect(yield* parkedPositions).toEqual(yield* positions())
       })
     )
   }

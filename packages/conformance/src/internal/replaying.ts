@@ -48,6 +48,50 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
     )
   }
 
+  for (const onFailure of ["park", "parkResource"] as const) {
+    test(
+      `what is parked behind the place of a replay does not overtake what it follows: ${onFailure}`,
+      Effect.gen(function*() {
+        yield* relays(3)
+        yield* log(["r0", "r1", "r0", ...times(100, "r1"), ...times(3, "r0")])
+        const of = (resourceId: string) => positions({ resourceId, after: 4 })
+        const go = yield* Deferred.make<void>()
+        const [first] = yield* of("r0")
+        yield* Effect.fork(Consumer.run({
+          name,
+          from: 4,
+          concurrency: 2,
+          onFailure,
+          retry,
+          handle: ({ position }) =>
+            Effect.zipRight(position === first ? Deferred.await(go) : Effect.void, Effect.fail("no"))
+        }))
+        const parkedAre = (count: number) =>
+          Effect.repeat(Effect.zipRight(Effect.yieldNow(), Effect.orElseSucceed(Consumer.parked(name), () => [])), {
+            until: (parked) => parked.length === count
+          })
+        // All of r1 are parked, while the first of r0 is in hand.
+        const others = yield* of("r1")
+        yield* parkedAre(others.length)
+        const seen = new Recorder()
+        yield* Consumer.replay({
+          name,
+          handle: (activity) =>
+            Effect.zipRight(
+              seen.handle(activity),
+              activity.position !== others[0]
+                ? Effect.void
+                : Effect.zipRight(Deferred.succeed(go, undefined), caughtUp())
+            )
+        })
+        expect(seen.positions.filter((position) => others.includes(position as never))).toEqual(others)
+        expect(seen.activities.filter(({ resourceId }) => resourceId === "r0").map(({ position }) => position))
+          .toEqual(yield* of("r0"))
+        expect(yield* parkedPositions).toEqual([])
+      })
+    )
+  }
+
   for (const options of modes) {
     test(
       `a replay that is requested is done by who runs the consumer, now or later: ${JSON.stringify(options)}`,
@@ -100,7 +144,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
       const [bad, behind, last] = (yield* positions()).slice(-3)
       const reached = yield* Deferred.make<void>()
       const run = (handle: (activity: Activity) => Effect.Effect<unknown, string>) =>
-        Effect.fork(Consumer.run({ name, from, retry, onFailure: "parkResource", handle }))
+        Effect.fork(Consumer.run({ name, from, retry, onFailure: "parkResource", stopTimeout: 0, handle }))
       const fiber = yield* run(({ position }) =>
         position === bad
           ? Effect.fail("no")
@@ -146,6 +190,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
       const reached = yield* Deferred.make<void>()
       const replay = yield* Effect.fork(Consumer.replay({
         name,
+        stopTimeout: 0,
         handle: ({ position }) =>
           position === all[2] ? Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never) : Effect.void
       }))

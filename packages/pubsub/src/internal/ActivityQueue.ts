@@ -1,5 +1,6 @@
 import type { Activity } from "@caravel/domain"
 import { Chunk, Deferred, Effect, Effectable, Exit, FiberId, Option, Queue } from "effect"
+import { retryWhile } from "../Waiting.js"
 import { type Subscription, untilReadable } from "./Subscription.js"
 import type { Ended } from "./Window.js"
 
@@ -38,15 +39,17 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
     return max < min ? Effect.succeed(Chunk.empty()) : this.takeChunk(min, max)
   }
 
-  private takeChunk(min: number, max: number): Effect.Effect<Chunk.Chunk<Activity>> {
+  private takeChunk(min: number, given: number): Effect.Effect<Chunk.Chunk<Activity>> {
     const { subscription } = this
-    const taken = subscription.take(min, max)
+    // As a `Queue` does: less than one is none.
+    const max = given >= 1 ? Math.floor(given) : 0
+    const taken = subscription.take(min >= 1 ? Math.min(min, max) : 0, max)
     const orEnd = <A>(effect: Effect.Effect<A, Ended>) => Effect.catchAll(effect, () => this.end)
     const later = (error: Ended) =>
       subscription.isLast ?
         this.end :
         Effect.logWarning("The journal cannot be read just now; trying again", error).pipe(
-          Effect.zipRight(orEnd(Effect.retry(taken, { schedule: untilReadable, while: () => !subscription.isLast })))
+          Effect.zipRight(orEnd(retryWhile(() => !subscription.isLast, untilReadable)(taken)))
         )
     return Effect.map(Effect.catchAll(taken, later), Chunk.unsafeFromArray)
   }

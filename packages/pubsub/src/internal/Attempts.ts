@@ -1,12 +1,5 @@
 import type { Activity, Position } from "@caravel/domain"
-import { Cause, Clock, Effect, Inspectable, type Schedule, ScheduleDecision, ScheduleIntervals } from "effect"
-
-/** What a handler failed with, in a line or a few. */
-export const describe = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : Inspectable.toStringUnknown(error)
-  return text.slice(0, 2000)
-}
+import { type Cause, Clock, Effect, type Schedule, ScheduleDecision, ScheduleIntervals } from "effect"
 
 /** The attempts at one activity after another. */
 export class Attempts<R> {

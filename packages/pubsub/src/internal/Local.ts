@@ -33,6 +33,8 @@ export class Local {
   readonly requested = new Signal()
   /** Positions that somebody waits for. */
   readonly awaited = new Set<{ readonly position: Position }>()
+  /** How many runs of it there are in this process: one of them handles, the others wait for their turn. */
+  runs = 0
   /** The run that holds the lease, if it is in this process: it looks whether somebody waits for what it has done. */
   progress: { readonly check: () => void } | undefined
 }

@@ -1,13 +1,18 @@
 import { type Activity, Position, type PositionFromOtherEpoch, type Query, type StorageError } from "@caravel/domain"
-import { Cause, Effect, type Schedule } from "effect"
-import type { CheckpointStore, Filter, Lease, LeaseLost } from "../CheckpointStore.js"
+import { Cause, Duration, Effect, LogLevel, Option } from "effect"
+import type { CheckpointStore, Lease, LeaseLost } from "../CheckpointStore.js"
 import { ConsumerHalted } from "../ConsumerError.js"
 import type { Tail } from "../Tail.js"
-import { type Attempts, describe } from "./Attempts.js"
+import { sleep } from "../Waiting.js"
+import type { Attempts } from "./Attempts.js"
 import type { Blocked } from "./Blocked.js"
+import { describeCause } from "./describe.js"
 import type { Held } from "./Held.js"
+import type { InFlight } from "./InFlight.js"
+import { logFailure } from "./logFailure.js"
 import { patiently } from "./patiently.js"
 import type { Progress } from "./Progress.js"
+import type { Settings } from "./settings.js"
 import { pageSize } from "./Subscription.js"
 
 /** How often a checkpoint is written at most, but for who waits for it. */
@@ -15,16 +20,6 @@ const throttle = "100 millis"
 
 /** How far a query looks for what passes the filter, so that it never takes long. */
 const reach = 4096
-
-export interface Settings<E, R> {
-  readonly name: string
-  readonly filter: Filter
-  readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
-  readonly retry: Schedule.Schedule<unknown, Cause.Cause<unknown>, R>
-  readonly onFailure: "halt" | "park" | "parkResource"
-  readonly transactional: boolean
-  readonly concurrency: number
-}
 
 interface Page {
   readonly activities: ReadonlyArray<Activity>
@@ -40,6 +35,9 @@ export class Session<E, R> {
   readonly lease: Lease
   readonly progress: Progress
   readonly blocked: Blocked
+  readonly inFlight: InFlight
+  /** What is being tried again, as recorded. */
+  private retried: { readonly position: Position; readonly error: string } | undefined
   /** The checkpoint has one writer at a time. */
   readonly writing = Effect.unsafeMakeSemaphore(1)
   private readonly query: typeof Query.Service
@@ -53,6 +51,7 @@ export class Session<E, R> {
     readonly held: Held
     readonly progress: Progress
     readonly blocked: Blocked
+    readonly inFlight: InFlight
   }) {
     this.settings = options.settings
     this.store = options.store
@@ -62,6 +61,7 @@ export class Session<E, R> {
     this.lease = options.held.lease
     this.progress = options.progress
     this.blocked = options.blocked
+    this.inFlight = options.inFlight
   }
 
   /** What comes next after a position. Behind or at the head, it is one and the same: what is broadcast can be read. */
@@ -80,6 +80,18 @@ export class Session<E, R> {
       )
     })
 
+  /** Where the checkpoint is, after a commit that was not answered: that holds the lease's row until it is decided. */
+  readonly committed: Effect.Effect<Position, StorageError | LeaseLost> = Effect.suspend(() =>
+    patiently(Effect.zipRight(this.store.renew(this.lease), this.store.find(this.lease.consumer)))
+  ).pipe(Effect.map((checkpoint) => {
+    const position = Option.match(checkpoint, {
+      onNone: () => this.progress.written,
+      onSome: ({ position }) => position
+    })
+    this.progress.commit(position)
+    return position
+  }))
+
   /** Writes how far it is. */
   readonly flush: Effect.Effect<void, StorageError | LeaseLost> = this.writing.withPermits(1)(Effect.suspend(() => {
     const { position, written } = this.progress
@@ -91,15 +103,22 @@ export class Session<E, R> {
 
   readonly flushing: Effect.Effect<never, StorageError | LeaseLost> = Effect.suspend(() => this.progress.dirty).pipe(
     Effect.zipRight(Effect.suspend(() => this.flush)),
-    Effect.zipRight(Effect.raceFirst(Effect.sleep(throttle), Effect.suspend(() => this.progress.wanted))),
+    Effect.zipRight(Effect.raceFirst(sleep(throttle), Effect.suspend(() => this.progress.wanted))),
     Effect.forever
   )
 
-  /** Writes what is left when it ends, if it still may. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+  /** Writes what is left when it ends, if it still may: how far it is, and what was cut off or tried again. */
+  readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
     const { position, written } = this.progress
-    if (position === written) return Effect.void
-    return Effect.map(this.store.move(this.lease, written, position), () => this.progress.commit(position))
+    if (position !== written) {
+      yield* this.store.move(this.lease, written, position)
+      this.progress.commit(position)
+    }
+    const interrupted = this.interrupted()
+    // No attempts: it neither goes on nor has it halted.
+    if (interrupted !== undefined && interrupted.position > position) {
+      yield* this.store.fail(this.lease, interrupted.position, 0, interrupted.error)
+    }
   }).pipe(
     Effect.catchTag("LeaseLost", () => Effect.void),
     Effect.catchTag(
@@ -112,9 +131,20 @@ export class Session<E, R> {
     )
   )
 
+  private interrupted() {
+    const [first] = [...this.inFlight.cutOff].sort((one, other) => one.position - other.position)
+    return first === undefined ? this.retried : {
+      position: first.position,
+      error: `StopTimeout: the handler was interrupted, as it had not ended ${
+        Duration.format(this.inFlight.stopTimeout)
+      } after the consumer was stopped`
+    }
+  }
+
   /**
    * Whether a failed activity is to be tried again; if not, it has been put aside, and the checkpoint moved to it where
-   * everything before it is done.
+   * everything before it is done. Whatever the handler failed with counts: if the consumer itself had been interrupted, it
+   * would not have come here.
    */
   failed(
     activity: Activity,
@@ -122,13 +152,18 @@ export class Session<E, R> {
     attempts: Attempts<R>,
     isNext: boolean
   ): Effect.Effect<boolean, StorageError | LeaseLost | ConsumerHalted, R> {
-    // Interruption is not a failure: it goes on as what it is.
-    if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
-    const { blocked, lease, progress, store } = this
+    const { blocked, inFlight, lease, progress, store } = this
+    // It comes again when the consumer is next run.
+    if (inFlight.stopping) return Effect.never
     const { position } = activity
     const { name, onFailure } = this.settings
-    const error = describe(cause)
+    const error = describeCause(cause)
+    const log = (level: LogLevel.LogLevel, consequence: string) =>
+      Effect.suspend(() => logFailure(level, name, activity, attempts.count, error, consequence))
     const record = Effect.suspend(() => patiently(store.fail(lease, position, attempts.count, error)))
+    const retry = Effect.zipRight(log(LogLevel.Debug, "tries again"), record).pipe(
+      Effect.tap(() => Effect.sync(() => this.retried = { position, error }))
+    )
     const park = this.writing.withPermits(1)(patiently(Effect.uninterruptible(
       Effect.map(
         Effect.suspend(() => {
@@ -142,16 +177,25 @@ export class Session<E, R> {
         }
       )
     )))
-    const halt = Effect.suspend(() =>
-      Effect.zipRight(
-        record,
-        new ConsumerHalted({ name, position, attempts: attempts.count, cause: Cause.squash(cause) })
+    const halt = Effect.suspend(() => {
+      const halted = new ConsumerHalted({
+        consumer: name,
+        position,
+        attempts: attempts.count,
+        cause: Cause.squash(cause)
+      })
+      return record.pipe(
+        Effect.tap(() => Effect.sync(() => this.retried = undefined)),
+        Effect.zipRight(log(LogLevel.Error, "halts")),
+        // Others that are handled at once are not cut off.
+        Effect.zipRight(inFlight.drain),
+        Effect.zipRight(halted)
       )
-    )
-    return Effect.flatMap(
-      attempts.again(activity, cause, record),
-      (again) => again ? Effect.succeed(true) : Effect.as(onFailure === "halt" ? halt : park, false)
-    )
+    })
+    return Effect.flatMap(attempts.again(activity, cause, retry), (again) =>
+      again
+        ? Effect.succeed(true)
+        : Effect.as(onFailure === "halt" ? halt : Effect.zipLeft(park, log(LogLevel.Warning, "parks it")), false))
   }
 
   /** Puts activities behind parked ones of their resources; gives those that are free again. */

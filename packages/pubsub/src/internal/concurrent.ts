@@ -13,7 +13,7 @@ export const concurrent = <E, R>(
   session: Session<E, R>
 ): Effect.Effect<never, StorageError | PositionFromOtherEpoch | LeaseLost | ConsumerHalted, R> =>
   Effect.suspend(() => {
-    const { blocked, held, progress, settings } = session
+    const { blocked, held, inFlight, progress, settings } = session
     const lanes = new Lanes(progress.position)
 
     const reading = (after = progress.position): Effect.Effect<never, StorageError | PositionFromOtherEpoch> =>
@@ -44,16 +44,19 @@ export const concurrent = <E, R>(
     const handle = (lane: Lane, attempts: Attempts<R>) => {
       const { activity } = lane[0]!
       const attempt: Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted, R> = Effect.flatMap(
-        Effect.exit(Effect.suspend(() => settings.handle(activity))),
+        Effect.exit(inFlight.track(
+          () => activity,
+          Effect.map(Effect.suspend(() => settings.handle(activity)), () => complete(lane))
+        )),
         (exit) =>
           Exit.isSuccess(exit)
             ? Effect.void
             : Effect.flatMap(
               session.failed(activity, exit.cause, attempts, false),
-              (again) => again ? Effect.zipRight(held.confirm, attempt) : Effect.void
+              (again) => again ? Effect.zipRight(held.confirm, attempt) : Effect.sync(() => complete(lane))
             )
       )
-      return Effect.map(attempt, () => complete(lane))
+      return attempt
     }
 
     const work = (attempts: Attempts<R>) =>

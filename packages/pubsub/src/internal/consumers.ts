@@ -3,27 +3,31 @@ import {
   checkPosition,
   currentInstant,
   type Journal,
-  NonEmptyText,
   Position,
   type PositionFromOtherEpoch,
   type Query,
   StorageError
 } from "@caravel/domain"
-import { type Cause, DateTime, Duration, Effect, Option, type ParseResult, Schedule, Schema, type Scope } from "effect"
-import { type Checkpoint, type CheckpointStore, Filter, type Lease, type LeaseLost } from "../CheckpointStore.js"
+import { DateTime, Effect, Option, Schedule, type Scope } from "effect"
+import type { Checkpoint, CheckpointStore, Lease, LeaseLost } from "../CheckpointStore.js"
 import { ConsumerNotFound } from "../ConsumerError.js"
 import type * as Consumer from "../ConsumerModel.js"
 import type { Tail } from "../Tail.js"
+import { sleep } from "../Waiting.js"
+import { awaiting, change } from "./awaiting.js"
 import { beside } from "./beside.js"
 import { Blocked } from "./Blocked.js"
 import { concurrent } from "./concurrent.js"
+import { Handling, unlessOwn } from "./Handling.js"
 import { type Held, withLease } from "./Held.js"
+import { drained, InFlight } from "./InFlight.js"
 import { Local, Signal } from "./Local.js"
 import { patiently } from "./patiently.js"
 import { Progress } from "./Progress.js"
-import { type Replay, replay, type Replayed } from "./replay.js"
+import { replay, type Replayed } from "./replay.js"
 import { sequential } from "./sequential.js"
-import { Session, type Settings } from "./Session.js"
+import { Session } from "./Session.js"
+import { decodePosition, type ReplaySettings, replaySettingsOf, type Settings, settingsOf } from "./settings.js"
 
 interface Ports {
   readonly store: typeof CheckpointStore.Service
@@ -32,22 +36,7 @@ interface Ports {
   readonly tail: typeof Tail.Service
 }
 
-const decodeName = Schema.decode(NonEmptyText)
-const decodeFilter = Schema.decode(Filter)
-const decodePosition = Schema.decode(Position)
-
-/** Six attempts within about three seconds. */
-const untilExhausted: Schedule.Schedule<unknown, Cause.Cause<unknown>> = Schedule.exponential("100 millis").pipe(
-  Schedule.jittered,
-  Schedule.intersect(Schedule.recurs(5))
-)
-
-const defaultLease = "10 seconds"
-
 type Restored = StorageError | PositionFromOtherEpoch
-
-/** How often another process's checkpoint is looked at by who waits for it. */
-const poll = "50 millis"
 
 /** How often a consumer that runs looks whether another process has requested a replay. */
 const replayPoll = "1 second"
@@ -95,7 +84,7 @@ const service = (
     )
 
   const find = (name: string): Effect.Effect<Checkpoint, StorageError | ConsumerNotFound> =>
-    Effect.flatMap(patiently(store.find(name)), Effect.mapError(() => new ConsumerNotFound({ name })))
+    Effect.flatMap(patiently(store.find(name)), Effect.mapError(() => new ConsumerNotFound({ consumer: name })))
 
   /**
    * The same, if the journal was not restored since it was made or reset, and does not end before it: it may have done what no
@@ -109,7 +98,7 @@ const service = (
       )))
 
   /** What a consumer does from the moment it has its lease. */
-  const work = <E, R>(settings: Settings<E, R>, held: Held) =>
+  const work = <E, R>(settings: Settings<E, R>, held: Held, inFlight: InFlight) =>
     Effect.gen(function*() {
       const { concurrency, name, onFailure, transactional } = settings
       const local = localOf(name)
@@ -118,47 +107,62 @@ const service = (
         onFailure === "parkResource" ? yield* patiently(store.parkedResources(name)) : []
       )
       const progress = new Progress(position, local)
-      const session = new Session({ settings, store, query, tail, held, progress, blocked })
-      local.progress = progress
-      return yield* beside(
-        concurrency > 1 && !transactional ? concurrent(session) : sequential(session),
-        session.flushing
-      ).pipe(Effect.ensuring(session.close))
+      const session = new Session({ settings, store, query, tail, held, progress, blocked, inFlight })
+      // In a transaction, what has been handled in it is not written before all of it is.
+      const canReach = (position: Position) => position <= (transactional ? progress.written : progress.position)
+      return yield* Effect.acquireUseRelease(
+        Effect.sync(() => local.progress = progress),
+        () =>
+          beside(
+            concurrency > 1 && !transactional ? concurrent(session) : sequential(session),
+            session.flushing
+          ).pipe(Effect.provideService(Handling, Option.some({ local, task: "run", canReach }))),
+        () => Effect.zipRight(session.close, Effect.sync(() => local.progress = undefined))
+      )
     })
 
   const replayHolding = <A, E, R>(
-    name: string,
-    leaseDuration: Duration.Duration,
-    options: Replay<E, R>,
+    settings: ReplaySettings<E, R>,
+    inFlight: InFlight,
     then: (lease: Lease, replayed: Replayed) => Effect.Effect<A, StorageError | LeaseLost>
-  ) =>
-    withLease(
-      { store, local: localOf(name), name, task: "replay", leaseDuration },
-      (held) => Effect.flatMap(replay(store, held, options), (replayed) => then(held.lease, replayed))
+  ) => {
+    const { leaseDuration, name, transactional } = settings
+    const local = localOf(name)
+    // In SQLite's transaction, nothing else can be written.
+    const handling = Option.some({ local, task: "replay" as const, canReach: () => !transactional })
+    return withLease(
+      { store, local, name, task: "replay", leaseDuration },
+      (held) =>
+        replay(store, held, inFlight, settings).pipe(
+          Effect.provideService(Handling, handling),
+          Effect.flatMap((replayed) => then(held.lease, replayed))
+        )
     ).pipe(
       Effect.retry({ while: (error) => error._tag === "LeaseLost" }),
       Effect.catchTag("LeaseLost", Effect.die)
     )
+  }
 
   const replaysOf = (name: string) =>
     Effect.flatMap(
       patiently(Effect.zipLeft(store.replays(name), unchanged)),
-      Effect.mapError(() => new ConsumerNotFound({ name }))
+      Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
     )
 
   /** Does the replays that others request, who do not have the handler. */
-  const replaying = <E, R>({ handle, name, transactional }: Settings<E, R>, leaseDuration: Duration.Duration) => {
+  const replaying = <E, R>(settings: Settings<E, R>, inFlight: InFlight) => {
+    const { name } = settings
     const local = localOf(name)
     return Effect.forever(Effect.gen(function*() {
       const requests = local.requested.count
       const { done, requested } = yield* replaysOf(name)
-      if (requested === done) {
-        return yield* Effect.raceFirst(local.requested.beyond(requests), Effect.sleep(replayPoll))
+      // In a damaged database more may be done than was requested.
+      if (requested <= done) {
+        return yield* Effect.raceFirst(local.requested.beyond(requests), sleep(replayPoll))
       }
       yield* replayHolding(
-        name,
-        leaseDuration,
-        { handle, retry: Schedule.stop, transactional },
+        { ...settings, retry: Schedule.stop },
+        inFlight,
         (lease) => patiently(store.replayed(lease, requested))
       )
       local.changed.notify()
@@ -172,39 +176,45 @@ const service = (
       ? Effect.succeed(Position.make(0))
       : patiently(checkPosition(journal, from, epoch))
 
-  const run = <E, R>(options: Consumer.Options<E, R>) =>
+  const running = <E, R>(settings: Settings<E, R>, inFlight: InFlight, options: Consumer.Options<E, R>) =>
     Effect.gen(function*() {
-      const name = yield* decodeName(options.name)
-      const filter = yield* decodeFilter(options.filter ?? {})
+      const { filter, leaseDuration, name } = settings
       const from = yield* findHere(name).pipe(
         Effect.map(({ position }) => position),
         Effect.catchTag("ConsumerNotFound", () => beginning(options))
       )
-      const settings: Settings<E, R> = {
-        name,
-        filter,
-        handle: options.handle,
-        retry: options.retry ?? untilExhausted,
-        onFailure: options.onFailure ?? "halt",
-        transactional: options.transactional ?? false,
-        concurrency: options.concurrency ?? 1
-      }
       yield* patiently(store.register(name, from, filter))
-      const leaseDuration = Duration.decode(options.leaseDuration ?? defaultLease)
       return yield* withLease(
         { store, local: localOf(name), name, task: "run", leaseDuration },
-        (held) => beside(work(settings, held), replaying(settings, leaseDuration))
-      ).pipe(Effect.retry({ while: (error) => error._tag === "LeaseLost" }))
+        (held) => beside(work(settings, held, inFlight), replaying(settings, inFlight))
+      ).pipe(Effect.retry({ while: (error) => error._tag === "LeaseLost" && !inFlight.stopping }))
     }).pipe(
       // It has just been made, and is never removed, unless the journal is restored.
       Effect.catchTags({
         ConsumerNotFound: (error) => Effect.zipRight(unchanged, Effect.die(error)),
-        LeaseLost: Effect.die
+        // Only when it is about to be interrupted.
+        LeaseLost: () => Effect.never
       }),
-      orRestored,
-      whileOpen,
-      store.outside
+      orRestored
     )
+
+  const run = <E, R>(options: Consumer.Options<E, R>) =>
+    Effect.flatMap(settingsOf(options), (settings) => {
+      const local = localOf(settings.name)
+      const inFlight = new InFlight(settings.stopTimeout)
+      return Effect.acquireUseRelease(
+        Effect.sync(() => local.runs++),
+        () =>
+          unlessOwn(settings.name, local, ({ task }) => task === "run").pipe(
+            Effect.zipRight(whileOpen(drained(inFlight, running(settings, inFlight, options))))
+          ),
+        () =>
+          Effect.sync(() => {
+            local.runs--
+            local.changed.notify()
+          })
+      )
+    }).pipe(store.outside)
 
   const lagOf = (checkpoint: Checkpoint): Effect.Effect<Consumer.Lag, StorageError> =>
     Effect.gen(function*() {
@@ -215,65 +225,41 @@ const service = (
       return { ...rest, activities, seconds }
     })
 
-  const awaitPosition = (
-    name: string,
-    position: number,
-    { epoch }: { readonly epoch?: string | undefined } = {}
-  ): Effect.Effect<void, Restored | ParseResult.ParseError> =>
-    Effect.flatMap(patiently(checkPosition(journal, position, epoch)), (position) => {
-      const local = localOf(name)
-      const reached: Effect.Effect<void, Restored> = Effect.suspend(() => {
-        const changes = local.changed.count
-        const found = patiently(Effect.zipLeft(store.find(name), tail.unchanged(position)))
-        return Effect.flatMap(found, (checkpoint) => {
-          if (Option.exists(checkpoint, (checkpoint) => checkpoint.position >= position)) return Effect.void
-          local.progress?.check()
-          return Effect.zipRight(Effect.raceFirst(local.changed.beyond(changes), Effect.sleep(poll)), reached)
-        })
-      })
-      return Effect.acquireUseRelease(
-        Effect.sync(() => {
-          const awaited = { position }
-          local.awaited.add(awaited)
-          return awaited
-        }),
-        () => reached,
-        (awaited) => Effect.sync(() => local.awaited.delete(awaited))
-      )
-    }).pipe(store.outside)
-
   return {
     run,
-    awaitPosition,
+    awaitPosition: awaiting({ store, journal, tail }, localOf),
     lag: (name) => Effect.flatMap(find(name), lagOf),
     list: Effect.flatMap(store.list, Effect.forEach(lagOf)),
     parked: (name, { after = 0, limit = Number.MAX_SAFE_INTEGER } = {}) =>
-      Effect.zipWith(find(name), decodePosition(after), (_, after) => store.parked(name, after, limit)).pipe(
-        Effect.flatten
+      Effect.all([find(name), decodePosition(after), decodePosition(limit)]).pipe(
+        Effect.flatMap(([, after, limit]) => store.parked(name, after, limit))
       ),
-    replay: ({ handle, leaseDuration = defaultLease, name, retry = Schedule.stop, transactional = false }) =>
-      Effect.zipRight(
-        findHere(name),
-        replayHolding(
-          name,
-          Duration.decode(leaseDuration),
-          { handle, retry, transactional },
-          (_, replayed) => Effect.succeed(replayed)
+    replay: (options) =>
+      Effect.flatMap(replaySettingsOf(options), (settings) => {
+        const { name, stopTimeout } = settings
+        const inFlight = new InFlight(stopTimeout)
+        return unlessOwn(name, localOf(name), ({ task }) => task === "replay").pipe(
+          Effect.zipRight(findHere(name)),
+          Effect.zipRight(drained(
+            inFlight,
+            replayHolding(settings, inFlight, (_, replayed) => Effect.succeed(replayed))
+          ))
         )
-      ).pipe(orRestored, whileOpen, store.outside),
+      }).pipe(orRestored, whileOpen, store.outside),
     requestReplay: (name) =>
       Effect.gen(function*() {
         const local = localOf(name)
+        yield* unlessOwn(name, local, ({ task }) => task === "replay")
         yield* findHere(name)
         const request = yield* Effect.flatMap(
           patiently(store.requestReplay(name)),
-          Effect.mapError(() => new ConsumerNotFound({ name }))
+          Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
         )
         local.requested.notify()
         while (true) {
           const changes = local.changed.count
           if ((yield* replaysOf(name)).done >= request) return
-          yield* Effect.raceFirst(local.changed.beyond(changes), Effect.sleep(poll))
+          yield* change(local, changes)
         }
       }).pipe(orRestored, store.outside),
     drop: (name, positions) =>
@@ -287,7 +273,7 @@ const service = (
     reset: (name, position, { epoch } = {}) =>
       Effect.flatMap(checkPosition(journal, position, epoch), (position) => store.reset(name, position)).pipe(
         orRestored,
-        Effect.filterOrFail((found) => found, () => new ConsumerNotFound({ name })),
+        Effect.filterOrFail((found) => found, () => new ConsumerNotFound({ consumer: name })),
         Effect.map(() => {
           localOf(name).revoked.notify()
           localOf(name).changed.notify()

@@ -1,10 +1,13 @@
 import { StorageError } from "@caravel/domain"
-import { Effect } from "effect"
+import { retryWhile } from "../Waiting.js"
 import { untilReadable } from "./Subscription.js"
 
-const mayPass = (error: unknown): boolean =>
-  error instanceof StorageError && (error.reason === "busy" || error.reason === "unavailable")
+/**
+ * Whether a failure of storage passes by itself: another process holds the database, or it is away. After `commitUnknown`
+ * a consumer may do the same again, as what it writes is the same however often it is written.
+ */
+export const passes = (error: unknown): boolean =>
+  error instanceof StorageError && /^(busy|unavailable|commitUnknown)$/.test(error.reason)
 
 /** Another process that holds the database is waited for, and so is a database that is away, however long that takes. */
-export const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.catchIf(effect, mayPass, () => Effect.retry(effect, { while: mayPass, schedule: untilReadable }))
+export const patiently = retryWhile(passes, untilReadable)

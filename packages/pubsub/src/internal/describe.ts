@@ -1,0 +1,133 @@
+/** What a handler failed with, as text that can be stored and shown. */
+import { storableText, withoutSecrets } from "@caravel/domain"
+import { Cause, Chunk, Inspectable, Option, Redacted } from "effect"
+
+/** How long a description is at most, in UTF-16 code units. */
+const maxLength = 2000
+
+/** How much of one text is looked at: more than is ever shown, so that a secret is recognised as a whole. */
+const maxText = 4 * maxLength
+
+const maxDepth = 4
+const maxEntries = 32
+
+/** Fields of these names are not shown, whatever they hold. */
+const secretName = /passw|secret|token|credential|authorization|cookie|api.?key|private.?key|nwc.?url/i
+
+const redacted = "<redacted>"
+
+/** A cause as tag, message and fields. It may be anything that JavaScript can throw: this never throws itself. */
+export const describeCause = (cause: Cause.Cause<unknown>): string => {
+  const interruption = "Interrupted: something that the handler waited for was interrupted"
+  return attempt(() => {
+    const failure = Option.orElse(Cause.failureOption(cause), () => Chunk.head(Cause.defects(cause)))
+    return Option.match(failure, { onNone: () => interruption, onSome: describe })
+  }, "a cause that cannot be read")
+}
+
+/** The same of a value. */
+export const describe = (value: unknown): string => {
+  const text = attempt(
+    () => typeof value === "string" ? value : render(value, 0, new Set()),
+    "a value that cannot be read"
+  )
+  return storableText(withoutSecrets(text.slice(0, maxText)), maxLength)
+}
+
+/** What something says of itself, which may throw. */
+const attempt = <A, B>(get: () => A, otherwise: B): A | B => {
+  try {
+    return get()
+  } catch {
+    return otherwise
+  }
+}
+
+/** As JSON would be, but for errors: `Tag: message {"field":1} (caused by …)`. */
+const render = (value: unknown, depth: number, within: Set<unknown>): string => {
+  if (typeof value === "string") return depth === 0 ? value.slice(0, maxText) : quote(value)
+  if (typeof value === "function") return "a function"
+  if (typeof value !== "object" || value === null) return String(value)
+  if (within.has(value)) return "<circular>"
+  if (depth > maxDepth) return "…"
+  within.add(value)
+  const text = attempt(() => renderObject(value, depth, within), "an object that cannot be read")
+  within.delete(value)
+  return text
+}
+
+const renderObject = (value: object, depth: number, within: Set<unknown>): string => {
+  if (Redacted.isRedacted(value)) return redacted
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `${value.byteLength} bytes`
+  if (Array.isArray(value)) return renderList(value, depth, within)
+  if (value instanceof Map || value instanceof Set) return renderList([...firstOf<unknown>(value)], depth, within)
+  const plain = Inspectable.isRedactable(value) ? Inspectable.redact(value) : jsonOf(value)
+  const fields = typeof plain === "object" && plain !== null ? renderFields(value, plain, depth, within) : undefined
+  if (value instanceof Error) return renderError(value, fields ?? "", depth, within)
+  const tag = tagOf(value)
+  if (plain !== value && tag === undefined) return render(plain, depth + 1, within)
+  return tag === undefined ? fields ?? "{}" : said(tag, [fields ?? ""])
+}
+
+const renderError = (error: Error, fields: string, depth: number, within: Set<unknown>): string => {
+  const cause = attempt(() => error.cause, undefined)
+  const errors = error instanceof AggregateError ? attempt(() => error.errors, undefined) : undefined
+  const message = attempt(() => textOf(error.message), undefined) ?? ""
+  return said(tagOf(error) ?? attempt(() => textOf(error.name), undefined) ?? "Error", [
+    // Without a message of its own, a tagged error of Schema's shows its fields in it.
+    isSame(message, fields) ? "" : message,
+    fields,
+    errors === undefined ? "" : render(errors, depth + 1, within),
+    cause === undefined ? "" : `(caused by ${render(cause, depth + 1, within)})`
+  ])
+}
+
+const isSame = (one: string, other: string) => one.replace(/\s/g, "") === other.replace(/\s/g, "")
+
+const said = (tag: string, parts: ReadonlyArray<string>) => {
+  const rest = parts.filter((part) => part !== "").join(" ")
+  return rest === "" ? tag : `${tag}: ${rest}`
+}
+
+/** What a value is in JSON by its own account; itself, if it has none. */
+const jsonOf = (value: object): unknown =>
+  attempt(() => {
+    const { toJSON } = value as { readonly toJSON?: unknown }
+    return typeof toJSON === "function" ? toJSON.call(value) as unknown : value
+  }, value)
+
+const tagOf = (value: object) => attempt(() => textOf((value as { readonly _tag?: unknown })._tag), undefined)
+
+const textOf = (value: unknown) => typeof value === "string" && value !== "" ? value.slice(0, maxText) : undefined
+
+/** What has been said of an error when its fields are. */
+const saidOfErrors = new Set(["message", "stack", "cause", "_id"])
+
+/** The fields of what a value is in JSON, or its own; none if it has none but its tag. */
+const renderFields = (value: object, plain: object, depth: number, within: Set<unknown>): string | undefined => {
+  const tag = tagOf(value)
+  const isSaid = (key: string) =>
+    (key === "_tag" && tag !== undefined) ||
+    (value instanceof Error && (saidOfErrors.has(key) || (key === "name" && attempt(() => value.name === tag, true))))
+  const fields = Object.keys(plain).filter((key) => !isSaid(key)).slice(0, maxEntries + 1).map((key) => {
+    const read = () => render((plain as { readonly [key: string]: unknown })[key], depth + 1, within)
+    return `${quote(key)}:${secretName.test(key) ? redacted : attempt(read, "unreadable")}`
+  })
+  return fields.length === 0 ? undefined : `{${joined(fields)}}`
+}
+
+const renderList = (items: ReadonlyArray<unknown>, depth: number, within: Set<unknown>) =>
+  `[${joined(items.slice(0, maxEntries + 1).map((item) => render(item, depth + 1, within)))}]`
+
+const joined = (items: ReadonlyArray<string>) =>
+  (items.length > maxEntries ? [...items.slice(0, maxEntries), "…"] : items).join(",").slice(0, maxText)
+
+const quote = (value: string) => JSON.stringify(value.slice(0, maxText))
+
+function* firstOf<A>(values: Iterable<A>): Generator<A> {
+  let count = 0
+  for (const value of values) {
+    if (count++ > maxEntries) return
+    yield value
+  }
+}

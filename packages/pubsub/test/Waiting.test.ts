@@ -1,0 +1,16 @@
+import { Waiting } from "@caravel/pubsub"
+import { expect, it } from "@effect/vitest"
+import { Clock, Effect, Schedule, TestClock } from "effect"
+
+it.effect("what is outside of the program is waited for in real time, and the program keeps its own clock", () =>
+  Effect.gen(function*() {
+    yield* TestClock.setTime(42)
+    const times: Array<number> = []
+    const attempt = Effect.flatMap(Clock.currentTimeMillis, (time) => {
+      times.push(time)
+      return times.length < 3 ? Effect.fail("away") : Effect.succeed("there")
+    })
+    const patiently = Waiting.retryWhile((error: string) => error === "away", Schedule.spaced("1 millis"))
+    expect(yield* patiently(attempt)).toBe("there")
+    expect(times).toEqual([42, 42, 42])
+  }))
