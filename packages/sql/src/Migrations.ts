@@ -52,14 +52,25 @@ const migrateOrFail = Effect.catchSomeDefect(
   (defect) => defect instanceof Migrator.MigrationError ? Option.some(Effect.fail(defect)) : Option.none()
 )
 
+/** Takes the lock, and creates the schema if there is none: of those who do it at once, all but one would fail. */
+const lockPostgres = (schema: string | undefined) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient
+    const name = schema === undefined ? sql`current_schema()` : sql`${schema}`
+    // A migration may take longer than others wait for as a rule; one that hangs is ended.
+    yield* sql`SELECT set_config('lock_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '10s', true)`
+    yield* sql`SELECT pg_advisory_xact_lock(hashtext('caravel'), hashtext(${name}))`
+    if (schema === undefined) return
+    const found = yield* sql`SELECT 1 FROM pg_namespace WHERE nspname = ${schema}`
+    if (found.length === 0) yield* sql`CREATE SCHEMA ${sql(schema)}`
+  })
+
 /** All in one transaction, by one process at a time: on SQLite as it writes, on PostgreSQL by a lock. */
-const migrateAlone = Effect.gen(function*() {
+const migrateAlone = Effect.fnUntraced(function*(schema: string | undefined) {
   const sql = yield* SqlClient
   yield* sql.withTransaction(Effect.gen(function*() {
-    yield* sql.onDialectOrElse({
-      pg: () => sql`SELECT pg_advisory_xact_lock(hashtext('caravel'), hashtext(current_schema()))`,
-      orElse: () => Effect.void
-    })
+    yield* sql.onDialectOrElse({ pg: () => lockPostgres(schema), orElse: () => Effect.void })
+    if (yield* isUpToDate) return
     yield* adopt
     // On PostgreSQL the migrator would fail once before it makes it, which would be the end of the transaction.
     yield* createMigrations
@@ -76,13 +87,14 @@ const migrateAlone = Effect.gen(function*() {
 export const isMade = Effect.map(tables, isCaravel)
 
 /**
- * Brings the database to the newest schema. Of several processes that start at once, one does it and the others wait.
+ * Brings the database to the newest schema, in this schema of PostgreSQL's if it is named. Of several processes that start at
+ * once, one does it and the others wait.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const run = Effect.gen(function*() {
-  if (!(yield* isUpToDate)) yield* migrateAlone
+export const run = Effect.fnUntraced(function*(schema?: string) {
+  if (!(yield* isUpToDate)) yield* migrateAlone(schema)
   const last = yield* latest
   if (last > known) {
     return yield* new StorageError({

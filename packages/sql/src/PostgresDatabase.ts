@@ -5,7 +5,7 @@ import { makeCompiler } from "@effect/sql-pg/PgClient"
 import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Context, Duration, Effect, Function, Redacted, Schedule, type Scope, Stream } from "effect"
+import { Context, Duration, Effect, Function, type Redacted, Schedule, type Scope, Stream } from "effect"
 import type { ConnectionOptions } from "node:tls"
 import * as Database from "./Database.js"
 import * as Epochs from "./Epochs.js"
@@ -17,8 +17,10 @@ import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import { postgres } from "./PostgresDialect.js"
 import { ConnectionLost, isLost } from "./PostgresError.js"
+import * as PostgresOpening from "./PostgresOpening.js"
 import * as PostgresPool from "./PostgresPool.js"
 import * as PostgresPurge from "./PostgresPurge.js"
+import * as PostgresUrl from "./PostgresUrl.js"
 import { execute } from "./Program.js"
 import * as SecretCodec from "./SecretCodec.js"
 import { toStorageError } from "./SqlError.js"
@@ -94,7 +96,9 @@ export const open = (
       SecretCodec.make(secretKeys),
       (cause) => new StorageError({ reason: "key", operation: "opening the database", cause })
     )
-    const config = yield* configOf(options)
+    const { create = true, schema } = options
+    const config = yield* PostgresUrl.read(options)
+    yield* PostgresOpening.check(config, schema)
     const writer = yield* PostgresPool.make(
       { ...config, max: 1 },
       { watched: "all", prepares: options.wakeUps !== "poll" }
@@ -176,15 +180,11 @@ export const open = (
       // It goes with what comes next: no round trip of its own.
       begun: () => execute(epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]])
     })
-    const { create = true, schema } = options
     if (!create || purpose === "source") {
       const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, client.sql)
       if (!isMade) return yield* missing(schema)
-    } else if (schema !== undefined) {
-      const [found] = yield* client.sql`SELECT 1 FROM pg_namespace WHERE nspname = ${schema}`
-      if (found === undefined) yield* client.sql`CREATE SCHEMA IF NOT EXISTS ${client.sql(schema)}`
     }
-    yield* Effect.provideService(Migrations.run, SqlClient, client.sql)
+    yield* Effect.provideService(Migrations.run(schema), SqlClient, client.sql)
 
     const reader = plainly(own)
     if (purpose !== "target") {
@@ -237,29 +237,3 @@ const plainly = ({ scoped }: PostgresPool.Pool): Connection => {
     executeStream: () => Stream.dieMessage("nothing of Caravel's is streamed")
   }
 }
-
-const refuse = (why: string) =>
-  new StorageError({ reason: "other", operation: "opening the database", cause: new Error(why) })
-
-/** The URL may hold a password, so nothing of it is in an error. */
-const configOf = ({ schema, ssl, url }: Options): Effect.Effect<Config, StorageError> =>
-  Effect.gen(function*() {
-    const connectionString = Redacted.value(url)
-    const parsed = URL.canParse(connectionString) ? new URL(connectionString) : undefined
-    if (parsed === undefined || !/^postgres(ql)?:$/.test(parsed.protocol)) {
-      return yield* refuse("the URL is none of PostgreSQL's, such as postgres://user@host:5432/database")
-    }
-    if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
-      return yield* refuse("the schema's name may have lower-case letters, digits and _ only")
-    }
-    const { searchParams } = parsed
-    // What the URL says would go before what is said here.
-    const settings = [searchParams.get("options") ?? "", ...schema === undefined ? [] : [`-c search_path=${schema}`]]
-    searchParams.set("options", settings.join(" ").trim())
-    if (searchParams.get("options") === "") searchParams.delete("options")
-    return {
-      connectionString: parsed.href,
-      application_name: searchParams.get("application_name") ?? "caravel",
-      ...(ssl !== undefined && { ssl })
-    }
-  })

@@ -99,7 +99,7 @@ export const open = (
     ])
     const [[tables] = []] = yield* writer.executeValues("SELECT count(*) FROM sqlite_schema", [])
     if (tables === 0) yield* pragmas(writer, [`user_version = ${SqlitePurge.overwrites}`])
-    yield* Effect.provideService(Migrations.run, SqlClient, (yield* SqliteTransaction.make(writer)).sql)
+    yield* Effect.provideService(Migrations.run(), SqlClient, (yield* SqliteTransaction.make(writer)).sql)
     const client = purpose === "target" ? yield* SqliteTransaction.make(writer) : yield* inItsEpoch(writer)
     // Pages that are written again and again reach the file once in 16 MiB of log: a fifth faster than with 4 MiB.
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])

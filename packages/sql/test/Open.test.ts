@@ -111,6 +111,21 @@ describe("opening a database", () => {
       expect((yield* refusal("/proc/none/deeper/caravel.db"))._tag).toBe("StorageError")
     }))
 
+  it.scopedLive("refuses a URL as a filename, without showing it", () =>
+    Effect.gen(function*() {
+      for (
+        const url of [
+          "postgres://user:SECRET@host/db",
+          "\"postgres://user:SECRET@host/db\"",
+          "'mysql://user:SECRET@host'"
+        ]
+      ) {
+        const { message } = yield* refusal(url)
+        expect(message).toContain("its filename is a URL")
+        expect(message).not.toContain("SECRET")
+      }
+    }))
+
   it.scopedLive("says that a read-only place is", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory

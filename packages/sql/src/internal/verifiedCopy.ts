@@ -79,7 +79,7 @@ const openAlone = (filename: string) =>
       yield* connection.execute(`PRAGMA ${setting}`, [], undefined)
     }
     const client = yield* SqliteTransaction.make(connection)
-    yield* Effect.provideService(Migrations.run, SqlClient, client.sql)
+    yield* Effect.provideService(Migrations.run(), SqlClient, client.sql)
     const database = Database.make({
       client,
       reader: connection,

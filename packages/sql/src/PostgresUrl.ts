@@ -1,0 +1,123 @@
+/** How a database is named: by any URL that `pg` reads. What only libpq reads is refused by name, as `pg` passes it over in silence. */
+import { StorageError } from "@caravel/domain"
+import { Effect, Redacted } from "effect"
+import type { ConnectionOptions } from "node:tls"
+import Pg from "pg"
+import type { Config } from "./PostgresClient.js"
+
+/** Parameters of libpq's URLs that `pg` does not read. */
+const libpqs: ReadonlyArray<string> = [
+  "channel_binding",
+  "connect_timeout",
+  "dbname",
+  "gssdelegation",
+  "gssencmode",
+  "gsslib",
+  "hostaddr",
+  "keepalives",
+  "keepalives_count",
+  "keepalives_idle",
+  "keepalives_interval",
+  "krbsrvname",
+  "load_balance_hosts",
+  "passfile",
+  "require_auth",
+  "requirepeer",
+  "requiressl",
+  "service",
+  "ssl_max_protocol_version",
+  "ssl_min_protocol_version",
+  "sslcertmode",
+  "sslcompression",
+  "sslcrl",
+  "sslcrldir",
+  "sslpassword",
+  "sslsni",
+  "target_session_attrs",
+  "tcp_user_timeout"
+]
+
+const files = ["sslcert", "sslkey", "sslrootcert"]
+
+/** By these values a URL asks for TLS with a certificate that is verified, as `ssl` does. */
+const verifying = ["prefer", "require", "verify-ca", "verify-full", "true", "1"]
+
+const severalHosts = "the URL names several hosts, which only libpq reads: name one, such as that of a proxy"
+
+const unreadable =
+  "the URL cannot be read: it is like postgres://user:password@host:5432/database, with %XX for each special character in a password"
+
+/** Why a URL's parameters cannot be taken as they are, if so. `ssl` and what says the same in the URL must not differ. */
+const refusal = (parameters: URLSearchParams, ssl: boolean | ConnectionOptions | undefined): string | undefined => {
+  const unread = libpqs.find((name) => parameters.has(name))
+  if (unread !== undefined) return `the URL has ${unread}, which only libpq reads: leave it out`
+  if (ssl === undefined) return undefined
+  const file = files.find((name) => parameters.has(name))
+  if (file !== undefined) return `the URL has ${file}, and there is ssl too: name certificates in one of them`
+  for (const name of ["sslmode", "ssl"]) {
+    const value = parameters.get(name)
+    if (value === null || verifying.includes(value) === (ssl !== false)) continue
+    return `the URL has ${name}=${value}, and ssl says otherwise: leave one of them out`
+  }
+  return undefined
+}
+
+/** As `pg` makes them, before it reads a URL. */
+const escaped = (text: string) =>
+  / |%[^a-f0-9]|%[a-f0-9][^a-f0-9]/i.test(text) ? encodeURI(text).replace(/%25(\d\d)/g, "%$1") : text
+
+/**
+ * What a URL is read as, and what each session is to be set to. The URL may hold a password, so nothing of it but the names of
+ * parameters, and the mode of TLS, is in an error.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const read = (
+  { schema, ssl, url }: {
+    readonly url: Redacted.Redacted
+    readonly schema?: string | undefined
+    readonly ssl?: boolean | ConnectionOptions | undefined
+  }
+): Effect.Effect<Config, StorageError> =>
+  Effect.gen(function*() {
+    const text = Redacted.value(url)
+    if (/^\s*["'`]/.test(text)) {
+      return yield* refuse("the URL begins with a quotation mark, as some programs take it from a file: leave it out")
+    }
+    if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
+      return yield* refuse("the schema's name may have lower-case letters, digits and _ only")
+    }
+    const searchPath = schema === undefined ? [] : [`-c search_path=${schema}`]
+    const common = { application_name: "caravel", ...(ssl !== undefined && { ssl }) }
+    if (text.startsWith("/")) {
+      const [host, database] = text.split(" ")
+      return { ...common, host, database, options: searchPath.join("") }
+    }
+    if (!/^(postgres(ql)?|socket):/i.test(text)) {
+      return yield* refuse("the URL is none of PostgreSQL's, such as postgres://user@host:5432/database")
+    }
+    if (/^[a-z]+:\/\/[^/?]*,/i.test(text)) return yield* refuse(severalHosts)
+    const [, base = "", query] = /^([^?]*)\??(.*)$/s.exec(escaped(text))!
+    const parameters = new URLSearchParams(query)
+    const why = refusal(parameters, ssl)
+    if (why !== undefined) return yield* refuse(why)
+    // What the URL says would go before what is said here.
+    if (ssl !== undefined) { for (const name of ["sslmode", "ssl"]) parameters.delete(name) }
+    const settings = [parameters.get("options") ?? "", ...searchPath].join(" ").trim()
+    if (settings !== "") parameters.set("options", settings)
+    const config = { ...common, connectionString: parameters.size === 0 ? base : `${base}?${parameters}` }
+    const { host } = yield* Effect.try({
+      try: () => new Pg.Client(config),
+      catch: (cause) => cause as Error & { readonly syscall?: string }
+    }).pipe(Effect.catchAll((cause) =>
+      // That a certificate's file is not there is said when it is needed.
+      cause.syscall !== undefined
+        ? Effect.succeed({ host: "" })
+        : refuse(cause.name === "Error" ? cause.message : unreadable)
+    ))
+    return host.includes(",") ? yield* refuse(severalHosts) : config
+  })
+
+const refuse = (why: string) =>
+  new StorageError({ reason: "other", operation: "opening the database", cause: new Error(why) })
