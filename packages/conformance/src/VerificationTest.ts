@@ -6,6 +6,7 @@ import { damaged } from "./internal/damaged.js"
 import { damaging } from "./internal/damaging.js"
 import { drifting } from "./internal/drifting.js"
 import type { Services } from "./internal/fixture.js"
+import { wrongClocks } from "./internal/wrongClocks.js"
 import * as LongRun from "./LongRun.js"
 
 export type {
@@ -40,6 +41,7 @@ export const suite = <R, E>(
 ): void => {
   describe(`Verification: ${name}`, () => {
     describe("damage", () => damaged(layer, backdoor))
+    describe("wrong clocks", () => wrongClocks(layer))
     describe("random programs", () =>
       drifting(layer, backdoor, { numRuns: options?.runs ?? 30, timeout: options?.timeout ?? 120_000 }))
     describe("random damage", () =>

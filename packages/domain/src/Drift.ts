@@ -65,6 +65,22 @@ export const unexpectedRow = (resourceType: ResourceType, resourceId: string, ro
 })
 
 /**
+ * Something about the event at a position that contradicts those before it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const inconsistentEvent = (position: Position, field: string, expected: unknown, found: unknown): Drift => ({
+  kind: "inconsistent",
+  resourceType: "event",
+  resourceId: `${position}`,
+  field,
+  expected,
+  found,
+  position
+})
+
+/**
  * A secret that no tenant refers to, with the position of the event that set it, or 0 if none did.
  *
  * @since 0.1.0

@@ -4,7 +4,6 @@ import type { Difference, HistoryEntry } from "./Change.js"
 import type { StorageError } from "./CommandError.js"
 import type { State } from "./Decider.js"
 import { differenceOf } from "./internal/differences.js"
-import { positionAt } from "./internal/positionAt.js"
 import * as Replay from "./internal/replay.js"
 import { Journal } from "./Journal.js"
 import { type Instant, Moment, PositionAhead } from "./Moment.js"
@@ -39,10 +38,10 @@ type Read<A> = Effect.Effect<A, PositionAhead | StorageError | ParseResult.Parse
 /**
  * The journal's answers about the past. Everything is folded from events; the rows of the present are not looked at.
  *
- * A moment is a position or an instant, and each instant stands for a position: that of the last event before the
- * journal's clocks passed it. Between processes clocks differ a little, and where one went back they pass an instant
- * several times. Then it stands for one of these, always for the same one, and never for an earlier one than an
- * earlier instant does. So what it gives was the state at some time, as a whole, whatever the clocks.
+ * A moment is a position or an instant, and each instant stands for a position: the last one before the journal's clocks
+ * first passed the instant. Once the journal holds a later event, that position stays, whatever is appended: a later
+ * instant never stands for an earlier position, and each answer was the state at some time, as a whole. The price is
+ * that an event of a clock that was ahead hides what follows it from instants up to its own; positions reach everything.
  *
  * @example
  * ```ts
@@ -92,7 +91,9 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
    * When each of a tenant's relays was active, on which plan: from `from` until just before `to`, by relay and time,
    * merged where nothing changed. What is active at the end of the journal stays so, also in the future.
    *
-   * Each activity counts from its own instant; where its clock was behind, from that of the relay's activity before it.
+   * Only events that change a relay's state or plan count, each from its own instant. If the clock of one was wrong, only the
+   * intervals that this event bounds are affected, and if it was wrong by more than the next two or the last two of these events, it counts
+   * from its neighbour's instant. A relay is never on two plans at once: where intervals overlap, the earlier event's counts.
    */
   readonly usage: (
     tenant: string,
@@ -170,7 +171,7 @@ const positionOf = (
   at: Moment
 ): Effect.Effect<Position, PositionAhead | StorageError> =>
   typeof at !== "number"
-    ? positionAt(journal, at)
+    ? journal.positionAt(at)
     : Effect.flatMap(
       journal.head,
       (head) => at <= head ? Effect.succeed(at) : new PositionAhead({ position: at, head })

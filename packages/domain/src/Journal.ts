@@ -1,4 +1,4 @@
-import { Context, type Effect, type Stream } from "effect"
+import { Context, type DateTime, type Effect, type Stream } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Position } from "./Activity.js"
 import type { StorageError } from "./CommandError.js"
@@ -37,6 +37,11 @@ export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
   readonly at: (positions: ReadonlyArray<Position>) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
   /** The last committed position; 0 for an empty journal. */
   readonly head: Effect.Effect<Position, StorageError>
+  /**
+   * The last position before the first event that is later than an instant; the head if no event is. Once there is a later
+   * event, the answer never changes.
+   */
+  readonly positionAt: (instant: DateTime.Utc) => Effect.Effect<Position, StorageError>
   /** The timeline that it is in: who keeps a position for later keeps this with it. */
   readonly epoch: Effect.Effect<Epoch, StorageError>
   /** All timelines that led to it, oldest first; the last one is that. */

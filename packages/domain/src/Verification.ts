@@ -1,6 +1,7 @@
 /** Whether the rows say what the journal says: how it is found out. */
 import { Equal, Option, Record } from "effect"
 import { Position, type ResourceType } from "./Activity.js"
+import type { ClockFinding } from "./ClockJump.js"
 import { commandTable } from "./CommandTable.js"
 import { evolveRelay, evolveTenant } from "./Decider.js"
 import type { Drift } from "./Drift.js"
@@ -26,6 +27,8 @@ export interface Verification {
   readonly relays: number
   readonly secrets: number
   readonly differences: ReadonlyArray<Drift>
+  /** Clocks that were wrong. The rows agree with the journal all the same. */
+  readonly clocks: ReadonlyArray<ClockFinding>
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   type Undecided
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { Array, DateTime, Effect, Either, FastCheck as fc, HashMap, Record, Schema, Stream } from "effect"
+import { Array, DateTime, Effect, Either, HashMap, Record, Schema, Stream } from "effect"
 import { alice, bob, command, context, createAlice, createBob, createOne, empty, instant } from "./given.js"
 
 /** A journal of these events that counts those that are read. */
@@ -35,6 +35,11 @@ class Recorded {
 
   readonly history = History.make({
     head: Effect.sync(() => Position.make(this.events.length)),
+    positionAt: ({ epochMillis }) =>
+      Effect.sync(() => {
+        const later = this.events.find(({ createdAt }) => createdAt.epochMillis > epochMillis)
+        return Position.make(later === undefined ? this.events.length : later.position - 1)
+      }),
     read: (after, limit) => this.page(limit, this.events.slice(after)),
     at: () => Effect.dieMessage("not read here"),
     epoch: Effect.dieMessage("nor asked for"),
@@ -83,8 +88,6 @@ describe("in a journal of 50,000 events", () => {
   ])
   const { history, reads } = long
   const one = { resourceType: "relay", resourceId: "one" } as const
-  /** The binary digits of a position: as many events as an instant costs. */
-  const digits = 16
 
   it.effect("a relay of 6 events costs 6, whatever is asked of it", () =>
     Effect.gen(function*() {
@@ -92,15 +95,13 @@ describe("in a journal of 50,000 events", () => {
       expect(yield* reads(Stream.runDrain(history.events(one, { limit: 2 })))).toBe(6)
       expect(yield* reads(Stream.runDrain(history.events(one, { order: "newest" })))).toBe(6 + 6)
       expect(yield* reads(history.relay("one", 40_000))).toBe(6)
-      expect(yield* reads(history.relay("one", instant(40_000)))).toBeLessThanOrEqual(6 + digits)
+      expect(yield* reads(history.relay("one", instant(40_000)))).toBe(6)
       expect(yield* reads(history.diff(1, 50_000, one))).toBe(6 + 6)
     }))
 
-  it.effect("a tenant's usage costs what the tenant has, and an instant as much as a position has digits", () =>
+  it.effect("a tenant's usage costs what the tenant has", () =>
     Effect.gen(function*() {
       expect(yield* reads(history.usage(alice, instant(0), instant(60_000)))).toBe(7)
-      expect(yield* reads(history.position(instant(30_000)))).toBeLessThanOrEqual(digits)
-      expect(yield* history.position(instant(30_000))).toBe(30_001)
     }))
 
   it.effect("a difference costs what lies between, and what the touched resources had before", () =>
@@ -189,27 +190,3 @@ describe("an instant", () => {
     }
   })
 })
-
-it("what an instant stands for is where time passes it, later for a later one, and the same in a longer journal", () =>
-  fc.assert(
-    fc.asyncProperty(
-      fc.array(fc.integer({ min: 0, max: 30 }), { minLength: 1, maxLength: 60 }),
-      fc.array(fc.integer({ min: 31, max: 40 }), { maxLength: 60 }),
-      async (before, after) => {
-        const positions = (seconds: Array<number>) => {
-          const tenants = seconds.map((_, n) => command("CreateTenant", { pubkey: n.toString(16).padStart(64, "0") }))
-          return Effect.forEach(Array.makeBy(31, instant), recorded(tenants, seconds).history.position).pipe(
-            Effect.runPromise
-          )
-        }
-        const found = await positions(before)
-        for (const [second, position] of found.entries()) {
-          expect(before[position - 1] ?? -1).toBeLessThanOrEqual(second)
-          expect(before[position] ?? Infinity).toBeGreaterThan(second)
-          expect(position).toBeGreaterThanOrEqual(found[second - 1] ?? 0)
-        }
-        expect(await positions([...before, ...after])).toEqual(found)
-      }
-    ),
-    { numRuns: 300 }
-  ))

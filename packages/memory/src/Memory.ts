@@ -5,8 +5,10 @@ import {
   activityOf,
   ActivityPubSub,
   type ActivityType,
+  clockJumps,
   Command,
   decideAll,
+  defaultClockTolerance,
   defaultIdempotencyKeysKept,
   History,
   type IdempotencyConflict,
@@ -14,6 +16,7 @@ import {
   InputLimits,
   isMetered,
   type Journal,
+  makeClockReport,
   Position,
   Query,
   recall,
@@ -89,6 +92,7 @@ const write = (store: typeof Store.Service, { commands }: Unit): Outcome =>
     }))
     store.state = batch.state
     for (const event of events) {
+      store.latest.push(Math.max(store.latest.at(-1) ?? -Infinity, event.createdAt.epochMillis))
       store.events.push(event)
       append(store.ofResource, resourceKey(event), event)
       if (isMetered(event._tag)) append(store.ofTenant, event.tenant, event)
@@ -133,11 +137,21 @@ const layerCommand = Layer.effect(
   Effect.gen(function*() {
     const store = yield* Store
     const tail = yield* Tail.Tail
+    const report = makeClockReport()
     return Command.make({
       notify: yield* ActivityPubSub,
       limits: yield* InputLimits,
       append: (unit) =>
-        Effect.suspend(() => writeOnce(store, unit)).pipe(
+        Effect.suspend(() => {
+          const before = store.events.length
+          const answer = writeOnce(store, unit)
+          const jumps = clockJumps(
+            store.events.slice(before),
+            store.events[before - 1]?.createdAt.epochMillis ?? -Infinity,
+            defaultClockTolerance
+          )
+          return jumps.length === 0 ? answer : Effect.zipRight(report(jumps), answer)
+        }).pipe(
           Effect.tap(tail.broadcast),
           Effect.uninterruptible
         )

@@ -1,4 +1,6 @@
 import {
+  clockJumps,
+  defaultClockTolerance,
   type Drift,
   evolve,
   Fold,
@@ -62,7 +64,8 @@ const compare = ({ events, secrets, state }: typeof Store.Service) => {
     tenants: rows.tenant.size,
     relays: rows.relay.size,
     secrets: secrets.size,
-    differences
+    differences,
+    clocks: clockJumps(events, -Infinity, defaultClockTolerance)
   }
   return { step, isSound: Array.fromIterable(folds.values()).every(({ isSound }) => isSound) }
 }
@@ -90,6 +93,11 @@ export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
     at: (positions) =>
       Effect.sync(() => Array.sort(new Set(positions), Order.number).flatMap((at) => store.events[at - 1] ?? [])),
     head: Effect.sync(() => Position.make(store.events.length)),
+    positionAt: ({ epochMillis }) =>
+      Effect.sync(() => {
+        const index = store.latest.findIndex((latest) => latest > epochMillis)
+        return Position.make(index === -1 ? store.latest.length : index)
+      }),
     epoch: Effect.succeed(store.start.epoch),
     epochs: Effect.succeed([store.start]),
     readResource: (resource, version, limit) =>

@@ -1,5 +1,13 @@
 /** `caravel verify` and `caravel rebuild`: whether the rows say what the journal says, and making them say it. */
-import { type Drift, isMendable, Journal, type StorageError, type Verification, withoutSecrets } from "@caravel/domain"
+import {
+  clockMessage,
+  type Drift,
+  isMendable,
+  Journal,
+  type StorageError,
+  type Verification,
+  withoutSecrets
+} from "@caravel/domain"
 import { Effect, Stream } from "effect"
 import { Failed, Output, type OutputClosed, type Style } from "./Output.js"
 import { counted, number, ProgressBar } from "./ProgressBar.js"
@@ -59,7 +67,8 @@ class Progress {
     tenants: 0,
     relays: 0,
     secrets: 0,
-    differences: []
+    differences: [],
+    clocks: []
   }
   mendable = 0
   others = 0
@@ -94,7 +103,10 @@ const show = (asText: boolean, output: typeof Output.Service, progress: Progress
     const journal = yield* Journal
     yield* Stream.runForEach(journal.verify, (step) =>
       Effect.gen(function*() {
-        if (step.differences.length > 0) yield* progress.bar.clear
+        if (step.differences.length + step.clocks.length > 0) yield* progress.bar.clear
+        for (const finding of step.clocks) {
+          yield* output.print(asText ? output.style.yellow(clockMessage(finding)) : JSON.stringify(finding))
+        }
         for (const difference of step.differences) {
           yield* output.print(
             asText ? differenceLine(difference, output.style) : withoutSecrets(JSON.stringify(difference))

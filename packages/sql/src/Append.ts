@@ -1,6 +1,8 @@
 /** What happens inside the transaction: load what is touched, decide, append the events, project them. */
 import {
   type Batch,
+  type ClockJump,
+  clockJumps,
   decideAll,
   type IdempotencyConflict,
   type Position,
@@ -45,10 +47,12 @@ export interface Appended {
   readonly recorded: ReadonlyArray<RecordedEvent>
   /** The answer to each: the events of those that repeat an earlier one are of that time. */
   readonly outcomes: ReadonlyArray<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>>
+  /** Where the recorded events' clocks went back. */
+  readonly jumps: ReadonlyArray<ClockJump>
 }
 
 /**
- * What is decided on: a state, and the journal's last position, which comes before those of what is recorded.
+ * What is decided on: a state, and the end of the journal, after which events are recorded.
  *
  * @since 0.1.0
  * @category models
@@ -56,6 +60,9 @@ export interface Appended {
 export interface Loaded {
   readonly state: State
   readonly head: number
+  /** The instant of the event there, and the latest of all, in milliseconds; `-Infinity` if there is none. */
+  readonly previous: number
+  readonly latest: number
 }
 
 /**
@@ -65,7 +72,7 @@ export interface Loaded {
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, rows }, idempotencyKeys) => {
+export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ clockTolerance, dialect, rows }, idempotencyKeys) => {
   const insertEvents = rows.event.insert()
   const tenantsOf = rows.tenant.select("pubkey")
   const relaysOf = rows.relay.select("id")
@@ -78,15 +85,20 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
 
   /** The state of what is named, as far as it is there, and where the journal ends. */
   function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
-    const [tenantRows, relayRows, [[head] = []]] = yield* selectAll(
+    const [tenantRows, relayRows, [[head, previous, latest] = [0]]] = yield* selectAll(
       tenantsOf(touched.tenants),
       [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
-      [[dialect.lastPosition, [], 1]]
+      [[dialect.lastEvent, [], 1]]
     )
     return Either.zipWith(
       rows.tenant.decode(tenantRows),
       rows.relay.decode(relayRows),
-      (tenants, relays) => ({ state: stateOf(tenants, relays), head: Number(head) })
+      (tenants, relays) => ({
+        state: stateOf(tenants, relays),
+        head: Number(head),
+        previous: millisOf(previous),
+        latest: millisOf(latest)
+      })
     )
   }
 
@@ -118,12 +130,12 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
   }
 
   /** Writes what was decided on what was loaded. */
-  function* record({ head, state }: Loaded, batch: Batch): Program<ReadonlyArray<RecordedEvent>> {
+  function* record({ head, latest, state }: Loaded, batch: Batch): Program<ReadonlyArray<RecordedEvent>> {
     const recorded = batch.events.map((event, index): RecordedEvent => ({
       ...event,
       position: head + index + 1 as Position
     }))
-    yield* execute(insertEvents(recorded))
+    yield* execute(insertEvents(recorded, latest))
     yield* project(state, batch)
     return recorded
   }
@@ -138,7 +150,11 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ dialect, r
     const { batch, decided } = decideUnits(state, units, keys.right)
     const recorded = yield* record(loaded.right, batch)
     if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
-    return Either.right({ recorded, outcomes: decided.map(Either.map((answer) => answer(recorded))) })
+    return Either.right({
+      recorded,
+      outcomes: decided.map(Either.map((answer) => answer(recorded))),
+      jumps: clockJumps(recorded, loaded.right.previous, clockTolerance)
+    })
   }
 
   return { load, lock, record, units }
@@ -160,6 +176,8 @@ const exchanged = (before: State, relays: ReadonlyMap<string, RelayState>): Read
 }
 
 const noneExchanged: ReadonlyArray<string> = []
+
+const millisOf = (instant: unknown) => instant === null || instant === undefined ? -Infinity : Number(instant)
 
 const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined
 

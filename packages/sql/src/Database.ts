@@ -1,8 +1,8 @@
-import { type StorageError, withSpan } from "@caravel/domain"
+import { defaultClockTolerance, type StorageError, withSpan } from "@caravel/domain"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Context, type Duration, Effect, type Scope } from "effect"
+import { Context, Duration, Effect, type Scope } from "effect"
 import type { Dialect } from "./Dialect.js"
 import { caravels } from "./OpenTransaction.js"
 import * as Rows from "./Rows.js"
@@ -26,6 +26,8 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly idempotencyKeysKept: Duration.Duration
   /** What bounds a caller's transaction from its first command on, so that it does not hold others up without end. */
   readonly holderBounds: ReadonlyArray<Statement>
+  /** By how much clocks may differ before it is reported. */
+  readonly clockTolerance: Duration.Duration
   /** The caller's transaction, if it is one of this database. */
   readonly current: TransactionalClient["current"]
   readonly transact: TransactionalClient["transact"]
@@ -78,8 +80,19 @@ export const make = (options: {
   readonly intact?: Effect.Effect<void, SqlError>
   readonly idempotencyKeysKept: Duration.Duration
   readonly holderBounds?: ReadonlyArray<Statement>
+  readonly clockTolerance?: Duration.DurationInput | undefined
 }): typeof Database.Service => {
-  const { client, dialect, holderBounds = [], idempotencyKeysKept, purge, reader, secrets, snapshot } = options
+  const {
+    client,
+    clockTolerance = defaultClockTolerance,
+    dialect,
+    holderBounds = [],
+    idempotencyKeysKept,
+    purge,
+    reader,
+    secrets,
+    snapshot
+  } = options
   const intact = Effect.mapError(options.intact ?? Effect.void, toStorageError(dialect, "watching the files"))
   const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
     connection.executeValues(statement, params).pipe(
@@ -104,6 +117,7 @@ export const make = (options: {
     rows: Rows.make(dialect, { secrets }),
     idempotencyKeysKept,
     holderBounds,
+    clockTolerance: Duration.decode(clockTolerance),
     read,
     intact,
     // Both open the files by their names.

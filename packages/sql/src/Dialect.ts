@@ -41,4 +41,8 @@ export interface Dialect {
   readonly identity: string
   /** Selects the last position that the journal has given. */
   readonly lastPosition: string
+  /** Selects that position with its event's instant and the latest of all up to it, in milliseconds; no row if none has been given. */
+  readonly lastEvent: string
+  /** Selects the server's time in milliseconds, where it has a clock that is not this process's. */
+  readonly serverTime: string | undefined
 }

@@ -11,6 +11,7 @@ import epoch from "./migrations/0005_epoch.js"
 import secretKey from "./migrations/0006_secret_key.js"
 import imports from "./migrations/0007_import.js"
 import inEpoch from "./migrations/0008_in_epoch.js"
+import latestAt from "./migrations/0009_latest_at.js"
 import { adopt, createMigrations, isCaravel, tables } from "./migrations/adopt.js"
 
 const migrations = {
@@ -21,7 +22,8 @@ const migrations = {
   "0005_epoch": epoch,
   "0006_secret_key": secretKey,
   "0007_import": imports,
-  "0008_in_epoch": inEpoch
+  "0008_in_epoch": inEpoch,
+  "0009_latest_at": latestAt
 }
 
 const table = "caravel_migrations"

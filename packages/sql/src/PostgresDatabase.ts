@@ -55,6 +55,8 @@ export interface Options {
   readonly holdTimeout?: Duration.DurationInput | undefined
   /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
   readonly idempotencyKeysKept?: Duration.DurationInput | undefined
+  /** By how much clocks may differ before it is logged, counted and told by `Journal.verify`; 5 minutes by default. */
+  readonly clockTolerance?: Duration.DurationInput | undefined
   /**
    * Encrypts wallet URLs in the database. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. Whoever
    * loses a key loses what it has encrypted. Without keys, the default, they stand there in clear.
@@ -201,7 +203,8 @@ export const open = (
       secrets,
       purge: PostgresPurge.make(config),
       idempotencyKeysKept: Duration.decode(idempotencyKeysKept),
-      holderBounds
+      holderBounds,
+      clockTolerance: options.clockTolerance
     })
     return { database, config }
   }).pipe(

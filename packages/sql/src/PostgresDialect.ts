@@ -27,6 +27,14 @@ const number = (text: string): string => {
 }
 
 /**
+ * Selects the server's time in milliseconds.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const serverTime = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
+
+/**
  * PostgreSQL by pg.
  *
  * @since 0.1.0
@@ -60,5 +68,8 @@ export const postgres: Dialect = {
   identity: `SELECT concat_ws(' ', extract(epoch from pg_postmaster_start_time()), oid, 'caravel_event'::regclass::oid)
     FROM pg_database WHERE datname = current_database()`,
   // Whoever appends has the lock, and events are never deleted.
-  lastPosition: "SELECT coalesce(max(position), 0) FROM caravel_event"
+  lastPosition: "SELECT coalesce(max(position), 0) FROM caravel_event",
+  lastEvent: `SELECT position, created_at, coalesce(latest_at, created_at)
+    FROM caravel_event ORDER BY position DESC LIMIT 1`,
+  serverTime
 }

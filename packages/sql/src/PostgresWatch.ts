@@ -1,11 +1,13 @@
 /** Notices what other processes commit, and tells them of this one's commits. */
-import { Position, type StorageError } from "@caravel/domain"
+import { makeClockReport, Position, type StorageError } from "@caravel/domain"
 import { Background, Tail } from "@caravel/pubsub"
 import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
 import { Database } from "./Database.js"
+import { clockOffset } from "./internal/clockOffset.js"
 import * as Metrics from "./Metrics.js"
 import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
+import { serverTime } from "./PostgresDialect.js"
 
 /** How often to look although nobody has notified: a notification may be lost with its connection. */
 const distrust = Duration.seconds(2)
@@ -18,6 +20,9 @@ const debounce = Duration.millis(5)
 
 /** How often the listening connection is asked whether it is still there. */
 const keepAlive = Duration.seconds(5)
+
+/** How often this process's clock is compared with the server's. */
+const clockCheck = Duration.minutes(1)
 
 /** How soon a lost connection is made anew: ever later, every two seconds at last. */
 const untilBack = Schedule.jittered(Schedule.union(Schedule.exponential("20 millis"), Schedule.spaced("2 seconds")))
@@ -40,7 +45,7 @@ export const layer = (
   config: Config | undefined
 ): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {
-    const { committed, read } = yield* Database
+    const { clockTolerance, committed, read } = yield* Database
     const tail = yield* Tail.Tail
 
     const wake = (source: Metrics.WakeUp) =>
@@ -62,6 +67,16 @@ export const layer = (
         `PostgreSQL: ${what}`,
         Effect.withClock(Effect.raceFirst(effect, Effect.ignore(tail.ended)), Clock.make())
       )
+
+    const report = makeClockReport()
+    // Of the clock that commands are decided by.
+    const offset = clockOffset(read("clock", serverTime, [], Effect.succeed), clockTolerance).pipe(
+      Effect.withClock(yield* Effect.clock)
+    )
+    yield* forever(
+      "comparing clocks",
+      offset.pipe(Effect.flatMap(report), Effect.ignore, Effect.zipRight(Effect.sleep(clockCheck)), Effect.forever)
+    )
 
     if (config === undefined) return yield* forever("looking for others' commits", look(poll))
 

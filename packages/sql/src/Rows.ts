@@ -1,76 +1,34 @@
 /** The tables, and how the domain's values stand in their rows. */
 import {
   Activity,
-  ActivityType,
-  activityTypeOf,
   type Batch,
-  type Event,
-  EventId,
-  events,
-  Metadata,
-  type NewerEvent,
   Position,
-  Pubkey,
   type RecordedEvent,
   type Refusal,
   Relay,
   RelayAlreadyExists,
-  RelayId,
   RelayNotFound,
-  ResourceType,
   SecretId,
   SubdomainTaken,
   Tenant,
   TenantAlreadyExists,
   TenantNotFound,
   TenantState,
-  upcast,
   type Upcasters,
   upcasters,
-  Version,
-  VersionConflict,
-  versionOf
+  VersionConflict
 } from "@caravel/domain"
-import { Array, Either, Function, ParseResult, Record, Schema } from "effect"
+import { Array, Either, Function, Schema } from "effect"
 import type { Dialect } from "./Dialect.js"
 import { importFields, importRefusalFields } from "./ImportRows.js"
-import * as Codec from "./internal/codec.js"
+import { eventFields, toEventBy, toRowBy } from "./internal/eventRow.js"
 import type { Rows } from "./Program.js"
 import * as SecretCodec from "./SecretCodec.js"
 import * as Table from "./Table.js"
 
 const { Instant } = Table
 
-const EventType = Schema.Literal(...Record.keys(events))
-
-const eventFields = {
-  id: EventId,
-  type: EventType,
-  activityType: Schema.NullOr(ActivityType),
-  tenant: Pubkey,
-  resourceType: ResourceType,
-  resourceId: Schema.Union(Pubkey, RelayId),
-  resourceVersion: Version,
-  payload: Schema.String,
-  metadata: Schema.String,
-  createdAt: Instant,
-  schemaVersion: Version
-}
-
-const payloads = Record.map(events, (event) => {
-  const changes = event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>
-  return { codec: Codec.make(Schema.parseJson(changes).ast), decode: Schema.decodeUnknownEither(changes) }
-})
-
-const metadata = {
-  codec: Codec.make(Schema.parseJson(Metadata).ast),
-  decode: Schema.decodeEither(Schema.parseJson(Metadata))
-}
-
 const noSecret = Either.right(null)
-
-/** What most events have. */
-const noMetadata: Either.Either<Metadata> = Either.right({})
 
 const refusal: Schema.Schema<Refusal, any> = Schema.Union(
   TenantAlreadyExists,
@@ -99,8 +57,6 @@ const idempotencyFields = {
  */
 export interface IdempotencyRow extends Schema.Struct.Type<typeof idempotencyFields> {}
 
-const parse = Schema.decodeEither(Schema.parseJson())
-
 const secretFields = { id: SecretId, value: Schema.String, keyId: Schema.NullOr(Schema.String) }
 
 /**
@@ -123,6 +79,12 @@ export const make = (
   const toRow = toRowBy(all)
   const toEvent = toEventBy(all)
   const event = Table.make("caravel_event", { position: Position, ...eventFields })
+  const newEvent = Table.make("caravel_event", {
+    position: Position,
+    ...eventFields,
+    createdAt: Schema.Int,
+    latestAt: Schema.NullOr(Schema.Int)
+  })
   const activity = Table.make("caravel_activity", { ...Activity.fields, createdAt: Instant }, Activity.prototype)
   const tenant = Table.make("caravel_tenant", tenantFields)
   const tenantWithSecret = Table.make("caravel_tenant", {
@@ -151,9 +113,21 @@ export const make = (
     event: {
       name: event.name,
       columns: event.columns,
+      /**
+       * Statements that insert events, given the latest instant before them: one that is earlier keeps it, so that the instants
+       * that the journal has come to are found without a search through all.
+       */
       insert: () => {
-        const insert = event.insert("", dialect.writesEachRow ? 1 : undefined)
-        return (events: ReadonlyArray<RecordedEvent>) => insert(events.map(toRow))
+        const insert = newEvent.insert("", dialect.writesEachRow ? 1 : undefined)
+        return (events: ReadonlyArray<RecordedEvent>, before: number) => {
+          let latest = before
+          return insert(events.map((event) => {
+            const createdAt = event.createdAt.epochMillis
+            const latestAt = latest > createdAt ? latest : null
+            latest = Math.max(latest, createdAt)
+            return { ...toRow(event), createdAt, latestAt }
+          }))
+        }
       },
       decode: (rows: Rows) => Either.flatMap(event.decode(rows), (rows) => Either.all(rows.map(toEvent))),
       decodeRow: (row: Rows[number]) => Either.flatMap(event.decodeRow(row), toEvent),
@@ -226,68 +200,12 @@ export const make = (
   }
 }
 
-/**
- * Why rows cannot be read.
- *
- * @since 0.1.0
- * @category models
- */
-export type Unreadable = ParseResult.ParseError | NewerEvent
-
-const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
-  position: event.position,
-  id: event.id,
-  type: event._tag,
-  activityType: activityTypeOf(event._tag),
-  tenant: event.tenant,
-  resourceType: event.resourceType,
-  resourceId: event.resourceId,
-  resourceVersion: event.version,
-  payload: String(payloads[event._tag].codec.encode(event.changes)),
-  metadata: String(metadata.codec.encode(event.metadata)),
-  createdAt: event.createdAt,
-  schemaVersion: versionOf(event._tag, all)
-})
-
-type EventRow = Schema.Struct.Type<typeof eventFields> & { readonly position: Position }
-
-const toEventBy = (all: Upcasters) => (row: EventRow) =>
-  Either.zipWith(changesOf(row, all), metadataOf(row), (changes, metadata) => ({
-    _tag: row.type,
-    position: row.position,
-    id: row.id,
-    tenant: row.tenant,
-    resourceType: row.resourceType,
-    resourceId: row.resourceId,
-    version: row.resourceVersion,
-    createdAt: row.createdAt,
-    metadata,
-    changes
-    // The type and its changes were decoded together.
-  } as RecordedEvent))
-
-const metadataOf = ({ metadata: text }: EventRow): Either.Either<Metadata, ParseResult.ParseError> => {
-  if (text === "{}") return noMetadata
-  const decoded = metadata.codec.decode(text)
-  return decoded === Codec.invalid ? metadata.decode(text) : Either.right(decoded as Metadata)
-}
-
-const changesOf = (
-  { payload, position, schemaVersion: version, type: tag }: EventRow,
-  all: Upcasters
-): Either.Either<unknown, Unreadable> => {
-  const { codec, decode } = payloads[tag]
-  if (version === versionOf(tag, all)) {
-    const decoded = codec.decode(payload)
-    if (decoded !== Codec.invalid) return Either.right(decoded)
-  }
-  return parse(payload).pipe(
-    Either.flatMap((changes) => upcast({ tag, version, position }, changes, all)),
-    Either.flatMap(decode),
-    Either.mapLeft((error) =>
-      ParseResult.isParseError(error)
-        ? ParseResult.parseError(new ParseResult.Pointer("payload", payload, error.issue))
-        : error
-    )
-  )
-}
+export type {
+  /**
+   * Why rows cannot be read.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Unreadable
+} from "./internal/eventRow.js"

@@ -6,6 +6,7 @@ import { toStorageError } from "./SqlError.js"
 import * as SqlMender from "./SqlMender.js"
 import * as SqlVerification from "./SqlVerification.js"
 
+const decodeInstant = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
 const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 
 /**
@@ -25,6 +26,9 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
     const head = "SELECT coalesce(max(position), 0) FROM caravel_event"
     const resourcePage = `${events} WHERE resource_id = ? AND resource_type = ? AND resource_version > ?
       ORDER BY resource_version LIMIT ?`
+    const latestAt =
+      "SELECT coalesce(latest_at, created_at) FROM caravel_event WHERE position >= ? ORDER BY position LIMIT 1"
+    const headOf = Effect.map(read("Journal.head", head, [], decodeHead), ([[position]]) => position)
     const tenantPage =
       `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
       ORDER BY position LIMIT ?`
@@ -38,7 +42,19 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
             Array.sortWith(pages.flat(), ({ position }) => position, Order.number)
         ),
       read: (position, limit) => read("Journal.read", page, [position, limit], event.decode),
-      head: Effect.map(read("Journal.head", head, [], decodeHead), ([[position]]) => position),
+      head: headOf,
+      // The latest instant of all events up to a position never goes back, so it can be halved.
+      positionAt: ({ epochMillis }) =>
+        Effect.gen(function*() {
+          let found = 0
+          for (let last: number = yield* headOf; found < last;) {
+            const middle = Math.ceil((found + last) / 2)
+            const [[latest]] = yield* read("Journal.positionAt", latestAt, [middle], decodeInstant)
+            if (latest <= epochMillis) found = middle
+            else last = middle - 1
+          }
+          return Position.make(found)
+        }),
       epoch: read("Journal.epoch", Epochs.currentEpoch, [], Epochs.decodeCurrent),
       epochs: read("Journal.epochs", Epochs.allEpochs, [], Epochs.decodeAll),
       readResource: ({ resourceId, resourceType }, version, limit) =>

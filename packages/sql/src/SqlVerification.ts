@@ -4,6 +4,7 @@
  */
 import {
   activityTypeOf,
+  type ClockFinding,
   type Drift,
   Fold,
   NewerEvent,
@@ -19,6 +20,8 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Array, Chunk, Effect, Either, Option, ParseResult, Schema, Stream } from "effect"
 import { Database } from "./Database.js"
+import { ClockCheck } from "./internal/ClockCheck.js"
+import { clockOffset } from "./internal/clockOffset.js"
 import { Contests } from "./internal/Contests.js"
 import * as GiveWay from "./internal/giveWay.js"
 import { headOf } from "./internal/head.js"
@@ -63,8 +66,10 @@ const isResourceType = Schema.is(ResourceType)
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secretId, tenant } }) => {
-  const positionsAfter = `SELECT position FROM caravel_event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
+export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { event, relay, secretId, tenant } }) => {
+  // An import brings its events' instants from elsewhere.
+  const instantsAfter = `SELECT position, created_at, latest_at, metadata LIKE '{"correlationId":"import-%'
+    FROM caravel_event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
   const eventsAfter = `SELECT ${event.columns()} FROM caravel_event
     WHERE (resource_id, resource_type, resource_version) > (?, ?, ?)
     ORDER BY resource_id, resource_type, resource_version LIMIT ${pageSize}`
@@ -130,19 +135,21 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
       const counts = { events: 0, tenants: 0, relays: 0, secrets: 0 }
       let differences: Array<Drift> = []
       const report = (difference: Drift) => void differences.push(difference)
+      let clocks: ReadonlyArray<ClockFinding> = dialect.serverTime === undefined
+        ? []
+        : yield* clockOffset(connection.executeValues(dialect.serverTime, []), clockTolerance)
 
       /** The steps of reading page by page, from a cursor to the next. */
       const steps = <Cursor, E>(first: Cursor, page: (cursor: Cursor) => Effect.Effect<Option.Option<Cursor>, E>) =>
         Stream.paginateEffect(first, (cursor) =>
           Effect.map(Effect.zipLeft(page(cursor), giveWay), (next) => {
-            const step: Verification = { ...counts, head, differences }
+            const step: Verification = { ...counts, head, differences, clocks }
             differences = []
+            clocks = []
             return [step, next]
           }))
 
       let fold: Fold | undefined
-      /** How many events are at positions that the journal has given. */
-      let placed = 0
       // Secrets that a row should refer to and does not: they are in their place, the row is not in its.
       const misplaced = new Set<string>()
       const contests = new Contests(report)
@@ -185,7 +192,6 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
             const position: Position = row[event.at.position]
             const resourceType: unknown = row[event.at.resourceType]
             const resourceId: string = row[event.at.resourceId]
-            if (position >= 1 && position <= head) placed++
             if (!isResourceType(resourceType)) {
               if (mender !== undefined) return yield* mender.giveUp(position)
               report(unattributedEvent(position))
@@ -235,10 +241,10 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
 
       // Every position that has been given has its event: what is rolled back gives its positions back.
       const check = new PositionCheck(head, report)
+      const clockCheck = new ClockCheck(clockTolerance, report)
       const positions = steps(Number.MIN_SAFE_INTEGER, (after) =>
         Effect.gen(function*() {
-          if (placed === head && counts.events === head) return Option.none()
-          const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(positionsAfter, [after])
+          const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(instantsAfter, [after])
           const known = differences.length
           for (const [position] of page) check.add(position)
           if (page.length < pageSize) check.end()
@@ -246,6 +252,10 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
           if (mender !== undefined && wrong !== undefined) {
             return yield* mender.giveUp(Number.parseInt(wrong.resourceId))
           }
+          for (const [position, createdAt, latestAt, isImported] of page) {
+            clockCheck.add(position, createdAt, latestAt, Boolean(isImported))
+          }
+          clocks = clockCheck.take()
           if (page.length < pageSize) return Option.none()
           const next = page[pageSize - 1]![0]
           return next > after ? Option.some(next) : yield* new UnreadableKey({ table: event.name, key: `${next}` })

@@ -1,5 +1,14 @@
 /** The one path of all writes: callers' commands wait in a queue, and all that wait are committed together. */
-import { ActivityPubSub, Command, InputLimits, isTraced, type StorageError, type Unit, withSpan } from "@caravel/domain"
+import {
+  ActivityPubSub,
+  Command,
+  InputLimits,
+  isTraced,
+  makeClockReport,
+  type StorageError,
+  type Unit,
+  withSpan
+} from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
 import { Array, Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
@@ -38,13 +47,16 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       error instanceof SqlError && database.dialect.isTransient(error.cause)
     const retried = retryWhile(isTransient, whileTransient)
 
-    const announce = ({ outcomes, recorded }: Append.Appended) =>
-      recorded.length > 0
-        ? Effect.map(tail.broadcast(recorded), () => database.committed.unsafeOpen())
-        // What is answered a second time may have been committed by another process, just now.
-        : outcomes.some(Either.isRight)
-        ? tail.advanceToHead
-        : Effect.void
+    const report = makeClockReport()
+
+    const announce = ({ jumps, outcomes, recorded }: Append.Appended) => {
+      if (recorded.length > 0) {
+        const announced = Effect.map(tail.broadcast(recorded), () => database.committed.unsafeOpen())
+        return jumps.length === 0 ? announced : Effect.zipLeft(announced, report(jumps))
+      }
+      // What is answered a second time may have been committed by another process, just now.
+      return outcomes.some(Either.isRight) ? tail.advanceToHead : Effect.void
+    }
 
     /** When the storage last made progress: when it has decided on a batch, or others have written. */
     let progressedAt = -Infinity
@@ -137,10 +149,11 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     /** Writes the unit in the caller's transaction, and announces it when that has been committed. */
     const join = ({ afterCommit, run, written }: Transaction, unit: Unit) =>
       Effect.matchEffect(
-        run(() => appendBounded(unit), ({ outcomes: [outcome], recorded }) => {
+        run(() => appendBounded(unit), ({ jumps, outcomes: [outcome], recorded }) => {
           for (const { id } of recorded) written.push(id)
           // What a savepoint undoes gives its positions back, so less may be committed than was written in it.
           if (Either.isRight(outcome!)) afterCommit.add(announceAll)
+          if (jumps.length > 0) afterCommit.add(report(jumps))
         }),
         {
           onFailure: (error) => Effect.fail(failed(error)),

@@ -38,6 +38,8 @@ export interface Options {
   readonly synchronous?: "full" | "normal" | undefined
   /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
   readonly idempotencyKeysKept?: Duration.DurationInput | undefined
+  /** By how much clocks may differ before it is logged, counted and told by `Journal.verify`; 5 minutes by default. */
+  readonly clockTolerance?: Duration.DurationInput | undefined
   /**
    * Encrypts wallet URLs in the file. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. Whoever
    * loses a key loses what it has encrypted. Without keys, the default, they stand there in clear.
@@ -54,6 +56,7 @@ export interface Options {
  */
 export const open = (
   {
+    clockTolerance,
     create = true,
     filename,
     idempotencyKeysKept = defaultIdempotencyKeysKept,
@@ -118,7 +121,8 @@ export const open = (
       dialect: sqlite,
       secrets,
       purge: SqlitePurge.make(filename),
-      idempotencyKeysKept: Duration.decode(idempotencyKeysKept)
+      idempotencyKeysKept: Duration.decode(idempotencyKeysKept),
+      clockTolerance
     })
   }).pipe(
     Effect.provide(Reactivity.layer),

@@ -61,5 +61,8 @@ export const sqlite: Dialect = {
   }),
   randomText: "hex(randomblob(16))",
   identity: "SELECT file FROM pragma_database_list WHERE name = 'main'",
-  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'caravel_event'"
+  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'caravel_event'",
+  lastEvent: `SELECT seq, created_at, coalesce(latest_at, created_at)
+    FROM sqlite_sequence LEFT JOIN caravel_event ON position = seq WHERE name = 'caravel_event'`,
+  serverTime: undefined
 }

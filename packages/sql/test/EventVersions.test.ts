@@ -74,7 +74,7 @@ describe("an event of another version", () => {
     expect(Either.getOrThrow(old)).toMatchObject({ _tag: "RelayDeactivated", changes: { status: "inactive" } })
     expect(old).toEqual(new_)
     expect(Either.isLeft(version2.decodeRow(rowOf({ payload: "{\"off\":7}" })))).toBe(true)
-    const [statement] = version2.insert()([Either.getOrThrow(old)])
+    const [statement] = version2.insert()([Either.getOrThrow(old)], -Infinity)
     expect(statement?.[1][columns.indexOf("schema_version")]).toBe(2)
   })
 

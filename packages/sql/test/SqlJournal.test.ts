@@ -17,6 +17,7 @@ const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<un
       rows: Rows.make(sqlite),
       idempotencyKeysKept: Duration.zero,
       holderBounds: [],
+      clockTolerance: Duration.zero,
       read: (_operation, text, params, decode) => {
         statement = [text, params]
         return Effect.orDie(decode([]))

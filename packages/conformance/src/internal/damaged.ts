@@ -42,7 +42,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   test(
     "an empty journal agrees with no rows",
     Effect.gen(function*() {
-      const none = { events: 0, head: 0, tenants: 0, relays: 0, secrets: 0, differences: [] }
+      const none = { events: 0, head: 0, tenants: 0, relays: 0, secrets: 0, differences: [], clocks: [] }
       expect(yield* verify).toEqual({ last: none, differences: [] })
       expect(yield* rebuild).toEqual({ written: 0, differences: [] })
     })

@@ -117,15 +117,50 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a clock that is behind shortens nothing that was used before it",
+    "an event that changes neither state nor plan bounds nothing, however wrong its clock was",
+    Effect.gen(function*() {
+      yield* since("2026-11-10")
+      yield* on("2036-01-01T00:00:00.000Z", "updateRelay", { infoName: "R" })
+      yield* on("1970-01-01T00:00:00.000Z", "activateRelay", {})
+      yield* on("2026-11-20T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2036-01-01T00:00:00.000Z", "markRelayDelinquent", {})
+      expect(yield* usage(alice, "2020-01-01", "2040-01-01")).toEqual([
+        "r basic 2026-11-10T12:00:00.000Z 2026-11-20T00:00:00.000Z"
+      ])
+    })
+  )
+
+  test(
+    "an event written by a clock that was far ahead or behind counts from its neighbour's instant",
+    Effect.gen(function*() {
+      yield* since("2026-11-10")
+      yield* on("2036-01-01T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2026-11-15T00:00:00.000Z", "activateRelay", {})
+      yield* on("2026-11-16T00:00:00.000Z", "updateRelay", { plan: "growth" })
+      yield* on("1970-01-01T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2026-11-20T00:00:00.000Z", "activateRelay", {})
+      yield* on("2026-11-21T00:00:00.000Z", "deactivateRelay", {})
+      expect(yield* usage(alice, "1960-01-01", "2040-01-01")).toEqual([
+        "r basic 2026-11-10T12:00:00.000Z 2026-11-16T00:00:00.000Z",
+        "r growth 2026-11-20T00:00:00.000Z 2026-11-21T00:00:00.000Z"
+      ])
+    })
+  )
+
+  test(
+    "where nothing tells which of two clocks was wrong, no time is metered twice: the earlier event's counts",
     Effect.gen(function*() {
       yield* since("2026-11-10")
       yield* on("2026-11-20T00:00:00.000Z", "deactivateRelay", {})
-      yield* on("2026-11-15T00:00:00.000Z", "activateRelay", {})
-      yield* on("2026-11-16T00:00:00.000Z", "updateRelay", { plan: "growth" })
+      yield* on("2026-11-15T00:00:00.000Z", "activateRelay", { plan: "basic" })
+      yield* on("2026-11-22T00:00:00.000Z", "updateRelay", { plan: "growth" })
+      yield* on("2026-11-21T00:00:00.000Z", "updateRelay", { plan: "free" })
+      yield* on("2026-11-24T00:00:00.000Z", "updateRelay", { plan: "basic" })
+      yield* on("2026-11-25T00:00:00.000Z", "deactivateRelay", {})
       expect(yield* usage(alice, ...november)).toEqual([
-        "r basic 2026-11-10T12:00:00.000Z 2026-11-20T00:00:00.000Z",
-        "r growth 2026-11-20T00:00:00.000Z 2026-12-01T00:00:00.000Z"
+        "r basic 2026-11-10T12:00:00.000Z 2026-11-22T00:00:00.000Z",
+        "r free 2026-11-22T00:00:00.000Z 2026-11-24T00:00:00.000Z",
+        "r basic 2026-11-24T00:00:00.000Z 2026-11-25T00:00:00.000Z"
       ])
     })
   )

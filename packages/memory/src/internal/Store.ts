@@ -19,6 +19,8 @@ export class Store extends Context.Tag("@caravel/memory/Store")<Store, {
   readonly start: EpochStart
   /** The event at position n has index n - 1. */
   readonly events: Array<RecordedEvent>
+  /** The latest instant of all events up to each, in milliseconds. */
+  readonly latest: Array<number>
   /** The same by resource, and those that are metered by tenant. */
   readonly ofResource: Map<string, Array<RecordedEvent>>
   readonly ofTenant: Map<string, Array<RecordedEvent>>
@@ -40,6 +42,7 @@ export const layerStore = Layer.effect(
     state: stateOf([], []),
     start: { epoch, position: Position.make(0), startedAt },
     events: [],
+    latest: [],
     ofResource: new Map(),
     ofTenant: new Map(),
     secrets: new Map(),

@@ -3,6 +3,16 @@ import { Effect } from "effect"
 import { words } from "../internal/ddl.js"
 
 /**
+ * Makes the trigger of an SQLite database by which no event is changed.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const unchanged = `CREATE TRIGGER caravel_event_unchanged BEFORE UPDATE ON caravel_event BEGIN
+    SELECT RAISE(ABORT, 'the journal is append-only: an event is never changed');
+  END`
+
+/**
  * Events say by which version of their schema they were written, and are never changed or deleted, by whomever.
  *
  * @since 0.1.0
@@ -27,9 +37,7 @@ export default Effect.gen(function*() {
       ),
     orElse: () =>
       Effect.zipRight(
-        sql`CREATE TRIGGER caravel_event_unchanged BEFORE UPDATE ON caravel_event BEGIN
-    SELECT RAISE(ABORT, 'the journal is append-only: an event is never changed');
-  END`,
+        sql.unsafe(unchanged),
         sql`CREATE TRIGGER caravel_event_undeleted BEFORE DELETE ON caravel_event BEGIN
     SELECT RAISE(ABORT, 'the journal is append-only: an event is never deleted');
   END`
