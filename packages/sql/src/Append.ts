@@ -140,14 +140,18 @@ export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ clockToler
     return recorded
   }
 
-  function* units(units: ReadonlyArray<Unit>): Program<Either.Either<Appended, Unreadable>> {
+  /** Decides on the units that `remaining` returns once everything has been waited for: all of these, or some. */
+  function* units(
+    units: ReadonlyArray<Unit>,
+    remaining: () => ReadonlyArray<Unit> = () => units
+  ): Program<Either.Either<Appended, Unreadable>> {
     yield* lock()
     const loaded = yield* load(reads(units.flatMap(({ commands }) => commands)))
     if (Either.isLeft(loaded)) return Either.left(loaded.left)
     const { state } = loaded.right
     const keys = units.some(hasKey) ? yield* idempotencyKeys.load(state, units) : noKeys
     if (Either.isLeft(keys)) return Either.left(keys.left)
-    const { batch, decided } = decideUnits(state, units, keys.right)
+    const { batch, decided } = decideUnits(state, remaining(), keys.right)
     const recorded = yield* record(loaded.right, batch)
     if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
     return Either.right({

@@ -8,10 +8,11 @@ import {
   type Unit
 } from "@caravel/domain"
 import { Background } from "@caravel/pubsub"
-import { Effect, Exit, type Fiber, FiberId, type Scope } from "effect"
+import { Cause, Effect, Exit, type Fiber, FiberId, type Scope } from "effect"
 import * as Append from "./Append.js"
 import { Entry } from "./internal/Entry.js"
 import * as GiveWay from "./internal/giveWay.js"
+import type { Restore } from "./internal/Turns.js"
 
 /** How many commands are committed together at most, but for a unit of more: it is committed alone. */
 const batchCommands = 256
@@ -35,19 +36,30 @@ export interface GroupCommit {
 }
 
 /**
+ * Commits a batch, of which entries may be withdrawn until they are decided. It runs uninterruptibly; where it waits and nothing is
+ * decided, `restore` lets it be interrupted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Commit = (entries: ReadonlyArray<Entry>, restore: Restore) => Effect.Effect<void>
+
+/**
  * Commits never overlap. Where nobody commits, a caller does, for himself and whoever comes while all other fibers have a
  * turn; what waits after that is left to a fiber of the scope, so that no caller works for others for long. It could do all, but
- * a lone command would go to it and come back: 15 µs of 119. What has been taken is decided before the scope closes; what
- * waits is interrupted.
+ * a lone command would go to it and come back: 15 µs of 119. Where a commit may wait for a server's answer before it decides,
+ * callers do not lead: they could not leave then. What has been decided is committed before the scope closes; what waits is
+ * interrupted.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (
-  commit: (entries: ReadonlyArray<Entry>) => Effect.Effect<void>
+  commit: Commit,
+  callersLead = true
 ): Effect.Effect<GroupCommit, never, Scope.Scope> =>
   Effect.gen(function*() {
-    // An entry leaves this set once: it is taken and will be answered, its caller withdraws it, or the scope closes.
+    // An entry leaves this set when it is taken, to be answered or put back, its caller withdraws it, or the scope closes.
     const waiting = new Set<Entry>()
     /** Whether somebody commits or is about to. While nobody does, nothing waits. */
     let isLed = false
@@ -61,16 +73,35 @@ export const make = (
     // Others' commands run by no clock and no scheduler but the layer's. A batch's span has those of its commands for links, and
     // none for its parent: it is not made in a caller's fiber.
     const mayLead = (caller: Fiber.RuntimeFiber<unknown, unknown>) =>
-      !isLayerTraced && caller.currentDefaultServices === currentDefaultServices &&
+      callersLead && !isLayerTraced && caller.currentDefaultServices === currentDefaultServices &&
       caller.currentScheduler === currentScheduler
 
-    const commitNext = Effect.suspend(() => {
-      const batch = takeBatch(waiting)
-      if (batch.length === 0) return Effect.void
-      return Effect.map(Effect.exit(commit(batch)), (exit) => {
-        if (Exit.isFailure(exit)) { for (const entry of batch) entry.settle(Exit.failCause(exit.cause)) }
+    const putBack = (batch: ReadonlyArray<Entry>) => {
+      const later = [...waiting]
+      waiting.clear()
+      for (const entry of batch) {
+        if (isClosed) entry.settle(closed)
+        else if (entry.isOpen) waiting.add(entry)
+      }
+      for (const entry of later) waiting.add(entry)
+    }
+
+    const commitNext = (restore: Restore) =>
+      Effect.suspend(() => {
+        const batch = takeBatch(waiting)
+        if (batch.length === 0) return Effect.void
+        return Effect.matchCauseEffect(commit(batch, restore), {
+          onFailure: (cause) => {
+            if (Cause.isInterruptedOnly(cause)) {
+              putBack(batch)
+              return Effect.failCause(cause)
+            }
+            for (const entry of batch) entry.settle(Exit.failCause(cause))
+            return Effect.void
+          },
+          onSuccess: () => Effect.void
+        })
       })
-    })
 
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
@@ -94,7 +125,7 @@ export const make = (
           if (!isLed) writerLeads.unsafeClose()
           return isLed
         },
-        body: () => Effect.zipRight(giveWay, Effect.uninterruptible(commitNext)),
+        body: () => Effect.zipRight(giveWay, Effect.uninterruptibleMask(commitNext)),
         step: () => {}
       })),
       Effect.forever
@@ -110,7 +141,7 @@ export const make = (
     const lead = (entry: Entry, restore: Restore) => {
       isLed = true
       noCallerLeads.unsafeClose()
-      return Effect.matchCauseEffect(Effect.zipRight(restore(giveWay), commitNext), {
+      return Effect.matchCauseEffect(Effect.zipRight(restore(giveWay), commitNext(restore)), {
         onFailure: (cause) => {
           waiting.delete(entry)
           handOver()
@@ -125,7 +156,11 @@ export const make = (
 
     const follow = (entry: Entry, restore: Restore) =>
       restore(entry.settled).pipe(
-        Effect.onInterrupt(() => waiting.delete(entry) ? Effect.void : Effect.exit(entry.settled))
+        Effect.onInterrupt(() => {
+          if (!entry.withdraw()) return Effect.exit(entry.settled)
+          waiting.delete(entry)
+          return Effect.void
+        })
       )
 
     return {
@@ -144,8 +179,6 @@ export const make = (
         )
     }
   })
-
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 const closed = Exit.interrupt(FiberId.none)
 

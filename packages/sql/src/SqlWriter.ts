@@ -18,6 +18,7 @@ import * as GroupCommit from "./GroupCommit.js"
 import type { Entry } from "./internal/Entry.js"
 import { longestWait, type Patience } from "./internal/Patience.js"
 import { retryWhile } from "./internal/retryWhile.js"
+import type { Restore } from "./internal/Turns.js"
 import * as Metrics from "./Metrics.js"
 import * as Program from "./Program.js"
 import type { Unreadable } from "./Rows.js"
@@ -71,15 +72,34 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     })
     const isPatient = (entry: Entry) => patienceWith(entry).remaining() > 0
 
-    const commit = (entries: ReadonlyArray<Entry>) => {
+    /** Commits what has not been withdrawn when it is decided, and tells what that is. */
+    const commit = (entries: ReadonlyArray<Entry>, restore: Restore) => {
       // The first has waited for longest.
       const patience = patienceWith(entries[0]!)
       const units = entries.map(({ unit }) => unit)
-      return retried(
-        Effect.suspend(() =>
-          database.commit(() => append.units(units), ({ recorded }) => recorded.at(-1)?.id, patience)
+      let decided = entries
+      const remaining = () => {
+        decided = entries.filter((entry) => entry.decide())
+        return decided.map(({ unit }) => unit)
+      }
+      const attempt = Effect.suspend(() =>
+        database.commit(
+          () => append.units(units, remaining),
+          ({ recorded }) => recorded.at(-1)?.id,
+          patience,
+          restore
+        )
+      )
+      return Effect.map(
+        retried(
+          Effect.tapError(attempt, (error) => {
+            if (isTransient(error)) { for (const entry of decided) entry.reopen() }
+            return Effect.void
+          }),
+          patience,
+          restore
         ),
-        patience
+        (appended) => ({ appended, decided })
       )
     }
 
@@ -88,47 +108,51 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
      * own, so that only the culprit fails. While the storage makes no progress, an entry waits for as long as its patience lasts,
      * with whomever it has to wait.
      */
-    const commitBatch = (entries: ReadonlyArray<Entry>): Effect.Effect<void> =>
+    const commitBatch = (entries: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> =>
       Effect.flatMap(tail.position, (before) => {
-        const [over, patient] = stuck === undefined ? [[], entries] : Array.partition(entries, isPatient)
+        const open = entries.filter(({ isOpen }) => isOpen)
+        const [over, patient] = stuck === undefined ? [[], open] : Array.partition(open, isPatient)
         if (stuck !== undefined) { for (const entry of over) entry.settle(stuck) }
         if (patient.length === 0) return Effect.void
-        return Effect.matchCauseEffect(commit(patient), {
+        return Effect.matchCauseEffect(commit(patient, restore), {
           onFailure: (cause) => {
+            // Nothing was decided: only waiting is interrupted.
+            if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
             const failure = Exit.failCause(Cause.map(cause, failed))
             if (Option.exists(Cause.failureOption(cause), isTransient)) {
               stuck = failure
               return Effect.flatMap(tail.position, (position) => {
                 if (position > before) progress()
-                return commitBatch(patient)
+                return commitBatch(patient, restore)
               })
             }
             progress()
             if (patient.length > 1 && !isNobodysFault(failure)) {
-              return Effect.forEach(patient, (entry) => commitBatch([entry]), { discard: true })
+              for (const entry of patient) entry.reopen()
+              return Effect.forEach(patient, (entry) => commitBatch([entry], restore), { discard: true })
             }
             for (const entry of patient) entry.settle(failure)
             return Effect.void
           },
-          onSuccess: (appended) => {
+          onSuccess: ({ appended, decided }) => {
             progress()
             return Effect.map(
               // What is committed is, whatever becomes of its announcement.
               Effect.exit(announce(appended)),
-              () => patient.forEach((entry, index) => entry.settle(Exit.fromEither(appended.outcomes[index]!)))
+              () => decided.forEach((entry, index) => entry.settle(Exit.fromEither(appended.outcomes[index]!)))
             )
           }
         })
       })
 
     /** A batch with its span, to which those of its commands are linked, and its metrics. */
-    const observed = (entries: ReadonlyArray<Entry>): Effect.Effect<void> => {
+    const observed: GroupCommit.Commit = (entries, restore) => {
       const commands = entries.reduce((sum, { unit }) => sum + unit.commands.length, 0)
       return Effect.withFiberRuntime<void>((fiber) => {
         const started = performance.now()
         const span = isTraced(fiber) ? fiber.currentSpan : undefined
         if (span !== undefined) entries.forEach((entry) => entry.link(span))
-        return Effect.map(commitBatch(entries), () => {
+        return Effect.map(commitBatch(entries, restore), () => {
           Metrics.commitSeconds.unsafeUpdate((performance.now() - started) / 1000, [])
           Metrics.batchCommands.unsafeUpdate(commands, [])
           Metrics.queueDepth.unsafeUpdate(queue.waiting(), [])
@@ -136,7 +160,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       }).pipe(withSpan("SqlWriter.batch", { attributes: { "caravel.commands": commands } }))
     }
 
-    const queue = yield* GroupCommit.make(observed)
+    const queue = yield* GroupCommit.make(observed, database.dialect.lock === undefined)
 
     /** From here on the transaction holds the others up. */
     function* appendBounded(unit: Unit) {

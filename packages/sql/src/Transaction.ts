@@ -38,12 +38,14 @@ export interface TransactionalClient {
   readonly withLiveTransaction: SqlClient.SqlClient["withTransaction"]
   /**
    * Runs a program in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. Of
-   * what the program gives, `written` tells the id of an event, if it wrote any.
+   * what the program gives, `written` tells the id of an event, if it wrote any. It cannot be interrupted, but for its waiting
+   * where `restore` allows that.
    */
   readonly commit: <A, E>(
     program: () => Program<Either.Either<A, E>>,
     written: (result: A) => string | undefined,
-    patience?: Patience.Patience
+    patience?: Patience.Patience,
+    restore?: Restore
   ) => Effect.Effect<A, E | SqlError>
   /** The transaction of this client that the fiber is in, though it may have ended; another client's is none. */
   readonly current: Effect.Effect<Transaction | undefined>
@@ -65,7 +67,8 @@ export interface Connections {
   /** Waits where another process is in the way, if the server does not. */
   readonly patiently: <A>(
     effect: Effect.Effect<A, SqlError>,
-    patience: Patience.Patience
+    patience: Patience.Patience,
+    restore?: Restore
   ) => Effect.Effect<A, SqlError>
   /**
    * What has become of a transaction whose COMMIT failed: fails with that error unless it has committed after all, which is
@@ -163,7 +166,8 @@ export const make = (options: {
   const commit = <A, E>(
     program: () => Program<Either.Either<A, E>>,
     written: (result: A) => string | undefined,
-    patience = Patience.make()
+    patience = Patience.make(),
+    restore?: Restore
   ): Effect.Effect<A, E | SqlError> => {
     const { acquire, begin, outcome, patiently, release } = writer
     const attempt = (connection: AnsweringConnection) =>
@@ -182,10 +186,10 @@ export const make = (options: {
           (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => decided)
         )
       })
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(acquire(restore, patience), (connection) =>
+    return Effect.uninterruptibleMask((waiting) =>
+      Effect.flatMap(acquire(restore ?? waiting, patience), (connection) =>
         Effect.flatMap(
-          Effect.exit(patiently(attempt(connection), patience)),
+          Effect.exit(patiently(attempt(connection), patience, restore)),
           (exit) => Effect.zipRight(release(connection), exit)
         ))
     ).pipe(Effect.flatten, withSpan("sql.transaction", { kind: "client" }))

@@ -28,6 +28,7 @@ const opened = (scope: Scope.Scope) =>
     const { execute } = yield* GroupCommit.make((entries) =>
       Effect.gen(function*() {
         taken.push({ ids: entries.map(idOf), by: yield* Effect.fiberId })
+        for (const entry of entries) entry.decide()
         yield* gate.await
         decided += entries.length
         for (const entry of entries) entry.settle(Exit.succeed([]))

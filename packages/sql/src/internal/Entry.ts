@@ -11,6 +11,7 @@ export class Entry {
   readonly span: Tracer.AnySpan | undefined
   /** When it came, by `performance.now()`. */
   readonly since = performance.now()
+  private state: "open" | "withdrawn" | "decided" = "open"
   private answer: Answer | undefined
   private resume: ((answer: Answer) => void) | undefined
 
@@ -26,6 +27,28 @@ export class Entry {
     } catch {
       // A caller's own tracer is none of the others' concern.
     }
+  }
+
+  /** Whether it waits to be decided. */
+  get isOpen(): boolean {
+    return this.state === "open" && this.answer === undefined
+  }
+
+  /** Prevents that it is decided, if it is not yet, and returns whether that was so. */
+  withdraw(): boolean {
+    if (this.isOpen) this.state = "withdrawn"
+    return this.state === "withdrawn"
+  }
+
+  /** From now on its caller waits for the answer; returns whether there is one, as it was not withdrawn. */
+  decide(): boolean {
+    if (this.state === "open") this.state = "decided"
+    return this.state === "decided"
+  }
+
+  /** What was decided has not been committed, and may still be withdrawn. */
+  reopen(): void {
+    if (this.state === "decided") this.state = "open"
   }
 
   /** Only the first answer counts. */
