@@ -7,6 +7,7 @@ import { kebab } from "./CommandOptions.js"
 import { config, entries, type Entry, version } from "./Commands.js"
 import * as Completions from "./Completions.js"
 import { descriptions, helpConsole, overview, page } from "./Help.js"
+import * as Layout from "./Layout.js"
 import { Failed, Output, OutputClosed } from "./Output.js"
 import * as Render from "./Render.js"
 import { didYouMean } from "./Suggestion.js"
@@ -107,7 +108,7 @@ export const main = (argv: ReadonlyArray<string>) =>
       Effect.zipRight(
         message === ""
           ? Effect.void
-          : output.note(`${output.errorStyle.red("caravel:")} ${Render.oneLine(withoutSecrets(message))}`),
+          : output.note(`${output.errorStyle.red("caravel:")} ${Layout.oneLine(withoutSecrets(message))}`),
         Effect.fail(new Failed({ message }))
       )
     const args = argv.slice(2)

@@ -2,6 +2,7 @@
 import { type Epoch, Journal, withoutSecrets } from "@caravel/domain"
 import { type CheckpointStore, Consumer } from "@caravel/pubsub"
 import { Chunk, DateTime, Effect, Option, Stream } from "effect"
+import * as Layout from "./Layout.js"
 import { Failed, Output, type Style } from "./Output.js"
 import * as Render from "./Render.js"
 
@@ -44,7 +45,7 @@ const state = ({ attempts, epoch, failedPosition, lastError, owner }: Consumer.L
 }
 
 const lagTable = (lags: ReadonlyArray<Consumer.Lag>, current: Epoch, output: typeof Output.Service) =>
-  Render.table(
+  Layout.table(
     ["name", "position", "behind", "waiting", "parked", "state"],
     lags.map((lag) => [
       lag.name,
@@ -58,7 +59,7 @@ const lagTable = (lags: ReadonlyArray<Consumer.Lag>, current: Epoch, output: typ
   )
 
 const parkedTable = (parked: ReadonlyArray<CheckpointStore.Parked>, output: typeof Output.Service) =>
-  Render.table(
+  Layout.table(
     ["position", "activity", "resource", "attempts", "error"],
     parked.map(({ activity, attempts, error }) => [
       String(activity.position),

@@ -3,7 +3,10 @@ import { type Activity, Command, commandTable, type CommandTag, decodeCommand, Q
 import { Sqlite } from "@caravel/sql"
 import { Chunk, Duration, Effect, Either, Option, Queue, Schema, String } from "effect"
 import { readFile, rm } from "node:fs/promises"
+import { basename, relative } from "node:path"
+import process from "node:process"
 import { fileURLToPath } from "node:url"
+import * as Layout from "./Layout.js"
 import { Failed, Output, type Style } from "./Output.js"
 import * as Render from "./Render.js"
 
@@ -16,7 +19,7 @@ import * as Render from "./Render.js"
 export const filename = "data/demo.db"
 
 const Step = Schema.parseJson(Schema.Struct(
-  // A note opens a chapter; commands ignore what they do not know, so `caravel run` takes the same file.
+  // A note opens a chapter.
   { _tag: Schema.String, note: Schema.optional(Schema.String) },
   { key: Schema.String, value: Schema.Unknown }
 ))
@@ -47,8 +50,6 @@ const wordsOf = ({ _tag, id, note: _, pubkey, tenant, ...fields }: Step): readon
 
 const short = (text: string) => text.replace(/\b([0-9a-f]{8})[0-9a-f]{56}\b/g, "$1…")
 
-const cut = (text: string, width: number) => text.length > width ? `${text.slice(0, width - 1)}…` : text
-
 interface Outcome {
   readonly step: Step
   readonly error: (Error & { readonly _tag: string }) | undefined
@@ -58,13 +59,13 @@ interface Outcome {
 
 const outcomeLines = ({ error, received, step }: Outcome, width: number, style: Style): ReadonlyArray<string> => {
   const [method, words] = wordsOf(step)
-  const room = width - activityWidth
-  const left = `${method} ${cut(words, room - method.length - 6)}`
   const name = (text: string) => text.replace(method, style.bold(method))
   if (error !== undefined) {
     return [
-      `  ${style.red("✗")} ${name(left)}`,
-      ...Render.wrapped(`${error._tag}: ${short(Render.messageOf(error))}`, width - 4).map((line) =>
+      ...Layout.wrapped(`${method} ${words}`, width - 4).map((line, n) =>
+        n === 0 ? `  ${style.red("✗")} ${name(line)}` : `    ${line}`
+      ),
+      ...Layout.wrapped(`${error._tag}: ${short(Render.messageOf(error))}`, width - 4).map((line) =>
         `    ${style.red(line)}`
       )
     ]
@@ -73,7 +74,15 @@ const outcomeLines = ({ error, received, step }: Outcome, width: number, style: 
     style.cyan(`◀ ${`#${position}`.padEnd(4)} ${activityType}`)
   )
   const right = activities.length === 0 ? style.dim("  logs no activity") : activities.join(" ")
-  return [`  ${style.green("✓")} ${name(left.padEnd(room - 4))}${right}`]
+  const left = `${method} ${words}`
+  const room = width - activityWidth - 4
+  if (left.length + 2 <= room) return [`  ${style.green("✓")} ${name(left.padEnd(room))}${right}`]
+  return [
+    ...Layout.wrapped(left, width - 4).map((line, n) =>
+      n === 0 ? `  ${style.green("✓")} ${name(line)}` : `    ${line}`
+    ),
+    `    ${right}`
+  ]
 }
 
 const activityWidth = 27
@@ -105,6 +114,21 @@ const play = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>, width: numb
   return outcomes
 }, Effect.scoped)
 
+/**
+ * How the program was started, to be started so again: by its name, by npx, or by node.
+ *
+ * @since 0.1.0
+ * @category demo
+ */
+export const programName = (
+  { argv: [, script = ""], env }: { readonly argv: ReadonlyArray<string>; readonly env: NodeJS.ProcessEnv }
+): string =>
+  /^bin\.[jt]s$/.test(basename(script))
+    ? `node ${relative("", script)}`
+    : env["npm_command"] === "exec"
+    ? "npx caravel"
+    : "caravel"
+
 const conclude = Effect.fnUntraced(function*(outcomes: ReadonlyArray<Outcome>, width: number) {
   const { print, style } = yield* Output
   const query = yield* Query
@@ -113,7 +137,7 @@ const conclude = Effect.fnUntraced(function*(outcomes: ReadonlyArray<Outcome>, w
   const refused = outcomes.filter(({ error }) => error !== undefined).length
   const received = outcomes.reduce((count, outcome) => count + outcome.received.length, 0)
   const logged = (yield* query.activity()).length
-  const caravel = "node packages/runner/dist/bin.js"
+  const caravel = programName(process)
   const next = [
     [`${caravel} activity --database ${filename}`, "the activity log"],
     [`${caravel} relay podcast-live --database ${filename}`, "one relay, with all its fields"],

@@ -4,8 +4,8 @@ import * as HelpDoc from "@effect/cli/HelpDoc"
 import { Console, Effect, Record } from "effect"
 import { stripVTControlCharacters } from "node:util"
 import { subcommandOf } from "./CommandOptions.js"
+import { wrapped } from "./Layout.js"
 import type { Output, Style } from "./Output.js"
-import { wrapped } from "./Render.js"
 import * as SentWith from "./SentWith.js"
 
 /**

@@ -6,6 +6,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Effect, Layer } from "effect"
 import { database, fileArgument, json, layerOf, writable } from "./Arguments.js"
+import * as Layout from "./Layout.js"
 import { Failed, Output, type OutputClosed, type Style } from "./Output.js"
 import { counted, number, ProgressBar } from "./ProgressBar.js"
 import * as Render from "./Render.js"
@@ -20,7 +21,7 @@ export const refusalLine = ({ key, reason, table }: Import.Refused, style: Style
   `${style.yellow(readable(`${table} ${key}`))}  ${readable(reason)}`
 
 const readable = (text: string) =>
-  Render.shortened(Render.oneLine(withoutSecrets(text)).replace(/\b[0-9a-f]{64}\b/g, Render.short))
+  Layout.shortened(Layout.oneLine(withoutSecrets(text)).replace(/\b[0-9a-f]{64}\b/g, Render.short))
 
 const covered = ({ activities, relays, tenants }: Import.Report) =>
   `${counted(tenants, "tenant")}, ${counted(relays, "relay")} and ${number(activities)} ${
@@ -32,7 +33,7 @@ const notes = ({ ignored, renamed }: Import.Report) => [
   ...(renamed === 0
     ? []
     : [`${number(renamed)} of the activities' ids are no UUIDs: they have got others, and theirs as causationId`]),
-  ...(ignored.length === 0 ? [] : [`Unknown columns were left away: ${Render.oneLine(ignored.join(", "))}`])
+  ...(ignored.length === 0 ? [] : [`Unknown columns were left away: ${Layout.oneLine(ignored.join(", "))}`])
 ]
 
 /** Imports a file, telling each refusal as it comes; fails if there was any. */

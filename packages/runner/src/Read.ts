@@ -11,6 +11,7 @@ import {
   type Tenant
 } from "@caravel/domain"
 import { Chunk, DateTime, Effect, Option, Schema, Stream } from "effect"
+import * as Layout from "./Layout.js"
 import { Failed, Output } from "./Output.js"
 import * as Render from "./Render.js"
 
@@ -192,7 +193,7 @@ export const epochs = Effect.fn("Read.epochs")(
       none: "",
       toJson: epochJson,
       toTable: (starts, output) =>
-        Render.table(
+        Layout.table(
           ["epoch", "begins after", "at"],
           starts.map(({ epoch, position, startedAt }) => [epoch, String(position), DateTime.formatIso(startedAt)]),
           output

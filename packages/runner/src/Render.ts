@@ -2,6 +2,7 @@
 import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant, withoutSecrets } from "@caravel/domain"
 import { DateTime, Function, ParseResult, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
+import { type Cell, oneLine, shortened, table } from "./Layout.js"
 import type { Style } from "./Output.js"
 
 /**
@@ -31,23 +32,6 @@ const storageMessage = (error: StorageError): string => {
       return error.message
   }
 }
-
-/**
- * What is shown of a text that may be as long as a whole input.
- *
- * @since 0.1.0
- * @category text
- */
-export const shortened = (text: string, length = 500): string =>
-  text.length > length ? `${text.slice(0, length)}…` : text
-
-/**
- * A text as one line: text from outside could move the cursor or repaint the terminal.
- *
- * @since 0.1.0
- * @category text
- */
-export const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
 
 /**
  * An error as JSON: its tag, its message and its fields, without a cause.
@@ -99,65 +83,12 @@ export const relayJson: (relay: Relay) => typeof Relay.Encoded = Schema.encodeSy
 export const short = (id: string): string => id.length > 17 ? `${id.slice(0, 8)}…${id.slice(-8)}` : id
 
 /**
- * A text in lines of at most `width` characters, each further one indented.
- *
- * @since 0.1.0
- * @category text
- */
-export const wrapped = (text: string, width: number, indent = ""): ReadonlyArray<string> => {
-  const lines: Array<string> = []
-  let line = ""
-  for (const word of text.split(" ")) {
-    if (line.trim() !== "" && line.length + 1 + word.length > width) {
-      lines.push(line)
-      line = indent + word
-    } else line = line === "" ? word : `${line} ${word}`
-  }
-  return [...lines, line]
-}
-
-/**
  * An instant to the second, in UTC.
  *
  * @since 0.1.0
  * @category text
  */
 export const time = (instant: DateTime.Utc): string => DateTime.formatIso(instant).slice(0, 19).replace("T", " ")
-
-interface Cell {
-  readonly text: string
-  readonly paint?: (text: string) => string
-}
-
-/**
- * Aligned columns under their titles, cut at the terminal's edge.
- *
- * @since 0.1.0
- * @category tables
- */
-export const table = (
-  titles: ReadonlyArray<string>,
-  rows: ReadonlyArray<ReadonlyArray<string | Cell>>,
-  options: { readonly columns: number; readonly style: Style }
-): ReadonlyArray<string> => {
-  const cells = rows.map((row) =>
-    row.map((cell): Cell => typeof cell === "string" ? { text: oneLine(cell) } : { ...cell, text: oneLine(cell.text) })
-  )
-  const widths = titles.map((title, i) =>
-    cells.reduce((width, row) => Math.max(width, row[i]?.text.length ?? 0), title.length)
-  )
-  const line = (row: ReadonlyArray<Cell>) => {
-    let room = options.columns
-    return row.map(({ paint = (text: string) => text, text }, i) => {
-      const isLast = i === row.length - 1
-      const cut = text.length > room ? `${text.slice(0, Math.max(0, room - 1))}…` : text
-      const padding = isLast ? "" : " ".repeat(Math.max(0, Math.min((widths[i] ?? 0) + 2, room) - cut.length))
-      room -= cut.length + padding.length
-      return room < 0 ? "" : paint(cut) + padding
-    }).join("").trimEnd()
-  }
-  return [line(titles.map((text) => ({ text, paint: options.style.dim }))), ...cells.map(line)]
-}
 
 /**
  * The titles above `activityLine`.
@@ -182,8 +113,17 @@ export const activityLine = (activity: Activity, style: Style, metadata: Metadat
     style.cyan(activity.activityType.padEnd(19)),
     short(activity.tenant),
     `${activity.resourceType} ${activity.resourceType === "tenant" ? "" : activity.resourceId}`.trim(),
-    ...Object.entries<string>({ ...metadata }).map(([name, value]) => style.dim(`${name}=${oneLine(value)}`))
+    ...metadataTexts(metadata).map(style.dim)
   ].join("  ")
+
+/**
+ * What there is of metadata, such as `actor=billing`.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const metadataTexts = (metadata: Metadata): ReadonlyArray<string> =>
+  Object.entries<string>({ ...metadata }).map(([name, value]) => `${name}=${oneLine(value)}`)
 
 /**
  * Tenants as a table, without their wallets' URLs.

@@ -1,8 +1,9 @@
 /** The past as people and programs get to see it, and never a secret. */
 import type { Change, Difference, HistoryEntry, Position, Usage } from "@caravel/domain"
 import { type Array, DateTime, String } from "effect"
+import { beside, oneLine, shortened, table, wrapped } from "./Layout.js"
 import type { Output, Style } from "./Output.js"
-import { oneLine, table, time } from "./Render.js"
+import { metadataTexts, time } from "./Render.js"
 
 /**
  * A moment as it was asked for, with the position that it stands for.
@@ -27,7 +28,7 @@ const jsonOf = ({ after, before, field }: Change) => ({
  * @category json
  */
 export const entryJson = ({ changes, event }: HistoryEntry): Record<string, unknown> => {
-  const { _tag, createdAt, id, position, resourceId, resourceType, tenant, version } = event
+  const { _tag, createdAt, id, metadata, position, resourceId, resourceType, tenant, version } = event
   return {
     position,
     id,
@@ -37,6 +38,7 @@ export const entryJson = ({ changes, event }: HistoryEntry): Record<string, unkn
     resourceType,
     resourceId,
     version,
+    metadata,
     changes: changes.map(jsonOf)
   }
 }
@@ -79,8 +81,6 @@ const changeText = ({ after, before, field }: Change) => {
 const isTelling = ({ after, before }: Change) =>
   before !== undefined || !(after === undefined || after === null || after === "" || after === false)
 
-const cut = (text: string, width: number) => text.length > width ? `${text.slice(0, Math.max(0, width - 1))}…` : text
-
 /**
  * The titles above `entryLines`.
  *
@@ -95,7 +95,8 @@ const eventWords = (tag: string) =>
   String.camelToSnake(String.uncapitalize(tag.replace(/^(Tenant|Relay)/, ""))).replaceAll("_", " ")
 
 /**
- * An entry of a history as lines of a table whose end nobody knows: a line for each change.
+ * An entry of a history as lines of a table whose end nobody knows: a line for each change, and one for what the command was
+ * sent with.
  *
  * @since 0.1.0
  * @category tables
@@ -106,12 +107,21 @@ export const entryLines = (
 ): ReadonlyArray<string> => {
   const left = [`${event.position}`.padStart(8), time(event.createdAt), eventWords(event._tag).padEnd(25)] as const
   const width = left.join("  ").length + 2
-  const texts = changes.filter(isTelling).map((change) => cut(`${change.field} ${changeText(change)}`, columns - width))
-  const [first = style.dim("nothing: it was so already"), ...rest] = texts
-  return [
-    [left[0], style.dim(left[1]), style.cyan(left[2]), first].join("  "),
-    ...rest.map((text) => " ".repeat(width) + text)
+  const told = changes.filter(isTelling)
+  const texts: ReadonlyArray<readonly [text: string, paint?: Style["dim"]]> = [
+    ...(told.length === 0 ? [["nothing: it was so already", style.dim] as const] : []),
+    ...told.map((change) => [shortened(`${change.field} ${changeText(change)}`)] as const),
+    ...metadataTexts(event.metadata).map((text) => [text, style.dim] as const)
   ]
+  const isNarrow = columns - width < Math.min(24, ...texts.map(([text]) => text.length))
+  const indent = isNarrow ? 10 : width
+  const lines = texts.flatMap(([text, paint = (text: string) => text]) =>
+    wrapped(text, columns - indent).map((line) => paint(line))
+  )
+  const head = [left[0], style.dim(left[1]), style.cyan(isNarrow ? left[2].trimEnd() : left[2])].join("  ")
+  const [first = "", ...rest] = lines
+  const below = (line: string) => " ".repeat(indent) + line
+  return isNarrow ? [head, ...lines.map(below)] : [`${head}  ${first}`, ...rest.map(below)]
 }
 
 /**
@@ -155,8 +165,8 @@ export const differenceLines = (
     `${style.bold(`${resourceType} ${resourceId}`)} ${style[paints[kind]](kind)}${
       style.dim(`, version ${versions.join(" → ")}`)
     }`,
-    ...told.map((change) =>
-      `  ${style.dim(change.field.padEnd(width))}  ${cut(changeText(change), columns - width - 4)}`
+    ...told.flatMap((change) =>
+      beside(`  ${style.dim(change.field.padEnd(width))}  `, width + 4, shortened(changeText(change)), columns)
     )
   ]
 }

@@ -1,16 +1,18 @@
 /** `caravel run`: commands as JSON lines, executed in order, each answered by a JSON line. */
-import { Activity, Command, commands, decodeCommand } from "@caravel/domain"
+import { Activity, Command, commands, type CommandTag, decodeCommand } from "@caravel/domain"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Chunk, Data, Duration, Effect, Either, Predicate, Ref, Schedule, Stream } from "effect"
+import { Chunk, Data, Duration, Effect, Either, Predicate, Record, Ref, Schedule, Stream } from "effect"
 import { createReadStream } from "node:fs"
 import process from "node:process"
+import { shortened } from "./Layout.js"
 import * as Lines from "./Lines.js"
 import { Failed, Output, type OutputClosed } from "./Output.js"
 import { activityJson, errorJson } from "./Render.js"
-import { type SentWith, sentWith } from "./SentWith.js"
+import { lineKeys, type SentWith, sentWith } from "./SentWith.js"
+import { didYouMean } from "./Suggestion.js"
 
 /**
- * A line is not JSON. Nothing of it was executed; the lines after it are.
+ * A line is not JSON, or not of a command's form. Nothing of it was executed; the lines after it are.
  *
  * @since 0.1.0
  * @category errors
@@ -39,10 +41,24 @@ const parse = (text: string): Either.Either<unknown, MalformedLine> =>
     }
   })
 
-const namesCommand = (input: unknown) =>
+const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
   Predicate.hasProperty(input, "_tag") && typeof input._tag === "string" && Object.hasOwn(commands, input._tag)
 
-const tagOf = (input: unknown) => Predicate.hasProperty(input, "_tag") ? `, got ${JSON.stringify(input._tag)}` : ""
+const tagOf = (input: unknown) => {
+  if (!Predicate.hasProperty(input, "_tag")) return ""
+  const tag = input._tag
+  const suggestion = typeof tag === "string" ? didYouMean(tag, Record.keys(commands)) : ""
+  return `, got ${shortened(JSON.stringify(tag), 60)}${suggestion}`
+}
+
+/** A key that is not known would be lost, and with it what it was to do. */
+const unknownKey = (input: { readonly _tag: CommandTag }): MalformedLine | undefined => {
+  const known = [...Object.keys(commands[input._tag].fields), ...lineKeys]
+  const key = Record.keys(input).find((key) => !known.includes(key))
+  if (key === undefined) return undefined
+  const name = JSON.stringify(shortened(key, 60))
+  return new MalformedLine({ message: `${input._tag} has no field ${name}${didYouMean(key, known)}` })
+}
 
 /**
  * Executes the command on a line. Succeeds with its activity, if it logs one.
@@ -62,6 +78,8 @@ export const execute = Effect.fnUntraced(function*(line: Lines.Line) {
         message: `Expected an object whose _tag names a command, such as CreateTenant${tagOf(input)}`
       })
   )
+  const unknown = unknownKey(input)
+  if (unknown !== undefined) return yield* unknown
   const request = yield* decodeCommand(input)
   const command = yield* Command
   const [result] = yield* command.submit([request]).pipe(sentWith(input as SentWith))

@@ -16,6 +16,14 @@ export interface SentWith {
   readonly expectedVersion?: unknown
 }
 
+/**
+ * The keys of a line that are not its command's.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const lineKeys: ReadonlyArray<keyof SentWith> = ["metadata", "idempotencyKey", "expectedVersion"]
+
 const text = (name: string, description: string) =>
   Options.text(name).pipe(Options.optional, Options.withDescription(description))
 

@@ -2,7 +2,7 @@
 import type * as Usage from "@effect/cli/Usage"
 import { Array, Either, Option } from "effect"
 import { parseArgs } from "node:util"
-import { shortened } from "./Render.js"
+import { shortened } from "./Layout.js"
 import { didYouMean } from "./Suggestion.js"
 
 /**

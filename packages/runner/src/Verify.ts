@@ -9,6 +9,7 @@ import {
   withoutSecrets
 } from "@caravel/domain"
 import { Effect, Stream } from "effect"
+import * as Layout from "./Layout.js"
 import { Failed, Output, type OutputClosed, type Style } from "./Output.js"
 import { counted, number, ProgressBar } from "./ProgressBar.js"
 import * as Render from "./Render.js"
@@ -16,7 +17,7 @@ import * as Render from "./Render.js"
 const value = (value: unknown) =>
   typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
     ? Render.short(value)
-    : Render.oneLine(Render.shortened(withoutSecrets(JSON.stringify(value)), 60))
+    : Layout.oneLine(Layout.shortened(withoutSecrets(JSON.stringify(value)), 60))
 
 const version = (row: unknown) => (row as { readonly version?: unknown } | null)?.version
 
@@ -49,7 +50,7 @@ const happened = ({ expected, field, found, kind, position, resourceType }: Drif
  */
 export const differenceLine = (difference: Drift, style: Style): string => {
   const { resourceId, resourceType } = difference
-  const name = `${resourceType} ${Render.short(Render.oneLine(resourceId))}`.padEnd(24)
+  const name = `${resourceType} ${Render.short(Layout.oneLine(resourceId))}`.padEnd(24)
   return `${(isMendable(difference) ? style.yellow : style.red)(name)}  ${happened(difference)}`
 }
 

@@ -1,8 +1,9 @@
 import { commands, commandTable } from "@caravel/domain"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import { existsSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import { fieldsOf, subcommandOf } from "../src/CommandOptions.js"
+import { programName } from "../src/Demo.js"
 import { caravel, start, temporary } from "./process.js"
 import { program } from "./program.js"
 
@@ -209,6 +210,13 @@ describe("activity --follow", () => {
 })
 
 describe("demo", () => {
+  it("calls the program as it was started", () => {
+    const script = join(cwd, "folder", "bin.js")
+    expect(programName({ argv: ["node", script], env: {} })).toBe(`node ${relative("", script)}`)
+    expect(programName({ argv: ["node", "/usr/lib/node_modules/.bin/caravel"], env: {} })).toBe("caravel")
+    expect(programName({ argv: ["node", "/x/.bin/caravel"], env: { npm_command: "exec" } })).toBe("npx caravel")
+  })
+
   it("runs twice with the same outcome, and colourless into a pipe", async () => {
     const [first, second] = [await caravel(cwd, ["demo"]), await caravel(cwd, ["demo"])]
     for (const { code, stderr, stdout } of [first, second]) {

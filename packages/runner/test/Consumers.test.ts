@@ -83,6 +83,16 @@ describe("consumers", () => {
     expect(nothing).toMatchObject({ code: 0, stdout: "", stderr: "bills has nothing parked" })
   })
 
+  it("lose no word of what failed in a terminal of 60 columns", async () => {
+    for (const args of [["consumers"], ["consumers", "parked", "mail"]]) {
+      const { stdout } = await program([...args, ...database], { isTerminal: true, columns: 60 })
+      for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(60)
+      expect(stdout).not.toContain("…")
+      const wide = await program([...args, ...database], { isTerminal: true, columns: 200 })
+      expect(stdout.split(/\s+/).sort()).toEqual(wide.stdout.split(/\s+/).sort())
+    }
+  })
+
   it("lose nothing by a wrong word: an unknown name, a wrong position, or no --yes", async () => {
     const failures = [
       [["parked", "nobody"], "no consumer \"nobody\""],

@@ -42,7 +42,10 @@ beforeAll(() =>
     yield* command.deactivateRelay({ id: "r" }).pipe(at("2025-11-20T00:00:00Z"))
     yield* command.deactivateRelay({ id: "r" }).pipe(at("2025-11-21T00:00:00Z"))
     yield* command.activateRelay({ id: "r" }).pipe(at("2025-11-25T12:30:00.250Z"))
-    yield* command.updateTenant({ pubkey: tenant, nwcUrl: null }).pipe(at("2025-11-26T00:00:00Z"))
+    yield* command.updateTenant({ pubkey: tenant, nwcUrl: null }).pipe(
+      Command.withMetadata({ actor: "al\nice", correlationId: "c" }),
+      at("2025-11-26T00:00:00Z")
+    )
   }).pipe(Effect.provide(Sqlite.layer({ filename })), Effect.runPromise), 60_000)
 
 describe("history", () => {
@@ -62,9 +65,30 @@ describe("history", () => {
     expect(await shown("history", "tenant", npub, "--newest-first", "--limit", "3")).toEqual([
       "position  time (UTC)           event                      what it changed",
       "       9  2025-11-26 00:00:00  updated                    nwcUrl set → -",
+      "                                                          actor=al ice",
+      "                                                          correlationId=c",
       "       4  2025-10-12 00:00:00  past due set               pastDueAt - → 2025-10-12 00:00:00",
       "       3  2025-10-11 00:00:00  updated                    nwcUrl set → another"
     ])
+  })
+
+  it("loses no word of what changed in a terminal of 60 columns", async () => {
+    const inOne = (text: string) => text.replace(/\s/g, "")
+    for (
+      const args of [["history", "relay", "r"], ["history", "tenant", npub], ["diff", "0", "now"], ["relay"], [
+        "tenant"
+      ]]
+    ) {
+      const at = async (columns: number) =>
+        (await program([...args, "--database", filename], { isTerminal: true, columns })).stdout
+      const narrow = await at(60)
+      // A tenant's key is shown whole.
+      const lines = narrow.split("\n").slice(1).filter((line) => !line.includes(tenant))
+      for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(60)
+      if (args[0] !== "tenant") {
+        expect(inOne(narrow)).toBe(inOne(await at(400)))
+      }
+    }
   })
 
   it("is JSON lines elsewhere, without secrets", async () => {
@@ -78,7 +102,11 @@ describe("history", () => {
         changes: [{ field: "nwcUrl", before: "<redacted>", after: "<redacted>" }]
       },
       { position: 4, changes: [{ field: "pastDueAt", before: null, after: "2025-10-12T00:00:00.000Z" }] },
-      { position: 9, changes: [{ field: "nwcUrl", before: "<redacted>", after: null }] }
+      {
+        position: 9,
+        metadata: { actor: "al\nice", correlationId: "c" },
+        changes: [{ field: "nwcUrl", before: "<redacted>", after: null }]
+      }
     ])
     expect(json[0].changes).toContainEqual({ field: "nwcUrl", after: "<redacted>" })
     expect(stdout).not.toContain("b0b5ecre7")

@@ -23,7 +23,7 @@ describe("run", () => {
         `{"_tag":"UpdateTenant","pubkey":"${pubkey}","nwcUrl":"${nwcUrl}",}`,
         `{"_tag":"UpdateTenant","pubkey":"${nwcUrl}"}`,
         `{"_tag":"UpdateTenant","pubkey":"${pubkey}","nwcUrl":"${secret}"}`,
-        `{"_tag":"Nonsense"}`,
+        `{"_tag":"CreateTennant"}`,
         relay("a"),
         relay("a"),
         `{"_tag":"SetTenantPastDue","pubkey":"${pubkey}"}\r`,
@@ -39,12 +39,37 @@ describe("run", () => {
       { line: 4, error: { _tag: "MalformedLine", message: expect.stringMatching(/at column \d+$/) } },
       { line: 5, error: { _tag: "ParseError", message: expect.stringMatching(/^pubkey: Expected a public key/) } },
       { line: 6, error: { _tag: "ParseError", message: expect.stringMatching(/^nwcUrl: Expected a URL/) } },
-      { line: 7, error: { _tag: "MalformedLine" } },
+      {
+        line: 7,
+        error: {
+          _tag: "MalformedLine",
+          message: expect.stringMatching(/got "CreateTennant"; did you mean CreateTenant\?$/)
+        }
+      },
       { line: 8, activity: { activityType: "create_relay", resourceId: "a" } },
       { line: 9, error: { _tag: "RelayAlreadyExists", id: "a" } },
       { line: 10, ok: true },
       { line: 11, error: { _tag: "ParseError", message: expect.stringMatching(/^subdomain: /) } }
     ])
+  }, 60_000)
+
+  it("refuses a line with a key that is not known, for what it was to do would be lost", async () => {
+    const refused = [
+      [{ _tag: "UpdateRelay", id: "a", plann: "basic" }, "UpdateRelay has no field \"plann\"; did you mean plan?"],
+      [
+        { _tag: "ActivateRelay", id: "a", idempotencykey: "k" },
+        "ActivateRelay has no field \"idempotencykey\"; did you mean idempotencyKey?"
+      ],
+      [{ _tag: "ActivateRelay", id: "a", plan: "basic" }, "ActivateRelay has no field \"plan\""],
+      [{ _tag: "ActivateRelay", id: "a", constructor: 1 }, "ActivateRelay has no field \"constructor\""],
+      [{ _tag: "ActivateRelay", id: "a", ["x".repeat(10_000)]: 1 }, `ActivateRelay has no field "${"x".repeat(60)}…"`]
+    ] as const
+    const input = [tenant, relay("a"), ...refused.map(([line]) => JSON.stringify(line))].join("\n")
+    const { code, json } = await caravel(cwd, ["run", "--create", "--database", "unknown.db"], { input })
+    expect(code).toBe(1)
+    expect(json.slice(2)).toEqual(
+      refused.map(([, message], n) => ({ line: n + 3, error: { _tag: "MalformedLine", message } }))
+    )
   }, 60_000)
 
   it("sends a line with what it says beside its command", async () => {

@@ -7,7 +7,7 @@ import type { Result } from "./process.js"
 
 export const program = (
   args: ReadonlyArray<string>,
-  options: { readonly isTerminal?: boolean; readonly env?: Record<string, string> } = {}
+  options: { readonly isTerminal?: boolean; readonly columns?: number; readonly env?: Record<string, string> } = {}
 ): Promise<Result> => {
   const stdout: Array<string> = []
   const stderr: Array<string> = []
@@ -17,7 +17,7 @@ export const program = (
     status: () => Effect.void,
     isTerminal: options.isTerminal ?? false,
     isErrorTerminal: options.isTerminal ?? false,
-    columns: 100,
+    columns: options.columns ?? 100,
     style: makeStyle(false),
     errorStyle: makeStyle(false)
   })

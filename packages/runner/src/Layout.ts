@@ -1,0 +1,118 @@
+/** Texts from anywhere in lines and tables that a terminal has room for. */
+import type { Style } from "./Output.js"
+
+/**
+ * What is shown of a text that may be as long as a whole input.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const shortened = (text: string, length = 500): string =>
+  text.length > length ? `${text.slice(0, length)}…` : text
+
+/**
+ * A text as one line: text from outside could move the cursor or repaint the terminal.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
+
+/**
+ * A text in lines of at most `width` characters; a word that is longer is broken.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const wrapped = (text: string, width: number): ReadonlyArray<string> => {
+  const room = Math.max(width, 8)
+  const lines: Array<string> = []
+  let line = ""
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > room) {
+      lines.push(line)
+      line = word
+    } else line = line === "" ? word : `${line} ${word}`
+    for (; line.length > room; line = line.slice(room)) lines.push(line.slice(0, room))
+  }
+  return [...lines, line]
+}
+
+/** Nothing is worth less than this many characters of a line. */
+const narrowest = 24
+
+/**
+ * A text to the right of others that take `left` characters, or below them where there is no room, indented.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const beside = (left: string, leftWidth: number, text: string, columns: number): ReadonlyArray<string> => {
+  if (columns - leftWidth < Math.min(narrowest, text.length)) {
+    return [left.trimEnd(), ...wrapped(text, columns - 4).map((line) => `    ${line}`)]
+  }
+  const indent = " ".repeat(leftWidth)
+  return wrapped(text, columns - leftWidth).map((line, n) => (n === 0 ? left : indent) + line)
+}
+
+/**
+ * A text in a table, and how it is painted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Cell {
+  readonly text: string
+  readonly paint?: (text: string) => string
+}
+
+/** The cells one after another, in as many lines as they take. */
+const flowing = (row: ReadonlyArray<Cell>, columns: number): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  let [line, length] = ["", 0]
+  for (const { paint = (text: string) => text, text } of row) {
+    for (const [n, part] of wrapped(text, columns - 2).entries()) {
+      if (length > 0 && (n > 0 || length + 2 + part.length > columns)) {
+        lines.push(line)
+        ;[line, length] = ["  ", 2]
+      } else if (length > 0) [line, length] = [`${line}  `, length + 2]
+      ;[line, length] = [line + paint(part), length + part.length]
+    }
+  }
+  return [...lines, line]
+}
+
+/**
+ * Aligned columns under their titles. What does not fit goes on below: the last column under itself, and in a narrow terminal
+ * each row under its beginning.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const table = (
+  titles: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<string | Cell>>,
+  { columns, style }: { readonly columns: number; readonly style: Style }
+): ReadonlyArray<string> => {
+  const shown = (text: string) => shortened(oneLine(text))
+  const cells = [
+    titles.map((text): Cell => ({ text, paint: style.dim })),
+    ...rows.map((row) =>
+      row.map((cell): Cell => typeof cell === "string" ? { text: shown(cell) } : { ...cell, text: shown(cell.text) })
+    )
+  ]
+  const widths = titles.map((_, i) => Math.max(...cells.map((row) => row[i]?.text.length ?? 0)))
+  const last = widths.pop() ?? 0
+  const start = widths.reduce((sum, width) => sum + width + 2, 0)
+  if (columns - start < Math.min(last, narrowest)) return cells.flatMap((row) => flowing(row, columns))
+  return cells.flatMap((row) => {
+    const painted = (n: number, text: string) => row[n]?.paint?.(text) ?? text
+    const left = widths.map((width, n) => {
+      const text = row[n]?.text ?? ""
+      return painted(n, text) + " ".repeat(width + 2 - text.length)
+    })
+    return wrapped(row[widths.length]?.text ?? "", columns - start).map((text, n) =>
+      ((n === 0 ? left.join("") : " ".repeat(start)) + painted(widths.length, text)).trimEnd()
+    )
+  })
+}
