@@ -54,7 +54,8 @@ export const erase = Effect.fn("Secrets.erase")(
 export const rotate = Effect.fn("Secrets.rotate")(function*({ json }: { readonly json: boolean }) {
   const output = yield* Output
   if ((yield* secretKeys).length === 0) {
-    const message = "There is no key to encrypt with: set CARAVEL_SECRET_KEYS, to what openssl rand -base64 32 prints"
+    const message =
+      "There is no key to encrypt with: set CARAVEL_SECRET_KEYS, to what openssl rand -base64 32 prints, and keep it"
     return yield* new Failed({ message })
   }
   const secrets = yield* Secrets

@@ -2,8 +2,10 @@ import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
+import process from "node:process"
 import { caravel, start, temporary } from "./process.js"
 import { program } from "./program.js"
 
@@ -94,6 +96,29 @@ describe("secrets rotate", () => {
     },
     60_000
   )
+
+  it("by the README's lines, pasted twice, leaves a key in a file that decrypts", async () => {
+    const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8")
+    const lines = /^ {4}\(umask[^]*?secrets rotate/m.exec(readme)![0]
+    const { found, run } = await make("pasted.db")
+    const paste = () => {
+      const { error, stdout } = spawnSync(
+        "bash",
+        ["-c", `caravel() { printf '%s' "$CARAVEL_SECRET_KEYS"; }\n${lines}`],
+        { encoding: "utf8", env: { ...process.env, HOME: cwd } }
+      )
+      expect(error).toBe(undefined)
+      return stdout
+    }
+    const pasted = paste()
+    expect(await run(["secrets", "rotate"], pasted)).toMatchObject({ code: 0, json: [{ rotated: 1 }] })
+    expect(found()).toEqual([])
+    expect(paste()).toBe(pasted)
+    // The shell is closed: what is left is the file.
+    const saved = readFileSync(join(cwd, "caravel.key"), "utf8")
+    expect(statSync(join(cwd, "caravel.key")).mode & 0o077).toBe(0)
+    expect((await run(["tenant", tenant], saved)).json).toMatchObject([{ nwcUrl: "<redacted>" }])
+  }, 60_000)
 
   it("goes on where it was interrupted", async () => {
     const { filename, found, run } = await make("interrupted.db", 1000)
