@@ -19,13 +19,28 @@ const named = (where: string, text: string) =>
 
 const defaultDatabase: DatabaseName.DatabaseName = { filename: "./data/caravel.db" }
 
+const givenSchema = Options.text("schema").pipe(
+  Options.withPseudoName("name"),
+  Options.withDescription(
+    "The schema of the tables on PostgreSQL. Also CARAVEL_SCHEMA. Default: the first of the role's search_path."
+  ),
+  Options.optional
+)
+
+const schemaOr = (given: Option.Option<string>) =>
+  Option.isSome(given)
+    ? Effect.succeed(given)
+    : Effect.map(Effect.orDie(variable("CARAVEL_SCHEMA")), Option.liftPredicate((text) => text !== ""))
+
 /**
- * The database: a file, or a URL, which may hold a password.
+ * The schema of the tables on PostgreSQL.
  *
  * @since 0.1.0
  * @category options
  */
-export const database: Options.Options<DatabaseName.DatabaseName> = Options.redacted("database").pipe(
+export const schema: Options.Options<Option.Option<string>> = Options.mapEffect(givenSchema, schemaOr)
+
+const givenDatabase = Options.redacted("database").pipe(
   Options.withPseudoName("file"),
   Options.withDescription(
     "The database: an SQLite file (PATH or file:PATH?mode=ro|rw|rwc), or postgres://user@host:5432/name. Also " +
@@ -40,6 +55,20 @@ export const database: Options.Options<DatabaseName.DatabaseName> = Options.reda
         (text) => text === "" ? Either.right(defaultDatabase) : named("CARAVEL_DATABASE", text)
       )
   }))
+)
+
+/**
+ * The database: a file, or a URL, which may hold a password, with the schema in it.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const database: Options.Options<DatabaseName.DatabaseName> = Options.all([givenDatabase, givenSchema]).pipe(
+  Options.mapEffect(([name, given]) =>
+    "filename" in name && Option.isSome(given)
+      ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--schema is of PostgreSQL; the database is a file")))
+      : Effect.map(schemaOr(given), (schema) => DatabaseName.inSchema(name, schema))
+  )
 )
 
 /**

@@ -2,7 +2,7 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { database, databaseArgument, fileArgument, json, provideDatabase } from "./Arguments.js"
+import { database, databaseArgument, fileArgument, json, provideDatabase, schema } from "./Arguments.js"
 import * as Backups from "./Backups.js"
 import * as Copy from "./Copy.js"
 import * as Read from "./Read.js"
@@ -59,6 +59,7 @@ const place = (name: string, what: string) =>
 export const copy = Command.make("copy", {
   from: place("FROM", "The database that is copied, whoever writes it meanwhile."),
   to: place("TO", "Where to: an empty database, or an earlier copy, which goes on from where it is."),
+  schema,
   json
 }, Copy.copy).pipe(
   Command.withDescription(

@@ -1,9 +1,9 @@
 /** `caravel copy`: moving to another database. */
 import type { StorageError } from "@caravel/domain"
 import { Copy } from "@caravel/sql"
-import { Effect } from "effect"
+import { Effect, type Option } from "effect"
 import { optionsOf, writable } from "./Arguments.js"
-import type { DatabaseName } from "./DatabaseName.js"
+import { type DatabaseName, inSchema } from "./DatabaseName.js"
 import { Failed, Output, type OutputClosed } from "./Output.js"
 import { counted } from "./ProgressBar.js"
 import * as Steps from "./Steps.js"
@@ -15,12 +15,14 @@ import * as Steps from "./Steps.js"
  * @category commands
  */
 export const copy = Effect.fn("Copy.copy")(
-  function*({ from, json, to }: {
+  function*({ json, schema, ...named }: {
     readonly from: DatabaseName
     readonly to: DatabaseName
+    readonly schema: Option.Option<string>
     readonly json: boolean
   }): Effect.fn.Return<void, Failed | OutputClosed | StorageError, Output> {
     const output = yield* Output
+    const [from, to] = [inSchema(named.from, schema), inSchema(named.to, schema)]
     yield* writable(to)
     const result = yield* Steps.shown((onStep) => Copy.copy({ from: optionsOf(from), to: optionsOf(to), onStep })).pipe(
       Effect.catchTag("NotACopy", ({ message }) => new Failed({ message })),

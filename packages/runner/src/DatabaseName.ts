@@ -1,5 +1,5 @@
 /** What `--database` names: an SQLite file, as a path or as a `file:` URL, or a PostgreSQL URL. Nothing of a URL is in an error. */
-import { Either, Redacted } from "effect"
+import { Either, Option, Redacted } from "effect"
 
 /**
  * A database by its name.
@@ -7,7 +7,7 @@ import { Either, Redacted } from "effect"
  * @since 0.1.0
  * @category models
  */
-export type DatabaseName = DatabaseFile | { readonly url: Redacted.Redacted }
+export type DatabaseName = DatabaseFile | { readonly url: Redacted.Redacted; readonly schema?: string }
 
 /**
  * An SQLite file. `mode` is that of a `file:` URL: `ro` refuses to change it, `rwc` creates it, `rw` does neither.
@@ -99,6 +99,15 @@ const readFileUrl = (rest: string): Either.Either<DatabaseFile, string> => {
     Either.map((filename) => mode === undefined ? { filename } : { filename, mode })
   )
 }
+
+/**
+ * A database whose tables are in this schema, if it is of PostgreSQL.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const inSchema = (name: DatabaseName, schema: Option.Option<string>): DatabaseName =>
+  "url" in name && Option.isSome(schema) ? { ...name, schema: schema.value } : name
 
 /**
  * A database in a message: a file's path; a URL may hold a password.

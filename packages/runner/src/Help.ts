@@ -76,6 +76,7 @@ export const overview = (style: Style): string => {
     ...generated("relay"),
     "",
     "Each has --help, and --database FILE or postgres://… (also CARAVEL_DATABASE; default ./data/caravel.db).",
+    "On PostgreSQL, --schema NAME or CARAVEL_SCHEMA says in which schema the tables are.",
     "CARAVEL_SECRET_KEYS encrypts wallet URLs: keys of openssl rand -base64 32, the current one first.",
     "Tables on a terminal, JSON lines elsewhere or with --json. --completions bash, fish or zsh prints a script to source.",
     "Exit codes: 0 done; 1 refused, not found, different or wrong; 130 after Ctrl-C, 143 after SIGTERM."

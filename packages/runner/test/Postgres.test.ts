@@ -14,6 +14,30 @@ const pubkey = "82341f882b6eabcd2ba7f1ef90aad961cf074af15b9ef44a09f9d2a8fbfbe6a2
 if (server === undefined) process.stderr.write("caravel on PostgreSQL skipped: set CARAVEL_TEST_POSTGRES_URL\n")
 
 describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
+  it("uses the schema that --schema or CARAVEL_SCHEMA names", async () => {
+    const schema = `caravel_test_${randomUUID().replaceAll("-", "")}`
+    const [option, variable] = [["--schema", schema], { CARAVEL_SCHEMA: schema }] as const
+    const at = (args: ReadonlyArray<string>, env: Record<string, string> = {}) =>
+      program(args, { env: { CARAVEL_DATABASE: server!, ...env } })
+    const directory = mkdtempSync(join(tmpdir(), "caravel-"))
+    const file = join(directory, "copy.db")
+    try {
+      expect(await at(["init", ...option])).toMatchObject({ code: 0 })
+      expect(await at(["create-tenant", "--pubkey", pubkey], variable)).toMatchObject({ code: 0 })
+      expect((await at(["tenant", ...option], { CARAVEL_SCHEMA: "elsewhere" })).json).toMatchObject([{ pubkey }])
+      expect((await at(["tenant"], { CARAVEL_SCHEMA: `${schema}_none` })).stderr).toContain("has no Caravel tables")
+      expect(await at(["copy", server!, file, ...option])).toMatchObject({ code: 0 })
+      expect((await program(["tenant", "--database", file], { env: variable })).json).toMatchObject([{ pubkey }])
+      expect((await program(["tenant", "--database", file, ...option])).stderr).toContain("--schema is of PostgreSQL")
+    } finally {
+      rmSync(directory, { recursive: true })
+      await Effect.runPromise(Effect.provide(
+        Effect.flatMap(SqlClient, (sql) => sql`DROP SCHEMA ${sql(schema)} CASCADE`),
+        Postgres.layer({ url: Redacted.make(server!), schema })
+      ))
+    }
+  }, 60_000)
+
   it("has every subcommand that it has on a file", async () => {
     const schema = `caravel_test_${randomUUID().replaceAll("-", "")}`
     const url = new URL(server!)

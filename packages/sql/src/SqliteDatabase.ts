@@ -9,7 +9,7 @@ import { Context, Duration, Effect, type Redacted, type Scope } from "effect"
 import { access } from "node:fs/promises"
 import * as Database from "./Database.js"
 import * as Epochs from "./Epochs.js"
-import { prepare } from "./internal/databaseFile.js"
+import { mustBePath, prepare } from "./internal/databaseFile.js"
 import { SqliteFiles } from "./internal/SqliteFiles.js"
 import * as Migrations from "./Migrations.js"
 import type { AnsweringConnection } from "./Program.js"
@@ -70,6 +70,7 @@ export const open = (
   Scope.Scope
 > =>
   Effect.gen(function*() {
+    yield* mustBePath(filename)
     const secrets = yield* Effect.mapError(
       SecretCodec.make(secretKeys),
       (cause) => new StorageError({ reason: "key", operation: `opening ${filename}`, cause })

@@ -50,13 +50,16 @@ export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, 
     }
   })
 
+/** A URL is none: it may hold a password, which is not shown. */
+export const mustBePath = (filename: string): Effect.Effect<void, StorageError> =>
+  /^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)
+    ? refuse("opening the database", "its filename is a URL; use Postgres.layer, or the path of a file")
+    : Effect.void
+
 /** The same of where the file is, whatever it is. */
 export const prepareDirectory = (filename: string, statfs: Statfs = fs.statfs): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {
-    // It may hold a password.
-    if (/^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)) {
-      return yield* refuse("opening the database", "its filename is a URL; use Postgres.layer, or the path of a file")
-    }
+    yield* mustBePath(filename)
     const operation = `opening ${filename}`
     if (filename === "" || filename.includes(":memory:")) {
       const why = "a database in memory has one connection; use Memory.layer or Sqlite.layerTemporary"
