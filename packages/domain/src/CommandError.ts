@@ -168,7 +168,9 @@ export class StorageError extends Schema.TaggedError<StorageError>("@caravel/dom
   operation: Schema.String,
   cause: Schema.Defect,
   /** What to do, where the storage can say it better than the reason alone does. */
-  advice: Schema.optional(Schema.String)
+  advice: Schema.optional(Schema.String),
+  /** Whether it passes by itself, although the reason does not say so: what is `busy` or `unavailable` does. */
+  passes: Schema.optional(Schema.Boolean)
 }) {
   override get message() {
     const cause = this.cause instanceof Error ? this.cause.message : String(this.cause)

@@ -20,7 +20,8 @@ export const toStorageError =
         reason: dialect.reasonOf(error.cause),
         operation,
         cause: error.cause ?? error,
-        advice: dialect.adviceOf(error.cause)
+        advice: dialect.adviceOf(error.cause),
+        passes: dialect.isTransient(error.cause) || undefined
       })
       : new StorageError({
         reason: error instanceof NewerEvent ? "newer" : error instanceof SecretKeyMissing ? "key" : "corrupt",

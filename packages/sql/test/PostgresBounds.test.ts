@@ -136,7 +136,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
   )
 
   it.scopedLive(
-    "a server that only reads for a moment takes writes when it is the primary again",
+    "a server that only reads for a moment takes writes when it is the primary again, and consumers go on",
     () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)
@@ -154,6 +154,11 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
             `ALTER ROLE ${role} ${setting}`,
             `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`
           )
+        const consuming = yield* Effect.fork(Effect.provide(
+          Consumer.run({ name: "c", from: "beginning", leaseDuration: "1 second", handle: () => Effect.void }),
+          context
+        ))
+        yield* Effect.provide(Consumer.awaitPosition("c", 1), context)
         yield* failOver("SET default_transaction_read_only = on")
         const error = yield* Effect.flip(create(context, "a"))
         expect(error).toMatchObject({ _tag: "StorageError", reason: "readonly" })
@@ -162,6 +167,8 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         const sent = yield* Effect.fork(create(context, "b"))
         yield* statements(url, `ALTER ROLE ${role} RESET ALL`)
         expect((yield* Fiber.join(sent)).position).toBe(2)
+        yield* Effect.provide(Consumer.awaitPosition("c", 2), context)
+        yield* Fiber.interrupt(consuming)
       }),
     30_000
   )
