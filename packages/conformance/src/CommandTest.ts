@@ -7,6 +7,7 @@ import type { Services } from "./internal/fixture.js"
 import { idempotency } from "./internal/idempotency.js"
 import { input } from "./internal/input.js"
 import { invariants } from "./internal/invariants.js"
+import { limits } from "./internal/limits.js"
 import { metadata } from "./internal/metadata.js"
 import { secrets } from "./internal/secrets.js"
 import { seventeen } from "./internal/seventeen.js"
@@ -27,6 +28,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     describe("updates and defaults", () => updates(layer))
     describe("submit", () => submit(layer))
     describe("input", () => input(layer))
+    describe("limits", () => limits(layer))
     describe("secrets", () => secrets(layer))
     describe("metadata", () => metadata(layer))
     describe("expected versions", () => expecting(layer))

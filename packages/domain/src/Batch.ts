@@ -11,6 +11,7 @@ import { circumstances } from "./internal/circumstances.js"
 import { withSpanIds } from "./Metadata.js"
 import type { RelayId, RelayState, Subdomain } from "./Relay.js"
 import { isTraced } from "./Span.js"
+import { isPauseAt, runAtOnce, type Steps } from "./Steps.js"
 import type { Pubkey, SecretId, TenantState } from "./Tenant.js"
 
 /**
@@ -109,12 +110,24 @@ export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): E
  */
 export const decideAll = (
   state: State,
-  commands: Iterable<Undecided>
-): Either.Either<Batch, Refusal> => {
-  const events: Array<Event> = []
+  commands: ReadonlyArray<Undecided>
+): Either.Either<Batch, Refusal> => runAtOnce(decideInSteps(state, commands))
+
+/**
+ * The same in steps, for long lists.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export function* decideInSteps(
+  state: State,
+  commands: ReadonlyArray<Undecided>
+): Steps<Either.Either<Batch, Refusal>> {
   const secrets: Array<Batch["secrets"][number]> = []
   const droppedSecrets: Array<SecretId> = []
+  const events: Array<Event> = []
   for (const [command, context] of commands) {
+    if (isPauseAt(events.length)) yield
     const decided: Either.Either<Event, Refusal> = decide(state, command, context)
     if (Either.isLeft(decided)) return Either.left(decided.left)
     const event = decided.right

@@ -4,16 +4,18 @@ import {
   type CommandRequest,
   decide,
   decideAll,
+  decideInSteps,
   EventId,
   evolve,
   reads,
+  runInTurns,
   type State,
   stateOf,
   type Undecided,
   unitOf
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { DateTime, Effect, Either, FastCheck as fc, HashMap, Redacted, Schema, TestClock, Tracer } from "effect"
+import { DateTime, Effect, Either, FastCheck as fc, Fiber, HashMap, Redacted, Schema, TestClock, Tracer } from "effect"
 import { alice, bob, command, context, createAlice, createBob, createOne, empty, eventId, given, url } from "./given.js"
 import { anyCommand } from "./programs.js"
 
@@ -154,6 +156,47 @@ describe("reads", () => {
       "two"
     ], 2])
   })
+})
+
+describe("a long list", () => {
+  const list = Array.from({ length: 1000 }, (_, n): Undecided => [
+    n === 0 ? createAlice : command("CreateRelay", { id: `r${n}`, tenant: alice, subdomain: `s${n}` }),
+    context(n)
+  ])
+
+  it.effect("is decided in steps as it is at once", () =>
+    Effect.gen(function*() {
+      const { events } = Either.getOrThrow(decideAll(empty, list))
+      expect(events.length).toBe(1000)
+      const inTurns = yield* runInTurns(decideInSteps(empty, list))
+      expect(inTurns.events).toEqual(events)
+      const steps = decideInSteps(empty, list)
+      let pauses = 0
+      while (steps.next().done !== true) pauses++
+      expect(pauses).toBe(15)
+      expect(yield* Effect.flip(runInTurns(decideInSteps(empty, [...list, list[0]!])))).toMatchObject({
+        _tag: "TenantAlreadyExists"
+      })
+    }))
+
+  it.effect("gives the event loop its turn where it takes long, by no clock but the real one", () =>
+    Effect.gen(function*() {
+      const done: Array<number> = []
+      function* work() {
+        for (let n = 0; n < 3; n++) {
+          done.push(n)
+          const until = performance.now() + 6
+          while (performance.now() < until);
+          yield
+        }
+        return Either.right("done")
+      }
+      const fiber = yield* Effect.fork(runInTurns(work()))
+      yield* Effect.yieldNow()
+      expect(done).toEqual([0])
+      expect(yield* Fiber.join(fiber)).toBe("done")
+      expect(done).toEqual([0, 1, 2])
+    }))
 })
 
 describe("unitOf", () => {

@@ -7,7 +7,7 @@ import {
   type ActivityType,
   clockJumps,
   Command,
-  decideAll,
+  decideInSteps,
   defaultClockTolerance,
   defaultIdempotencyKeysKept,
   History,
@@ -27,6 +27,7 @@ import {
   resourceKey,
   scopesOf,
   Secrets,
+  type Steps,
   Tenant,
   type TenantState,
   type Unit
@@ -34,6 +35,7 @@ import {
 import { type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
 import { Array, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
 import { type KeptUntil, layerStore, Store } from "./internal/Store.js"
+import { Turns } from "./internal/Turns.js"
 import * as MemoryCheckpointStore from "./MemoryCheckpointStore.js"
 import * as MemoryJournal from "./MemoryJournal.js"
 
@@ -83,9 +85,9 @@ const layerQuery = Layer.effect(
   })
 )
 
-/** Decides and keeps in one step, so that commands of concurrent fibers follow one another. */
-const write = (store: typeof Store.Service, { commands }: Unit): Outcome =>
-  Either.map(decideAll(store.state, commands), (batch) => {
+/** Decides, and keeps what was decided if nothing else was meanwhile. */
+function* write(store: typeof Store.Service, { commands }: Unit): Steps<Outcome> {
+  return Either.map(yield* decideInSteps(store.state, commands), (batch) => {
     const events = batch.events.map((event, index): RecordedEvent => ({
       ...event,
       position: Position.make(store.events.length + index + 1)
@@ -101,14 +103,15 @@ const write = (store: typeof Store.Service, { commands }: Unit): Outcome =>
     for (const id of batch.droppedSecrets) store.secrets.delete(id)
     return events
   })
+}
 
 /** Writes what is the first with its key, and gives its outcome to all that follow. */
-const writeOnce = (
+function* writeOnce(
   store: typeof Store.Service,
   unit: Unit
-): Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict> => {
+): Steps<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>> {
   const { commands: [[, { now }]], idempotencyKey } = unit
-  if (idempotencyKey === undefined) return write(store, unit)
+  if (idempotencyKey === undefined) return yield* write(store, unit)
   const isOver = ({ until }: KeptUntil) => DateTime.lessThanOrEqualTo(until, now)
   for (const [slot, kept] of store.keys) {
     if (!isOver(kept)) break
@@ -119,7 +122,7 @@ const writeOnce = (
   const kept = slots.flatMap((slot) => store.keys.get(slot) ?? []).filter((kept) => !isOver(kept))
   const recalled = recall(kept, identity, idempotencyKey)
   if (recalled !== undefined) return recalled
-  const outcome = write(store, unit)
+  const outcome = yield* write(store, unit)
   // What is over leaves its place in the order of first uses.
   store.keys.delete(slots[0])
   store.keys.set(slots[0], { identity, outcome, until: DateTime.addDuration(now, defaultIdempotencyKeysKept) })
@@ -132,26 +135,37 @@ const append = (events: Map<string, Array<RecordedEvent>>, name: string, event: 
   else present.push(event)
 }
 
+/** The same, with how the clock has jumped in what was written. */
+function* writeWatched(store: typeof Store.Service, unit: Unit) {
+  const before = store.events.length
+  return Either.map(yield* writeOnce(store, unit), (events) => ({
+    events,
+    jumps: clockJumps(
+      store.events.slice(before),
+      store.events[before - 1]?.createdAt.epochMillis ?? -Infinity,
+      defaultClockTolerance
+    )
+  }))
+}
+
+/** A list of more commands is decided with pauses. */
+const longList = 256
+
 const layerCommand = Layer.effect(
   Command,
   Effect.gen(function*() {
     const store = yield* Store
     const tail = yield* Tail.Tail
     const report = makeClockReport()
+    const turns = new Turns()
     return Command.make({
       notify: yield* ActivityPubSub,
       limits: yield* InputLimits,
       append: (unit) =>
-        Effect.suspend(() => {
-          const before = store.events.length
-          const answer = writeOnce(store, unit)
-          const jumps = clockJumps(
-            store.events.slice(before),
-            store.events[before - 1]?.createdAt.epochMillis ?? -Infinity,
-            defaultClockTolerance
-          )
-          return jumps.length === 0 ? answer : Effect.zipRight(report(jumps), answer)
-        }).pipe(
+        Effect.flatMap(
+          turns.take(unit.commands.length > longList, () => writeWatched(store, unit)),
+          ({ events, jumps }) => jumps.length === 0 ? Effect.succeed(events) : Effect.as(report(jumps), events)
+        ).pipe(
           Effect.tap(tail.broadcast),
           Effect.uninterruptible
         )

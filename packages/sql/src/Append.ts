@@ -4,7 +4,9 @@ import {
   type ClockJump,
   clockJumps,
   decideAll,
+  decideInSteps,
   type IdempotencyConflict,
+  mapInSteps,
   type Position,
   reads,
   type RecordedEvent,
@@ -16,10 +18,10 @@ import {
   type TenantState,
   type Unit
 } from "@caravel/domain"
-import { Effect, Either, HashMap, Option } from "effect"
+import { Array, Effect, Either, HashMap, Option } from "effect"
 import { Database } from "./Database.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
-import { execute, type Program, selectAll } from "./Program.js"
+import { execute, inTurns, type Program, selectAll } from "./Program.js"
 import type { Unreadable } from "./Rows.js"
 
 /**
@@ -72,97 +74,111 @@ export interface Loaded {
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.zipWith(Database, IdempotencyKeys.make, ({ clockTolerance, dialect, rows }, idempotencyKeys) => {
-  const insertEvents = rows.event.insert()
-  const tenantsOf = rows.tenant.select("pubkey")
-  const relaysOf = rows.relay.select("id")
-  const relaysAt = rows.relay.select("subdomain")
-  const insertSecrets = rows.secret.insert()
-  const write = dialect.writesEachRow ? "writeEach" : "upsert"
-  const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
-  const deleteSecrets = rows.secret.delete("id")
-  const writeRelays = rows.relay[write]("id", ["tenant", "createdAt"])
+export const make = Effect.zipWith(
+  Database,
+  IdempotencyKeys.make,
+  ({ clockTolerance, dialect, rows }, idempotencyKeys) => {
+    const insertEvents = rows.event.insert()
+    const tenantsOf = rows.tenant.select("pubkey")
+    const relaysOf = rows.relay.select("id")
+    const relaysAt = rows.relay.select("subdomain")
+    const insertSecrets = rows.secret.insert()
+    const write = dialect.writesEachRow ? "writeEach" : "upsert"
+    const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
+    const deleteSecrets = rows.secret.delete("id")
+    const writeRelays = rows.relay[write]("id", ["tenant", "createdAt"])
 
-  /** The state of what is named, as far as it is there, and where the journal ends. */
-  function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
-    const [tenantRows, relayRows, [[head, previous, latest] = [0]]] = yield* selectAll(
-      tenantsOf(touched.tenants),
-      [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
-      [[dialect.lastEvent, [], 1]]
-    )
-    return Either.zipWith(
-      rows.tenant.decode(tenantRows),
-      rows.relay.decode(relayRows),
-      (tenants, relays) => ({
-        state: stateOf(tenants, relays),
-        head: Number(head),
-        previous: millisOf(previous),
-        latest: millisOf(latest)
-      })
-    )
-  }
-
-  function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): Program<void> {
-    const tenants = new Map<string, TenantState>()
-    const relays = new Map<string, RelayState>()
-    for (const event of events) {
-      if (event.resourceType === "tenant") {
-        tenants.set(event.resourceId, HashMap.unsafeGet(state.tenants, event.resourceId))
-      } else {
-        relays.set(event.resourceId, HashMap.unsafeGet(state.relays, event.resourceId))
-      }
+    /** The state of what is named, as far as it is there, and where the journal ends. */
+    function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
+      const [tenantRows, relayRows, [[head, previous, latest] = [0]]] = yield* selectAll(
+        tenantsOf(touched.tenants),
+        [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
+        [[dialect.lastEvent, [], 1]]
+      )
+      return Either.zipWith(
+        yield* inTurns(mapInSteps(tenantRows, rows.tenant.decodeRow)),
+        yield* inTurns(mapInSteps(relayRows, rows.relay.decodeRow)),
+        (tenants, relays) => ({
+          state: stateOf(tenants, relays),
+          head: Number(head),
+          previous: millisOf(previous),
+          latest: millisOf(latest)
+        })
+      )
     }
-    yield* execute([
-      ...insertSecrets(secrets),
-      ...writeTenants(
-        [...tenants.values()],
-        ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey))
-      ),
-      ...deleteSecrets(droppedSecrets),
-      ...rows.relay.vacate(exchanged(before, relays)),
-      ...writeRelays([...relays.values()], ({ id }) => storedRelay(before, id))
-    ])
-  }
 
-  /** Has others who append wait, before anything is read that what follows is decided on. */
-  function* lock(): Program<void> {
-    if (dialect.lock !== undefined) yield* execute([[dialect.lock, [], 1]])
-  }
+    function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): Program<void> {
+      const tenants = new Map<string, TenantState>()
+      const relays = new Map<string, RelayState>()
+      for (const event of events) {
+        if (event.resourceType === "tenant") {
+          tenants.set(event.resourceId, HashMap.unsafeGet(state.tenants, event.resourceId))
+        } else {
+          relays.set(event.resourceId, HashMap.unsafeGet(state.relays, event.resourceId))
+        }
+      }
+      const steps = [
+        () => insertSecrets(secrets),
+        ...inSteps([...tenants.values()]).map((some) => () =>
+          writeTenants(some, ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey)))
+        ),
+        () => [...deleteSecrets(droppedSecrets), ...rows.relay.vacate(exchanged(before, relays))],
+        ...inSteps([...relays.values()]).map((some) => () => writeRelays(some, ({ id }) => storedRelay(before, id)))
+      ]
+      if (events.length <= stepSize) yield* execute(steps.flatMap((statements) => statements()))
+      else for (const statements of steps) yield* execute(statements())
+    }
 
-  /** Writes what was decided on what was loaded. */
-  function* record({ head, latest, state }: Loaded, batch: Batch): Program<ReadonlyArray<RecordedEvent>> {
-    const recorded = batch.events.map((event, index): RecordedEvent => ({
-      ...event,
-      position: head + index + 1 as Position
-    }))
-    yield* execute(insertEvents(recorded, latest))
-    yield* project(state, batch)
-    return recorded
-  }
+    /** Has others who append wait, before anything is read that what follows is decided on. */
+    function* lock(): Program<void> {
+      if (dialect.lock !== undefined) yield* execute([[dialect.lock, [], 1]])
+    }
 
-  /** Decides on the units that `remaining` returns once everything has been waited for: all of these, or some. */
-  function* units(
-    units: ReadonlyArray<Unit>,
-    remaining: () => ReadonlyArray<Unit> = () => units
-  ): Program<Either.Either<Appended, Unreadable>> {
-    yield* lock()
-    const loaded = yield* load(reads(units.flatMap(({ commands }) => commands)))
-    if (Either.isLeft(loaded)) return Either.left(loaded.left)
-    const { state } = loaded.right
-    const keys = units.some(hasKey) ? yield* idempotencyKeys.load(state, units) : noKeys
-    if (Either.isLeft(keys)) return Either.left(keys.left)
-    const { batch, decided } = decideUnits(state, remaining(), keys.right)
-    const recorded = yield* record(loaded.right, batch)
-    if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
-    return Either.right({
-      recorded,
-      outcomes: decided.map(Either.map((answer) => answer(recorded))),
-      jumps: clockJumps(recorded, loaded.right.previous, clockTolerance)
-    })
-  }
+    /** Writes what was decided on what was loaded. */
+    function* record({ head, latest, state }: Loaded, batch: Batch): Program<ReadonlyArray<RecordedEvent>> {
+      const recorded = batch.events.map((event, index): RecordedEvent => ({
+        ...event,
+        position: head + index + 1 as Position
+      }))
+      let before = latest
+      for (const some of inSteps(recorded)) {
+        yield* execute(insertEvents(some, before))
+        for (const { createdAt } of some) before = Math.max(before, createdAt.epochMillis)
+      }
+      yield* project(state, batch)
+      return recorded
+    }
 
-  return { load, lock, record, units }
-})
+    /** Decides on the units that `remaining` returns once everything has been waited for: all of these, or some. */
+    function* units(
+      units: ReadonlyArray<Unit>,
+      remaining: () => ReadonlyArray<Unit> = () => units
+    ): Program<Either.Either<Appended, Unreadable>> {
+      yield* lock()
+      const loaded = yield* load(reads(units.flatMap(({ commands }) => commands)))
+      if (Either.isLeft(loaded)) return Either.left(loaded.left)
+      const { state } = loaded.right
+      const keys = units.some(hasKey) ? yield* idempotencyKeys.load(state, units) : noKeys
+      if (Either.isLeft(keys)) return Either.left(keys.left)
+      const { batch, decided } = yield* decideUnits(state, remaining(), keys.right)
+      const recorded = yield* record(loaded.right, batch)
+      if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
+      return Either.right({
+        recorded,
+        outcomes: decided.map(Either.map((answer) => answer(recorded))),
+        jumps: clockJumps(recorded, loaded.right.previous, clockTolerance)
+      })
+    }
+
+    return { load, lock, record, units }
+  }
+)
+
+/** So many rows are encoded at a time: that takes some milliseconds. */
+const stepSize = 256
+
+const inSteps = <A>(rows: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> =>
+  rows.length <= stepSize ? [rows] : Array.chunksOf(rows, stepSize)
 
 const storedRelay = ({ relays }: State, id: RelayId) => Option.getOrUndefined(HashMap.get(relays, id))
 
@@ -187,20 +203,36 @@ const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined
 
 const noKeys = Either.right(undefined)
 
+interface Decided {
+  readonly batch: Batch
+  readonly decided: ReadonlyArray<Either.Either<IdempotencyKeys.Answer, Refusal | IdempotencyConflict>>
+}
+
 /** A refused unit leaves no trace in the state that the next one meets. */
-const decideUnits = (before: State, units: ReadonlyArray<Unit>, keys: IdempotencyKeys.Keys | undefined) => {
+function* decideUnits(
+  before: State,
+  units: ReadonlyArray<Unit>,
+  keys: IdempotencyKeys.Keys | undefined
+): Program<Decided> {
   let state = before
   let recorded = 0
   const accepted: Array<Batch> = []
-  const decide = ({ commands }: Unit) =>
-    Either.map(decideAll(state, commands), (batch): IdempotencyKeys.Answer => {
+  function* decide({ commands }: Unit): Program<Either.Either<IdempotencyKeys.Answer, Refusal>> {
+    const decided = commands.length <= stepSize
+      ? decideAll(state, commands)
+      : yield* inTurns(decideInSteps(state, commands))
+    return Either.map(decided, (batch) => {
       state = batch.state
       accepted.push(batch)
       const first = recorded
       const next = recorded += batch.events.length
       return (events) => events.slice(first, next)
     })
-  const decided = units.map((unit) => keys === undefined ? decide(unit) : keys.decide(state, unit, () => decide(unit)))
+  }
+  const decided: Array<Decided["decided"][number]> = []
+  for (const unit of units) {
+    decided.push(yield* keys === undefined ? decide(unit) : keys.decide(state, unit, () => decide(unit)))
+  }
   const batch: Batch = {
     state,
     events: accepted.flatMap(({ events }) => events),

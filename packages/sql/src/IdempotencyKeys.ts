@@ -45,13 +45,13 @@ export class Keys {
   }
 
   /** The outcome of the first unit with this one's key; decides this one if it is the first. */
-  decide(
+  *decide(
     state: State,
     unit: Unit,
-    decide: () => Either.Either<Answer, Refusal>
-  ): Either.Either<Answer, Refusal | IdempotencyConflict> {
+    decide: () => Program<Either.Either<Answer, Refusal>>
+  ): Program<Either.Either<Answer, Refusal | IdempotencyConflict>> {
     const { commands: [[, { now: createdAt }]], idempotencyKey } = unit
-    if (idempotencyKey === undefined) return decide()
+    if (idempotencyKey === undefined) return yield* decide()
     const now = DateTime.toEpochMillis(createdAt)
     const ids = Array.map(scopesOf(state, unit), (scope) => hashOf(scope, idempotencyKey))
     const identity = hashOf(idempotencyKey, Redacted.value(identityOf(unit)))
@@ -59,7 +59,7 @@ export class Keys {
     const recalled = recall(kept, identity, idempotencyKey)
     if (recalled !== undefined) return recalled
     const [id] = ids
-    const outcome = decide()
+    const outcome = yield* decide()
     this.known.set(id, { identity, outcome, until: now + this.kept })
     this.added.push((recorded) => ({
       id,

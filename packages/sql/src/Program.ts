@@ -1,4 +1,5 @@
 /** Statements that depend on one another's answers, as data: whether each is waited for is up to who runs them. */
+import type { Steps } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either } from "effect"
@@ -69,6 +70,23 @@ export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>
   let start = 0
   return lists.map(({ length }) => rows.slice(start, start += length).flat()) as {
     readonly [index in keyof Lists]: Rows
+  }
+}
+
+/** Has the event loop have its turn if this has taken long. */
+const pause: Request = { statements: [], answer: "none" }
+
+/**
+ * Long work between two statements.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export function* inTurns<A>(work: Steps<A>): Program<A> {
+  for (;;) {
+    const step = work.next()
+    if (step.done === true) return step.value
+    yield pause
   }
 }
 
@@ -144,12 +162,13 @@ const goOn = <A>(
         if (next.done === true) {
           return unsent.length === 0 ? Effect.succeed(next.value) : Effect.as(send(connection, unsent), next.value)
         }
-        if (connection.answer !== undefined) {
+        if (connection.answer !== undefined && next.value.statements.length > manyStatements) {
+          return Effect.flatMap(
+            Effect.either(answerInTurns(connection.answer, next.value)),
+            (answered) => goOn(connection, program, answered, unsent)
+          )
+        } else if (connection.answer !== undefined) {
           last = connection.answer(next.value)
-          if (performance.now() - started > longestTurn) {
-            const answered = last
-            return Effect.zipRight(nextTurn, Effect.suspend(() => goOn(connection, program, answered, unsent)))
-          }
         } else if (next.value.answer === "none") {
           for (const statement of next.value.statements) unsent.push(statement)
           last = nothing
@@ -160,11 +179,29 @@ const goOn = <A>(
             (answered) => goOn(connection, program, Either.map(answered, (rows) => rows.slice(before)), [])
           )
         }
+        if (performance.now() - started > longestTurn) {
+          const answered = last
+          return Effect.zipRight(nextTurn, Effect.suspend(() => goOn(connection, program, answered, unsent)))
+        }
       }
     } catch (error) {
       if (error instanceof SqlError) return Effect.fail(error)
       throw error
     }
+  })
+
+/** So many statements that are answered at once take a millisecond or two. */
+const manyStatements = 64
+
+const answerInTurns = (
+  answer: NonNullable<AnsweringConnection["answer"]>,
+  { answer: asked, statements }: Request
+): Effect.Effect<ReadonlyArray<Rows>, SqlError> =>
+  Effect.suspend(() => {
+    const some = answer({ statements: statements.slice(0, manyStatements), answer: asked })
+    if (Either.isLeft(some) || statements.length <= manyStatements) return some
+    const rest = answerInTurns(answer, { statements: statements.slice(manyStatements), answer: asked })
+    return Effect.map(Effect.zipRight(nextTurn, rest), (rows) => some.right.concat(rows))
   })
 
 const send = (connection: AnsweringConnection, statements: ReadonlyArray<Statement>) =>

@@ -2,7 +2,6 @@
 import {
   Command,
   CreateTenant,
-  InputLimits,
   issuesOf,
   Journal,
   Position,
@@ -13,7 +12,7 @@ import {
 } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
-import { Chunk, Effect, Either, Layer, Option, ParseResult, Redacted, Stream } from "effect"
+import { Chunk, Effect, type Layer, Option, ParseResult, Redacted, Stream } from "effect"
 import {
   alice,
   aliceUrl,
@@ -21,7 +20,6 @@ import {
   bob,
   bobUrl,
   furnished,
-  invoke,
   observe,
   type Plain,
   plain,
@@ -32,7 +30,7 @@ import {
 } from "./fixture.js"
 
 /** `submit` as a caller in plain JavaScript has it. */
-const submit = (commands: unknown) =>
+export const submit = (commands: unknown) =>
   Effect.flatMap(
     Command,
     (command) =>
@@ -41,7 +39,7 @@ const submit = (commands: unknown) =>
       ) => Effect.Effect<ReadonlyArray<unknown>, { readonly _tag: string; readonly message: string }>)(commands)
   )
 
-const good = { _tag: "SetTenantPastDue", pubkey: alice }
+export const good = { _tag: "SetTenantPastDue", pubkey: alice }
 
 const forged = (Class: { readonly prototype: object }, values: object) =>
   Object.assign(Object.create(Class.prototype), values)
@@ -75,7 +73,7 @@ const malformed: ReadonlyArray<readonly [input: unknown, place: RegExp]> = [
 ]
 
 /** That all of it can be read, folded again and verified. */
-const readable = Effect.gen(function*() {
+export const readable = Effect.gen(function*() {
   const journal = yield* Journal
   const before = yield* observe
   const steps = Chunk.toReadonlyArray(yield* Stream.runCollect(journal.verify))
@@ -220,54 +218,6 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
       const { relays: [relay], tenants: [tenant] } = yield* readable
       expect(relay.syncError).toBe("upstream said \ufffd and \ufffd")
       expect([tenant.nwcError.length, tenant.nwcError.endsWith("\u{1F600}…")]).toEqual([9999, true])
-    })
-  )
-
-  test(
-    "texts and lists up to the limits are taken, and longer ones refused before anything is written",
-    Effect.gen(function*() {
-      yield* furnished
-      const command = yield* Command
-      const { charactersPerText, commandsPerSubmit } = InputLimits.defaults
-      const longest = "x".repeat(charactersPerText)
-      yield* command.updateRelay({ id: "relay-1", infoDescription: longest })
-      const emoji = "\u{1F600}".repeat(10_000_000)
-      const { after, before, result } = yield* unchangedBy(Effect.all([
-        Effect.flip(command.updateRelay({ id: "relay-1", infoDescription: `${longest}x` })),
-        Effect.flip(command.updateRelay({ id: "relay-1", infoName: emoji })),
-        Effect.flip(command.updateTenant({ pubkey: alice, nwcUrl: `${aliceUrl}${longest}` })),
-        Effect.flip(submit([good, { _tag: "UpdateRelay", id: "relay-1", infoName: emoji }])),
-        Effect.flip(submit(Array.from({ length: commandsPerSubmit + 1 }, () => good))),
-        Effect.flip(invoke("createTenant", [{ pubkey: emoji }])),
-        Effect.flip(command.createTenant({ pubkey: bob }).pipe(Command.withIdempotencyKey(emoji))),
-        Effect.flip(command.createTenant({ pubkey: bob }).pipe(Command.withMetadata({ actor: emoji })))
-      ]))
-      expect(result.map(({ _tag }) => _tag)).toEqual(result.map(() => "ParseError"))
-      for (const { message } of result) expect(message.length).toBeLessThan(2000)
-      expect(issuesOf(result[0] as ParseResult.ParseError))
-        .toEqual([`infoDescription: Expected text of at most 65536 characters, got 65537`])
-      expect(issuesOf(result[3] as ParseResult.ParseError)[0]).toMatch(/^1\.infoName: /)
-      expect(after).toEqual(before)
-      yield* readable
-    })
-  )
-
-  specs(Layer.provide(
-    layer,
-    Layer.succeed(InputLimits, { charactersPerText: 100, commandsPerSubmit: 3, charactersPerSubmit: 400 })
-  ))(
-    "the limits are those that the services were built with",
-    Effect.gen(function*() {
-      yield* furnished
-      const update = (length: number) => ({ _tag: "UpdateRelay", id: "relay-1", infoName: "x".repeat(length) })
-      const outcomes = yield* Effect.forEach([
-        [update(100), update(100), update(100)],
-        [update(101)],
-        [update(1), update(1), update(1), update(1)],
-        [{ ...update(100), infoIcon: "x".repeat(100) }, { ...update(100), infoIcon: "x".repeat(100) }]
-      ], (list) => Effect.either(submit(list)))
-      expect(outcomes.map(Either.isRight)).toEqual([true, false, false, false])
-      expect((yield* Effect.flip(invoke("updateRelay", [update(101)])))._tag).toBe("ParseError")
     })
   )
 }

@@ -3,7 +3,7 @@ import { Effect, Either, ParseResult, Redacted, Schema } from "effect"
 import { type CommandRequest, decodeCommand, decodePayload } from "../CommandRequest.js"
 import type { CommandTag } from "../CommandTable.js"
 import type { InputLimits } from "../InputLimits.js"
-import { inTurns } from "./inTurns.js"
+import { mapInSteps, runInTurns } from "../Steps.js"
 
 type Reading<A> = Either.Either<A, ParseResult.ParseError>
 
@@ -34,7 +34,7 @@ export const make = ({ charactersPerSubmit, charactersPerText, commandsPerSubmit
           return Effect.fail(malformed(`Expected at most ${commandsPerSubmit} commands, got ${inputs.length}`))
         }
         let characters = 0
-        return inTurns(inputs, (input, index) => {
+        return runInTurns(mapInSteps(inputs, (input: unknown, index) => {
           const decoded = decodeCommand(input)
           if (Either.isLeft(decoded)) return Either.left(at(index, decoded.left))
           const measured = measure(decoded.right)
@@ -43,7 +43,7 @@ export const make = ({ charactersPerSubmit, charactersPerText, commandsPerSubmit
           return characters > charactersPerSubmit
             ? Either.left(malformed(`Expected commands of at most ${charactersPerSubmit} characters together`))
             : decoded
-        })
+        }))
       })
   }
 }
