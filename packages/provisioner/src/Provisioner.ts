@@ -30,6 +30,8 @@ export interface Options {
   readonly replayEvery?: Duration.DurationInput | undefined
   /** See `Consumer.run`. */
   readonly leaseDuration?: Duration.DurationInput | undefined
+  /** See `Consumer.run`: a call to the host that is under way when the process is told to end has so long to be answered. */
+  readonly stopTimeout?: Duration.DurationInput | undefined
 }
 
 const backoff = Schedule.exponential("1 second").pipe(Schedule.jittered, Schedule.intersect(Schedule.recurs(6)))
@@ -67,7 +69,7 @@ export const handle = Effect.fn("Provisioner.handle")(function*(activity: Activi
  * @category running
  */
 export const run = (options: Options = {}) => {
-  const { leaseDuration, replayEvery = "1 minute", retry = backoff } = options
+  const { leaseDuration, replayEvery = "1 minute", retry = backoff, stopTimeout } = options
 
   const follow = Consumer.run({
     name,
@@ -83,15 +85,17 @@ export const run = (options: Options = {}) => {
     retry,
     // A relay that cannot be provisioned stands aside, with whatever happens to it later; the others go on.
     onFailure: "parkResource",
-    leaseDuration
+    leaseDuration,
+    stopTimeout
   })
 
   // What stands aside gets another chance every now and then: a host that was away for an hour needs nobody's attention.
-  const replay = Consumer.replay({ name, handle, leaseDuration }).pipe(
+  const replay = Consumer.replay({ name, handle, leaseDuration, stopTimeout }).pipe(
     Effect.catchTag("ConsumerNotFound", () => Effect.void),
     Effect.repeat(Schedule.spaced(replayEvery)),
     Effect.zipRight(Effect.never)
   )
 
-  return Effect.raceFirst(follow, replay)
+  // Interrupted, a race would not wait until both have let their handlers end.
+  return Effect.all([follow, replay], { concurrency: "unbounded", discard: true }).pipe(Effect.zipRight(Effect.never))
 }

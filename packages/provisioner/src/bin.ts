@@ -20,9 +20,10 @@ const host = Config.url("RELAY_HOST_URL").pipe(
 const program = Effect.gen(function*() {
   // When it dies without a word, another process takes over after so long.
   const leaseDuration = yield* Config.duration("PROVISIONER_LEASE").pipe(Config.withDefault("10 seconds"))
+  const stopTimeout = yield* Config.duration("PROVISIONER_STOP").pipe(Config.withDefault("5 seconds"))
   yield* Effect.log("Following the relays")
-  return yield* Provisioner.run({ leaseDuration })
+  return yield* Provisioner.run({ leaseDuration, stopTimeout })
 })
 
-// Ctrl-C and SIGTERM interrupt it, by which its lease is given back at once.
+// Ctrl-C and SIGTERM interrupt it: calls that are under way may end, and then its lease is released.
 NodeRuntime.runMain(Effect.provide(program, Layer.merge(database, host)))

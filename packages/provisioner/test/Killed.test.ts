@@ -1,8 +1,8 @@
-import { ActivityFeed, Journal, Query } from "@caravel/domain"
+import { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, HashMap, Layer, Queue, Random, Stream } from "effect"
+import { Context, Deferred, Effect, Fiber, HashMap, Layer, Queue, Random, Stream } from "effect"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -93,5 +93,40 @@ describe("a provisioner", () => {
         expect((yield* working.terminate).stderr).toBe("")
       }),
     600_000
+  )
+
+  it.scopedLive(
+    "that is told to end lets the host answer, reports it, and releases its lease",
+    () =>
+      Effect.gen(function*() {
+        const filename = join(yield* temporaryDirectory, "caravel.db")
+        const calls = yield* Queue.unbounded<void>()
+        const told = yield* Deferred.make<void>()
+        const host = fakeHost((_, moment) =>
+          moment === "received" ? Effect.zipRight(Queue.offer(calls, undefined), Deferred.await(told)) : Effect.void
+        )
+        const { url } = Context.get(yield* Layer.build(host), FakeHost)
+        const caravel = yield* Layer.build(Sqlite.layer({ filename }))
+        const command = Context.get(caravel, Command)
+        yield* command.createTenant({ pubkey: tenant })
+        for (const id of ["a", "b"]) yield* command.createRelay({ id, tenant, subdomain: id })
+        const provisioner = yield* start("../../src/bin.ts", [], {
+          CARAVEL_DATABASE: filename,
+          RELAY_HOST_URL: url.href
+        })
+        yield* Queue.takeN(calls, 2)
+        const ending = yield* Effect.fork(provisioner.terminate)
+        yield* Effect.yieldNow()
+        yield* Deferred.succeed(told, undefined)
+        yield* Fiber.join(ending)
+        const relays = yield* Effect.provide(Effect.flatMap(Query, (query) => query.relays), caravel)
+        expect(relays.map(({ synced }) => synced)).toEqual([true, true])
+        expect(yield* Effect.provide(Consumer.lag(Provisioner.name), caravel)).toMatchObject({
+          owner: null,
+          lastError: null
+        })
+        expect(yield* Queue.size(calls)).toBe(0)
+      }),
+    60_000
   )
 })

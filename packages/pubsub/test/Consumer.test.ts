@@ -98,11 +98,12 @@ it.scoped("while an application's clock moves by an hour, what is idle wakes nob
 })
 
 describe("storage that fails", () => {
-  const failing = (reason: "busy" | "full") => new StorageError({ reason, operation: "test", cause: new Error(reason) })
+  const failing = (reason: StorageError["reason"]) =>
+    new StorageError({ reason, operation: "test", passes: reason === "readonly", cause: new Error(reason) })
 
   for (const options of [{}, { transactional: true }, { concurrency: 3 }]) {
     test(
-      `is waited for while it is busy, and ends the run otherwise: ${JSON.stringify(options)}`,
+      `is waited for while that passes, and ends the run otherwise: ${JSON.stringify(options)}`,
       (world, store) =>
         Effect.gen(function*() {
           const seen: Array<number> = []
@@ -112,8 +113,9 @@ describe("storage that fails", () => {
             handle: ({ position }) => Effect.sync(() => void seen.push(position)),
             ...options
           }))
-          let busy = 3
-          store.beforeMove = () => Effect.suspend(() => busy-- > 0 ? failing("busy") : Effect.void)
+          const passing = ["busy", "unavailable", "readonly", "commitUnknown"] as const
+          const failures = [...passing, ...passing]
+          store.beforeMove = () => Effect.suspend(() => failures.length > 0 ? failing(failures.shift()!) : Effect.void)
           world.failing = 2
           yield* append(world, 300)
           yield* Effect.repeatN(Effect.zipRight(settle, TestClock.adjust("1 second")), 20)

@@ -33,13 +33,18 @@ const age = (seconds: number) => {
   return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} d`
 }
 
-const state = ({ attempts, epoch, failedPosition, lastError, owner }: Consumer.Lag, current: Epoch, style: Style) => {
+const state = (lag: Consumer.Lag, current: Epoch, style: Style) => {
+  const { attempts, epoch, failedPosition, lastError, owner, position } = lag
   if (epoch !== current) return { text: "of an earlier epoch: consumers reset", paint: style.red }
   if (attempts > 0) {
-    const text = `failed ${attempts === 1 ? "once" : `${attempts} times`} at ${failedPosition}: ${
-      safe(lastError) ?? ""
-    }`
-    return { text, paint: style.red }
+    const text = owner === null
+      ? `halted at ${failedPosition} after ${plural(attempts, "attempt")}`
+      : `failed ${attempts === 1 ? "once" : `${attempts} times`} at ${failedPosition}`
+    return { text: `${text}: ${safe(lastError) ?? ""}`, paint: style.red }
+  }
+  // A handler that was cut off leaves why.
+  if (owner === null && lastError !== null && failedPosition !== null && failedPosition > position) {
+    return { text: `stopped at ${failedPosition}: ${safe(lastError)}`, paint: style.yellow }
   }
   return owner === null ? { text: "not running", paint: style.yellow } : { text: "running", paint: style.green }
 }

@@ -2,7 +2,7 @@ import { Command, Journal } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Schedule } from "effect"
+import { Deferred, Effect, Fiber, Logger, LogLevel, Schedule } from "effect"
 import { join } from "node:path"
 import { caravel, temporary } from "./process.js"
 import { program } from "./program.js"
@@ -177,5 +177,26 @@ describe("consumers", () => {
       expect(code).toBe(0)
       expect(stdout).toContain(`Usage: caravel ${name} [options]${name === "consumers" ? "" : " NAME"}\n`)
     }
+  })
+
+  it("say where they have halted, and where one was cut off", async () => {
+    const path = join(cwd, "halted.db")
+    await Effect.gen(function*() {
+      yield* (yield* Command).createTenant({ pubkey: tenant })
+      const options = { from: "beginning", retry: Schedule.recurs(1) } as const
+      yield* Effect.exit(Consumer.run({ ...options, name: "halts", handle: () => Effect.fail(`no ${secret}`) }))
+      const begun = yield* Deferred.make<void>()
+      const handle = () => Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never)
+      const slow = yield* Effect.fork(Consumer.run({ ...options, name: "slow", stopTimeout: "1 millis", handle }))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(slow)
+    }).pipe(
+      Logger.withMinimumLogLevel(LogLevel.None),
+      Effect.provide(Sqlite.layer({ filename: path })),
+      Effect.runPromise
+    )
+    const { stdout } = await program(["consumers", "--database", path], { isTerminal: true })
+    expect(stdout).toMatch(/halts .* halted at 1 after 2 attempts: no <redacted>/)
+    expect(stdout).toMatch(/slow .* stopped at 1: StopTimeout: /)
   })
 })

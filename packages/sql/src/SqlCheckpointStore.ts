@@ -1,9 +1,15 @@
-/** The checkpoints of consumers in the tables `caravel_consumer`, `caravel_lease` and `caravel_parked`. */
+/**
+ * The checkpoints of consumers in the tables `caravel_consumer`, `caravel_lease` and `caravel_parked`.
+ *
+ * Rows are locked in one order, so that no two wait for one another: the lease, then the consumer, then what is parked, by
+ * position; the journal's lock comes after them. What holds a consumer's row therefore waits for no lease: a consumer that
+ * starts inserts what is not there, which waits for nobody who runs it, and changes the filter last.
+ */
 import { Activity, currentInstant, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
 import { CheckpointStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Array, Effect, Layer, Option, Schema } from "effect"
+import { Array, Effect, Layer, Option, Order, Schema } from "effect"
 import { Database } from "./Database.js"
 import { currentEpoch } from "./Epochs.js"
 import { activityWhere } from "./internal/activityWhere.js"
@@ -64,9 +70,11 @@ const countBacklog = `SELECT ${
 } FROM caravel_activity`
 
 const register = `INSERT INTO caravel_consumer (name, position, epoch, filter, attempts)
-  VALUES (?, ?, (${currentEpoch}), ?, 0) ON CONFLICT (name) DO UPDATE SET filter = excluded.filter`
+  VALUES (?, ?, (${currentEpoch}), ?, 0) ON CONFLICT (name) DO NOTHING`
 const registerLease =
-  `INSERT INTO caravel_lease (consumer, task, fence, heartbeat) VALUES (?, ?, 0, 0) ON CONFLICT DO NOTHING`
+  `INSERT INTO caravel_lease (consumer, task, fence, heartbeat) SELECT name, ?, 0, 0 FROM caravel_consumer
+  WHERE name = ? AND NOT EXISTS (SELECT 1 FROM caravel_lease WHERE consumer = ? AND task = ?) ON CONFLICT DO NOTHING`
+const changeFilter = `UPDATE caravel_consumer SET filter = ? WHERE name = ? AND filter <> ?`
 
 const findHolding = `SELECT ${lease.columns()} FROM caravel_lease WHERE consumer = ? AND task = ?`
 const acquire = `UPDATE caravel_lease SET fence = fence + 1, owner = ?
@@ -108,8 +116,6 @@ const reset =
   `UPDATE caravel_consumer SET position = ?, epoch = (${currentEpoch}), attempts = 0 WHERE name = ? RETURNING position`
 const revoke = `UPDATE caravel_lease SET fence = fence + 1, owner = NULL WHERE consumer = ? AND task = 'run'`
 
-const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
-
 /**
  * Checkpoints in the database whose activities they are about, so that a transaction may span both.
  *
@@ -127,7 +133,7 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
           transaction === undefined ? transact(({ connection }) => use(connection)) : use(transaction.connection)
       ).pipe(
         Effect.catchIf(
-          isSqlError,
+          (error) => error instanceof SqlError,
           (error) => Effect.fail(toStorageError(dialect, `CheckpointStore.${operation}`)(error))
         )
       )
@@ -171,8 +177,9 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
         write("register", (connection) =>
           Effect.all([
             run(connection, register, [name, position, encodeFilter(filter)]),
-            run(connection, registerLease, [name, "run"]),
-            run(connection, registerLease, [name, "replay"])
+            run(connection, registerLease, ["run", name, name, "run"]),
+            run(connection, registerLease, ["replay", name, name, "replay"]),
+            run(connection, changeFilter, [encodeFilter(filter), name, encodeFilter(filter)])
           ], { discard: true })),
       find: (name) => Effect.map(read("CheckpointStore.find", findCheckpoint, [name], consumer.decode), Array.head),
       list: read("CheckpointStore.list", listCheckpoints, [], consumer.decode),
@@ -271,13 +278,15 @@ export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database
           positions === undefined
             ? Effect.map(connection.executeValues(dropAll, [name]), (rows) => rows.length)
             : Effect.map(
-              Effect.forEach(positions, (position) => connection.executeValues(drop, [name, position])),
+              Effect.forEach(
+                Array.sort(positions, Order.number),
+                (position) => connection.executeValues(drop, [name, position])
+              ),
               (dropped) => dropped.flat().length
             )),
       reset: (name, position) =>
         write("reset", (connection) =>
           Effect.gen(function*() {
-            // In the order of whoever moves it: the other way round, both might wait for one another.
             yield* connection.executeValues(revoke, [name])
             const moved = yield* connection.executeValues(reset, [position, name])
             yield* connection.executeValues(dropAfter, [name, position])

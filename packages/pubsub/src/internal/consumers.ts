@@ -22,7 +22,7 @@ import { Handling, unlessOwn } from "./Handling.js"
 import { type Held, withLease } from "./Held.js"
 import { drained, InFlight } from "./InFlight.js"
 import { Local, Signal } from "./Local.js"
-import { patiently } from "./patiently.js"
+import { patiently, withinDeadline } from "./patiently.js"
 import { Progress } from "./Progress.js"
 import { replay, type Replayed } from "./replay.js"
 import { sequential } from "./sequential.js"
@@ -183,7 +183,7 @@ const service = (
         Effect.map(({ position }) => position),
         Effect.catchTag("ConsumerNotFound", () => beginning(options))
       )
-      yield* patiently(store.register(name, from, filter))
+      yield* withinDeadline(store.register(name, from, filter))
       return yield* withLease(
         { store, local: localOf(name), name, task: "run", leaseDuration },
         (held) => beside(work(settings, held, inFlight), replaying(settings, inFlight))
@@ -266,18 +266,19 @@ const service = (
       Effect.zipRight(
         find(name),
         positions === undefined
-          ? store.drop(name)
+          ? withinDeadline(store.drop(name))
           : Effect.flatMap(Effect.forEach(positions, (n) => decodePosition(n)), (positions) =>
-            store.drop(name, positions))
+            withinDeadline(store.drop(name, positions)))
       ),
     reset: (name, position, { epoch } = {}) =>
-      Effect.flatMap(checkPosition(journal, position, epoch), (position) => store.reset(name, position)).pipe(
-        orRestored,
-        Effect.filterOrFail((found) => found, () => new ConsumerNotFound({ consumer: name })),
-        Effect.map(() => {
-          localOf(name).revoked.notify()
-          localOf(name).changed.notify()
-        })
-      )
+      Effect.flatMap(checkPosition(journal, position, epoch), (position) => withinDeadline(store.reset(name, position)))
+        .pipe(
+          orRestored,
+          Effect.filterOrFail((found) => found, () => new ConsumerNotFound({ consumer: name })),
+          Effect.map(() => {
+            localOf(name).revoked.notify()
+            localOf(name).changed.notify()
+          })
+        )
   }
 }

@@ -107,6 +107,7 @@ const saidOfErrors = new Set(["message", "stack", "cause", "_id"])
 const renderFields = (value: object, plain: object, depth: number, within: Set<unknown>): string | undefined => {
   const tag = tagOf(value)
   const isSaid = (key: string) =>
+    attempt(() => (plain as { readonly [key: string]: unknown })[key], null) === undefined ||
     (key === "_tag" && tag !== undefined) ||
     (value instanceof Error && (saidOfErrors.has(key) || (key === "name" && attempt(() => value.name === tag, true))))
   const fields = Object.keys(plain).filter((key) => !isSaid(key)).slice(0, maxEntries + 1).map((key) => {

@@ -1,5 +1,5 @@
 import { StorageError } from "@caravel/domain"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { retryWhile } from "../Waiting.js"
 import { untilReadable } from "./Subscription.js"
 
@@ -27,3 +27,9 @@ export const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
       return Effect.logWarning(`Waiting until the database takes writes. ${error.message}`)
     }))
   })
+
+/** The same for half a minute at most: longer than a process that hangs can hold what is needed. */
+export const withinDeadline = retryWhile(
+  (error) => passes(error) && !(error instanceof StorageError && error.reason === "readonly"),
+  Schedule.intersect(untilReadable, Schedule.recurUpTo("30 seconds"))
+)
