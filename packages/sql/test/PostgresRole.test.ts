@@ -11,7 +11,7 @@ import { temporaryFile } from "./fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
 
-const grants = /```sql\n([^]*?)```/.exec(
+const grants = /```sql\n(CREATE ROLE caravel_app[^]*?)```/.exec(
   readFileSync(new URL("../../../docs/postgresql.md", import.meta.url), "utf8")
 )![1]!
 
