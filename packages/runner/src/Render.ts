@@ -25,11 +25,12 @@ const storageMessage = (error: StorageError): string => {
   const why = error.cause instanceof Error ? error.cause.message : String(error.cause)
   switch (error.reason) {
     case "key":
-      return `${error.message}; the keys are in CARAVEL_SECRET_KEYS`
+      return `${why}; the keys are in CARAVEL_SECRET_KEYS`
     case "missing":
       return `${why}; check its name, or create a database with caravel init`
     default:
-      return error.message
+      // What is wrong first, and then where.
+      return `${error.message.replace(`Storage failed at ${error.operation}: `, "")} [${error.operation}]`
   }
 }
 

@@ -111,7 +111,10 @@ describe("tenants and relays", () => {
       [["create-tenant", nwcUrl], "--pubkey"],
       [["tenant", "--bogus"], "no option --bogus"],
       [["nonsense"], "no command nonsense"],
-      [["tenant", "--database", join(cwd, "not-a-database")], "file is not a database"],
+      [
+        ["tenant", "--database", join(cwd, "not-a-database")],
+        "caravel: file is not a database (the database is damaged"
+      ],
       [["run", "missing.jsonl", "--database", join(cwd, "f.db")], "no such file"]
     ] as const
     for (const [args, message] of failures) {
@@ -223,7 +226,10 @@ describe("demo", () => {
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
       expect(stdout).toContain("53 accepted, 5 refused; 40 activities logged, 40 received live")
       expect(stdout).not.toMatch(/\u001b|walletconnect|secret=/)
-      for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(100)
+      // How the program is called here takes more room than its name.
+      for (const line of stdout.split("\n")) {
+        if (!line.includes("bin.ts")) expect(line.length, line).toBeLessThanOrEqual(100)
+      }
     }
   }, 60_000)
 })
