@@ -5,6 +5,7 @@
  */
 export * as CommandTest from "./CommandTest.js"
 export * as ConsumerTest from "./ConsumerTest.js"
+export * as DifferentialTest from "./DifferentialTest.js"
 export * as FeedTest from "./FeedTest.js"
 export * as HistoryTest from "./HistoryTest.js"
 export * as JournalTest from "./JournalTest.js"
