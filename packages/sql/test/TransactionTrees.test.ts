@@ -189,7 +189,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
             Effect.provide(runtime),
             Effect.runPromise
           )),
-        { numRuns: trees, seed: LongRun.seed }
+        { numRuns: trees, seed: LongRun.seed, endOnFailure: true }
       )
     )
     const verified = yield* Stream.runCollect(journal.verify)
