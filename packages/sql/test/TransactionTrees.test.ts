@@ -52,10 +52,10 @@ const { tree } = fc.letrec<{ tree: Tree }>((tie) => ({
   ) as fc.Arbitrary<Tree>
 }))
 
-/** A transaction or savepoint of the model, which commits if all around it do. */
+/** A transaction or savepoint of the model, which commits if all around it do; one interrupted may have committed or not. */
 interface Scope {
   readonly parent: Scope | undefined
-  commits: boolean
+  commits: boolean | "unknown"
 }
 
 /** What was done, and what became of it. */
@@ -66,7 +66,12 @@ interface Deed {
   exit: "answered" | "failed" | "interrupted"
 }
 
-const commits = (scope: Scope | undefined): boolean => scope === undefined || scope.commits && commits(scope.parent)
+const commits = (scope: Scope | undefined): Scope["commits"] => {
+  if (scope === undefined) return true
+  const outer = commits(scope.parent)
+  if (scope.commits === false || outer === false) return false
+  return scope.commits === "unknown" ? "unknown" : outer
+}
 
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
@@ -138,7 +143,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
               return sql.withTransaction(tree.fails ? Effect.zipRight(body, Effect.fail("undo")) : body).pipe(
                 Effect.onExit((exit) =>
                   Effect.sync(() => {
-                    own.commits = Exit.isSuccess(exit)
+                    own.commits = Exit.isSuccess(exit) || Cause.isInterrupted(exit.cause) && "unknown"
                   })
                 ),
                 Effect.exit
@@ -169,8 +174,8 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
           const there = ids.filter((id) => (isNote ? notes : relays).has(id)).length
           // Whole or not at all.
           expect([0, ids.length]).toContain(there)
-          if (exit === "failed" || !commits(scope)) expect(there).toBe(0)
-          else if (exit === "answered") expect(there).toBe(ids.length)
+          if (exit === "failed" || commits(scope) === false) expect(there).toBe(0)
+          else if (exit === "answered" && commits(scope) === true) expect(there).toBe(ids.length)
           expected += there
         }
         expect(notes.size + relays.size).toBe(expected)
