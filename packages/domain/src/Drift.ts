@@ -1,6 +1,6 @@
 /** Where rows and journal disagree, and how that is reported. */
 import { Schema } from "effect"
-import { Position, type ResourceType } from "./Activity.js"
+import { Position, ResourceType } from "./Activity.js"
 import { type Found, isSecretId, redacted, shownRow } from "./internal/shown.js"
 
 /**
@@ -11,7 +11,9 @@ import { type Found, isSecretId, redacted, shownRow } from "./internal/shown.js"
  * - `unexpected`: there is a row, or a secret, of which the journal knows nothing.
  * - `lost`: the secret that a tenant refers to is not kept. The journal does not have it: it has to be set again.
  * - `unreadable`: the event at this position cannot be read.
- * - `inconsistent`: the event at this position does not follow from those before it.
+ * - `inconsistent`: the event at this position does not follow from those before it; or, beside the journal, what a row says
+ *   cannot be.
+ * - `damaged`: the database's own check of its file has found this.
  *
  * A rebuild mends rows, and secrets that are too many (`isMendable`).
  *
@@ -19,8 +21,19 @@ import { type Found, isSecretId, redacted, shownRow } from "./internal/shown.js"
  * @category models
  */
 export const Drift = Schema.Struct({
-  kind: Schema.Literal("field", "missing", "unexpected", "lost", "unreadable", "inconsistent"),
-  resourceType: Schema.Literal("tenant", "relay", "secret", "event"),
+  kind: Schema.Literal("field", "missing", "unexpected", "lost", "unreadable", "inconsistent", "damaged"),
+  /** What is beside the journal, from `idempotency` on, is not folded from it, and no rebuild looks at it. */
+  resourceType: Schema.Literal(
+    "tenant",
+    "relay",
+    "secret",
+    "event",
+    "database",
+    "idempotency",
+    "consumer",
+    "epoch",
+    "import"
+  ),
   /** Of a row that is damaged, whatever stands there. Of events, their positions, as `7` or `7-9`. */
   resourceId: Schema.String,
   /** Null where the row as a whole is meant. */
@@ -47,6 +60,51 @@ export interface Drift extends Schema.Schema.Type<typeof Drift> {}
  */
 export const isMendable = ({ kind, resourceType }: Drift): boolean =>
   kind === "field" || kind === "unexpected" || kind === "missing" && resourceType !== "event"
+
+/**
+ * Whether it is the journal that is damaged, or the file that it is in: a restore mends that, and a rebuild of the rows does not.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const isOfJournal = (drift: Drift): boolean =>
+  !isMendable(drift) && drift.kind !== "lost" &&
+  (drift.resourceType === "database" || drift.resourceType === "event" || isResourceType(drift.resourceType))
+
+/**
+ * A row beside the journal that cannot be read, for what stands in a field, or that says what cannot be. Its position is that of
+ * the event that it is about, or 0.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const damagedRow = (
+  kind: "unreadable" | "inconsistent",
+  resourceType: "idempotency" | "consumer" | "epoch" | "import",
+  resourceId: string,
+  field: string,
+  { expected = null, found = null, position = Position.make(0) }: {
+    readonly expected?: unknown
+    readonly found?: unknown
+    readonly position?: Position
+  } = {}
+): Drift => ({ kind, resourceType, resourceId, field, expected, found, position })
+
+/**
+ * What the database's own check has found.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const damagedDatabase = (found: string): Drift => ({
+  kind: "damaged",
+  resourceType: "database",
+  resourceId: "",
+  field: null,
+  expected: null,
+  found,
+  position: Position.make(0)
+})
 
 /**
  * A row of which the journal knows nothing.
@@ -159,3 +217,5 @@ export const contestedSubdomain = (resourceId: string, subdomain: string, positi
   found: subdomain,
   position
 })
+
+const isResourceType = Schema.is(ResourceType)

@@ -61,12 +61,13 @@ export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
   /**
    * Folds the whole journal and compares every row with what it comes to, on one state of the database, whatever is
    * written meanwhile. Steps tell how far it is and what it has found; there is at least one.
+   * An adapter also looks at what it keeps beside the journal, and at its files.
    */
   readonly verify: Stream.Stream<Verification, StorageError>
   /**
    * The same, mending in one transaction what differs; writers wait. Gives how many rows and secrets it has written or
-   * deleted: none, if nothing had drifted. Fails, and changes nothing, if events are unreadable or missing. It has no
-   * position and broadcasts nothing.
+   * deleted: none, if nothing had drifted. Fails, and changes nothing, if events are unreadable, missing or
+   * contradictory, or the database is damaged. It has no position and broadcasts nothing.
    */
   readonly rebuild: (onStep?: (step: Verification) => Effect.Effect<void>) => Effect.Effect<number, StorageError>
 }>() {}

@@ -3,6 +3,7 @@ import {
   clockMessage,
   type Drift,
   isMendable,
+  isOfJournal,
   Journal,
   type StorageError,
   type Verification,
@@ -23,6 +24,7 @@ const version = (row: unknown) => (row as { readonly version?: unknown } | null)
 
 const happened = ({ expected, field, found, kind, position, resourceType }: Drift): string => {
   const at = position === 0 ? "" : ` (position ${position})`
+  const isBeside = resourceType !== "tenant" && resourceType !== "relay" && resourceType !== "event"
   switch (kind) {
     case "field":
       return `${field} is ${value(found)}, and the journal says ${value(expected)}${at}`
@@ -36,9 +38,13 @@ const happened = ({ expected, field, found, kind, position, resourceType }: Drif
     case "lost":
       return `has lost its wallet URL; set it again with caravel update-tenant${at}`
     case "unreadable":
-      return `the event at position ${position} cannot be read: ${field}`
+      return isBeside ? `cannot be read: ${field}${at}` : `the event at position ${position} cannot be read: ${field}`
     case "inconsistent":
-      return `the event at position ${position} has ${field} ${value(found)}, where ${value(expected)} was expected`
+      return `${isBeside ? "" : `the event at position ${position} `}has ${field} ${value(found)}, where ${
+        value(expected)
+      } was expected`
+    case "damaged":
+      return `is damaged: ${Layout.oneLine(String(found))}`
   }
 }
 
@@ -90,7 +96,7 @@ class Progress {
       this.last = step
       this.mendable += mendable
       this.others += step.differences.length - mendable
-      this.isJournalDamaged ||= step.differences.some((found) => !isMendable(found) && found.kind !== "lost")
+      this.isJournalDamaged ||= step.differences.some(isOfJournal)
       return this.bar.show(step.events, step.head)
     })
 }

@@ -21,6 +21,7 @@ import {
 import { Array, Effect, Either, HashMap, Option } from "effect"
 import { Database } from "./Database.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
+import { headOf } from "./internal/head.js"
 import { execute, inTurns, type Program, selectAll } from "./Program.js"
 import type { Unreadable } from "./Rows.js"
 
@@ -90,19 +91,21 @@ export const make = Effect.zipWith(
 
     /** The state of what is named, as far as it is there, and where the journal ends. */
     function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
-      const [tenantRows, relayRows, [[head, previous, latest] = [0]]] = yield* selectAll(
+      const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
         tenantsOf(touched.tenants),
         [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
         [[dialect.lastEvent, [], 1]]
       )
+      const head = headOf([last])
+      if (Either.isLeft(head)) return Either.left(head.left)
       return Either.zipWith(
         yield* inTurns(mapInSteps(tenantRows, rows.tenant.decodeRow)),
         yield* inTurns(mapInSteps(relayRows, rows.relay.decodeRow)),
         (tenants, relays) => ({
           state: stateOf(tenants, relays),
-          head: Number(head),
-          previous: millisOf(previous),
-          latest: millisOf(latest)
+          head: head.right,
+          previous: millisOf(last[1]),
+          latest: millisOf(last[2])
         })
       )
     }
@@ -153,12 +156,12 @@ export const make = Effect.zipWith(
     function* units(
       units: ReadonlyArray<Unit>,
       remaining: () => ReadonlyArray<Unit> = () => units
-    ): Program<Either.Either<Appended, Unreadable>> {
+    ): Program<Either.Either<Appended, Unreadable | IdempotencyKeys.OutcomeMissing>> {
       yield* lock()
       const loaded = yield* load(reads(units.flatMap(({ commands }) => commands)))
       if (Either.isLeft(loaded)) return Either.left(loaded.left)
       const { state } = loaded.right
-      const keys = units.some(hasKey) ? yield* idempotencyKeys.load(state, units) : noKeys
+      const keys = units.some(hasKey) ? yield* idempotencyKeys.load(loaded.right, units) : noKeys
       if (Either.isLeft(keys)) return Either.left(keys.left)
       const { batch, decided } = yield* decideUnits(state, remaining(), keys.right)
       const recorded = yield* record(loaded.right, batch)

@@ -1,9 +1,10 @@
 /** What a copy reads: one state of a database, page by page, as it is stored. */
-import { type Epoch, Position, type StorageError } from "@caravel/domain"
+import { type Epoch, type Position, type StorageError } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Option, type Scope, Stream } from "effect"
 import type { Database } from "./Database.js"
 import * as Epochs from "./Epochs.js"
+import { headOf } from "./internal/head.js"
 import { toStorageError } from "./SqlError.js"
 import { repeat } from "./Table.js"
 
@@ -93,7 +94,7 @@ export const make = (
     const connection = yield* database.snapshot
     const value = (text: string, params: ReadonlyArray<unknown> = []) => toError(valueOf(connection, text, params))
     const count = (table: string) => Effect.map(value(`SELECT count(*) FROM ${table}`), Number)
-    const head = Position.make(Number(yield* value(dialect.lastPosition)))
+    const head = yield* toError(Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf))
     return {
       identity: yield* value(dialect.identity),
       epoch: yield* toError(Effect.flatMap(connection.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)),

@@ -44,6 +44,8 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly snapshot: Effect.Effect<Connection, StorageError, Scope.Scope>
   /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
   readonly query: Read
+  /** What the database's own check of its file finds damaged, on a thread of its own; nothing where there is no such check. */
+  readonly integrity: Effect.Effect<ReadonlyArray<string>, StorageError>
   /** Leaves no byte in the database's files of secrets that have been deleted. */
   readonly purge: Effect.Effect<void, StorageError>
 }>() {}
@@ -64,6 +66,8 @@ type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
  */
 export type Purpose = "source" | "target"
 
+const notChecked = Effect.succeed([])
+
 /**
  * The service over a writing client and a reading connection of an opened database.
  *
@@ -78,6 +82,7 @@ export const make = (options: {
   readonly secrets: SecretCodec
   readonly purge: Effect.Effect<void, StorageError>
   readonly intact?: Effect.Effect<void, SqlError>
+  readonly integrity?: Effect.Effect<ReadonlyArray<string>, StorageError>
   readonly idempotencyKeysKept: Duration.Duration
   readonly holderBounds?: ReadonlyArray<Statement>
   readonly clockTolerance?: Duration.DurationInput | undefined
@@ -88,6 +93,7 @@ export const make = (options: {
     dialect,
     holderBounds = [],
     idempotencyKeysKept,
+    integrity = notChecked,
     purge,
     reader,
     secrets,
@@ -120,8 +126,9 @@ export const make = (options: {
     clockTolerance: Duration.decode(clockTolerance),
     read,
     intact,
-    // Both open the files by their names.
+    // These open the files by their names.
     purge: unlessFailed(() => Effect.zipRight(intact, purge)),
+    integrity: unlessFailed(() => Effect.zipRight(intact, integrity)),
     snapshot: unlessFailed(() =>
       Effect.mapBoth(snapshot, {
         onFailure: toStorageError(dialect, "snapshot"),

@@ -13,11 +13,26 @@ import {
   type State,
   type Unit
 } from "@caravel/domain"
-import { Array, DateTime, Duration, Effect, Either, Redacted } from "effect"
+import { Array, Data, DateTime, Duration, Effect, Either, Redacted } from "effect"
 import { hash } from "node:crypto"
 import { Database } from "./Database.js"
 import { execute, type Program, select } from "./Program.js"
 import type * as Rows from "./Rows.js"
+
+/**
+ * Events that a command with a key had are not in the journal, so that it can be neither answered nor done again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OutcomeMissing extends Data.TaggedError("OutcomeMissing")<
+  Pick<Rows.IdempotencyRow, "position" | "events">
+> {
+  override get message() {
+    return `the outcome of this idempotency key is ${this.events} events from position ${this.position}, which are not all ` +
+      "in the journal: see caravel verify"
+  }
+}
 
 /**
  * How an accepted unit's events are found, once its batch has recorded its own.
@@ -108,12 +123,20 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
 
   return {
     /** What is known of the units' keys, before they are decided on this state. */
-    *load(before: State, units: ReadonlyArray<Unit>): Program<Either.Either<Keys, Rows.Unreadable>> {
-      const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(before, units))))
+    *load(
+      { head, state }: { readonly head: number; readonly state: State },
+      units: ReadonlyArray<Unit>
+    ): Program<Either.Either<Keys, Rows.Unreadable | OutcomeMissing>> {
+      const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(state, units))))
       if (Either.isLeft(found)) return Either.left(found.left)
-      const events = rows.event.decode(yield* select(rows.event.selectAt(found.right.flatMap(positionsOf))))
-      return Either.map(events, (events) => {
+      const damaged = found.right.find((row) => !isOutcome(row, head))
+      if (damaged !== undefined) return Either.left(new OutcomeMissing(damaged))
+      const positions = found.right.flatMap(positionsOf)
+      const events = rows.event.decode(yield* select(rows.event.selectAt(positions)))
+      return Either.flatMap(events, (events) => {
         const byPosition = new Map(events.map((event) => [event.position, event]))
+        const incomplete = found.right.find((row) => positionsOf(row).some((position) => !byPosition.has(position)))
+        if (incomplete !== undefined) return Either.left(new OutcomeMissing(incomplete))
         const known = found.right.map((row): [string, Known] => [row.id, {
           identity: row.identity,
           until: DateTime.toEpochMillis(row.createdAt) + millis,
@@ -121,7 +144,7 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
             ? Either.right(() => positionsOf(row).map((position) => byPosition.get(position)!))
             : Either.left(row.refusal)
         }])
-        return new Keys(new Map(known), millis)
+        return Either.right(new Keys(new Map(known), millis))
       })
     },
 
@@ -152,6 +175,17 @@ const idsOf = (before: State, units: ReadonlyArray<Unit>): ReadonlyArray<string>
   })
   return [...new Set(ids)]
 }
+
+/**
+ * Whether a row is an outcome: a refusal, or events that can be in a journal that ends at `head`.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isOutcome = (
+  { events, position, refusal }: Pick<Rows.IdempotencyRow, "events" | "position" | "refusal">,
+  head: number
+): boolean => position === null ? refusal !== null : events > 0 && position > 0 && position + events - 1 <= head
 
 const positionsOf = ({ events, position }: Rows.IdempotencyRow): ReadonlyArray<Position> =>
   position === null ? [] : Array.makeBy(events, (index) => position + index as Position)

@@ -94,7 +94,8 @@ const park = `INSERT INTO caravel_parked (consumer, position, resource_type, res
 const parkBehind = `INSERT INTO caravel_parked
   (consumer, position, resource_type, resource_id, attempts, error, parked_at) VALUES (?, ?, ?, ?, 0, NULL, ?) ON CONFLICT DO NOTHING`
 const isParked = `SELECT 1 FROM caravel_parked WHERE consumer = ? AND resource_type = ? AND resource_id = ? LIMIT 1`
-const requestReplay = `UPDATE caravel_consumer SET replays_requested = replays_requested + 1 WHERE name = ?
+const requestReplay = `UPDATE caravel_consumer SET replays_requested = 1 +
+    CASE WHEN replays_done > replays_requested THEN replays_done ELSE replays_requested END WHERE name = ?
   RETURNING replays_requested`
 const findReplays = `SELECT ${
   replays.columns({ requested: "replays_requested", done: "replays_done" })

@@ -1,7 +1,8 @@
-import { Journal, Position } from "@caravel/domain"
-import { Array, Effect, Layer, Order, Schema, Stream } from "effect"
+import { damagedDatabase, Journal, Position, StorageError, type Verification } from "@caravel/domain"
+import { Array, Effect, Fiber, Layer, Order, Schema, Stream } from "effect"
 import { Database } from "./Database.js"
 import * as Epochs from "./Epochs.js"
+import * as SqlBookkeeping from "./SqlBookkeeping.js"
 import { toStorageError } from "./SqlError.js"
 import * as SqlMender from "./SqlMender.js"
 import * as SqlVerification from "./SqlVerification.js"
@@ -18,7 +19,8 @@ const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.gen(function*() {
-    const { dialect, read, rows: { event }, snapshot, transactLong } = yield* Database
+    const { dialect, integrity, read, rows: { event }, snapshot, transactLong } = yield* Database
+    const bookkeeping = yield* SqlBookkeeping.make
     const verification = yield* SqlVerification.make
     const makeMender = yield* SqlMender.make
     const events = `SELECT ${event.columns()} FROM caravel_event`
@@ -32,6 +34,17 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
     const tenantPage =
       `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
       ORDER BY position LIMIT ?`
+
+    /** What is read through a damaged index may be anything. */
+    const mustBeWhole = Effect.flatMap(
+      integrity,
+      ([damaged]) =>
+        damaged === undefined ? Effect.void : new StorageError({
+          reason: "corrupt",
+          operation: "Journal.rebuild",
+          cause: new Error(`the database file is damaged, and nothing was changed: ${damaged}`)
+        })
+    )
 
     return {
       at: (positions) =>
@@ -61,7 +74,19 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
         read("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
       readTenant: (tenant, position, limit) =>
         read("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
-      verify: Stream.unwrapScoped(Effect.map(snapshot, (connection) => verification(connection, "Journal.verify"))),
+      verify: Stream.unwrapScoped(Effect.gen(function*() {
+        const connection = yield* snapshot
+        const checking = yield* Effect.forkScoped(integrity)
+        const damages = Effect.map(Fiber.join(checking), Array.map(damagedDatabase))
+        let last: Verification | undefined
+        return Stream.concat(
+          Stream.map(verification(connection, "Journal.verify"), (step) => last = step),
+          Stream.concat(bookkeeping(connection, "Journal.verify"), Stream.fromEffect(damages)).pipe(
+            Stream.filter(Array.isNonEmptyReadonlyArray),
+            Stream.map((differences): Verification => ({ ...last!, differences }))
+          )
+        )
+      })),
       rebuild: (onStep = () => Effect.void) =>
         transactLong(({ connection }) =>
           Effect.gen(function*() {
@@ -75,7 +100,8 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
           Effect.catchTag(
             "SqlError",
             (error) => Effect.fail(toStorageError(dialect, "Journal.rebuild")(SqlMender.explained(dialect, error)))
-          )
+          ),
+          (rebuilt) => Effect.zipRight(mustBeWhole, rebuilt)
         )
     }
   })

@@ -1,13 +1,40 @@
 /** Writes the rows that the journal says, where others were found. */
-import { type RelayState, resourceKey, StorageError, type TenantState } from "@caravel/domain"
+import {
+  type Fold,
+  type RelayState,
+  resourceKey,
+  type ResourceType,
+  StorageError,
+  type TenantState
+} from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Data, Effect } from "effect"
 import { Database } from "./Database.js"
 import type { Dialect } from "./Dialect.js"
 import { UnreadableKey } from "./internal/UnreadableKey.js"
-import type { Mender } from "./SqlVerification.js"
 import type { Statement } from "./Table.js"
+
+/**
+ * Mends what has been found, on the connection that it is found on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Mender<E> {
+  /** Writes the rows of these resources, with references to secrets that are kept. */
+  readonly rewrite: (folds: ReadonlyArray<Fold>, options: {
+    readonly kept: ReadonlySet<string>
+    /** Resources up to this id have been compared, or are in the list. */
+    readonly upTo: string
+  }) => Effect.Effect<void, E>
+  /** The subdomains that relays had before others came to have them, of those that are still to be rewritten or deleted. */
+  readonly vacated: ReadonlyMap<string, string>
+  /** Fails, as the event at this position is missing or belongs to nothing. */
+  readonly giveUp: (position: number) => Effect.Effect<never, E>
+  /** Deletes what the journal does not know. */
+  readonly remove: (from: ResourceType | "secret", ids: ReadonlyArray<string>) => Effect.Effect<void, E>
+}
 
 /** Events are unreadable, missing or contradictory, so that what the rows should be cannot be known. */
 class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about: string }> {

@@ -18,39 +18,20 @@ import {
 } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Array, Chunk, Effect, Either, Option, ParseResult, Schema, Stream } from "effect"
+import { Array, Chunk, Effect, Either, Option, Schema, Stream } from "effect"
 import { Database } from "./Database.js"
 import { ClockCheck } from "./internal/ClockCheck.js"
 import { clockOffset } from "./internal/clockOffset.js"
 import { Contests } from "./internal/Contests.js"
+import { fieldOf } from "./internal/fieldOf.js"
 import * as GiveWay from "./internal/giveWay.js"
 import { headOf } from "./internal/head.js"
 import { PositionCheck } from "./internal/PositionCheck.js"
 import { UnreadableKey } from "./internal/UnreadableKey.js"
 import type { Unreadable } from "./Rows.js"
 import { toStorageError } from "./SqlError.js"
+import type { Mender } from "./SqlMender.js"
 import { chunked, repeat, type Statement } from "./Table.js"
-
-/**
- * Mends what has been found, on the connection that it is found on.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Mender<E> {
-  /** Writes the rows of these resources, with references to secrets that are kept. */
-  readonly rewrite: (folds: ReadonlyArray<Fold>, options: {
-    readonly kept: ReadonlySet<string>
-    /** Resources up to this id have been compared, or are in the list. */
-    readonly upTo: string
-  }) => Effect.Effect<void, E>
-  /** The subdomains that relays had before others came to have them, of those that are still to be rewritten or deleted. */
-  readonly vacated: ReadonlyMap<string, string>
-  /** Fails, as the event at this position is missing or belongs to nothing. */
-  readonly giveUp: (position: number) => Effect.Effect<never, E>
-  /** Deletes what the journal does not know. */
-  readonly remove: (from: ResourceType | "secret", ids: ReadonlyArray<string>) => Effect.Effect<void, E>
-}
 
 /** How many events or rows are read at a time: some milliseconds' work. */
 const pageSize = 512
@@ -312,7 +293,3 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
     )
   }
 })
-
-/** Which field of a row cannot be read. */
-const fieldOf = (error: ParseResult.ParseError) =>
-  ParseResult.ArrayFormatter.formatErrorSync(error)[0]?.path.join(".") ?? "payload"

@@ -15,6 +15,7 @@ import { Array, Cause, Effect, Either, Exit, Layer, Option, Schedule } from "eff
 import * as Append from "./Append.js"
 import { Database } from "./Database.js"
 import * as GroupCommit from "./GroupCommit.js"
+import type { OutcomeMissing } from "./IdempotencyKeys.js"
 import type { Entry } from "./internal/Entry.js"
 import { longestWait, type Patience } from "./internal/Patience.js"
 import { retryWhile } from "./internal/retryWhile.js"
@@ -44,7 +45,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const tail = yield* Tail.Tail
     const append = yield* Append.make
     const failed = toStorageError(database.dialect, "commit")
-    const isTransient = (error: SqlError | Unreadable) =>
+    const isTransient = (error: SqlError | Unreadable | OutcomeMissing) =>
       error instanceof SqlError && database.dialect.isTransient(error.cause)
     const retried = retryWhile(isTransient, whileTransient)
 

@@ -10,6 +10,7 @@ import { access } from "node:fs/promises"
 import * as Database from "./Database.js"
 import * as Epochs from "./Epochs.js"
 import { mustBePath, prepare } from "./internal/databaseFile.js"
+import { check } from "./internal/integrity.js"
 import { SqliteFiles } from "./internal/SqliteFiles.js"
 import * as Migrations from "./Migrations.js"
 import type { AnsweringConnection } from "./Program.js"
@@ -122,6 +123,7 @@ export const open = (
       dialect: sqlite,
       secrets,
       purge: SqlitePurge.make(filename),
+      integrity: check(filename, mostDamages),
       idempotencyKeysKept: Duration.decode(idempotencyKeysKept),
       clockTolerance
     })
@@ -154,6 +156,9 @@ const mustExist = (filename: string) =>
     ),
     (isMissing) => isMissing ? missing(filename, `there is no file ${filename}`) : Effect.void
   )
+
+/** How many things that SQLite finds damaged in the file a verification tells. */
+const mostDamages = 100
 
 /** A client whose transactions are refused once the journal is in another epoch. */
 const inItsEpoch = (writer: AnsweringConnection) =>

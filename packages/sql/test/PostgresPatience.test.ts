@@ -109,7 +109,9 @@ withPostgres("PostgreSQL, while it makes no progress", (url) => {
         const schema = yield* temporarySchema(url)
         const context = yield* open(url, { schema })
         const other = yield* raw(inSchema(url, schema))
-        yield* Effect.promise(() => other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)"))
+        yield* Effect.promise(() =>
+          other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)")
+        )
         const answers = (yield* told(context, pause)).filter(({ what }) => what !== "a query")
         expect(new Set(answers.map(({ reason }) => reason))).toEqual(new Set(["busy"]))
         expect(inTheWrongTime(answers)).toEqual([])

@@ -18,7 +18,7 @@ import { sqlite } from "../SqliteDialect.js"
 import * as SqliteTransaction from "../SqliteTransaction.js"
 import * as SqlJournal from "../SqlJournal.js"
 import { copyPages } from "./copyPages.js"
-import { damage } from "./integrity.js"
+import { check } from "./integrity.js"
 
 /** Is told of each step. */
 export type OnStep = (
@@ -32,8 +32,8 @@ const corrupt = (operation: string, why: string) =>
 
 const mustBeWhole = (operation: string, filename: string, name: string) =>
   Effect.flatMap(
-    damage(filename),
-    (damaged) => damaged === undefined ? Effect.void : corrupt(operation, `${name} is damaged: ${damaged}`)
+    check(filename, 1),
+    ([damaged]) => damaged === undefined ? Effect.void : corrupt(operation, `${name} is damaged: ${damaged}`)
   )
 
 /** A connection of our own, which closes with the scope. */
