@@ -83,7 +83,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
           Stream.map(verification(connection, "Journal.verify"), (step) => last = step),
           Stream.concat(bookkeeping(connection, "Journal.verify"), Stream.fromEffect(damages)).pipe(
             Stream.filter(Array.isNonEmptyReadonlyArray),
-            Stream.map((differences): Verification => ({ ...last!, differences }))
+            Stream.map((differences): Verification => ({ ...last!, clocks: [], differences }))
           )
         )
       })),
