@@ -129,7 +129,9 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
 
     const read = (after: Position, upTo: Position) =>
       Effect.zipLeft(activities(after, upTo, pageSize), whole(after)).pipe(
-        Effect.tapErrorTag("PositionFromOtherEpoch", fail)
+        Effect.tapErrorTag("PositionFromOtherEpoch", fail),
+        // What fails once nothing more is broadcast fails by that.
+        Effect.tapError(() => window.failure === undefined ? Effect.void : unchanged(after))
       )
 
     const catchUp = (position: Position): Effect.Effect<void, StorageError | PositionFromOtherEpoch> =>

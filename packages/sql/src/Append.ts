@@ -18,8 +18,10 @@ import {
   type TenantState,
   type Unit
 } from "@caravel/domain"
+import type { Tail } from "@caravel/pubsub"
 import { Array, Effect, Either, HashMap, Option } from "effect"
 import { Database } from "./Database.js"
+import * as Epochs from "./Epochs.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
 import { headOf } from "./internal/head.js"
 import { execute, inTurns, type Program, selectAll } from "./Program.js"
@@ -75,107 +77,113 @@ export interface Loaded {
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.zipWith(
-  Database,
-  IdempotencyKeys.make,
-  ({ clockTolerance, dialect, rows }, idempotencyKeys) => {
-    const insertEvents = rows.event.insert()
-    const tenantsOf = rows.tenant.select("pubkey")
-    const relaysOf = rows.relay.select("id")
-    const relaysAt = rows.relay.select("subdomain")
-    const insertSecrets = rows.secret.insert()
-    const write = dialect.writesEachRow ? "writeEach" : "upsert"
-    const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
-    const deleteSecrets = rows.secret.delete("id")
-    const writeRelays = rows.relay[write]("id", ["tenant", "createdAt"])
+export const make = (seen: () => Tail.Seen) =>
+  Effect.zipWith(
+    Database,
+    IdempotencyKeys.make,
+    ({ clockTolerance, dialect, rows }, idempotencyKeys) => {
+      const lastAndSeen =
+        `SELECT last.*, (SELECT id FROM caravel_event WHERE position = ?) FROM (${dialect.lastEvent}) last`
+      const insertEvents = rows.event.insert()
+      const tenantsOf = rows.tenant.select("pubkey")
+      const relaysOf = rows.relay.select("id")
+      const relaysAt = rows.relay.select("subdomain")
+      const insertSecrets = rows.secret.insert()
+      const write = dialect.writesEachRow ? "writeEach" : "upsert"
+      const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
+      const deleteSecrets = rows.secret.delete("id")
+      const writeRelays = rows.relay[write]("id", ["tenant", "createdAt"])
 
-    /** The state of what is named, as far as it is there, and where the journal ends. */
-    function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
-      const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
-        tenantsOf(touched.tenants),
-        [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
-        [[dialect.lastEvent, [], 1]]
-      )
-      const head = headOf([last])
-      if (Either.isLeft(head)) return Either.left(head.left)
-      return Either.zipWith(
-        yield* inTurns(mapInSteps(tenantRows, rows.tenant.decodeRow)),
-        yield* inTurns(mapInSteps(relayRows, rows.relay.decodeRow)),
-        (tenants, relays) => ({
-          state: stateOf(tenants, relays),
-          head: head.right,
-          previous: millisOf(last[1]),
-          latest: millisOf(last[2])
-        })
-      )
-    }
+      /** The state of what is named, as far as it is there, and where the journal ends. */
+      function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
+        const known = seen().last
+        const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
+          tenantsOf(touched.tenants),
+          [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
+          [[lastAndSeen, [known?.position ?? 0], 1]]
+        )
+        const head = headOf([last])
+        if (Either.isLeft(head)) return Either.left(head.left)
+        // Nobody else appends from here on: whatever was broadcast must be there.
+        if (head.right < seen().position || known !== undefined && last[3] !== known.id) throw Epochs.goneBack
+        return Either.zipWith(
+          yield* inTurns(mapInSteps(tenantRows, rows.tenant.decodeRow)),
+          yield* inTurns(mapInSteps(relayRows, rows.relay.decodeRow)),
+          (tenants, relays) => ({
+            state: stateOf(tenants, relays),
+            head: head.right,
+            previous: millisOf(last[1]),
+            latest: millisOf(last[2])
+          })
+        )
+      }
 
-    function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): Program<void> {
-      const tenants = new Map<string, TenantState>()
-      const relays = new Map<string, RelayState>()
-      for (const event of events) {
-        if (event.resourceType === "tenant") {
-          tenants.set(event.resourceId, HashMap.unsafeGet(state.tenants, event.resourceId))
-        } else {
-          relays.set(event.resourceId, HashMap.unsafeGet(state.relays, event.resourceId))
+      function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): Program<void> {
+        const tenants = new Map<string, TenantState>()
+        const relays = new Map<string, RelayState>()
+        for (const event of events) {
+          if (event.resourceType === "tenant") {
+            tenants.set(event.resourceId, HashMap.unsafeGet(state.tenants, event.resourceId))
+          } else {
+            relays.set(event.resourceId, HashMap.unsafeGet(state.relays, event.resourceId))
+          }
         }
+        const steps = [
+          () => insertSecrets(secrets),
+          ...inSteps([...tenants.values()]).map((some) => () =>
+            writeTenants(some, ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey)))
+          ),
+          () => [...deleteSecrets(droppedSecrets), ...rows.relay.vacate(exchanged(before, relays))],
+          ...inSteps([...relays.values()]).map((some) => () => writeRelays(some, ({ id }) => storedRelay(before, id)))
+        ]
+        if (events.length <= stepSize) yield* execute(steps.flatMap((statements) => statements()))
+        else for (const statements of steps) yield* execute(statements())
       }
-      const steps = [
-        () => insertSecrets(secrets),
-        ...inSteps([...tenants.values()]).map((some) => () =>
-          writeTenants(some, ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey)))
-        ),
-        () => [...deleteSecrets(droppedSecrets), ...rows.relay.vacate(exchanged(before, relays))],
-        ...inSteps([...relays.values()]).map((some) => () => writeRelays(some, ({ id }) => storedRelay(before, id)))
-      ]
-      if (events.length <= stepSize) yield* execute(steps.flatMap((statements) => statements()))
-      else for (const statements of steps) yield* execute(statements())
-    }
 
-    /** Has others who append wait, before anything is read that what follows is decided on. */
-    function* lock(): Program<void> {
-      if (dialect.lock !== undefined) yield* execute([[dialect.lock, [], 1]])
-    }
-
-    /** Writes what was decided on what was loaded. */
-    function* record({ head, latest, state }: Loaded, batch: Batch): Program<ReadonlyArray<RecordedEvent>> {
-      const recorded = batch.events.map((event, index): RecordedEvent => ({
-        ...event,
-        position: head + index + 1 as Position
-      }))
-      let before = latest
-      for (const some of inSteps(recorded)) {
-        yield* execute(insertEvents(some, before))
-        for (const { createdAt } of some) before = Math.max(before, createdAt.epochMillis)
+      /** Has others who append wait, before anything is read that what follows is decided on. */
+      function* lock(): Program<void> {
+        if (dialect.lock !== undefined) yield* execute([[dialect.lock, [], 1]])
       }
-      yield* project(state, batch)
-      return recorded
-    }
 
-    /** Decides on the units that `remaining` returns once everything has been waited for: all of these, or some. */
-    function* units(
-      units: ReadonlyArray<Unit>,
-      remaining: () => ReadonlyArray<Unit> = () => units
-    ): Program<Either.Either<Appended, Unreadable | IdempotencyKeys.OutcomeMissing>> {
-      yield* lock()
-      const loaded = yield* load(reads(units.flatMap(({ commands }) => commands)))
-      if (Either.isLeft(loaded)) return Either.left(loaded.left)
-      const { state } = loaded.right
-      const keys = units.some(hasKey) ? yield* idempotencyKeys.load(loaded.right, units) : noKeys
-      if (Either.isLeft(keys)) return Either.left(keys.left)
-      const { batch, decided } = yield* decideUnits(state, remaining(), keys.right)
-      const recorded = yield* record(loaded.right, batch)
-      if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
-      return Either.right({
-        recorded,
-        outcomes: decided.map(Either.map((answer) => answer(recorded))),
-        jumps: clockJumps(recorded, loaded.right.previous, clockTolerance)
-      })
-    }
+      /** Writes what was decided on what was loaded. */
+      function* record({ head, latest, state }: Loaded, batch: Batch): Program<ReadonlyArray<RecordedEvent>> {
+        const recorded = batch.events.map((event, index): RecordedEvent => ({
+          ...event,
+          position: head + index + 1 as Position
+        }))
+        let before = latest
+        for (const some of inSteps(recorded)) {
+          yield* execute(insertEvents(some, before))
+          for (const { createdAt } of some) before = Math.max(before, createdAt.epochMillis)
+        }
+        yield* project(state, batch)
+        return recorded
+      }
 
-    return { load, lock, record, units }
-  }
-)
+      /** Decides on the units that `remaining` returns once everything has been waited for: all of these, or some. */
+      function* units(
+        units: ReadonlyArray<Unit>,
+        remaining: () => ReadonlyArray<Unit> = () => units
+      ): Program<Either.Either<Appended, Unreadable | IdempotencyKeys.OutcomeMissing>> {
+        yield* lock()
+        const loaded = yield* load(reads(units.flatMap(({ commands }) => commands)))
+        if (Either.isLeft(loaded)) return Either.left(loaded.left)
+        const { state } = loaded.right
+        const keys = units.some(hasKey) ? yield* idempotencyKeys.load(loaded.right, units) : noKeys
+        if (Either.isLeft(keys)) return Either.left(keys.left)
+        const { batch, decided } = yield* decideUnits(state, remaining(), keys.right)
+        const recorded = yield* record(loaded.right, batch)
+        if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
+        return Either.right({
+          recorded,
+          outcomes: decided.map(Either.map((answer) => answer(recorded))),
+          jumps: clockJumps(recorded, loaded.right.previous, clockTolerance)
+        })
+      }
+
+      return { load, lock, record, units }
+    }
+  )
 
 /** So many rows are encoded at a time: that takes some milliseconds. */
 const stepSize = 256

@@ -69,6 +69,22 @@ export const decodeAll = (rows: unknown) =>
     Array.map(([epoch, position, startedAt]): EpochStart => ({ epoch, position, startedAt }))
   )
 
+const replaced = (message: string) =>
+  new SqlError({
+    message,
+    cause: new StorageError({ reason: "replaced", operation: "begin", cause: new Error(message) })
+  })
+
+/**
+ * The journal lacks what this process has broadcast.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const goneBack = replaced(
+  "the journal lacks what was broadcast: an older state of the database was put in its place while it was open"
+)
+
 /**
  * Fails if the journal is in another epoch than it was: what is written then would be acknowledged to callers, and
  * broadcast to subscribers, who have seen a timeline that is no more.
@@ -79,9 +95,5 @@ export const decodeAll = (rows: unknown) =>
 export function* unchanged(epoch: Epoch): Program<void> {
   const [row] = yield* select([[currentEpoch, [], 0]])
   if (row?.[0] === epoch) return
-  const message = "the database was restored from a backup, or copied to, while it was open"
-  throw new SqlError({
-    message,
-    cause: new StorageError({ reason: "replaced", operation: "begin", cause: new Error(message) })
-  })
+  throw replaced("the database was restored from a backup, or copied to, while it was open")
 }

@@ -125,7 +125,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
   Effect.gen(function*() {
     const { committed, current, dialect, query, rows, sql, transactLong } = yield* Database
     const tail = yield* Tail.Tail
-    const { begin, write } = yield* ImportWriter.make
+    const { begin, write } = yield* ImportWriter.make(tail.seen)
     const toError = (error: Failure | SqlError) =>
       error._tag === "UnusableSource" || error._tag === "StorageError"
         ? error

@@ -10,6 +10,7 @@ import {
   type Why,
   withoutSecrets
 } from "@caravel/domain"
+import type { Tail } from "@caravel/pubsub"
 import { Array, type DateTime, Effect, Either, HashMap, Record } from "effect"
 import * as Append from "./Append.js"
 import { Database } from "./Database.js"
@@ -54,109 +55,110 @@ const selectLast = chunked<readonly [id: string, type: "tenant" | "relay", versi
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.zipWith(Database, Append.make, ({ rows }, append) => {
-  const byId = rows.import.select("id")
-  const upsert = rows.import.upsert("id", ["source", "startedAt"])
-  const insertRefusals = rows.importRefusal.insert()
+export const make = (seen: () => Tail.Seen) =>
+  Effect.zipWith(Database, Append.make(seen), ({ rows }, append) => {
+    const byId = rows.import.select("id")
+    const upsert = rows.import.upsert("id", ["source", "startedAt"])
+    const insertRefusals = rows.importRefusal.insert()
 
-  /** Those resources whose last event others have written: the import leaves them alone. */
-  function* foreignIn({ relays, tenants }: State, correlationId: string): Program<ReadonlySet<string>> {
-    const last = yield* select(selectLast([
-      ...[...HashMap.values(tenants)].map(({ pubkey, version }) => [pubkey, "tenant", version] as const),
-      ...[...HashMap.values(relays)].map(({ id, version }) => [id, "relay", version] as const)
-    ]))
-    // Nothing comes before it in what the import writes.
-    const own = JSON.stringify({ correlationId }).slice(0, -1)
-    return new Set(
-      last.flatMap(([resourceType, resourceId, metadata]) =>
-        String(metadata).startsWith(own)
-          ? []
-          : [resourceKey({ resourceType: resourceType as "tenant" | "relay", resourceId: String(resourceId) })]
+    /** Those resources whose last event others have written: the import leaves them alone. */
+    function* foreignIn({ relays, tenants }: State, correlationId: string): Program<ReadonlySet<string>> {
+      const last = yield* select(selectLast([
+        ...[...HashMap.values(tenants)].map(({ pubkey, version }) => [pubkey, "tenant", version] as const),
+        ...[...HashMap.values(relays)].map(({ id, version }) => [id, "relay", version] as const)
+      ]))
+      // Nothing comes before it in what the import writes.
+      const own = JSON.stringify({ correlationId }).slice(0, -1)
+      return new Set(
+        last.flatMap(([resourceType, resourceId, metadata]) =>
+          String(metadata).startsWith(own)
+            ? []
+            : [resourceKey({ resourceType: resourceType as "tenant" | "relay", resourceId: String(resourceId) })]
+        )
       )
-    )
-  }
-
-  /** A page's rows here, and what else decides about it. */
-  function* batchOf(page: Page, source: Source, { startedAt }: ImportRow): Program<Either.Either<Begun, Unreadable>> {
-    const loaded = yield* append.load(touchedBy(page))
-    if (Either.isLeft(loaded)) return Either.left(loaded.left)
-    const { state } = loaded.right
-    const ids = page.items.flatMap(({ row }) => Either.isRight(row) && row.right !== undefined ? [row.right.id] : [])
-    const taken = yield* select(selectIds(ids))
-    const correlationId = `import-${source.id.slice(0, 32)}`
-    const batch = new ImportBatch({
-      state,
-      foreign: yield* foreignIn(state, correlationId),
-      ids: new Set(taken.map(([id]) => String(id))),
-      tenants: page.tenants,
-      relays: page.relays,
-      startedAt,
-      metadata: { correlationId },
-      idOf: source.idOf
-    })
-    return Either.right({ before: loaded.right, batch })
-  }
-
-  return {
-    /** How far the import of this source is; where there is none, it begins. */
-    *begin(source: Source, now: DateTime.Utc): Program<Either.Either<Written, Unreadable | UnusableSource>> {
-      yield* append.lock()
-      const found = rows.import.decode(yield* select(byId([source.id])))
-      if (Either.isLeft(found)) return Either.left(found.left)
-      const [known] = found.right
-      if (known !== undefined) return Either.right({ progress: known, refused: [], recorded: [] })
-      if ((yield* select([[unfinished, [source.filename], 1]])).length > 0) {
-        return Either.left(new UnusableSource({ filename: source.filename, reason: "changed", detail: "" }))
-      }
-      const progress: ImportRow = {
-        id: source.id,
-        source: source.filename,
-        ...nothing,
-        startedAt: now,
-        finishedAt: source.total === 0 ? now : null
-      }
-      yield* execute(upsert([progress]))
-      return Either.right({ progress, refused: [], recorded: [] })
-    },
-
-    /** Imports the page that follows. */
-    *write(
-      page: Page,
-      source: Source,
-      progress: ImportRow,
-      now: DateTime.Utc
-    ): Program<Either.Either<Written, Unreadable | StorageError>> {
-      yield* append.lock()
-      const current = Either.map(rows.import.decode(yield* select(byId([progress.id]))), ([row]) => row?.items)
-      if (Either.isLeft(current)) return Either.left(current.left)
-      if (current.right !== progress.items) return Either.left(overtaken)
-      const begun = yield* batchOf(page, source, progress)
-      if (Either.isLeft(begun)) return Either.left(begun.left)
-
-      const { batch, before } = begun.right
-      const counts = { ...nothing }
-      const refused: Array<ImportRefusalRow> = []
-      for (const item of page.items) {
-        counts.items++
-        const added = Either.flatMap(item.row, (row) => addTo(batch, item, row))
-        if (Either.isRight(added)) counts[counted[item.table]]++
-        else {
-          const key = storableText(withoutSecrets(item.key), 100)
-          const ordinal = progress.items + counts.items
-          refused.push({ import: progress.id, item: ordinal, tableName: item.table, key, ...added.left })
-        }
-      }
-      const recorded = yield* append.record(before, batch.batch)
-      counts.refused = refused.length
-      counts.renamed = recorded.filter(({ metadata }) => metadata.causationId !== undefined).length
-      counts.events = recorded.length
-      const sums = Record.map(nothing, (_, name) => progress[name] + counts[name])
-      const next = { ...progress, ...sums, finishedAt: sums.items === source.total ? now : null }
-      yield* execute([...upsert([next]), ...insertRefusals(refused)])
-      return Either.right({ progress: next, refused, recorded })
     }
-  }
-})
+
+    /** A page's rows here, and what else decides about it. */
+    function* batchOf(page: Page, source: Source, { startedAt }: ImportRow): Program<Either.Either<Begun, Unreadable>> {
+      const loaded = yield* append.load(touchedBy(page))
+      if (Either.isLeft(loaded)) return Either.left(loaded.left)
+      const { state } = loaded.right
+      const ids = page.items.flatMap(({ row }) => Either.isRight(row) && row.right !== undefined ? [row.right.id] : [])
+      const taken = yield* select(selectIds(ids))
+      const correlationId = `import-${source.id.slice(0, 32)}`
+      const batch = new ImportBatch({
+        state,
+        foreign: yield* foreignIn(state, correlationId),
+        ids: new Set(taken.map(([id]) => String(id))),
+        tenants: page.tenants,
+        relays: page.relays,
+        startedAt,
+        metadata: { correlationId },
+        idOf: source.idOf
+      })
+      return Either.right({ before: loaded.right, batch })
+    }
+
+    return {
+      /** How far the import of this source is; where there is none, it begins. */
+      *begin(source: Source, now: DateTime.Utc): Program<Either.Either<Written, Unreadable | UnusableSource>> {
+        yield* append.lock()
+        const found = rows.import.decode(yield* select(byId([source.id])))
+        if (Either.isLeft(found)) return Either.left(found.left)
+        const [known] = found.right
+        if (known !== undefined) return Either.right({ progress: known, refused: [], recorded: [] })
+        if ((yield* select([[unfinished, [source.filename], 1]])).length > 0) {
+          return Either.left(new UnusableSource({ filename: source.filename, reason: "changed", detail: "" }))
+        }
+        const progress: ImportRow = {
+          id: source.id,
+          source: source.filename,
+          ...nothing,
+          startedAt: now,
+          finishedAt: source.total === 0 ? now : null
+        }
+        yield* execute(upsert([progress]))
+        return Either.right({ progress, refused: [], recorded: [] })
+      },
+
+      /** Imports the page that follows. */
+      *write(
+        page: Page,
+        source: Source,
+        progress: ImportRow,
+        now: DateTime.Utc
+      ): Program<Either.Either<Written, Unreadable | StorageError>> {
+        yield* append.lock()
+        const current = Either.map(rows.import.decode(yield* select(byId([progress.id]))), ([row]) => row?.items)
+        if (Either.isLeft(current)) return Either.left(current.left)
+        if (current.right !== progress.items) return Either.left(overtaken)
+        const begun = yield* batchOf(page, source, progress)
+        if (Either.isLeft(begun)) return Either.left(begun.left)
+
+        const { batch, before } = begun.right
+        const counts = { ...nothing }
+        const refused: Array<ImportRefusalRow> = []
+        for (const item of page.items) {
+          counts.items++
+          const added = Either.flatMap(item.row, (row) => addTo(batch, item, row))
+          if (Either.isRight(added)) counts[counted[item.table]]++
+          else {
+            const key = storableText(withoutSecrets(item.key), 100)
+            const ordinal = progress.items + counts.items
+            refused.push({ import: progress.id, item: ordinal, tableName: item.table, key, ...added.left })
+          }
+        }
+        const recorded = yield* append.record(before, batch.batch)
+        counts.refused = refused.length
+        counts.renamed = recorded.filter(({ metadata }) => metadata.causationId !== undefined).length
+        counts.events = recorded.length
+        const sums = Record.map(nothing, (_, name) => progress[name] + counts[name])
+        const next = { ...progress, ...sums, finishedAt: sums.items === source.total ? now : null }
+        yield* execute([...upsert([next]), ...insertRefusals(refused)])
+        return Either.right({ progress: next, refused, recorded })
+      }
+    }
+  })
 
 interface Begun {
   readonly before: Append.Loaded

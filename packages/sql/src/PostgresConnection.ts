@@ -126,11 +126,36 @@ export class PostgresConnection implements AnsweringConnection {
     )
   }
 
-  private query(query: Query): Effect.Effect<Pg.QueryResult<any>, SqlError> {
+  /**
+   * The same connection, on which each statement that may write is a transaction of its own, begun by others, in one round trip.
+   * One that cannot be in a transaction comes right after them.
+   */
+  begunWith(first: Query): Connection {
+    const query = (query: Query) => {
+      if (isReading.test(query.text) || this.client.getTransactionStatus() !== "I") return this.query(query)
+      return Effect.catchIf(
+        this.query(query, [{ text: "BEGIN", params: [] }, first]),
+        ({ cause }) => cause instanceof Pg.DatabaseError && (cause.code === "25001" || cause.code === "2D000"),
+        () => Effect.zipRight(this.query(first), this.query(query))
+      )
+    }
+    const execute: Connection["execute"] = (text, params, transformRows) =>
+      Effect.map(query({ text, params }), ({ rows = [] }) => transformRows?.(rows) ?? rows)
+    return {
+      execute,
+      executeUnprepared: execute,
+      executeRaw: (text, params) => query({ text, params }),
+      executeValues: (text, params) => Effect.map(query({ text, params, rowMode: "array" }), ({ rows }) => rows),
+      executeStream: (text, params, transformRows) => Stream.fromIterableEffect(execute(text, params, transformRows))
+    }
+  }
+
+  private query(query: Query, begin: ReadonlyArray<Query> = []): Effect.Effect<Pg.QueryResult<any>, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const types = Context.get(fiber.currentContext, SafeIntegers) ? bigints : numbers
       const isWatched = this.watched === "all" || this.watched === "own" && isCaravels(query.text)
-      return Effect.map(this.queries([query], types, isWatched), ([result]) => result!)
+      const all = begin.length === 0 ? [query] : [...begin, query, commit]
+      return Effect.map(this.queries(all, types, isWatched), (results) => results[begin.length]!)
     })
   }
 
@@ -202,6 +227,12 @@ export class PostgresConnection implements AnsweringConnection {
     return failure
   }
 }
+
+/** What begins so writes nothing, but for functions that do, or is about transactions itself. */
+const isReading =
+  /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:SELECT|TABLE|VALUES|SHOW|BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE)\b/i
+
+const commit: Query = { text: "COMMIT", params: [] }
 
 const names = new Map<string, string>()
 

@@ -167,7 +167,13 @@ export const open = (
 
     let epoch: Epoch | undefined
     const client = yield* Transaction.make({
-      plain: callers.scoped(),
+      plain: Effect.map(
+        callers.scoped(),
+        (connection) =>
+          epoch === undefined
+            ? connection
+            : connection.begunWith({ text: "SELECT caravel_in_epoch($1)", params: [epoch] })
+      ),
       callers: connections(callers, () => PostgresBounds.beginCallers),
       own: connections(own, PostgresBounds.beginOwn),
       long,

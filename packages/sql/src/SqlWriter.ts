@@ -43,7 +43,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
   Effect.gen(function*() {
     const database = yield* Database
     const tail = yield* Tail.Tail
-    const append = yield* Append.make
+    const append = yield* Append.make(tail.seen)
     const failed = toStorageError(database.dialect, "commit")
     const isTransient = (error: SqlError | Unreadable | OutcomeMissing) =>
       error instanceof SqlError && database.dialect.isTransient(error.cause)
@@ -59,6 +59,10 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       // What is answered a second time may have been committed by another process, just now.
       return outcomes.some(Either.isRight) ? tail.advanceToHead : Effect.void
     }
+
+    /** The tail finds out by itself, too; this is at once. */
+    const onceReplaced = (failure: Exit.Exit<unknown, StorageError>) =>
+      reasonOf(failure) === "replaced" ? Effect.exit(tail.advanceToHead) : Effect.void
 
     /** When the storage last made progress: when it has decided on a batch, or others have written. */
     let progressedAt = -Infinity
@@ -132,8 +136,9 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
               for (const entry of patient) entry.reopen()
               return Effect.forEach(patient, (entry) => commitBatch([entry], restore), { discard: true })
             }
-            for (const entry of patient) entry.settle(failure)
-            return Effect.void
+            return Effect.map(onceReplaced(failure), () => {
+              for (const entry of patient) entry.settle(failure)
+            })
           },
           onSuccess: ({ appended, decided }) => {
             progress()
@@ -181,7 +186,10 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
           if (jumps.length > 0) afterCommit.add(report(jumps))
         }),
         {
-          onFailure: (error) => Effect.fail(failed(error)),
+          onFailure: (error) => {
+            const failure = Exit.fail(failed(error))
+            return Effect.zipRight(onceReplaced(failure), failure)
+          },
           onSuccess: ({ outcomes: [outcome] }) => outcome!
         }
       )
@@ -198,13 +206,12 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
   })
 )
 
+const reasonOf = (exit: Exit.Exit<unknown, StorageError>) =>
+  Exit.match(exit, {
+    onSuccess: () => undefined,
+    onFailure: (cause) => Option.getOrUndefined(Cause.failureOption(cause))?.reason
+  })
+
 /** Whether a batch failed by what would fail each of its units too, or nobody knows whether it did. */
 const isNobodysFault = (exit: Exit.Exit<unknown, StorageError>) =>
-  Exit.match(exit, {
-    onSuccess: () => false,
-    onFailure: (cause) =>
-      Option.exists(
-        Cause.failureOption(cause),
-        ({ reason }) => reason === "commitUnknown" || reason === "readonly" || reason === "replaced"
-      )
-  })
+  ["commitUnknown", "readonly", "replaced"].includes(reasonOf(exit) ?? "")

@@ -13,7 +13,6 @@ import { mustBePath, prepare } from "./internal/databaseFile.js"
 import { check } from "./internal/integrity.js"
 import { SqliteFiles } from "./internal/SqliteFiles.js"
 import * as Migrations from "./Migrations.js"
-import type { AnsweringConnection } from "./Program.js"
 import * as SecretCodec from "./SecretCodec.js"
 import { toStorageError } from "./SqlError.js"
 import * as SqliteConnection from "./SqliteConnection.js"
@@ -161,7 +160,7 @@ const mustExist = (filename: string) =>
 const mostDamages = 100
 
 /** A client whose transactions are refused once the journal is in another epoch. */
-const inItsEpoch = (writer: AnsweringConnection) =>
+const inItsEpoch = (writer: SqliteConnection.SqliteConnection) =>
   Effect.gen(function*() {
     const epoch = yield* Effect.flatMap(writer.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
     return yield* SqliteTransaction.make(writer, () => Epochs.unchanged(epoch))
