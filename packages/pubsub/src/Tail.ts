@@ -115,6 +115,13 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         )
       })
 
+    /** An activity that is not listed any more, in a journal that goes on after it, is damaged: verify says how. */
+    const unlessDamaged = (position: Position, found: Activity | undefined) =>
+      Effect.flatMap(
+        outside(journal.head),
+        (head) => found === undefined && head >= window.position ? Effect.void : goneBack(position)
+      )
+
     /** The same, if moreover the journal still has what was broadcast last. */
     const whole = (position: Position) => {
       const { last } = window
@@ -122,7 +129,8 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         ? Effect.void
         : Effect.flatMap(
           activities(last.position - 1, last.position, 1),
-          ([found]) => found?.id === last.id ? Effect.void : Effect.zipRight(unchanged(position), goneBack(position))
+          ([found]) =>
+            found?.id === last.id ? Effect.void : Effect.zipRight(unchanged(position), unlessDamaged(position, found))
         )
       return Effect.zip(unchanged(position), kept, { concurrent: true })
     }
