@@ -86,7 +86,7 @@ describe("opening a database", () => {
       const error = yield* refusal(filename)
       expect(error).toMatchObject({ _tag: "StorageError", reason: "other" })
       expect(error.message).toContain("table caravel_event already exists")
-      expect(database.prepare("SELECT name FROM sqlite_schema WHERE name = 'relay'").all()).toEqual([])
+      expect(database.prepare("SELECT name FROM sqlite_schema WHERE name = 'caravel_relay'").all()).toEqual([])
     }))
 
   it.scopedLive("refuses a newer schema", () =>

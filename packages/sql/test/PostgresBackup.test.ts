@@ -14,7 +14,10 @@ import { raw } from "./fixtures/sqlite.js"
 
 /** All rows, but for the last of the epochs. */
 const dumpBefore = (endpoint: Endpoint) =>
-  Effect.map(dump(endpoint), ({ epoch = [], ...rows }) => ({ ...rows, epoch: epoch.length - 1 }))
+  Effect.map(
+    dump(endpoint),
+    ({ caravel_epoch: epochs = [], ...rows }) => ({ ...rows, caravel_epoch: epochs.length - 1 })
+  )
 
 withPostgres("a backup of PostgreSQL", (url) => {
   const schema = schemaOf(url)
@@ -89,7 +92,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
           expect([...steps]).toContain("restoring")
           epochs.add(epoch)
           expect(yield* headOf(to)).toBe(position)
-          expect(yield* dumpBefore(to)).toEqual({ ...before, epoch: 1 })
+          expect(yield* dumpBefore(to)).toEqual({ ...before, caravel_epoch: 1 })
           expect((yield* using(to, verify, key)).differences).toEqual([])
           expect(yield* using(to, many(1, "p"), key)).toBe(undefined)
         }
@@ -162,7 +165,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
           const isWaitedFor = Effect.promise(async () => {
             const { rows } = await client.query(
               "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND classid = $1::regclass::oid",
-              [`${"schema" in to ? to.schema : ""}.event`]
+              [`${"schema" in to ? to.schema : ""}.caravel_event`]
             )
             return rows.length > 0
           })
