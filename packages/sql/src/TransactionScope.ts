@@ -147,6 +147,8 @@ export class TransactionScope implements Transaction {
     use: (scope: TransactionScope) => Effect.Effect<A, E, R>,
     restore: Restore
   ): Effect.Effect<A, E | SqlError, R> {
+    // It has ended while the savepoint was made.
+    if (this.aborted !== undefined) return Effect.fail(this.aborted)
     const nested = new TransactionScope(this.transaction, this.depth + 1)
     this.nested = nested
     if (this.turns.isAwaited) this.limit()

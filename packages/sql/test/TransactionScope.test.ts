@@ -206,6 +206,23 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       }).pipe(Effect.provide(layer)))
   })
 
+  it.scopedLive("a nested transaction that begins while the outer one fails writes nothing", () =>
+    Effect.gen(function*() {
+      const { command, note, notes, sql } = yield* world
+      const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
+      const late = sql.withTransaction(Effect.zipRight(command.createRelay(relay("late")), note("late")))
+      for (let steps = 0; steps < 5; steps++) {
+        yield* Effect.flip(sql.withTransaction(Effect.gen(function*() {
+          fibers.push(yield* Effect.forkDaemon(late))
+          yield* Effect.repeatN(Effect.yieldNow(), steps)
+          return yield* Effect.fail("undo")
+        })))
+      }
+      yield* Effect.forEach(fibers, (fiber) => Fiber.await(fiber))
+      expect(yield* notes).toEqual([])
+      expect(yield* stored).toEqual([])
+    }).pipe(Effect.provide(layer)))
+
   it.scopedLive("a nested transaction that cannot succeed, as a statement has failed in it, is undone alone", () =>
     Effect.gen(function*() {
       const { note, notes, sql } = yield* world
