@@ -210,5 +210,5 @@ const tests = (layer: Layer.Layer<Postgres.Services, StorageError>, long: number
   )
 
 // More than 100,000 steps there, and 10,000 here.
-describe("SQLite", () => tests(Sqlite.layerTemporary, 8_000))
-withPostgres("PostgreSQL", (url) => tests(layerTemporary(url), 800))
+describe("SQLite", () => tests(Sqlite.layerTemporary, 10_000))
+withPostgres("PostgreSQL", (url) => tests(layerTemporary(url), 1_100))
