@@ -19,15 +19,18 @@ const script = `
   const Sqlite = require(workerData)
   parentPort.on("message", ({ id, filename, most }) => {
     let database
+    let answer
     try {
       database = new Sqlite(filename, { readonly: true, fileMustExist: true })
       const found = database.prepare("PRAGMA integrity_check(" + most + ")").pluck().all()
-      parentPort.postMessage({ id, found: found.map(String) })
+      answer = { id, found: found.map(String) }
     } catch ({ code, message }) {
-      parentPort.postMessage({ id, code, message })
+      answer = { id, code, message }
     } finally {
       database?.close()
     }
+    // The file is closed by then: who waits for the answer may want it alone.
+    parentPort.postMessage(answer)
   })
 `
 
