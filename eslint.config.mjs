@@ -73,7 +73,7 @@ export default tseslint.config(
     plugins: { local },
     rules: {
       "eqeqeq": "error",
-      "max-lines": ["error", 300],
+      "max-lines": ["error", 400],
       "object-shorthand": "error",
       "no-restricted-syntax": ["error", ...everywhere],
       "no-restricted-imports": ["error", { patterns: [otherPackages] }],

@@ -27,6 +27,9 @@ interface Page {
   readonly last: Position
 }
 
+/** Handles a page, in order. */
+export type PageHandling<R> = Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted, R>
+
 /** What a consumer does while it holds its lease. */
 export class Session<E, R> {
   readonly settings: Settings<E, R>

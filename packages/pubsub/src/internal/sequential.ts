@@ -6,14 +6,11 @@ import type { ConsumerHalted } from "../ConsumerError.js"
 import { sleep, Waiting } from "../Waiting.js"
 import { Attempts } from "./Attempts.js"
 import { patiently } from "./patiently.js"
-import type { Session } from "./Session.js"
+import type { PageHandling, Session } from "./Session.js"
 import { inTransactions } from "./transactional.js"
 
 /** How long the event loop may be kept, in milliseconds, before timers and sockets get their turn. */
 const longestTurn = 20
-
-/** Handles a page, in order. */
-export type Handling<R> = Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted, R>
 
 /** Handles page after page, from a position on. */
 export const sequential = <E, R>(
@@ -45,7 +42,7 @@ export const sequential = <E, R>(
 const directly = <E, R>(session: Session<E, R>, attempts: Attempts<R>) => {
   const { blocked, held, inFlight, progress, settings: { handle } } = session
 
-  const handlePage = (page: ReadonlyArray<Activity>): Handling<R> =>
+  const handlePage = (page: ReadonlyArray<Activity>): PageHandling<R> =>
     Effect.suspend(() => {
       let index = 0
       const behind: Array<Activity> = []
@@ -69,7 +66,7 @@ const directly = <E, R>(session: Session<E, R>, attempts: Attempts<R>) => {
           }
         })
       )
-      const rest: Handling<R> = Effect.flatMap(Effect.exit(handling), (exit) =>
+      const rest: PageHandling<R> = Effect.flatMap(Effect.exit(handling), (exit) =>
         Exit.isFailure(exit)
           ? Effect.flatMap(session.failed(page[index]!, exit.cause, attempts, behind.length === 0), (again) => {
             if (!again) index++

@@ -5,8 +5,7 @@ import type { LeaseLost } from "../CheckpointStore.js"
 import { retryWhile, sleep, Waiting } from "../Waiting.js"
 import type { Attempts } from "./Attempts.js"
 import { passes } from "./patiently.js"
-import type { Handling } from "./sequential.js"
-import type { Session } from "./Session.js"
+import type { PageHandling, Session } from "./Session.js"
 import { untilReadable } from "./Subscription.js"
 
 /** How many activities share a transaction at most. */
@@ -73,7 +72,7 @@ export const inTransactions = <E, R>(session: Session<E, R>, attempts: Attempts<
     )
   }
 
-  return (page: ReadonlyArray<Activity>): Handling<R> =>
+  return (page: ReadonlyArray<Activity>): PageHandling<R> =>
     Effect.gen(function*() {
       let from = 0
       let most = batchSize
