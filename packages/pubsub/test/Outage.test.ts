@@ -26,7 +26,11 @@ it.effect("an outage is told once, in one line, however many meet it, and so is 
       }
     }).pipe(
       Effect.scoped,
-      Effect.provide(Layer.provide(InProcess.layer, world.layer)),
-      Effect.provide(Layer.merge(Logger.add(logger), Logger.remove(Logger.defaultLogger)))
+      Effect.provide(
+        Layer.provideMerge(
+          Layer.provide(InProcess.layer, world.layer),
+          Layer.merge(Logger.add(logger), Logger.remove(Logger.defaultLogger))
+        )
+      )
     )
   }))

@@ -45,6 +45,7 @@ describe("what a handler fails with", () => {
     expect(describeValue(new NoRoute({ message: "no route", hops: 3, name: "r1" })))
       .toBe(`NoRoute: no route {"hops":3,"name":"r1"}`)
     expect(describeValue({ _tag: "Refused", code: 5 })).toBe(`Refused: {"code":5}`)
+    // @effect-diagnostics-next-line globalDate:off
     expect(describeValue({ code: 5, nested: { at: new Date(0), list: [1, "a", null] } }))
       .toBe(`{"code":5,"nested":{"at":"1970-01-01T00:00:00.000Z","list":[1,"a",null]}}`)
     expect(describeValue(new Error("outer", { cause: new TypeError("inner") })))

@@ -77,6 +77,7 @@ export class PostgresConnection implements AnsweringConnection {
   showLife(every: number, [untilHeld]: ReadonlyArray<Statement>): void {
     this.untilHeld = untilHeld
     // If the transaction has failed or the connection is lost, its own next statement says so.
+    // @effect-diagnostics-next-line globalTimers:off
     this.life = setInterval(() => this.client.query("SELECT 1", () => {}), every)
     this.life.unref()
   }

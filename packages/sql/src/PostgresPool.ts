@@ -90,6 +90,7 @@ export const make = (
           const look = () => {
             const left = remaining()
             if (left > 0) {
+              // @effect-diagnostics-next-line globalTimers:off
               timer = setTimeout(look, left)
               return
             }
@@ -100,6 +101,8 @@ export const make = (
                 PostgresClient.notConnected(isExhausted ? new PoolExhausted({ connections: inUse }) : noAnswer)
             ))
           }
+          // In the driver's callbacks, where there is no fiber.
+          // @effect-diagnostics-next-line globalTimers:off
           let timer = setTimeout(look, Math.max(0, remaining()))
           try {
             pool.connect((cause, client) => {

@@ -1,6 +1,6 @@
 /** How a database is named: by any URL that `pg` reads. What only libpq reads is refused by name, as `pg` passes it over in silence. */
 import { StorageError } from "@caravel/domain"
-import { Effect, Redacted } from "effect"
+import { Effect, Predicate, Redacted } from "effect"
 import type { ConnectionOptions } from "node:tls"
 import Pg from "pg"
 import type { Config } from "./PostgresClient.js"
@@ -107,15 +107,14 @@ export const read = (
     const settings = [parameters.get("options") ?? "", ...searchPath].join(" ").trim()
     if (settings !== "") parameters.set("options", settings)
     const config = { ...common, connectionString: parameters.size === 0 ? base : `${base}?${parameters}` }
-    const { host } = yield* Effect.try({
-      try: () => new Pg.Client(config),
-      catch: (cause) => cause as Error & { readonly syscall?: string }
-    }).pipe(Effect.catchAll((cause) =>
-      // That a certificate's file is not there is said when it is needed.
-      cause.syscall !== undefined
-        ? Effect.succeed({ host: "" })
-        : refuse(cause.name === "Error" ? cause.message : unreadable)
-    ))
+    const { host } = yield* Effect.try(() => new Pg.Client(config)).pipe(
+      Effect.catchAll(({ error }) =>
+        // That a certificate's file is not there is said when it is needed.
+        Predicate.hasProperty(error, "syscall")
+          ? Effect.succeed({ host: "" })
+          : refuse(Predicate.isError(error) && error.name === "Error" ? error.message : unreadable)
+      )
+    )
     return host.includes(",") ? yield* refuse(severalHosts) : config
   })
 

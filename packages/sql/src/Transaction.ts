@@ -207,6 +207,8 @@ export const make = (options: {
   <A, E, R>(
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> => {
+    // Their scope is what provides it.
+    // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
     const use = inScope(() => effect as Effect.Effect<A, E, Exclude<R, SqlClient.TransactionConnection>>)
     return transactOn(connections, use, use)
   }

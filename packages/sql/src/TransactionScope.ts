@@ -243,6 +243,7 @@ export class TransactionScope implements Transaction {
   /** Takes the turn from the nested transaction that has it, if it is kept for too long. */
   private limit(): void {
     if (this.nested === undefined) return
+    // @effect-diagnostics-next-line globalTimers:off
     this.timer ??= setTimeout(() => {
       this.timer = undefined
       const { nested } = this

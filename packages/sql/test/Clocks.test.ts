@@ -89,6 +89,7 @@ it.scopedLive("a position of an instant costs as many reads as the journal's len
       }
     })
     const native = yield* Effect.tracer
+    // @effect-diagnostics-next-line globalDateInEffect:off
     yield* Effect.withTracer(journal.positionAt(DateTime.unsafeMake(Date.now() - 1)), tracer)
     expect(reads).toBeGreaterThan(5)
     expect(reads).toBeLessThanOrEqual(11)
@@ -146,6 +147,7 @@ withPostgres("Clocks on PostgreSQL", (url) => {
   it.scopedLive("a process whose clock differs from the server's is logged, and told by verify", () =>
     Effect.gen(function*() {
       const hour = 60 * minutes
+      // @effect-diagnostics-next-line globalDateInEffect:off
       const behind = at(Date.now() - 2 * hour)
       const { make, warned } = yield* Effect.sync(() => {
         const warned: Array<string> = []

@@ -34,7 +34,9 @@ const values: ReadonlyArray<unknown> = [
 /** What the services do, each with what is wrong with it, if anything: a defect, an error without a name, or no end. */
 const faults = Effect.gen(function*() {
   const wrong: Array<string> = []
+  // @effect-diagnostics-next-line anyUnknownInErrorContext:off
   for (const [name, use] of Object.entries(uses)) {
+    // @effect-diagnostics-next-line anyUnknownInErrorContext:off
     const exit = yield* Effect.exit(Effect.timeoutOption(use, "20 seconds"))
     if (Exit.isSuccess(exit)) {
       if (Option.isNone(exit.value)) wrong.push(`${name} does not end`)
@@ -143,7 +145,7 @@ describe("damaged columns: SQLite", () => {
             // What a STRICT column cannot hold is at least found by SQLite's own check.
             if (Buffer.isBuffer(damage.value) && !found) wrong.push(`${shown(damage)}: not found`)
             for (const fault of yield* faults) wrong.push(`${shown(damage)}: ${fault}`)
-          }).pipe(Effect.provide(Sqlite.layer({ filename })), Effect.provide(quiet))
+          }).pipe(Effect.provide(Layer.provideMerge(Sqlite.layer({ filename }), quiet)))
         )
         const isTyped = Exit.isSuccess(exit) || Option.isSome(Cause.failureOption(exit.cause))
         if (!isTyped) wrong.push(`${shown(damage)}: ${Cause.pretty(exit.cause)}`)
@@ -191,7 +193,7 @@ withPostgres("damaged columns: PostgreSQL", (url) => {
           )))
           if (inflicted._tag === "Left") return
           for (const fault of yield* faults) wrong.push(`${shown(damage)}: ${fault}`)
-        }).pipe(Effect.provide(Layer.provide(layerTemporary(url), quiet)), Effect.provide(quiet))
+        }).pipe(Effect.provide(Layer.provideMerge(layerTemporary(url), quiet)))
       }
       expect(wrong).toEqual([])
     }), LongRun.timeout(300_000))

@@ -24,6 +24,7 @@ const olderFile: Older = (database) =>
     const live = yield* raw(filename)
     yield* Effect.promise(() => live.backup(copy))
     const older = yield* raw(copy)
+    // @effect-diagnostics-next-line returnEffectInGen:off
     return Effect.asVoid(Effect.promise(() => older.backup(filename)))
   })
 
@@ -34,6 +35,7 @@ const olderSchema = (url: string): Older => (database) =>
     const { rows: [row] } = yield* Effect.promise(() =>
       client.query(`SELECT max(position)::int AS head FROM ${schema}.caravel_event`)
     )
+    // @effect-diagnostics-next-line returnEffectInGen:off
     return Effect.promise(async () => {
       await client.query("BEGIN; SET LOCAL session_replication_role = replica")
       await client.query(`DELETE FROM ${schema}.caravel_relay WHERE id IN

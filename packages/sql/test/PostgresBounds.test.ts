@@ -29,6 +29,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
       const sql = Context.get(one, SqlClient)
       const holds = yield* Deferred.make<void>()
       const holder = yield* Effect.fork(Effect.exit(sql.withTransaction(
+        // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         Effect.zipRight(create(one, "held"), Effect.zipRight(Deferred.succeed(holds, undefined), then(sql)))
       )))
       yield* Deferred.await(holds)
@@ -162,6 +163,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         yield* failOver("SET default_transaction_read_only = on")
         const error = yield* Effect.flip(create(context, "a"))
         expect(error).toMatchObject({ _tag: "StorageError", reason: "readonly" })
+        // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
         expect((error as StorageError).message).not.toContain("file")
         // Connections stay as they were made.
         const sent = yield* Effect.fork(create(context, "b"))

@@ -144,6 +144,7 @@ withPostgres("PostgreSQL: what follows from a server's error", (url) => {
   it.scopedLive.each(codes)("%s", ([code, ...expected]) =>
     Effect.gen(function*() {
       const connection = yield* PostgresConnection.connect({ connectionString: url })
+      // @effect-diagnostics-next-line anyUnknownInErrorContext:off
       const { cause } = yield* Effect.flip(
         connection.executeRaw(`DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '${code}'; END $$`, [])
       )

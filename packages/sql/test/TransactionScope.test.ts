@@ -25,6 +25,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
               yield* command.createRelay(relay("nested"))
               yield* Deferred.succeed(open, undefined)
               yield* turns
+              // @effect-diagnostics-next-line missingReturnYieldStar:off
               if (ending === "fails") yield* Effect.fail("undo")
             }))
             const others = Effect.zipRight(
@@ -60,6 +61,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
             note("plain"),
             sql.withTransaction(note("sibling"))
           ]
+          // @effect-diagnostics-next-line anyUnknownInErrorContext:off
           const waiting = yield* Effect.forEach(others, (other) => Effect.fork(other))
           yield* turns
           for (const fiber of waiting) {

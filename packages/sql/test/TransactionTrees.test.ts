@@ -100,6 +100,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
         const doing = (deed: Deed, effect: Effect.Effect<unknown, unknown>) => {
           deeds.push(deed)
           steps += 1
+          // @effect-diagnostics-next-line anyUnknownInErrorContext:off
           return Effect.onExit(effect, (exit) =>
             Effect.sync(() => {
               deed.exit = Exit.isSuccess(exit) ? "answered" : Cause.isInterrupted(exit.cause) ? "interrupted" : "failed"
@@ -111,6 +112,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
           switch (tree.kind) {
             case "note": {
               const id = next()
+              // @effect-diagnostics-next-line anyUnknownInErrorContext:off
               return Effect.exit(doing(
                 { ids: [id], isNote: true, scope, exit: "interrupted" },
                 sql`INSERT INTO note (id) VALUES (${id})`
@@ -118,6 +120,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
             }
             case "command": {
               const id = next()
+              // @effect-diagnostics-next-line anyUnknownInErrorContext:off
               return Effect.exit(doing(
                 { ids: [id], isNote: false, scope, exit: "interrupted" },
                 command.createRelay(relay(id))
@@ -127,6 +130,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
               return Effect.exit(command.createRelay({ ...relay(next()), tenant: "b".repeat(64) }))
             case "submit": {
               const list = Array.from({ length: tree.count }, next)
+              // @effect-diagnostics-next-line anyUnknownInErrorContext:off
               return Effect.exit(doing(
                 { ids: list, isNote: false, scope, exit: "interrupted" },
                 command.submit(list.map((id) => Schema.decodeSync(CreateRelay)({ _tag: "CreateRelay", ...relay(id) })))

@@ -65,6 +65,7 @@ const waiting = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         const command = yield* Command
         yield* command.createTenant({ pubkey })
         const queue = yield* command.notify.subscribe
+        // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         yield* Fiber.joinAll(yield* held(leaving(count)))
         expect(yield* relays).toEqual(staying(count))
         expect((yield* command.createRelay(relay("last"))).resourceId).toBe("last")
@@ -118,6 +119,7 @@ describe("SQLite", () => {
         other.exec("BEGIN IMMEDIATE")
         const fibers = yield* leaving(5)
         other.exec("ROLLBACK")
+        // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         yield* Fiber.joinAll(fibers)
         expect(yield* relays).toEqual(staying(5))
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
@@ -138,6 +140,7 @@ withPostgres("PostgreSQL", (url) => {
         )
         const fibers = yield* leaving(5)
         yield* Effect.promise(() => other.query("ROLLBACK"))
+        // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         yield* Fiber.joinAll(fibers)
         expect(yield* relays).toEqual(staying(5))
       }).pipe(Effect.provide(Postgres.layer({ url: Redacted.make(url), schema })))

@@ -2,6 +2,7 @@
  * The reference model: `command.md` and `model.md` as plain objects, written without a look at `decide` and `evolve`.
  * Commands change it in place, so lists work on a copy.
  */
+import { DateTime } from "effect"
 import { type Plain, relayDefaults, tenantDefaults } from "./fixture.js"
 
 /** A command in plain values, with its tag. */
@@ -168,7 +169,7 @@ const storable = (text: string) => [...text].map((character) => isStorable(chara
 
 /** What the clock has to say for a command to be accepted: as ISO 8601 text, to the millisecond. */
 export const instantOf = (millis: number): string | undefined =>
-  millis >= 0 && millis < Date.UTC(10_000, 0) ? new Date(Math.floor(millis)).toISOString() : undefined
+  millis >= 0 && millis < Date.UTC(10_000, 0) ? DateTime.formatIso(DateTime.unsafeMake(Math.floor(millis))) : undefined
 
 /** Whether the first of the commands expects a version that its resource, which is there if it has to be, has not. */
 const hasMovedOn = ({ relays, tenants }: Model, { commands: [first], expected }: Call) => {

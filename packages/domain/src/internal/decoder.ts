@@ -88,9 +88,10 @@ const readOf = (ast: AST.AST): Read | undefined => {
       const { from, to, transformation } = ast
       const [readFrom, readTo] = [readOf(from), readOf(to)]
       if (readFrom === undefined || readTo === undefined || !AST.isFinalTransformation(transformation)) return undefined
+      const decode: (...parameters: Parameters<AST.FinalTransformation["decode"]>) => unknown = transformation.decode
       return (value) => {
         const read = readFrom(value)
-        const decoded: unknown = read === refused ? read : transformation.decode(read, options, ast, value)
+        const decoded = read === refused ? read : decode(read, options, ast, value)
         return Either.isEither(decoded) && Either.isRight(decoded) ? readTo(decoded.right) : refused
       }
     }

@@ -62,6 +62,7 @@ export class Silence {
   /** One timer for many statements: answers leave it as it is, and it ends by itself. */
   private start(): void {
     if (this.timer !== undefined) return
+    // @effect-diagnostics-next-line globalTimers:off
     this.timer = setTimeout(() => {
       // What has come while this process stood still is read first.
       setImmediate(() => {
