@@ -101,6 +101,15 @@ export const clocks: fc.Arbitrary<ClockOf> = fc.oneof(
   { arbitrary: fc.oneof(fc.constantFrom(...wrong), fc.double()).map((millis) => () => millis), weight: 1 }
 )
 
+/**
+ * Those of commands with a key: it never goes back. An adapter may delete a key that is over, or keep it, and so they differ when
+ * the clock goes back to before that.
+ */
+export const keyedClocks: fc.Arbitrary<ClockOf> = fc.oneof(
+  { arbitrary: fc.constantFrom((n: number) => millisOf(n), (n: number) => millisOf(n) + 0.75), weight: 4 },
+  { arbitrary: fc.constantFrom(NaN, Infinity, -0.5).map((millis) => () => millis), weight: 1 }
+)
+
 const millisOf = (n: number) => Date.parse(day(n))
 
 /** What `Command.withMetadata` may say. */
