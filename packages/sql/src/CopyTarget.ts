@@ -1,5 +1,5 @@
 /** What a copy writes: pages of events, each in a transaction, and in the last one all the rest. */
-import { Position, StorageError, type Verification } from "@caravel/domain"
+import { Position, storableText, StorageError, type Verification } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Option, Schema, Stream } from "effect"
@@ -61,13 +61,19 @@ const clear: ReadonlyArray<Statement> = [
 const freeLeases =
   "INSERT INTO caravel_lease (consumer, task, fence, heartbeat) SELECT name, ?, 0, 0 FROM caravel_consumer"
 
+/** What handlers' errors said: SQLite may hold it with characters that PostgreSQL cannot keep. */
+const diagnostics = new Set(["caravel_consumer last_error", "caravel_parked error"])
+
+const valueFor = (table: string, column: string, value: unknown) =>
+  typeof value === "string" && diagnostics.has(`${table} ${column}`) ? storableText(value) : value
+
 /** Statements that insert rows with the columns that they have. */
 const insert = (name: string, rows: ReadonlyArray<CopySource.Row>): ReadonlyArray<Statement> => {
   const columns = Object.keys(rows[0] ?? {})
   const row = `(${repeat("?", columns.length)})`
   return chunked<CopySource.Row>(
     (size) => `INSERT INTO ${name} (${columns.join(", ")}) VALUES ${repeat(row, size)}`,
-    (rows) => rows.flatMap((row) => columns.map((column) => row[column]))
+    (rows) => rows.flatMap((row) => columns.map((column) => valueFor(name, column, row[column])))
   )(rows)
 }
 

@@ -24,6 +24,7 @@ import {
 import { key } from "./fixtures/encrypted.js"
 import { verify } from "./fixtures/filled.js"
 import { withPostgres } from "./fixtures/postgres.js"
+import { raw } from "./fixtures/sqlite.js"
 
 const refused = (from: Endpoint, to: Endpoint) => Effect.flip(Copy.copy({ from, to }))
 
@@ -33,6 +34,22 @@ const nameOf = (endpoint: Endpoint) => "filename" in endpoint ? endpoint.filenam
 
 const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   const test = <E>(name: string, body: Effect.Effect<void, E, Scope.Scope>) => it.scopedLive(name, () => body, 60_000)
+
+  test(
+    "what handlers' errors said is copied, whatever its characters",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      yield* history(from)
+      const database = yield* raw(nameOf(from))
+      database.exec(
+        "UPDATE caravel_consumer SET last_error = 'upstream said ' || char(0) || '!' WHERE name = 'billing'"
+      )
+      database.exec("UPDATE caravel_parked SET error = 'and ' || char(0)")
+      yield* Copy.copy({ from, to })
+      expect(yield* using(to, Consumer.lag("billing"))).toMatchObject({ lastError: "upstream said \ufffd!" })
+      expect(JSON.stringify(yield* dump(to))).toContain("and \ufffd")
+    })
+  )
 
   test(
     "there and back is the same in every table",
