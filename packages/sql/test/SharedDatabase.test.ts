@@ -135,7 +135,7 @@ describe("an application that has been beside a build whose tables had no prefix
         9,
         "mine"
       ]])
-      expect(database.prepare("SELECT max(migration_id) FROM caravel_migrations").pluck().get()).toBe(8)
+      expect(database.prepare("SELECT max(migration_id) FROM caravel_migrations").pluck().get()).toBe(9)
       expect(database.pragma("foreign_key_list(certificate)")).toMatchObject([{ table: "caravel_relay" }])
       expect(database.pragma("foreign_key_check")).toEqual([])
       expect(database.prepare("SELECT tbl_name FROM sqlite_schema WHERE name = 'relay_plan'").pluck().get())
