@@ -1,7 +1,7 @@
 import { Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { randomUUID } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -52,7 +52,7 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
     }
     await Effect.runPromise(
       Effect.gen(function*() {
-        const sql = yield* SqlClient
+        yield* Layer.build(layer)
         yield* Effect.promise(async () => {
           expect(await json("create-tenant", "--pubkey", pubkey)).toMatchObject([{ position: 1 }])
           expect(await json("create-relay", "--id", "a", "--tenant", pubkey, "--subdomain", "a")).toMatchObject([{
@@ -90,8 +90,9 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
           })
           expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("already exists") })
         })
-        yield* sql`DROP SCHEMA ${sql(schema)} CASCADE`
-      }).pipe(Effect.provide(layer))
+        // What had the database open when it was restored writes nothing more.
+        yield* Effect.flatMap(SqlClient, (sql) => sql`DROP SCHEMA ${sql(schema)} CASCADE`).pipe(Effect.provide(layer))
+      }).pipe(Effect.scoped)
     ).finally(() => rmSync(directory, { recursive: true }))
   }, 60_000)
 
