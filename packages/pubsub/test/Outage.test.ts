@@ -8,7 +8,7 @@ it.effect("an outage is told once, in one line, however many meet it, and so is 
     const world = new World()
     const lines: Array<string> = []
     const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel.label} ${String(message)}`))
-    return Effect.gen(function*() {
+    const body = Effect.gen(function*() {
       const tail = yield* Tail.Tail
       for (const outage of [1, 2]) {
         lines.length = 0
@@ -24,13 +24,7 @@ it.effect("an outage is told once, in one line, however many meet it, and so is 
           "INFO The journal can be read again; everything is broadcast"
         ]])
       }
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(
-        Layer.provideMerge(
-          Layer.provide(InProcess.layer, world.layer),
-          Layer.merge(Logger.add(logger), Logger.remove(Logger.defaultLogger))
-        )
-      )
-    )
+    })
+    const provided = Effect.provide(Effect.scoped(body), Layer.provide(InProcess.layer, world.layer))
+    return Effect.provide(provided, Layer.merge(Logger.add(logger), Logger.remove(Logger.defaultLogger)))
   }))

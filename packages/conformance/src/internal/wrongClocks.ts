@@ -1,7 +1,7 @@
 /** Clocks that were wrong are made visible: logged, counted, and told by `Journal.verify`. */
 import { type ClockFinding, Command, decodeCommand, Journal } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
-import { DateTime, Effect, Layer, Logger, Metric, Stream } from "effect"
+import { DateTime, Effect, type Layer, Logger, Metric, Stream } from "effect"
 import { alice, at, invoke, type Services, specs } from "./fixture.js"
 
 const jumps = Metric.tagged(
@@ -28,7 +28,7 @@ export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
     const logger = Logger.make(({ message }) => {
       logged.push(String(message))
     })
-    return Effect.gen(function*() {
+    const body = Effect.gen(function*() {
       const activate = (iso: string) => invoke("activateRelay", [{ id: "a" }]).pipe(at(iso))
       const before = yield* Metric.value(jumps)
       yield* invoke("createTenant", [{ pubkey: alice }]).pipe(at("2026-01-01T00:00:00.000Z"))
@@ -57,7 +57,10 @@ export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
       // One warning a minute.
       expect(logged).toEqual([expect.stringContaining("The event at position 5 is of 2026-01-01T00:07:00.000Z")])
       expect(logged[0]).toContain("synchronize the clocks")
-    }).pipe(Effect.provide(Layer.provideMerge(layer, Logger.replace(Logger.defaultLogger, logger))))
+    })
+    // What the layer logs goes to the logger too.
+    const provided = Effect.provide(body, layer)
+    return Effect.provide(provided, Logger.replace(Logger.defaultLogger, logger))
   }, 60_000)
 
   const test = specs<E, R>(layer)
