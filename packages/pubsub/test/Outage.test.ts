@@ -1,7 +1,10 @@
 import { InProcess, Tail } from "@caravel/pubsub"
 import { expect, it } from "@effect/vitest"
-import { Effect, Layer, Logger, TestClock } from "effect"
+import { Effect, Layer, Logger } from "effect"
 import { World } from "./world.js"
+
+/** The event loop's timers have their turn. */
+const turn = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
 it.effect("an outage is told once, in one line, however many meet it, and so is its end", () =>
   Effect.suspend(() => {
@@ -18,8 +21,8 @@ it.effect("an outage is told once, in one line, however many meet it, and so is 
         expect([outage, lines]).toEqual([outage, [
           expect.stringMatching(/^WARN The journal cannot be read .*unreadable.*$/)
         ]])
-        while (world.failing > 0) yield* TestClock.adjust("1 second")
-        yield* TestClock.adjust("1 minute")
+        // The journal is tried again in real time.
+        while (world.failing > 0 || lines.length < 2) yield* turn
         expect([outage, lines.slice(1)]).toEqual([outage, [
           "INFO The journal can be read again; everything is broadcast"
         ]])
