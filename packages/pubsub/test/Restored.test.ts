@@ -168,7 +168,7 @@ describe("a journal that goes back without a word, as a replica does that lagged
       for (const error of errors) expect(error).toMatchObject({ ...failed, position: 3, common: 2 })
     }))
 
-  test("leaves what was broadcast before to who has yet to take it", (world) =>
+  test("leaves what was broadcast before to subscribers that have yet to take it", (world) =>
     Effect.gen(function*() {
       const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
       yield* append(world, 3)

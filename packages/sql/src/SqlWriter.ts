@@ -66,7 +66,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     /** When the storage last made progress: when it has decided on a batch, or others have written. */
     let progressedAt = -Infinity
-    /** What has come last of all attempts since then, if anything: who has waited long enough need not try. */
+    /** How the last attempt since then has failed, if any: a command that has waited long enough fails likewise, without trying. */
     let stuck: Exit.Exit<never, StorageError> | undefined
     const progress = () => {
       progressedAt = performance.now()

@@ -100,7 +100,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>, older: Older)
       }))
   }
 
-  it.scopedLive("takes no command of who has it open, in a transaction or not, at once", () =>
+  it.scopedLive("takes no command of a program that has it open, in a transaction or not, at once", () =>
     Effect.gen(function*() {
       const { database, goBack, run } = yield* world
       yield* goBack

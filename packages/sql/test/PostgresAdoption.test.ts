@@ -40,7 +40,7 @@ withPostgres("databases of earlier schemas on PostgreSQL", (url) => {
       }))
   }
 
-  it.scopedLive("whoever could read and write keeps the rights", () =>
+  it.scopedLive("roles that could read and write keep their rights", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       const text = readFileSync(new URL("./frozen/postgres-0008.sql", import.meta.url), "utf8")

@@ -44,7 +44,7 @@ const told = (context: World, pause: (seconds: number) => Effect.Effect<unknown>
     ...Array.from({ length: callers }, (_, n) => timed("a command", create(context, `r${n}`))),
     ...Array.from({ length: 40 }, () => timed("a query", Context.get(context, Query).tenants)),
     timed("a transaction", sql.withTransaction(create(context, "t"))),
-    // Whoever comes later waits for as long, and not until those before him have given up.
+    // Commands that come later wait for as long, and not until those before them have given up.
     Effect.zipRight(pause(2), timed("a later command", create(context, "later")))
   ]
   return Effect.all(all, { concurrency: "unbounded" })

@@ -106,7 +106,7 @@ describe("the writer", () => {
   )
 
   it.scopedLive(
-    "waits for another connection's transaction for five seconds, whoever waits behind whom",
+    "waits for another connection's transaction for five seconds, however many wait before it",
     () =>
       Effect.gen(function*() {
         const filename = join(yield* temporaryDirectory, "caravel.db")

@@ -89,7 +89,7 @@ const waiting = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       expect(yield* relays).toEqual(["a"])
     }).pipe(Effect.provide(layer)))
 
-  it.scopedLive("whoever waits when the layer closes is interrupted, and nothing else is waited for", () =>
+  it.scopedLive("a command that waits when the layer closes is interrupted, and nothing else is waited for", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(layer, scope)

@@ -177,7 +177,7 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `whoever waits for a consumer is told when it halts, and waits for one that is run again: ${
+      `waiting for a consumer fails when it halts, and goes on for one that is run again: ${
         JSON.stringify(options)
       }`,
       Effect.gen(function*() {

@@ -26,7 +26,7 @@ export class Contests {
     else this.awaiting.set(subdomain, { id, position })
   }
 
-  /** The subdomains of which is to be known who has them. */
+  /** The subdomains whose holders have to be looked up. */
   get subdomains(): ReadonlyArray<string> {
     return [...this.awaiting.keys()]
   }
