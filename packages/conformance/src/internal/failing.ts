@@ -177,9 +177,7 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `waiting for a consumer fails when it halts, and goes on for one that is run again: ${
-        JSON.stringify(options)
-      }`,
+      `waiting for a consumer fails when it halts, and goes on for one that is run again: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(1)
         const head = yield* headOf
