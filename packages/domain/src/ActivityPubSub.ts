@@ -1,5 +1,5 @@
 import { Context, type Effect, type Queue, type Scope } from "effect"
-import type { Activity } from "./Activity.js"
+import type { Activity } from "./model/Activity.js"
 
 /**
  * Broadcasts each activity once it is committed. There is no `publish`: what is announced comes from the journal alone,

@@ -1,7 +1,7 @@
 import { Array, Context, Effect, type ParseResult, Record, String, type Types } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
-import { type Unit, unitOf } from "./Batch.js"
-import type { IdempotencyConflict, StorageError } from "./CommandError.js"
+import { type Unit, unitOf } from "./decide/Batch.js"
+import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
 import {
   type CommandInput,
   type CommandOf,
@@ -10,16 +10,16 @@ import {
   type FailureOf,
   type PayloadOf,
   type SuccessOf
-} from "./CommandRequest.js"
-import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
-import type { Refusal } from "./Decider.js"
-import { activityOf, type RecordedEvent } from "./Event.js"
-import { InputLimits } from "./InputLimits.js"
-import * as circumstances from "./internal/circumstances.js"
-import { count } from "./internal/commandMetric.js"
-import * as Input from "./internal/input.js"
-import type { CallerMetadata } from "./Metadata.js"
-import { withSpan } from "./Span.js"
+} from "./command/CommandRequest.js"
+import { type CommandTable, commandTable, type CommandTag } from "./command/CommandTable.js"
+import type { Refusal } from "./decide/Decider.js"
+import { activityOf, type RecordedEvent } from "./event/Event.js"
+import { InputLimits } from "./command/InputLimits.js"
+import * as circumstances from "./command/CommandContext.js"
+import { count } from "./command/CommandMetric.js"
+import * as Input from "./command/Input.js"
+import type { CallerMetadata } from "./model/Metadata.js"
+import { withSpan } from "./runtime/Span.js"
 
 /** The type of each parameter that the table names. */
 type Parameter<Tag extends CommandTag, Name> = Name extends "tenant" | "relay"

@@ -1,8 +1,8 @@
 import { Context, Effect, type ParseResult, Schema } from "effect"
-import type { Activity } from "./Activity.js"
+import type { Activity } from "./model/Activity.js"
 import type { Command } from "./Command.js"
-import { type IdempotencyConflict, StorageError, type TenantNotFound, type VersionConflict } from "./CommandError.js"
-import { withSpan } from "./Span.js"
+import { type IdempotencyConflict, StorageError, type TenantNotFound, type VersionConflict } from "./command/CommandError.js"
+import { withSpan } from "./runtime/Span.js"
 
 /**
  * What was to be erased is deleted, and no query gives it any more, but its bytes are still in the files of the database.

@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 export * as Background from "./Background.js"
-export * as CheckpointStore from "./CheckpointStore.js"
-export * as Consumer from "./Consumer.js"
-export * as Feed from "./Feed.js"
-export * as InProcess from "./InProcess.js"
-export * as Tail from "./Tail.js"
+export * as CheckpointStore from "./consumer/CheckpointStore.js"
+export * as Consumer from "./consumer/Consumer.js"
+export * as Feed from "./tail/Feed.js"
+export * as InProcess from "./tail/InProcess.js"
+export * as Tail from "./tail/Tail.js"
 export * as Waiting from "./Waiting.js"

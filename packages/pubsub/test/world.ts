@@ -12,7 +12,7 @@ import {
   StorageError
 } from "@caravel/domain"
 import { DateTime, Effect, Layer } from "effect"
-import { pageSize } from "../src/internal/Subscription.js"
+import { pageSize } from "../src/tail/Subscription.js"
 
 export { pageSize }
 

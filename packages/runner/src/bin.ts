@@ -6,7 +6,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Effect, Exit, Layer, Logger } from "effect"
 import process from "node:process"
 import { main } from "./Cli.js"
-import * as Output from "./Output.js"
+import * as Output from "./terminal/Output.js"
 
 // A shell's way to say by which signal a program ended.
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const

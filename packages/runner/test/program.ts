@@ -2,7 +2,7 @@
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { ConfigProvider, Effect, Exit } from "effect"
 import { main } from "../src/Cli.js"
-import { makeStyle, Output } from "../src/Output.js"
+import { makeStyle, Output } from "../src/terminal/Output.js"
 import type { Result } from "./process.js"
 
 export const program = (

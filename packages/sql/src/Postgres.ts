@@ -1,9 +1,9 @@
 /** Caravel on PostgreSQL. It needs the packages `@effect/sql-pg` and `pg`. */
 import type { StorageError } from "@caravel/domain"
 import { Config, type ConfigError, Context, Effect, Layer } from "effect"
-import * as Database from "./Database.js"
-import * as Driver from "./internal/driver.js"
-import type { Options } from "./PostgresDatabase.js"
+import * as Database from "./database/Database.js"
+import * as Driver from "./database/Driver.js"
+import type { Options } from "./postgres/PostgresDatabase.js"
 import { layer as servicesOver, type Services } from "./Services.js"
 
 export type {
@@ -14,7 +14,7 @@ export type {
    * @category models
    */
   Options
-} from "./PostgresDatabase.js"
+} from "./postgres/PostgresDatabase.js"
 
 export type {
   /**
@@ -51,7 +51,7 @@ export type {
  */
 export const layer = (options: Options): Layer.Layer<Services, StorageError> =>
   Layer.unwrapScoped(Effect.gen(function*() {
-    const { PostgresDatabase, PostgresWatch } = yield* Driver.loadPostgres(() => import("./internal/postgres.js"))
+    const { PostgresDatabase, PostgresWatch } = yield* Driver.loadPostgres(() => import("./postgres/Parts.js"))
     const { config, database } = yield* PostgresDatabase.open(options)
     return servicesOver(
       Layer.succeedContext(Context.make(Database.Database, database)),

@@ -12,13 +12,13 @@ import {
 import { Background, type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Layer } from "effect"
-import { Database } from "./Database.js"
-import * as Import from "./Import.js"
-import * as SqlCheckpointStore from "./SqlCheckpointStore.js"
-import * as SqlJournal from "./SqlJournal.js"
-import * as SqlQuery from "./SqlQuery.js"
-import * as SqlSecrets from "./SqlSecrets.js"
-import * as SqlWriter from "./SqlWriter.js"
+import { Database } from "./database/Database.js"
+import * as Import from "./move/import/Import.js"
+import * as SqlCheckpointStore from "./consume/SqlCheckpointStore.js"
+import * as SqlJournal from "./read/SqlJournal.js"
+import * as SqlQuery from "./read/SqlQuery.js"
+import * as SqlSecrets from "./maintain/SqlSecrets.js"
+import * as SqlWriter from "./write/SqlWriter.js"
 
 /**
  * Every service, and the client that the caller's own statements and transactions go through.

@@ -4,11 +4,11 @@ import { Config, type ConfigError, Effect, Layer } from "effect"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
-import * as Database from "./Database.js"
-import * as Driver from "./internal/driver.js"
+import * as Database from "./database/Database.js"
+import * as Driver from "./database/Driver.js"
 import { layer as servicesOver, type Services } from "./Services.js"
-import type { Options } from "./SqliteDatabase.js"
-import * as SqliteWatch from "./SqliteWatch.js"
+import type { Options } from "./sqlite/SqliteDatabase.js"
+import * as SqliteWatch from "./sqlite/SqliteWatch.js"
 
 export type {
   /**
@@ -18,7 +18,7 @@ export type {
    * @category models
    */
   Options
-} from "./SqliteDatabase.js"
+} from "./sqlite/SqliteDatabase.js"
 
 export type {
   /**
@@ -61,7 +61,7 @@ export const layer = (options: Options): Layer.Layer<Services, StorageError> =>
   servicesOver(
     Layer.scoped(
       Database.Database,
-      Driver.loadSqlite(() => import("./SqliteDatabase.js"))
+      Driver.loadSqlite(() => import("./sqlite/SqliteDatabase.js"))
         .pipe(
           Effect.flatMap(({ open }) => open(options))
         )

@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-export * as Backup from "./Backup.js"
-export * as Copy from "./Copy.js"
-export * as Import from "./Import.js"
+export * as Backup from "./move/backup/Backup.js"
+export * as Copy from "./move/copy/Copy.js"
+export * as Import from "./move/import/Import.js"
 export * as Postgres from "./Postgres.js"
 export * as Sqlite from "./Sqlite.js"

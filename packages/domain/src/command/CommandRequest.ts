@@ -1,0 +1,110 @@
+/** Any of the seventeen commands as data: what each carries, succeeds with and fails with. */
+import { Either, type ParseResult, Predicate, Record, Redacted, Schema } from "effect"
+import type { CommandTag } from "./CommandTable.js"
+import * as Decoder from "./Decoder.js"
+import * as RelayCommand from "./RelayCommand.js"
+import * as TenantCommand from "./TenantCommand.js"
+
+/**
+ * The schemas of the commands by their tags.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const commands = { ...TenantCommand, ...RelayCommand } satisfies { readonly [Tag in CommandTag]: unknown }
+
+/**
+ * The command of a tag.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type CommandOf<Tag extends CommandTag> = InstanceType<typeof commands[Tag]>
+
+/**
+ * One of the seventeen commands. It encodes to JSON with its tag as `_tag`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const CommandRequest = Schema.Union(...Record.values(commands))
+
+/**
+ * @since 0.1.0
+ * @category commands
+ */
+export type CommandRequest = CommandOf<CommandTag>
+
+/**
+ * The plain values of a command, without its tag.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type PayloadOf<Tag extends CommandTag> = Omit<Schema.Schema.Encoded<typeof commands[Tag]>, "_tag">
+
+/**
+ * What a command succeeds with: its `Activity`, or nothing when it logs none.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type SuccessOf<Command> = Command extends Schema.WithResult<infer A, any, any, any, any> ? A : never
+
+/**
+ * What a command can fail with.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type FailureOf<Command> = Command extends Schema.WithResult<any, any, infer E, any, any> ? E : never
+
+/**
+ * A command as callers pass it: in plain values, with its tag, or as an instance.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type CommandInput<Tag extends CommandTag = CommandTag> = {
+  readonly [Name in Tag]: PayloadOf<Name> & { readonly _tag: Name }
+}[Tag]
+
+type Decoded = Either.Either<CommandRequest, ParseResult.ParseError>
+
+const decodeTag = Schema.decodeUnknownEither(Schema.Struct({ _tag: Schema.Literal(...Record.keys(commands)) }))
+const decoders = Record.map(commands, (schema) => {
+  const read = Decoder.make<CommandRequest>(schema)
+  const decode = Schema.decodeUnknownEither(schema as Schema.Schema<CommandRequest, any>)
+  return (input: unknown): Decoded => {
+    const command = read(input)
+    return command === undefined ? decode(input) : Either.right(command)
+  }
+})
+
+const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
+  Predicate.hasProperty(input, "_tag") && Predicate.isString(input._tag) && Object.hasOwn(commands, input._tag)
+
+/**
+ * Reads a command from plain values with its tag as `_tag`, or from an instance: what it gives is always a copy of its own,
+ * all of whose fields have been checked. A `ParseError` never holds a secret, in its issues neither.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const decodeCommand = (input: unknown): Decoded =>
+  namesCommand(input)
+    ? decodePayload(input._tag, input)
+    : Either.flatMap(decodeTag(withoutClearSecret(input)), ({ _tag }) => decodePayload(_tag, input))
+
+/**
+ * Reads a command of a known tag from plain values.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const decodePayload = (tag: CommandTag, input: unknown): Decoded => decoders[tag](withoutClearSecret(input))
+
+const withoutClearSecret = (input: unknown): unknown =>
+  typeof input === "object" && input !== null && "nwcUrl" in input && typeof input.nwcUrl === "string"
+    ? { ...input, nwcUrl: Redacted.make(input.nwcUrl) }
+    : input

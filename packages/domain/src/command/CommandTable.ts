@@ -1,0 +1,71 @@
+/**
+ * The seventeen commands at a glance: what each touches, gives and logs, and how its method takes its arguments
+ * (`command.md`, `model.md`). Nothing else repeats this knowledge.
+ */
+import type { ActivityType, ResourceType } from "../model/Activity.js"
+
+interface Row {
+  /** What the command touches. */
+  readonly resource: ResourceType
+  /** The event that an accepted command gives. */
+  readonly event: string
+  /** The activity that the event is, if the command is one of the nine that log and broadcast. */
+  readonly activity: ActivityType | null
+  /**
+   * The parameters of the method. The first names the resource: `tenant` and `relay` are objects that hold the
+   * payload's fields, `pubkey` and `id` are that field alone. Each further one is the payload's field of that name.
+   */
+  readonly parameters: readonly ["tenant" | "relay" | "pubkey" | "id", ...ReadonlyArray<string>]
+}
+
+/**
+ * A row per command.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const commandTable = {
+  CreateTenant: row("tenant", "TenantCreated", "create_tenant", ["tenant"]),
+  UpdateTenant: row("tenant", "TenantUpdated", "update_tenant", ["tenant"]),
+  CreateRelay: row("relay", "RelayCreated", "create_relay", ["relay"]),
+  UpdateRelay: row("relay", "RelayUpdated", "update_relay", ["relay"]),
+  DeactivateRelay: row("relay", "RelayDeactivated", "deactivate_relay", ["relay"]),
+  MarkRelayDelinquent: row("relay", "RelayMarkedDelinquent", "deactivate_relay", ["relay"]), // sic: command.md
+  ActivateRelay: row("relay", "RelayActivated", "activate_relay", ["relay"]),
+  FailRelaySync: row("relay", "RelaySyncFailed", "fail_relay_sync", ["relay", "syncError"]),
+  CompleteRelaySync: row("relay", "RelaySyncCompleted", "complete_relay_sync", ["id"]),
+  DeleteRelaySubscriptionItem: row("relay", "RelaySubscriptionItemDeleted", null, ["id"]),
+  SetRelaySubscriptionItem: row("relay", "RelaySubscriptionItemSet", null, ["id", "stripeSubscriptionItemId"]),
+  SetTenantSubscription: row("tenant", "TenantSubscriptionSet", null, ["pubkey", "stripeSubscriptionId"]),
+  ClearTenantSubscription: row("tenant", "TenantSubscriptionCleared", null, ["pubkey"]),
+  SetTenantNwcError: row("tenant", "TenantNwcErrorSet", null, ["pubkey", "nwcError"]),
+  ClearTenantNwcError: row("tenant", "TenantNwcErrorCleared", null, ["pubkey"]),
+  SetTenantPastDue: row("tenant", "TenantPastDueSet", null, ["pubkey"]),
+  ClearTenantPastDue: row("tenant", "TenantPastDueCleared", null, ["pubkey"])
+}
+
+function row<
+  const Resource extends ResourceType,
+  const Event extends string,
+  const Activity extends ActivityType | null,
+  const Parameters extends Row["parameters"]
+>(resource: Resource, event: Event, activity: Activity, parameters: Parameters) {
+  // Not `satisfies Row`: that would widen a null `activity` to its constraint.
+  return { resource, event, activity, parameters }
+}
+
+/**
+ * The type of `commandTable`, which types of methods and events follow from.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type CommandTable = typeof commandTable
+
+/**
+ * The name of a command.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type CommandTag = keyof CommandTable

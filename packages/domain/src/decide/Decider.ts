@@ -1,0 +1,294 @@
+/**
+ * What may happen, and what it changes: the only place where a rule lives. Pure and total; it knows no clock, no
+ * randomness and no storage.
+ */
+import { type DateTime, Either, HashMap, Option, Record } from "effect"
+import {
+  RelayAlreadyExists,
+  RelayNotFound,
+  SubdomainTaken,
+  TenantAlreadyExists,
+  TenantNotFound,
+  VersionConflict
+} from "../command/CommandError.js"
+import type { IdempotencyConflict, StorageError } from "../command/CommandError.js"
+import type { CommandOf, CommandRequest, FailureOf } from "../command/CommandRequest.js"
+import { type CommandTable, commandTable, type CommandTag } from "../command/CommandTable.js"
+import type { Event, EventOf } from "../event/Event.js"
+import type { EventId } from "../model/EventId.js"
+import type { Metadata } from "../model/Metadata.js"
+import { defaultRelayOptions, type RelayId, type RelayOptions, type RelayState, type Subdomain } from "../model/Relay.js"
+import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
+
+/**
+ * The resources that decisions depend on: all of them, or those that `reads` names.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export interface State {
+  readonly tenants: HashMap.HashMap<Pubkey, TenantState>
+  readonly relays: HashMap.HashMap<RelayId, RelayState>
+  readonly subdomains: HashMap.HashMap<Subdomain, RelayId>
+}
+
+/**
+ * What a decision takes from outside: the instant, the version that the resource is expected to be at, and the id and the
+ * metadata of the event that it may give.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export interface DecisionContext {
+  readonly now: DateTime.Utc
+  readonly id: EventId
+  readonly expected: number | undefined
+  readonly metadata: Metadata
+}
+
+/**
+ * Why a command is refused.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export type RefusalOf<Command> = Exclude<FailureOf<Command>, IdempotencyConflict | StorageError>
+
+/**
+ * Why any command is refused.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export type Refusal = RefusalOf<CommandRequest>
+
+type EventFor<Tag extends CommandTag> = EventOf<CommandTable[Tag]["event"]>
+
+/** Accepts a command with what it changes on which version of whose resource, or refuses it. */
+type Rule<Tag extends CommandTag> = (
+  state: State,
+  command: CommandOf<Tag>,
+  context: DecisionContext
+) => Either.Either<Decision<EventFor<Tag>["changes"]>, RefusalOf<CommandOf<Tag>>>
+
+interface Decision<Changes> {
+  readonly tenant: Pubkey
+  readonly version: number
+  readonly changes: Changes
+}
+
+const rules: { readonly [Tag in CommandTag]: Rule<Tag> } = {
+  CreateTenant: (state, { nwcUrl, pubkey, stripeCustomerId }, { id }) =>
+    HashMap.has(state.tenants, pubkey)
+      ? Either.left(new TenantAlreadyExists({ pubkey }))
+      : Either.right({
+        tenant: pubkey,
+        version: 1,
+        changes: {
+          nwcUrl: reference(nwcUrl, id),
+          nwcError: null,
+          stripeCustomerId,
+          stripeSubscriptionId: null,
+          pastDueAt: null
+        }
+      }),
+
+  UpdateTenant: tenantRule(({ nwcUrl, stripeCustomerId }, { id }) => ({
+    ...(nwcUrl !== undefined && { nwcUrl: reference(nwcUrl, id) }),
+    ...(stripeCustomerId !== undefined && { stripeCustomerId })
+  })),
+
+  CreateRelay: (state, { _tag, id, tenant, ...configuration }) =>
+    Either.gen(function*() {
+      yield* existingTenant(state, tenant)
+      if (HashMap.has(state.relays, id)) return yield* Either.left(new RelayAlreadyExists({ id }))
+      yield* freeSubdomain(state, configuration.subdomain, id)
+      return {
+        tenant,
+        version: 1,
+        changes: { ...configuration, status: "active", synced: false, syncError: "", stripeSubscriptionItemId: null }
+      }
+    }),
+
+  UpdateRelay: (state, { _tag, id, subdomain, ...options }) =>
+    Either.gen(function*() {
+      const { tenant, version } = yield* existingRelay(state, id)
+      if (subdomain !== undefined) yield* freeSubdomain(state, subdomain, id)
+      return {
+        tenant,
+        version: version + 1,
+        changes: { ...(subdomain !== undefined && { subdomain }), ...withClearedAsDefaults(options) }
+      }
+    }),
+
+  DeactivateRelay: relayRule(() => ({ status: "inactive" })),
+  MarkRelayDelinquent: relayRule(() => ({ status: "delinquent" })),
+  ActivateRelay: relayRule(() => ({ status: "active" })),
+  FailRelaySync: relayRule(({ syncError }) => ({ syncError })),
+  CompleteRelaySync: relayRule(() => ({ synced: true, syncError: "" })),
+  DeleteRelaySubscriptionItem: relayRule(() => ({ stripeSubscriptionItemId: null })),
+  SetRelaySubscriptionItem: relayRule(({ stripeSubscriptionItemId }) => ({ stripeSubscriptionItemId })),
+  SetTenantSubscription: tenantRule(({ stripeSubscriptionId }) => ({ stripeSubscriptionId })),
+  ClearTenantSubscription: tenantRule(() => ({ stripeSubscriptionId: null })),
+  SetTenantNwcError: tenantRule(({ nwcError }) => ({ nwcError })),
+  ClearTenantNwcError: tenantRule(() => ({ nwcError: null })),
+  SetTenantPastDue: tenantRule((_, { now }) => ({ pastDueAt: now })),
+  ClearTenantPastDue: tenantRule(() => ({ pastDueAt: null }))
+}
+
+function tenantRule<Command extends { readonly pubkey: Pubkey }, Changes>(
+  changes: (command: Command, context: DecisionContext) => Changes
+) {
+  return (
+    state: State,
+    command: Command,
+    context: DecisionContext
+  ): Either.Either<Decision<Changes>, TenantNotFound> =>
+    Either.map(existingTenant(state, command.pubkey), ({ pubkey, version }) => ({
+      tenant: pubkey,
+      version: version + 1,
+      changes: changes(command, context)
+    }))
+}
+
+function relayRule<Command extends { readonly id: RelayId }, Changes>(changes: (command: Command) => Changes) {
+  return (state: State, command: Command): Either.Either<Decision<Changes>, RelayNotFound> =>
+    Either.map(existingRelay(state, command.id), ({ tenant, version }) => ({
+      tenant,
+      version: version + 1,
+      changes: changes(command)
+    }))
+}
+
+const existingTenant = (state: State, pubkey: Pubkey) =>
+  Either.fromOption(HashMap.get(state.tenants, pubkey), () => new TenantNotFound({ pubkey }))
+
+const existingRelay = (state: State, id: RelayId) =>
+  Either.fromOption(HashMap.get(state.relays, id), () => new RelayNotFound({ id }))
+
+const freeSubdomain = (state: State, subdomain: Subdomain, id: RelayId) =>
+  Option.exists(HashMap.get(state.subdomains, subdomain), (owner) => owner !== id)
+    ? Either.left(new SubdomainTaken({ subdomain }))
+    : Either.void
+
+/** A secret is named by the event that sets it. */
+const reference = (secret: unknown, id: EventId) => secret === null ? null : id as string as SecretId
+
+/** An absent field stays as it is, and one that is null is cleared: it returns to its default. */
+const withClearedAsDefaults = (
+  options: { readonly [Name in keyof RelayOptions]?: RelayOptions[Name] | null | undefined }
+): Partial<RelayOptions> => {
+  const present = Record.filter<string, unknown>(options, (value) => value !== undefined)
+  return Record.map(present, (value, name) => value ?? defaultRelayOptions[name as keyof RelayOptions])
+}
+
+/**
+ * Refuses a command on a resource that has moved on from the expected version; 0 is that of one that does not exist. That
+ * it has to exist, or must not, is for the rules to say, whatever is expected.
+ */
+const unmoved = (
+  state: State,
+  command: CommandRequest,
+  expected: number | undefined
+): Either.Either<void, VersionConflict> => {
+  if (expected === undefined) return Either.void
+  const resource: Option.Option<TenantState | RelayState> = "pubkey" in command
+    ? HashMap.get(state.tenants, command.pubkey)
+    : HashMap.get(state.relays, command.id)
+  const actual = Option.match(resource, { onNone: () => 0, onSome: ({ version }) => version })
+  const creates = command._tag === "CreateTenant" || command._tag === "CreateRelay"
+  return actual === expected || creates === actual > 0
+    ? Either.void
+    : Either.left(new VersionConflict({ expected, actual }))
+}
+
+/**
+ * Decides one command: the event that it gives, or why it is refused.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const decide = <Command extends CommandRequest>(
+  state: State,
+  command: Command,
+  context: DecisionContext
+): Either.Either<EventFor<Command["_tag"]>, RefusalOf<Command>> => {
+  const { event, resource } = commandTable[command._tag]
+  // Each rule fits its own command; TypeScript cannot follow that through a lookup.
+  const rule = rules[command._tag] as unknown as (
+    ...parameters: Parameters<typeof decide>
+  ) => Either.Either<Decision<EventFor<Command["_tag"]>["changes"]>, RefusalOf<Command>>
+  const moved = unmoved(state, command, context.expected)
+  if (Either.isLeft(moved)) return Either.left(moved.left as RefusalOf<Command>)
+  return Either.map(rule(state, command, context), ({ changes, tenant, version }) => ({
+    _tag: event,
+    id: context.id,
+    tenant,
+    resourceType: resource,
+    resourceId: resource === "tenant" ? tenant : (command as CommandOf<"DeactivateRelay">).id,
+    version,
+    createdAt: context.now,
+    metadata: context.metadata,
+    changes
+  } as EventFor<Command["_tag"]>))
+}
+
+/**
+ * The state after an event. An event of a resource that does not exist changes nothing.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const evolve = (state: State, event: Event): State => {
+  if (event.resourceType === "tenant") {
+    const tenant = evolveTenant(HashMap.get(state.tenants, event.resourceId), event)
+    return Option.match(tenant, {
+      onNone: () => state,
+      onSome: (tenant) => ({ ...state, tenants: HashMap.set(state.tenants, tenant.pubkey, tenant) })
+    })
+  }
+  const before = HashMap.get(state.relays, event.resourceId)
+  return Option.match(evolveRelay(before, event), {
+    onNone: () => state,
+    onSome: (relay) => ({
+      ...state,
+      relays: HashMap.set(state.relays, relay.id, relay),
+      subdomains: Option.isSome(before)
+        ? before.value.subdomain === relay.subdomain
+          ? state.subdomains
+          : HashMap.set(HashMap.remove(state.subdomains, before.value.subdomain), relay.subdomain, relay.id)
+        : HashMap.set(state.subdomains, relay.subdomain, relay.id)
+    })
+  })
+}
+
+type TenantEvent = Extract<Event, { readonly resourceType: "tenant" }>
+type RelayEvent = Extract<Event, { readonly resourceType: "relay" }>
+
+/**
+ * A tenant after an event about it, if it exists then.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const evolveTenant = (tenant: Option.Option<TenantState>, event: TenantEvent): Option.Option<TenantState> =>
+  event._tag === "TenantCreated" || event._tag === "TenantImported" || event._tag === "TenantReconciled"
+    ? Option.some({ pubkey: event.resourceId, createdAt: event.createdAt, version: event.version, ...event.changes })
+    : Option.map(tenant, (tenant) => ({ ...tenant, ...event.changes, version: event.version }))
+
+/**
+ * A relay after an event about it, if it exists then.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const evolveRelay = (relay: Option.Option<RelayState>, event: RelayEvent): Option.Option<RelayState> =>
+  event._tag === "RelayCreated" || event._tag === "RelayImported" || event._tag === "RelayReconciled"
+    ? Option.some({
+      id: event.resourceId,
+      tenant: event.tenant,
+      createdAt: event.createdAt,
+      version: event.version,
+      ...event.changes
+    })
+    : Option.map(relay, (relay) => ({ ...relay, ...event.changes, version: event.version }))

@@ -1,0 +1,66 @@
+/** Commands that are sent with a key: which are the same, and where the first one's outcome is kept. */
+import { type Array, Either, HashMap, Option, Redacted } from "effect"
+import type { Unit } from "./Batch.js"
+import { IdempotencyConflict } from "../command/CommandError.js"
+import type { State } from "./Decider.js"
+import type { IdempotencyKey } from "../command/IdempotencyKey.js"
+
+/**
+ * What makes commands the same: all that they carry and the version that they expect, but not their metadata, which may
+ * differ between attempts. It holds their secrets.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const identityOf = ({ commands }: Unit): Redacted.Redacted =>
+  Redacted.make(JSON.stringify(commands.map(([command, { expected }]) => [expected ?? null, ...canonical(command)])))
+
+/** The fields are values of JSON, or secrets. */
+const canonical = (command: object) =>
+  Object.entries(command)
+    .filter(([, value]) => value !== undefined)
+    .sort(([one], [other]) => one < other ? -1 : 1)
+    .map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
+
+/**
+ * Where a unit's key may be kept, and first where it is to be kept: with the tenant of its first command. A relay that
+ * does not exist has no tenant; that it did not is kept with its id, and found there when it does.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const scopesOf = (state: State, { commands: [[command]] }: Unit): Array.NonEmptyReadonlyArray<string> => {
+  if ("pubkey" in command) return [command.pubkey]
+  if ("tenant" in command) return [command.tenant]
+  const withoutOwner = `relay ${command.id}`
+  return Option.match(HashMap.get(state.relays, command.id), {
+    onNone: () => [withoutOwner],
+    onSome: ({ tenant }) => [tenant, withoutOwner]
+  })
+}
+
+/**
+ * What is kept of the first command with a key. Its identity may be a hash of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Kept<A, E> {
+  readonly identity: string
+  readonly outcome: Either.Either<A, E>
+}
+
+/**
+ * The answer to a command with a key: the outcome of the first one, if it is the same; none if it is the first.
+ *
+ * @since 0.1.0
+ * @category decisions
+ */
+export const recall = <A, E>(
+  kept: ReadonlyArray<Kept<A, E>>,
+  identity: string,
+  key: IdempotencyKey
+): Either.Either<A, E | IdempotencyConflict> | undefined =>
+  kept.length === 0
+    ? undefined
+    : kept.find((first) => first.identity === identity)?.outcome ?? Either.left(new IdempotencyConflict({ key }))

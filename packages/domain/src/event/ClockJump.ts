@@ -1,0 +1,131 @@
+/** Clocks that were wrong: how they are found out in the journal, and reported. */
+import { Array, Clock, DateTime, Duration, Effect, Metric, Option } from "effect"
+import type { Position } from "../model/Activity.js"
+import type { RecordedEvent } from "./Event.js"
+
+/**
+ * An event whose instant is earlier than its predecessor's by more than the clocks' tolerance: one of the two clocks was
+ * wrong, or one clock was set back between them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClockJump {
+  readonly _tag: "ClockJump"
+  readonly position: Position
+  readonly createdAt: DateTime.Utc
+  /** The instant of the event before it. */
+  readonly previous: DateTime.Utc
+}
+
+/**
+ * The clock of this process differs from the database server's by more than the tolerance.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClockOffset {
+  readonly _tag: "ClockOffset"
+  /** How far this process is ahead of the server, in milliseconds; negative if it is behind. */
+  readonly millis: number
+}
+
+/**
+ * What was found out about clocks. Nothing is repaired by it: an event keeps its instant.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ClockFinding = ClockJump | ClockOffset
+
+/**
+ * By how much clocks may differ, if nothing else is configured: five minutes.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const defaultClockTolerance: Duration.Duration = Duration.minutes(5)
+
+/**
+ * The jumps in consecutive events, given the instant of the event before the first, in milliseconds; `-Infinity` if none is.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const clockJumps = (
+  events: ReadonlyArray<RecordedEvent>,
+  previous: number,
+  tolerance: Duration.Duration
+): ReadonlyArray<ClockJump> => {
+  let jumps: Array<ClockJump> | undefined
+  let last = previous
+  const limit = Duration.toMillis(tolerance)
+  for (const { createdAt, position } of events) {
+    if (createdAt.epochMillis < last - limit) {
+      jumps ??= []
+      jumps.push({ _tag: "ClockJump", position, createdAt, previous: DateTime.unsafeMake(last) })
+    }
+    last = createdAt.epochMillis
+  }
+  return jumps ?? noJumps
+}
+
+const noJumps: ReadonlyArray<ClockJump> = []
+
+/**
+ * What was found, and what to do, in a sentence or two.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const clockMessage = (finding: ClockFinding): string => {
+  if (finding._tag === "ClockOffset") {
+    const direction = finding.millis > 0 ? "ahead of" : "behind"
+    return `The clock of this process is ${spanOf(Math.abs(finding.millis))} ${direction} the database server's. ` +
+      "Synchronize both clocks: the events that this process writes carry its own."
+  }
+  const { createdAt, position, previous } = finding
+  return `The event at position ${position} is of ${DateTime.formatIso(createdAt)}, ` +
+    `${spanOf(previous.epochMillis - createdAt.epochMillis)} earlier than the event before it. ` +
+    "One of the two was written by a wrong clock: synchronize the clocks of all processes, and check the bills of these days."
+}
+
+const spanOf = (millis: number) => Duration.format(Duration.millis(millis)).split(" ").slice(0, 2).join(" ")
+
+const findings = Metric.counter("caravel_clock_findings_total", {
+  description: "clocks found to be wrong: jumps between events, and offsets from the database server's clock",
+  incremental: true
+})
+
+const counters = {
+  ClockJump: Metric.tagged(findings, "kind", "jump"),
+  ClockOffset: Metric.tagged(findings, "kind", "offset")
+}
+
+/** For how long nothing is logged after a warning, in nanoseconds: two processes that disagree may jump with every event. */
+const quiet = 60_000_000_000n
+
+/** The one clock that is never set back: the machine's own, since it started. */
+const monotonic = Clock.make()
+
+/**
+ * A way to count what is found, and to log it as warnings: the last of a report, and at most one report a minute.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeClockReport = (): (found: ReadonlyArray<ClockFinding>) => Effect.Effect<void> => {
+  let quietUntil = 0n
+  return (found) =>
+    Option.match(Array.last(found), {
+      onNone: () => Effect.void,
+      onSome: (last) =>
+        Effect.gen(function*() {
+          yield* Metric.incrementBy(counters[last._tag], found.length)
+          const now = monotonic.unsafeCurrentTimeNanos()
+          if (now < quietUntil) return
+          quietUntil = now + quiet
+          yield* Effect.logWarning(clockMessage(last))
+        })
+    })
+}

@@ -1,0 +1,46 @@
+/** What differs between two states. */
+import { Equal, HashMap, Option } from "effect"
+import type { Change, Difference, HistoryEntry } from "./Change.js"
+import type { State } from "../decide/Decider.js"
+import type { RecordedEvent } from "../event/Event.js"
+import type { RelayState } from "../model/Relay.js"
+import type { Resource } from "../model/Resource.js"
+import type { TenantState } from "../model/Tenant.js"
+
+/** What an event changed, given the states before and after it. */
+export const entryOf = (before: State, event: RecordedEvent, after: State): HistoryEntry => ({
+  event,
+  changes: changesBetween(resourceIn(before, event), resourceIn(after, event), Object.keys(event.changes))
+})
+
+/** What became of a resource from one state to another. */
+export const differenceOf = (
+  { resourceId, resourceType }: Resource,
+  from: State,
+  to: State
+): Difference => {
+  const resource = { resourceType, resourceId } as Resource
+  const before = resourceIn(from, resource)
+  const after = resourceIn(to, resource)
+  // Both are states of the one type that the resource is of.
+  return { ...resource, before, after, changes: changesBetween(before, after) } as Difference
+}
+
+interface Fields {
+  readonly [field: string]: unknown
+}
+
+const resourceIn = ({ relays, tenants }: State, { resourceId, resourceType }: Resource): Fields | undefined =>
+  Option.getOrUndefined<TenantState | RelayState>(
+    resourceType === "tenant" ? HashMap.get(tenants, resourceId) : HashMap.get(relays, resourceId)
+  )
+
+/** The fields, of those named or of all, that differ. */
+const changesBetween = (
+  before: Fields = {},
+  after: Fields = {},
+  fields = Object.keys({ ...before, ...after })
+): ReadonlyArray<Change> =>
+  fields.filter((field) => !Equal.equals(before[field], after[field]))
+    // The fields are those of a tenant's or of a relay's state.
+    .map((field) => ({ field, before: before[field], after: after[field] } as Change))

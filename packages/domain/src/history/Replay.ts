@@ -1,0 +1,183 @@
+/** What follows from the journal's events, which are read a page at a time. */
+import { Array, Chunk, Effect, Option, type Predicate, Stream } from "effect"
+import { Position } from "../model/Activity.js"
+import { stateOf } from "../decide/Batch.js"
+import type { Difference, HistoryEntry } from "./Change.js"
+import type { StorageError } from "../command/CommandError.js"
+import { evolve, type State } from "../decide/Decider.js"
+import type { RecordedEvent } from "../event/Event.js"
+import type { Journal } from "../Journal.js"
+import { type Resource, resourceKey } from "../model/Resource.js"
+import type { Pubkey } from "../model/Tenant.js"
+import type { Period, Usage } from "./Usage.js"
+import { differenceOf, entryOf } from "./Differences.js"
+import { Meter } from "./Metering.js"
+
+type Reads = typeof Journal.Service
+type Page = ReadonlyArray<RecordedEvent>
+type Read = (last: RecordedEvent | undefined) => Effect.Effect<Page, StorageError>
+
+const pageSize = 1000
+
+const eventsAfter = (journal: Reads, position: Position): Read => (last) =>
+  journal.read(last?.position ?? position, pageSize)
+
+const eventsOf = (journal: Reads, resource: Resource): Read => (last) =>
+  journal.readResource(resource, last?.version ?? 0, pageSize)
+
+const activitiesOf = (journal: Reads, tenant: Pubkey): Read => (last) =>
+  journal.readTenant(tenant, last?.position ?? Position.make(0), pageSize)
+
+/** Between two pages timers and sockets get their turn: fibers alone go on in microtasks. */
+const giveWay = Effect.sleep(0)
+
+/** Folds the events that a read gives, as long as they pass. */
+const fold = <A>(
+  read: Read,
+  passes: Predicate.Predicate<RecordedEvent>,
+  initial: A,
+  step: (before: A, page: Page) => Effect.Effect<A, StorageError>
+): Effect.Effect<A, StorageError> =>
+  Effect.gen(function*() {
+    let value = initial
+    let last: RecordedEvent | undefined
+    for (;;) {
+      const page: Page = yield* read(last)
+      const passing = Array.takeWhile(page, passes)
+      value = yield* step(value, passing)
+      if (passing.length < pageSize) return value
+      last = page[pageSize - 1]
+      yield* giveWay
+    }
+  })
+
+/** The state before anything has happened. */
+const nothing: State = stateOf([], [])
+
+const foldState = (read: Read, passes: Predicate.Predicate<RecordedEvent>) =>
+  fold(read, passes, nothing, (state, page) => Effect.succeed(page.reduce(evolve, state)))
+
+/** The state of everything at a position. */
+export const stateAt = (journal: Reads, position: Position): Effect.Effect<State, StorageError> =>
+  foldState(eventsAfter(journal, Position.make(0)), (event) => event.position <= position)
+
+/** The state of a resource at a position. */
+export const resourceAt = (
+  journal: Reads,
+  resource: Resource,
+  position: Position
+): Effect.Effect<State, StorageError> => foldState(eventsOf(journal, resource), (event) => event.position <= position)
+
+/** A tenant's usage. */
+export const usageOf = (
+  journal: Reads,
+  tenant: Pubkey,
+  period: Period
+): Effect.Effect<ReadonlyArray<Usage>, StorageError> =>
+  Effect.suspend(() =>
+    fold(activitiesOf(journal, tenant), () => true, new Meter(period), (meter, page) =>
+      Effect.sync(() => {
+        for (const event of page) meter.record(event)
+        return meter
+      }))
+  ).pipe(Effect.map(({ usage }) => usage))
+
+type Entries = Stream.Stream<HistoryEntry, StorageError>
+
+/** What each event of a page changed, and the state after them. */
+const explained = (before: State, page: Page) =>
+  Array.mapAccum(page, before, (before, event) => {
+    const after = evolve(before, event)
+    return [after, entryOf(before, event, after)]
+  })
+
+/** A resource's events after a version, with what each changed. */
+export const oldestFirst = (journal: Reads, resource: Resource, after = 0): Entries => {
+  const read = eventsOf(journal, resource)
+  return Stream.paginateChunkEffect(
+    { state: nothing, last: undefined as RecordedEvent | undefined },
+    ({ last, state }) =>
+      Effect.map(Effect.zipRight(last === undefined ? Effect.void : giveWay, read(last)), (page) => {
+        const [next, entries] = explained(state, page)
+        return [
+          Chunk.unsafeFromArray(entries.filter(({ event }) => event.version > after)),
+          page.length < pageSize ? Option.none() : Option.some({ state: next, last: page[pageSize - 1] })
+        ]
+      })
+  )
+}
+
+/**
+ * The same backwards, before a version. What a field was before stands in an earlier event, perhaps in the first: so the
+ * pages are read forwards once, for the state that each begins with, and then backwards.
+ */
+export const newestFirst = (journal: Reads, resource: Resource, before = Infinity): Entries => {
+  const start: Start = { state: nothing, version: 0, count: 0 }
+  const starts = fold(
+    eventsOf(journal, resource),
+    ({ version }) => version < before,
+    { next: start, past: Array.empty<Start>() },
+    ({ next, past }, page) =>
+      Effect.succeed({
+        next: { state: page.reduce(evolve, next.state), version: next.version + page.length, count: 0 },
+        past: [{ ...next, count: page.length }, ...past]
+      })
+  )
+  const backwards = ({ count, state, version }: Start) =>
+    Effect.map(
+      journal.readResource(resource, version, count),
+      (page) => Chunk.unsafeFromArray(Array.reverse(explained(state, page)[1]))
+    )
+  return Stream.fromIterableEffect(Effect.map(starts, ({ past }) => past)).pipe(
+    Stream.mapEffect(backwards),
+    Stream.flattenChunks
+  )
+}
+
+/** Where a page begins: the state and the version before it, and how many events it has. */
+interface Start {
+  readonly state: State
+  readonly version: number
+  readonly count: number
+}
+
+/**
+ * What became of each resource from one position to another, in the order in which they were first touched between them.
+ */
+export const differences = (
+  journal: Reads,
+  from: Position,
+  to: Position
+): Effect.Effect<ReadonlyArray<Difference>, StorageError> => {
+  const [first, last] = from <= to ? [from, to] : [to, from]
+  const touch = (touched: Map<string, Touched>, page: Page) =>
+    Effect.gen(function*() {
+      for (const event of page) {
+        const { resourceId, resourceType, version } = event
+        const key = resourceKey(event)
+        let resource = touched.get(key)
+        if (resource === undefined) {
+          const before = yield* foldState(eventsOf(journal, event), (earlier) => earlier.version < version)
+          resource = { name: { resourceId, resourceType } as Resource, before, after: before }
+          touched.set(key, resource)
+        }
+        resource.after = evolve(resource.after, event)
+      }
+      return touched
+    })
+  return Effect.suspend(() =>
+    fold(eventsAfter(journal, first), ({ position }) => position <= last, new Map<string, Touched>(), touch)
+  ).pipe(
+    Effect.map((touched) =>
+      [...touched.values()].map(({ after, before, name }) =>
+        from <= to ? differenceOf(name, before, after) : differenceOf(name, after, before)
+      )
+    )
+  )
+}
+
+interface Touched {
+  readonly name: Resource
+  readonly before: State
+  after: State
+}

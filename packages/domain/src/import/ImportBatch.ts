@@ -1,0 +1,242 @@
+/** What the rows and the activities of another database come to here: events that reproduce them, or why they are refused. */
+import { Either, Equal, Function, HashMap, Option, Record, Struct } from "effect"
+import type { ActivityType, ResourceType } from "../model/Activity.js"
+import type { Batch } from "../decide/Batch.js"
+import type { CommandRequest } from "../command/CommandRequest.js"
+import { commandTable } from "../command/CommandTable.js"
+import { decide, evolve, type Refusal, type State } from "../decide/Decider.js"
+import type { Event } from "../event/Event.js"
+import type { ActivityRow, ImportContext, RelayRow, TenantRow, Why } from "./ImportModel.js"
+import { trusted } from "../model/Trusted.js"
+import * as RelayCommand from "../command/RelayCommand.js"
+import { type Resource, resourceKey } from "../model/Resource.js"
+import type { SecretId } from "../model/Tenant.js"
+import { UpdateTenant } from "../command/TenantCommand.js"
+
+/**
+ * A batch of an import.
+ *
+ * An activity gives the event that its command would give. Of what a command carried, the log knows nothing: what is known
+ * is the row as it stood in the end. So that is how a resource begins, but for a new relay's state, which the log follows;
+ * and where the log has not led to the row, it is reconciled.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class ImportBatch {
+  private state: State
+  private readonly events: Array<Event> = []
+  private readonly secrets: Array<Batch["secrets"][number]> = []
+  private readonly context: ImportContext
+  private readonly ids: Set<string>
+
+  constructor(context: ImportContext) {
+    this.context = context
+    this.state = context.state
+    this.ids = new Set(context.ids)
+  }
+
+  /** What is to be written. */
+  get batch(): Batch {
+    const { events, secrets, state } = this
+    return { events, secrets, state, droppedSecrets: [] }
+  }
+
+  /** Adds the event that an activity is. */
+  addActivity(activity: ActivityRow): Either.Either<void, Why> {
+    const { activityType, id, resourceId, resourceType, tenant } = activity
+    if (this.ids.has(id)) return refuse("duplicate", `Its id ${id} is taken`)
+    const about = resourceTypes[activityType]
+    if (resourceType !== about) {
+      return refuse("contradictory", `${activityType} is about a ${about}, not about a ${resourceType}`)
+    }
+    const owner = this.ownerOf(activity)
+    if (owner !== undefined && owner !== tenant) {
+      return refuse("contradictory", `It names tenant ${tenant}, where it is ${owner}'s`)
+    }
+    return Either.match(this.reproduce(activity), {
+      onLeft: (why) => because(`The ${resourceType} ${resourceId}`, why),
+      onRight: () => {
+        this.ids.add(id)
+        return Either.void
+      }
+    })
+  }
+
+  /** Makes a tenant what its row says. */
+  addTenant(pubkey: string): Either.Either<void, Why> {
+    return Either.map(this.tenant(pubkey), (row) => {
+      const here = HashMap.unsafeGet(this.state.tenants, row.pubkey)
+      const differs = Struct.keys(row).some((field) => field !== "nwcUrl" && !Equal.equals(row[field], here[field]))
+      if (differs) this.stateTenant("TenantReconciled", row, this.reconciling(`tenant ${pubkey}`, here.version + 1))
+    })
+  }
+
+  /** Makes a relay what its row says. */
+  addRelay(id: string): Either.Either<void, Why> {
+    return Either.map(this.relay(id), (row) => {
+      const here = HashMap.unsafeGet(this.state.relays, row.id)
+      const differs = Struct.keys(row).some((field) => !Equal.equals(row[field], here[field]))
+      if (differs) this.stateRelay("RelayReconciled", row, this.reconciling(`relay ${id}`, here.version + 1))
+    })
+  }
+
+  private reproduce(activity: ActivityRow): Either.Either<void, Why> {
+    const { activityType, createdAt, formerId, id, resourceId } = activity
+    const metadata = formerId === undefined
+      ? this.context.metadata
+      : { ...this.context.metadata, causationId: formerId }
+    const origin = { id, createdAt, metadata }
+    switch (activityType) {
+      case "create_tenant":
+        return Either.map(this.tenant(resourceId, origin), Function.constVoid)
+      case "create_relay":
+        return Either.map(this.relay(resourceId, origin), Function.constVoid)
+      case "update_tenant":
+        return Either.flatMap(
+          this.tenant(resourceId),
+          ({ pubkey }) => this.follow(commandOf(UpdateTenant, "UpdateTenant", { pubkey }), origin)
+        )
+      default:
+        return Either.flatMap(this.relay(resourceId), (row) => this.follow(relayCommands[activityType](row), origin))
+    }
+  }
+
+  /** Whose a resource is, by its row. */
+  private ownerOf({ resourceId, resourceType }: Pick<ActivityRow, "resourceId" | "resourceType">): string | undefined {
+    if (resourceType === "tenant") return resourceId
+    const row = this.context.relays.get(resourceId)
+    return row !== undefined && Either.isRight(row) ? row.right.tenant : undefined
+  }
+
+  /** A tenant's row, once the tenant is here: it is made, by its creation if that is known. */
+  private tenant(pubkey: string, creation?: Origin): Either.Either<TenantRow, Why> {
+    return Either.flatMap(this.context.tenants.get(pubkey) ?? missing(`tenant ${pubkey}`), (row) => {
+      const isHere = HashMap.has(this.state.tenants, row.pubkey)
+      if (isHere && this.isForeign({ resourceType: "tenant", resourceId: row.pubkey })) return exists("tenant")
+      if (creation !== undefined) this.stateTenant("TenantImported", row, creation)
+      else if (!isHere) {
+        this.stateTenant("TenantReconciled", row, this.reconciling(`tenant ${pubkey}`, 1, row.createdAt))
+      }
+      return Either.right(row)
+    })
+  }
+
+  /** A relay's row, once the relay and its tenant are here. */
+  private relay(id: string, creation?: Origin): Either.Either<RelayRow, Why> {
+    return Either.flatMap(this.context.relays.get(id) ?? missing(`relay ${id}`), (row) => {
+      const isHere = HashMap.has(this.state.relays, row.id)
+      if (isHere && this.isForeign({ resourceType: "relay", resourceId: row.id })) return exists("relay")
+      const tenant = this.tenant(row.tenant)
+      if (Either.isLeft(tenant)) return because(`Its tenant ${row.tenant}`, tenant.left)
+      if (isHere && creation === undefined) return Either.right(row)
+      const origin = creation ?? this.reconciling(`relay ${id}`, 1, row.createdAt)
+      const created = this.decide(commandOf(RelayCommand.CreateRelay, "CreateRelay", row), origin, {
+        ...this.state,
+        relays: HashMap.remove(this.state.relays, row.id)
+      })
+      if (Either.isLeft(created)) return refuse("duplicate", created.left.message)
+      if (creation === undefined) this.stateRelay("RelayReconciled", row, origin)
+      else {
+        const { stripeSubscriptionItemId } = row
+        this.stateRelay("RelayImported", { ...row, ...created.right.changes, stripeSubscriptionItemId }, origin)
+      }
+      return Either.right(row)
+    })
+  }
+
+  private isForeign(resource: Resource): boolean {
+    return this.context.foreign.has(resourceKey(resource))
+  }
+
+  /** The event that a command gives, given where the row is from. */
+  private decide<Command extends CommandRequest>(
+    command: Command,
+    { createdAt: now, id, metadata }: Origin,
+    state = this.state
+  ) {
+    return decide(state, command, { id, now, expected: undefined, metadata })
+  }
+
+  private follow(command: CommandRequest, origin: Origin): Either.Either<void, Why> {
+    const decided: Either.Either<Event, Refusal> = this.decide(command, origin)
+    return Either.mapBoth(decided, {
+      onLeft: ({ message }): Why => ({ kind: "contradictory", reason: message }),
+      onRight: (event) => this.record(event)
+    })
+  }
+
+  private reconciling(resource: string, version: number, createdAt = this.context.startedAt): Origin {
+    return { id: this.context.idOf(`${resource} ${version}`), createdAt, metadata: this.context.metadata }
+  }
+
+  private stateTenant(_tag: "TenantImported" | "TenantReconciled", row: TenantRow, origin: Origin): void {
+    const { nwcUrl, pubkey, ...fields } = row
+    const here = Option.getOrUndefined(HashMap.get(this.state.tenants, pubkey))
+    // The secret is that of the row, so it is kept once.
+    const reference = here !== undefined ? here.nwcUrl : nwcUrl === null ? null : origin.id as string as SecretId
+    if (here === undefined && nwcUrl !== null) this.secrets.push({ id: reference!, value: nwcUrl })
+    this.record({
+      _tag,
+      ...origin,
+      tenant: pubkey,
+      resourceType: "tenant",
+      resourceId: pubkey,
+      version: (here?.version ?? 0) + 1,
+      changes: { ...fields, nwcUrl: reference }
+    })
+  }
+
+  private stateRelay(_tag: "RelayImported" | "RelayReconciled", row: RelayRow, origin: Origin): void {
+    const { id, tenant, ...changes } = row
+    const version = Option.match(HashMap.get(this.state.relays, id), {
+      onNone: () => 1,
+      onSome: (here) => here.version + 1
+    })
+    this.record({ _tag, ...origin, tenant, resourceType: "relay", resourceId: id, version, changes })
+  }
+
+  private record(event: Event): void {
+    this.events.push(event)
+    this.state = evolve(this.state, event)
+  }
+}
+
+/** What an event has of where it comes from. */
+type Origin = Pick<Event, "id" | "createdAt" | "metadata">
+
+const refuse = (kind: Why["kind"], reason: string): Either.Either<never, Why> => Either.left({ kind, reason })
+
+const missing = (resource: string) => refuse("missing", `There is no row of ${resource}`)
+
+const because = (whose: string, why: Why) =>
+  why.kind === "missing" ? Either.left(why) : refuse("dependent", `${whose} is refused: ${why.reason}`)
+
+const exists = (resource: string) =>
+  refuse("exists", `Such a ${resource} is here already, and not by this import alone`)
+
+const resourceTypes = Record.fromEntries(
+  Object.values(commandTable).flatMap(({ activity, resource }) => activity === null ? [] : [[activity, resource]])
+) as { readonly [Type in ActivityType]: ResourceType }
+
+/** A command of values that have been checked. */
+const commandOf = <Command extends CommandRequest>(
+  Class: { readonly prototype: Command },
+  _tag: Command["_tag"],
+  values: Omit<Command, keyof CommandRequest>
+): Command => trusted(Class, { ...values, _tag })
+
+/** The commands that activities about relays tell of, as far as the row allows: only of the last one it has traces. */
+const relayCommands: {
+  readonly [Type in Exclude<ActivityType, `${string}_tenant` | "create_relay">]: (row: RelayRow) => CommandRequest
+} = {
+  update_relay: ({ id }) => commandOf(RelayCommand.UpdateRelay, "UpdateRelay", { id }),
+  deactivate_relay: ({ id, status }) =>
+    status === "delinquent"
+      ? commandOf(RelayCommand.MarkRelayDelinquent, "MarkRelayDelinquent", { id })
+      : commandOf(RelayCommand.DeactivateRelay, "DeactivateRelay", { id }),
+  activate_relay: ({ id }) => commandOf(RelayCommand.ActivateRelay, "ActivateRelay", { id }),
+  fail_relay_sync: ({ id, syncError }) =>
+    commandOf(RelayCommand.FailRelaySync, "FailRelaySync", { id, syncError: syncError === "" ? "unknown" : syncError }),
+  complete_relay_sync: ({ id }) => commandOf(RelayCommand.CompleteRelaySync, "CompleteRelaySync", { id })
+}

@@ -1,0 +1,19 @@
+import { DateTime, Record, Schema } from "effect"
+import { SecretId } from "../model/Tenant.js"
+
+/** A row that may be damaged: its fields, decoded as far as they can be. */
+export type Found = { readonly [field: string]: unknown }
+
+export const isSecretId = Schema.is(SecretId)
+
+export const redacted = "<redacted>"
+
+/** A value as JSON has it. What stands where a reference to a secret should may be the secret itself. */
+export const shown = (field: string, value: unknown): unknown =>
+  field === "nwcUrl" && value !== null && !isSecretId(value)
+    ? redacted
+    : DateTime.isDateTime(value)
+    ? DateTime.formatIso(value)
+    : value ?? null
+
+export const shownRow = (row: Found): Found => Record.map(row, (value, field) => shown(field, value))

@@ -1,0 +1,163 @@
+/** The types of the derived methods, and how they read their arguments. */
+import {
+  type Activity,
+  ActivityPubSub,
+  Command,
+  type CommandInput,
+  type CommandRequest,
+  type CreateRelay,
+  type CreateTenant,
+  type DeactivateRelay,
+  decideAll,
+  type IdempotencyConflict,
+  Position,
+  type RecordedEvent,
+  type Relay,
+  type RelayAlreadyExists,
+  type RelayNotFound,
+  type SetTenantPastDue,
+  type StorageError,
+  type SubdomainTaken,
+  type Tenant,
+  type TenantAlreadyExists,
+  type TenantNotFound,
+  type Unit,
+  type VersionConflict
+} from "@caravel/domain"
+import { describe, expect, expectTypeOf, it } from "@effect/vitest"
+import { Effect, Either, type ParseResult, type Redacted } from "effect"
+import { alice, createAlice, createOne, empty } from "../given.js"
+
+type Service = typeof Command.Service
+type MethodName = Exclude<keyof Service, "submit" | "notify">
+type Answer<Name extends MethodName> = ReturnType<Service[Name]>
+type Any = VersionConflict | IdempotencyConflict | StorageError
+type Logged<Error> = readonly [Activity, Error | Any | ParseResult.ParseError]
+type Unlogged<Error> = readonly [void, Error | Any | ParseResult.ParseError]
+type Outcome<Answer extends Effect.Effect<any, any>> = readonly [
+  Effect.Effect.Success<Answer>,
+  Effect.Effect.Error<Answer>
+]
+
+describe("types", () => {
+  it("a method fails with what it can meet and no more", () => {
+    expectTypeOf<{ [Name in MethodName]: Outcome<Answer<Name>> }>().toEqualTypeOf<{
+      createTenant: Logged<TenantAlreadyExists>
+      updateTenant: Logged<TenantNotFound>
+      createRelay: Logged<TenantNotFound | RelayAlreadyExists | SubdomainTaken>
+      updateRelay: Logged<RelayNotFound | SubdomainTaken>
+      deactivateRelay: Logged<RelayNotFound>
+      markRelayDelinquent: Logged<RelayNotFound>
+      activateRelay: Logged<RelayNotFound>
+      failRelaySync: Logged<RelayNotFound>
+      completeRelaySync: Logged<RelayNotFound>
+      deleteRelaySubscriptionItem: Unlogged<RelayNotFound>
+      setRelaySubscriptionItem: Unlogged<RelayNotFound>
+      setTenantSubscription: Unlogged<TenantNotFound>
+      clearTenantSubscription: Unlogged<TenantNotFound>
+      setTenantNwcError: Unlogged<TenantNotFound>
+      clearTenantNwcError: Unlogged<TenantNotFound>
+      setTenantPastDue: Unlogged<TenantNotFound>
+      clearTenantPastDue: Unlogged<TenantNotFound>
+    }>()
+  })
+
+  it("a method takes what it names", () => {
+    expectTypeOf<Parameters<Service["failRelaySync"]>>().toEqualTypeOf<[
+      resource: { readonly id: string },
+      value: string
+    ]>()
+    expectTypeOf<Parameters<Service["completeRelaySync"]>>().toEqualTypeOf<[resource: string]>()
+    expectTypeOf<Parameters<Service["setTenantSubscription"]>>().toEqualTypeOf<[resource: string, value: string]>()
+    expectTypeOf<{ pubkey: string }>().toExtend<Parameters<Service["createTenant"]>[0]>()
+    expectTypeOf<{}>().not.toExtend<Parameters<Service["createTenant"]>[0]>()
+    expectTypeOf<{ id: string; tenant: string; subdomain: string }>().toExtend<Parameters<Service["createRelay"]>[0]>()
+    expectTypeOf<{ id: string; tenant: string }>().not.toExtend<Parameters<Service["createRelay"]>[0]>()
+    expectTypeOf<{ id: string; plan: null }>().toExtend<Parameters<Service["updateRelay"]>[0]>()
+    expectTypeOf<{ id: string; subdomain: null }>().not.toExtend<Parameters<Service["updateRelay"]>[0]>()
+  })
+
+  it("whole models are arguments", () => {
+    expectTypeOf<Tenant>().toExtend<Parameters<Service["createTenant"]>[0]>()
+    expectTypeOf<Tenant>().toExtend<Parameters<Service["updateTenant"]>[0]>()
+    expectTypeOf<Relay>().toExtend<Parameters<Service["createRelay"]>[0]>()
+    expectTypeOf<Relay>().toExtend<Parameters<Service["updateRelay"]>[0]>()
+    expectTypeOf<Relay>().toExtend<Parameters<Service["deactivateRelay"]>[0]>()
+    expectTypeOf<Relay>().toExtend<Parameters<Service["failRelaySync"]>[0]>()
+  })
+
+  it("submit gives each command its own result, and all their errors", () => {
+    const submit = (service: Service, one: CreateTenant, two: SetTenantPastDue, three: DeactivateRelay) =>
+      service.submit([one, two, three])
+    expectTypeOf(submit).returns.toExtend<Effect.Effect<readonly [Activity, void, Activity], any>>()
+    expectTypeOf<Outcome<ReturnType<typeof submit>>[1]>().toEqualTypeOf<
+      TenantAlreadyExists | TenantNotFound | RelayNotFound | Any | ParseResult.ParseError
+    >()
+    const many = (service: Service, commands: ReadonlyArray<CreateRelay>) => service.submit(commands)
+    expectTypeOf(many).returns.toExtend<Effect.Effect<ReadonlyArray<Activity>, any>>()
+  })
+
+  it("submit takes plain values with their tag, models among them, and refuses others", () => {
+    const submit = ({ submit }: Service, relay: Relay, wallet: Redacted.Redacted) =>
+      submit([
+        { _tag: "CreateTenant", pubkey: alice },
+        { _tag: "UpdateTenant", pubkey: alice, nwcUrl: wallet },
+        { _tag: "CreateRelay", id: "one", tenant: alice, subdomain: "uno", plan: null },
+        { ...relay, _tag: "UpdateRelay" },
+        { _tag: "SetTenantSubscription", pubkey: alice, stripeSubscriptionId: "sub_1" },
+        createOne
+      ])
+    expectTypeOf(submit).returns.toExtend<
+      Effect.Effect<readonly [Activity, Activity, Activity, Activity, void, Activity | void], any>
+    >()
+    expectTypeOf<{ _tag: "CreateRelay"; id: string; tenant: string; subdomain: string }>().toExtend<CommandInput>()
+    expectTypeOf<{ _tag: "CreateRelay"; id: string; tenant: string }>().not.toExtend<CommandInput>()
+    expectTypeOf<{ _tag: "CreateRely"; id: string; tenant: string; subdomain: string }>().not.toExtend<CommandInput>()
+    expectTypeOf<{ id: string }>().not.toExtend<CommandInput>()
+    expectTypeOf<null>().not.toExtend<CommandInput>()
+    expectTypeOf<CommandRequest>().toExtend<CommandInput>()
+  })
+})
+
+const append = ({ commands }: Unit) =>
+  Either.map(
+    decideAll(empty, commands),
+    ({ events }) => events.map((event, n): RecordedEvent => ({ ...event, position: Position.make(n + 1) }))
+  )
+
+const make = (appended: Array<ReadonlyArray<CommandRequest>>) =>
+  Effect.map(ActivityPubSub, (notify) =>
+    Command.make({
+      notify,
+      append: (unit) =>
+        Effect.suspend(() => {
+          appended.push(unit.commands.map(([command]) => command))
+          return append(unit)
+        })
+    })).pipe(Effect.provideService(ActivityPubSub, { subscribe: Effect.never }))
+
+describe("Command.make", () => {
+  it.effect("hands decoded commands on, once each", () =>
+    Effect.gen(function*() {
+      const appended: Array<ReadonlyArray<CommandRequest>> = []
+      const command = yield* make(appended)
+      const activity = yield* command.createTenant({ pubkey: alice })
+      expect(activity).toMatchObject({ activityType: "create_tenant", resourceId: alice, position: 1 })
+      expect(appended).toEqual([[createAlice]])
+      const results = yield* command.submit([createAlice, createOne] as [CreateTenant, CreateRelay])
+      expect(results.map(({ activityType }) => activityType)).toEqual(["create_tenant", "create_relay"])
+      expect(appended).toEqual([[createAlice], [createAlice, createOne]])
+    }))
+
+  it.effect("hands nothing on that is malformed or empty", () =>
+    Effect.gen(function*() {
+      const appended: Array<ReadonlyArray<CommandRequest>> = []
+      const command = yield* make(appended)
+      expect((yield* Effect.flip(command.createTenant({ pubkey: "short" })))._tag).toBe("ParseError")
+      expect((yield* Effect.flip(command.createTenant({ pubkey: alice, stripeCustomerId: "\0" })))._tag).toBe(
+        "ParseError"
+      )
+      expect(yield* command.submit([])).toEqual([])
+      expect(appended).toEqual([])
+    }))
+})

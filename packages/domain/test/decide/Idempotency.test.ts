@@ -1,0 +1,77 @@
+import {
+  type CommandRequest,
+  type IdempotencyKey,
+  identityOf,
+  Pubkey,
+  recall,
+  scopesOf,
+  UpdateTenant
+} from "@caravel/domain"
+import { describe, expect, it } from "@effect/vitest"
+import { Either, Redacted } from "effect"
+import { alice, bob, command, context, createAlice, createOne, empty, given, url } from "../given.js"
+
+const unit = (commands: ReadonlyArray<CommandRequest>, expected?: number) => {
+  const [first, ...rest] = commands.map((command, n) => [command, { ...context(n), expected }] as const)
+  return { commands: [first!, ...rest] as const, idempotencyKey: undefined }
+}
+
+const identity = (...parameters: Parameters<typeof unit>) => Redacted.value(identityOf(unit(...parameters)))
+
+describe("identityOf", () => {
+  it("is the same for the same values, however they were written", () => {
+    const one = command("CreateRelay", { id: "one", tenant: alice, subdomain: "uno" })
+    const two = command("CreateRelay", { subdomain: "uno", plan: "free", infoName: null, tenant: alice, id: "one" })
+    expect(identity([one])).toBe(identity([two]))
+    const [patch, undefinedToo] = [{}, { stripeCustomerId: undefined }].map((fields) =>
+      new UpdateTenant({ pubkey: Pubkey.make(alice), ...fields })
+    )
+    expect(identity([patch!])).toBe(identity([undefinedToo!]))
+  })
+
+  it("is another for each other command, value, secret, expected version, number or order", () => {
+    const update = (fields: object) => [command("UpdateTenant", { pubkey: alice, ...fields })]
+    const [one, two] = [createAlice, createOne]
+    const identities = [
+      ...[{}, { nwcUrl: null }, { nwcUrl: url }, { nwcUrl: `${url}2` }, { stripeCustomerId: null }].map(update),
+      update({ pubkey: bob }),
+      [command("SetTenantPastDue", { pubkey: alice })],
+      [one],
+      [two],
+      [one, two],
+      [two, one],
+      [one, one]
+    ].map((commands) => identity(commands))
+    const all = [...identities, identity([one], 0), identity([one], 1)]
+    expect(new Set(all).size).toBe(all.length)
+  })
+
+  it("does not show the secret that it holds", () => {
+    const held = identityOf(unit([command("UpdateTenant", { pubkey: alice, nwcUrl: url })]))
+    expect(`${held} ${JSON.stringify(held)}`).not.toContain(url)
+    expect(Redacted.value(held)).toContain(url)
+  })
+})
+
+describe("scopesOf", () => {
+  const activate = command("ActivateRelay", { id: "one" })
+
+  it("is the tenant, of a relay its owner; where that is unknown, the relay, which is looked at later too", () => {
+    expect(scopesOf(empty, unit([command("SetTenantPastDue", { pubkey: bob })]))).toEqual([bob])
+    expect(scopesOf(empty, unit([createOne, activate]))).toEqual([alice])
+    expect(scopesOf(empty, unit([activate, createOne]))).toEqual(["relay one"])
+    expect(scopesOf(given(createAlice, createOne), unit([activate]))).toEqual([alice, "relay one"])
+  })
+})
+
+describe("recall", () => {
+  const key = "key" as IdempotencyKey
+  const kept = [{ identity: "a", outcome: Either.right(1) }, { identity: "b", outcome: Either.left("no") }]
+
+  it("gives what the same command was given, and refuses another", () => {
+    expect(recall([], "a", key)).toBe(undefined)
+    expect(recall(kept, "a", key)).toEqual(Either.right(1))
+    expect(recall(kept, "b", key)).toEqual(Either.left("no"))
+    expect(recall(kept, "c", key)).toMatchObject({ left: { _tag: "IdempotencyConflict", key } })
+  })
+})

@@ -1,0 +1,192 @@
+import {
+  type CommandRequest,
+  decideAll,
+  type Event,
+  events,
+  History,
+  Instant,
+  isMetered,
+  Position,
+  type RecordedEvent,
+  type RelayId,
+  type Undecided
+} from "@caravel/domain"
+import { describe, expect, it } from "@effect/vitest"
+import { Array, DateTime, Effect, Either, HashMap, Record, Schema, Stream } from "effect"
+import { alice, bob, command, context, createAlice, createBob, createOne, empty, instant } from "../given.js"
+
+/** A journal of these events that counts those that are read. */
+class Recorded {
+  read = 0
+  largest = 0
+  readonly events: ReadonlyArray<RecordedEvent>
+
+  constructor(events: ReadonlyArray<Event>) {
+    this.events = events.map((event, index) => ({ ...event, position: Position.make(index + 1) }))
+  }
+
+  private readonly page = (limit: number, events: ReadonlyArray<RecordedEvent>) =>
+    Effect.sync(() => {
+      const page = events.slice(0, limit)
+      this.read += page.length
+      this.largest = Math.max(this.largest, page.length)
+      return page
+    })
+
+  readonly history = History.make({
+    head: Effect.sync(() => Position.make(this.events.length)),
+    positionAt: ({ epochMillis }) =>
+      Effect.sync(() => {
+        const later = this.events.find(({ createdAt }) => createdAt.epochMillis > epochMillis)
+        return Position.make(later === undefined ? this.events.length : later.position - 1)
+      }),
+    read: (after, limit) => this.page(limit, this.events.slice(after)),
+    at: () => Effect.dieMessage("not read here"),
+    epoch: Effect.dieMessage("nor asked for"),
+    epochs: Effect.dieMessage("nor asked for"),
+    verify: Stream.dieMessage("nor verified"),
+    rebuild: () => Effect.dieMessage("nor rebuilt"),
+    readResource: (resource, after, limit) =>
+      this.page(
+        limit,
+        this.events.filter(({ resourceId, version }) => resourceId === resource.resourceId && version > after)
+      ),
+    readTenant: (tenant, after, limit) =>
+      this.page(limit, this.events.filter((event) => event.tenant === tenant && event.position > after))
+  })
+
+  /** How many events are read. */
+  readonly reads = <A, E>(effect: Effect.Effect<A, E>) =>
+    Effect.suspend(() => {
+      this.read = 0
+      return Effect.map(effect, () => this.read)
+    })
+}
+
+/** The journal of commands that were accepted in these seconds. */
+const recorded = (
+  commands: ReadonlyArray<CommandRequest>,
+  seconds: ReadonlyArray<number> = commands.map((_, n) => n)
+) => {
+  const undecided = commands.map((command, n): Undecided => [command, context(seconds[n]!)])
+  return new Recorded(Either.getOrThrowWith(decideAll(empty, undecided), (error) => error).events)
+}
+
+const flips = (id: string, count: number) =>
+  Array.makeBy(count, (n) => command(n % 2 === 0 ? "DeactivateRelay" : "ActivateRelay", { id }))
+
+describe("in a journal of 50,000 events", () => {
+  const createTwo = command("CreateRelay", { id: "two", tenant: bob, subdomain: "dos" })
+  const long = recorded([
+    createAlice,
+    createBob,
+    createTwo,
+    ...flips("two", 25_000),
+    createOne,
+    ...flips("one", 5),
+    ...flips("two", 25_000)
+  ])
+  const { history, reads } = long
+  const one = { resourceType: "relay", resourceId: "one" } as const
+
+  it.effect("a relay of 6 events costs 6, whatever is asked of it", () =>
+    Effect.gen(function*() {
+      expect(yield* reads(Stream.runDrain(history.events(one)))).toBe(6)
+      expect(yield* reads(Stream.runDrain(history.events(one, { limit: 2 })))).toBe(6)
+      expect(yield* reads(Stream.runDrain(history.events(one, { order: "newest" })))).toBe(6 + 6)
+      expect(yield* reads(history.relay("one", 40_000))).toBe(6)
+      expect(yield* reads(history.relay("one", instant(40_000)))).toBe(6)
+      expect(yield* reads(history.diff(1, 50_000, one))).toBe(6 + 6)
+    }))
+
+  it.effect("a tenant's usage costs what the tenant has", () =>
+    Effect.gen(function*() {
+      expect(yield* reads(history.usage(alice, instant(0), instant(60_000)))).toBe(7)
+    }))
+
+  it.effect("a difference costs what lies between, and what the touched resources had before", () =>
+    Effect.gen(function*() {
+      // A page of the journal, and what the relay that was touched has.
+      expect(yield* reads(history.diff(25_004, 25_009))).toBe(1000 + 6)
+      const differences = yield* history.diff(25_003, 25_010)
+      expect(differences.map(({ after, before, resourceId }) => [resourceId, before?.version, after?.version])).toEqual(
+        [
+          ["one", undefined, 6],
+          ["two", 25_001, 25_002]
+        ]
+      )
+    }))
+
+  it.effect("the state of everything is read page by page", () =>
+    Effect.gen(function*() {
+      const { relays } = yield* history.state(50_009)
+      expect(long.largest).toBe(1000)
+      expect(HashMap.get(relays, "two" as RelayId)).toMatchObject({ value: { version: 50_001, status: "active" } })
+    }))
+})
+
+it("usage is metered by all events that may change a status or a plan", () => {
+  const metered = Record.toEntries(events).filter(([, { fields }]) =>
+    ["status", "plan"].some((field) => field in fields.changes.fields)
+  ).map(([tag]) => tag)
+  expect(metered).toEqual([
+    "RelayCreated",
+    "RelayUpdated",
+    "RelayDeactivated",
+    "RelayMarkedDelinquent",
+    "RelayActivated",
+    "RelayImported",
+    "RelayReconciled"
+  ])
+  for (const tag of metered) expect(isMetered(tag)).toBe(true)
+})
+
+describe("an instant", () => {
+  const decode = Schema.decodeUnknownEither(Instant)
+  const millis = (text: unknown) => Either.map(decode(text), ({ epochMillis }) => epochMillis)
+
+  it("is text that leaves no time zone open, a date in UTC, or a DateTime", () => {
+    for (
+      const [text, iso] of [
+        ["2026-11-01", "2026-11-01T00:00:00.000Z"],
+        ["2026-11-01T00:00Z", "2026-11-01T00:00:00.000Z"],
+        ["2024-02-29T23:59:59.5Z", "2024-02-29T23:59:59.500Z"],
+        ["2026-11-01T00:00:00.001+05:30", "2026-10-31T18:30:00.001Z"]
+      ] as const
+    ) expect(millis(text)).toEqual(Either.right(Date.parse(iso)))
+    expect(millis(DateTime.unsafeMake(7))).toEqual(Either.right(7))
+  })
+
+  it("is nothing else, and the error says what it is", () => {
+    for (
+      const text of [
+        "2026-11-01T00:00",
+        "2026-11-01 00:00Z",
+        "2026-02-29",
+        "2026-04-31T00:00Z",
+        "2026-00-01",
+        "2026-11-01T24:00Z",
+        "2026-11-01T00:00:00.0001Z",
+        "26-11-01",
+        "2026",
+        "1",
+        "now",
+        "",
+        "2026-11-01\n",
+        7,
+        null
+      ]
+    ) {
+      const result = decode(text)
+      expect(Either.isLeft(result) && result.left.message, `${text}`).toContain("an instant such as 2026-11-01T00:00Z")
+    }
+  })
+
+  it("is the same as JavaScript has it, for every day of a leap year and the next", () => {
+    for (let day = 0; day < 731; day++) {
+      const midnight = Date.UTC(2024, 0, 1 + day)
+      const date = DateTime.formatIsoDateUtc(DateTime.unsafeMake(midnight))
+      expect(millis(date)).toEqual(Either.right(midnight))
+    }
+  })
+})

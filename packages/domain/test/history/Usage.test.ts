@@ -1,0 +1,99 @@
+/** One wrong clock, and a bill: whatever instant an event says it is of, only what that event bounds is affected. */
+import { type Event, History, Position, type RecordedEvent } from "@caravel/domain"
+import { expect, it } from "@effect/vitest"
+import { Array, DateTime, Effect, Either, FastCheck as fc, Stream } from "effect"
+import { decideAll, type Undecided } from "../../src/decide/Batch.js"
+import { alice, command, context, createAlice, empty } from "../given.js"
+
+const never = Effect.dieMessage("not asked for")
+
+/** The usage of the tenant's relay by second, from the events with these instants. */
+const billOf = (events: ReadonlyArray<Event>, seconds: ReadonlyArray<number>, until: number) => {
+  const recorded = events.map((event, n): RecordedEvent => ({
+    ...event,
+    position: Position.make(n + 1),
+    createdAt: DateTime.unsafeMake(seconds[n]! * 1000)
+  }))
+  const history = History.make({
+    head: never,
+    positionAt: () => never,
+    read: () => never,
+    at: () => never,
+    epoch: never,
+    epochs: never,
+    verify: Stream.die("not asked for"),
+    rebuild: () => never,
+    readResource: () => never,
+    readTenant: (_, position, limit) => Effect.sync(() => recorded.slice(position, position + limit))
+  })
+  const usage = Effect.runSync(history.usage(alice, DateTime.unsafeMake(0), DateTime.unsafeMake(until * 1000)))
+  const plans = Array.makeBy(until, (): string | undefined => undefined)
+  for (const { from, plan, to } of usage) {
+    for (let second = from.epochMillis / 1000; second < to.epochMillis / 1000; second++) {
+      if (plans[second] !== undefined) throw new Error(`metered twice at ${second}`)
+      plans[second] = plan
+    }
+  }
+  return plans
+}
+
+const plans = ["free", "basic", "growth"]
+
+/** Each changes the relay's state or plan, as the one before it did something else. */
+const turning = (choices: ReadonlyArray<number>) => {
+  let plan = 0
+  let isActive = true
+  return choices.map((choice) => {
+    if (isActive && choice % 3 === 0) {
+      isActive = false
+      return command("DeactivateRelay", { id: "r" })
+    }
+    if (!isActive) {
+      isActive = true
+      return command("ActivateRelay", { id: "r" })
+    }
+    plan = (plan + 1 + choice % 2) % plans.length
+    return command("UpdateRelay", { id: "r", plan: plans[plan]! })
+  })
+}
+
+const journals = fc.array(fc.record({ choice: fc.nat(5), wait: fc.integer({ min: 1, max: 6 }) }), {
+  minLength: 1,
+  maxLength: 12
+}).map((steps) => {
+  const commands = [
+    createAlice,
+    command("CreateRelay", { id: "r", tenant: alice, subdomain: "r", plan: plans[0]! }),
+    ...turning(steps.map(({ choice }) => choice))
+  ]
+  const undecided = commands.map((command, n): Undecided => [command, context(n)])
+  const { events } = Either.getOrThrowWith(decideAll(empty, undecided), (error) => error)
+  // The tenant and the relay are created at second 40.
+  const seconds = [40, ...Array.scan(steps, 40, (now, { wait }) => now + wait)]
+  return { events, seconds }
+})
+
+/** Between which instants the bill may change where the nth event is of another instant than it should be. */
+const affected = (seconds: ReadonlyArray<number>, n: number, wrong: number): readonly [from: number, to: number] => {
+  const at = (index: number) => index < 1 ? undefined : seconds[index]
+  const before = at(n - 1) ?? -Infinity
+  const after = at(n + 1) ?? Infinity
+  // Past one neighbour, nothing tells which of the two is wrong.
+  if (wrong < before && wrong >= (at(n - 2) ?? (after === Infinity ? -Infinity : before))) return [wrong, after]
+  if (wrong > after && wrong <= (at(n + 2) ?? (before === -Infinity ? Infinity : after))) return [before, wrong]
+  return [before, after]
+}
+
+it("one event of any other instant moves what it bounds, and nothing else of the bill", () =>
+  fc.assert(
+    fc.property(journals, fc.nat(), fc.integer({ min: 0, max: 200 }), ({ events, seconds }, which, wrong) => {
+      const n = 1 + which % (events.length - 1)
+      const until = 200
+      const right = billOf(events, seconds, until)
+      const moved = billOf(events, seconds.with(n, wrong), until)
+      const [from, to] = affected(seconds, n, wrong)
+      const elsewhere = right.flatMap((plan, at) => (at < from || at >= to) && moved[at] !== plan ? [at] : [])
+      expect(elsewhere).toEqual([])
+    }),
+    { numRuns: 1000, seed: 13 }
+  ))

@@ -1,0 +1,79 @@
+/** What a durable consumer can fail with. */
+import { Position } from "@caravel/domain"
+import { Duration, Schema } from "effect"
+import { describe } from "./Describe.js"
+
+/**
+ * The handler has failed at an activity until its schedule was exhausted, and the consumer stands there. To recover, cure
+ * the cause and run it again, or pass it by: `onFailure: "park"`, or `Consumer.reset` to this position.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel/pubsub/ConsumerHalted")(
+  "ConsumerHalted",
+  {
+    consumer: Schema.String,
+    position: Position,
+    attempts: Schema.Int,
+    /** What the handler failed with last; as text, if it was read from the database. */
+    cause: Schema.Defect
+  }
+) {
+  override get message() {
+    const attempts = this.attempts === 1 ? "one attempt" : `${this.attempts} attempts`
+    return `Consumer ${this.consumer} halted at position ${this.position} after ${attempts}: ${
+      describe(this.cause)
+    }. ` +
+      `Cure the cause and run it again, or pass it by: caravel consumers reset ${this.consumer} --to ${this.position}`
+  }
+}
+
+/**
+ * No consumer of this name has ever run. To recover, run it, or look for its name in `Consumer.list`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConsumerNotFound extends Schema.TaggedError<ConsumerNotFound>("@caravel/pubsub/ConsumerNotFound")(
+  "ConsumerNotFound",
+  { consumer: Schema.String }
+) {
+  override get message() {
+    return `There is no consumer ${JSON.stringify(this.consumer)}; it is made when it is first run`
+  }
+}
+
+/**
+ * A handler was about to wait for its own consumer, which goes on only once the handler has ended. To recover, let the handler
+ * end first, and wait outside of it: not in a fiber that it has forked either.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConsumerWaitsForItself
+  extends Schema.TaggedError<ConsumerWaitsForItself>("@caravel/pubsub/ConsumerWaitsForItself")(
+    "ConsumerWaitsForItself",
+    { consumer: Schema.String }
+  )
+{
+  override get message() {
+    return `A handler of consumer ${JSON.stringify(this.consumer)} cannot wait for this consumer: it goes on only ` +
+      "once the handler has ended; wait outside of the handler"
+  }
+}
+
+/**
+ * A handler took longer than its consumer's `handlerTimeout` and was interrupted. It counts as a failed attempt.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HandlerTimeout extends Schema.TaggedError<HandlerTimeout>("@caravel/pubsub/HandlerTimeout")(
+  "HandlerTimeout",
+  { handlerTimeout: Schema.Duration }
+) {
+  override get message() {
+    return `The handler took longer than ${Duration.format(this.handlerTimeout)} and was interrupted`
+  }
+}

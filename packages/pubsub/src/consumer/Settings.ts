@@ -1,0 +1,129 @@
+/** What a consumer is asked for, checked: whatever a caller in plain JavaScript may pass. */
+import { type Activity, NonEmptyText, Position } from "@caravel/domain"
+import { type Cause, Duration, Effect, Option, ParseResult, Predicate, Schedule, Schema } from "effect"
+import { Filter } from "./CheckpointStore.js"
+import { HandlerTimeout } from "./ConsumerError.js"
+import type { Options, ReplayOptions } from "./ConsumerModel.js"
+
+export const decodePosition = Schema.decode(Position)
+
+/** More resources at once are not even read ahead. */
+const maxConcurrency = 1024
+
+/** Six attempts within about three seconds. */
+const untilExhausted: Schedule.Schedule<unknown, Cause.Cause<unknown>> = Schedule.exponential("100 millis").pipe(
+  Schedule.jittered,
+  Schedule.intersect(Schedule.recurs(5))
+)
+
+const duration = (description: string, isValid: (duration: Duration.Duration) => boolean) =>
+  Schema.transformOrFail(Schema.Unknown, Schema.DurationFromSelf, {
+    strict: true,
+    // A negative duration, or none, would become 0.
+    decode: (input, _, ast) =>
+      typeof input === "number" && !(input >= 0)
+        ? ParseResult.fail(new ParseResult.Type(ast, input, `Expected ${description}`))
+        : Option.match(Option.filter(Duration.decodeUnknown(input), isValid), {
+          onNone: () => ParseResult.fail(new ParseResult.Type(ast, input, `Expected ${description}`)),
+          onSome: ParseResult.succeed
+        }),
+    encode: ParseResult.succeed
+  })
+
+const lease = duration(
+  "a lease of at least 100 milliseconds, and finite",
+  (given) => Duration.isFinite(given) && Duration.greaterThanOrEqualTo(given, "100 millis")
+)
+
+const common = {
+  name: NonEmptyText,
+  handle: Schema.declare(Predicate.isFunction, { description: "a function" }),
+  retry: Schema.optional(Schema.Unknown),
+  transactional: Schema.optional(Schema.Boolean),
+  leaseDuration: Schema.optional(lease),
+  stopTimeout: Schema.optional(duration("a time to stop of at least 0", () => true)),
+  handlerTimeout: Schema.optional(
+    duration("a handler's timeout of at least 1 millisecond", (given) => Duration.toMillis(given) >= 1)
+  )
+}
+
+// Unknown fields are errors: a filter with a misspelled field would pass everything.
+const strict = { onExcessProperty: "error" } as const
+
+const decodeOptions = Schema.decodeUnknown(
+  Schema.Struct({
+    ...common,
+    from: Schema.Union(Schema.Literal("beginning", "now"), Position),
+    epoch: Schema.optional(Schema.String),
+    filter: Schema.optional(Filter),
+    onFailure: Schema.optional(Schema.Literal("halt", "park", "parkResource")),
+    concurrency: Schema.optional(Schema.Int.pipe(Schema.between(1, maxConcurrency)))
+  }),
+  strict
+)
+
+const decodeReplayOptions = Schema.decodeUnknown(Schema.Struct(common), strict)
+
+/** The handler with its timeout. What it throws before there is an effect is caught here: Effect looks into it. */
+const within = <E, R>(
+  handle: Options<E, R>["handle"],
+  handlerTimeout: Duration.Duration | undefined
+): ReplaySettings<E, R>["handle"] => {
+  const safe: Options<E, R>["handle"] = (activity) => {
+    try {
+      return handle(activity)
+    } catch (thrown) {
+      return Effect.die(thrown)
+    }
+  }
+  return handlerTimeout === undefined ? safe : (activity) =>
+    Effect.timeoutFail(safe(activity), {
+      duration: handlerTimeout,
+      onTimeout: () => new HandlerTimeout({ handlerTimeout })
+    })
+}
+
+const defaultLease = Duration.seconds(10)
+const defaultStop = Duration.seconds(5)
+
+/** What is common to a run and a replay. */
+export interface ReplaySettings<E, R> {
+  readonly name: string
+  readonly handle: (activity: Activity) => Effect.Effect<unknown, E | HandlerTimeout, R>
+  readonly retry: Schedule.Schedule<unknown, Cause.Cause<unknown>, R>
+  readonly transactional: boolean
+  readonly leaseDuration: Duration.Duration
+  readonly stopTimeout: Duration.Duration
+}
+
+/** A consumer, as it is run. */
+export interface Settings<E, R> extends ReplaySettings<E, R> {
+  readonly filter: Filter
+  readonly onFailure: "halt" | "park" | "parkResource"
+  readonly concurrency: number
+}
+
+export const settingsOf = <E, R>(options: Options<E, R>): Effect.Effect<Settings<E, R>, ParseResult.ParseError> =>
+  Effect.map(decodeOptions(options), (checked) => ({
+    name: checked.name,
+    filter: checked.filter ?? {},
+    handle: within(options.handle, checked.handlerTimeout),
+    retry: options.retry ?? untilExhausted,
+    onFailure: checked.onFailure ?? "halt",
+    transactional: checked.transactional ?? false,
+    concurrency: checked.concurrency ?? 1,
+    leaseDuration: checked.leaseDuration ?? defaultLease,
+    stopTimeout: checked.stopTimeout ?? defaultStop
+  }))
+
+export const replaySettingsOf = <E, R>(
+  options: ReplayOptions<E, R>
+): Effect.Effect<ReplaySettings<E, R>, ParseResult.ParseError> =>
+  Effect.map(decodeReplayOptions(options), (checked) => ({
+    name: checked.name,
+    handle: within(options.handle, checked.handlerTimeout),
+    retry: options.retry ?? Schedule.stop,
+    transactional: checked.transactional ?? false,
+    leaseDuration: checked.leaseDuration ?? defaultLease,
+    stopTimeout: checked.stopTimeout ?? defaultStop
+  }))

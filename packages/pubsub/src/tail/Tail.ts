@@ -1,0 +1,231 @@
+import {
+  type Activity,
+  activityOf,
+  checkEpoch,
+  Journal,
+  Position,
+  PositionFromOtherEpoch,
+  Query,
+  type RecordedEvent,
+  type StorageError
+} from "@caravel/domain"
+import { Context, Effect, Layer } from "effect"
+import * as Background from "../Background.js"
+import { pageSize, Subscription, untilReadable } from "./Subscription.js"
+import { type Ended, Window } from "./Window.js"
+import { retryWhile } from "../Waiting.js"
+
+/**
+ * Follows the journal and broadcasts what is committed, in order. The journal is the truth; every signal is a wake-up.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
+  /**
+   * Broadcasts events that have just been committed, oldest first, and everything before them. Returns when that is
+   * done; if the journal cannot be read just now, goes on trying in the background.
+   */
+  readonly broadcast: (committed: ReadonlyArray<RecordedEvent>) => Effect.Effect<void>
+  /** Broadcasts everything up to the head of the journal, for who does not know what has been committed. */
+  readonly advanceToHead: Effect.Effect<void>
+  /** Everything up to here has been broadcast. */
+  readonly position: Effect.Effect<Position>
+  /** How far it is, and the last activity up to there, if it is known: what every later state of the journal must have. */
+  readonly seen: () => Seen
+  /** Completes once something after `position` has been broadcast, with how far that is. */
+  readonly beyond: (position: Position) => Effect.Effect<Position, StorageError | PositionFromOtherEpoch>
+  /**
+   * Fails with who holds a position if the journal was restored since the tail began. What was read before is of the
+   * tail's own epoch if this succeeds after it: a journal never goes back to an earlier epoch.
+   */
+  readonly unchanged: (position: Position) => Effect.Effect<void, StorageError | PositionFromOtherEpoch>
+  /** Fails once nothing more is broadcast, with why. */
+  readonly ended: Effect.Effect<never, StorageError | PositionFromOtherEpoch>
+  /** From now on every subscription fails with this error, as all do by themselves once the journal is restored or goes back. */
+  readonly fail: (error: StorageError) => Effect.Effect<void>
+  /** A subscription to every activity after `position`; without one, from now on. */
+  readonly subscribe: (position?: Position) => Subscription
+}>() {}
+
+/**
+ * How far a tail is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Seen {
+  readonly position: Position
+  readonly last: Activity | undefined
+}
+
+/** So many positions before the head are looked through at the start for activities that the journal must go on having. */
+const recent = 64
+
+/**
+ * The tail of the journal, from its head at the start.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.scoped(
+  Tail,
+  Effect.gen(function*() {
+    const journal = yield* Journal
+    const query = yield* Query
+    const epoch = yield* journal.epoch
+    // What is broadcast is what is committed: it must not be read through a transaction that the caller is in.
+    const context = yield* Effect.context<never>()
+    const outside = <A, E>(effect: Effect.Effect<A, E>) =>
+      Effect.mapInputContext(effect, (_: Context.Context<never>) => context)
+    const activities = (after: number, upTo: Position, limit?: number) =>
+      outside(Effect.catchTag(query.activity({ after, upTo, limit }), "ParseError", Effect.die))
+    const window = yield* Effect.flatMap(journal.head, (head) => {
+      if (head === 0) return Effect.succeed(new Window(head))
+      const floor = Position.make(Math.max(0, head - recent))
+      return activities(floor, head).pipe(
+        Effect.map((recent) => new Window(head, undefined, recent, floor)),
+        // What is damaged is not what this is about.
+        Effect.orElseSucceed(() => new Window(head))
+      )
+    })
+
+    const fail = (error: StorageError | PositionFromOtherEpoch) =>
+      Effect.suspend(() => {
+        if (window.failure !== undefined) return Effect.void
+        window.fail(error)
+        return Effect.logError("Nothing more is broadcast; feeds and consumers fail, and queues are shut down", error)
+      })
+
+    /** The journal lacks what has been broadcast, in the same epoch: up to where both are known to be the same. */
+    const goneBack = (position: Position) =>
+      Effect.flatMap(activities(window.floor, window.position), (found) => {
+        const ids = new Set(found.map(({ id }) => id))
+        const same = window.after(window.floor, Infinity).filter(({ id }) => ids.has(id))
+        const common = same[same.length - 1]?.position ?? Position.make(0)
+        return Effect.fail(new PositionFromOtherEpoch({ position, epoch, current: epoch, common }))
+      })
+
+    const unchanged = (position: Position): Effect.Effect<void, Ended> =>
+      Effect.suspend(() => {
+        const { failure } = window
+        if (failure === undefined) return outside(checkEpoch(journal, position, epoch))
+        return Effect.fail(
+          failure._tag === "PositionFromOtherEpoch" ? new PositionFromOtherEpoch({ ...failure, position }) : failure
+        )
+      })
+
+    /** An activity that is not listed any more, in a journal that goes on after it, is damaged: verify says how. */
+    const unlessDamaged = (position: Position, found: Activity | undefined) =>
+      Effect.flatMap(
+        outside(journal.head),
+        (head) => found === undefined && head >= window.position ? Effect.void : goneBack(position)
+      )
+
+    /** The same, if moreover the journal still has what was broadcast last. */
+    const whole = (position: Position) => {
+      const { last } = window
+      const kept = last === undefined
+        ? Effect.void
+        : Effect.flatMap(
+          activities(last.position - 1, last.position, 1),
+          ([found]) =>
+            found?.id === last.id ? Effect.void : Effect.zipRight(unchanged(position), unlessDamaged(position, found))
+        )
+      return Effect.zip(unchanged(position), kept, { concurrent: true })
+    }
+
+    const read = (after: Position, upTo: Position) =>
+      Effect.zipLeft(activities(after, upTo, pageSize), whole(after)).pipe(
+        Effect.tapErrorTag("PositionFromOtherEpoch", fail),
+        // What fails once nothing more is broadcast fails by that.
+        Effect.tapError(() => window.failure === undefined ? Effect.void : unchanged(after))
+      )
+
+    const catchUp = (position: Position): Effect.Effect<void, StorageError | PositionFromOtherEpoch> =>
+      Effect.suspend(() => {
+        const from = window.position
+        if (from >= position) return Effect.void
+        return Effect.flatMap(read(from, position), (page) => {
+          const last = page.length < pageSize ? position : page[page.length - 1]!.position
+          // Meanwhile somebody else may have broadcast what was read.
+          if (window.position === from) window.advance(page, last)
+          return catchUp(position)
+        })
+      })
+
+    const toHead = Effect.suspend(() => {
+      const from = window.position
+      return Effect.flatMap(outside(journal.head), (head): Effect.Effect<unknown, Ended> =>
+        head > from
+          ? catchUp(head)
+          : head === from
+          ? whole(from)
+          : Effect.zipRight(unchanged(from), goneBack(from)))
+    })
+
+    const unlessEnded = (broadcast: Effect.Effect<unknown, Ended>) =>
+      Effect.suspend(() => window.failure === undefined ? broadcast : Effect.void).pipe(
+        Effect.asVoid,
+        Effect.catchAll((error) => isFinal(error) ? fail(error) : Effect.fail(error))
+      )
+
+    const behind = yield* Effect.makeLatch()
+    // An outage is told once, however many wake-ups meet it.
+    let isTold = false
+    const tellOnce = (message: string) =>
+      Effect.suspend(() => {
+        if (isTold) return Effect.void
+        isTold = true
+        return Effect.logWarning(`The journal cannot be read for broadcasting just now; trying again. ${message}`)
+      })
+    const tellEnd = Effect.suspend(() => {
+      if (!isTold || window.failure !== undefined) return Effect.void
+      isTold = false
+      return Effect.logInfo("The journal can be read again; everything is broadcast")
+    })
+    const orLater = (broadcast: Effect.Effect<unknown, Ended>) =>
+      Effect.catchAll(unlessEnded(broadcast), ({ message }) => Effect.zipRight(tellOnce(message), behind.open))
+    yield* Background.run(
+      "Broadcasting",
+      Effect.forever(
+        Effect.all([behind.await, behind.close, retryWhile(() => true, untilReadable)(unlessEnded(toHead)), tellEnd])
+      )
+    )
+
+    /** Whether what a command has committed is what was broadcast there. */
+    const isKnown = (event: RecordedEvent) => {
+      const before = Position.make(event.position - 1)
+      if (!window.covers(before)) return false
+      const [known] = window.after(before, 1)
+      return known?.position === event.position ? known.id === event.id : activityOf(event) === undefined
+    }
+
+    return {
+      broadcast: (committed) =>
+        Effect.suspend(() => {
+          const last = committed.at(-1)
+          if (last === undefined || window.failure !== undefined) return Effect.void
+          if (last.position === window.position + committed.length) {
+            // Where nothing lies between, they need not be read back: that would cost as much as the rest of the command.
+            window.advance(committed.flatMap((event) => activityOf(event) ?? []), last.position)
+            return Effect.void
+          }
+          if (last.position > window.position) return orLater(catchUp(last.position))
+          // Somebody else has read and broadcast it meanwhile, or else the position was another event's before.
+          return isKnown(last) ? Effect.void : orLater(toHead)
+        }),
+      advanceToHead: orLater(toHead),
+      position: Effect.sync(() => window.position),
+      seen: () => window,
+      beyond: (position) => window.beyond(position),
+      unchanged,
+      ended: Effect.zipRight(window.beyond(Position.make(Number.MAX_SAFE_INTEGER)), Effect.never),
+      fail,
+      subscribe: (position = window.position) => new Subscription(window, read, position)
+    }
+  })
+)
+
+/** Whether it is of no use to try again. */
+const isFinal = (error: Ended) => error._tag === "PositionFromOtherEpoch" || error.reason === "replaced"

@@ -1,0 +1,223 @@
+import { type Activity, StorageError } from "@caravel/domain"
+import { Consumer, Tail, Waiting } from "@caravel/pubsub"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Option, type Scope, TestClock } from "effect"
+import { Store } from "../store.js"
+import { Ticker } from "../ticker.js"
+import { event, pageSize, positionsOf, range, World } from "../world.js"
+
+const name = "c"
+const from = "beginning"
+
+const layerOf = (world: World, store: Store) =>
+  Consumer.layer.pipe(
+    Layer.provideMerge(Tail.layer),
+    Layer.provide(Layer.merge(world.layer, store.layer))
+  )
+
+const test = <A, E>(
+  title: string,
+  body: (world: World, store: Store) => Effect.Effect<A, E, Consumer.Consumer | Tail.Tail | Scope.Scope>
+) =>
+  it.scoped(title, () =>
+    Effect.suspend(() => {
+      const world = new World()
+      const store = new Store()
+      return Effect.provide(body(world, store), layerOf(world, store))
+    }).pipe(Effect.provideServiceEffect(Waiting.Waiting, Effect.clock)))
+
+/** Commits so many and broadcasts them. */
+const append = (world: World, count = 1) =>
+  Effect.gen(function*() {
+    const before = world.head
+    const head = world.commit(count)
+    yield* (yield* Tail.Tail).broadcast(range(before + 1, head).map((n) => event(n)))
+  })
+
+/** Every fiber goes as far as it can. */
+const settle = Effect.repeatN(Effect.yieldNow(), 12)
+
+describe("the checkpoint", () => {
+  test("is written at once, then every 100 ms at most, and last of all", (world, store) =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Consumer.run({ name, from, handle: () => Effect.yieldNow() }))
+      yield* append(world, 3000)
+      yield* Effect.repeatN(Effect.yieldNow(), 10_000)
+      expect(store.moves.length).toBe(1)
+      expect(store.moves[0]).toBeLessThan(3000)
+      yield* TestClock.adjust("99 millis")
+      expect(store.moves.length).toBe(1)
+      yield* TestClock.adjust("1 millis")
+      expect(store.moves.slice(1)).toEqual([3000])
+      for (let n = 0; n < 10; n++) {
+        yield* append(world)
+        yield* settle
+        yield* TestClock.adjust("20 millis")
+      }
+      expect(store.moves.length).toBeLessThanOrEqual(5)
+      yield* append(world, 5)
+      yield* Effect.repeatN(Effect.yieldNow(), 100)
+      expect(store.position).toBeLessThan(3015)
+      yield* Fiber.interrupt(fiber)
+      expect(store.position).toBe(3015)
+    }))
+
+  test("is written for who waits for it, without the clock", (world, store) =>
+    Effect.gen(function*() {
+      yield* Effect.fork(Consumer.run({ name, from, handle: () => Effect.void }))
+      for (let n = 1; n <= 20; n++) {
+        yield* append(world)
+        yield* Consumer.awaitPosition(name, n)
+        expect(store.position).toBe(n)
+      }
+    }))
+})
+
+it.scoped("while an application's clock moves by an hour, what is idle wakes nobody and reads nothing", () => {
+  const world = new World()
+  const store = new Store()
+  return Effect.gen(function*() {
+    const seen: Array<number> = []
+    const run = (name: string) =>
+      Effect.fork(Consumer.run({ name, from, handle: ({ position }) => Effect.sync(() => seen.push(position)) }))
+    // The second waits for its turn.
+    yield* run(name)
+    yield* append(world, 3)
+    yield* Consumer.awaitPosition(name, 3)
+    yield* run(name)
+    yield* settle
+    const before = [store.looks, world.reads]
+    yield* TestClock.adjust("1 hour")
+    // What is looked at in real time took less than a few seconds of that.
+    expect(store.looks - before[0]!).toBeLessThan(20)
+    expect(world.reads - before[1]!).toBe(0)
+    yield* append(world)
+    yield* Consumer.awaitPosition(name, 4)
+    expect(seen).toEqual([1, 2, 3, 4])
+  }).pipe(Effect.provide(layerOf(world, store)))
+})
+
+describe("storage that fails", () => {
+  const failing = (reason: StorageError["reason"]) =>
+    new StorageError({ reason, operation: "test", passes: reason === "readonly", cause: new Error(reason) })
+
+  for (const options of [{}, { transactional: true }, { concurrency: 3 }]) {
+    test(
+      `is waited for while that passes, and ends the run otherwise: ${JSON.stringify(options)}`,
+      (world, store) =>
+        Effect.gen(function*() {
+          const seen: Array<number> = []
+          const fiber = yield* Effect.fork(Consumer.run({
+            name,
+            from,
+            handle: ({ position }) => Effect.sync(() => void seen.push(position)),
+            ...options
+          }))
+          const passing = ["busy", "unavailable", "readonly", "commitUnknown"] as const
+          const failures = [...passing, ...passing]
+          store.beforeMove = () => Effect.suspend(() => failures.length > 0 ? failing(failures.shift()!) : Effect.void)
+          world.failing = 2
+          yield* append(world, 300)
+          yield* Effect.repeatN(Effect.zipRight(settle, TestClock.adjust("1 second")), 20)
+          expect(store.position).toBe(300)
+          expect(new Set(seen)).toEqual(new Set(range(1, 300)))
+          expect(Option.isNone(yield* Fiber.poll(fiber))).toBe(true)
+          store.beforeMove = () => failing("full")
+          yield* append(world)
+          expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "StorageError", reason: "full" })
+        })
+    )
+  }
+})
+
+/**
+ * The switch from catch-up to live: every order of appends (one, or more than a page), of commits whose wake-up is lost or
+ * doubled, of page reads that are let go on, of checkpoint timers, and of consumers that begin, end and lose their lease.
+ */
+describe("every interleaving", () => {
+  const steps = [
+    "append",
+    "overflow",
+    "silent",
+    "doubled",
+    "read",
+    "timer",
+    "register",
+    "disconnect",
+    "revoke"
+  ] as const
+  type Step = typeof steps[number]
+
+  const schedules = (length: number): ReadonlyArray<ReadonlyArray<Step>> =>
+    length === 0 ? [[]] : schedules(length - 1).flatMap((head) => steps.map((step) => [...head, step]))
+
+  const follow = (
+    schedule: ReadonlyArray<Step>,
+    options: { readonly transactional?: boolean; readonly concurrency?: number }
+  ) => {
+    const world = new World()
+    const store = new Store()
+    const ticker = new Ticker()
+    const title = schedule.join(" ")
+    const seen = new Set<number>()
+    world.commit(3)
+    // Where a checkpoint is written, nothing is passed by.
+    store.beforeMove = (to) =>
+      Effect.sync(() =>
+        expect(world.activities.filter(({ position }) => position <= to && !seen.has(position)), title).toEqual([])
+      )
+    return Effect.gen(function*() {
+      const tail = yield* Tail.Tail
+      const gate = yield* Effect.makeSemaphore(0)
+      world.beforeRead = Effect.asVoid(gate.take(1))
+      const handle = (activity: Activity) =>
+        Effect.map(Effect.yieldNow(), () => {
+          seen.add(activity.position)
+          store.written.push(activity.position)
+        })
+      const run = Effect.fork(Consumer.run({ name, from, handle, ...options }))
+      let running = yield* run
+      for (const step of schedule) {
+        if (step === "append") yield* Effect.fork(append(world))
+        else if (step === "overflow") yield* Effect.fork(append(world, pageSize + 1))
+        else if (step === "silent") world.commit(1)
+        else if (step === "doubled") yield* Effect.fork(Effect.repeatN(tail.advanceToHead, 1))
+        else if (step === "read") yield* gate.release(1)
+        else if (step === "timer") ticker.advance(100)
+        else if (step === "register") yield* run
+        else if (step === "disconnect") {
+          yield* Fiber.interrupt(running)
+          running = yield* run
+        } else store.revoke()
+        yield* settle
+      }
+      yield* gate.release(1_000_000)
+      yield* append(world)
+      const done = yield* Effect.fork(Consumer.awaitPosition(name, world.head))
+      // Leases that were taken away are noticed when they are renewed.
+      for (let n = 0; n < 1000 && Option.isNone(yield* Fiber.poll(done)); n++) {
+        ticker.advance(1000)
+        yield* settle
+      }
+      const expected = positionsOf(world.activities)
+      expect([...seen].sort((a, b) => a - b), title).toEqual(expected)
+      if (options.transactional === true) expect(store.written, title).toEqual(expected)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(layerOf(world, store)),
+      Effect.withClock(ticker.clock),
+      Effect.provideService(Waiting.Waiting, ticker.clock)
+    )
+  }
+
+  for (const options of [{}, { transactional: true }, { concurrency: 2 }]) {
+    it.live(
+      `skips nothing, and with transactions repeats nothing: ${JSON.stringify(options)}`,
+      () =>
+        Effect.forEach(schedules(3), (schedule) => follow(schedule, options), {
+          discard: true
+        }),
+      120_000
+    )
+  }
+})

@@ -1,0 +1,253 @@
+/** A journal that is restored from a backup while it is followed. */
+import { ActivityFeed, ActivityPubSub, StorageError } from "@caravel/domain"
+import { Consumer, InProcess, Tail, Waiting } from "@caravel/pubsub"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, type Scope, Stream, TestClock } from "effect"
+import { Store } from "../store.js"
+import { epoch, event, pageSize, position, positionsOf, range, World } from "../world.js"
+
+const name = "c"
+const from = "beginning"
+
+const layerOf = (world: World, store: Store) =>
+  Consumer.layer.pipe(
+    Layer.provideMerge(InProcess.layer),
+    Layer.provide(Layer.merge(world.layer, store.layer))
+  )
+
+type Services = Consumer.Consumer | Tail.Tail | ActivityPubSub | ActivityFeed | Scope.Scope
+
+const test = <A, E>(title: string, body: (world: World, store: Store) => Effect.Effect<A, E, Services>) =>
+  it.scoped(title, () =>
+    Effect.suspend(() => {
+      const world = new World()
+      const store = new Store()
+      return Effect.provide(body(world, store), layerOf(world, store))
+    }).pipe(Effect.provideServiceEffect(Waiting.Waiting, Effect.clock)))
+
+/** Commits so many and announces the last of them: those before it have to be read. */
+const append = (world: World, count: number) =>
+  Effect.flatMap(Tail.Tail, (tail) => tail.broadcast([event(world.commit(count))]))
+
+/** More than the shared window holds. */
+const overflow = 5000
+
+/** Every fiber goes as far as it can. */
+const settle = Effect.repeatN(Effect.yieldNow(), 12)
+
+describe("whoever follows it", () => {
+  const failed = { _tag: "PositionFromOtherEpoch", epoch, common: 2 }
+
+  test("fails live, since and who comes later, as soon as somebody looks", (world) =>
+    Effect.gen(function*() {
+      const feed = yield* ActivityFeed
+      yield* append(world, 3)
+      const readers = yield* Effect.forEach(
+        [feed.live, feed.since(3)],
+        (stream) => Effect.fork(Effect.flip(Stream.runDrain(stream)))
+      )
+      yield* settle
+      // It ends before what was broadcast, so that there is nothing to read.
+      world.restore(2)
+      yield* (yield* Tail.Tail).advanceToHead
+      for (const reader of readers) expect(yield* Fiber.join(reader)).toMatchObject(failed)
+      expect(yield* Effect.flip(Stream.runDrain(feed.live))).toMatchObject(failed)
+      expect(yield* Effect.flip((yield* Tail.Tail).beyond(position(3)))).toMatchObject(failed)
+    }))
+
+  test("gives nothing of the other timeline to who reads it page by page, before anybody has looked", (world) =>
+    Effect.gen(function*() {
+      const feed = yield* ActivityFeed
+      yield* append(world, overflow)
+      const received: Array<number> = []
+      const error = yield* feed.since(0).pipe(
+        Stream.runForEach(({ position }) =>
+          Effect.sync(() => {
+            received.push(position)
+            if (position !== 1) return
+            world.restore(2)
+            world.commit(overflow)
+          })
+        ),
+        Effect.flip
+      )
+      expect(error).toMatchObject(failed)
+      expect(received).toEqual(range(1, pageSize))
+    }))
+
+  test("is not read for broadcasting", (world) =>
+    Effect.gen(function*() {
+      const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
+      yield* append(world, 3)
+      world.restore(2)
+      yield* append(world, 5)
+      yield* TestClock.adjust("1 minute")
+      expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2, 3])
+    }))
+})
+
+describe("a journal that goes back without a word, as a replica does that lagged and was promoted", () => {
+  const failed = { _tag: "PositionFromOtherEpoch", epoch, current: epoch }
+
+  const ways: Record<string, (world: World) => Effect.Effect<unknown, never, Tail.Tail>> = {
+    "ends before what was broadcast": () => Effect.void,
+    "has others' events there": (world) => Effect.sync(() => world.commit(3)),
+    "has more than before": (world) => Effect.sync(() => world.commit(overflow)),
+    "takes a command of this process's where others were": (world) =>
+      Effect.flatMap(Tail.Tail, (tail) => tail.broadcast([event(world.commit(1), true, world.timeline)]))
+  }
+
+  for (const [way, go] of Object.entries(ways)) {
+    test(`ends every feed, queue and consumer when it ${way}`, (world) =>
+      Effect.gen(function*() {
+        const feed = yield* ActivityFeed
+        const tail = yield* Tail.Tail
+        yield* append(world, 10)
+        const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
+        const taker = yield* Effect.fork(queue.take)
+        const seen: Array<string> = []
+        const note = ({ id }: { readonly id: string }) => Effect.sync(() => void seen.push(id))
+        const followers = yield* Effect.forEach(
+          [
+            Stream.runForEach(feed.live, note),
+            Stream.runForEach(feed.since(0), note),
+            Consumer.run({ name, from, handle: note })
+          ],
+          (follow) => Effect.fork(Effect.flip(follow))
+        )
+        yield* Consumer.awaitPosition(name, 10)
+        const known = new Set(seen)
+        world.goBack(5)
+        yield* go(world)
+        yield* tail.advanceToHead
+        for (const follower of followers) {
+          expect(yield* Fiber.join(follower)).toMatchObject({ ...failed, common: 5 })
+        }
+        expect(Exit.isInterrupted(yield* Fiber.await(taker))).toBe(true)
+        expect(yield* queue.isShutdown).toBe(true)
+        yield* queue.awaitShutdown
+        expect(seen.filter((id) => !known.has(id))).toEqual([])
+        expect((yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)).isActive()).toBe(false)
+      }))
+  }
+
+  test("gives nothing of it to who reads page by page, before anybody has looked", (world) =>
+    Effect.gen(function*() {
+      const feed = yield* ActivityFeed
+      yield* append(world, overflow)
+      const received: Array<number> = []
+      const error = yield* feed.since(0).pipe(
+        Stream.runForEach(({ position }) =>
+          Effect.sync(() => {
+            received.push(position)
+            if (position !== 1) return
+            world.goBack(pageSize)
+            world.commit(overflow)
+          })
+        ),
+        Effect.flip
+      )
+      expect(error).toMatchObject(failed)
+      expect(received).toEqual(range(1, pageSize))
+      expect(yield* Effect.flip(Stream.runDrain(feed.live))).toMatchObject(failed)
+    }))
+
+  test("is not gone on in by a consumer whose checkpoint is beyond its head", (world, store) =>
+    Effect.gen(function*() {
+      yield* append(world, 3)
+      const run = Consumer.run({ name, from, handle: () => Effect.void })
+      const fiber = yield* Effect.fork(run)
+      yield* Consumer.awaitPosition(name, 3)
+      yield* Fiber.interrupt(fiber)
+      world.goBack(2)
+      const errors = yield* Effect.all([
+        Effect.flip(run),
+        Effect.flip(Consumer.replay({ name, handle: () => Effect.void })),
+        Effect.flip(Consumer.requestReplay(name))
+      ]).pipe(Effect.provide(layerOf(world, store)))
+      for (const error of errors) expect(error).toMatchObject({ ...failed, position: 3, common: 2 })
+    }))
+
+  test("leaves what was broadcast before to subscribers that have yet to take it", (world) =>
+    Effect.gen(function*() {
+      const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
+      yield* append(world, 3)
+      world.goBack(2)
+      yield* (yield* Tail.Tail).advanceToHead
+      expect(queue.isActive()).toBe(true)
+      expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2, 3])
+      expect(queue.isActive()).toBe(false)
+      expect(Exit.isInterrupted(yield* Effect.exit(queue.take))).toBe(true)
+    }))
+})
+
+describe("consumers", () => {
+  const replaced = new StorageError({ reason: "replaced", operation: "test", cause: new Error("restored") })
+
+  for (const options of [{}, { transactional: true }, { concurrency: 3 }]) {
+    test(
+      `ends a consumer that reads, before it handles anything of the other timeline: ${JSON.stringify(options)}`,
+      (world) =>
+        Effect.gen(function*() {
+          const handled: Array<number> = []
+          yield* append(world, 3)
+          const fiber = yield* Effect.fork(Effect.flip(Consumer.run({
+            name,
+            from,
+            handle: ({ position }) => Effect.sync(() => void handled.push(position)),
+            ...options
+          })))
+          yield* Consumer.awaitPosition(name, 3)
+          world.restore(2)
+          const head = world.commit(2)
+          yield* (yield* Tail.Tail).broadcast([event(head)])
+          expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "PositionFromOtherEpoch", common: 2 })
+          expect(handled).toEqual([1, 2, 3])
+        })
+    )
+  }
+
+  test("is told to who waits for a position of it", (world) =>
+    Effect.gen(function*() {
+      yield* append(world, 3)
+      const waiting = yield* Effect.fork(Effect.flip(Consumer.awaitPosition(name, 3)))
+      yield* settle
+      world.restore(2)
+      yield* TestClock.adjust("50 millis")
+      expect(yield* Fiber.join(waiting)).toMatchObject({ _tag: "PositionFromOtherEpoch", position: 3, common: 2 })
+    }))
+
+  test(
+    "ends a consumer that writes what the storage refuses with what that means",
+    (world, store) =>
+      Effect.gen(function*() {
+        yield* append(world, 3)
+        store.beforeMove = () => {
+          world.restore(2)
+          return replaced
+        }
+        const error = yield* Effect.flip(Consumer.run({ name, from, handle: () => Effect.void }))
+        expect(error).toMatchObject({ _tag: "PositionFromOtherEpoch", common: 2 })
+      })
+  )
+
+  test("does not let a consumer go on that has stopped before, nor replay", (world, store) =>
+    Effect.gen(function*() {
+      yield* append(world, 3)
+      const run = Consumer.run({ name, from, handle: () => Effect.void })
+      const fiber = yield* Effect.fork(run)
+      yield* Consumer.awaitPosition(name, 3)
+      yield* Fiber.interrupt(fiber)
+      world.restore(2)
+      store.position = world.activities[0]!.position
+      // Another process, which has seen nothing of the earlier timeline.
+      const errors = yield* Effect.all([
+        Effect.flip(run),
+        Effect.flip(Consumer.replay({ name, handle: () => Effect.void })),
+        Effect.flip(Consumer.requestReplay(name))
+      ]).pipe(Effect.provide(layerOf(world, store)))
+      for (const error of errors) {
+        expect(error).toMatchObject({ _tag: "PositionFromOtherEpoch", position: 1, common: 2 })
+      }
+    }))
+})

@@ -1,0 +1,67 @@
+import { describe, expect, it } from "@effect/vitest"
+import { FastCheck as fc } from "effect"
+import { Window } from "../../src/tail/Window.js"
+import { activity, position, positionsOf, range } from "../world.js"
+
+const max = Number.POSITIVE_INFINITY
+
+describe("Window", () => {
+  it("holds what was broadcast since it began", () => {
+    const window = new Window(position(5), 2)
+    expect([window.position, window.floor, window.published]).toEqual([5, 5, 0])
+    expect([window.covers(position(5)), window.covers(position(4))]).toEqual([true, false])
+    window.advance([activity(6), activity(8)], position(9))
+    expect([window.position, window.floor, window.published]).toEqual([9, 5, 2])
+    expect(positionsOf(window.after(position(5), max))).toEqual([6, 8])
+    expect(positionsOf(window.after(position(6), max))).toEqual([8])
+    expect(positionsOf(window.after(position(7), max))).toEqual([8])
+    expect(positionsOf(window.after(position(5), 1))).toEqual([6])
+    expect([5, 6, 7, 8, 9].map((n) => window.count(position(n)))).toEqual([2, 1, 1, 0, 0])
+  })
+
+  it("tells its listeners, once for each move", () => {
+    const window = new Window(position(0))
+    let told = 0
+    const listener = () => void told++
+    window.listeners.add(listener)
+    window.advance([], position(1))
+    window.advance([activity(2), activity(3)], position(3))
+    window.listeners.delete(listener)
+    window.advance([activity(4)], position(4))
+    expect(told).toBe(2)
+  })
+
+  it("drops the oldest, by half, and says from where it is whole", () => {
+    const window = new Window(position(0), 4)
+    for (const n of range(1, 7)) window.advance([activity(n)], position(n))
+    expect([window.floor, window.count(position(0))]).toEqual([0, 7])
+    window.advance([activity(8)], position(8))
+    expect([window.floor, window.count(position(4)), window.published]).toEqual([4, 4, 8])
+    expect([window.covers(position(3)), window.covers(position(4))]).toEqual([false, true])
+    expect(positionsOf(window.after(position(4), max))).toEqual([5, 6, 7, 8])
+    window.advance(range(9, 40).map(activity), position(40))
+    expect([window.floor, positionsOf(window.after(window.floor, max))]).toEqual([36, range(37, 40)])
+  })
+
+  it("gives, wherever it covers, exactly what was broadcast after that", () => {
+    const moves = fc.array(fc.array(fc.boolean(), { maxLength: 9 }), { maxLength: 30 })
+    fc.assert(fc.property(moves, fc.integer({ min: 1, max: 6 }), (moves, capacity) => {
+      const window = new Window(position(0), capacity)
+      const all: Array<number> = []
+      let head = 0
+      for (const move of moves) {
+        const logged = move.flatMap((isLogged) => ++head && isLogged ? [head] : [])
+        for (const n of logged) all.push(n)
+        window.advance(logged.map(activity), position(head))
+        expect(window.covers(position(head))).toBe(true)
+        for (const n of range(0, head).filter((n) => window.covers(position(n)))) {
+          const expected = all.filter((m) => m > n)
+          expect(positionsOf(window.after(position(n), max))).toEqual(expected)
+          expect(window.count(position(n))).toBe(expected.length)
+        }
+        expect(window.count(window.floor)).toBeLessThan(2 * capacity)
+      }
+      expect(window.published).toBe(all.length)
+    }))
+  })
+})

@@ -1,0 +1,203 @@
+/** What the subcommands have in common: where the database is, what is printed, and how arguments are read. */
+import type { StorageError } from "@caravel/domain"
+import { Postgres, Sqlite } from "@caravel/sql"
+import * as Args from "@effect/cli/Args"
+import type * as Command from "@effect/cli/Command"
+import { provide } from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Options from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import { Config, Effect, Either, Layer, Option, Redacted } from "effect"
+import * as DatabaseName from "./DatabaseName.js"
+import { Failed } from "../terminal/Output.js"
+
+/** A variable of the environment; an empty one is unset. */
+const variable = (name: string) => Config.string(name).pipe(Config.map((text) => text.trim()), Config.withDefault(""))
+
+const named = (where: string, text: string) =>
+  Either.mapLeft(DatabaseName.parse(text), (why) => ValidationError.invalidValue(HelpDoc.p(`${where} ${why}`)))
+
+const defaultDatabase: DatabaseName.DatabaseName = { filename: "./data/caravel.db" }
+
+const givenSchema = Options.text("schema").pipe(
+  Options.withPseudoName("name"),
+  Options.withDescription(
+    "The schema of the tables on PostgreSQL. Also CARAVEL_SCHEMA. Default: the first of the role's search_path."
+  ),
+  Options.optional
+)
+
+const schemaOr = (given: Option.Option<string>) =>
+  Option.isSome(given)
+    ? Effect.succeed(given)
+    : Effect.map(Effect.orDie(variable("CARAVEL_SCHEMA")), Option.liftPredicate((text) => text !== ""))
+
+/**
+ * The schema of the tables on PostgreSQL.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const schema: Options.Options<Option.Option<string>> = Options.mapEffect(givenSchema, schemaOr)
+
+const givenDatabase = Options.redacted("database").pipe(
+  Options.withPseudoName("file"),
+  Options.withDescription(
+    "The database: an SQLite file (PATH or file:PATH?mode=ro|rw|rwc), or postgres://user@host:5432/name. Also " +
+      "CARAVEL_DATABASE, which keeps a password out of the process list. Default: ./data/caravel.db."
+  ),
+  Options.optional,
+  Options.mapEffect(Option.match({
+    onSome: (text) => named("--database", Redacted.value(text)),
+    onNone: () =>
+      Effect.flatMap(
+        Effect.orDie(variable("CARAVEL_DATABASE")),
+        (text) => text === "" ? Either.right(defaultDatabase) : named("CARAVEL_DATABASE", text)
+      )
+  }))
+)
+
+/**
+ * The database: a file, or a URL, which may hold a password, with the schema in it.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const database: Options.Options<DatabaseName.DatabaseName> = Options.all([givenDatabase, givenSchema]).pipe(
+  Options.mapEffect(([name, given]) =>
+    "filename" in name && Option.isSome(given)
+      ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--schema is of PostgreSQL; the database is a file")))
+      : Effect.map(schemaOr(given), (schema) => DatabaseName.inSchema(name, schema))
+  )
+)
+
+/**
+ * Whether a command that writes may create its database.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const create: Options.Options<boolean> = Options.boolean("create").pipe(
+  Options.withDescription("Creates the database if there is none, as caravel init does.")
+)
+
+/**
+ * Whether people get what programs get.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const json: Options.Options<boolean> = Options.boolean("json").pipe(
+  Options.withDescription("Prints JSON lines on a terminal too, as it does elsewhere.")
+)
+
+/**
+ * Whether what cannot be undone is done.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const yes: Options.Options<boolean> = Options.boolean("yes").pipe(
+  Options.withDescription("Does it; without it, says what would be done.")
+)
+
+/**
+ * The keys that secrets are encrypted with, from the environment alone: arguments are seen by everybody on the machine.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const secretKeys: Effect.Effect<ReadonlyArray<Redacted.Redacted>> = Effect.map(
+  Effect.orDie(variable("CARAVEL_SECRET_KEYS")),
+  (keys) => keys === "" ? [] : keys.split(",").map((key) => Redacted.make(key.trim()))
+)
+
+/**
+ * What opens a database.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const optionsOf = (database: DatabaseName.DatabaseName): Sqlite.Options | Postgres.Options =>
+  "url" in database ? database : { filename: database.filename }
+
+/**
+ * The services over a database.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerOf = (
+  database: DatabaseName.DatabaseName,
+  settings: { readonly create: boolean }
+): Layer.Layer<Sqlite.Services, StorageError> =>
+  Layer.unwrapEffect(Effect.map(secretKeys, (secretKeys) => {
+    const options = { ...optionsOf(database), ...settings, secretKeys }
+    return "url" in options ? Postgres.layer(options) : Sqlite.layer(options)
+  }))
+
+type OnDatabase = { readonly database: DatabaseName.DatabaseName }
+
+/**
+ * Gives a command that reads the services over its database, which has to be there.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const provideDatabase = <Name extends string, R, E, A extends OnDatabase>(
+  command: Command.Command<Name, R, E, A>
+) => provide(command, ({ database }) => layerOf(database, { create: false }))
+
+/**
+ * The same to a command that writes.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const provideWritable = <Name extends string, R, E, A extends OnDatabase & { readonly create?: boolean }>(
+  command: Command.Command<Name, R, E, A>
+) =>
+  provide(
+    command,
+    ({ create = false, database }) =>
+      Layer.unwrapEffect(Effect.map(writable(database), () =>
+        layerOf(database, { create: create || "mode" in database && database.mode === "rwc" })))
+  )
+
+/**
+ * Fails if a database is named so that it is not to be changed.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const writable = (database: DatabaseName.DatabaseName): Effect.Effect<void, Failed> =>
+  "mode" in database && database.mode === "ro"
+    ? new Failed({ message: `${database.filename} is not to be changed: it is named with mode=ro` })
+    : Effect.void
+
+/**
+ * An argument that names a database.
+ *
+ * @since 0.1.0
+ * @category arguments
+ */
+export const databaseArgument = (name: string): Args.Args<DatabaseName.DatabaseName> =>
+  Args.mapEffect(
+    Args.text({ name }),
+    (text) => Either.mapLeft(DatabaseName.parse(text), (why) => HelpDoc.p(`${name} ${why}`))
+  )
+
+/**
+ * An argument that names an SQLite file.
+ *
+ * @since 0.1.0
+ * @category arguments
+ */
+export const fileArgument = (name: string): Args.Args<string> =>
+  databaseArgument(name).pipe(
+    Args.mapEffect((database) =>
+      "filename" in database
+        ? Effect.succeed(database.filename)
+        : Effect.fail(HelpDoc.p(`${name} is a URL; give the path of an SQLite file`))
+    )
+  )

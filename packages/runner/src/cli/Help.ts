@@ -1,0 +1,184 @@
+/** What `caravel` says about itself. */
+import { commandTable, withoutSecrets } from "@caravel/domain"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import { Console, Effect, Record } from "effect"
+import { stripVTControlCharacters } from "node:util"
+import { subcommandOf } from "./CommandOptions.js"
+import { wrapped } from "../terminal/Layout.js"
+import type { Output, Style } from "../terminal/Output.js"
+import * as SentWith from "./SentWith.js"
+
+/**
+ * The subcommands at a glance.
+ *
+ * @since 0.1.0
+ * @category help
+ */
+export const overview = (style: Style): string => {
+  const width = Math.max(...Record.keys(commandTable).map((tag) => subcommandOf(tag).length)) + 2
+  const row = (name: string, text: string) => `  ${style.bold(name.padEnd(width))}${text}`
+  const generated = (resource: "tenant" | "relay") =>
+    Record.keys(commandTable).filter((tag) => commandTable[tag].resource === resource).map((tag) =>
+      row(
+        subcommandOf(tag),
+        style.dim(commandTable[tag].activity === null ? "no activity" : `logs ${commandTable[tag].activity}`)
+      )
+    )
+  return [
+    `${style.bold("caravel")} 0.1.0: tenants, relays and what happened to them`,
+    "",
+    style.dim("Usage: caravel <command> [options] [argument]"),
+    "",
+    "Beginning",
+    row("init", "creates the database; so does --create of any command that writes"),
+    "",
+    "Many commands at once",
+    row("run [FILE|-]", "executes commands from JSON lines, each answered by a JSON line"),
+    row("demo", "runs a scenario into a database of its own"),
+    row("import FILE", "takes over another database; --dry-run: says what would come of it"),
+    "",
+    "What there is",
+    row("activity", "the activity log; --follow waits for what is to come"),
+    row("tenant [PUBKEY]", "tenants, or one"),
+    row("relay [ID]", "relays, or one"),
+    "",
+    "What was",
+    row("history relay ID", "what happened to it; --at MOMENT: what it was then"),
+    row("history tenant PUBKEY", "the same of a tenant"),
+    row("diff FROM TO", "what differs between two moments"),
+    row("usage TENANT", "when its relays were active, on which plan; --from, --to"),
+    "",
+    "Whether it is right",
+    row("verify", "whether every row says what the journal says"),
+    row("rebuild", "--yes: rewrites the rows that do not"),
+    "",
+    "Copies",
+    row("backup FILE", "copies the database while it is written, and verifies the copy"),
+    row("restore FILE", "makes the database what a backup is; --force: also if there is one"),
+    row("copy FROM TO", "moves to another database, between SQLite and PostgreSQL too"),
+    row("epochs", "when it was restored, and where from"),
+    "",
+    "Durable consumers",
+    row("consumers", "all of them, and what each has before it"),
+    row("consumers parked NAME", "what it has put aside because it failed"),
+    row("consumers replay NAME", "has it handled once more by the program that runs it"),
+    row("consumers drop NAME", "gives up what is parked: --position N, or all with --yes"),
+    row("consumers reset NAME", "--to N: goes on after another position"),
+    "",
+    "Secrets",
+    row("secrets erase PUBKEY", "--yes: clears a wallet URL and removes its bytes"),
+    row("secrets rotate", "encrypts all wallet URLs with the current key"),
+    "",
+    "Commands on tenants",
+    ...generated("tenant"),
+    "",
+    "Commands on relays",
+    ...generated("relay"),
+    "",
+    "Each has --help, and --database FILE or postgres://… (also CARAVEL_DATABASE; default ./data/caravel.db).",
+    "On PostgreSQL, --schema NAME or CARAVEL_SCHEMA says in which schema the tables are.",
+    "CARAVEL_SECRET_KEYS encrypts wallet URLs: keys of openssl rand -base64 32, the current one first.",
+    "Tables on a terminal, JSON lines elsewhere or with --json. --completions bash, fish or zsh prints a script to source.",
+    "Exit codes: 0 done; 1 refused, not found, different or wrong; 130 after Ctrl-C, 143 after SIGTERM."
+  ].join("\n")
+}
+
+const plain = (doc: HelpDoc.HelpDoc) => stripVTControlCharacters(HelpDoc.toAnsiText(doc)).trim()
+
+// What the library says of every option; that it may be left away is the rule, and "Required." the exception.
+const boilerplate =
+  /^(A user-defined piece of text.*|A true or false value\.|An integer\.|One of the following:.*|This (setting|option) .*)$/
+
+const meaning = (doc: HelpDoc.HelpDoc) =>
+  plain(doc).split(/\n\s*/).filter((text) => text !== "" && !boilerplate.test(text)).join(" ")
+
+/** The definitions and paragraphs of a help page, in order. */
+const flat = (doc: HelpDoc.HelpDoc): ReadonlyArray<readonly [title: string, text: string] | string> => {
+  switch (doc._tag) {
+    case "Sequence":
+      return [...flat(doc.left), ...flat(doc.right)]
+    case "DescriptionList":
+      return doc.definitions.map(([title, text]) =>
+        [plain(HelpDoc.p(title)).replaceAll(" | ", "|"), meaning(text)] as const
+      )
+    case "Header":
+    case "Empty":
+      return []
+    case "Paragraph":
+    case "Enumeration":
+      return [plain(doc)]
+  }
+}
+
+/**
+ * What a subcommand and its parameters are, in a sentence each, from its generated page.
+ *
+ * @since 0.1.0
+ * @category help
+ */
+export const descriptions = (
+  doc: HelpDoc.HelpDoc
+): { readonly text: string; readonly parameters: ReadonlyMap<string, string> } => {
+  const parts = flat(doc)
+  const sentence = (text: string) => text.split(/\.(?= |$)/)[0] ?? ""
+  return {
+    text: sentence(parts.find((part) => typeof part === "string") ?? ""),
+    parameters: new Map(
+      parts.flatMap((part) =>
+        typeof part === "string" ? [] : [[/--[a-z-]+/.exec(part[0])?.[0] ?? part[0], sentence(part[1])]]
+      )
+    )
+  }
+}
+
+/**
+ * The help of one subcommand, from its generated page: an argument and what it is on one line where there is room.
+ *
+ * @since 0.1.0
+ * @category help
+ */
+export const page = (name: string, doc: HelpDoc.HelpDoc, output: typeof Output.Service): ReadonlyArray<string> => {
+  const { columns, style } = output
+  const parts = flat(doc)
+  const definitions = parts.filter((part) => typeof part !== "string")
+  const args = definitions.filter(([title]) => title.startsWith("<")).map(([title, text]) =>
+    text.endsWith("Required.") ? title.slice(1, -1) : `[${title.slice(1, -1)}]`
+  )
+  const own = definitions.filter(([title]) => !isSentWith(title))
+  const width = 2 + Math.max(0, ...definitions.map(([title]) => title.length)) + 2
+  const section = (definitions: ReadonlyArray<readonly [title: string, text: string]>) =>
+    definitions.flatMap(([title, text], n) => [
+      ...(n === 0 ? [""] : []),
+      ...wrapped(text, columns - width).map((line, i) =>
+        (i === 0 ? style.bold(`  ${title}`.padEnd(width)) : " ".repeat(width)) + line
+      )
+    ])
+  return [
+    ...parts.filter((part) => typeof part === "string").flatMap((text) => wrapped(text, columns)),
+    "",
+    style.dim(["Usage: caravel", name, ...(definitions.length > args.length ? ["[options]"] : []), ...args].join(" ")),
+    ...section(own),
+    ...section(definitions.filter(([title]) => isSentWith(title)))
+  ]
+}
+
+/** What any command can be sent with stands apart from what it is about. */
+const isSentWith = (title: string) => SentWith.names.has(title.split(" ")[0] ?? "")
+
+/**
+ * Where the argument parser writes: with colours only where they are wanted, and never a secret.
+ *
+ * @since 0.1.0
+ * @category help
+ */
+export const helpConsole = (output: typeof Output.Service): Effect.Effect<Console.Console> => {
+  const text = (args: ReadonlyArray<unknown>) =>
+    withoutSecrets(stripVTControlCharacters(args.map(String).join(" ")).trim())
+  return Console.consoleWith((console) =>
+    Effect.succeed({
+      ...console,
+      log: (...args) => Effect.ignore(output.print(text(args))),
+      error: (...args) => output.note(`${output.errorStyle.red("caravel:")} ${text(args).replace(/\s*\n\s*/g, "; ")}`)
+    })
+  )
+}

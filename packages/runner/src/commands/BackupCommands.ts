@@ -1,0 +1,81 @@
+/** The subcommands that copy the database and go back to a copy. */
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import { database, databaseArgument, fileArgument, json, provideDatabase, schema } from "../cli/Arguments.js"
+import * as Backups from "./Backups.js"
+import * as Copy from "./Copy.js"
+import * as Read from "./Read.js"
+
+const force = Options.boolean("force").pipe(Options.withDescription("Overwrites what is there."))
+
+/**
+ * `caravel backup`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const backup = Command.make("backup", {
+  file: fileArgument("FILE").pipe(Args.withDescription("Where the copy is written. Required.")),
+  force,
+  json,
+  database
+}, Backups.backup).pipe(
+  Command.withDescription(
+    "Copies the database to an SQLite file, as it is at one instant, whoever writes it meanwhile, and verifies the copy. It " +
+      "holds wallet URLs."
+  )
+)
+
+/**
+ * `caravel restore`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const restore = Command.make("restore", {
+  file: fileArgument("FILE").pipe(Args.withDescription("The backup. Required.")),
+  force,
+  json,
+  database
+}, Backups.restore).pipe(
+  Command.withDescription(
+    "Verifies a backup and makes the database what it is, at once, in a new epoch: programs that have it open fail, and " +
+      "consumers wait to be reset."
+  )
+)
+
+const place = (name: string, what: string) =>
+  databaseArgument(name).pipe(
+    Args.withDescription(`${what} An SQLite file, or postgres://user@host:5432/name. Required.`)
+  )
+
+/**
+ * `caravel copy`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const copy = Command.make("copy", {
+  from: place("FROM", "The database that is copied, whoever writes it meanwhile."),
+  to: place("TO", "Where to: an empty database, or an earlier copy, which goes on from where it is."),
+  schema,
+  json
+}, Copy.copy).pipe(
+  Command.withDescription(
+    "Copies a database to one of whichever kind, with positions, consumers and secrets as they are stored, and verifies it. One " +
+      "that was interrupted goes on where it was, and can be used once it is whole. A password in a URL is seen in the process " +
+      "list; PGPASSWORD is not."
+  )
+)
+
+/**
+ * `caravel epochs`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const epochs = Command.make("epochs", { json, database }, Read.epochs).pipe(
+  Command.withDescription("Shows the epochs that led to this database, oldest first: each restore began another one."),
+  provideDatabase
+)

@@ -1,0 +1,224 @@
+/** `caravel consumers`: how the durable consumers stand, and what to do about one. */
+import { type Epoch, Journal, withoutSecrets } from "@caravel/domain"
+import { type CheckpointStore, Consumer } from "@caravel/pubsub"
+import { Chunk, DateTime, Effect, Option, Stream } from "effect"
+import * as Layout from "../terminal/Layout.js"
+import { Failed, Output, type Style } from "../terminal/Output.js"
+import * as Render from "../terminal/Render.js"
+
+const pageSize = 500
+
+const plural = (count: number, noun: string) => `${count} ${count === 1 ? noun : noun.replace(/y$/, "ie") + "s"}`
+
+/** A handler's error may quote whatever it was given. */
+const safe = (error: string | null) => error === null ? null : withoutSecrets(error)
+
+const lagJson = ({ lastError, progressedAt, ...lag }: Consumer.Lag) => ({
+  ...lag,
+  lastError: safe(lastError),
+  progressedAt: progressedAt === null ? null : DateTime.formatIso(progressedAt)
+})
+
+const parkedJson = ({ activity, attempts, error, parkedAt }: CheckpointStore.Parked) => ({
+  ...Render.activityJson(activity),
+  attempts,
+  error: safe(error),
+  parkedAt: DateTime.formatIso(parkedAt)
+})
+
+const age = (seconds: number) => {
+  if (seconds < 1) return seconds === 0 ? "-" : "<1 s"
+  if (seconds < 120) return `${Math.floor(seconds)} s`
+  if (seconds < 7_200) return `${Math.floor(seconds / 60)} min`
+  return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} d`
+}
+
+const state = (lag: Consumer.Lag, current: Epoch, style: Style) => {
+  const { attempts, epoch, failedPosition, lastError, owner, position } = lag
+  if (epoch !== current) return { text: "of an earlier epoch: consumers reset", paint: style.red }
+  if (attempts > 0) {
+    const text = owner === null
+      ? `halted at ${failedPosition} after ${plural(attempts, "attempt")}`
+      : `failed ${attempts === 1 ? "once" : `${attempts} times`} at ${failedPosition}`
+    return { text: `${text}: ${safe(lastError) ?? ""}`, paint: style.red }
+  }
+  // A handler that was cut off leaves why.
+  if (owner === null && lastError !== null && failedPosition !== null && failedPosition > position) {
+    return { text: `stopped at ${failedPosition}: ${safe(lastError)}`, paint: style.yellow }
+  }
+  return owner === null ? { text: "not running", paint: style.yellow } : { text: "running", paint: style.green }
+}
+
+const lagTable = (lags: ReadonlyArray<Consumer.Lag>, current: Epoch, output: typeof Output.Service) =>
+  Layout.table(
+    ["name", "position", "behind", "waiting", "parked", "state"],
+    lags.map((lag) => [
+      lag.name,
+      String(lag.position),
+      { text: String(lag.activities), paint: lag.activities === 0 ? output.style.dim : output.style.yellow },
+      age(lag.seconds),
+      { text: String(lag.parked), paint: lag.parked === 0 ? output.style.dim : output.style.red },
+      state(lag, current, output.style)
+    ]),
+    output
+  )
+
+const parkedTable = (parked: ReadonlyArray<CheckpointStore.Parked>, output: typeof Output.Service) =>
+  Layout.table(
+    ["position", "activity", "resource", "attempts", "error"],
+    parked.map(({ activity, attempts, error }) => [
+      String(activity.position),
+      { text: activity.activityType, paint: output.style.cyan },
+      Render.short(activity.resourceId),
+      String(attempts),
+      attempts === 0
+        ? { text: "waits behind an earlier one", paint: output.style.dim }
+        : { text: safe(error) ?? "", paint: output.style.red }
+    ]),
+    output
+  )
+
+/** Prints what was done, for people or for programs. */
+const report = (json: boolean, text: string, result: object) =>
+  Effect.flatMap(
+    Output,
+    (output) => output.print(output.isTerminal && !json ? output.style.green(text) : JSON.stringify(result))
+  )
+
+/**
+ * Shows all consumers and their lag.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const list = Effect.fn("Consumers.list")(function*({ json }: { readonly json: boolean }) {
+  const output = yield* Output
+  const lags = yield* Consumer.list
+  if (!output.isTerminal || json) {
+    return yield* Effect.forEach(lags, (lag) => output.print(JSON.stringify(lagJson(lag))), { discard: true })
+  }
+  if (lags.length === 0) return yield* output.note("No consumer has run on this database yet")
+  const epoch = yield* Effect.flatMap(Journal, (journal) => journal.epoch)
+  yield* Effect.forEach(lagTable(lags, epoch, output), output.print, { discard: true })
+})
+
+/**
+ * Shows what a consumer has parked, oldest first.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const parked = Effect.fn("Consumers.parked")(
+  function*({ json, name }: { readonly name: string; readonly json: boolean }) {
+    const output = yield* Output
+    const pages = Stream.paginateEffect(
+      0,
+      (after) =>
+        Effect.map(Consumer.parked(name, { after, limit: pageSize }), (page) =>
+          [
+            page,
+            Option.map(
+              Option.filter(Chunk.last(Chunk.unsafeFromArray(page)), () => page.length === pageSize),
+              ({ activity }) => activity.position
+            )
+          ] as const)
+    )
+    if (!output.isTerminal || json) {
+      return yield* pages.pipe(
+        Stream.mapConcat((page) => page),
+        Stream.runForEach((parked) => output.print(JSON.stringify(parkedJson(parked))))
+      )
+    }
+    const all = (yield* Stream.runCollect(pages)).pipe(Chunk.toReadonlyArray).flat()
+    if (all.length === 0) return yield* output.note(`${name} has nothing parked`)
+    yield* Effect.forEach(parkedTable(all, output), output.print, { discard: true })
+  }
+)
+
+/**
+ * Has the program that runs a consumer handle once more what it has parked, and waits for that.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const replay = Effect.fn("Consumers.replay")(
+  function*({ json, name }: { readonly name: string; readonly json: boolean }) {
+    const output = yield* Output
+    const before = yield* Consumer.lag(name)
+    if (before.owner === null) {
+      const message = `Nobody runs ${name} just now, and only who does has its handler; start it, then replay`
+      return yield* new Failed({ message })
+    }
+    if (before.parked > 0) {
+      yield* output.note(`Waiting for ${name} to handle ${plural(before.parked, "activity")}; Ctrl-C leaves it to that`)
+    }
+    yield* Consumer.requestReplay(name)
+    const { parked } = yield* Consumer.lag(name)
+    yield* report(
+      json,
+      parked === 0
+        ? `${name} has nothing parked any more`
+        : `${plural(parked, "activity")} failed again or ${
+          parked === 1 ? "waits" : "wait"
+        } behind: caravel consumers parked ${name}`,
+      { name, parked }
+    )
+  }
+)
+
+/**
+ * Gives up what a consumer has parked: the activities at some positions, or all.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const drop = Effect.fn("Consumers.drop")(
+  function*({ json, name, positions, yes }: {
+    readonly name: string
+    readonly positions: ReadonlyArray<number>
+    readonly yes: boolean
+    readonly json: boolean
+  }) {
+    if (positions.length === 0 && !yes) {
+      const { parked } = yield* Consumer.lag(name)
+      const message = `${name} has ${plural(parked, "activity")} parked; --yes gives all up, --position N one of them`
+      return yield* new Failed({ message })
+    }
+    // Before any is dropped: who mistypes one position may have mistyped the others.
+    for (const position of positions) {
+      const [found] = yield* Consumer.parked(name, { after: Math.max(0, position - 1), limit: 1 })
+      if (found?.activity.position !== position) {
+        return yield* new Failed({ message: `${name} has nothing parked at position ${position}; nothing was dropped` })
+      }
+    }
+    const dropped = yield* Consumer.drop(name, positions.length === 0 ? undefined : positions)
+    yield* report(json, `Dropped ${plural(dropped, "activity")}`, { name, dropped })
+  }
+)
+
+/**
+ * Moves a consumer to a position, back or forth.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const reset = Effect.fn("Consumers.reset")(
+  function*({ json, name, to, yes }: {
+    readonly name: string
+    readonly to: number
+    readonly yes: boolean
+    readonly json: boolean
+  }) {
+    const { position } = yield* Consumer.lag(name)
+    const head = yield* Effect.flatMap(Journal, (journal) => journal.head)
+    if (to > head) return yield* new Failed({ message: `There is no position ${to} yet; the last one is ${head}` })
+    if (!yes) {
+      const consequence = to < position
+        ? `handles again what comes after ${to}, parked or not`
+        : `passes by what it has not handled up to ${to}`
+      return yield* new Failed({ message: `${name} is at ${position}: going to ${to} ${consequence}; --yes does it` })
+    }
+    yield* Consumer.reset(name, to)
+    yield* report(json, `${name} goes on after position ${to}`, { name, position: to })
+  }
+)

@@ -1,0 +1,46 @@
+/** `caravel copy`: moving to another database. */
+import type { StorageError } from "@caravel/domain"
+import { Copy } from "@caravel/sql"
+import { Effect, type Option } from "effect"
+import { optionsOf, writable } from "../cli/Arguments.js"
+import { type DatabaseName, inSchema } from "../cli/DatabaseName.js"
+import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
+import { counted } from "../terminal/ProgressBar.js"
+import * as Steps from "../terminal/Steps.js"
+
+/**
+ * Copies, and says what was new: nothing, in the end.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const copy = Effect.fn("Copy.copy")(
+  function*({ json, schema, ...named }: {
+    readonly from: DatabaseName
+    readonly to: DatabaseName
+    readonly schema: Option.Option<string>
+    readonly json: boolean
+  }): Effect.fn.Return<void, Failed | OutputClosed | StorageError, Output> {
+    const output = yield* Output
+    const [from, to] = [inSchema(named.from, schema), inSchema(named.to, schema)]
+    yield* writable(to)
+    const result = yield* Steps.shown((onStep) => Copy.copy({ from: optionsOf(from), to: optionsOf(to), onStep })).pipe(
+      Effect.catchTag("NotACopy", ({ message }) => new Failed({ message })),
+      Effect.onInterrupt(() =>
+        output.isErrorTerminal ? output.note("Interrupted; the same command goes on from here") : Effect.void
+      )
+    )
+    if (!output.isTerminal || json) return yield* output.print(JSON.stringify({ ok: true, ...result }))
+    const { copied, position, relays, tenants } = result
+    yield* output.print(output.style.green(
+      `Copied ${counted(copied, "event")}, and verified: ${counted(position, "event")}, ${
+        counted(tenants, "tenant")
+      }, ${counted(relays, "relay")}`
+    ))
+    yield* output.print(output.style.dim(
+      copied === 0
+        ? "If nobody has written the source meanwhile, programs can go over"
+        : "To go over: stop what writes the source, copy once more, and start it on the target"
+    ))
+  }
+)

@@ -1,0 +1,116 @@
+/** `caravel import`: taking over another Caravel-style database. */
+import { type StorageError, withoutSecrets } from "@caravel/domain"
+import { Import, Sqlite } from "@caravel/sql"
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import { Effect, Layer } from "effect"
+import { database, fileArgument, json, layerOf, writable } from "../cli/Arguments.js"
+import * as Layout from "../terminal/Layout.js"
+import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"
+import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
+import * as Render from "../terminal/Render.js"
+
+/**
+ * What was refused, as a line for people.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const refusalLine = ({ key, reason, table }: Import.Refused, style: Style): string =>
+  `${style.yellow(readable(`${table} ${key}`))}  ${readable(reason)}`
+
+const readable = (text: string) =>
+  Layout.shortened(Layout.oneLine(withoutSecrets(text)).replace(/\b[0-9a-f]{64}\b/g, Render.short))
+
+const covered = ({ activities, relays, tenants }: Import.Report) =>
+  `${counted(tenants, "tenant")}, ${counted(relays, "relay")} and ${number(activities)} ${
+    activities === 1 ? "activity" : "activities"
+  }`
+
+/** What the report says beside its numbers. */
+const notes = ({ ignored, renamed }: Import.Report) => [
+  ...(renamed === 0
+    ? []
+    : [`${number(renamed)} of the activities' ids are no UUIDs: they have got others, and theirs as causationId`]),
+  ...(ignored.length === 0 ? [] : [`Unknown columns were left away: ${Layout.oneLine(ignored.join(", "))}`])
+]
+
+/** Imports a file, telling each refusal as it comes; fails if there was any. */
+const run = Effect.fn("Import.run")(
+  function*({ dryRun, file, json }: {
+    readonly file: string
+    readonly dryRun: boolean
+    readonly json: boolean
+  }): Effect.fn.Return<
+    void,
+    Failed | OutputClosed | StorageError | Import.UnusableSource,
+    Import.Import | Output
+  > {
+    const output = yield* Output
+    const { isTerminal, print, style } = output
+    const asText = isTerminal && !json
+    const { run } = yield* Import.Import
+    const report = yield* Effect.scoped(Effect.flatMap(ProgressBar.make(output, "row"), (bar) =>
+      run({
+        source: file,
+        dryRun,
+        onStep: ({ items, total }, refused) =>
+          Effect.gen(function*() {
+            if (refused.length > 0) yield* bar.clear
+            for (const refusal of refused) {
+              yield* print(asText ? refusalLine(refusal, style) : withoutSecrets(JSON.stringify(refusal)))
+            }
+            yield* bar.show(items, total)
+          })
+      }))).pipe(
+        Effect.onInterrupt(() =>
+          output.isErrorTerminal && !dryRun
+            ? output.note("Interrupted; the same command goes on from here")
+            : Effect.void
+        )
+      )
+    const { refused } = report
+    if (!asText) yield* print(JSON.stringify({ ok: refused === 0, dryRun, ...report }))
+    else {
+      const done = `${dryRun ? "Would import" : "Imported"} ${covered(report)}`
+      yield* print(refused === 0 ? style.green(done) : `${done}; ${style.bold(`refused ${counted(refused, "row")}`)}`)
+      for (const note of notes(report)) yield* print(style.dim(note))
+    }
+    if (refused > 0) return yield* new Failed({ message: "" })
+  }
+)
+
+/**
+ * The subcommand.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const command = Command.make("import", {
+  file: fileArgument("FILE").pipe(
+    Args.withDescription(
+      "An SQLite file with the tables tenant, relay and activity, and times in Unix seconds. It is only read. Required."
+    )
+  ),
+  dryRun: Options.boolean("dry-run").pipe(
+    Options.withDescription("Does everything, reports it, and undoes it; meanwhile other writers wait.")
+  ),
+  json,
+  database
+}, run).pipe(
+  Command.withDescription(
+    "Takes over another Caravel-style database: its rows and its activity log, field for field. What cannot be taken over " +
+      "is reported, and the exit code is then 1. One that was interrupted goes on where it was."
+  ),
+  // A dry run leaves no database behind where there was none.
+  Command.provide(({ database, dryRun }) =>
+    Layer.unwrapEffect(Effect.map(dryRun ? Effect.void : writable(database), () =>
+      dryRun
+        ? Layer.catchAll(
+          layerOf(database, { create: false }),
+          (error) => error.reason === "missing" ? Sqlite.layerTemporary : Layer.fail(error)
+        )
+        : layerOf(database, { create: true })))
+  )
+)

@@ -1,0 +1,34 @@
+/** `caravel init`: creating the database. */
+import type { StorageError } from "@caravel/domain"
+import { Effect, Layer } from "effect"
+import { layerOf, writable } from "../cli/Arguments.js"
+import * as DatabaseName from "../cli/DatabaseName.js"
+import { type Failed, Output, type OutputClosed } from "../terminal/Output.js"
+
+const open = (database: DatabaseName.DatabaseName, create: boolean) =>
+  Effect.scoped(Effect.as(Layer.build(layerOf(database, { create })), create))
+
+/**
+ * Creates the database if there is none, and says whether there was one.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const init = Effect.fn("Init.init")(
+  function*({ database, json }: {
+    readonly database: DatabaseName.DatabaseName
+    readonly json: boolean
+  }): Effect.fn.Return<void, Failed | OutputClosed | StorageError, Output> {
+    const output = yield* Output
+    yield* writable(database)
+    const created = yield* open(database, false).pipe(
+      Effect.catchIf(({ reason }) => reason === "missing", () => open(database, true))
+    )
+    const name = DatabaseName.shown(database)
+    yield* output.print(
+      output.isTerminal && !json
+        ? output.style.green(created ? `Created ${name}` : `There is a database already: ${name}`)
+        : JSON.stringify({ ok: true, created })
+    )
+  }
+)

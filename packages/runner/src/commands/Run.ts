@@ -1,0 +1,177 @@
+/** `caravel run`: commands as JSON lines, executed in order, each answered by a JSON line. */
+import { Activity, Command, commands, type CommandTag, decodeCommand } from "@caravel/domain"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import { Chunk, Data, Duration, Effect, Either, Predicate, Record, Ref, Schedule, Stream } from "effect"
+import { createReadStream } from "node:fs"
+import process from "node:process"
+import { shortened } from "../terminal/Layout.js"
+import * as Lines from "../terminal/Lines.js"
+import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
+import { activityJson, errorJson } from "../terminal/Render.js"
+import { lineKeys, type SentWith, sentWith } from "../cli/SentWith.js"
+import { didYouMean } from "../cli/Suggestion.js"
+
+/**
+ * A line is not JSON, or not of a command's form. Nothing of it was executed; the lines after it are.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MalformedLine extends Data.TaggedError("MalformedLine")<{ readonly message: string }> {}
+
+/**
+ * How many lines were accepted and how many failed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Tally {
+  readonly accepted: number
+  readonly failed: number
+}
+
+// What JSON.parse says quotes the input, which may hold a secret: only the place is passed on.
+const parse = (text: string): Either.Either<unknown, MalformedLine> =>
+  Either.try({
+    try: (): unknown => JSON.parse(text),
+    catch: (error) => {
+      const at = /at position (\d+)/.exec(String(error))?.[1]
+      const place = at === undefined ? "" : ` at column ${Number(at) + 1}`
+      return new MalformedLine({ message: `The line is not valid JSON${place}` })
+    }
+  })
+
+const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
+  Predicate.hasProperty(input, "_tag") && typeof input._tag === "string" && Object.hasOwn(commands, input._tag)
+
+const tagOf = (input: unknown) => {
+  if (!Predicate.hasProperty(input, "_tag")) return ""
+  const tag = input._tag
+  const suggestion = typeof tag === "string" ? didYouMean(tag, Record.keys(commands)) : ""
+  return `, got ${shortened(JSON.stringify(tag), 60)}${suggestion}`
+}
+
+/** A key that is not known would be lost, and with it what it was to do. */
+const unknownKey = (input: { readonly _tag: CommandTag }): MalformedLine | undefined => {
+  const known = [...Object.keys(commands[input._tag].fields), ...lineKeys]
+  const key = Record.keys(input).find((key) => !known.includes(key))
+  if (key === undefined) return undefined
+  const name = JSON.stringify(shortened(key, 60))
+  return new MalformedLine({ message: `${input._tag} has no field ${name}${didYouMean(key, known)}` })
+}
+
+/**
+ * Executes the command on a line. Succeeds with its activity, if it logs one.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
+export const execute = Effect.fnUntraced(function*(line: Lines.Line) {
+  if (line.text === null) {
+    return yield* new MalformedLine({ message: `The line is longer than ${Lines.maxLength} characters` })
+  }
+  const input = yield* Either.filterOrLeft(
+    parse(line.text),
+    namesCommand,
+    (input) =>
+      new MalformedLine({
+        message: `Expected an object whose _tag names a command, such as CreateTenant${tagOf(input)}`
+      })
+  )
+  const unknown = unknownKey(input)
+  if (unknown !== undefined) return yield* unknown
+  const request = yield* decodeCommand(input)
+  const command = yield* Command
+  const [result] = yield* command.submit([request]).pipe(sentWith(input as SentWith))
+  return result
+})
+
+const answer = (line: Lines.Line): Effect.Effect<{ readonly ok: boolean; readonly json: string }, never, Command> =>
+  Effect.match(execute(line), {
+    onFailure: (error) => ({ ok: false, json: JSON.stringify({ line: line.number, error: errorJson(error) }) }),
+    onSuccess: (result) => ({
+      ok: true,
+      json: JSON.stringify({
+        line: line.number,
+        ...(result instanceof Activity ? { activity: activityJson(result) } : { ok: true })
+      })
+    })
+  })
+
+const isBlank = ({ text }: Lines.Line) => text !== null && text.trim() === ""
+
+/**
+ * The bytes of a file, or of standard input for `-`.
+ *
+ * @since 0.1.0
+ * @category input
+ */
+export const open = (file: string): Stream.Stream<Uint8Array, Failed> =>
+  NodeStream.fromReadable(
+    () => file === "-" ? process.stdin : createReadStream(file),
+    (error) => new Failed({ message: `${file === "-" ? "Standard input" : file} cannot be read: ${reasonOf(error)}` })
+  )
+
+const reasonOf = (error: unknown) => {
+  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined
+  if (code === "ENOENT") return "there is no such file"
+  if (code === "EISDIR") return "it is a directory"
+  if (code === "EACCES") return "permission denied"
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** How many lines that have been read wait for the writer at a time. It decides in their order, and commits together. */
+const together = 64
+
+const plural = (count: number, noun: string) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`
+
+const summary = ({ accepted, failed }: Tally) =>
+  `${plural(accepted + failed, "command")}: ${accepted} accepted, ${failed} failed`
+
+/**
+ * Executes the commands of a file, or of standard input for `-`, in their order. A line that fails is reported as
+ * the others are, and the rest goes on; at the end the program fails if any did.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
+export const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
+  void,
+  Failed | OutputClosed,
+  Command | Output
+> {
+  const output = yield* Output
+  const tally = yield* Ref.make<Tally>({ accepted: 0, failed: 0 })
+  const status = Effect.flatMap(tally, (tally) => output.status(output.errorStyle.dim(summary(tally))))
+  // On a terminal the results themselves show how far it is.
+  const progress = output.isErrorTerminal && !output.isTerminal
+    ? Effect.repeat(status, Schedule.spaced(Duration.millis(100)))
+    : Effect.never
+  if (file === "-" && process.stdin.isTTY) {
+    yield* output.note(output.errorStyle.dim("Reading commands, one JSON object a line; Ctrl-D ends"))
+  }
+
+  const lines = Lines.fromBytes(open(file)).pipe(
+    Stream.filter((line) => !isBlank(line)),
+    Stream.chunks,
+    Stream.mapConcat(Chunk.chunksOf(together)),
+    Stream.runForEach((lines) =>
+      Effect.flatMap(Effect.forEach(lines, answer, { concurrency: "unbounded" }), (answers) => {
+        const count = answers.filter(({ ok }) => ok).length
+        return Effect.zipRight(
+          Ref.update(tally, ({ accepted, failed }) => ({
+            accepted: accepted + count,
+            failed: failed + answers.length - count
+          })),
+          output.print(answers.map(({ json }) => json).join("\n"))
+        )
+      })
+    )
+  )
+  const conclude = output.isErrorTerminal
+    ? Effect.flatMap(tally, (tally) => output.note(summary(tally)))
+    : Effect.void
+  yield* Effect.raceFirst(lines, Effect.zipRight(progress, Effect.never)).pipe(Effect.ensuring(conclude))
+  const { failed } = yield* tally
+  if (failed > 0) return yield* new Failed({ message: "" })
+})

@@ -1,0 +1,76 @@
+/** `caravel secrets`: erasing a wallet URL so that its bytes are gone, and encrypting all of them with another key. */
+import { History, Journal, Pubkey, type Rotation, Secrets, TenantNotFound } from "@caravel/domain"
+import { Effect, Option, Schema } from "effect"
+import { secretKeys } from "../cli/Arguments.js"
+import { Failed, Output } from "../terminal/Output.js"
+import * as Render from "../terminal/Render.js"
+import { type SentWith, sentWith } from "../cli/SentWith.js"
+
+const number = (count: number) => count.toLocaleString("en")
+
+const secretsOf = (count: number) => `${number(count)} secret${count === 1 ? "" : "s"}`
+
+/**
+ * Erases a tenant's wallet URL, if told to; otherwise says what that would do.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const erase = Effect.fn("Secrets.erase")(
+  function*({ json, pubkey, sentWith: circumstances, yes }: {
+    readonly pubkey: string
+    readonly sentWith: SentWith
+    readonly yes: boolean
+    readonly json: boolean
+  }) {
+    const output = yield* Output
+    if (!yes) {
+      const history = yield* History
+      const tenant = yield* history.tenant(pubkey, yield* Effect.flatMap(Journal, ({ head }) => head))
+      if (Option.isNone(tenant)) return yield* new TenantNotFound({ pubkey: yield* Schema.decode(Pubkey)(pubkey) })
+      const message = tenant.value.nwcUrl === null
+        ? "The tenant has no wallet URL; --yes removes what earlier ones may have left in the database's files"
+        : "The tenant's wallet URL would be gone for good, also from the database's files; --yes does it"
+      return yield* new Failed({ message })
+    }
+    const secrets = yield* Secrets
+    const activity = yield* secrets.eraseTenantSecrets({ pubkey }).pipe(sentWith(circumstances))
+    yield* output.print(
+      output.isTerminal && !json
+        ? output.style.green(
+          "Erased: the database's files have nothing of it any more; backups made before still have it"
+        )
+        : JSON.stringify(Render.activityJson(activity))
+    )
+  }
+)
+
+/**
+ * Encrypts all secrets with the current key.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const rotate = Effect.fn("Secrets.rotate")(function*({ json }: { readonly json: boolean }) {
+  const output = yield* Output
+  if ((yield* secretKeys).length === 0) {
+    const message =
+      "There is no key to encrypt with: set CARAVEL_SECRET_KEYS, to what openssl rand -base64 32 prints, and keep it"
+    return yield* new Failed({ message })
+  }
+  const secrets = yield* Secrets
+  const show = ({ rotated, total }: Rotation) =>
+    output.isErrorTerminal
+      ? output.status(output.errorStyle.dim(`${number(rotated)} of ${secretsOf(total)}`))
+      : Effect.void
+  const rotated = yield* Effect.ensuring(secrets.rotate(show), output.isErrorTerminal ? output.status("") : Effect.void)
+  yield* output.print(
+    output.isTerminal && !json
+      ? output.style.green(
+        rotated === 0
+          ? "All secrets were encrypted with the current key already"
+          : `Encrypted ${secretsOf(rotated)} with the current key; backups made before have them as they were`
+      )
+      : JSON.stringify({ ok: true, rotated })
+  )
+})

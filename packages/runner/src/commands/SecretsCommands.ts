@@ -1,0 +1,44 @@
+/** The subcommands `secrets erase` and `secrets rotate`. Their names have two words, which `Cli` makes one argument. */
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import { database, json, provideWritable, yes } from "../cli/Arguments.js"
+import * as Secrets from "./Secrets.js"
+import * as SentWith from "../cli/SentWith.js"
+import * as Values from "../cli/Values.js"
+
+/**
+ * `caravel secrets erase`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const secretsErase = Command.make("secrets erase", {
+  pubkey: Values.argument("PUBKEY", Values.pubkey).pipe(
+    Args.withDescription("The tenant's public key, as hex or npub1…. Required.")
+  ),
+  sentWith: SentWith.options,
+  yes,
+  json,
+  database
+}, Secrets.erase).pipe(
+  Command.withDescription(
+    "Clears a tenant's wallet URL, and removes every byte of it, and of those that were replaced or cleared before, from the " +
+      "database's files. Logs update_tenant. Backups that were made before still have it."
+  ),
+  provideWritable
+)
+
+/**
+ * `caravel secrets rotate`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const secretsRotate = Command.make("secrets rotate", { json, database }, Secrets.rotate).pipe(
+  Command.withDescription(
+    "Encrypts all wallet URLs with the first key of CARAVEL_SECRET_KEYS, those in clear too, and removes what they were " +
+      "before from the database's files. The keys that they have so far must follow it there, with commas between. " +
+      "It may be stopped and run again."
+  ),
+  provideWritable
+)

@@ -1,0 +1,204 @@
+/** `caravel verify` and `caravel rebuild`: whether the rows say what the journal says, and making them say it. */
+import {
+  clockMessage,
+  type Drift,
+  isMendable,
+  isOfJournal,
+  Journal,
+  type StorageError,
+  type Verification,
+  withoutSecrets
+} from "@caravel/domain"
+import { Effect, Stream } from "effect"
+import * as Layout from "../terminal/Layout.js"
+import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"
+import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
+import * as Render from "../terminal/Render.js"
+
+const value = (value: unknown) =>
+  typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
+    ? Render.short(value)
+    : Layout.oneLine(Layout.shortened(withoutSecrets(JSON.stringify(value)), 60))
+
+const version = (row: unknown) => (row as { readonly version?: unknown } | null)?.version
+
+const happened = ({ expected, field, found, kind, position, resourceType }: Drift): string => {
+  const at = position === 0 ? "" : ` (position ${position})`
+  const isBeside = resourceType !== "tenant" && resourceType !== "relay" && resourceType !== "event"
+  switch (kind) {
+    case "field":
+      return `${field} is ${value(found)}, and the journal says ${value(expected)}${at}`
+    case "missing":
+      if (resourceType === "event") return "is gone from the journal"
+      return `has no row, and the journal has it at version ${version(expected)}${at}`
+    case "unexpected":
+      return resourceType === "secret"
+        ? `is kept, and no tenant refers to it${at}`
+        : "has a row, and the journal knows nothing of it"
+    case "lost":
+      return `has lost its wallet URL; set it again with caravel update-tenant${at}`
+    case "unreadable":
+      return isBeside ? `cannot be read: ${field}${at}` : `the event at position ${position} cannot be read: ${field}`
+    case "inconsistent":
+      return `${isBeside ? "" : `the event at position ${position} `}has ${field} ${value(found)}, where ${
+        value(expected)
+      } was expected`
+    case "damaged":
+      return `is damaged: ${Layout.oneLine(String(found))}`
+  }
+}
+
+/**
+ * A difference as a line for people.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const differenceLine = (difference: Drift, style: Style): string => {
+  const { resourceId, resourceType } = difference
+  const name = `${resourceType} ${Render.short(Layout.oneLine(resourceId))}`.padEnd(24)
+  return `${(isMendable(difference) ? style.yellow : style.red)(name)}  ${happened(difference)}`
+}
+
+const covered = ({ events, relays, secrets, tenants }: Verification) =>
+  [counted(events, "event"), counted(tenants, "tenant"), counted(relays, "relay"), counted(secrets, "secret")]
+    .join(", ")
+
+const numbers = ({ events, relays, secrets, tenants }: Verification) => ({ events, tenants, relays, secrets })
+
+/** What has been seen so far, and the bar that shows it. */
+class Progress {
+  last: Verification = {
+    events: 0,
+    head: 0 as Verification["head"],
+    tenants: 0,
+    relays: 0,
+    secrets: 0,
+    differences: [],
+    clocks: []
+  }
+  mendable = 0
+  others = 0
+  isJournalDamaged = false
+  readonly bar: ProgressBar
+
+  constructor(bar: ProgressBar) {
+    this.bar = bar
+  }
+
+  get differences(): number {
+    return this.mendable + this.others
+  }
+
+  readonly add = (step: Verification) =>
+    Effect.suspend(() => {
+      const mendable = step.differences.filter(isMendable).length
+      this.last = step
+      this.mendable += mendable
+      this.others += step.differences.length - mendable
+      this.isJournalDamaged ||= step.differences.some(isOfJournal)
+      return this.bar.show(step.events, step.head)
+    })
+}
+
+const makeProgress = (output: typeof Output.Service) =>
+  Effect.map(ProgressBar.make(output, "event"), (bar) => new Progress(bar))
+
+/** Prints each difference as it is found. */
+const show = (asText: boolean, output: typeof Output.Service, progress: Progress) =>
+  Effect.gen(function*() {
+    const journal = yield* Journal
+    yield* Stream.runForEach(journal.verify, (step) =>
+      Effect.gen(function*() {
+        if (step.differences.length + step.clocks.length > 0) yield* progress.bar.clear
+        for (const finding of step.clocks) {
+          yield* output.print(asText ? output.style.yellow(clockMessage(finding)) : JSON.stringify(finding))
+        }
+        for (const difference of step.differences) {
+          yield* output.print(
+            asText ? differenceLine(difference, output.style) : withoutSecrets(JSON.stringify(difference))
+          )
+        }
+        yield* progress.add(step)
+      }))
+    yield* progress.bar.clear
+  })
+
+const agree = (progress: Progress) => `The rows agree with the journal: ${covered(progress.last)}`
+
+/** What can be done about what was found. */
+const advice = ({ isJournalDamaged, mendable, others }: Progress) =>
+  isJournalDamaged
+    ? "The journal itself is damaged: restore a backup"
+    : mendable === 0
+    ? "No rebuild can mend what the journal does not have"
+    : `caravel rebuild --yes mends ${others > 0 ? `${number(mendable)} of them` : mendable === 1 ? "it" : "them"}`
+
+interface Options {
+  readonly json: boolean
+}
+
+/**
+ * Shows where rows and journal disagree, and fails if they do.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const verify = Effect.fn("Verify.verify")(function*({ json }: Options): Effect.fn.Return<
+  void,
+  Failed | OutputClosed | StorageError,
+  Journal | Output
+> {
+  const output = yield* Output
+  const { isTerminal, print, style } = output
+  const asText = isTerminal && !json
+  const progress = yield* Effect.scoped(Effect.tap(makeProgress(output), (progress) => show(asText, output, progress)))
+  const { differences, last } = progress
+  const ok = differences === 0
+  if (!asText) yield* print(JSON.stringify({ ok, differences, ...numbers(last) }))
+  else if (ok) yield* print(style.green(agree(progress)))
+  else {
+    yield* print(`${style.bold(counted(differences, "difference"))} in ${covered(last)}`)
+    yield* print(style.dim(advice(progress)))
+  }
+  if (!ok) return yield* new Failed({ message: "" })
+})
+
+/**
+ * Rewrites rows that differ, if told to; otherwise says which.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const rebuild = Effect.fn("Verify.rebuild")(
+  function*({ json, yes }: Options & { readonly yes: boolean }): Effect.fn.Return<
+    void,
+    Failed | OutputClosed | StorageError,
+    Journal | Output
+  > {
+    if (!yes) {
+      return yield* verify({ json })
+    }
+    const output = yield* Output
+    const journal = yield* Journal
+    // What it finds is not printed: who reads slowly would keep the database locked.
+    const { progress, written } = yield* Effect.scoped(
+      Effect.flatMap(
+        makeProgress(output),
+        (progress) => Effect.map(journal.rebuild(progress.add), (written) => ({ progress, written }))
+      )
+    )
+    const { last, others } = progress
+    yield* output.print(
+      output.isTerminal && !json
+        ? output.style.green(
+          written === 0 ? `Nothing to mend: ${covered(last)}` : `Mended ${counted(written, "row")}: ${covered(last)}`
+        )
+        : JSON.stringify({ ok: others === 0, written, ...numbers(last) })
+    )
+    if (others > 0) {
+      const message = `${counted(others, "difference")} cannot be mended; see caravel verify`
+      return yield* new Failed({ message })
+    }
+  }
+)

@@ -1,0 +1,147 @@
+import { defaultClockTolerance, type StorageError, withSpan } from "@caravel/domain"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import { Context, Duration, Effect, type Scope } from "effect"
+import type { Dialect } from "../statement/Dialect.js"
+import { caravels } from "./OpenTransaction.js"
+import * as Rows from "../schema/Tables.js"
+import type { SecretCodec } from "../schema/SecretCodec.js"
+import { toStorageError } from "./StorageErrors.js"
+import type { Statement } from "../statement/Table.js"
+import type { TransactionalClient } from "./Transaction.js"
+
+/**
+ * An opened and migrated database: the ways to read and write it.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
+  readonly sql: SqlClient
+  readonly dialect: Dialect
+  /** Opened by every commit of this process's. Who tells others of it closes it. */
+  readonly committed: Effect.Latch
+  readonly rows: ReturnType<typeof Rows.make>
+  readonly idempotencyKeysKept: Duration.Duration
+  /** What bounds a caller's transaction from its first command on, so that it does not hold others up without end. */
+  readonly holderBounds: ReadonlyArray<Statement>
+  /** By how much clocks may differ before it is reported. */
+  readonly clockTolerance: Duration.Duration
+  /** The caller's transaction, if it is one of this database. */
+  readonly current: TransactionalClient["current"]
+  readonly transact: TransactionalClient["transact"]
+  readonly transactLong: TransactionalClient["transactLong"]
+  readonly withLiveTransaction: TransactionalClient["withLiveTransaction"]
+  readonly commit: TransactionalClient["commit"]
+  /** Fails once what is open is no longer what others open by its name. */
+  readonly intact: Effect.Effect<void, StorageError>
+  /** From now on nothing is read or written: everything fails with this error. */
+  readonly fail: (error: StorageError) => Effect.Effect<void>
+  /** Reads what is committed, whatever transaction the caller is in. */
+  readonly read: Read
+  /** A connection that reads one state of the database, that of its first read, whatever is committed meanwhile. */
+  readonly snapshot: Effect.Effect<Connection, StorageError, Scope.Scope>
+  /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
+  readonly query: Read
+  /** What the database's own check of its file finds damaged, on a thread of its own; nothing where there is no such check. */
+  readonly integrity: Effect.Effect<ReadonlyArray<string>, StorageError>
+  /** Leaves no byte in the database's files of secrets that have been deleted. */
+  readonly purge: Effect.Effect<void, StorageError>
+}>() {}
+
+/** Runs a statement and decodes its rows. */
+type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
+  operation: string,
+  statement: string,
+  params: ReadonlyArray<unknown>,
+  decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Effect.Effect<A, E>
+) => Effect.Effect<A, StorageError>
+
+/**
+ * What a database is opened for, if not to be used.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Purpose = "source" | "target"
+
+const notChecked = Effect.succeed([])
+
+/**
+ * The service over a writing client and a reading connection of an opened database.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: {
+  readonly client: TransactionalClient
+  readonly reader: Connection
+  readonly snapshot: Effect.Effect<Connection, SqlError, Scope.Scope>
+  readonly dialect: Dialect
+  readonly secrets: SecretCodec
+  readonly purge: Effect.Effect<void, StorageError>
+  readonly intact?: Effect.Effect<void, SqlError>
+  readonly integrity?: Effect.Effect<ReadonlyArray<string>, StorageError>
+  readonly idempotencyKeysKept: Duration.Duration
+  readonly holderBounds?: ReadonlyArray<Statement>
+  readonly clockTolerance?: Duration.DurationInput | undefined
+}): typeof Database.Service => {
+  const {
+    client,
+    clockTolerance = defaultClockTolerance,
+    dialect,
+    holderBounds = [],
+    idempotencyKeysKept,
+    integrity = notChecked,
+    purge,
+    reader,
+    secrets,
+    snapshot
+  } = options
+  const intact = Effect.mapError(options.intact ?? Effect.void, toStorageError(dialect, "watching the files"))
+  const readFrom = (connection: Connection): Read => (operation, statement, params, decode) =>
+    connection.executeValues(statement, params).pipe(
+      Effect.flatMap(decode),
+      Effect.mapError(toStorageError(dialect, operation)),
+      withSpan(`sql.${operation}`, { kind: "client" })
+    )
+  let failure: StorageError | undefined
+  const readCommitted = readFrom(caravels(dialect, reader))
+  const unlessFailed = <A, R>(effect: () => Effect.Effect<A, StorageError, R>) =>
+    Effect.suspend(() => failure === undefined ? effect() : Effect.fail(failure))
+  const read: Read = (...parameters) => unlessFailed(() => readCommitted(...parameters))
+  return {
+    ...client,
+    fail: (error) =>
+      Effect.suspend(() => {
+        failure = error
+        return client.fail(new SqlError({ message: error.message, cause: error }))
+      }),
+    dialect,
+    committed: Effect.unsafeMakeLatch(),
+    rows: Rows.make(dialect, { secrets }),
+    idempotencyKeysKept,
+    holderBounds,
+    clockTolerance: Duration.decode(clockTolerance),
+    read,
+    intact,
+    // These open the files by their names.
+    purge: unlessFailed(() => Effect.zipRight(intact, purge)),
+    integrity: unlessFailed(() => Effect.zipRight(intact, integrity)),
+    snapshot: unlessFailed(() =>
+      Effect.mapBoth(snapshot, {
+        onFailure: toStorageError(dialect, "snapshot"),
+        onSuccess: (connection) => caravels(dialect, connection)
+      })
+    ),
+    query: (...parameters) =>
+      Effect.flatMap(
+        client.current,
+        (transaction) =>
+          transaction === undefined || transaction.hasEnded
+            ? read(...parameters)
+            : readFrom(transaction.connection)(...parameters)
+      )
+  }
+}

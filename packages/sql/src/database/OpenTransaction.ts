@@ -1,0 +1,113 @@
+import { SafeIntegers } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Cause, Effect, Either, Option, Stream } from "effect"
+import type { Dialect } from "../statement/Dialect.js"
+import type { AnsweringConnection } from "../statement/StatementScript.js"
+
+/**
+ * What all scopes of an open transaction share: its connection, and what is under way on it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class OpenTransaction {
+  readonly dialect: Dialect
+  readonly connection: AnsweringConnection
+  /** The ids of events written in it: what of them is there tells whether it has committed, if COMMIT does not. */
+  readonly written: Array<string> = []
+  /** Runs in order, each once, when the transaction has committed: uninterruptibly and outside of it. */
+  readonly afterCommit = new Set<Effect.Effect<void>>()
+  /** The error by which the database ended the transaction. */
+  failure: SqlError | undefined
+  private savepoints = 0
+  private running = 0
+  private readonly whenIdle: Array<() => void> = []
+
+  constructor(dialect: Dialect, connection: AnsweringConnection) {
+    this.dialect = dialect
+    this.connection = connection
+  }
+
+  nextSavepoint(): string {
+    return `caravel_${this.savepoints++}`
+  }
+
+  /** Runs a statement, unless something says at this moment why it must not run. */
+  guard<A>(statement: Effect.Effect<A, SqlError>, refusal: () => SqlError | undefined): Effect.Effect<A, SqlError> {
+    return Effect.uninterruptibleMask((restore) => {
+      const refused = refusal()
+      if (refused !== undefined) return Effect.fail(refused)
+      this.running++
+      return Effect.matchCauseEffect(restore(statement), {
+        onFailure: (cause) => {
+          this.stopped()
+          const error = Cause.failureOption(cause)
+          if (Option.isSome(error)) this.note(error.value)
+          return Effect.failCause(cause)
+        },
+        onSuccess: (result) => {
+          this.stopped()
+          return Effect.succeed(result)
+        }
+      })
+    })
+  }
+
+  /** The same for a connection that answers at once. */
+  guardAnswer<A>(answer: () => Either.Either<A, SqlError>, refusal: () => SqlError | undefined) {
+    const refused = refusal()
+    return refused === undefined ? Either.mapLeft(answer(), (error) => this.note(error)) : Either.left(refused)
+  }
+
+  /** Waits until no statement runs. */
+  readonly idle: Effect.Effect<void> = Effect.suspend(() =>
+    this.running === 0
+      ? Effect.void
+      : Effect.async<void>((resume) => {
+        this.whenIdle.push(() => resume(Effect.void))
+      })
+  )
+
+  private stopped(): void {
+    if (--this.running > 0) return
+    for (const tell of this.whenIdle.splice(0)) tell()
+  }
+
+  private note(error: SqlError): SqlError {
+    if (this.dialect.endsTransaction(error.cause)) this.failure ??= error
+    return error
+  }
+}
+
+/**
+ * The connection for Caravel's own statements: it takes them as they are written, and gives integers as numbers, however the
+ * caller wants his.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const caravels = (dialect: Dialect, connection: AnsweringConnection): AnsweringConnection => {
+  const numbered = dialect.numbered(connection)
+  return { ...numbered, ...wrap(numbered, Effect.provideService(SafeIntegers, false)) }
+}
+
+/**
+ * A connection with something around each of its statements.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const wrap = (
+  connection: Connection,
+  around: <A>(statement: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
+): Connection => ({
+  execute: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows)),
+  executeRaw: (sql, params) => around(connection.executeRaw(sql, params)),
+  executeValues: (sql, params) => around(connection.executeValues(sql, params)),
+  // The SQLite driver throws while it prepares these; `execute` fails.
+  executeUnprepared: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows)),
+  // All rows are read before the first is handed out: what consumes the stream may run statements itself.
+  executeStream: (sql, params, transformRows) =>
+    Stream.fromIterableEffect(around(connection.execute(sql, params, transformRows)))
+})

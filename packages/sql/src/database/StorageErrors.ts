@@ -1,0 +1,30 @@
+import { NewerEvent, StorageError } from "@caravel/domain"
+import { SqlError } from "@effect/sql/SqlError"
+import type { Dialect } from "../statement/Dialect.js"
+import { SecretKeyMissing } from "../schema/SecretCodec.js"
+
+/**
+ * Says what was being done when the database failed, and why it did. A row that does not decode was not written by
+ * Caravel; its values may be secrets, so only what is wrong with it is passed on.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const toStorageError =
+  (dialect: Dialect, operation: string) =>
+  (error: { readonly _tag: string; readonly message: string; readonly cause?: unknown }): StorageError =>
+    error.cause instanceof StorageError
+      ? error.cause
+      : error instanceof SqlError
+      ? new StorageError({
+        reason: dialect.reasonOf(error.cause),
+        operation,
+        cause: error.cause ?? error,
+        advice: dialect.adviceOf(error.cause),
+        passes: dialect.isTransient(error.cause) || undefined
+      })
+      : new StorageError({
+        reason: error instanceof NewerEvent ? "newer" : error instanceof SecretKeyMissing ? "key" : "corrupt",
+        operation,
+        cause: new Error(error.message)
+      })

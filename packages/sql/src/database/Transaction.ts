@@ -1,0 +1,237 @@
+/**
+ * A client whose transactions begin so that they may write, answer honestly when COMMIT fails, nest by savepoints, end
+ * for good, and run what waits for the outermost commit.
+ */
+import { withSpan } from "@caravel/domain"
+import type { Reactivity } from "@effect/experimental/Reactivity"
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import type { Compiler } from "@effect/sql/Statement"
+import { Context, Effect, Either, type Fiber, Function, Option, type Scope } from "effect"
+import type { Dialect } from "../statement/Dialect.js"
+import { each } from "./AfterCommit.js"
+import * as Patience from "../statement/Patience.js"
+import type { Restore } from "../statement/Turns.js"
+import { OpenTransaction } from "./OpenTransaction.js"
+import { type AnsweringConnection, execute, type Program, run, transaction as inTransaction } from "../statement/StatementScript.js"
+import { type Transaction, TransactionScope } from "./TransactionScope.js"
+
+/**
+ * A client, and its transactions.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TransactionalClient {
+  readonly sql: SqlClient.SqlClient
+  /**
+   * Runs what `use` returns in a transaction of its own or, inside one of this client, in a savepoint of that, which callers'
+   * statements in it are part of then.
+   */
+  readonly transact: <A, E, R>(
+    use: (transaction: Transaction) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SqlError, R>
+  /** The same for what takes long by its nature: the server does not bound it. */
+  readonly transactLong: TransactionalClient["transact"]
+  /** `sql.withTransaction` for what others take over if this process hangs in it, however long it may take otherwise. */
+  readonly withLiveTransaction: SqlClient.SqlClient["withTransaction"]
+  /**
+   * Runs a program in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. Of
+   * what the program gives, `written` tells the id of an event, if it wrote any. It cannot be interrupted, but for its waiting
+   * where `restore` allows that.
+   */
+  readonly commit: <A, E>(
+    program: () => Program<Either.Either<A, E>>,
+    written: (result: A) => string | undefined,
+    patience?: Patience.Patience,
+    restore?: Restore
+  ) => Effect.Effect<A, E | SqlError>
+  /** The transaction of this client that the fiber is in, though it may have ended; another client's is none. */
+  readonly current: Effect.Effect<Transaction | undefined>
+  /** From now on the client fails with this error. */
+  readonly fail: (error: SqlError) => Effect.Effect<void>
+}
+
+/**
+ * Where transactions have their connections from, and how they begin and commit there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connections {
+  /** Takes a connection that nobody else has, uninterruptibly: only the wait for it is restored. */
+  readonly acquire: (restore: Restore, patience: Patience.Patience) => Effect.Effect<AnsweringConnection, SqlError>
+  readonly release: (connection: AnsweringConnection) => Effect.Effect<void>
+  readonly begin: (patience: Patience.Patience) => string
+  /** Waits where another process is in the way, if the server does not. */
+  readonly patiently: <A>(
+    effect: Effect.Effect<A, SqlError>,
+    patience: Patience.Patience,
+    restore?: Restore
+  ) => Effect.Effect<A, SqlError>
+  /**
+   * What has become of a transaction whose COMMIT failed: fails with that error unless it has committed after all, which is
+   * found out by the events written in it.
+   */
+  readonly outcome: (written: ReadonlyArray<string>, error: SqlError) => Effect.Effect<void, SqlError>
+}
+
+/**
+ * A client whose plain statements run on one connection, and whose transactions on others or the same.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: {
+  /** For the caller's plain statements. */
+  readonly plain: Effect.Effect<Connection, SqlError, Scope.Scope>
+  /** For the caller's transactions. */
+  readonly callers: Connections
+  /** For Caravel's own, so that whoever waits for them in a transaction does not wait for himself. */
+  readonly own: Connections
+  /** The same for what takes long by its nature. */
+  readonly long: Connections
+  /** For the caller's transactions that others take over. */
+  readonly live: Connections
+  /** For the programs that are committed, which wait for nothing but one another. */
+  readonly writer: Connections
+  readonly compiler: Compiler
+  readonly dialect: Dialect
+  readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
+  /** Runs first in each transaction: where it fails, nothing is written. */
+  readonly begun?: () => Program<void>
+}): Effect.Effect<TransactionalClient, never, Reactivity> => {
+  const { callers, compiler, dialect, live, long, own, plain, spanAttributes, writer } = options
+  let failure: SqlError | undefined
+  const usable = Effect.suspend(() => failure === undefined ? Effect.void : Effect.fail(failure))
+  const acquirer = Effect.zipLeft(plain, usable)
+  const beginning = function*(begin: string): Program<void> {
+    yield* execute([[begin, [], 0]])
+    if (options.begun !== undefined) yield* options.begun()
+  }
+
+  const scopes = new WeakMap<Connection, TransactionScope>()
+  /** The scope that the fiber is in. */
+  const current = (fiber: Fiber.RuntimeFiber<unknown, unknown>): TransactionScope | undefined => {
+    const context = Context.getOption(fiber.currentContext, SqlClient.TransactionConnection)
+    return Option.isSome(context) ? scopes.get(context.value[0]) : undefined
+  }
+
+  /** Statements of what `use` returns are of this scope. */
+  const inScope = <A, E, R>(use: Use<A, E, R>) => (scope: TransactionScope): Effect.Effect<A, E, R> => {
+    scopes.set(scope.callers, scope)
+    return Effect.mapInputContext(
+      use(scope),
+      (context: Context.Context<R>) =>
+        Context.add(context, SqlClient.TransactionConnection, [scope.callers, scope.depth])
+    )
+  }
+
+  /** The connection is released before what waits for the commit runs. */
+  const outermost = <A, E, R>(
+    { acquire, begin, outcome, patiently, release }: Connections,
+    use: Use<A, E, R>
+  ): Effect.Effect<A, E | SqlError, R> =>
+    Effect.uninterruptibleMask((restore) => {
+      const patience = Patience.make()
+      return Effect.flatMap(acquire(restore, patience), (connection) => {
+        const transaction = new OpenTransaction(dialect, connection)
+        const scope = new TransactionScope(transaction)
+        return restore(
+          usable.pipe(
+            Effect.zipRight(
+              patiently(Effect.suspend(() => run(dialect.numbered(connection), beginning(begin(patience)))), patience)
+            ),
+            Effect.zipRight(use(scope))
+          )
+        ).pipe(
+          Effect.zipLeft(scope.close(restore)),
+          Effect.zipLeft(Effect.catchAll(
+            connection.executeRaw("COMMIT", []),
+            (error) => outcome(transaction.written, error)
+          )),
+          Effect.tapErrorCause(() => {
+            scope.abort()
+            return Effect.zipRight(transaction.idle, rollback(connection))
+          }),
+          Effect.exit,
+          Effect.tap(() => release(connection)),
+          Effect.flatten,
+          Effect.tap(() => each(transaction.afterCommit, Function.identity))
+        )
+      })
+    })
+
+  const commit = <A, E>(
+    program: () => Program<Either.Either<A, E>>,
+    written: (result: A) => string | undefined,
+    patience = Patience.make(),
+    restore?: Restore
+  ): Effect.Effect<A, E | SqlError> => {
+    const { acquire, begin, outcome, patiently, release } = writer
+    const attempt = (connection: AnsweringConnection) =>
+      Effect.suspend(() => {
+        if (failure !== undefined) return Effect.fail(failure)
+        let id: string | undefined
+        let decided: Either.Either<A, E>
+        const deciding = function*(): Program<Either.Either<A, E>> {
+          decided = yield* program()
+          if (Either.isRight(decided)) id = written(decided.right)
+          return decided
+        }
+        return Effect.catchAll(
+          run(dialect.numbered(connection), inTransaction(beginning(begin(patience)), deciding())),
+          // Where nothing was written, it is the same not to have committed.
+          (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => decided)
+        )
+      })
+    return Effect.uninterruptibleMask((waiting) =>
+      Effect.flatMap(acquire(restore ?? waiting, patience), (connection) =>
+        Effect.flatMap(
+          Effect.exit(patiently(attempt(connection), patience, restore)),
+          (exit) => Effect.zipRight(release(connection), exit)
+        ))
+    ).pipe(Effect.flatten, withSpan("sql.transaction", { kind: "client" }))
+  }
+
+  const transactOn = <A, E, R>(connections: Connections, outer: Use<A, E, R>, inner: Use<A, E, R>) =>
+    Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
+      const scope = current(fiber)
+      return scope === undefined ? outermost(connections, outer) : scope.nest(inner)
+    }).pipe(
+      withSpan("sql.transaction", { kind: "client" })
+    )
+
+  const withTransactionOn = (connections: Connections) =>
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> => {
+    // Their scope is what provides it.
+    // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
+    const use = inScope(() => effect as Effect.Effect<A, E, Exclude<R, SqlClient.TransactionConnection>>)
+    return transactOn(connections, use, use)
+  }
+
+  return Effect.map(
+    SqlClient.make({ acquirer, compiler, spanAttributes, transactionAcquirer: acquirer }),
+    (client) => ({
+      sql: Object.assign(client, { withTransaction: withTransactionOn(callers) }),
+      withLiveTransaction: withTransactionOn(live),
+      transact: (use) => transactOn(own, use, inScope(use)),
+      transactLong: (use) => transactOn(long, use, inScope(use)),
+      commit,
+      current: Effect.withFiberRuntime((fiber) => Effect.succeed(current(fiber))),
+      fail: (error) =>
+        Effect.sync(() => {
+          failure = error
+        })
+    })
+  )
+}
+
+/** What runs in a transaction. */
+type Use<A, E, R> = (scope: TransactionScope) => Effect.Effect<A, E, R>
+
+/** SQLite ends a transaction by itself on some errors; there is nothing to roll back then. */
+const rollback = (connection: Connection) => Effect.ignore(connection.execute("ROLLBACK", [], undefined))

@@ -1,0 +1,292 @@
+/** Scopes of statements: a transaction, and the savepoints in it. */
+import { SqlError } from "@effect/sql/SqlError"
+import { Effect, Either, Exit } from "effect"
+import { type Restore, Turns } from "../statement/Turns.js"
+import { caravels, type OpenTransaction, wrap } from "./OpenTransaction.js"
+import { type AnsweringConnection, execute, type Program, run } from "../statement/StatementScript.js"
+import type { Statement } from "../statement/Table.js"
+
+/** For how long, in milliseconds, a nested transaction may keep others of its transaction waiting. */
+const patience = 5_000
+
+/**
+ * An open transaction, or a savepoint in one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Transaction {
+  /** Takes one statement at a time, and none while a nested transaction is open. */
+  readonly connection: AnsweringConnection
+  /** The ids of events written in it: what of them is there tells whether it has committed, if COMMIT does not. */
+  readonly written: Array<string>
+  /** Runs in order, each once, when the outermost transaction has committed: uninterruptibly and outside of it. */
+  readonly afterCommit: Set<Effect.Effect<void>>
+  /** Whether it takes no more statements. */
+  readonly hasEnded: boolean
+  /**
+   * Runs a program whole or not at all, and nothing else of this scope meanwhile. It ends with `onSuccess`, after which the
+   * transaction may be committed.
+   */
+  readonly run: <A, E>(
+    program: () => Program<Either.Either<A, E>>,
+    onSuccess: (result: A) => void
+  ) => Effect.Effect<A, E | SqlError>
+}
+
+/**
+ * Statements, programs and nested transactions of one scope take turns, in whichever fibers they are: a nested transaction has
+ * the turn for its whole life, and the end of the scope takes the last one. A nested transaction that keeps others waiting for
+ * longer than `patience` is rolled back, as it may be waiting for them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class TransactionScope implements Transaction {
+  readonly depth: number
+  /** For callers' statements. */
+  readonly callers: AnsweringConnection
+  readonly written: Array<string>
+  readonly afterCommit: Set<Effect.Effect<void>>
+  private readonly transaction: OpenTransaction
+  /** How many events had been written before it. */
+  private readonly before: number
+  private readonly turns = new Turns()
+  /** Whether it takes no more than what waits already. */
+  private isClosed = false
+  /** Why nothing in it runs any more; what was done in it is undone. */
+  private aborted: SqlError | undefined
+  /** Why it can only be rolled back. */
+  private broken: SqlError | undefined
+  /** The nested transaction that has the turn. */
+  private nested: TransactionScope | undefined
+  private timer: ReturnType<typeof setTimeout> | undefined
+  /** Whether a nested transaction has lost its turn: whatever has the next one undoes it first. */
+  private isAbandoned = false
+  private ownConnection: AnsweringConnection | undefined
+
+  constructor(transaction: OpenTransaction, depth = 0) {
+    this.transaction = transaction
+    this.depth = depth
+    this.written = transaction.written
+    this.afterCommit = transaction.afterCommit
+    this.before = transaction.written.length
+    const { answer, send } = transaction.connection
+    const several = send ??
+      (answer &&
+        ((statements: ReadonlyArray<Statement>) => Effect.suspend(() => answer({ statements, answer: "rows" }))))
+    this.callers = {
+      ...wrap(transaction.connection, (statement) => this.inTurn(statement)),
+      ...(several && { send: (statements) => this.inTurn(several(statements)) })
+    }
+  }
+
+  get connection(): AnsweringConnection {
+    return caravels(this.transaction.dialect, this.callers)
+  }
+
+  get hasEnded(): boolean {
+    return this.isClosed || this.aborted !== undefined
+  }
+
+  /** Why it cannot succeed, whatever becomes of what is open in it. */
+  private get failure(): SqlError | undefined {
+    return this.aborted ?? this.broken ?? this.transaction.failure
+  }
+
+  readonly run: Transaction["run"] = <A, E>(
+    program: () => Program<Either.Either<A, E>>,
+    onSuccess: (result: A) => void
+  ): Effect.Effect<A, E | SqlError> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(this.enter(restore), () => {
+        const failed = (failure: Effect.Effect<never, E | SqlError>) =>
+          Effect.zipRight(this.undo, Effect.suspend(() => this.pass(failure)))
+        return Effect.matchCauseEffect(restore(run(this.own, this.inSavepoint(program()))), {
+          onFailure: (cause) => failed(Effect.failCause(cause)),
+          onSuccess: (result): Effect.Effect<A, E | SqlError> => {
+            if (Either.isLeft(result)) return failed(Effect.fail(result.left))
+            onSuccess(result.right)
+            return this.pass(Effect.succeed(result.right))
+          }
+        })
+      })
+    )
+
+  /** Runs what `use` returns in a savepoint. */
+  nest<A, E, R>(use: (scope: TransactionScope) => Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(this.enter(restore), () =>
+        Effect.matchCauseEffect(this.script("SAVEPOINT"), {
+          onFailure: (cause) => this.pass(Effect.failCause(cause)),
+          onSuccess: () => this.within(use, restore)
+        }))
+    )
+  }
+
+  /** Takes nothing more, and waits for what is open. Fails if it cannot succeed. */
+  close(restore: Restore): Effect.Effect<void, SqlError> {
+    return Effect.suspend(() => {
+      this.isClosed = true
+      return Effect.zipRight(
+        this.turn(restore),
+        Effect.suspend(() => this.failure === undefined ? Effect.void : Effect.fail(this.failure))
+      )
+    })
+  }
+
+  /** Nothing more runs in it, or in what is nested in it. */
+  abort(error = ended): void {
+    this.aborted = error
+    this.unlimit()
+    this.turns.dismiss()
+    this.nested?.abort(error)
+  }
+
+  private within<A, E, R>(
+    use: (scope: TransactionScope) => Effect.Effect<A, E, R>,
+    restore: Restore
+  ): Effect.Effect<A, E | SqlError, R> {
+    // It has ended while the savepoint was made.
+    if (this.aborted !== undefined) return Effect.fail(this.aborted)
+    const nested = new TransactionScope(this.transaction, this.depth + 1)
+    this.nested = nested
+    if (this.turns.isAwaited) this.limit()
+    return restore(use(nested)).pipe(
+      Effect.zipLeft(nested.close(restore)),
+      Effect.exit,
+      Effect.flatMap((exit) => {
+        // It has lost its turn, or what it is nested in has ended.
+        if (nested.aborted !== undefined) return Exit.zipRight(exit, Exit.fail(nested.aborted))
+        this.nested = undefined
+        this.unlimit()
+        const released = Exit.isFailure(exit) ? exit : Effect.zipRight(this.script("RELEASE"), exit)
+        return Effect.matchCauseEffect(released, {
+          onFailure: (cause) => {
+            nested.abort()
+            this.written.length = nested.before
+            return Effect.zipRight(this.undo, Effect.suspend(() => this.pass(Effect.failCause(cause))))
+          },
+          onSuccess: (result) => this.pass(Effect.succeed(result))
+        })
+      })
+    )
+  }
+
+  private *inSavepoint<A, E>(program: Program<Either.Either<A, E>>): Program<Either.Either<A, E>> {
+    yield* execute(this.statements("SAVEPOINT"))
+    const result = yield* program
+    if (Either.isRight(result)) yield* execute(this.statements("RELEASE"))
+    return result
+  }
+
+  /** Undoes what was done since the last savepoint. Where that fails, it must not be committed with the rest. */
+  private readonly undo: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.zipRight(this.transaction.idle, this.script("ROLLBACK TO", "RELEASE")).pipe(
+      Effect.catchAll((error) =>
+        Effect.sync(() => {
+          this.broken ??= error
+        })
+      )
+    )
+  )
+
+  private script(...verbs: ReadonlyArray<string>): Effect.Effect<void, SqlError> {
+    return run(this.own, execute(this.statements(...verbs)))
+  }
+
+  /** There is one savepoint at a time in each scope. */
+  private statements(...verbs: ReadonlyArray<string>): ReadonlyArray<Statement> {
+    return verbs.map((verb) => [`${verb} caravel_${this.depth}`, [], 0])
+  }
+
+  private inTurn<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(this.enter(restore), () =>
+        Effect.matchCauseEffect(restore(this.guarded(statement)), {
+          onFailure: (cause) => this.pass(Effect.failCause(cause)),
+          onSuccess: (result) => this.pass(Effect.succeed(result))
+        }))
+    )
+  }
+
+  private guarded<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return this.transaction.guard(statement, this.refusal)
+  }
+
+  private readonly refusal = () => this.failure
+
+  /** Takes the turn for what comes now. */
+  private enter(restore: Restore): Effect.Effect<void, SqlError> {
+    return Effect.suspend(() => {
+      const failure = this.failure ?? (this.isClosed ? ended : undefined)
+      return failure === undefined ? this.turn(restore) : Effect.fail(failure)
+    })
+  }
+
+  private turn(restore: Restore): Effect.Effect<void, SqlError> {
+    if (this.turns.tryTake()) return this.isAbandoned ? this.undoAbandoned : Effect.void
+    this.limit()
+    return Effect.flatMap(this.turns.take(restore), () =>
+      this.aborted !== undefined
+        ? Effect.fail(this.aborted)
+        : this.isAbandoned
+        ? this.undoAbandoned
+        : Effect.void)
+  }
+
+  private pass<A, E>(result: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    this.turns.pass()
+    return result
+  }
+
+  /** Takes the turn from the nested transaction that has it, if it is kept for too long. */
+  private limit(): void {
+    if (this.nested === undefined) return
+    // @effect-diagnostics-next-line globalTimers:off
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined
+      const { nested } = this
+      if (nested === undefined || !this.turns.isAwaited) return
+      this.nested = undefined
+      nested.abort(kept)
+      this.written.length = nested.before
+      this.isAbandoned = true
+      this.turns.pass()
+    }, patience)
+  }
+
+  private unlimit(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
+  }
+
+  private readonly undoAbandoned = Effect.suspend(() => {
+    this.isAbandoned = false
+    return this.undo
+  })
+
+  /** For what has the turn. */
+  private get own(): AnsweringConnection {
+    if (this.ownConnection === undefined) {
+      const { connection, dialect } = this.transaction
+      const { answer, send } = connection
+      this.ownConnection = dialect.numbered({
+        ...wrap(connection, (statement) => this.guarded(statement)),
+        ...(answer && { answer: (request) => this.transaction.guardAnswer(() => answer(request), this.refusal) }),
+        ...(send && { send: (statements) => this.guarded(send(statements)) })
+      })
+    }
+    return this.ownConnection
+  }
+}
+
+const ended = new SqlError({
+  message: "The transaction has ended",
+  cause: new Error("a fiber outlived the transaction it was forked in; fork it outside, or await it inside")
+})
+
+const kept = new SqlError({
+  message: "The nested transaction was rolled back: for five seconds it has kept others of its transaction waiting",
+  cause: new Error("if it waits for a fiber that uses the same transaction, neither can go on; let it wait outside")
+})

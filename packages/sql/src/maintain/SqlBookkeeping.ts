@@ -1,0 +1,190 @@
+/** Whether the rows beside the journal can be read and say what can be: outcomes of keys, consumers, epochs and imports. */
+import { damagedRow, type Drift, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
+import { CheckpointStore } from "@caravel/pubsub"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Effect, Either, Option, Schema, Stream } from "effect"
+import { Database } from "../database/Database.js"
+import { isOutcome } from "../write/IdempotencyKeys.js"
+import { fieldOf } from "./FieldOf.js"
+import * as GiveWay from "../statement/EventLoop.js"
+import { headOf } from "../schema/Head.js"
+import { UnreadableKey } from "./UnreadableKey.js"
+import { toStorageError } from "../database/StorageErrors.js"
+import * as Table from "../statement/Table.js"
+
+/** How many rows are read at a time: some milliseconds' work. */
+const pageSize = 512
+
+const { Instant } = Table
+
+const Count = Schema.NonNegativeInt
+
+const consumer = Table.make("caravel_consumer", {
+  name: Schema.String,
+  position: Position,
+  epoch: Epoch,
+  filter: Schema.parseJson(CheckpointStore.Filter),
+  attempts: Count,
+  failedPosition: Schema.NullOr(Position),
+  lastError: Schema.NullOr(Schema.String),
+  progressedAt: Schema.NullOr(Instant),
+  replaysRequested: Count,
+  replaysDone: Count
+})
+
+const lease = Table.make("caravel_lease", {
+  consumer: Schema.String,
+  task: CheckpointStore.Task,
+  fence: Schema.Int,
+  heartbeat: Schema.Int,
+  owner: Schema.NullOr(Schema.String)
+})
+
+const parked = Table.make("caravel_parked", {
+  consumer: Schema.String,
+  position: Position,
+  resourceType: ResourceType,
+  resourceId: Schema.String,
+  attempts: Count,
+  error: Schema.NullOr(Schema.String),
+  parkedAt: Instant
+})
+
+const epoch = Table.make("caravel_epoch", { number: Schema.Int, epoch: Epoch, position: Position, startedAt: Instant })
+
+const first = { text: "", number: Number.MIN_SAFE_INTEGER }
+
+/** What is wrong with a row that can be read: a field, and what it says in place of what it could say. */
+type Fault = readonly [field: string, expected: unknown, found: unknown]
+
+/** A table whose rows are looked at in the order of their key. */
+interface Checked<A> {
+  readonly table: Pick<Table.Table<A>, "name" | "columns" | "at" | "decodeRow">
+  readonly key: ReadonlyArray<readonly [column: string, first: string | number]>
+  readonly resourceType: Parameters<typeof damagedRow>[1]
+  /** The first of the key's columns names the row, unless it is a number. */
+  readonly position?: keyof A
+  /** Expressions that are selected beside the row, and what they tell of it. */
+  readonly beside?: ReadonlyArray<string>
+  readonly fault?: (row: A, beside: ReadonlyArray<any>, head: Position) => Fault | undefined
+}
+
+const checked = <A>(table: Checked<A>) => table as Checked<any>
+
+/**
+ * A way to look at them, page by page, on a connection that sees one state of the database: it returns what is wrong.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.map(Database, ({ dialect, rows }) => {
+  const tables = [
+    checked({
+      table: rows.idempotency,
+      key: [["id", first.text]],
+      resourceType: "idempotency",
+      position: "position",
+      fault: (row, _, head) =>
+        isOutcome(row, head) ? undefined : ["events", `events up to position ${head}`, row.events]
+    }),
+    checked({
+      table: consumer,
+      key: [["name", first.text]],
+      resourceType: "consumer",
+      position: "position",
+      beside: [
+        "(SELECT count(*) FROM caravel_epoch WHERE caravel_epoch.epoch = caravel_consumer.epoch)",
+        "(SELECT count(*) FROM caravel_lease WHERE caravel_lease.consumer = caravel_consumer.name)"
+      ],
+      fault: ({ epoch, position, replaysDone, replaysRequested }, [epochs, leases], head) =>
+        position > head
+          ? ["position", `a position up to ${head}`, position]
+          : replaysDone > replaysRequested
+          ? ["replaysDone", `at most ${replaysRequested}`, replaysDone]
+          : epochs !== 1
+          ? ["epoch", "an epoch of the journal", epoch]
+          : leases !== 2
+          ? ["lease", "two leases", leases]
+          : undefined
+    }),
+    checked({ table: lease, key: [["consumer", first.text], ["task", first.text]], resourceType: "consumer" }),
+    checked({
+      table: parked,
+      key: [["consumer", first.text], ["position", first.number]],
+      resourceType: "consumer",
+      position: "position",
+      beside: [
+        `(SELECT count(*) FROM caravel_activity WHERE caravel_activity.position = caravel_parked.position
+            AND caravel_activity.resource_type = caravel_parked.resource_type
+            AND caravel_activity.resource_id = caravel_parked.resource_id)`
+      ],
+      fault: ({ position }, [activities]) =>
+        activities === 1 ? undefined : ["position", "the position of an activity of this resource", position]
+    }),
+    checked({ table: epoch, key: [["number", first.number]], resourceType: "epoch", position: "position" }),
+    checked({ table: rows.import, key: [["id", first.text]], resourceType: "import" }),
+    checked({
+      table: rows.importRefusal,
+      key: [["import", first.text], ["item", first.number]],
+      resourceType: "import"
+    })
+  ].map((checked) => ({ ...checked, statement: pageOf(checked) }))
+
+  return (connection: Connection, operation: string): Stream.Stream<ReadonlyArray<Drift>, StorageError> =>
+    Effect.gen(function*() {
+      const giveWay = yield* GiveWay.make
+      const head = yield* Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf)
+
+      return Stream.flatMap(
+        Stream.fromIterable(tables),
+        ({ statement, ...checked }) =>
+          Stream.paginateEffect(
+            checked.key.map(([, first]): unknown => first),
+            (after) =>
+              Effect.gen(function*(): Effect.fn.Return<
+                readonly [ReadonlyArray<Drift>, Option.Option<Array<unknown>>],
+                SqlError | UnreadableKey
+              > {
+                const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(statement, after)
+                yield* giveWay
+                const drifts = page.flatMap((row) => driftOf(checked, row, head) ?? [])
+                const last = page[pageSize - 1]
+                if (last === undefined) return [drifts, Option.none()]
+                const next = last.slice(0, checked.key.length)
+                return next.every((value, index) => value === after[index])
+                  ? yield* new UnreadableKey({ table: checked.table.name, key: next.join(" ") })
+                  : [drifts, Option.some(next)]
+              })
+          )
+      )
+    }).pipe(
+      Stream.unwrap,
+      Stream.mapError(toStorageError(dialect, operation))
+    )
+})
+
+/** Selects the key, the row and what is beside it. */
+const pageOf = ({ beside = [], key, table }: Checked<any>): string => {
+  const columns = key.map(([column]) => column).join(", ")
+  return `SELECT ${[columns, table.columns(), ...beside].join(", ")} FROM ${table.name}
+    WHERE (${columns}) > (${Table.repeat("?", key.length)}) ORDER BY ${columns} LIMIT ${pageSize}`
+}
+
+/** What is wrong with a row, if anything. */
+const driftOf = (
+  { fault, key, position: field, resourceType, table }: Checked<any>,
+  selected: ReadonlyArray<unknown>,
+  head: Position
+): Drift | undefined => {
+  const width = Object.keys(table.at).length
+  const row = selected.slice(key.length, key.length + width)
+  const id = String(selected[0]).slice(0, 100)
+  const decoded = table.decodeRow(row)
+  const at = field === undefined ? 0 : row[table.at[field as string]!]
+  const position = (Number.isSafeInteger(at) && at as number > 0 ? at : 0) as Position
+  if (Either.isLeft(decoded)) return damagedRow("unreadable", resourceType, id, fieldOf(decoded.left), { position })
+  const found = fault?.(decoded.right, selected.slice(key.length + width), head)
+  if (found === undefined) return undefined
+  return damagedRow("inconsistent", resourceType, id, found[0], { position, expected: found[1], found: found[2] })
+}

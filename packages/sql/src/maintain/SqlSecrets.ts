@@ -1,0 +1,65 @@
+import { Command, Secrets, StorageError } from "@caravel/domain"
+import { Effect, Layer, Schema } from "effect"
+import { Database } from "../database/Database.js"
+import * as Program from "../statement/StatementScript.js"
+import { toStorageError } from "../database/StorageErrors.js"
+
+/** How many secrets are written anew in one transaction: some milliseconds' work. */
+const pageSize = 256
+
+const decodeCount = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.NonNegativeInt)))
+
+/**
+ * The secrets in the table `caravel_secret`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effect(
+  Secrets,
+  Effect.gen(function*() {
+    const { current, dialect, purge, read, rows: { secret }, transact } = yield* Database
+    const others = "FROM caravel_secret WHERE key_id IS DISTINCT FROM ?"
+    const page = `SELECT ${secret.columns()} ${others} AND id > ? ORDER BY id LIMIT ${pageSize}`
+    const upsert = secret.upsert()
+
+    /** Writes the next secrets after this one anew, and gives their ids. */
+    const rotatePage = (after: string) =>
+      transact(({ connection }) =>
+        Effect.gen(function*() {
+          const secrets = yield* secret.decode(yield* connection.executeValues(page, [secret.keyId, after]))
+          yield* Program.run(connection, Program.execute(upsert(secrets)))
+          return secrets.map(({ id }) => id)
+        })
+      ).pipe(Effect.mapError(toStorageError(dialect, "Secrets.rotate")))
+
+    const secrets = Secrets.make({
+      command: yield* Command,
+      purge,
+      rotate: (onStep) =>
+        Effect.gen(function*() {
+          const [[total]] = yield* read("Secrets.rotate", `SELECT count(*) ${others}`, [secret.keyId], decodeCount)
+          let rotated = 0
+          let ids: ReadonlyArray<string> = []
+          do {
+            ids = yield* rotatePage(ids.at(-1) ?? "")
+            rotated += ids.length
+            yield* onStep({ rotated, total: Math.max(rotated, total) })
+          } while (ids.length === pageSize)
+          return rotated
+        })
+    })
+
+    const outside = (operation: string) =>
+      Effect.flatMap(current, (transaction) =>
+        transaction === undefined
+          ? Effect.void
+          : new StorageError({ reason: "other", operation, cause: new Error("it cannot be part of a transaction") }))
+
+    return {
+      eraseTenantSecrets: (tenant) =>
+        Effect.zipRight(outside("Secrets.eraseTenantSecrets"), secrets.eraseTenantSecrets(tenant)),
+      rotate: (onStep) => Effect.zipRight(outside("Secrets.rotate"), secrets.rotate(onStep))
+    }
+  })
+)

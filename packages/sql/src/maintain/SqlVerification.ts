@@ -1,0 +1,295 @@
+/**
+ * Compares the projections with the journal. Events are read by resource, along the index that keeps their versions
+ * unique: a row is compared as soon as the last event of its resource is folded, and nothing is kept.
+ */
+import {
+  activityTypeOf,
+  type ClockFinding,
+  type Drift,
+  Fold,
+  NewerEvent,
+  type Position,
+  ResourceType,
+  type StorageError,
+  unattributedEvent,
+  unexpectedRow,
+  unexpectedSecret,
+  type Verification
+} from "@caravel/domain"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Array, Chunk, Effect, Either, Option, Schema, Stream } from "effect"
+import { Database } from "../database/Database.js"
+import { ClockCheck } from "./ClockCheck.js"
+import { clockOffset } from "../statement/ClockOffset.js"
+import { Contests } from "./Contests.js"
+import { fieldOf } from "./FieldOf.js"
+import * as GiveWay from "../statement/EventLoop.js"
+import { headOf } from "../schema/Head.js"
+import { PositionCheck } from "./PositionCheck.js"
+import { UnreadableKey } from "./UnreadableKey.js"
+import type { Unreadable } from "../schema/Tables.js"
+import { toStorageError } from "../database/StorageErrors.js"
+import type { Mender } from "./SqlMender.js"
+import { chunked, repeat, type Statement } from "../statement/Table.js"
+
+/** How many events or rows are read at a time: some milliseconds' work. */
+const pageSize = 512
+
+/** For EXISTS, PostgreSQL may read all events for each page. */
+const isThere = (select: string) => `(${select} LIMIT 1) IS NOT NULL`
+
+const isResourceType = Schema.is(ResourceType)
+
+/**
+ * Goes through the journal and then through what it may not know, on a connection that sees one state of the database.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { event, relay, secretId, tenant } }) => {
+  // An import brings its events' instants from elsewhere.
+  const instantsAfter = `SELECT position, created_at, latest_at, metadata LIKE '{"correlationId":"import-%'
+    FROM caravel_event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
+  const eventsAfter = `SELECT ${event.columns()} FROM caravel_event
+    WHERE (resource_id, resource_type, resource_version) > (?, ?, ?)
+    ORDER BY resource_id, resource_type, resource_version LIMIT ${pageSize}`
+  const tenantsCreated = chunked<string>(
+    (size) =>
+      `SELECT DISTINCT resource_id FROM caravel_event WHERE resource_type = 'tenant' AND resource_id IN (${
+        repeat("?", size)
+      })`,
+    (ids) => ids
+  )
+  // A page ends before the key that the next one begins with.
+  const keysFrom = (table: string, key: string, columns: string) =>
+    `SELECT ${key}, ${columns} FROM ${table} WHERE ${key} >= ? ORDER BY ${key} LIMIT ${pageSize + 1}`
+  const resourcesFrom = (type: ResourceType, table: string, key: string) =>
+    keysFrom(
+      table,
+      key,
+      isThere(
+        `SELECT 1 FROM caravel_event AS event WHERE event.resource_id = ${table}.${key} AND event.resource_type = '${type}'`
+      )
+    )
+  const resources = {
+    tenant: {
+      table: tenant,
+      select: tenant.select("pubkey"),
+      keysFrom: resourcesFrom("tenant", tenant.name, "pubkey")
+    },
+    relay: { table: relay, select: relay.select("id"), keysFrom: resourcesFrom("relay", relay.name, "id") }
+  }
+  const secretsOf = secretId.select("id")
+  const secretsFrom = keysFrom(
+    secretId.name,
+    "id",
+    `${isThere("SELECT 1 FROM caravel_tenant WHERE nwc_url = caravel_secret.id")},
+      coalesce((SELECT position FROM caravel_event AS event WHERE event.id = caravel_secret.id), 0)`
+  )
+
+  return <E extends { readonly _tag: string; readonly message: string } = never>(
+    connection: Connection,
+    operation: string,
+    mender?: Mender<E>
+  ): Stream.Stream<Verification, StorageError> => {
+    const valuesOf = (statements: ReadonlyArray<Statement>) =>
+      Effect.map(
+        Effect.forEach(statements, ([text, params]) => connection.executeValues(text, params)),
+        (pages): ReadonlyArray<ReadonlyArray<any>> => pages.flat()
+      )
+
+    /** The rows of these resources by their keys, as far as there are any, and as they were before they made room. */
+    const rowsOf = (type: ResourceType, ids: ReadonlyArray<string>) => {
+      const { select, table } = resources[type]
+      return Effect.map(valuesOf(select(ids)), (rows) =>
+        new Map(rows.map((row) => {
+          const id = String(row[0])
+          const subdomain = type === "relay" ? mender?.vacated.get(id) : undefined
+          return [id, { ...table.decodeFields(row), ...(subdomain !== undefined && { subdomain }) }]
+        })))
+    }
+
+    return Effect.gen(function*() {
+      const giveWay = yield* GiveWay.make
+      const head = yield* Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf)
+      const counts = { events: 0, tenants: 0, relays: 0, secrets: 0 }
+      let differences: Array<Drift> = []
+      const report = (difference: Drift) => void differences.push(difference)
+      let clocks: ReadonlyArray<ClockFinding> = dialect.serverTime === undefined
+        ? []
+        : yield* clockOffset(connection.executeValues(dialect.serverTime, []), clockTolerance)
+
+      /** The steps of reading page by page, from a cursor to the next. */
+      const steps = <Cursor, E>(first: Cursor, page: (cursor: Cursor) => Effect.Effect<Option.Option<Cursor>, E>) =>
+        Stream.paginateEffect(first, (cursor) =>
+          Effect.map(Effect.zipLeft(page(cursor), giveWay), (next) => {
+            const step: Verification = { ...counts, head, differences, clocks }
+            differences = []
+            clocks = []
+            return [step, next]
+          }))
+
+      let fold: Fold | undefined
+      // Secrets that a row should refer to and does not: they are in their place, the row is not in its.
+      const misplaced = new Set<string>()
+      const contests = new Contests(report)
+
+      /** Compares rows with what their events come to, and has those that differ rewritten. */
+      const compare = (folds: ReadonlyArray<Fold>) =>
+        Effect.gen(function*() {
+          const idsOf = (type: ResourceType) =>
+            folds.filter(({ resourceType }) => resourceType === type).map(({ resourceId }) => resourceId)
+          const rows = {
+            tenant: yield* rowsOf("tenant", idsOf("tenant")),
+            relay: yield* rowsOf("relay", idsOf("relay"))
+          }
+          const secrets = folds.flatMap(({ isSound, secret }) => isSound && secret !== null ? [secret] : [])
+          const kept = new Set((yield* valuesOf(secretsOf(secrets))).map(([id]) => String(id)))
+          const different = folds.filter((fold) => {
+            const { isSound, resourceId, resourceType, secret } = fold
+            const isSame = fold.compare(rows[resourceType].get(resourceId), (id) => kept.has(id))
+            if (!isSame && secret !== null && kept.has(secret)) misplaced.add(secret)
+            return !isSame || !isSound || resourceType === "relay" && mender?.vacated.has(resourceId) === true
+          })
+          const relays = different.filter(({ resourceType }) => resourceType === "relay")
+          const owners = relays.flatMap(({ row }) => row !== undefined && "tenant" in row ? [row.tenant] : [])
+          const created = new Set((yield* valuesOf(tenantsCreated(owners))).map(([id]) => String(id)))
+          for (const fold of relays) {
+            const { isSound, resourceId, row } = fold
+            if (isSound && row !== undefined && "tenant" in row && !created.has(row.tenant)) fold.ownerless(row.tenant)
+            if (mender === undefined) contests.add(fold, rows.relay.get(resourceId))
+          }
+          if (mender !== undefined && different.length > 0) {
+            yield* mender.rewrite(different, { kept, upTo: folds[folds.length - 1]!.resourceId })
+          }
+        })
+
+      const events = steps(["", "", Number.MIN_SAFE_INTEGER], (cursor) =>
+        Effect.gen(function*() {
+          const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(eventsAfter, cursor)
+          const finished: Array<Fold> = []
+          for (const row of page) {
+            const position: Position = row[event.at.position]
+            const resourceType: unknown = row[event.at.resourceType]
+            const resourceId: string = row[event.at.resourceId]
+            if (!isResourceType(resourceType)) {
+              if (mender !== undefined) return yield* mender.giveUp(position)
+              report(unattributedEvent(position))
+              continue
+            }
+            if (fold === undefined || fold.resourceId !== resourceId || fold.resourceType !== resourceType) {
+              if (fold !== undefined) finished.push(fold)
+              fold = new Fold(resourceType, resourceId, report)
+            }
+            const decoded = event.decodeRow(row)
+            if (Either.isLeft(decoded)) {
+              if (decoded.left instanceof NewerEvent) return yield* decoded.left
+              fold.addUnreadable({ position, version: row[event.at.resourceVersion], field: fieldOf(decoded.left) })
+            } else {
+              const activityType = activityTypeOf(decoded.right._tag)
+              const found = row[event.at.activityType]
+              fold.add(decoded.right)
+              if (found !== activityType) fold.inconsistent(position, "activityType", activityType, found)
+            }
+          }
+          const end = page[page.length - 1]
+          if (page.length < pageSize && fold !== undefined) finished.push(fold)
+          yield* compare(finished)
+          counts.events += page.length
+          for (const { resourceType } of finished) counts[`${resourceType}s`]++
+          if (page.length < pageSize || end === undefined) return Option.none()
+          const next: typeof cursor = [
+            end[event.at.resourceId],
+            end[event.at.resourceType],
+            end[event.at.resourceVersion]
+          ]
+          return cursor.every((value, index) => value === next[index])
+            ? yield* new UnreadableKey({ table: event.name, key: next.join(" ") })
+            : Option.some(next)
+        }))
+
+      const contested = Stream.suspend(() =>
+        steps(
+          Array.chunksOf(contests.subdomains, pageSize),
+          ([subdomains = [], ...rest]) =>
+            Effect.map(valuesOf(relay.ofSubdomains(subdomains)), (holders) => {
+              for (const [id, subdomain, isKnown] of holders) contests.held(String(id), subdomain, Boolean(isKnown))
+              return rest.length === 0 ? Option.none() : Option.some(rest)
+            })
+        )
+      )
+
+      // Every position that has been given has its event: what is rolled back gives its positions back.
+      const check = new PositionCheck(head, report)
+      const clockCheck = new ClockCheck(clockTolerance, report)
+      const positions = steps(Number.MIN_SAFE_INTEGER, (after) =>
+        Effect.gen(function*() {
+          const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(instantsAfter, [after])
+          const known = differences.length
+          for (const [position] of page) check.add(position)
+          if (page.length < pageSize) check.end()
+          const wrong = differences[known]
+          if (mender !== undefined && wrong !== undefined) {
+            return yield* mender.giveUp(Number.parseInt(wrong.resourceId))
+          }
+          for (const [position, createdAt, latestAt, isImported] of page) {
+            clockCheck.add(position, createdAt, latestAt, Boolean(isImported))
+          }
+          clocks = clockCheck.take()
+          if (page.length < pageSize) return Option.none()
+          const next = page[pageSize - 1]![0]
+          return next > after ? Option.some(next) : yield* new UnreadableKey({ table: event.name, key: `${next}` })
+        }))
+
+      /** A page of keys with what tells whether they are expected, and the key that the next begins with. */
+      const keys = (table: string, statement: string, from: string) =>
+        Effect.flatMap(connection.executeValues(statement, [from]), (page: ReadonlyArray<ReadonlyArray<any>>) => {
+          const next = Option.map(Option.fromNullable(page[pageSize]), ([key]) => String(key))
+          return Option.contains(next, from)
+            ? new UnreadableKey({ table, key: from })
+            : Effect.succeed([page.slice(0, pageSize), next] as const)
+        })
+
+      const unexpectedRows = (type: ResourceType) =>
+        steps("", (from) =>
+          Effect.gen(function*() {
+            const [page, next] = yield* keys(type, resources[type].keysFrom, from)
+            const ids = page.flatMap(([key, known]) => known ? [] : [String(key)])
+            const rows = yield* rowsOf(type, ids)
+            for (const id of ids) report(unexpectedRow(type, id, rows.get(id) ?? {}))
+            counts[`${type}s`] += ids.length
+            if (mender !== undefined && ids.length > 0) yield* mender.remove(type, ids)
+            return next
+          }))
+
+      const unexpectedSecrets = steps("", (from) =>
+        Effect.gen(function*() {
+          const [page, next] = yield* keys("secret", secretsFrom, from)
+          const ids: Array<string> = []
+          for (const [id, known, position] of page) {
+            if (known || misplaced.has(id)) continue
+            ids.push(String(id))
+            report(unexpectedSecret(String(id), position))
+          }
+          counts.secrets += page.length
+          if (mender !== undefined && ids.length > 0) yield* mender.remove("secret", ids)
+          return next
+        }))
+
+      return Stream.concatAll(
+        Chunk.make(
+          events,
+          contested,
+          positions,
+          unexpectedRows("relay"),
+          unexpectedRows("tenant"),
+          unexpectedSecrets
+        )
+      )
+    }).pipe(
+      Stream.unwrap,
+      Stream.mapError((error: SqlError | Unreadable | UnreadableKey | E) => toStorageError(dialect, operation)(error))
+    )
+  }
+})

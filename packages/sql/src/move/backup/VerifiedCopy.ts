@@ -1,0 +1,161 @@
+import { defaultIdempotencyKeysKept, Journal, StorageError, type Verification } from "@caravel/domain"
+import * as Reactivity from "@effect/experimental/Reactivity"
+import { MigrationError } from "@effect/sql/Migrator"
+import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import Sqlite from "better-sqlite3"
+import { Context, Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
+import type * as CopySource from "../copy/CopySource.js"
+import * as CopyTarget from "../copy/CopyTarget.js"
+import * as Database from "../../database/Database.js"
+import * as Migrations from "../../schema/Migrations.js"
+import { decodeTables, isCaravel, selectTables } from "../../schema/migrations/adopt.js"
+import * as SecretCodec from "../../schema/SecretCodec.js"
+import { toStorageError } from "../../database/StorageErrors.js"
+import * as SqliteConnection from "../../sqlite/SqliteConnection.js"
+import { sqlite } from "../../sqlite/SqliteDialect.js"
+import * as SqliteTransaction from "../../sqlite/SqliteTransaction.js"
+import * as SqlJournal from "../../read/SqlJournal.js"
+import { copyPages } from "./CopyPages.js"
+import { check } from "../../sqlite/IntegrityCheck.js"
+
+/** Is told of each step. */
+export type OnStep = (
+  step: "copying" | "checking" | "projecting" | "verifying" | "restoring",
+  done: number,
+  total: number
+) => void
+
+const corrupt = (operation: string, why: string) =>
+  new StorageError({ reason: "corrupt", operation, cause: new Error(why) })
+
+const mustBeWhole = (operation: string, filename: string, name: string) =>
+  Effect.flatMap(
+    check(filename, 1),
+    ([damaged]) => damaged === undefined ? Effect.void : corrupt(operation, `${name} is damaged: ${damaged}`)
+  )
+
+/** A connection of our own, which closes with the scope. */
+export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => new Sqlite(filename, { readonly: true, fileMustExist: true }),
+      catch: (cause) => new SqlError({ cause })
+    }),
+    (database) => Effect.sync(() => database.close())
+  )
+
+/** One state of a database, whatever is committed meanwhile: a transaction that reads keeps the copy from starting anew. */
+const snapshot = (filename: string, operation: string) =>
+  Effect.gen(function*() {
+    const database = yield* connect(filename)
+    const isOurs = yield* Effect.try({
+      try: () => {
+        database.exec("BEGIN")
+        return isCaravel(decodeTables(database.prepare(selectTables).all()))
+      },
+      catch: (cause) => new SqlError({ cause })
+    })
+    return isOurs ? database : yield* corrupt(operation, `${filename} is not a Caravel database`)
+  })
+
+/** What a copy is known by, once it has been verified. */
+export interface VerifiedCopy {
+  readonly connection: Connection
+  readonly database: typeof Database.Database.Service
+  readonly journal: typeof Journal.Service
+  readonly verification: Verification
+}
+
+/**
+ * A database that nobody else has open, over one connection, brought to the newest schema. It has no log beside it, so
+ * that it is one file, wherever that is.
+ */
+const openAlone = (filename: string) =>
+  Effect.gen(function*() {
+    const connection = yield* SqliteConnection.make(filename)
+    for (const setting of ["journal_mode = DELETE", "foreign_keys = ON", "recursive_triggers = ON"]) {
+      yield* connection.execute(`PRAGMA ${setting}`, [], undefined)
+    }
+    const client = yield* SqliteTransaction.make(connection)
+    yield* Effect.provideService(Migrations.run(), SqlClient, client.sql)
+    const database = Database.make({
+      client,
+      reader: connection,
+      snapshot: Effect.succeed(connection),
+      dialect: sqlite,
+      // Whether a wallet URL is there is verified, not what it says: that would need the keys.
+      secrets: SecretCodec.clear,
+      purge: Effect.void,
+      idempotencyKeysKept: Duration.decode(defaultIdempotencyKeysKept)
+    })
+    const journal = Layer.provide(SqlJournal.layer, Layer.succeed(Database.Database, database))
+    return { connection, database, journal: Context.get(yield* Layer.build(journal), Journal) }
+  })
+
+/** What is done to databases that are opened for it. */
+const apart = (operation: string) => <A, E>(effect: Effect.Effect<A, E, Reactivity.Reactivity>) =>
+  effect.pipe(
+    Effect.catchIf(
+      (error): error is Extract<E, SqlError | MigrationError> =>
+        error instanceof SqlError || error instanceof MigrationError,
+      (error) => Effect.fail(toStorageError(sqlite, operation)(error))
+    ),
+    Effect.provide(Reactivity.layer),
+    // A transaction of the context is another database's.
+    Effect.mapInputContext((context: Context.Context<never>) => Context.omit(TransactionConnection)(context as never))
+  )
+
+/** Copies a database of another kind into a file that is not there. What it has folded and verified is told. */
+export const convertedCopy = (
+  operation: string,
+  options: { readonly source: CopySource.Source; readonly to: string; readonly onStep?: OnStep | undefined }
+): Effect.Effect<Verification, StorageError> =>
+  Effect.gen(function*() {
+    const { onStep = () => {}, source, to } = options
+    const verification = yield* Effect.scoped(Effect.gen(function*() {
+      const { database } = yield* openAlone(to)
+      const target = yield* CopyTarget.make(database, operation)
+      const { verified } = yield* Effect.catchTag(target.complete(source, onStep), "NotACopy", Effect.die)
+      return verified
+    }))
+    onStep("checking", 0, 0)
+    yield* mustBeWhole(operation, to, "the copy")
+    return verification
+  }).pipe(apart(operation))
+
+/**
+ * Copies a database into a file, and makes sure that the copy is whole and that its rows are what its journal says. `then`
+ * may still write it, before it is closed.
+ */
+export const verifiedCopy = <A, E = never>(
+  operation: string,
+  options: { readonly from: string; readonly to: string; readonly onStep?: OnStep | undefined },
+  then: (copy: VerifiedCopy) => Effect.Effect<A, E | SqlError | StorageError>
+): Effect.Effect<A, E | StorageError> =>
+  Effect.gen(function*() {
+    const { from, onStep = () => {}, to } = options
+    yield* Effect.scoped(Effect.flatMap(
+      snapshot(from, operation),
+      (database) => copyPages(database, to, (done, total) => onStep("copying", done, total))
+    ))
+
+    onStep("checking", 0, 0)
+    yield* mustBeWhole(operation, to, `the copy of ${from}`)
+
+    return yield* Effect.scoped(Effect.gen(function*() {
+      const { connection, database, journal } = yield* openAlone(to)
+      const last = yield* Stream.runFoldEffect(journal.verify, Option.none<Verification>(), (_, step) => {
+        onStep("verifying", step.events, step.head)
+        const [drift] = step.differences
+        return drift === undefined
+          ? Effect.succeedSome(step)
+          : corrupt(
+            operation,
+            `in ${from}, rows differ from the journal, as at ${drift.resourceType} ${drift.resourceId}; see caravel verify`
+          )
+      })
+      return yield* then({ connection, database, journal, verification: Option.getOrThrow(last) })
+    }))
+  }).pipe(apart(operation))

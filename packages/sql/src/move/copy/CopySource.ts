@@ -1,0 +1,141 @@
+/** What a copy reads: one state of a database, page by page, as it is stored. */
+import { type Epoch, type Position, type StorageError } from "@caravel/domain"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { Effect, Option, type Scope, Stream } from "effect"
+import type { Database } from "../../database/Database.js"
+import * as Epochs from "../../schema/Epochs.js"
+import { headOf } from "../../schema/Head.js"
+import { toStorageError } from "../../database/StorageErrors.js"
+import { repeat } from "../../statement/Table.js"
+
+/** How many rows are read and written at a time: some milliseconds' work. */
+const pageSize = 512
+
+/**
+ * A row by its columns.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Row = Readonly<Record<string, unknown>>
+
+/**
+ * A table whose rows are copied as they are stored, in the order of its key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Copyable {
+  readonly name: string
+  readonly key: ReadonlyArray<string>
+  /** What every key comes after. */
+  readonly first: ReadonlyArray<unknown>
+  readonly where?: string
+}
+
+/**
+ * The journal.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const events: Copyable = { name: "caravel_event", key: ["position"], first: [0] }
+
+/**
+ * What is beside the journal, in an order in which it can be inserted. Leases are of those who hold them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const beside: ReadonlyArray<Copyable> = [
+  // Once one is encrypted, none is inserted in clear.
+  { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NULL" },
+  { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NOT NULL" },
+  { name: "caravel_idempotency", key: ["id"], first: [""] },
+  { name: "caravel_import", key: ["id"], first: [""] },
+  { name: "caravel_import_refusal", key: ["import", "item"], first: ["", 0] },
+  { name: "caravel_consumer", key: ["name"], first: [""] },
+  { name: "caravel_parked", key: ["consumer", "position"], first: ["", 0] }
+]
+
+/**
+ * One state of the source.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Source {
+  readonly identity: unknown
+  readonly epoch: Epoch
+  /** The rows of its epochs, oldest first. */
+  readonly epochs: ReadonlyArray<Row>
+  readonly head: Position
+  /** The id of the event at a position. */
+  readonly eventAt: (position: number) => Effect.Effect<unknown, StorageError>
+  readonly pages: (table: Copyable, after?: ReadonlyArray<unknown>) => Stream.Stream<ReadonlyArray<Row>, StorageError>
+  readonly tenants: number
+  readonly relays: number
+  readonly secrets: number
+}
+
+/**
+ * A database as it is at one instant.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  database: typeof Database.Service,
+  operation = "copy"
+): Effect.Effect<Source, StorageError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { dialect } = database
+    const toError = Effect.mapError(toStorageError(dialect, operation))
+    const connection = yield* database.snapshot
+    const value = (text: string, params: ReadonlyArray<unknown> = []) => toError(valueOf(connection, text, params))
+    const count = (table: string) => Effect.map(value(`SELECT count(*) FROM ${table}`), Number)
+    const head = yield* toError(Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf))
+    return {
+      identity: yield* value(dialect.identity),
+      epoch: yield* toError(Effect.flatMap(connection.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)),
+      epochs: yield* toError(connection.execute("SELECT * FROM caravel_epoch ORDER BY number", [], undefined)),
+      head,
+      eventAt: (position) => value(eventAt, [position]),
+      pages: ({ first, key, name, where = "true" }, after = first) => {
+        const columns = key.join(", ")
+        const text = `SELECT * FROM ${name} WHERE ${where} AND (${columns}) > (${repeat("?", key.length)})
+          ORDER BY ${columns} LIMIT ${pageSize}`
+        return Stream.paginateEffect(
+          after,
+          (after) =>
+            Effect.map(toError(connection.execute(text, after, undefined)), (rows: ReadonlyArray<Row>) => {
+              const last = rows[pageSize - 1]
+              return [rows, last === undefined ? Option.none() : Option.some(key.map((column) => last[column]))]
+            })
+        )
+      },
+      tenants: yield* count("caravel_tenant"),
+      relays: yield* count("caravel_relay"),
+      secrets: yield* count("caravel_secret")
+    }
+  })
+
+/**
+ * Selects the id of the event at a position.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const eventAt = "SELECT id FROM caravel_event WHERE position = ?"
+
+/**
+ * The only value that a statement selects.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const valueOf = (connection: Connection, text: string, params: ReadonlyArray<unknown> = []) =>
+  Effect.map(
+    connection.executeValues(text, params),
+    ([row]: ReadonlyArray<ReadonlyArray<unknown>>): unknown => row?.[0]
+  )

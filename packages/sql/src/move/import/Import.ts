@@ -1,0 +1,227 @@
+/** Taking over another Caravel-style database, as events that reproduce its rows and its activity log. */
+import { currentInstant, type RecordedEvent, type StorageError, type Why } from "@caravel/domain"
+import { Tail } from "@caravel/pubsub"
+import { SqlError } from "@effect/sql/SqlError"
+import { Context, Effect, type Either, Layer } from "effect"
+import { Database } from "../../database/Database.js"
+import type { ImportRefusalRow, ImportRow } from "../../schema/ImportTables.js"
+import type * as ImportSource from "./ImportSource.js"
+import * as ImportWriter from "./ImportWriter.js"
+import * as Driver from "../../database/Driver.js"
+import * as GiveWay from "../../statement/EventLoop.js"
+import * as Program from "../../statement/StatementScript.js"
+import type { Unreadable } from "../../schema/Tables.js"
+import { toStorageError } from "../../database/StorageErrors.js"
+import { UnusableSource } from "./UnusableSource.js"
+
+export {
+  /**
+   * Why a file cannot be imported.
+   *
+   * @since 0.1.0
+   * @category errors
+   */
+  UnusableSource
+}
+
+/**
+ * What was refused.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Refused extends Why {
+  readonly table: "tenant" | "relay" | "activity"
+  /** The row's key there. */
+  readonly key: string
+}
+
+/**
+ * How far an import is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Progress {
+  /** How many activities, tenants and relays have been looked at, and how many there are. */
+  readonly items: number
+  readonly total: number
+  /** How many have been taken over. */
+  readonly activities: number
+  readonly tenants: number
+  readonly relays: number
+  readonly refused: number
+  /** Of the activities, those that have got another id because theirs is no UUID. */
+  readonly renamed: number
+  /** How many events they have come to. */
+  readonly events: number
+}
+
+/**
+ * What an import came to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Report extends Progress {
+  /** Columns of the source that are unknown here, as `relay.colour`. */
+  readonly ignored: ReadonlyArray<string>
+}
+
+/**
+ * What to import, and how.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<E = never> {
+  /** The SQLite file. It is only read. */
+  readonly source: string
+  /** Does everything and then undoes it. Meanwhile other writers wait. */
+  readonly dryRun?: boolean | undefined
+  /** Is told how far the import is and what has been refused since; in the end, everything that was. */
+  readonly onStep?: ((progress: Progress, refused: ReadonlyArray<Refused>) => Effect.Effect<void, E>) | undefined
+}
+
+/**
+ * Imports another database, with the tables `tenant`, `relay` and `activity` of `model.md` and times in Unix seconds: its
+ * rows and its activity log, field for field and in its order, but for versions and positions, which are counted here.
+ *
+ * Each page is one transaction, with how far the import is: one that was interrupted, at whatever instant, goes on where it
+ * was when it is run again, and has then written the same. What is refused is told and kept, and the rest goes on.
+ *
+ * @example
+ * ```ts
+ * import { Import, Sqlite } from "@caravel/sql"
+ * import { Console, Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { run } = yield* Import.Import
+ *   const report = yield* run({
+ *     source: "./old.db",
+ *     onStep: (_, refused) => Effect.forEach(refused, ({ key, reason, table }) => Console.log(table, key, reason))
+ *   })
+ *   yield* Console.log(`${report.activities} activities, ${report.refused} refused`)
+ * }).pipe(Effect.catchTag("UnusableSource", ({ message }) => Console.log(message)))
+ *
+ * await Effect.runPromise(Effect.provide(program, Sqlite.layerTemporary))
+ * ```
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Import extends Context.Tag("@caravel/sql/Import")<Import, {
+  readonly run: <E = never>(options: Options<E>) => Effect.Effect<Report, UnusableSource | StorageError | E>
+}>() {}
+
+/**
+ * Imports into a database.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.effect(
+  Import,
+  Effect.gen(function*() {
+    const { committed, current, dialect, query, rows, sql, transactLong } = yield* Database
+    const tail = yield* Tail.Tail
+    const { begin, write } = yield* ImportWriter.make(tail.seen)
+    const toError = (error: Failure | SqlError) =>
+      error._tag === "UnusableSource" || error._tag === "StorageError"
+        ? error
+        : toStorageError(dialect, "import")(error)
+
+    /** Runs a program in a transaction, the caller's if there is one, and broadcasts what it has recorded. */
+    const commit = <A extends { readonly recorded: ReadonlyArray<RecordedEvent> }, E extends Failure>(
+      program: () => Program.Program<Either.Either<A, E>>
+    ) => {
+      const write = (announce: typeof tail.broadcast) =>
+        transactLong(({ afterCommit, connection, written: ids }) =>
+          Effect.map(Effect.flatten(Program.run(connection, program())), (written) => {
+            for (const { id } of written.recorded) ids.push(id)
+            if (written.recorded.length > 0) {
+              afterCommit.add(Effect.zipRight(announce(written.recorded), committed.open))
+            }
+            return written
+          })
+        )
+      return Effect.flatMap(
+        current,
+        (transaction) => write(transaction === undefined ? tail.broadcast : () => tail.advanceToHead)
+      ).pipe(Effect.mapError(toError))
+    }
+
+    const refusals = `SELECT ${rows.importRefusal.columns()} FROM caravel_import_refusal
+      WHERE import = ? AND item > ? ORDER BY item LIMIT 512`
+
+    /** Tells what an earlier run has refused. */
+    const recall = <E>(row: ImportRow, total: number, onStep: OnStep<E>) =>
+      Effect.gen(function*() {
+        for (let last = 0;;) {
+          const page = yield* query("import", refusals, [row.id, last], rows.importRefusal.decode)
+          yield* onStep(progressOf(row, total), page.map(refusedOf))
+          if (page.length === 0) return
+          last = page[page.length - 1]!.item
+        }
+      })
+
+    const importAll = <E>(source: ImportSource.Source, onStep: OnStep<E>) =>
+      Effect.gen(function*() {
+        const { ignored, total } = source
+        const startedAt = yield* currentInstant
+        let { progress } = yield* commit(() => begin(source, startedAt))
+        yield* recall(progress, total, onStep)
+        const giveWay = yield* GiveWay.make
+        const nextPage = yield* source.pagesAfter(progress.items)
+        while (progress.items < total) {
+          const page = yield* nextPage
+          const now = yield* currentInstant
+          const before = progress
+          const written = yield* commit(() => write(page, source, before, now))
+          progress = written.progress
+          yield* onStep(progressOf(progress, total), written.refused.map(refusedOf))
+          yield* giveWay
+        }
+        return { ...progressOf(progress, total), ignored }
+      })
+
+    /** Runs what writes in a transaction of its own, which is then rolled back. */
+    const undone = <A, E>(effect: Effect.Effect<A, E>) =>
+      sql.withTransaction(Effect.flatMap(effect, (result) => Effect.fail(new Undone(result)))).pipe(
+        Effect.catchAll((error) =>
+          error instanceof Undone
+            ? Effect.succeed(error.result)
+            : Effect.fail(error instanceof SqlError ? toStorageError(dialect, "import")(error) : error)
+        )
+      )
+
+    return {
+      run: ({ dryRun = false, onStep = () => Effect.void, source }) =>
+        Effect.flatMap(Effect.flatMap(sources, ({ open }) => open(source)), (source) => {
+          const all = Effect.scoped(importAll(source, onStep))
+          return dryRun ? undone(all) : all
+        }).pipe(Effect.scoped)
+    }
+  })
+)
+
+const sources = Driver.loadSqlite(() => import("./ImportSource.js"))
+
+type OnStep<E> = NonNullable<Options<E>["onStep"]>
+
+const progressOf = (
+  { activities, events, items, refused, relays, renamed, tenants }: ImportRow,
+  total: number
+): Progress => ({ items, total, activities, tenants, relays, refused, renamed, events })
+
+const refusedOf = ({ key, kind, reason, tableName: table }: ImportRefusalRow): Refused => ({ table, key, kind, reason })
+
+type Failure = UnusableSource | StorageError | Unreadable
+
+/** How a dry run ends its transaction. */
+class Undone<A> {
+  readonly result: A
+  constructor(result: A) {
+    this.result = result
+  }
+}

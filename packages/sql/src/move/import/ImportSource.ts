@@ -1,0 +1,225 @@
+/** Another Caravel-style database as an import reads it: never written, in one state, and a page at a time. */
+import { type EventId, type RelayRow, type TenantRow, type Why } from "@caravel/domain"
+import SqliteDatabase from "better-sqlite3"
+import { Effect, Either, type Scope, String } from "effect"
+import { createHash, hash } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as GiveWay from "../../statement/EventLoop.js"
+import { activityItem, type Item, malformed, rowItem, uuidOf, type Values } from "./SourceItems.js"
+import { activity, relay, required, tenant } from "./SourceTables.js"
+import { decodeTables, isCaravel, selectTables } from "../../schema/migrations/adopt.js"
+import type * as Table from "../../statement/Table.js"
+import { UnusableSource } from "./UnusableSource.js"
+
+/**
+ * Items that are imported together, with the rows that they are about.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Page {
+  readonly items: ReadonlyArray<Item>
+  readonly tenants: ReadonlyMap<string, Either.Either<TenantRow, Why>>
+  readonly relays: ReadonlyMap<string, Either.Either<RelayRow, Why>>
+}
+
+/**
+ * An opened source.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Source {
+  /** The whole path. */
+  readonly filename: string
+  /** The hash of all that is imported: the same for the same rows. */
+  readonly id: string
+  /** How many items there are: activities, tenants and relays, in this order. */
+  readonly total: number
+  /** Its columns that are unknown here. */
+  readonly ignored: ReadonlyArray<string>
+  /** The id of an event that no activity gives one. */
+  readonly idOf: (name: string) => EventId
+  /** Reads on after so many items; an empty page is the end. */
+  readonly pagesAfter: (
+    items: number
+  ) => Effect.Effect<Effect.Effect<Page, UnusableSource>, UnusableSource, Scope.Scope>
+}
+
+/** How many items a page has: some milliseconds' work. */
+const pageSize = 1024
+
+/** What is neither imported nor worth a word. */
+const passedOver = ["version", "position"]
+
+/**
+ * Opens a source. Until the scope closes it is seen as it is now, whatever others write.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.Scope> =>
+  Effect.gen(function*() {
+    const filename = path.resolve(file)
+    const unusable: Unusable = (reason, detail = "") => new UnusableSource({ filename, reason, detail })
+    const reading: Reading = (read) =>
+      Effect.try({
+        try: read,
+        catch: (cause) => unusable("unreadable", cause instanceof Error ? cause.message : `${cause}`)
+      })
+
+    if (!fs.existsSync(filename)) return yield* unusable("missing")
+    const db = yield* Effect.acquireRelease(
+      reading(() => new SqliteDatabase(filename, { readonly: true, fileMustExist: true, timeout: 1000 })),
+      (db) => Effect.sync(() => db.close())
+    )
+    const columnsOf = yield* reading(() => {
+      db.exec("BEGIN")
+      const names = db.prepare("SELECT lower(name) FROM pragma_table_xinfo(?)").pluck()
+      return (table: string) => names.all(table) as ReadonlyArray<string>
+    })
+    const tables = yield* reading(() => decodeTables(db.prepare(selectTables).all()))
+    // Beside Caravel's tables there may be those of another program. What was called `activity` here once was a view.
+    if (isCaravel(tables) && !tables.has(activity.name)) return yield* unusable("caravel")
+
+    const known = yield* Either.all(
+      [activity, tenant, relay].map((table) => columnsIn(table, columnsOf(table.name), unusable))
+    )
+    const [activities, tenants, relays] = known.map(({ select }) => select) as [string, string, string]
+    const order = columnsOf("activity").includes("position") ? "position" : "created_at"
+    // What has no rowid has its own order.
+    const isNumbered = Either.isRight(Either.try(() => db.prepare("SELECT rowid FROM activity")))
+    const log = `${activities} ORDER BY ${order}${isNumbered ? ", rowid" : ""}`
+
+    const { counts, id } = yield* digest(
+      [log, `${tenants} ORDER BY pubkey`, `${relays} ORDER BY id`],
+      (statement) => cursor(reading, () => rowsOf(db, statement))
+    )
+    const idOf = (name: string) => uuidOf(hash("sha256", `${id} ${name}`))
+    const pageOf = pages(lookUp(db, tenant, "pubkey", tenants), lookUp(db, relay, "id", relays))
+
+    return {
+      filename,
+      id,
+      ignored: known.flatMap(({ ignored }) => ignored),
+      total: counts.reduce((sum, count) => sum + count, 0),
+      idOf,
+      pagesAfter: (items) =>
+        Effect.map(
+          cursor(reading, function*() {
+            const [ofLog, ofTenants, ofRelays] = counts.map((count) => {
+              const skipped = Math.min(items, count)
+              items -= skipped
+              return skipped
+            })
+            for (const row of rowsOf(db, log, ofLog)) yield activityItem(row, idOf)
+            for (const row of rowsOf(db, numbered("tenant", "pubkey"), ofTenants)) yield rowItem("tenant", row)
+            for (const row of rowsOf(db, numbered("relay", "id"), ofRelays)) yield rowItem("relay", row)
+          }),
+          Effect.flatMap((items) => reading(() => pageOf(items)))
+        )
+    }
+  })
+
+type Unusable = (reason: UnusableSource["reason"], detail?: string) => UnusableSource
+
+type Reading = <A>(read: () => A) => Effect.Effect<A, UnusableSource>
+
+/** How to select what a table must have and may have, of these columns. What is not there is null. */
+const columnsIn = (table: Table.Table<any>, columns: ReadonlyArray<string>, unusable: Unusable) => {
+  if (columns.length === 0) return Either.left(unusable("table", table.name))
+  const fields = Object.keys(table.at)
+  const missing = fields.filter((field) => !columns.includes(String.camelToSnake(field)))
+  const lacking = missing.find((field) => required[table.name]!.includes(field))
+  if (lacking !== undefined) return Either.left(unusable("column", `${table.name}.${String.camelToSnake(lacking)}`))
+  const known = [...passedOver, ...fields.map(String.camelToSnake)]
+  return Either.right({
+    select: `SELECT ${table.columns(Object.fromEntries(missing.map((field) => [field, "NULL"])))} FROM ${table.name}`,
+    ignored: columns.filter((column) => !known.includes(column)).map((column) => `${table.name}.${column}`)
+  })
+}
+
+/** How many rows there are of each table, and a hash of them all. */
+const digest = (
+  statements: ReadonlyArray<string>,
+  read: (
+    statement: string
+  ) => Effect.Effect<Effect.Effect<ReadonlyArray<Values>, UnusableSource>, UnusableSource, Scope.Scope>
+) =>
+  Effect.gen(function*() {
+    const hash = createHash("sha256")
+    const counts: Array<number> = []
+    const giveWay = yield* GiveWay.make
+    for (const statement of statements) {
+      const next = yield* read(statement)
+      let count = 0
+      for (let page = yield* next; page.length > 0; page = yield* next) {
+        for (const row of page) hash.update(`${JSON.stringify(row)}\n`)
+        count += page.length
+        yield* giveWay
+      }
+      hash.update("\n")
+      counts.push(count)
+    }
+    return { counts, id: hash.digest("hex") }
+  })
+
+type LookUp<A> = (keys: ReadonlySet<string>) => ReadonlyMap<string, Either.Either<A, Why>>
+
+/** The rows with these keys. Of several with one key, the first; the others are refused when it is their turn. */
+const lookUp = <A>(
+  db: SqliteDatabase.Database,
+  table: Table.Table<A>,
+  key: keyof A & string,
+  select: string
+): LookUp<A> => {
+  const statement = db.prepare(`${select} WHERE ${key} IN (SELECT value FROM json_each(?))`).raw(true)
+  return (keys) => {
+    const rows = statement.all(JSON.stringify([...keys])) as ReadonlyArray<Values>
+    return new Map(
+      rows.toReversed().map((row) => [`${row[table.at[key]]}`, Either.mapLeft(table.decodeRow(row), malformed)])
+    )
+  }
+}
+
+/** Items with the rows that they are about, and these rows' tenants. */
+const pages = (tenants: LookUp<TenantRow>, relays: LookUp<RelayRow>) => (items: ReadonlyArray<Item>): Page => {
+  const pubkeys = new Set<string>()
+  const ids = new Set<string>()
+  for (const { key, row, table } of items) {
+    if (Either.isLeft(row)) continue
+    const { resourceId, resourceType } = row.right ?? { resourceId: key, resourceType: table }
+    if (resourceType === "tenant") pubkeys.add(resourceId)
+    else ids.add(resourceId)
+  }
+  const found = relays(ids)
+  for (const row of found.values()) if (Either.isRight(row)) pubkeys.add(row.right.tenant)
+  return { items, relays: found, tenants: tenants(pubkeys) }
+}
+
+const rowsOf = (db: SqliteDatabase.Database, statement: string, skipped = 0) =>
+  db.prepare(`${statement} LIMIT -1 OFFSET ?`).raw(true).iterate(skipped) as IterableIterator<Values>
+
+/** The keys of a table, each with which of its rows it is. */
+const numbered = (table: string, key: string) =>
+  `SELECT ${key}, row_number() OVER (PARTITION BY ${key}) FROM ${table} ORDER BY ${key}`
+
+/** Takes a page at a time from an iterator, which is ended with the scope. */
+const cursor = <A>(
+  reading: Reading,
+  iterate: () => Iterator<A>
+): Effect.Effect<Effect.Effect<ReadonlyArray<A>, UnusableSource>, UnusableSource, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(reading(iterate), (iterator) => Effect.sync(() => iterator.return?.())),
+    (iterator) =>
+      reading(() => {
+        const page: Array<A> = []
+        while (page.length < pageSize) {
+          const next = iterator.next()
+          if (next.done === true) break
+          page.push(next.value)
+        }
+        return page
+      })
+  )

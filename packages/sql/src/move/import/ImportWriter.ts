@@ -1,0 +1,197 @@
+/** What an import writes: each page of its source in a transaction, with how far it is. */
+import {
+  type ActivityRow,
+  ImportBatch,
+  type RecordedEvent,
+  resourceKey,
+  type State,
+  storableText,
+  StorageError,
+  type Why,
+  withoutSecrets
+} from "@caravel/domain"
+import type { Tail } from "@caravel/pubsub"
+import { Array, type DateTime, Effect, Either, HashMap, Record } from "effect"
+import * as Append from "../../write/Append.js"
+import { Database } from "../../database/Database.js"
+import type { ImportRefusalRow, ImportRow } from "../../schema/ImportTables.js"
+import type { Page, Source } from "./ImportSource.js"
+import type { Item } from "./SourceItems.js"
+import { execute, type Program, select } from "../../statement/StatementScript.js"
+import type { Unreadable } from "../../schema/Tables.js"
+import { chunked, repeat } from "../../statement/Table.js"
+import { UnusableSource } from "./UnusableSource.js"
+
+/**
+ * How far an import has come, and by what.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Written {
+  readonly progress: ImportRow
+  readonly refused: ReadonlyArray<ImportRefusalRow>
+  readonly recorded: ReadonlyArray<RecordedEvent>
+}
+
+const unfinished = "SELECT id FROM caravel_import WHERE source = ? AND finished_at IS NULL"
+
+const selectIds = chunked<string>(
+  (size) => `SELECT id FROM caravel_event WHERE id IN (${repeat("?", size)})`,
+  (ids) => ids
+)
+
+/** Of resources, by their versions, the last events. */
+const selectLast = chunked<readonly [id: string, type: "tenant" | "relay", version: number]>(
+  (size) =>
+    `SELECT resource_type, resource_id, metadata FROM caravel_event
+      WHERE ${Array.makeBy(size, () => "resource_id = ? AND resource_type = ? AND resource_version = ?").join(" OR ")}`,
+  (resources) => resources.flat()
+)
+
+/**
+ * The programs of an import, each to be run in a transaction of its own.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (seen: () => Tail.Seen) =>
+  Effect.zipWith(Database, Append.make(seen), ({ rows }, append) => {
+    const byId = rows.import.select("id")
+    const upsert = rows.import.upsert("id", ["source", "startedAt"])
+    const insertRefusals = rows.importRefusal.insert()
+
+    /** Those resources whose last event others have written: the import leaves them alone. */
+    function* foreignIn({ relays, tenants }: State, correlationId: string): Program<ReadonlySet<string>> {
+      const last = yield* select(selectLast([
+        ...[...HashMap.values(tenants)].map(({ pubkey, version }) => [pubkey, "tenant", version] as const),
+        ...[...HashMap.values(relays)].map(({ id, version }) => [id, "relay", version] as const)
+      ]))
+      // Nothing comes before it in what the import writes.
+      const own = JSON.stringify({ correlationId }).slice(0, -1)
+      return new Set(
+        last.flatMap(([resourceType, resourceId, metadata]) =>
+          String(metadata).startsWith(own)
+            ? []
+            : [resourceKey({ resourceType: resourceType as "tenant" | "relay", resourceId: String(resourceId) })]
+        )
+      )
+    }
+
+    /** A page's rows here, and what else decides about it. */
+    function* batchOf(page: Page, source: Source, { startedAt }: ImportRow): Program<Either.Either<Begun, Unreadable>> {
+      const loaded = yield* append.load(touchedBy(page))
+      if (Either.isLeft(loaded)) return Either.left(loaded.left)
+      const { state } = loaded.right
+      const ids = page.items.flatMap(({ row }) => Either.isRight(row) && row.right !== undefined ? [row.right.id] : [])
+      const taken = yield* select(selectIds(ids))
+      const correlationId = `import-${source.id.slice(0, 32)}`
+      const batch = new ImportBatch({
+        state,
+        foreign: yield* foreignIn(state, correlationId),
+        ids: new Set(taken.map(([id]) => String(id))),
+        tenants: page.tenants,
+        relays: page.relays,
+        startedAt,
+        metadata: { correlationId },
+        idOf: source.idOf
+      })
+      return Either.right({ before: loaded.right, batch })
+    }
+
+    return {
+      /** How far the import of this source is; where there is none, it begins. */
+      *begin(source: Source, now: DateTime.Utc): Program<Either.Either<Written, Unreadable | UnusableSource>> {
+        yield* append.lock()
+        const found = rows.import.decode(yield* select(byId([source.id])))
+        if (Either.isLeft(found)) return Either.left(found.left)
+        const [known] = found.right
+        if (known !== undefined) return Either.right({ progress: known, refused: [], recorded: [] })
+        if ((yield* select([[unfinished, [source.filename], 1]])).length > 0) {
+          return Either.left(new UnusableSource({ filename: source.filename, reason: "changed", detail: "" }))
+        }
+        const progress: ImportRow = {
+          id: source.id,
+          source: source.filename,
+          ...nothing,
+          startedAt: now,
+          finishedAt: source.total === 0 ? now : null
+        }
+        yield* execute(upsert([progress]))
+        return Either.right({ progress, refused: [], recorded: [] })
+      },
+
+      /** Imports the page that follows. */
+      *write(
+        page: Page,
+        source: Source,
+        progress: ImportRow,
+        now: DateTime.Utc
+      ): Program<Either.Either<Written, Unreadable | StorageError>> {
+        yield* append.lock()
+        const current = Either.map(rows.import.decode(yield* select(byId([progress.id]))), ([row]) => row?.items)
+        if (Either.isLeft(current)) return Either.left(current.left)
+        if (current.right !== progress.items) return Either.left(overtaken)
+        const begun = yield* batchOf(page, source, progress)
+        if (Either.isLeft(begun)) return Either.left(begun.left)
+
+        const { batch, before } = begun.right
+        const counts = { ...nothing }
+        const refused: Array<ImportRefusalRow> = []
+        for (const item of page.items) {
+          counts.items++
+          const added = Either.flatMap(item.row, (row) => addTo(batch, item, row))
+          if (Either.isRight(added)) counts[counted[item.table]]++
+          else {
+            const key = storableText(withoutSecrets(item.key), 100)
+            const ordinal = progress.items + counts.items
+            refused.push({ import: progress.id, item: ordinal, tableName: item.table, key, ...added.left })
+          }
+        }
+        const recorded = yield* append.record(before, batch.batch)
+        counts.refused = refused.length
+        counts.renamed = recorded.filter(({ metadata }) => metadata.causationId !== undefined).length
+        counts.events = recorded.length
+        const sums = Record.map(nothing, (_, name) => progress[name] + counts[name])
+        const next = { ...progress, ...sums, finishedAt: sums.items === source.total ? now : null }
+        yield* execute([...upsert([next]), ...insertRefusals(refused)])
+        return Either.right({ progress: next, refused, recorded })
+      }
+    }
+  })
+
+interface Begun {
+  readonly before: Append.Loaded
+  readonly batch: ImportBatch
+}
+
+const nothing = {
+  items: 0,
+  activities: 0,
+  tenants: 0,
+  relays: 0,
+  refused: 0,
+  renamed: 0,
+  events: 0
+}
+
+const counted = { activity: "activities", tenant: "tenants", relay: "relays" } as const
+
+const addTo = (batch: ImportBatch, { key, table }: Item, row: ActivityRow | undefined): Either.Either<void, Why> =>
+  row !== undefined ? batch.addActivity(row) : table === "tenant" ? batch.addTenant(key) : batch.addRelay(key)
+
+/** Whose rows have to be here to decide about a page. */
+const touchedBy = ({ relays, tenants }: Page) => {
+  const found = Array.getRights(relays.values())
+  return {
+    tenants: Array.getRights(tenants.values()).map(({ pubkey }) => pubkey),
+    relays: found.map(({ id }) => id),
+    subdomains: found.map(({ subdomain }) => subdomain)
+  }
+}
+
+const overtaken = new StorageError({
+  reason: "busy",
+  operation: "import",
+  cause: new Error("another process imports the same at the same time")
+})

@@ -1,0 +1,54 @@
+/** What an import takes, one after another, and what of it is malformed. */
+import { type ActivityRow, EventId, issuesOf, storableText, type Why, withoutSecrets } from "@caravel/domain"
+import { Either, type ParseResult, Schema, String } from "effect"
+import { activity } from "./SourceTables.js"
+
+/** A row that is to be imported, with what it is called in reports. */
+export interface Item {
+  readonly table: "activity" | "tenant" | "relay"
+  readonly key: string
+  /** Of an activity what it says; tenants and relays are looked up by their keys. */
+  readonly row: Either.Either<ActivityRow | undefined, Why>
+}
+
+/** A row's values, in the order of its columns. */
+export type Values = ReadonlyArray<unknown>
+
+export const malformed = (error: ParseResult.ParseError): Why => {
+  const issues = issuesOf(error).map((issue) => issue.replace(/^\w+:/, String.camelToSnake))
+  return { kind: "malformed", reason: storableText(withoutSecrets(issues.join("; ")), 500) }
+}
+
+export const activityItem = (values: Values, idOf: (name: string) => EventId): Item => ({
+  table: "activity",
+  key: `${values[activity.at.id]}`,
+  row: Either.mapBoth(activity.decodeRow(values), {
+    onLeft: malformed,
+    onRight: ({ id, ...row }): ActivityRow =>
+      isEventId(id)
+        ? { ...row, id, formerId: undefined }
+        : { ...row, id: idOf(`activity ${id}`), formerId: storableText(withoutSecrets(`${id}`), 256) }
+  })
+})
+
+const isEventId = Schema.is(EventId)
+
+export const rowItem = (table: "tenant" | "relay", [key, number]: Values): Item => ({
+  table,
+  key: `${key}`,
+  row: typeof key !== "string"
+    ? Either.left({ kind: "malformed", reason: "Its key is no text" })
+    : Number(number) > 1
+    ? Either.left({ kind: "duplicate", reason: "Another row has this key" })
+    : Either.right(undefined)
+})
+
+/** A UUID of version 8 (RFC 9562), whose bits are those of a hash. */
+export const uuidOf = (hex: string) =>
+  EventId.make([
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `8${hex.slice(17, 20)}`,
+    hex.slice(20, 32)
+  ].join("-"))

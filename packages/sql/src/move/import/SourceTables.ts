@@ -1,0 +1,106 @@
+/** The tables that an import reads: their columns, and how values of another program are read as the model's. */
+import {
+  Activity,
+  ActivityType,
+  defaultRelayOptions,
+  Diagnostic,
+  expected,
+  Label,
+  NwcUrl,
+  Pubkey,
+  Relay,
+  RelayId,
+  RelayStatus,
+  ResourceType,
+  StripeId,
+  Tenant
+} from "@caravel/domain"
+import { Redacted, Schema, Struct } from "effect"
+import { sqlite } from "../../sqlite/SqliteDialect.js"
+import * as Table from "../../statement/Table.js"
+
+const UnixSeconds = Schema.transform(
+  Schema.Int.pipe(Schema.between(0, 253_402_300_799)).annotations(
+    expected("an instant in Unix seconds, before the year 10000")
+  ),
+  Schema.DateTimeUtcFromNumber,
+  { decode: (seconds) => seconds * 1000, encode: (millis) => millis / 1000 }
+)
+
+/** Null, and so a column that is not there, is the model's default. */
+const withDefault = <A, I>(schema: Schema.Schema<A, I>, value: A) =>
+  Schema.transform(Schema.NullOr(schema), Schema.typeSchema(schema), {
+    strict: true,
+    decode: (given) => given ?? value,
+    encode: (value) => value
+  })
+
+/** Some programs write an empty text where they have none. */
+const unlessEmpty = <A>(schema: Schema.Schema<A, string>) =>
+  Schema.transform(Schema.NullOr(Schema.String), Schema.NullOr(schema), {
+    strict: true,
+    decode: (text) => text === "" ? null : text,
+    encode: (text) => text
+  })
+
+const nwcUrl = Schema.transform(Schema.NullOr(Schema.Redacted(Schema.String)), Schema.NullOr(NwcUrl), {
+  strict: true,
+  decode: (url) => url !== null && Redacted.value(url) === "" ? null : url,
+  encode: (url) => url
+}).annotations({
+  // What stands there instead may be a secret too.
+  message: () => ({ message: "Expected a URL that begins with nostr+walletconnect://", override: true })
+})
+
+const boolean = withDefault(sqlite.boolean.annotations(expected("0 or 1")), false)
+/** One of several words. */
+const oneOf = <A extends string>(words: Schema.Literal<[A, ...Array<A>]>) =>
+  words.annotations(expected(`one of ${words.literals.join(", ")}`))
+
+const { infoDescription, infoIcon, infoName, plan } = Relay.fields
+
+export const activity = Table.make("activity", {
+  ...Struct.omit(Activity.fields, "position"),
+  id: Schema.Union(Label, Schema.Int).annotations(expected("a text of 1 to 256 characters, or an integer")),
+  activityType: oneOf(ActivityType),
+  resourceType: oneOf(ResourceType),
+  resourceId: Schema.Union(Pubkey, RelayId).annotations(expected("a public key or a relay id")),
+  createdAt: UnixSeconds
+})
+
+export const tenant = Table.make("tenant", {
+  ...Struct.omit(Tenant.fields, "version"),
+  nwcUrl,
+  nwcError: Schema.NullOr(Diagnostic),
+  stripeCustomerId: unlessEmpty(StripeId),
+  stripeSubscriptionId: unlessEmpty(StripeId),
+  pastDueAt: Schema.NullOr(UnixSeconds),
+  createdAt: UnixSeconds
+})
+
+export const relay = Table.make("relay", {
+  ...Struct.omit(Relay.fields, "version"),
+  plan: withDefault(plan, defaultRelayOptions.plan),
+  infoName: withDefault(infoName, ""),
+  infoIcon: withDefault(infoIcon, ""),
+  infoDescription: withDefault(infoDescription, ""),
+  policyPublicJoin: boolean,
+  policyStripSignatures: boolean,
+  groupsEnabled: boolean,
+  managementEnabled: boolean,
+  blossomEnabled: boolean,
+  livekitEnabled: boolean,
+  pushEnabled: boolean,
+  status: oneOf(RelayStatus),
+  synced: boolean,
+  syncError: withDefault(Diagnostic, ""),
+  stripeSubscriptionItemId: unlessEmpty(StripeId),
+  createdAt: UnixSeconds
+})
+
+/** What each has to have; other columns have defaults. */
+export const required: { readonly [table: string]: ReadonlyArray<string> } = {
+  activity: Struct.keys(activity.at),
+  tenant: ["pubkey", "createdAt"],
+  relay: ["id", "tenant", "subdomain", "status", "createdAt"]
+}

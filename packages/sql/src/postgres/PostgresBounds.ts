@@ -1,0 +1,119 @@
+/** How transactions begin on PostgreSQL, and what the server bounds them by: a process that hangs must not hold others up. */
+import { Duration } from "effect"
+import { longestWait, type Patience } from "../statement/Patience.js"
+import type { Statement } from "../statement/Table.js"
+
+/**
+ * The server ends the transaction of a process that hangs or is cut off from it, and with it the lock that the others wait for.
+ * What a transaction relies on is set by itself, whatever the role has.
+ */
+const begin = (level: string, settings: { readonly [name: string]: string }) =>
+  [
+    `BEGIN ISOLATION LEVEL ${level}`,
+    ...Object.entries(settings).map(([name, value]) => `SET LOCAL ${name} = '${value}'`)
+  ]
+    .join("; ")
+
+const watchful = {
+  tcp_keepalives_idle: "5",
+  tcp_keepalives_interval: "2",
+  tcp_keepalives_count: "3",
+  tcp_user_timeout: "10000",
+  client_connection_check_interval: "1s"
+}
+
+/** No lock is waited for without end. */
+const waiting = (wait: number) => ({ ...watchful, lock_timeout: String(wait) })
+
+/**
+ * How a caller's transaction begins. Before its first command it holds nobody up.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const beginCallers = begin("READ COMMITTED", waiting(longestWait))
+
+/** A process that has stopped lets go before the others' patience is over. */
+const bounds = { idle_in_transaction_session_timeout: "4s", statement_timeout: "10s" }
+
+/** What takes long by its nature: copies, restores, imports, rebuilds. */
+const unbounded = { idle_in_transaction_session_timeout: "0", statement_timeout: "0" }
+
+/**
+ * How a transaction begins that takes long by its nature.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const beginLong = begin("READ COMMITTED", { ...waiting(longestWait), ...unbounded })
+
+/**
+ * How long a caller's transaction may be idle after a command, if nothing else was said.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const defaultHoldTimeout = "10 seconds"
+
+/**
+ * What bounds a caller's transaction from a command on. A stricter bound, the role's or the caller's own, stays.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => {
+  if (!Duration.isFinite(timeout)) return []
+  const milliseconds = `${Math.max(1, Math.ceil(Duration.toMillis(timeout)))}ms`
+  const bound = (name: string) =>
+    `set_config('${name}', CASE WHEN current_setting('${name}')::interval BETWEEN '1 microsecond' AND ?::text::interval
+      THEN current_setting('${name}') ELSE ? END, true)`
+  return [[
+    `SELECT ${bound("idle_in_transaction_session_timeout")}, ${bound("statement_timeout")}`,
+    [milliseconds, milliseconds, milliseconds, milliseconds],
+    1
+  ]]
+}
+
+/**
+ * How a caller's transaction begins that others take over: the server ends it unless this process shows that it lives, as often
+ * as that.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const live = (timeout: Duration.Duration): { readonly begin: string; readonly signOfLife: number } => {
+  const idle = Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout)))
+  return {
+    begin: begin("READ COMMITTED", { ...waiting(longestWait), idle_in_transaction_session_timeout: String(idle) }),
+    signOfLife: idle / 5
+  }
+}
+
+const begins = new Map<number, string>()
+
+/**
+ * How Caravel's own begins: it waits for locks for as long as there is patience, in quarters of a second, so that the texts
+ * stay few.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const beginOwn = (patience: Patience): string => {
+  const wait = Math.max(1, Math.ceil(Math.min(longestWait, patience.remaining()) / 250)) * 250
+  const known = begins.get(wait)
+  if (known !== undefined) return known
+  const text = begin("READ COMMITTED", { ...waiting(wait), ...bounds })
+  begins.set(wait, text)
+  return text
+}
+
+/**
+ * How a snapshot begins. A restore empties the tables for whatever snapshot was taken before it: the lock waits for the
+ * restore's end before the snapshot is taken.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const beginSnapshot = `${
+  begin("REPEATABLE READ READ ONLY", { ...watchful, ...unbounded })
+}; LOCK TABLE caravel_event IN ACCESS SHARE MODE`

@@ -1,0 +1,283 @@
+/** Connections of the driver `pg`: one at a time has them, and what the server does not answer is given up. */
+import { SafeIntegers } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import { Array, Clock, Context, Effect, type Scope, Stream } from "effect"
+import type { Socket } from "node:net"
+import Pg from "pg"
+import { Silence } from "./Silence.js"
+import * as PostgresClient from "./PostgresClient.js"
+import { isCaravels } from "./PostgresDialect.js"
+import { ConnectionLost, errorOf, kindOf } from "./PostgresError.js"
+import type { AnsweringConnection, Rows } from "../statement/StatementScript.js"
+import type { Statement } from "../statement/Table.js"
+
+/** Integers of 64 bits, as SQLite's client gives them: numbers, or whole to who asks for it. */
+const typesWith = (int8: (text: string) => unknown): Pg.CustomTypesConfig => ({
+  getTypeParser: (id, format) => Number(id) === Pg.types.builtins.INT8 ? int8 : Pg.types.getTypeParser(id, format)
+})
+const numbers = typesWith(Number)
+const bigints = typesWith(BigInt)
+
+/**
+ * Which statements the server has to answer in time: all of them, Caravel's own among the caller's, or none, as some take long.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Watched = "all" | "own" | "none"
+
+/** How long an interrupted statement may take to end by itself, before its connection is given up. */
+const grace = "500 millis"
+
+/**
+ * A connection that one at a time has.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class PostgresConnection implements AnsweringConnection {
+  readonly client: Pg.Client | Pg.PoolClient
+  private readonly prepares: boolean
+  /** Why nothing can be done with it any more. */
+  lost: SqlError | undefined
+  /** Something is wrong with it that another one may not have. */
+  isStale = false
+  watched: Watched
+  readonly silence = new Silence(
+    () => this.client.connection.stream as Socket,
+    (since) => this.lose(new ConnectionLost({ message: "the server does not answer", since }))
+  )
+  private life: NodeJS.Timeout | undefined
+  /** What ends with the signs of life: from then on others wait for the transaction. */
+  private untilHeld: Statement | undefined
+  private readonly whenLost = new Set<(error: SqlError) => void>()
+
+  constructor(client: Pg.Client | Pg.PoolClient, options: { readonly watched: Watched; readonly prepares?: boolean }) {
+    this.client = client
+    this.watched = options.watched
+    this.prepares = options.prepares === true
+    client.on("error", this.lose)
+  }
+
+  readonly lose = (cause: unknown): void => {
+    if (this.lost !== undefined) return
+    this.lost = failed("The connection is lost")(cause)
+    this.silence.stop()
+    this.rest()
+    // Otherwise the driver would wait for the answers to what it has sent.
+    this.client.connection.stream.destroy()
+    for (const tell of this.whenLost) tell(this.lost)
+  }
+
+  /**
+   * Has the server see, while it is lent, that this process lives, although its transaction is idle; until the transaction holds
+   * others up, from when on it is bounded.
+   */
+  showLife(every: number, [untilHeld]: ReadonlyArray<Statement>): void {
+    this.untilHeld = untilHeld
+    // If the transaction has failed or the connection is lost, its own next statement says so.
+    // @effect-diagnostics-next-line globalTimers:off
+    this.life = setInterval(() => this.client.query("SELECT 1", () => {}), every)
+    this.life.unref()
+  }
+
+  /** It shows no signs of life any more. */
+  rest(): void {
+    clearInterval(this.life)
+    this.life = undefined
+  }
+
+  /** Fails once the connection is lost. */
+  readonly end: Effect.Effect<never, SqlError> = Effect.async((resume) => {
+    const tell = (error: SqlError) => resume(Effect.fail(error))
+    if (this.lost !== undefined) return tell(this.lost)
+    this.whenLost.add(tell)
+    return Effect.sync(() => this.whenLost.delete(tell))
+  })
+
+  readonly executeRaw: Connection["executeRaw"] = (text, params) => this.query({ text, params })
+
+  readonly execute: Connection["execute"] = (text, params, transformRows) =>
+    Effect.map(this.query({ text, params }), ({ rows = [] }) => transformRows?.(rows) ?? rows)
+
+  readonly executeUnprepared = this.execute
+
+  readonly executeValues: Connection["executeValues"] = (text, params) =>
+    Effect.map(this.query({ text, params, rowMode: "array" }), ({ rows }) => rows)
+
+  readonly executeStream: Connection["executeStream"] = (text, params, transformRows) =>
+    Stream.fromIterableEffect(this.execute(text, params, transformRows))
+
+  readonly send = (statements: ReadonlyArray<Statement>): Effect.Effect<ReadonlyArray<Rows>, SqlError> => {
+    if (this.life !== undefined && statements.some(([, params]) => params === this.untilHeld?.[1])) this.rest()
+    return Effect.map(
+      this.queries(
+        statements.map(([text, params, count]) => ({
+          text,
+          params,
+          rowMode: "array",
+          // A lone command takes a sixth less. Those of many rows are planned anew: what is planned for an empty table stays so.
+          ...(this.prepares && count === 1 && { name: nameOf(text) })
+        })),
+        numbers,
+        this.watched !== "none"
+      ),
+      Array.map(({ rows }) => rows)
+    )
+  }
+
+  /**
+   * The same connection, on which each statement that may write is a transaction of its own, begun by others, in one round trip.
+   * One that cannot be in a transaction comes right after them.
+   */
+  begunWith(first: Query): Connection {
+    const query = (query: Query) => {
+      if (isReading.test(query.text) || this.client.getTransactionStatus() !== "I") return this.query(query)
+      return Effect.catchIf(
+        this.query(query, [{ text: "BEGIN", params: [] }, first]),
+        ({ cause }) => cause instanceof Pg.DatabaseError && (cause.code === "25001" || cause.code === "2D000"),
+        () => Effect.zipRight(this.query(first), this.query(query))
+      )
+    }
+    const execute: Connection["execute"] = (text, params, transformRows) =>
+      Effect.map(query({ text, params }), ({ rows = [] }) => transformRows?.(rows) ?? rows)
+    return {
+      execute,
+      executeUnprepared: execute,
+      executeRaw: (text, params) => query({ text, params }),
+      executeValues: (text, params) => Effect.map(query({ text, params, rowMode: "array" }), ({ rows }) => rows),
+      executeStream: (text, params, transformRows) => Stream.fromIterableEffect(execute(text, params, transformRows))
+    }
+  }
+
+  private query(query: Query, begin: ReadonlyArray<Query> = []): Effect.Effect<Pg.QueryResult<any>, SqlError> {
+    return Effect.withFiberRuntime((fiber) => {
+      const types = Context.get(fiber.currentContext, SafeIntegers) ? bigints : numbers
+      const isWatched = this.watched === "all" || this.watched === "own" && isCaravels(query.text)
+      const all = begin.length === 0 ? [query] : [...begin, query, commit]
+      return Effect.map(this.queries(all, types, isWatched), (results) => results[begin.length]!)
+    })
+  }
+
+  /** Sends all at once; the server answers one after another. */
+  private queries(
+    queries: ReadonlyArray<Query>,
+    types: Pg.CustomTypesConfig,
+    isWatched: boolean
+  ): Effect.Effect<ReadonlyArray<Pg.QueryResult<any>>, SqlError> {
+    return Effect.suspend(() => {
+      const results: Array<Pg.QueryResult> = []
+      let unanswered = queries.length
+      let error: SqlError | undefined
+      let whenAnswered = () => {}
+      return Effect.async<ReadonlyArray<Pg.QueryResult>, SqlError>((resume) => {
+        if (this.lost !== undefined) return resume(Effect.fail(this.lost))
+        if (unanswered === 0) return resume(Effect.succeed(results))
+        const { stream } = this.client.connection
+        if (isWatched) this.silence.expect(queries.length, queries.at(-1)?.text === "COMMIT")
+        // All in one write.
+        stream.cork()
+        try {
+          for (const { params, text, ...mode } of queries) {
+            // Without parameters it may be several statements, which the server takes at once.
+            const values = params.length === 0 ? {} : { values: [...params] }
+            // Where it cannot be sent, the driver calls twice.
+            let isAnswered = false
+            this.client.query({ text, ...mode, ...values, types }, (cause: Error | null, result: Pg.QueryResult) => {
+              if (isAnswered) return
+              isAnswered = true
+              if (isWatched) this.silence.answered()
+              if (cause !== null) error ??= this.failedBy(cause)
+              else if (text === "COMMIT" && result.command !== text) error ??= rolledBack
+              else results.push(result)
+              if (--unanswered > 0) return
+              resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
+              whenAnswered()
+            })
+          }
+        } catch (cause) {
+          // Nothing tells how much of it was sent.
+          this.lose(new ConnectionLost({ message: errorOf(cause).message }))
+          resume(Effect.fail(failed("Failed to execute statement")(cause)))
+        } finally {
+          stream.uncork()
+        }
+        return Effect.async<void>((resume) => {
+          whenAnswered = () => resume(Effect.void)
+          if (unanswered === 0) whenAnswered()
+        }).pipe(
+          Effect.interruptible,
+          Effect.timeoutFail({
+            duration: grace,
+            onTimeout: () => new ConnectionLost({ message: "a statement was interrupted" })
+          }),
+          Effect.withClock(Clock.make()),
+          Effect.catchAll((cause) => Effect.sync(() => this.lose(cause)))
+        )
+      })
+    })
+  }
+
+  private failedBy(cause: Error): SqlError {
+    if (this.lost !== undefined) return this.lost
+    const failure = failed("Failed to execute statement")(cause)
+    const { connection } = kindOf(failure.cause)
+    if (connection === "lost") this.lose(cause)
+    if (connection === "stale") this.isStale = true
+    return failure
+  }
+}
+
+/** What begins so writes nothing, but for functions that do, or is about transactions itself. */
+const isReading =
+  /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:SELECT|TABLE|VALUES|SHOW|BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE)\b/i
+
+const commit: Query = { text: "COMMIT", params: [] }
+
+const names = new Map<string, string>()
+
+/** By what the server knows a statement that it has prepared. There are few. */
+const nameOf = (text: string): string => {
+  const name = names.get(text) ?? `caravel_${names.size}`
+  names.set(text, name)
+  return name
+}
+
+interface Query {
+  readonly text: string
+  readonly name?: string
+  readonly params: ReadonlyArray<unknown>
+  readonly rowMode?: "array"
+}
+
+/** The server does not call that an error. */
+const rolledBack = new SqlError({
+  message: "The transaction was rolled back",
+  cause: new Error("a statement in it had failed, and nothing after that was done")
+})
+
+const failed = (message: string) => (cause: unknown) => new SqlError({ cause: errorOf(cause), message })
+
+/**
+ * A connection of its own, closed at the scope's end.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const connect = (
+  config: PostgresClient.Config,
+  watched: Watched = "none"
+): Effect.Effect<PostgresConnection, SqlError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.tryPromise({
+      try: async () => {
+        const client = PostgresClient.make(config)
+        const connection = new PostgresConnection(client, { watched })
+        await client.connect()
+        return connection
+      },
+      catch: PostgresClient.notConnected
+    }),
+    ({ client }) => PostgresClient.ended(() => client instanceof Pg.Client ? client.end() : Promise.resolve())
+  )

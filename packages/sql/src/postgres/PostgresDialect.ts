@@ -1,0 +1,75 @@
+import { Schema } from "effect"
+import type { Dialect } from "../statement/Dialect.js"
+import { codeOf, isLost, kindOf } from "./PostgresError.js"
+import type { AnsweringConnection } from "../statement/StatementScript.js"
+import type { Statement } from "../statement/Table.js"
+
+const texts = new Map<string, string>()
+const caravels = new Set(["COMMIT", "ROLLBACK"])
+
+/**
+ * Whether a statement is one of Caravel's own, which take milliseconds.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isCaravels = (text: string): boolean => caravels.has(text)
+
+/** The statements are few, and each is numbered once. */
+const number = (text: string): string => {
+  const known = texts.get(text)
+  if (known !== undefined) return known
+  let count = 0
+  const numbered = text.replace(/\?/g, () => `$${++count}`)
+  texts.set(text, numbered)
+  caravels.add(numbered)
+  return numbered
+}
+
+/**
+ * Selects the server's time in milliseconds.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const serverTime = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
+
+/**
+ * PostgreSQL by pg.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const postgres: Dialect = {
+  numbered: <C extends AnsweringConnection>(connection: C): C => ({
+    ...connection,
+    ...(connection.send && {
+      send: (statements: ReadonlyArray<Statement>) =>
+        connection.send!(statements.map(([text, params, count]) => [number(text), params, count]))
+    }),
+    execute: (text, params, transformRows) => connection.execute(number(text), params, transformRows),
+    executeRaw: (text, params) => connection.executeRaw(number(text), params),
+    executeValues: (text, params) => connection.executeValues(number(text), params)
+  }),
+  // Of this journal, so that others in the same database do not wait. It is not held while nobody appends, and needs no row.
+  lock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)",
+  lockEpoch: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 1)",
+  deferForeignKeys: "SET CONSTRAINTS ALL DEFERRED",
+  reasonOf: (cause) => kindOf(cause).reason,
+  adviceOf: (cause) => kindOf(cause).advice,
+  endsTransaction: isLost,
+  // foreign_key_violation, restrict_violation
+  isReferenced: (cause) => codeOf(cause) === "23503" || codeOf(cause) === "23001",
+  isTransient: (cause) => kindOf(cause).passes,
+  writesEachRow: false,
+  boolean: Schema.Boolean,
+  randomText: "gen_random_uuid()",
+  // A server's, a database's and a schema's.
+  identity: `SELECT concat_ws(' ', extract(epoch from pg_postmaster_start_time()), oid, 'caravel_event'::regclass::oid)
+    FROM pg_database WHERE datname = current_database()`,
+  // Whoever appends has the lock, and events are never deleted.
+  lastPosition: "SELECT coalesce(max(position), 0) FROM caravel_event",
+  lastEvent: `SELECT position, created_at, coalesce(latest_at, created_at)
+    FROM caravel_event ORDER BY position DESC LIMIT 1`,
+  serverTime
+}

@@ -1,0 +1,149 @@
+/** A pool of connections, each of which is lent to one at a time. */
+import type { Connection } from "@effect/sql/SqlConnection"
+import { type SqlError } from "@effect/sql/SqlError"
+import { Effect, Schedule, type Scope } from "effect"
+import Pg from "pg"
+import * as Patience from "../statement/Patience.js"
+import { retryWhile } from "../statement/Retry.js"
+import * as PostgresClient from "./PostgresClient.js"
+import { PostgresConnection, type Watched } from "./PostgresConnection.js"
+import { ConnectionLost, isLost, kindOf, PoolExhausted } from "./PostgresError.js"
+
+const isAway = (error: SqlError) => isLost(error.cause)
+
+/** How often to try again while the server is away. */
+const whileAway = Schedule.exponential("10 millis").pipe(
+  Schedule.union(Schedule.spaced("250 millis")),
+  Schedule.jittered
+)
+
+/** Tries again while the server cannot be reached or ends the connection. */
+const whileUnreachable = retryWhile(isAway, whileAway)
+
+/**
+ * Runs again what only reads, and so may be run again, on another connection: while what it fails by passes.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const again = retryWhile((error: SqlError) => kindOf(error.cause).passes, whileAway)
+
+/**
+ * A pool of connections.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Pool {
+  /** Waits for a connection while there is patience, or while others give theirs back. */
+  readonly acquire: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError>
+  /** Takes it back, or gives it up if it is lost. */
+  readonly release: (connection: Connection) => Effect.Effect<void>
+  /** Takes a connection for each statement. */
+  readonly scoped: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError, Scope.Scope>
+}
+
+/**
+ * A pool, whose connections are closed at its end. They have the server prepare statements where those can be found again:
+ * not behind a pooler that gives each transaction another connection.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  config: PostgresClient.Config & { readonly max: number },
+  options: { readonly watched: Watched; readonly prepares?: boolean }
+): Effect.Effect<Pool, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        // Who waits for a connection is told here when it has been too long.
+        const pool = new Pg.Pool({
+          ...config,
+          connectionTimeoutMillis: 0,
+          Client: PostgresClient.constructorOf(config)
+        })
+        // One that dies while nobody has it is taken out.
+        pool.on("error", () => {})
+        return pool
+      }),
+      (pool) => PostgresClient.ended(() => pool.end())
+    ),
+    (pool) => {
+      const lent = new WeakMap<Connection, Pg.PoolClient>()
+      let inUse = 0
+      let releasedAt = -Infinity
+
+      const giveBack = (client: Pg.PoolClient, connection: PostgresConnection) => {
+        inUse--
+        if (connection.lost === undefined) releasedAt = performance.now()
+        connection.rest()
+        client.off("error", connection.lose)
+        client.release(connection.lost !== undefined || connection.isStale)
+      }
+
+      const attempt = (patience: Patience.Patience, before: () => SqlError | undefined) =>
+        Effect.async<PostgresConnection, SqlError>((resume) => {
+          let isWanted = true
+          let given: PostgresConnection | undefined
+          const remaining = () => Math.max(patience.remaining(), releasedAt + Patience.longestWait - performance.now())
+          const look = () => {
+            const left = remaining()
+            if (left > 0) {
+              // @effect-diagnostics-next-line globalTimers:off
+              timer = setTimeout(look, left)
+              return
+            }
+            isWanted = false
+            const isExhausted = inUse >= config.max
+            resume(Effect.fail(
+              before() ??
+                PostgresClient.notConnected(isExhausted ? new PoolExhausted({ connections: inUse }) : noAnswer)
+            ))
+          }
+          // In the driver's callbacks, where there is no fiber.
+          // @effect-diagnostics-next-line globalTimers:off
+          let timer = setTimeout(look, Math.max(0, remaining()))
+          try {
+            pool.connect((cause, client) => {
+              clearTimeout(timer)
+              if (client === undefined) return resume(Effect.fail(PostgresClient.notConnected(cause)))
+              if (!isWanted) return client.release()
+              inUse++
+              given = new PostgresConnection(client, options)
+              given.silence.within(patience.remaining())
+              lent.set(given, client)
+              resume(Effect.succeed(given))
+            })
+          } catch (cause) {
+            clearTimeout(timer)
+            resume(Effect.fail(PostgresClient.notConnected(cause)))
+          }
+          return Effect.sync(() => {
+            isWanted = false
+            clearTimeout(timer)
+            if (given !== undefined) giveBack(lent.get(given)!, given)
+          })
+        })
+
+      const release = (connection: Connection) =>
+        Effect.sync(() => {
+          const client = lent.get(connection)
+          if (client !== undefined && connection instanceof PostgresConnection) giveBack(client, connection)
+        })
+      const acquire = (asked?: Patience.Patience) =>
+        Effect.suspend(() => {
+          const patience = asked ?? Patience.make()
+          // An attempt that the end of the patience cuts short does not say why the others failed.
+          let last: SqlError | undefined
+          const kept = Effect.mapError(attempt(patience, () => last), (error) => {
+            last = error
+            return error
+          })
+          return whileUnreachable(kept, patience)
+        })
+      return { acquire, release, scoped: (patience) => Effect.acquireRelease(acquire(patience), release) }
+    }
+  )
+
+const noAnswer = new ConnectionLost({ message: "the server does not answer" })

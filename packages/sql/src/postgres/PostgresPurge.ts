@@ -1,0 +1,36 @@
+import { StorageError } from "@caravel/domain"
+import { Effect } from "effect"
+import type { Config } from "./PostgresClient.js"
+import * as PostgresConnection from "./PostgresConnection.js"
+import { postgres } from "./PostgresDialect.js"
+import { toStorageError } from "../database/StorageErrors.js"
+
+const notAllowed = new StorageError({
+  reason: "readonly",
+  operation: "overwriting what was deleted",
+  cause: new Error("only the owner of the table caravel_secret can have it rewritten"),
+  advice: "erase, or rotate, again as the owner"
+})
+
+const file = "SELECT pg_relation_filenode('caravel_secret')"
+
+/**
+ * Has the server write the table of secrets anew, without what was deleted, and remove the old file. In its write-ahead log, in
+ * archives and in replicas a secret stays for as long as these are kept.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (config: Config): Effect.Effect<void, StorageError> =>
+  Effect.gen(function*() {
+    const connection = yield* PostgresConnection.connect(config)
+    const [[before] = []] = yield* connection.executeValues(file, [])
+    yield* connection.executeRaw("SET lock_timeout = '10s'; SET statement_timeout = 0", [])
+    yield* connection.executeRaw("VACUUM (FULL) caravel_secret", [])
+    const [[after] = []] = yield* connection.executeValues(file, [])
+    // To who may not, the server only gives a warning.
+    if (after === before) return yield* notAllowed
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(postgres, "overwriting what was deleted")(error)))
+  )

@@ -1,0 +1,132 @@
+/** Notices what other processes commit, and tells them of this one's commits. */
+import { makeClockReport, Position, type StorageError } from "@caravel/domain"
+import { Background, Tail } from "@caravel/pubsub"
+import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
+import { Database } from "../database/Database.js"
+import { clockOffset } from "../statement/ClockOffset.js"
+import * as Metrics from "../write/Metrics.js"
+import type { Config } from "./PostgresClient.js"
+import * as PostgresConnection from "./PostgresConnection.js"
+import { serverTime } from "./PostgresDialect.js"
+
+/** How often to look although nobody has notified: a notification may be lost with its connection. */
+const distrust = Duration.seconds(2)
+
+/** How often to look where nobody notifies. */
+const poll = Duration.millis(200)
+
+/** How often others are notified at most: one notification stands for all commits before it. */
+const debounce = Duration.millis(5)
+
+/** How often the listening connection is asked whether it is still there. */
+const keepAlive = Duration.seconds(5)
+
+/** How often this process's clock is compared with the server's. */
+const clockCheck = Duration.minutes(1)
+
+/** How soon a lost connection is made anew: ever later, every two seconds at last. */
+const untilBack = Schedule.jittered(Schedule.union(Schedule.exponential("20 millis"), Schedule.spaced("2 seconds")))
+
+/** It is a transaction of its own, for which the disk need not be waited. */
+const notifyOthers = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(?, ?)"
+
+const decodeOid = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Int)))
+const decodeNothing = () => Effect.void
+const decodePosition = Schema.decodeEither(Schema.compose(Schema.NumberFromString, Position))
+
+/**
+ * Wakes the tail when others notify, and now and then without; without a place to listen, by looking often. The journal is
+ * the truth: whatever wakes it, the tail reads what is committed after its position. In real time, also under a `TestClock`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  config: Config | undefined
+): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
+  Layer.scopedDiscard(Effect.gen(function*() {
+    const { clockTolerance, committed, read } = yield* Database
+    const tail = yield* Tail.Tail
+
+    const wake = (source: Metrics.WakeUp) =>
+      Effect.gen(function*() {
+        const before = yield* tail.position
+        yield* tail.advanceToHead
+        if ((yield* tail.position) > before) yield* Metrics.wokenBy(source)
+      })
+
+    const look = (every: Duration.Duration): Effect.Effect<never> =>
+      Random.nextRange(0.75, 1.25).pipe(
+        Effect.flatMap((jitter) => Effect.sleep(Duration.times(every, jitter))),
+        Effect.zipRight(wake("poll")),
+        Effect.forever
+      )
+
+    const forever = <E>(what: string, effect: Effect.Effect<void, E>) =>
+      Background.run(
+        `PostgreSQL: ${what}`,
+        Effect.withClock(Effect.raceFirst(effect, Effect.ignore(tail.ended)), Clock.make())
+      )
+
+    const report = makeClockReport()
+    // Of the clock that commands are decided by.
+    const offset = clockOffset(read("clock", serverTime, [], Effect.succeed), clockTolerance).pipe(
+      Effect.withClock(yield* Effect.clock)
+    )
+    yield* forever(
+      "comparing clocks",
+      offset.pipe(Effect.flatMap(report), Effect.ignore, Effect.zipRight(Effect.sleep(clockCheck)), Effect.forever)
+    )
+
+    if (config === undefined) return yield* forever("looking for others' commits", look(poll))
+
+    // The journal's own, as many may be in one database.
+    const [[oid]] = yield* read("watch", "SELECT 'caravel_event'::regclass::oid", [], decodeOid)
+    const channel = `caravel_${oid}`
+
+    const notified = yield* Effect.makeLatch()
+    let heardOf = 0
+
+    const listen = Effect.scoped(Effect.gen(function*() {
+      const connection = yield* PostgresConnection.connect(config, "all")
+      connection.client.on("notification", ({ payload }) => {
+        heardOf = Math.max(heardOf, Either.getOrElse(decodePosition(payload ?? ""), () => Number.MAX_SAFE_INTEGER))
+        notified.unsafeOpen()
+      })
+      yield* connection.executeRaw(`LISTEN ${channel}`, [])
+      // While nobody listened, others may have committed.
+      yield* wake("listen")
+      const alive = Effect.repeat(connection.executeRaw("SELECT 1", []), Schedule.spaced(keepAlive))
+      return yield* Effect.raceFirst(connection.end, alive)
+    }))
+
+    const heed = Effect.gen(function*() {
+      yield* notified.await
+      yield* notified.close
+      // Of its own commits the tail knows already.
+      if (heardOf > (yield* tail.position)) yield* wake("notification")
+    })
+
+    let told = yield* tail.position
+    const tell = Effect.gen(function*() {
+      const position = yield* tail.position
+      if (position === told) return
+      // Who is not told looks by himself.
+      yield* Effect.ignore(read("notify", notifyOthers, [channel, String(position)], decodeNothing))
+      told = position
+    })
+    // Of what was committed right before the end, too: the fiber below is interrupted first, perhaps within its telling.
+    yield* Effect.addFinalizer(() => tell)
+
+    const notify = Effect.gen(function*() {
+      yield* committed.await
+      yield* committed.close
+      yield* tell
+      yield* Effect.sleep(debounce)
+    })
+
+    yield* forever("listening for others' commits", Effect.forever(Effect.retry(listen, untilBack)))
+    yield* forever("reading others' commits", Effect.forever(heed))
+    yield* forever("notifying others of commits", Effect.forever(notify))
+    yield* forever("looking for others' commits", look(distrust))
+  }))

@@ -1,0 +1,108 @@
+import { damagedDatabase, Journal, Position, StorageError, type Verification } from "@caravel/domain"
+import { Array, Effect, Fiber, Layer, Order, Schema, Stream } from "effect"
+import { Database } from "../database/Database.js"
+import * as Epochs from "../schema/Epochs.js"
+import * as SqlBookkeeping from "../maintain/SqlBookkeeping.js"
+import { toStorageError } from "../database/StorageErrors.js"
+import * as SqlMender from "../maintain/SqlMender.js"
+import * as SqlVerification from "../maintain/SqlVerification.js"
+
+const decodeInstant = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
+const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
+
+/**
+ * The journal in the table `caravel_event`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
+  Journal,
+  Effect.gen(function*() {
+    const { dialect, integrity, read, rows: { event }, snapshot, transactLong } = yield* Database
+    const bookkeeping = yield* SqlBookkeeping.make
+    const verification = yield* SqlVerification.make
+    const makeMender = yield* SqlMender.make
+    const events = `SELECT ${event.columns()} FROM caravel_event`
+    const page = `${events} WHERE position > ? ORDER BY position LIMIT ?`
+    const head = "SELECT coalesce(max(position), 0) FROM caravel_event"
+    const resourcePage = `${events} WHERE resource_id = ? AND resource_type = ? AND resource_version > ?
+      ORDER BY resource_version LIMIT ?`
+    const latestAt =
+      "SELECT coalesce(latest_at, created_at) FROM caravel_event WHERE position >= ? ORDER BY position LIMIT 1"
+    const headOf = Effect.map(read("Journal.head", head, [], decodeHead), ([[position]]) => position)
+    const tenantPage =
+      `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
+      ORDER BY position LIMIT ?`
+
+    /** What is read through a damaged index may be anything. */
+    const mustBeWhole = Effect.flatMap(
+      integrity,
+      ([damaged]) =>
+        damaged === undefined ? Effect.void : new StorageError({
+          reason: "corrupt",
+          operation: "Journal.rebuild",
+          cause: new Error(`the database file is damaged, and nothing was changed: ${damaged}`)
+        })
+    )
+
+    return {
+      at: (positions) =>
+        Effect.map(
+          Effect.forEach(event.selectAt([...new Set(positions)]), ([text, params]) =>
+            read("Journal.at", text, params, event.decode)),
+          (pages) =>
+            Array.sortWith(pages.flat(), ({ position }) => position, Order.number)
+        ),
+      read: (position, limit) => read("Journal.read", page, [position, limit], event.decode),
+      head: headOf,
+      // The latest instant of all events up to a position never goes back, so it can be halved.
+      positionAt: ({ epochMillis }) =>
+        Effect.gen(function*() {
+          let found = 0
+          for (let last: number = yield* headOf; found < last;) {
+            const middle = Math.ceil((found + last) / 2)
+            const [[latest]] = yield* read("Journal.positionAt", latestAt, [middle], decodeInstant)
+            if (latest <= epochMillis) found = middle
+            else last = middle - 1
+          }
+          return Position.make(found)
+        }),
+      epoch: read("Journal.epoch", Epochs.currentEpoch, [], Epochs.decodeCurrent),
+      epochs: read("Journal.epochs", Epochs.allEpochs, [], Epochs.decodeAll),
+      readResource: ({ resourceId, resourceType }, version, limit) =>
+        read("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
+      readTenant: (tenant, position, limit) =>
+        read("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
+      verify: Stream.unwrapScoped(Effect.gen(function*() {
+        const connection = yield* snapshot
+        const checking = yield* Effect.forkScoped(integrity)
+        const damages = Effect.map(Fiber.join(checking), Array.map(damagedDatabase))
+        let last: Verification | undefined
+        return Stream.concat(
+          Stream.map(verification(connection, "Journal.verify"), (step) => last = step),
+          Stream.concat(bookkeeping(connection, "Journal.verify"), Stream.fromEffect(damages)).pipe(
+            Stream.filter(Array.isNonEmptyReadonlyArray),
+            Stream.map((differences): Verification => ({ ...last!, clocks: [], differences }))
+          )
+        )
+      })),
+      rebuild: (onStep = () => Effect.void) =>
+        transactLong(({ connection }) =>
+          Effect.gen(function*() {
+            const mender = makeMender(connection)
+            if (dialect.lock !== undefined) yield* connection.execute(dialect.lock, [], undefined)
+            yield* connection.execute(dialect.deferForeignKeys, [], undefined)
+            yield* Stream.runForEach(verification(connection, "Journal.rebuild", mender), onStep)
+            return mender.written()
+          })
+        ).pipe(
+          Effect.catchTag(
+            "SqlError",
+            (error) => Effect.fail(toStorageError(dialect, "Journal.rebuild")(SqlMender.explained(dialect, error)))
+          ),
+          (rebuilt) => Effect.zipRight(mustBeWhole, rebuilt)
+        )
+    }
+  })
+)

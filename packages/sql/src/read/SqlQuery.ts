@@ -1,0 +1,42 @@
+import { Query } from "@caravel/domain"
+import { Array, Effect, Layer } from "effect"
+import { Database } from "../database/Database.js"
+import { activityWhere } from "./ActivityWhere.js"
+
+/**
+ * Queries of the projections and the view `caravel_activity`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
+  Query,
+  Effect.map(Database, ({ query, rows }) => {
+    const tenants = `SELECT ${rows.tenant.columnsWithSecret}
+      FROM caravel_tenant LEFT JOIN caravel_secret ON caravel_secret.id = caravel_tenant.nwc_url`
+    const relays = `SELECT ${rows.relay.columns()} FROM caravel_relay`
+    const activity = `SELECT ${rows.activity.columns()} FROM caravel_activity`
+
+    const tenantsWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
+      query(`Query.${operation}`, `${tenants} ${clause}`, params, rows.tenant.decodeWithSecret)
+    const relaysWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
+      query(`Query.${operation}`, `${relays} ${clause}`, params, rows.relay.decodeModels)
+
+    return Query.make({
+      tenant: (pubkey) => Effect.map(tenantsWhere("tenant", "WHERE pubkey = ?", pubkey), Array.head),
+      tenants: tenantsWhere("tenants", "ORDER BY pubkey"),
+      relay: (id) => Effect.map(relaysWhere("relay", "WHERE id = ?", id), Array.head),
+      relayBySubdomain: (subdomain) =>
+        Effect.map(relaysWhere("relayBySubdomain", "WHERE subdomain = ?", subdomain), Array.head),
+      relaysOf: (pubkey) => relaysWhere("relaysOf", "WHERE tenant = ? ORDER BY id", pubkey),
+      relays: relaysWhere("relays", "ORDER BY id"),
+      activity: ({ limit, ...filter }) => {
+        const [clause, params] = activityWhere(filter)
+        const statement = `${activity} ${clause} ORDER BY position`
+        return limit === undefined
+          ? query("Query.activity", statement, params, rows.activity.decode)
+          : query("Query.activity", `${statement} LIMIT ?`, [...params, limit], rows.activity.decode)
+      }
+    })
+  })
+)

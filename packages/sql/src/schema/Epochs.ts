@@ -1,0 +1,99 @@
+/** The timelines that led to this journal, in the table `caravel_epoch`. */
+import { type Epoch, EpochStart, StorageError } from "@caravel/domain"
+import { SqlError } from "@effect/sql/SqlError"
+import { Array, Effect, type ParseResult, Schema } from "effect"
+import { type Program, select } from "../statement/StatementScript.js"
+
+/**
+ * Selects the epoch that the journal is in: the last one. In an unfinished copy all numbers are negative, and it is in none.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const currentEpoch = "SELECT epoch FROM caravel_epoch WHERE number > 0 ORDER BY number DESC LIMIT 1"
+
+/**
+ * Selects all of them, oldest first.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const allEpochs = "SELECT epoch, position, started_at FROM caravel_epoch ORDER BY number"
+
+/**
+ * Begins another one at the head of the journal.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const beginEpoch = `INSERT INTO caravel_epoch (number, epoch, position, started_at)
+  SELECT (SELECT max(number) + 1 FROM caravel_epoch), ?, coalesce(max(position), 0), ? FROM caravel_event`
+
+const { epoch, position } = EpochStart.fields
+
+const decodeStarts = Schema.decodeUnknown(
+  Schema.NonEmptyArray(Schema.Tuple(epoch, position, Schema.DateTimeUtcFromNumber))
+)
+
+const decodeEpoch = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(epoch)))
+
+const unfinished = new SqlError({
+  message: "an unfinished copy",
+  cause: new StorageError({
+    reason: "other",
+    operation: "open",
+    cause: new Error("the database is an unfinished copy: run caravel copy again until it ends")
+  })
+})
+
+/**
+ * What `currentEpoch` selects. Fails in an unfinished copy.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decodeCurrent = (
+  rows: ReadonlyArray<ReadonlyArray<unknown>>
+): Effect.Effect<Epoch, SqlError | ParseResult.ParseError> =>
+  rows.length === 0 ? Effect.fail(unfinished) : Effect.map(decodeEpoch(rows), ([[epoch]]) => epoch)
+
+/**
+ * What `allEpochs` selects.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decodeAll = (rows: unknown) =>
+  Effect.map(
+    decodeStarts(rows),
+    Array.map(([epoch, position, startedAt]): EpochStart => ({ epoch, position, startedAt }))
+  )
+
+const replaced = (message: string) =>
+  new SqlError({
+    message,
+    cause: new StorageError({ reason: "replaced", operation: "begin", cause: new Error(message) })
+  })
+
+/**
+ * The journal lacks what this process has broadcast.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const goneBack = replaced(
+  "the journal lacks what was broadcast: an older state of the database was put in its place while it was open"
+)
+
+/**
+ * Fails if the journal is in another epoch than it was: what is written then would be acknowledged to callers, and
+ * broadcast to subscribers, who have seen a timeline that is no more.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export function* unchanged(epoch: Epoch): Program<void> {
+  const [row] = yield* select([[currentEpoch, [], 0]])
+  if (row?.[0] === epoch) return
+  throw replaced("the database was restored from a backup, or copied to, while it was open")
+}

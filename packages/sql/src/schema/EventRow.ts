@@ -1,0 +1,117 @@
+/** How events stand in their rows, and come out of them whatever version they were written by. */
+import {
+  ActivityType,
+  activityTypeOf,
+  type Event,
+  EventId,
+  events,
+  Metadata,
+  type NewerEvent,
+  type Position,
+  Pubkey,
+  type RecordedEvent,
+  RelayId,
+  ResourceType,
+  upcast,
+  type Upcasters,
+  Version,
+  versionOf
+} from "@caravel/domain"
+import { Either, ParseResult, Record, Schema } from "effect"
+import { Instant } from "../statement/Table.js"
+import * as Codec from "../statement/Codec.js"
+
+const EventType = Schema.Literal(...Record.keys(events))
+
+/** What an event's row has beside its position. */
+export const eventFields = {
+  id: EventId,
+  type: EventType,
+  activityType: Schema.NullOr(ActivityType),
+  tenant: Pubkey,
+  resourceType: ResourceType,
+  resourceId: Schema.Union(Pubkey, RelayId),
+  resourceVersion: Version,
+  payload: Schema.String,
+  metadata: Schema.String,
+  createdAt: Instant,
+  schemaVersion: Version
+}
+
+const payloads = Record.map(events, (event) => {
+  const changes = event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>
+  return { codec: Codec.make(Schema.parseJson(changes).ast), decode: Schema.decodeUnknownEither(changes) }
+})
+
+const metadata = {
+  codec: Codec.make(Schema.parseJson(Metadata).ast),
+  decode: Schema.decodeEither(Schema.parseJson(Metadata))
+}
+
+/** Why rows cannot be read. */
+export type Unreadable = ParseResult.ParseError | NewerEvent
+
+const parse = Schema.decodeEither(Schema.parseJson())
+
+/** What most events have. */
+const noMetadata: Either.Either<Metadata> = Either.right({})
+
+/** An event's row. */
+export const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
+  position: event.position,
+  id: event.id,
+  type: event._tag,
+  activityType: activityTypeOf(event._tag),
+  tenant: event.tenant,
+  resourceType: event.resourceType,
+  resourceId: event.resourceId,
+  resourceVersion: event.version,
+  payload: String(payloads[event._tag].codec.encode(event.changes)),
+  metadata: String(metadata.codec.encode(event.metadata)),
+  createdAt: event.createdAt,
+  schemaVersion: versionOf(event._tag, all)
+})
+
+type EventRow = Schema.Struct.Type<typeof eventFields> & { readonly position: Position }
+
+/** The event that a row holds, as today's version has it. */
+export const toEventBy = (all: Upcasters) => (row: EventRow) =>
+  Either.zipWith(changesOf(row, all), metadataOf(row), (changes, metadata) => ({
+    _tag: row.type,
+    position: row.position,
+    id: row.id,
+    tenant: row.tenant,
+    resourceType: row.resourceType,
+    resourceId: row.resourceId,
+    version: row.resourceVersion,
+    createdAt: row.createdAt,
+    metadata,
+    changes
+    // The type and its changes were decoded together.
+  } as RecordedEvent))
+
+const metadataOf = ({ metadata: text }: EventRow): Either.Either<Metadata, ParseResult.ParseError> => {
+  if (text === "{}") return noMetadata
+  const decoded = metadata.codec.decode(text)
+  return decoded === Codec.invalid ? metadata.decode(text) : Either.right(decoded as Metadata)
+}
+
+const changesOf = (
+  { payload, position, schemaVersion: version, type: tag }: EventRow,
+  all: Upcasters
+): Either.Either<unknown, Unreadable> => {
+  const { codec, decode } = payloads[tag]
+  if (version === versionOf(tag, all)) {
+    const decoded = codec.decode(payload)
+    if (decoded !== Codec.invalid) return Either.right(decoded)
+  }
+  return parse(payload).pipe(
+    Either.flatMap((changes) => upcast({ tag, version, position }, changes, all)),
+    Either.flatMap(decode),
+    Either.mapLeft((error) =>
+      ParseResult.isParseError(error)
+        ? ParseResult.parseError(new ParseResult.Pointer("payload", payload, error.issue))
+        : error
+    )
+  )
+}

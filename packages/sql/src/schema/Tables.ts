@@ -1,0 +1,211 @@
+/** The tables, and how the domain's values stand in their rows. */
+import {
+  Activity,
+  type Batch,
+  Position,
+  type RecordedEvent,
+  type Refusal,
+  Relay,
+  RelayAlreadyExists,
+  RelayNotFound,
+  SecretId,
+  SubdomainTaken,
+  Tenant,
+  TenantAlreadyExists,
+  TenantNotFound,
+  TenantState,
+  type Upcasters,
+  upcasters,
+  VersionConflict
+} from "@caravel/domain"
+import { Array, Either, Function, Schema } from "effect"
+import type { Dialect } from "../statement/Dialect.js"
+import { importFields, importRefusalFields } from "./ImportTables.js"
+import { eventFields, toEventBy, toRowBy } from "./EventRow.js"
+import type { Rows } from "../statement/StatementScript.js"
+import * as SecretCodec from "./SecretCodec.js"
+import * as Table from "../statement/Table.js"
+
+const { Instant } = Table
+
+const noSecret = Either.right(null)
+
+const refusal: Schema.Schema<Refusal, any> = Schema.Union(
+  TenantAlreadyExists,
+  TenantNotFound,
+  RelayAlreadyExists,
+  RelayNotFound,
+  SubdomainTaken,
+  VersionConflict
+)
+
+const idempotencyFields = {
+  id: Schema.String,
+  identity: Schema.String,
+  /** That of the first of its events. */
+  position: Schema.NullOr(Position),
+  events: Schema.NonNegativeInt,
+  refusal: Schema.NullOr(Schema.parseJson(refusal)),
+  createdAt: Instant
+}
+
+/**
+ * What is kept of a command with a key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface IdempotencyRow extends Schema.Struct.Type<typeof idempotencyFields> {}
+
+const secretFields = { id: SecretId, value: Schema.String, keyId: Schema.NullOr(Schema.String) }
+
+/**
+ * The tables of a dialect's database. Events of older versions are read as today's, by the upcasters; secrets are stored
+ * by their codec, in clear if none is given.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  dialect: Dialect,
+  { secrets = SecretCodec.clear, upcasters: all = upcasters }: {
+    readonly secrets?: SecretCodec.SecretCodec
+    readonly upcasters?: Upcasters
+  } = {}
+) => {
+  const boolean = dialect.boolean
+  const tenantFields = { ...TenantState.fields, pastDueAt: Schema.NullOr(Instant), createdAt: Instant }
+
+  const toRow = toRowBy(all)
+  const toEvent = toEventBy(all)
+  const event = Table.make("caravel_event", { position: Position, ...eventFields })
+  const newEvent = Table.make("caravel_event", {
+    position: Position,
+    ...eventFields,
+    createdAt: Schema.Int,
+    latestAt: Schema.NullOr(Schema.Int)
+  })
+  const activity = Table.make("caravel_activity", { ...Activity.fields, createdAt: Instant }, Activity.prototype)
+  const tenant = Table.make("caravel_tenant", tenantFields)
+  const tenantWithSecret = Table.make("caravel_tenant", {
+    ...tenantFields,
+    value: Schema.NullOr(secretFields.value),
+    keyId: secretFields.keyId
+  })
+  const relay = Table.make("caravel_relay", {
+    ...Relay.fields,
+    policyPublicJoin: boolean,
+    policyStripSignatures: boolean,
+    groupsEnabled: boolean,
+    managementEnabled: boolean,
+    blossomEnabled: boolean,
+    livekitEnabled: boolean,
+    pushEnabled: boolean,
+    synced: boolean,
+    createdAt: Instant
+  })
+  const secret = Table.make("caravel_secret", secretFields)
+  const stored =
+    (write: (rows: ReadonlyArray<SecretCodec.StoredSecret>) => ReadonlyArray<Table.Statement>) =>
+    (values: Batch["secrets"]) => write(values.map(secrets.encode))
+
+  return {
+    event: {
+      name: event.name,
+      columns: event.columns,
+      /**
+       * Statements that insert events, given the latest instant before them: one that is earlier keeps it, so that the instants
+       * that the journal has come to are found without a search through all.
+       */
+      insert: () => {
+        const insert = newEvent.insert("", dialect.writesEachRow ? 1 : undefined)
+        return (events: ReadonlyArray<RecordedEvent>, before: number) => {
+          let latest = before
+          return insert(events.map((event) => {
+            const createdAt = event.createdAt.epochMillis
+            const latestAt = latest > createdAt ? latest : null
+            latest = Math.max(latest, createdAt)
+            return { ...toRow(event), createdAt, latestAt }
+          }))
+        }
+      },
+      decode: (rows: Rows) => Either.flatMap(event.decode(rows), (rows) => Either.all(rows.map(toEvent))),
+      decodeRow: (row: Rows[number]) => Either.flatMap(event.decodeRow(row), toEvent),
+      selectAt: event.select("position"),
+      at: event.at
+    },
+    activity: {
+      columns: activity.columns,
+      decode: activity.decode
+    },
+    tenant: {
+      ...tenant,
+      /** What to select for `decodeWithSecret`, from tenants joined with their secrets. */
+      columnsWithSecret: tenantWithSecret.columns({
+        nwcUrl: "caravel_secret.id",
+        value: "caravel_secret.value",
+        keyId: "caravel_secret.key_id"
+      }),
+      decodeWithSecret: (rows: Rows) =>
+        Either.flatMap(
+          tenantWithSecret.decode(rows),
+          (tenants) =>
+            Either.all(tenants.map(({ keyId, nwcUrl: id, value, ...tenant }) =>
+              Either.map(
+                id === null || value === null ? noSecret : secrets.decode({ id, value, keyId }),
+                (nwcUrl) => Tenant.trusted({ ...tenant, nwcUrl })
+              )
+            ))
+        )
+    },
+    relay: {
+      ...relay,
+      /**
+       * Gives relays subdomains that no other row has or will have, so that others can take over theirs: a unique column is
+       * checked row by row. A row that was deleted and inserted again would take with it what refers to it.
+       */
+      vacate: Table.chunked<string>(
+        (size) =>
+          `UPDATE ${relay.name} SET subdomain = ' ' || ${dialect.randomText} WHERE id IN (${Table.repeat("?", size)})`,
+        Function.identity
+      ),
+      /** Selects the relays that have one of these subdomains, and whether the journal has events of them. */
+      ofSubdomains: Table.chunked<string>(
+        (size) =>
+          `SELECT id, subdomain, (SELECT 1 FROM ${event.name}
+              WHERE resource_id = ${relay.name}.id AND resource_type = 'relay' LIMIT 1) IS NOT NULL
+            FROM ${relay.name} WHERE subdomain IN (${Table.repeat("?", size)})`,
+        Function.identity
+      ),
+      decodeModels: (rows: Rows) => Either.map(relay.decode(rows), Array.map(Relay.trusted))
+    },
+    secret: {
+      columns: secret.columns,
+      insert: () => stored(secret.insert()),
+      upsert: () => stored(secret.upsert("id", [])),
+      delete: secret.delete,
+      decode: (rows: Rows) =>
+        Either.flatMap(
+          secret.decode(rows),
+          (rows) => Either.all(rows.map((row) => Either.map(secrets.decode(row), (value) => ({ id: row.id, value }))))
+        ),
+      /** The key that those which are written are encrypted with; null if none is. */
+      keyId: secrets.keyId
+    },
+    /** The secrets without their values. */
+    secretId: Table.make("caravel_secret", { id: SecretId }),
+    idempotency: Table.make("caravel_idempotency", idempotencyFields),
+    import: Table.make("caravel_import", importFields),
+    importRefusal: Table.make("caravel_import_refusal", importRefusalFields)
+  }
+}
+
+export type {
+  /**
+   * Why rows cannot be read.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Unreadable
+} from "./EventRow.js"

@@ -1,0 +1,46 @@
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Effect } from "effect"
+import { words } from "../Ddl.js"
+
+/**
+ * Makes the trigger of an SQLite database by which no event is changed.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
+export const unchanged = `CREATE TRIGGER caravel_event_unchanged BEFORE UPDATE ON caravel_event BEGIN
+    SELECT RAISE(ABORT, 'the journal is append-only: an event is never changed');
+  END`
+
+/**
+ * Events say by which version of their schema they were written, and are never changed or deleted, by whomever.
+ *
+ * @since 0.1.0
+ * @category migrations
+ */
+export default Effect.gen(function*() {
+  const sql = yield* SqlClient
+
+  const { integer } = yield* words
+
+  yield* sql`ALTER TABLE caravel_event ADD COLUMN schema_version ${integer} NOT NULL DEFAULT 1 CHECK (schema_version > 0)`
+
+  yield* sql.onDialectOrElse({
+    pg: () =>
+      Effect.zipRight(
+        sql`CREATE FUNCTION caravel_event_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          RAISE EXCEPTION 'the journal is append-only: an event is never %', CASE TG_OP
+            WHEN 'UPDATE' THEN 'changed' ELSE 'deleted' END;
+        END $$`,
+        sql`CREATE TRIGGER caravel_event_unchanged BEFORE UPDATE OR DELETE OR TRUNCATE ON caravel_event
+          FOR EACH STATEMENT EXECUTE FUNCTION caravel_event_is_append_only()`
+      ),
+    orElse: () =>
+      Effect.zipRight(
+        sql.unsafe(unchanged),
+        sql`CREATE TRIGGER caravel_event_undeleted BEFORE DELETE ON caravel_event BEGIN
+    SELECT RAISE(ABORT, 'the journal is append-only: an event is never deleted');
+  END`
+      )
+  })
+})

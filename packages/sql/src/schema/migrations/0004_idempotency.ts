@@ -1,0 +1,26 @@
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Effect } from "effect"
+import { words } from "../Ddl.js"
+
+/**
+ * The outcomes of commands that were sent with a key: where their events are, or why they were refused. Key and command are
+ * there as hashes only, both of the key, so that nobody can guess from them what a command carried.
+ *
+ * @since 0.1.0
+ * @category migrations
+ */
+export default Effect.gen(function*() {
+  const sql = yield* SqlClient
+  const { byKey, deferrable, integer, isJson, text } = yield* words
+
+  yield* sql`CREATE TABLE caravel_idempotency (
+    id ${text} PRIMARY KEY,
+    identity ${text} NOT NULL,
+    position ${integer} REFERENCES caravel_event (position)${deferrable},
+    events ${integer} NOT NULL CHECK (events >= 0),
+    refusal ${text} CHECK (refusal IS NULL OR ${isJson("refusal")}),
+    created_at ${integer} NOT NULL,
+    CHECK ((position IS NULL) = (refusal IS NOT NULL))
+  ) ${byKey}`
+  yield* sql`CREATE INDEX caravel_idempotency_created_at ON caravel_idempotency (created_at)`
+})

@@ -1,0 +1,31 @@
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Effect } from "effect"
+import { words } from "../Ddl.js"
+import { unchanged } from "./0003_schema_version.js"
+
+/**
+ * An event that is earlier than one before it keeps the latest instant that the journal had come to, so that this is known at
+ * every position without a search. It is null where the event itself is the latest.
+ *
+ * @since 0.1.0
+ * @category migrations
+ */
+export default Effect.gen(function*() {
+  const sql = yield* SqlClient
+  const { integer } = yield* words
+
+  yield* sql`ALTER TABLE caravel_event ADD COLUMN latest_at ${integer}`
+
+  // The journal of before is the only one that is ever changed, and gets nothing but what follows from it.
+  yield* sql.onDialectOrElse({
+    pg: () => sql`ALTER TABLE caravel_event DISABLE TRIGGER caravel_event_unchanged`,
+    orElse: () => sql`DROP TRIGGER caravel_event_unchanged`
+  })
+  yield* sql`UPDATE caravel_event SET latest_at = past.latest_at
+    FROM (SELECT position, max(created_at) OVER (ORDER BY position) AS latest_at FROM caravel_event) AS past
+    WHERE past.position = caravel_event.position AND past.latest_at > caravel_event.created_at`
+  yield* sql.onDialectOrElse({
+    pg: () => sql`ALTER TABLE caravel_event ENABLE TRIGGER caravel_event_unchanged`,
+    orElse: () => sql.unsafe(unchanged)
+  })
+})

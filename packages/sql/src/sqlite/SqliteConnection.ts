@@ -1,0 +1,120 @@
+import { SafeIntegers } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import Sqlite from "better-sqlite3"
+import { Context, Effect, Either, Function, type Scope, Stream } from "effect"
+import type { AnsweringConnection, Rows } from "../statement/StatementScript.js"
+
+/** So many prepared statements are kept; the one that was not used for longest makes room. */
+const mostStatements = 256
+
+/**
+ * A connection that knows which statements only read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SqliteConnection extends AnsweringConnection {
+  /** Whether a statement writes nothing that outlives it by itself: it reads, cannot be prepared, or is in a transaction. */
+  readonly isReading: (text: string) => boolean
+}
+
+/**
+ * The connection that writes. `SqliteClient`'s takes a dozen steps of a fiber for each statement, this one one, and none
+ * for those of a program: a lone command takes 142 µs where it took 158. A COMMIT fails with what `lost` returns, if anything.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  filename: string,
+  lost: () => SqlError | undefined = Function.constUndefined
+): Effect.Effect<SqliteConnection, SqlError, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.try({
+        try: () => new Sqlite(filename),
+        catch: (cause) => new SqlError({ cause, message: `Failed to open ${filename}` })
+      }),
+      (db) => Effect.sync(() => db.close())
+    ),
+    (db): SqliteConnection => {
+      const prepared = new Map<string, Sqlite.Statement>()
+      const prepare = (text: string) => {
+        const known = prepared.get(text)
+        if (known !== undefined) {
+          if (prepared.size === mostStatements) {
+            prepared.delete(text)
+            prepared.set(text, known)
+          }
+          return known
+        }
+        const statement = db.prepare(text)
+        if (prepared.size === mostStatements) prepared.delete(prepared.keys().next().value!)
+        prepared.set(text, statement)
+        return statement
+      }
+
+      const attempt = <A>(
+        text: string,
+        use: (statement: Sqlite.Statement) => A,
+        safeIntegers = false
+      ): Either.Either<A, SqlError> => {
+        const failure = text === "COMMIT" ? lost() : undefined
+        if (failure !== undefined) return Either.left(failure)
+        try {
+          const statement = prepare(text)
+          if (statement.reader) statement.safeIntegers(safeIntegers)
+          return Either.right(use(statement))
+        } catch (cause) {
+          return Either.left(new SqlError({ cause, message: "Failed to execute statement" }))
+        }
+      }
+
+      const attempted = <A>(text: string, use: (statement: Sqlite.Statement) => A): Effect.Effect<A, SqlError> =>
+        Effect.withFiberRuntime((fiber) => attempt(text, use, Context.get(fiber.currentContext, SafeIntegers)))
+
+      const execute: Connection["execute"] = (text, params, transformRows) =>
+        attempted(text, (statement) => {
+          const rows = result(params)(statement)
+          return Array.isArray(rows) ? transformRows?.(rows) ?? rows : []
+        })
+
+      return {
+        isReading: (text) => {
+          try {
+            return db.inTransaction || prepare(text).readonly
+          } catch {
+            return true
+          }
+        },
+        answer: ({ answer, statements }) => {
+          const rows: Array<Rows> = []
+          for (const [text, params] of statements) {
+            const answered = attempt(text, values(params))
+            if (Either.isLeft(answered)) return Either.left(answered.left)
+            if (answer === "rows") rows.push(answered.right)
+          }
+          return Either.right(rows)
+        },
+        execute,
+        executeUnprepared: execute,
+        executeRaw: (text, params) => attempted(text, result(params)),
+        executeValues: (text, params) => attempted(text, values(params)),
+        executeStream: () => Stream.dieMessage("executeStream is not implemented")
+      }
+    }
+  )
+
+type Params = ReadonlyArray<unknown>
+
+/** Rows as objects, or what the driver says of a statement that has none. */
+const result = (params: Params) => (statement: Sqlite.Statement): unknown =>
+  statement.reader ? statement.raw(false).all(params) : statement.run(params)
+
+/** Rows as values. */
+const values = (params: Params) => (statement: Sqlite.Statement): Rows => {
+  if (statement.reader) return statement.raw(true).all(params) as Rows
+  statement.run(params)
+  return []
+}

@@ -1,0 +1,68 @@
+import type { StorageErrorReason } from "@caravel/domain"
+import { Function, Predicate, Schema } from "effect"
+import type { Dialect } from "../statement/Dialect.js"
+
+/** By primary result code; extended ones, such as `SQLITE_BUSY_SNAPSHOT`, begin with theirs. The exceptions come first. */
+const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]> = [
+  // The file was renamed or removed.
+  ["SQLITE_READONLY_DBMOVED", "replaced"],
+  // A page that is not whole, or a file system that says that it is damaged.
+  ["SQLITE_IOERR_SHORT_READ", "corrupt"],
+  ["SQLITE_IOERR_CORRUPTFS", "corrupt"],
+  ["SQLITE_BUSY", "busy"],
+  ["SQLITE_LOCKED", "busy"],
+  // Somebody recovers or closes the log at this very moment.
+  ["SQLITE_PROTOCOL", "busy"],
+  ["SQLITE_INTERRUPT", "busy"],
+  ["SQLITE_SCHEMA", "busy"],
+  ["SQLITE_FULL", "full"],
+  ["SQLITE_CORRUPT", "corrupt"],
+  ["SQLITE_NOTADB", "corrupt"],
+  ["SQLITE_READONLY", "readonly"],
+  ["SQLITE_CANTOPEN", "readonly"],
+  ["SQLITE_PERM", "readonly"],
+  ["SQLITE_AUTH", "readonly"]
+]
+
+const reasonOf = (cause: unknown): StorageErrorReason => {
+  const code = codeOf(cause)
+  return reasons.find(([start]) => code.startsWith(start))?.[1] ?? "other"
+}
+
+const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
+
+/**
+ * SQLite by better-sqlite3.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const sqlite: Dialect = {
+  numbered: Function.identity,
+  // Transactions begin immediately: whoever writes waits there.
+  lock: undefined,
+  lockEpoch: undefined,
+  deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
+  reasonOf,
+  adviceOf: (cause) =>
+    reasonOf(cause) === "readonly"
+      ? "the database cannot be written; check the permissions of the file and its directory"
+      : undefined,
+  endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
+  // RESTRICT is a trigger to SQLite.
+  isReferenced: (cause) =>
+    /^SQLITE_CONSTRAINT_(FOREIGNKEY|TRIGGER)$/.test(codeOf(cause)) && String(cause).includes("FOREIGN KEY"),
+  isTransient: (cause) => reasonOf(cause) === "busy",
+  writesEachRow: true,
+  boolean: Schema.transform(Schema.Literal(0, 1), Schema.Boolean, {
+    strict: true,
+    decode: (bit) => bit === 1,
+    encode: (boolean) => boolean ? 1 : 0
+  }),
+  randomText: "hex(randomblob(16))",
+  identity: "SELECT file FROM pragma_database_list WHERE name = 'main'",
+  lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'caravel_event'",
+  lastEvent: `SELECT seq, created_at, coalesce(latest_at, created_at)
+    FROM sqlite_sequence LEFT JOIN caravel_event ON position = seq WHERE name = 'caravel_event'`,
+  serverTime: undefined
+}

@@ -1,0 +1,79 @@
+/** Notices what other processes commit to the file, and that it was removed, replaced or truncated. */
+import type { StorageError } from "@caravel/domain"
+import { Background, Tail } from "@caravel/pubsub"
+import { Clock, Duration, Effect, Layer, Schedule, Schema } from "effect"
+import { watch } from "node:fs"
+import { Database } from "../database/Database.js"
+
+/** How long to wait between two looks at least, after others have committed. */
+const soonest = Duration.millis(5)
+
+/** The same, when only this process has: looking while it writes without a pause costs it a few percent. */
+const sooner = Duration.millis(25)
+
+/** How long to wait at most: where files cannot be watched, this is the delay. An idle process looks so often. */
+const latest = Duration.millis(250)
+
+/** How often to look after the files, and to read the head although nothing seems to have happened. */
+const distrust = Duration.millis(500)
+
+const decodeVersion = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
+
+/**
+ * Follows the file's commits by `PRAGMA data_version` of the reading connection, which moves with each commit of any
+ * other connection: it looks when the log is written to, and otherwise four times a second. In real time, also under a
+ * `TestClock`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (filename: string): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
+  Layer.scopedDiscard(Effect.gen(function*() {
+    const { intact, read } = yield* Database
+    const tail = yield* Tail.Tail
+    const version = Effect.map(read("watch", "PRAGMA data_version", [], decodeVersion), ([[version]]) => version)
+
+    const written = yield* writtenTo(`${filename}-wal`)
+
+    const follow = Effect.gen(function*() {
+      let known: number | undefined
+      while (true) {
+        const current = yield* version
+        const before = yield* tail.position
+        // At first: what has been committed since the tail began, or since a look failed.
+        if (current !== known) yield* tail.advanceToHead
+        known = current
+        yield* Effect.sleep((yield* tail.position) > before ? soonest : sooner)
+        yield* Effect.timeoutOption(written.await, latest)
+        yield* written.close
+      }
+    })
+
+    const lookAfterFiles = Effect.matchEffect(intact, {
+      onFailure: (error) => error.reason === "replaced" ? tail.fail(error) : Effect.fail(error),
+      onSuccess: () => tail.advanceToHead
+    })
+
+    const untilEnded = <E>(what: string, effect: Effect.Effect<unknown, E>) =>
+      Background.run(
+        `SQLite: ${what}`,
+        Effect.withClock(Effect.raceFirst(effect, Effect.ignore(tail.ended)), Clock.make())
+      )
+    yield* untilEnded("following others' commits", Effect.retry(follow, Schedule.spaced(distrust)))
+    yield* untilEnded("looking after the files", Effect.repeat(lookAfterFiles, Schedule.spaced(distrust)))
+  }))
+
+/** A latch that opens when the file is written to, if the system can tell: a hint, behind which stands the clock. */
+const writtenTo = (filename: string) =>
+  Effect.gen(function*() {
+    const latch = yield* Effect.makeLatch()
+    yield* Effect.acquireRelease(
+      Effect.try(() => {
+        const watcher = watch(filename, { persistent: false }, () => latch.unsafeOpen())
+        watcher.on("error", () => watcher.close())
+        return watcher
+      }),
+      (watcher) => Effect.sync(() => watcher.close())
+    ).pipe(Effect.ignore)
+    return latch
+  })

@@ -1,0 +1,191 @@
+/** The outcomes of commands that were sent with a key, in the table `caravel_idempotency`. */
+import {
+  type IdempotencyConflict,
+  identityOf,
+  type Kept,
+  type Position,
+  type Pubkey,
+  recall,
+  type RecordedEvent,
+  type Refusal,
+  type RelayId,
+  scopesOf,
+  type State,
+  type Unit
+} from "@caravel/domain"
+import { Array, Data, DateTime, Duration, Effect, Either, Redacted } from "effect"
+import { hash } from "node:crypto"
+import { Database } from "../database/Database.js"
+import { execute, type Program, select } from "../statement/StatementScript.js"
+import type * as Rows from "../schema/Tables.js"
+
+/**
+ * Events that a command with a key had are not in the journal, so that it can be neither answered nor done again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OutcomeMissing extends Data.TaggedError("OutcomeMissing")<
+  Pick<Rows.IdempotencyRow, "position" | "events">
+> {
+  override get message() {
+    return `the outcome of this idempotency key is ${this.events} events from position ${this.position}, which are not all ` +
+      "in the journal: see caravel verify"
+  }
+}
+
+/**
+ * How an accepted unit's events are found, once its batch has recorded its own.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Answer = (recorded: ReadonlyArray<RecordedEvent>) => ReadonlyArray<RecordedEvent>
+
+/**
+ * What of a batch was decided earlier, and what of it is to be kept.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Keys {
+  /** The rows of what is decided for the first time, once its events are recorded. */
+  readonly added: Array<(recorded: ReadonlyArray<RecordedEvent>) => Rows.IdempotencyRow> = []
+  private readonly known: Map<string, Known>
+  private readonly kept: number
+
+  constructor(known: Map<string, Known>, kept: number) {
+    this.known = known
+    this.kept = kept
+  }
+
+  /** The outcome of the first unit with this one's key; decides this one if it is the first. */
+  *decide(
+    state: State,
+    unit: Unit,
+    decide: () => Program<Either.Either<Answer, Refusal>>
+  ): Program<Either.Either<Answer, Refusal | IdempotencyConflict>> {
+    const { commands: [[, { now: createdAt }]], idempotencyKey } = unit
+    if (idempotencyKey === undefined) return yield* decide()
+    const now = DateTime.toEpochMillis(createdAt)
+    const ids = Array.map(scopesOf(state, unit), (scope) => hashOf(scope, idempotencyKey))
+    const identity = hashOf(idempotencyKey, Redacted.value(identityOf(unit)))
+    const kept = ids.flatMap((id) => this.known.get(id) ?? []).filter(({ until }) => until > now)
+    const recalled = recall(kept, identity, idempotencyKey)
+    if (recalled !== undefined) return recalled
+    const [id] = ids
+    const outcome = yield* decide()
+    this.known.set(id, { identity, outcome, until: now + this.kept })
+    this.added.push((recorded) => ({
+      id,
+      identity,
+      createdAt,
+      ...Either.match(outcome, {
+        onLeft: (refusal) => ({ position: null, events: 0, refusal }),
+        onRight: (answer) => {
+          const events = answer(recorded)
+          return { position: events[0]!.position, events: events.length, refusal: null }
+        }
+      })
+    }))
+    return outcome
+  }
+}
+
+interface Known extends Kept<Answer, Refusal> {
+  /** In milliseconds since 1970. */
+  readonly until: number
+}
+
+/**
+ * A hash of parts: of where a key is kept and the key, or of the key and what it was used for. The key itself is in no
+ * table, so that who reads them cannot try out what a command carried.
+ */
+const hashOf = (...parts: ReadonlyArray<string>) => hash("sha256", JSON.stringify(parts), "base64url")
+
+/** So many old keys are deleted for each new one: what is over melts away, and costs little at a time. */
+const purgedPerKey = 4
+
+/**
+ * Loads and stores the keys of batches, and deletes those that have been kept for so long. Their number does not change
+ * that of the statements.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
+  const millis = Duration.toMillis(idempotencyKeysKept)
+  const selectKeys = rows.idempotency.select("id")
+  const upsert = rows.idempotency.upsert("id", [])
+  const purge = `DELETE FROM caravel_idempotency WHERE id IN (
+    SELECT id FROM caravel_idempotency WHERE created_at <= ? ORDER BY created_at LIMIT ?
+  )`
+
+  return {
+    /** What is known of the units' keys, before they are decided on this state. */
+    *load(
+      { head, state }: { readonly head: number; readonly state: State },
+      units: ReadonlyArray<Unit>
+    ): Program<Either.Either<Keys, Rows.Unreadable | OutcomeMissing>> {
+      const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(state, units))))
+      if (Either.isLeft(found)) return Either.left(found.left)
+      const damaged = found.right.find((row) => !isOutcome(row, head))
+      if (damaged !== undefined) return Either.left(new OutcomeMissing(damaged))
+      const positions = found.right.flatMap(positionsOf)
+      const events = rows.event.decode(yield* select(rows.event.selectAt(positions)))
+      return Either.flatMap(events, (events) => {
+        const byPosition = new Map(events.map((event) => [event.position, event]))
+        const incomplete = found.right.find((row) => positionsOf(row).some((position) => !byPosition.has(position)))
+        if (incomplete !== undefined) return Either.left(new OutcomeMissing(incomplete))
+        const known = found.right.map((row): [string, Known] => [row.id, {
+          identity: row.identity,
+          until: DateTime.toEpochMillis(row.createdAt) + millis,
+          outcome: row.refusal === null
+            ? Either.right(() => positionsOf(row).map((position) => byPosition.get(position)!))
+            : Either.left(row.refusal)
+        }])
+        return Either.right(new Keys(new Map(known), millis))
+      })
+    },
+
+    *store({ added }: Keys, recorded: ReadonlyArray<RecordedEvent>): Program<void> {
+      const stored = added.map((row) => row(recorded))
+      if (stored.length === 0) return
+      const now = Math.min(...stored.map(({ createdAt }) => DateTime.toEpochMillis(createdAt)))
+      const purged = purgedPerKey * stored.length
+      yield* execute([...upsert(stored), [purge, [now - millis, purged], purged]])
+    }
+  }
+})
+
+/** Where the units' keys may be kept. Relays that do not exist yet may come to belong to who creates them in the batch. */
+const idsOf = (before: State, units: ReadonlyArray<Unit>): ReadonlyArray<string> => {
+  const owners = new Map<RelayId, Array<Pubkey>>()
+  for (const { commands } of units) {
+    for (const [command] of commands) {
+      if (command._tag === "CreateRelay") owners.set(command.id, [...owners.get(command.id) ?? [], command.tenant])
+    }
+  }
+  const ids = units.flatMap((unit) => {
+    const { commands: [[command]], idempotencyKey } = unit
+    if (idempotencyKey === undefined) return []
+    const created = "id" in command ? owners.get(command.id) ?? [] : []
+    const scopes = [...scopesOf(before, unit), ...created]
+    return scopes.map((scope) => hashOf(scope, idempotencyKey))
+  })
+  return [...new Set(ids)]
+}
+
+/**
+ * Whether a row is an outcome: a refusal, or events that can be in a journal that ends at `head`.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isOutcome = (
+  { events, position, refusal }: Pick<Rows.IdempotencyRow, "events" | "position" | "refusal">,
+  head: number
+): boolean => position === null ? refusal !== null : events > 0 && position > 0 && position + events - 1 <= head
+
+const positionsOf = ({ events, position }: Rows.IdempotencyRow): ReadonlyArray<Position> =>
+  position === null ? [] : Array.makeBy(events, (index) => position + index as Position)

@@ -1,0 +1,122 @@
+/** Consumers on PostgreSQL: the locks they take, and connections that the server ends. */
+import { Command, Position } from "@caravel/domain"
+import { CheckpointStore, Consumer } from "@caravel/pubsub"
+import { Postgres } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { expect, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Logger, LogLevel, Option, Redacted, Schedule } from "effect"
+import { inSchema, raw, temporarySchema, withPostgres } from "../fixtures/postgres.js"
+
+const pubkey = "a".repeat(64)
+const name = "c"
+const from = "beginning"
+
+withPostgres("PostgreSQL: consumers", (url) => {
+  const world = (settings = "") =>
+    Effect.gen(function*() {
+      const schema = yield* temporarySchema(url)
+      const context = yield* Layer.build(Postgres.layer({ url: Redacted.make(inSchema(url, schema, settings)) }))
+      yield* Context.get(context, Command).createTenant({ pubkey })
+      for (const id of ["a", "b", "c", "d"]) {
+        yield* Context.get(context, Command).createRelay({ id, tenant: pubkey, subdomain: id })
+      }
+      return { context, schema }
+    })
+
+  it.scopedLive(
+    "those that start and those that run take locks in one order, and never wait for one another",
+    () =>
+      Effect.gen(function*() {
+        const { context } = yield* world()
+        const store = Context.get(context, CheckpointStore.CheckpointStore)
+        const register = (n: number) => store.register(name, Position.make(0), { resourceId: `r${n % 3}` as never })
+        yield* register(0)
+        const seen = Option.getOrThrow(yield* store.holding(name, "run"))
+        const lease = Option.getOrThrow(yield* store.acquire(name, "run", seen, "owner"))
+        const rounds = Array.from({ length: 150 }, (_, n) => n)
+        const moving = Effect.forEach(
+          rounds,
+          (n) => store.move(lease, Position.make(n % 2), Position.make((n + 1) % 2))
+        )
+        const starting = Effect.forEach(rounds, register)
+        yield* Effect.all([moving, starting, starting, starting], { concurrency: "unbounded", discard: true })
+        const resetting = Effect.forEach(rounds, () => store.reset(name, Position.make(1)))
+        yield* Effect.all([starting, resetting, starting], { concurrency: "unbounded", discard: true })
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "a handler that loses its connection has failed: it is parked, and its neighbours are handled once",
+    () =>
+      Effect.gen(function*() {
+        const { context } = yield* world()
+        const sql = Context.get(context, SqlClient)
+        yield* sql`CREATE TABLE handled (position INTEGER NOT NULL)`
+        const calls = new Map<number, number>()
+        const loses = (position: number) => position === 3
+        yield* Effect.fork(Effect.provide(
+          Consumer.run({
+            name,
+            from,
+            transactional: true,
+            onFailure: "park",
+            retry: Schedule.recurs(2),
+            handle: ({ position }) =>
+              Effect.gen(function*() {
+                calls.set(position, (calls.get(position) ?? 0) + 1)
+                yield* sql`INSERT INTO handled (position) VALUES (${position})`
+                if (loses(position)) yield* Effect.ignore(sql`SELECT pg_terminate_backend(pg_backend_pid())`)
+              })
+          }),
+          context
+        ))
+        yield* Effect.provide(Consumer.awaitPosition(name, 5), context)
+        const rows = yield* sql`SELECT position FROM handled ORDER BY position`
+        expect(rows.map(({ position }) => position)).toEqual([1, 2, 4, 5])
+        expect(calls.get(3)).toBe(3)
+        const parked = yield* Effect.provide(Consumer.parked(name), context)
+        expect(parked.map(({ activity, attempts }) => [activity.position, attempts])).toEqual([[3, 3]])
+        expect(parked[0]!.error).toMatch(/^StorageError: /)
+        // In a replay likewise.
+        const replay = Consumer.replay({
+          name,
+          transactional: true,
+          handle: () => Effect.ignore(sql`SELECT pg_terminate_backend(pg_backend_pid())`)
+        })
+        expect(yield* Effect.provide(replay, context)).toEqual({ replayed: 0, failed: 1 })
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None)),
+    60_000
+  )
+
+  it.scopedLive(
+    "a consumer outlives a role's statement_timeout while another transaction holds its tables",
+    () =>
+      Effect.gen(function*() {
+        const { context, schema } = yield* world("-c statement_timeout=200")
+        const running = yield* Effect.fork(
+          Effect.provide(Consumer.run({ name, from, handle: () => Effect.void, leaseDuration: "300 millis" }), context)
+        )
+        yield* Effect.provide(Consumer.awaitPosition(name, 5), context)
+        const admin = yield* raw(url)
+        const tables = `${schema}.caravel_consumer, ${schema}.caravel_lease`
+        yield* Effect.promise(() => admin.query(`BEGIN; LOCK TABLE ${tables}`))
+        // Several of its statements have waited, each until it was cancelled.
+        const observer = yield* raw(url)
+        const waited = new Set<string>()
+        const look = Effect.promise(async () => {
+          const { rows } = await observer.query(
+            `SELECT query_start::text FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'`,
+            [schema]
+          )
+          for (const { query_start } of rows) waited.add(query_start)
+        })
+        yield* Effect.repeat(look, { until: () => waited.size > 4 })
+        yield* Effect.promise(() => admin.query("COMMIT"))
+        const { position } = yield* Context.get(context, Command).activateRelay({ id: "a" })
+        yield* Effect.provide(Consumer.awaitPosition(name, position), context)
+        expect(Option.isNone(yield* Fiber.poll(running))).toBe(true)
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None)),
+    60_000
+  )
+})

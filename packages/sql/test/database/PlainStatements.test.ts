@@ -1,0 +1,81 @@
+/** Plain statements of the caller's: those that may write are transactions of their own, which must not show otherwise. */
+import { Sqlite } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer } from "effect"
+import { layerTemporary, withPostgres } from "../fixtures/postgres.js"
+import { raw, temporaryFile } from "../fixtures/sqlite.js"
+
+const suite = <E>(layer: Layer.Layer<SqlClient, E>, outside: ReadonlyArray<string>) => {
+  const test = <A, E2>(name: string, body: (sql: SqlClient) => Effect.Effect<A, E2>) =>
+    it.effect(name, () => Effect.provide(Effect.flatMap(SqlClient, body), layer))
+
+  test("return rows, are kept, and leave nothing behind where they fail", (sql) =>
+    Effect.gen(function*() {
+      yield* sql`CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)`
+      expect(yield* sql`INSERT INTO note ${sql.insert({ id: 1, text: "one" })} RETURNING text`).toEqual([{
+        text: "one"
+      }])
+      yield* Effect.flip(sql`INSERT INTO note ${sql.insert({ id: 1, text: "two" })}`)
+      yield* Effect.flip(sql`INSERT INTO nothing ${sql.insert({ id: 1 })}`)
+      expect(yield* sql`UPDATE note SET text = ${"three"} WHERE id = ${1} RETURNING id`.values).toEqual([[1]])
+      yield* sql.withTransaction(sql`-- with a comment before it
+        DELETE FROM note`.pipe(Effect.zipRight(Effect.fail("no")), Effect.ignore, Effect.zipRight(Effect.fail("undo"))))
+        .pipe(Effect.ignore)
+      expect(yield* sql`SELECT * FROM note`).toEqual([{ id: 1, text: "three" }])
+    }))
+
+  for (const statement of outside) {
+    test(`may be what cannot be in a transaction: ${statement}`, (sql) =>
+      Effect.gen(function*() {
+        yield* sql`CREATE TABLE note (id INTEGER)`
+        yield* sql.unsafe(statement)
+        yield* sql`INSERT INTO note ${sql.insert({ id: 1 })}`
+        expect(yield* sql`SELECT id FROM note`).toEqual([{ id: 1 }])
+      }))
+  }
+
+  test("may be a transaction by hand, on a reserved connection", (sql) =>
+    Effect.gen(function*() {
+      yield* sql`CREATE TABLE note (id INTEGER)`
+      yield* Effect.scoped(Effect.gen(function*() {
+        const connection = yield* sql.reserve
+        const run = (text: string) => connection.executeValues(text, [])
+        yield* run("BEGIN")
+        yield* run("INSERT INTO note VALUES (1)")
+        yield* run("ROLLBACK")
+        yield* run("BEGIN")
+        yield* run("INSERT INTO note VALUES (2)")
+        yield* run("COMMIT")
+      }))
+      expect(yield* sql`SELECT id FROM note`).toEqual([{ id: 2 }])
+    }))
+}
+
+describe("SQLite: plain statements", () => {
+  suite(Sqlite.layerTemporary, ["VACUUM", "/* now */ PRAGMA foreign_keys = OFF", "ATTACH ':memory:' AS other"])
+
+  it.scopedLive("wait for another process's transaction, and are then what they would have been", () =>
+    Effect.gen(function*() {
+      const filename = yield* temporaryFile
+      const sql = Context.get(yield* Layer.build(Sqlite.layer({ filename })), SqlClient)
+      yield* sql`CREATE TABLE note (id INTEGER)`
+      const other = yield* raw(filename)
+      other.exec("BEGIN IMMEDIATE; INSERT INTO note VALUES (1)")
+      const waiting = yield* Effect.fork(sql`INSERT INTO note SELECT max(id) + 1 FROM note`)
+      yield* Effect.repeatN(Effect.yieldNow(), 100)
+      other.exec("COMMIT")
+      yield* Fiber.join(waiting)
+      expect(yield* sql`SELECT id FROM note ORDER BY id`).toEqual([{ id: 1 }, { id: 2 }])
+    }))
+})
+
+withPostgres(
+  "PostgreSQL: plain statements",
+  (url) =>
+    suite(layerTemporary(url), [
+      "VACUUM",
+      "CREATE INDEX CONCURRENTLY by_id ON note (id)",
+      "SET application_name = 'note'"
+    ])
+)

@@ -1,0 +1,148 @@
+/** What a verification finds beside rows and journal: outcomes of keys, consumers, and what SQLite finds in its file. */
+import { Command, Journal } from "@caravel/domain"
+import { Sqlite } from "@caravel/sql"
+import { describe, expect, it } from "@effect/vitest"
+import SqliteDatabase from "better-sqlite3"
+import { Effect } from "effect"
+import { statements, test, verify } from "../fixtures/filled.js"
+import { furnish } from "../fixtures/furnished.js"
+import { temporaryFile } from "../fixtures/sqlite.js"
+
+const tenant = "a".repeat(64)
+
+const found = Effect.map(verify, ({ differences }) => differences)
+
+describe("bookkeeping", () => {
+  test(
+    "that agrees is not reported",
+    Effect.zipRight(furnish, Effect.map(found, (differences) => expect(differences).toEqual([])))
+  )
+
+  test(
+    "a key whose events are not in the journal is found, and its command refused by name",
+    Effect.gen(function*() {
+      const command = yield* Command
+      yield* furnish
+      yield* statements(
+        "PRAGMA foreign_keys = OFF",
+        "UPDATE caravel_idempotency SET position = 70 WHERE refusal IS NULL"
+      )
+      expect(yield* found).toMatchObject([
+        { kind: "inconsistent", resourceType: "idempotency", field: "events", position: 70 }
+      ])
+      const again = command.createRelay({ id: "b", tenant, subdomain: "b" }).pipe(Command.withIdempotencyKey("one"))
+      const error = yield* Effect.flip(again)
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+      expect(error.message).toContain("1 events from position 70")
+      yield* statements("UPDATE caravel_idempotency SET position = 1, events = 9e14 WHERE refusal IS NULL")
+      expect(yield* Effect.flip(again)).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+    })
+  )
+
+  test(
+    "of consumers that cannot be is found by the consumer's name",
+    Effect.gen(function*() {
+      yield* furnish
+      yield* statements(
+        "PRAGMA foreign_keys = OFF",
+        "UPDATE caravel_consumer SET replays_done = 3",
+        "UPDATE caravel_parked SET resource_id = 'zz'",
+        "DELETE FROM caravel_lease WHERE task = 'replay'"
+      )
+      expect(yield* found).toMatchObject([
+        { kind: "inconsistent", resourceType: "consumer", resourceId: "worker", field: "replaysDone", found: 3 },
+        { kind: "inconsistent", resourceType: "consumer", resourceId: "worker", field: "position" },
+        { kind: "inconsistent", resourceType: "consumer", resourceId: "worker", field: "position" }
+      ])
+      yield* statements("UPDATE caravel_consumer SET replays_done = 0, filter = '{\"tenant\":1}'")
+      expect((yield* found)[0]).toMatchObject({ kind: "unreadable", resourceType: "consumer", field: "filter.tenant" })
+    })
+  )
+})
+
+describe("a journal that is damaged", () => {
+  const refuses = Effect.gen(function*() {
+    const error = yield* Effect.flip(Effect.flatMap(Journal, (journal) => journal.rebuild()))
+    expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt", operation: "Journal.rebuild" })
+  })
+
+  test(
+    "has an event of an unknown resource type, which is found by its position",
+    Effect.gen(function*() {
+      yield* furnish
+      yield* statements(
+        "DROP TRIGGER caravel_event_unchanged",
+        "PRAGMA ignore_check_constraints = ON",
+        "UPDATE caravel_event SET resource_type = 'tEnant' WHERE position = 4"
+      )
+      expect((yield* found).filter(({ resourceType }) => resourceType === "event")).toMatchObject([
+        { kind: "unreadable", resourceId: "4", field: "resourceType", position: 4 }
+      ])
+      yield* refuses
+    })
+  )
+
+  test(
+    "has events at positions that were never given",
+    Effect.gen(function*() {
+      yield* furnish
+      yield* statements(
+        "PRAGMA foreign_keys = OFF",
+        "DROP TRIGGER caravel_event_unchanged",
+        "UPDATE caravel_event SET position = 40 WHERE position = 4"
+      )
+      expect(yield* found).toEqual(expect.arrayContaining([
+        expect.objectContaining({ kind: "missing", resourceType: "event", resourceId: "4" }),
+        expect.objectContaining({ kind: "inconsistent", resourceType: "event", resourceId: "40", field: "position" })
+      ]))
+      yield* refuses
+    })
+  )
+
+  test(
+    "has a relay of a tenant that was never created",
+    Effect.gen(function*() {
+      yield* furnish
+      yield* statements(
+        "DROP TRIGGER caravel_event_unchanged",
+        `UPDATE caravel_event SET tenant = '${"b".repeat(64)}' WHERE resource_id = 'b'`
+      )
+      expect(yield* found).toMatchObject([
+        { kind: "field", resourceId: "b", field: "tenant" },
+        { kind: "inconsistent", resourceId: "b", field: "tenant", expected: "a tenant that was created", position: 5 }
+      ])
+      yield* refuses
+    })
+  )
+})
+
+it.scopedLive("an index that does not have what its table has is found by verify, and a rebuild refuses", () =>
+  Effect.gen(function*() {
+    const filename = yield* temporaryFile
+    yield* Effect.provide(furnish, Sqlite.layer({ filename }))
+    const edit = (...texts: ReadonlyArray<string>) => {
+      const database = new SqliteDatabase(filename)
+      database.unsafeMode(true)
+      database.pragma("writable_schema = ON")
+      database.pragma("foreign_keys = OFF")
+      for (const text of texts) database.exec(text)
+      database.close()
+    }
+    // While the index is out of sight, a row of its table changes.
+    edit(
+      "CREATE TABLE hidden AS SELECT * FROM sqlite_schema WHERE name = 'caravel_relay_tenant'",
+      "DELETE FROM sqlite_schema WHERE name = 'caravel_relay_tenant'"
+    )
+    edit(`UPDATE caravel_relay SET tenant = '${"c".repeat(64)}' WHERE id = 'a'`)
+    edit(`UPDATE caravel_relay SET tenant = '${tenant}x' WHERE id = 'a'`)
+    edit("INSERT INTO sqlite_schema SELECT * FROM hidden", "DROP TABLE hidden")
+    yield* Effect.gen(function*() {
+      const damages = (yield* found).filter(({ kind }) => kind === "damaged")
+      expect(damages.length).toBeGreaterThan(0)
+      expect(damages[0]).toMatchObject({ resourceType: "database", resourceId: "", position: 0 })
+      expect(String(damages[0]!.found)).toContain("caravel_relay_tenant")
+      const error = yield* Effect.flip(Effect.flatMap(Journal, (journal) => journal.rebuild()))
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+      expect(error.message).toContain("caravel_relay_tenant")
+    }).pipe(Effect.provide(Sqlite.layer({ filename })))
+  }))

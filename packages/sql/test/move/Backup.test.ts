@@ -1,0 +1,126 @@
+import { Command, Journal } from "@caravel/domain"
+import { Backup, Sqlite } from "@caravel/sql"
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Fiber, Layer } from "effect"
+import { readFileSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { contents, eventsOf, plain, world } from "../fixtures/backup.js"
+import { tenant } from "../fixtures/filled.js"
+import { raw } from "../fixtures/sqlite.js"
+
+describe("a backup", () => {
+  it.scopedLive(
+    "taken while 64 callers write is sound, and holds a prefix of the journal",
+    () =>
+      Effect.gen(function*() {
+        const { from, to } = yield* world
+        const context = yield* Layer.build(Sqlite.layer({ filename: from }))
+        const command = Context.get(context, Command)
+        const writing = yield* Effect.forkScoped(Effect.all(
+          Array.from(
+            { length: 64 },
+            (_, n) => Effect.forever(command.failRelaySync({ id: `r${n}` }, "x".repeat(2000)))
+          ),
+          { concurrency: "unbounded" }
+        ))
+        const { head } = Context.get(context, Journal)
+        const before = yield* head
+        const pages: Array<readonly [number, number]> = []
+        const copied = yield* Backup.backup({
+          from,
+          to,
+          onStep: (step, done, total) => step === "copying" && pages.push([done, total])
+        })
+        const after = yield* head
+        yield* Fiber.interrupt(writing)
+        expect(copied.position).toBeGreaterThanOrEqual(before)
+        expect(after).toBeGreaterThan(copied.position)
+        // Nobody who commits makes it start anew.
+        expect(pages.every(([done, total], n) => n === 0 || done > pages[n - 1]![0] && total === pages[0]![1])).toBe(
+          true
+        )
+
+        const { events, verified } = yield* contents(to)
+        const all = yield* Effect.provide(eventsOf, context)
+        expect(events).toEqual(plain(all.slice(0, copied.position)))
+        expect(verified).toMatchObject({ differences: [], last: { head: copied.position, tenants: 1, relays: 1200 } })
+      }),
+    60_000
+  )
+
+  it.scopedLive("is one file that only its user may read, and says what is in it", () =>
+    Effect.gen(function*() {
+      const { files, from, to } = yield* world
+      const steps = new Set<string>()
+      const copied = yield* Backup.backup({ from, to, onStep: (step) => steps.add(step) })
+      expect(copied).toMatchObject({ position: 1201, tenants: 1, relays: 1200 })
+      expect([...steps]).toEqual(["copying", "checking", "verifying"])
+      expect(files()).toEqual(expect.arrayContaining(["backup.db", "caravel.db"]))
+      expect(files().filter((name) => name.startsWith("backup"))).toEqual(["backup.db"])
+      expect(statSync(to).mode & 0o777).toBe(0o600)
+      expect((yield* raw(to)).pragma("journal_mode", { simple: true })).toBe("delete")
+    }))
+
+  it.scopedLive("overwrites nothing unless told to, and never what it is taken of", () =>
+    Effect.gen(function*() {
+      const { files, from, to } = yield* world
+      writeFileSync(to, "mine")
+      writeFileSync(`${to}-wal`, "and its log")
+      const refused = yield* Effect.flip(Backup.backup({ from, to }))
+      expect(refused).toMatchObject({ _tag: "FileExists", filename: to })
+      expect(readFileSync(to, "utf8")).toBe("mine")
+      const same = yield* Effect.flip(Backup.backup({ from, to: from, overwrite: true }))
+      expect(same.message).toContain("are the same file")
+      const directory = yield* Effect.flip(Backup.backup({ from, to: join(to, ".."), overwrite: true }))
+      expect(directory.message).toContain("is a directory")
+      yield* Backup.backup({ from, to, overwrite: true })
+      expect(files().filter((name) => name.startsWith("backup"))).toEqual(["backup.db"])
+      expect((yield* contents(to)).verified.differences).toEqual([])
+    }))
+
+  it.scopedLive("of what is missing, not Caravel's, damaged or drifted leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const { directory, files, from, to } = yield* world
+      const refused = (from: string) => Effect.flip(Backup.backup({ from, to }))
+      expect((yield* refused(join(directory, "none.db"))).message).toContain("there is no file")
+
+      const theirs = join(directory, "theirs.db")
+      ;(yield* raw(theirs)).exec("CREATE TABLE event (id INTEGER)")
+      expect(yield* refused(theirs)).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+
+      const database = yield* raw(from)
+      database.exec("UPDATE caravel_tenant SET stripe_customer_id = 'another'")
+      const drifted = yield* refused(from)
+      expect(drifted).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+      expect(drifted.message).toContain(`rows differ from the journal, as at tenant ${tenant}; see caravel verify`)
+      database.exec("UPDATE caravel_tenant SET stripe_customer_id = NULL")
+
+      // The index has what the table does not.
+      database.unsafeMode(true)
+      database.pragma("writable_schema = ON")
+      database.exec(
+        "UPDATE sqlite_schema SET sql = replace(sql, '(tenant)', '(subdomain)') WHERE name = 'caravel_relay_tenant'"
+      )
+      database.close()
+      const damaged = yield* refused(from)
+      expect(damaged).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+      expect(damaged.message).toContain("is damaged: ")
+
+      expect(files().filter((name) => name.startsWith("backup"))).toEqual([])
+    }))
+
+  for (const step of ["copying", "checking", "verifying"] as const) {
+    it.scopedLive(`interrupted while ${step} leaves nothing behind`, () =>
+      Effect.gen(function*() {
+        const { files, from, to } = yield* world
+        const begun = yield* Deferred.make<void>()
+        const fiber = yield* Effect.fork(
+          Backup.backup({ from, to, onStep: (now) => now === step && Deferred.unsafeDone(begun, Effect.void) })
+        )
+        yield* Deferred.await(begun)
+        yield* Fiber.interrupt(fiber)
+        expect(files().filter((name) => name.startsWith("backup"))).toEqual([])
+        yield* Backup.backup({ from, to })
+      }))
+  }
+})

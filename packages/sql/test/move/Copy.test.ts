@@ -1,0 +1,238 @@
+import { Command, Journal } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
+import { Backup, Copy } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Fiber, Layer, Logger, LogLevel, Queue, Random, Redacted, type Scope } from "effect"
+import { existsSync } from "node:fs"
+import { bundled, spawned } from "../fixtures/child.js"
+import {
+  activitiesOf,
+  alice,
+  consumed,
+  dump,
+  type Endpoint,
+  file,
+  headOf,
+  history,
+  many,
+  open,
+  resent,
+  schemaOf,
+  using
+} from "../fixtures/copying.js"
+import { key } from "../fixtures/encrypted.js"
+import { verify } from "../fixtures/filled.js"
+import { withPostgres } from "../fixtures/postgres.js"
+import { raw } from "../fixtures/sqlite.js"
+
+const refused = (from: Endpoint, to: Endpoint) => Effect.flip(Copy.copy({ from, to }))
+
+const cannotOpen = (endpoint: Endpoint) => Effect.flip(Effect.scoped(Effect.asVoid(Layer.build(open(endpoint)))))
+
+const nameOf = (endpoint: Endpoint) => "filename" in endpoint ? endpoint.filename : ""
+
+const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
+  const test = <E>(name: string, body: Effect.Effect<void, E, Scope.Scope>) => it.scopedLive(name, () => body, 60_000)
+
+  test(
+    "what handlers' errors said is copied, whatever its characters",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      yield* history(from)
+      const database = yield* raw(nameOf(from))
+      database.exec(
+        "UPDATE caravel_consumer SET last_error = 'upstream said ' || char(0) || '!' WHERE name = 'billing'"
+      )
+      database.exec("UPDATE caravel_parked SET error = 'and ' || char(0)")
+      yield* Copy.copy({ from, to })
+      expect(yield* using(to, Consumer.lag("billing"))).toMatchObject({ lastError: "upstream said \ufffd!" })
+      expect(JSON.stringify(yield* dump(to))).toContain("and \ufffd")
+    })
+  )
+
+  test(
+    "there and back is the same in every table",
+    Effect.gen(function*() {
+      const [from, to, back] = [yield* file, yield* empty, yield* file]
+      yield* history(from)
+      const head = yield* headOf(from)
+      const steps = new Set<string>()
+      const copied = yield* Copy.copy({ from, to, onStep: (step) => steps.add(step) })
+      expect(copied).toMatchObject({ position: head, copied: head, tenants: 3, relays: 2 })
+      expect([...steps]).toEqual(["copying", "projecting", "verifying"])
+      const before = yield* dump(from)
+      for (const rows of Object.values(before)) expect(rows).not.toEqual([])
+      expect(yield* dump(to)).toEqual(before)
+      yield* Copy.copy({ from: to, to: back })
+      expect(yield* dump(back)).toEqual(before)
+      expect(yield* Copy.copy({ from: to, to: back })).toMatchObject({ position: head, copied: 0 })
+      expect(yield* dump(back)).toEqual(before)
+      expect((yield* using(back, verify, key)).differences).toEqual([])
+      for (const endpoint of [to, back]) {
+        expect(yield* using(endpoint, Consumer.lag("billing"))).toMatchObject({ position: head, owner: null })
+      }
+    })
+  )
+
+  test(
+    "a copy goes on where the source was: commands, keys and consumers at the next position",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      yield* history(from)
+      const { position: end } = yield* Copy.copy({ from, to })
+      // Whoever looks what the copy is like leaves a consumer and its lease, which the next one does away with.
+      yield* using(to, consumed("trial", end))
+      yield* using(
+        from,
+        Effect.gen(function*() {
+          yield* many(3, "n")
+          yield* Consumer.drop("billing")
+        }),
+        key
+      )
+      expect(yield* Copy.copy({ from, to })).toMatchObject({ copied: 3, relays: 5 })
+      expect(yield* dump(to)).toEqual(yield* dump(from))
+
+      const head = yield* headOf(from)
+      const epoch = yield* using(from, Effect.flatMap(Journal, ({ epoch }) => epoch))
+      yield* using(
+        to,
+        Effect.gen(function*() {
+          expect(yield* (yield* Journal).epoch).toBe(epoch)
+          const first = yield* resent
+          expect(first.position).toBeLessThan(head)
+          const { position } = yield* (yield* Command).deactivateRelay({ id: "a" })
+          expect(position).toBe(head + 1)
+          expect(yield* consumed("billing", position)).toEqual([head - 2, head - 1, head, head + 1])
+          expect((yield* verify).differences).toEqual([])
+        }),
+        key
+      )
+      const error = yield* refused(from, to)
+      expect(error).toMatchObject({ _tag: "NotACopy", reason: "ahead", position: head + 1 })
+      yield* using(from, many(1, "other"), key)
+      expect(yield* refused(from, to)).toMatchObject({ _tag: "NotACopy", reason: "event", position: head + 1 })
+      expect(yield* headOf(to)).toBe(head + 1)
+    })
+  )
+
+  test(
+    "only what is empty or a copy of the same journal is written",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      yield* history(from)
+      yield* using(to, Effect.flatMap(Command, (command) => command.createTenant({ pubkey: alice })))
+      const before = yield* dump(to)
+      expect(yield* refused(from, to)).toMatchObject({ _tag: "NotACopy", reason: "epoch", position: 1 })
+      expect(yield* refused(to, to)).toMatchObject({ _tag: "NotACopy", reason: "same" })
+      expect(yield* dump(to)).toEqual(before)
+
+      const missing = yield* file
+      expect((yield* refused(missing, to)).message).toContain("there is no file")
+      expect(existsSync(nameOf(missing))).toBe(false)
+    })
+  )
+
+  test(
+    "what is written meanwhile is left to the next",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      const context = yield* Layer.build(open(from))
+      const command = Context.get(context, Command)
+      yield* command.createTenant({ pubkey: alice })
+      yield* Effect.provide(many(2000, "r"), context)
+      const { head } = Context.get(context, Journal)
+      const before = yield* head
+      const steps = yield* Queue.unbounded<string>()
+      const writing = yield* Effect.fork(
+        Effect.forever(Effect.zipRight(Queue.take(steps), command.failRelaySync({ id: "r1" }, "x")))
+      )
+      const { position } = yield* Copy.copy({ from, to, onStep: (step) => void steps.unsafeOffer(step) })
+      yield* Fiber.interrupt(writing)
+      const after = yield* head
+      expect(position).toBeGreaterThanOrEqual(before)
+      expect(after).toBeGreaterThan(position)
+      expect(yield* headOf(to)).toBe(position)
+      expect(yield* Copy.copy({ from, to })).toMatchObject({ position: after, copied: after - position })
+      expect(yield* using(to, activitiesOf)).toEqual(yield* Effect.provide(activitiesOf, context))
+    })
+  )
+
+  test(
+    "what fails on the way is refused to others until it is completed, and so is a journal that is not sound",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      yield* history(from)
+      yield* using(from, Effect.flatMap(SqlClient, (sql) => sql`DELETE FROM caravel_relay WHERE id = 'b'`), key)
+      expect((yield* refused(from, to)).message).toContain("see caravel verify")
+      expect((yield* cannotOpen(to)).message).toContain("unfinished copy")
+      expect((yield* refused(to, yield* file)).message).toContain("unfinished copy")
+      yield* using(from, Effect.flatMap(Journal, (journal) => journal.rebuild()), key)
+      expect(yield* Copy.copy({ from, to })).toMatchObject({ copied: 0, relays: 2 })
+      expect(yield* dump(to)).toEqual(yield* dump(from))
+    })
+  )
+
+  test(
+    "who has had the target open is refused",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      yield* history(from)
+      yield* using(from, many(3000, "m"), key)
+      const command = Context.get(yield* Layer.build(open(to)), Command)
+      const begun = yield* Deferred.make<void>()
+      const sending = yield* Effect.fork(
+        Effect.zipRight(Deferred.await(begun), Effect.flip(command.createTenant({ pubkey: "d".repeat(64) })))
+      )
+      yield* Copy.copy({ from, to, onStep: () => Deferred.unsafeDone(begun, Effect.void) })
+      expect(yield* Fiber.join(sending)).toMatchObject({ _tag: "StorageError", reason: "replaced" })
+      expect(yield* dump(to)).toEqual(yield* dump(from))
+      // Meanwhile it cannot read the target either, and says so.
+    }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+  )
+
+  test(
+    "killed at random and begun again until it is through, it ends as one that was not",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      yield* history(from)
+      yield* using(from, many(2000, "m"), key)
+      const script = yield* bundled("./copy.ts")
+      const target = JSON.stringify("url" in to ? { ...to, url: Redacted.value(to.url) } : to)
+      let rounds = 0
+      for (let through = false; !through; rounds++) {
+        const child = yield* spawned(script, [nameOf(from), target])
+        yield* child.writes(yield* Random.nextIntBetween(3, 8 + 12 * rounds))
+        yield* child.kill("SIGKILL")
+        yield* child.ended
+        expect(child.errors).toBe("")
+        through = child.process.exitCode === 0
+        if (!through && rounds === 0) expect((yield* cannotOpen(to)).message).toContain("unfinished copy")
+      }
+      expect(rounds).toBeGreaterThan(1)
+      expect(yield* dump(to)).toEqual(yield* dump(from))
+    })
+  )
+}
+
+describe("a copy from SQLite to SQLite", () => {
+  suite(file)
+
+  it.scopedLive("of what was restored since is refused, where it had gone on", () =>
+    Effect.gen(function*() {
+      const [from, to, backup] = [yield* file, yield* file, yield* file]
+      yield* history(from)
+      yield* Backup.backup({ from: nameOf(from), to: nameOf(backup) })
+      yield* Copy.copy({ from, to })
+      yield* using(from, many(1, "lost"), key)
+      yield* Backup.restore({ from: nameOf(backup), to: nameOf(from), overwrite: true })
+      // What was copied did happen in both timelines.
+      expect(yield* Copy.copy({ from, to })).toMatchObject({ copied: 0 })
+      expect(yield* dump(to)).toEqual(yield* dump(from))
+      yield* Backup.restore({ from: nameOf(backup), to: nameOf(from), overwrite: true })
+      expect(yield* refused(from, to)).toMatchObject({ _tag: "NotACopy", reason: "epoch" })
+    }))
+})
+
+withPostgres("a copy from SQLite to PostgreSQL", (url) => suite(schemaOf(url)))

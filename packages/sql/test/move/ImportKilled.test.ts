@@ -1,0 +1,91 @@
+import { LongRun } from "@caravel/conformance"
+import { Query } from "@caravel/domain"
+import { Import, Sqlite } from "@caravel/sql"
+import { expect, it } from "@effect/vitest"
+import { Context, Effect, Layer, Random } from "effect"
+import { statSync } from "node:fs"
+import { join } from "node:path"
+import { bundled, spawned } from "../fixtures/child.js"
+import { drifts } from "../fixtures/importing.js"
+import { expectedOf, lively, observed, writeSource } from "../fixtures/source.js"
+import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
+
+/** In a long run, as many activities as any user has. */
+const activities = LongRun.count("CARAVEL_IMPORTED", { usual: 12_000, long: 100_000 })
+
+const sizeOf = (filename: string) => statSync(filename, { throwIfNoEntry: false })?.size ?? 0
+
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+
+/** Waits until a file has another size. */
+const grown = (filename: string) =>
+  Effect.suspend(() => {
+    const before = sizeOf(filename)
+    return Effect.iterate(before, {
+      while: (size) => size === before,
+      body: () => Effect.map(turn, () => sizeOf(filename))
+    })
+  })
+
+it.scopedLive(
+  `an import of ${activities} activities, killed at random and begun again until it is through, ends as one that was not`,
+  () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const rows = lively(activities)
+      // Some of it is refused, and that is not forgotten.
+      const source = join(directory, "source.db")
+      writeSource(source, { ...rows, relay: rows.relay.slice(1) })
+      const [whole, killed] = [join(directory, "whole.db"), join(directory, "killed.db")]
+
+      const script = yield* bundled("./import.ts")
+      let rounds = 0
+      for (let through = false; !through; rounds++) {
+        const child = yield* spawned(script, [source, killed])
+        const marks = yield* Random.nextIntBetween(1, 8)
+        yield* child.writes(marks)
+        // Between two commits, or while one is written to the log.
+        if (yield* Random.nextBoolean) yield* Effect.raceFirst(grown(`${killed}-wal`), child.ended)
+        yield* child.kill("SIGKILL")
+        yield* child.ended
+        expect(child.errors).toBe("")
+        through = child.process.exitCode === 0
+      }
+      expect(rounds).toBeGreaterThan(2)
+
+      const open = (filename: string) => Layer.build(Sqlite.layer({ filename, synchronous: "normal" }))
+      const context = yield* open(whole)
+      const report = yield* Context.get(context, Import.Import).run({ source })
+      const again = yield* Context.get(yield* open(killed), Import.Import).run({ source })
+      expect(again).toEqual(report)
+
+      // Byte for byte, but for the instants at which they began and ended.
+      const dump = (filename: string) =>
+        Effect.map(raw(filename), (database) => {
+          const [started] = database.prepare("SELECT started_at FROM caravel_import").pluck().all()
+          const all = (statement: string) => database.prepare(statement).all()
+          return {
+            events: all(
+              `SELECT *, iif(created_at = ${started}, 0, created_at) AS created_at FROM caravel_event ORDER BY position`
+            ),
+            rows: [
+              all("SELECT * FROM caravel_tenant"),
+              all("SELECT * FROM caravel_relay"),
+              all("SELECT * FROM caravel_secret")
+            ],
+            refused: all("SELECT * FROM caravel_import_refusal ORDER BY item")
+          }
+        })
+      expect((yield* dump(killed)).events.length).toBe(report.events)
+      expect(yield* dump(killed)).toEqual(yield* dump(whole))
+
+      const expected = expectedOf({
+        tenant: rows.tenant,
+        relay: rows.relay.slice(1),
+        activity: rows.activity.filter(({ resource_id }) => resource_id !== "relay-0")
+      })
+      expect(yield* observed(Context.get(context, Query))).toEqual(expected)
+      expect(yield* Effect.provide(drifts, context)).toEqual([])
+    }),
+  LongRun.timeout(300_000)
+)

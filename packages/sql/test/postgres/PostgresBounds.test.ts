@@ -1,0 +1,177 @@
+/** What a program or process that hangs can hold up on PostgreSQL, and what a role's own settings change. */
+import { Command, type StorageError } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
+import { Postgres } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Either, Fiber, Layer, Redacted } from "effect"
+import { bundled, spawned } from "../fixtures/child.js"
+import { inSchema, raw, statements, temporarySchema, withPostgres } from "../fixtures/postgres.js"
+
+const tenant = "a".repeat(64)
+
+const open = (url: string, options: Partial<Postgres.Options> = {}) =>
+  Effect.tap(
+    Layer.build(Layer.fresh(Postgres.layer({ url: Redacted.make(url), ...options }))),
+    (context) => Effect.ignore(Context.get(context, Command).createTenant({ pubkey: tenant }))
+  )
+
+type World = Context.Context<Postgres.Services>
+
+const create = (context: World, id: string) => Context.get(context, Command).createRelay({ id, tenant, subdomain: id })
+
+withPostgres("PostgreSQL: what holds others up", (url) => {
+  /** One who runs a command in a transaction and then does this in it, and others who have to wait for that. */
+  const held = (options: Partial<Postgres.Options>, then: (sql: SqlClient) => Effect.Effect<unknown, unknown>) =>
+    Effect.gen(function*() {
+      const schema = yield* temporarySchema(url)
+      const [one, others] = [yield* open(url, { schema, ...options }), yield* open(url, { schema })]
+      const sql = Context.get(one, SqlClient)
+      const holds = yield* Deferred.make<void>()
+      const holder = yield* Effect.fork(Effect.exit(sql.withTransaction(
+        // @effect-diagnostics-next-line anyUnknownInErrorContext:off
+        Effect.zipRight(create(one, "held"), Effect.zipRight(Deferred.succeed(holds, undefined), then(sql)))
+      )))
+      yield* Deferred.await(holds)
+      return { holder, others, sql }
+    })
+
+  describe("a caller's transaction after a command", () => {
+    it.scopedLive("that is idle is ended by the server, for those who wait", () =>
+      Effect.gen(function*() {
+        const { holder, others } = yield* held({ holdTimeout: "1 second" }, () => Effect.never)
+        expect((yield* create(others, "a")).position).toBe(2)
+        yield* Fiber.interrupt(holder)
+      }), 20_000)
+
+    it.scopedLive(
+      "whose statement takes long is ended by the server, and the caller is told",
+      () =>
+        Effect.gen(function*() {
+          const { holder, others } = yield* held({ holdTimeout: "1 second" }, (sql) => sql`SELECT pg_sleep(60)`)
+          expect((yield* create(others, "a")).position).toBe(2)
+          expect(String(yield* Fiber.join(holder))).toContain("57014")
+        }),
+      20_000
+    )
+
+    it.scopedLive("has ten seconds if nothing else was said, a role's stricter bound, or as long as it takes", () =>
+      Effect.gen(function*() {
+        const bounds = (options: Partial<Postgres.Options>, before: string) =>
+          Effect.gen(function*() {
+            const context = yield* open(url, { schema: yield* temporarySchema(url), ...options })
+            const sql = Context.get(context, SqlClient)
+            return yield* sql.withTransaction(Effect.gen(function*() {
+              yield* sql.unsafe(before)
+              yield* create(context, "a")
+              const [row] = yield* sql`SELECT current_setting('idle_in_transaction_session_timeout') AS idle,
+                current_setting('statement_timeout') AS statement`
+              return [row!["idle"], row!["statement"]]
+            }))
+          })
+        expect(yield* bounds({}, "SELECT 1")).toEqual(["10s", "10s"])
+        expect(yield* bounds({}, "SET LOCAL statement_timeout = '2s'")).toEqual(["10s", "2s"])
+        expect(yield* bounds({ holdTimeout: "1 minute" }, "SELECT 1")).toEqual(["1min", "1min"])
+        expect(yield* bounds({ holdTimeout: Infinity }, "SELECT 1")).toEqual(["0", "0"])
+      }))
+  })
+
+  describe("a role's statement_timeout", () => {
+    it.scopedLive("does not shorten the wait for the lock", () =>
+      Effect.gen(function*() {
+        const schema = yield* temporarySchema(url)
+        const context = yield* open(inSchema(url, schema, "-c statement_timeout=300"))
+        const other = yield* raw(inSchema(url, schema))
+        yield* Effect.promise(() =>
+          other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)")
+        )
+        const sent = yield* Effect.fork(Effect.either(create(context, "a")))
+        yield* statements(url, "SELECT pg_sleep(1.5)")
+        yield* Effect.promise(() => other.query("ROLLBACK"))
+        expect(Either.getOrThrow(yield* Fiber.join(sent)).position).toBe(2)
+      }))
+
+    it.scopedLive("that ends a statement while it waits in a caller's transaction is told as busy", () =>
+      Effect.gen(function*() {
+        const schema = yield* temporarySchema(url)
+        const context = yield* open(inSchema(url, schema, "-c statement_timeout=300"))
+        const other = yield* raw(inSchema(url, schema))
+        yield* Effect.promise(() =>
+          other.query("BEGIN; SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)")
+        )
+        const error = yield* Effect.flip(Context.get(context, SqlClient).withTransaction(create(context, "a")))
+        expect(error).toMatchObject({ _tag: "StorageError", reason: "busy" })
+      }))
+  })
+
+  it.scopedLive(
+    "a process that hangs in a transactional handler is taken over; one that lives may take its time",
+    () =>
+      Effect.gen(function*() {
+        const own = inSchema(url, yield* temporarySchema(url))
+        const context = yield* open(own)
+        const child = yield* spawned(yield* bundled("./hanging.ts"), [own])
+        yield* child.writes(1)
+        const seen: Array<number> = []
+        const takingOver = yield* Effect.fork(Effect.provide(
+          Consumer.run({
+            name: "hanging",
+            from: "beginning",
+            transactional: true,
+            leaseDuration: "1 second",
+            handle: ({ position }) => Effect.sync(() => seen.push(position))
+          }),
+          context
+        ))
+        // Longer than the server lets it be idle.
+        yield* statements(url, "SELECT pg_sleep(4)")
+        expect(seen).toEqual([])
+        yield* child.kill("SIGSTOP")
+        yield* Effect.provide(Consumer.awaitPosition("hanging", 1), context)
+        expect(seen).toEqual([1])
+        // Nor is a reset held up.
+        yield* Fiber.interrupt(takingOver)
+        yield* Effect.provide(Consumer.reset("hanging", 0), context)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "a server that only reads for a moment takes writes when it is the primary again, and consumers go on",
+    () =>
+      Effect.gen(function*() {
+        const schema = yield* temporarySchema(url)
+        const role = `role_${schema}`
+        const own = new URL(url)
+        own.username = role
+        yield* Effect.acquireRelease(
+          statements(url, `CREATE ROLE ${role} LOGIN SUPERUSER`),
+          () => statements(url, `DROP OWNED BY ${role}; DROP ROLE ${role}`)
+        )
+        const context = yield* open(inSchema(own.href, schema))
+        const failOver = (setting: string) =>
+          statements(
+            url,
+            `ALTER ROLE ${role} ${setting}`,
+            `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`
+          )
+        const consuming = yield* Effect.fork(Effect.provide(
+          Consumer.run({ name: "c", from: "beginning", leaseDuration: "1 second", handle: () => Effect.void }),
+          context
+        ))
+        yield* Effect.provide(Consumer.awaitPosition("c", 1), context)
+        yield* failOver("SET default_transaction_read_only = on")
+        const error = yield* Effect.flip(create(context, "a"))
+        expect(error).toMatchObject({ _tag: "StorageError", reason: "readonly" })
+        // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
+        expect((error as StorageError).message).not.toContain("file")
+        // Connections stay as they were made.
+        const sent = yield* Effect.fork(create(context, "b"))
+        yield* statements(url, `ALTER ROLE ${role} RESET ALL`)
+        expect((yield* Fiber.join(sent)).position).toBe(2)
+        yield* Effect.provide(Consumer.awaitPosition("c", 2), context)
+        yield* Fiber.interrupt(consuming)
+      }),
+    30_000
+  )
+})

@@ -1,0 +1,192 @@
+/** What several processes do with one PostgreSQL, and what becomes of it when connections, the server or the network fail. */
+import { LongRun } from "@caravel/conformance"
+import { type Activity, ActivityFeed, Command, Journal, Position, Query } from "@caravel/domain"
+import { Postgres } from "@caravel/sql"
+import { expect, it } from "@effect/vitest"
+import { Context, Effect, Layer, Random, Redacted, type Scope, Stream } from "effect"
+import { bundled, type Child, spawned } from "../fixtures/child.js"
+import { type Machine, machines } from "../fixtures/machines.js"
+import { inSchema, raw, temporarySchema, withPostgres } from "../fixtures/postgres.js"
+import { ownServer } from "../fixtures/postgresServer.js"
+
+/** How often something is killed; the more, the longer it takes. */
+const rounds = LongRun.count("CARAVEL_KILLS", { usual: 20, long: 1000 })
+
+const tenant = "a".repeat(64)
+
+const open = (url: string) => Layer.build(Layer.fresh(Postgres.layer({ url: Redacted.make(url) })))
+
+/** A database of this test's own in which there are relays with these ids. */
+const world = (url: string, ...ids: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const context = yield* open(url)
+    const command = Context.get(context, Command)
+    yield* command.createTenant({ pubkey: tenant })
+    for (const id of ids) yield* command.createRelay({ id, tenant, subdomain: id })
+    return context
+  })
+
+/** Collects a feed from the beginning, for as long as the test runs. */
+const follow = (context: Context.Context<Postgres.Services>) =>
+  Effect.gen(function*() {
+    const seen: Array<Activity> = []
+    let whenSeen = () => {}
+    const from = (): Effect.Effect<void, never, Scope.Scope> =>
+      Stream.runForEach(
+        Context.get(context, ActivityFeed).since(seen.at(-1)?.position ?? 0),
+        (activity) =>
+          Effect.sync(() => {
+            seen.push(activity)
+            whenSeen()
+          })
+      ).pipe(
+        // A feed that fails says so, and is run again from where it was.
+        Effect.catchTag("StorageError", from),
+        Effect.orDie
+      )
+    yield* Effect.fork(from())
+    return {
+      /** What it has seen, once it has come to a position. */
+      until: (position: number) =>
+        Effect.async<ReadonlyArray<Activity>>((resume) => {
+          const check = () => {
+            if ((seen.at(-1)?.position ?? 0) >= position) resume(Effect.succeed(seen))
+          }
+          whenSeen = check
+          check()
+        })
+    }
+  })
+
+const stop = (child: Child) =>
+  Effect.gen(function*() {
+    // One that had ended before would have had nothing to answer.
+    expect([child.end, child.errors]).toEqual([null, ""])
+    child.process.stdin!.end()
+    yield* child.ended
+    expect([child.end, child.errors]).toEqual([0, ""])
+    return child.output.trim().split("\n").map((line) => line.split(" ") as [key: string, position: string, id: string])
+  })
+
+/**
+ * Two processes send commands with keys, and send again what is not answered, while something is done to what they need; in the
+ * end nothing is lost, and nothing doubled.
+ */
+const underLoad = (
+  url: string,
+  harm: (children: ReadonlyArray<Child>) => Effect.Effect<unknown, never, Scope.Scope>,
+  machines: ReadonlyArray<Machine> = [{ run: [], url }, { run: [], url }]
+) =>
+  Effect.gen(function*() {
+    const context = yield* world(url, "shared")
+    const feed = yield* follow(context)
+    const script = yield* bundled("./retrying.ts")
+    const children = yield* Effect.forEach(machines, ({ run, url }, n) => spawned(script, [url, `p${n}`], run))
+    for (const child of children) yield* child.writes(200)
+    yield* harm(children)
+    const written = children.map((child) => child.written)
+    // Each goes on by itself.
+    for (const [n, child] of children.entries()) yield* child.writes(written[n]! + 1000)
+    const answers = (yield* Effect.forEach(children, stop)).flat()
+
+    // The connections of this process have been through the same.
+    const last = yield* Effect.retry(Context.get(context, Command).deactivateRelay({ id: "shared" }), { times: 5 })
+    const activities = yield* Context.get(context, Query).activity()
+    const byPosition = new Map(activities.map((activity) => [activity.position, activity]))
+    for (const [key, position, id] of answers) {
+      expect([key, byPosition.get(Position.make(Number(position)))?.id]).toEqual([key, id])
+    }
+    expect(new Set(answers.map(([, position]) => position)).size).toBe(answers.length)
+    expect(activities.length).toBe(answers.length + 3)
+    expect(activities.map(({ position }) => position)).toEqual(activities.map((_, index) => index + 1))
+    expect((yield* feed.until(last.position)).map(({ id }) => id)).toEqual(activities.map(({ id }) => id))
+    const drift = yield* Stream.runCollect(Context.get(context, Journal).verify)
+    expect([...drift].flatMap(({ differences }) => differences)).toEqual([])
+  })
+
+withPostgres("PostgreSQL, from several processes", (url) => {
+  it.scopedLive(
+    "16 writers that pause and roll back, and 2 followers: order is position is commit order, and nothing is lost",
+    () =>
+      Effect.gen(function*() {
+        const ids = ["p", "q", "r", "s"].flatMap((prefix) => [0, 1, 2, 3].map((n) => `${prefix}${n}`))
+        // What it is about does not depend on power loss.
+        const own = inSchema(url, yield* temporarySchema(url), "-c synchronous_commit=off")
+        const context = yield* world(own, ...ids)
+        const followers = yield* Effect.all([follow(context), Effect.flatMap(open(own), follow)])
+        const script = yield* bundled("./pausing.ts")
+        const children = yield* Effect.forEach(
+          ["p", "q", "r", "s"],
+          (prefix) => spawned(script, [own, prefix, String(2 * rounds)])
+        )
+        const committed = yield* Effect.forEach(children, (child) =>
+          Effect.map(child.ended, (): ReadonlyArray<number> => {
+            expect(child.errors).toBe("")
+            return JSON.parse(child.output)
+          }), { concurrency: "unbounded" })
+        const all = committed.flat().sort((a, b) =>
+          a - b
+        )
+        // One follows another: the tenant and the relays came first.
+        expect(all).toEqual(Array.from({ length: 16 * 2 * rounds }, (_, index) =>
+          index + 18))
+        const activities = yield* Context.get(context, Query).activity()
+        for (const follower of followers) {
+          expect((yield* follower.until(all.at(-1)!)).map(({ id }) => id)).toEqual(activities.map(({ id }) => id))
+        }
+        expect(activities.map(({ position }) => position)).toEqual(activities.map((_, index) => index + 1))
+      }),
+    LongRun.timeout(600_000)
+  )
+
+  it.scopedLive("any connection may be ended at any time, the listener's too", () =>
+    Effect.gen(function*() {
+      const schema = yield* temporarySchema(url)
+      const own = inSchema(url, schema)
+      const admin = yield* raw(url)
+      yield* underLoad(own, (children) =>
+        Effect.gen(function*() {
+          for (let n = 0; n < rounds; n++) {
+            // It is hit at whatever it does just then.
+            const child = children[n % children.length]!
+            yield* child.writes(child.written + (yield* Random.nextIntBetween(0, 500)))
+            yield* Effect.promise(() =>
+              admin.query(
+                `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 ORDER BY random() LIMIT 1`,
+                [schema]
+              )
+            )
+          }
+        }))
+    }), LongRun.timeout(600_000))
+
+  it.scopedLive("the server may stop, in order or not, and start again", () =>
+    Effect.gen(function*() {
+      const server = yield* ownServer()
+      yield* underLoad(server.url, ([child]) =>
+        Effect.forEach(
+          Array.from({ length: Math.ceil(rounds / 20) }),
+          (_, n) =>
+            Effect.zipRight(child!.writes(child!.written + 1000), server.restart(n % 2 === 0 ? "immediate" : "fast"))
+        ))
+    }), LongRun.timeout(600_000))
+
+  it.scopedLive(
+    "a machine that is cut off holds nobody up for long, and goes on when it is back",
+    () =>
+      Effect.gen(function*() {
+        const network = yield* machines
+        yield* underLoad(network.url, ([cutOff, other]) =>
+          Effect.gen(function*() {
+            for (let n = 0; n < Math.ceil(rounds / 100); n++) {
+              yield* network.cut
+              // It may have held the lock; then the server gives it free after ten seconds.
+              yield* other!.writes(other!.written + 1000)
+              yield* network.heal
+              yield* cutOff!.writes(cutOff!.written + 1000)
+            }
+          }), network.machines)
+      }),
+    LongRun.timeout(600_000)
+  )
+})

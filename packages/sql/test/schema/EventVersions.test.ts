@@ -1,0 +1,121 @@
+/** What a journal holds stays readable for ever, and nobody changes it. */
+import { Command, events, Journal, Position, type Upcasters, versionOf } from "@caravel/domain"
+import { Sqlite } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import type SqliteDatabase from "better-sqlite3"
+import { Effect, Either, Record } from "effect"
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Rows from "../../src/schema/Tables.js"
+import { sqlite } from "../../src/sqlite/SqliteDialect.js"
+import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
+
+const folder = new URL("../frozen/", import.meta.url)
+
+const lines = (name: string): ReadonlyArray<any> =>
+  readFileSync(new URL(name, folder), "utf8").trim().split("\n").map((line) => JSON.parse(line))
+
+/** The events that were frozen when this version was the newest; tags that came later are in files of their own. */
+const frozen = (version: number) =>
+  readdirSync(folder).filter((name) => name.startsWith(`events-${version}.`) && !name.includes("today")).toSorted()
+    .flatMap((name) => lines(name).slice(1)).toSorted((one, other) => one.position - other.position)
+
+const version1 = frozen(1)
+
+const today = [...lines("events-1.today.jsonl"), ...lines("events-1.imports.today.jsonl")]
+
+const insert = (database: SqliteDatabase.Database, row: object) => {
+  const columns = Object.keys(row)
+  database.prepare(
+    `INSERT INTO caravel_event (${columns.join(", ")}) VALUES (${columns.map((column) => `@${column}`).join(", ")})`
+  ).run(row)
+}
+
+/** A database with these events and nothing else. */
+const journalOf = (rows: ReadonlyArray<object>) =>
+  Effect.gen(function*() {
+    const filename = join(yield* temporaryDirectory, "caravel.db")
+    yield* Effect.provide(Effect.asVoid(Journal), Sqlite.layer({ filename }))
+    const database = yield* raw(filename)
+    rows.forEach((row) => insert(database, row))
+    return filename
+  })
+
+const read = Effect.flatMap(Journal, (journal) => journal.read(Position.make(0), 1000))
+
+describe("the frozen events", () => {
+  it.scopedLive("are read as they were meant", () =>
+    Effect.gen(function*() {
+      const filename = yield* journalOf(version1)
+      const events = yield* Effect.provide(read, Sqlite.layer({ filename }))
+      expect(JSON.parse(JSON.stringify(events))).toEqual(today)
+    }))
+
+  it.each(Record.keys(events))("have %s, in each version that there is", (tag) => {
+    for (let version = 1; version <= versionOf(tag); version++) {
+      expect(frozen(version).map(({ type }) => type)).toContain(tag)
+    }
+  })
+})
+
+describe("an event of another version", () => {
+  const { event } = Rows.make(sqlite)
+  const columns = event.columns().split(", ").map((column) => column.replace("caravel_event.", ""))
+  const deactivated = version1.find(({ type }) => type === "RelayDeactivated")
+  const rowOf = (changes: object) =>
+    columns.map((column) => ({ ...deactivated, schema_version: 1, ...changes })[column])
+
+  it("is read as today's if it is older", () => {
+    const upcasters: Upcasters = { RelayDeactivated: [({ off }) => ({ status: off === true ? "inactive" : off })] }
+    const version2 = Rows.make(sqlite, { upcasters }).event
+    const old = version2.decodeRow(rowOf({ payload: "{\"off\":true}" }))
+    const new_ = version2.decodeRow(rowOf({ schema_version: 2 }))
+    expect(Either.getOrThrow(old)).toMatchObject({ _tag: "RelayDeactivated", changes: { status: "inactive" } })
+    expect(old).toEqual(new_)
+    expect(Either.isLeft(version2.decodeRow(rowOf({ payload: "{\"off\":7}" })))).toBe(true)
+    const [statement] = version2.insert()([Either.getOrThrow(old)], -Infinity)
+    expect(statement?.[1][columns.indexOf("schema_version")]).toBe(2)
+  })
+
+  it.scopedLive("is refused with a reason if it is newer", () =>
+    Effect.gen(function*() {
+      const filename = yield* journalOf([{ ...deactivated, schema_version: 2 }])
+      const error = yield* Effect.flip(Effect.provide(read, Sqlite.layer({ filename })))
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "newer", operation: "Journal.read" })
+      expect(error.message).toContain(`the RelayDeactivated at position ${deactivated.position} is of version 2`)
+      expect(error.message).toContain("written by a newer version")
+    }))
+})
+
+describe("the journal", () => {
+  it.scopedLive("refuses changes and deletions, by whomever, and goes on", () =>
+    Effect.gen(function*() {
+      const filename = yield* journalOf(version1)
+      const database = yield* raw(filename)
+      const refusal = (statement: string) => {
+        try {
+          return database.prepare(statement).run()
+        } catch (error) {
+          return String(error)
+        }
+      }
+      const change = "the journal is append-only: an event is never changed"
+      const deletion = "the journal is append-only: an event is never deleted"
+      expect(refusal("UPDATE caravel_event SET metadata = '{}' WHERE position = 2")).toContain(change)
+      expect(refusal("UPDATE OR REPLACE caravel_event SET position = 1 WHERE position = 2")).toContain(change)
+      expect(refusal("DELETE FROM caravel_event WHERE position = 2")).toContain(deletion)
+      expect(refusal("DELETE FROM caravel_event")).toContain(deletion)
+
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient
+        const replaced = yield* Effect.flip(
+          sql`INSERT OR REPLACE INTO caravel_event SELECT * FROM caravel_event WHERE position = 2`
+        )
+        expect(String(replaced.cause)).toContain(deletion)
+        expect(JSON.parse(JSON.stringify(yield* read))).toEqual(today)
+        const command = yield* Command
+        expect((yield* command.createTenant({ pubkey: "e".repeat(64) })).position).toBe(version1.length + 1)
+      }).pipe(Effect.provide(Sqlite.layer({ filename })))
+    }))
+})

@@ -1,0 +1,171 @@
+import { Command, Query } from "@caravel/domain"
+import { Sqlite } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import { Config, ConfigProvider, Effect, Layer } from "effect"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { prepare } from "../../src/sqlite/DatabaseFile.js"
+import { isKept } from "../fixtures/frozen.js"
+import { raw, refusal, temporaryDirectory } from "../fixtures/sqlite.js"
+
+const pubkey = "a".repeat(64)
+
+describe("opening a database", () => {
+  it.scopedLive("makes missing parent directories, and keeps what is written", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "a", "b", "caravel.db")
+      const open = Sqlite.layerConfig({ filename: Config.string("DATABASE") }).pipe(
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["DATABASE", filename]]))))
+      )
+      yield* Effect.provide(Effect.flatMap(Command, (command) => command.createTenant({ pubkey })), open)
+      const tenants = yield* Effect.provide(Effect.flatMap(Query, (query) => query.tenants), open)
+      expect(tenants.map((tenant) => tenant.pubkey)).toEqual([pubkey])
+    }))
+
+  it.scopedLive("creates nothing if told so: no directory, and no table in an empty file or another program's database", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const open = (...names: ReadonlyArray<string>) =>
+        Effect.flip(Effect.scoped(Layer.build(Sqlite.layer({ filename: join(directory, ...names), create: false }))))
+      writeFileSync(join(directory, "empty.db"), "")
+      yield* Effect.scoped(
+        Effect.map(raw(join(directory, "other.db")), (database) => database.exec("CREATE TABLE event (id INTEGER)"))
+      )
+      const files = () => readdirSync(directory).map((name) => [name, readFileSync(join(directory, name))] as const)
+      const before = files()
+      const missing = yield* open("a", "caravel.db")
+      expect(missing).toMatchObject({ _tag: "StorageError", reason: "missing" })
+      expect(missing.message).toContain(`there is no file ${join(directory, "a", "caravel.db")}`)
+      for (const name of ["empty.db", "other.db"]) {
+        const error = yield* open(name)
+        expect(error).toMatchObject({ reason: "missing" })
+        expect(error.message).toContain(`${join(directory, name)} is not a Caravel database`)
+      }
+      expect(files()).toEqual(before)
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: join(directory, "caravel.db") })))
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: join(directory, "caravel.db"), create: false })))
+    }))
+
+  it.scopedLive("is durable over power loss unless told otherwise", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const pragma = (name: string, options: Omit<Sqlite.Options, "filename"> = {}) =>
+        Effect.flatMap(SqlClient, (sql) => sql.unsafe(`PRAGMA ${name}`)).pipe(
+          Effect.map(([row]) => Object.values(row!)[0]),
+          Effect.provide(Sqlite.layer({ filename: join(directory, "caravel.db"), ...options }))
+        )
+      expect(yield* pragma("synchronous")).toBe(2)
+      expect(yield* pragma("synchronous", { synchronous: "normal" })).toBe(1)
+      expect(yield* pragma("journal_mode")).toBe("wal")
+      expect(yield* pragma("foreign_keys")).toBe(1)
+    }))
+
+  it.scopedLive("says what is wrong with a file that is not a database", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "notes.txt")
+      writeFileSync(filename, "these are my notes, and more than a page of them".repeat(100))
+      const error = yield* refusal(filename)
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+      expect(error.message).toContain(`${filename}: file is not a database`)
+      expect(readFileSync(filename, "utf8")).toContain("these are my notes")
+    }))
+
+  it.scopedLive("says that a damaged database is", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "caravel.db")
+      writeFileSync(filename, Buffer.concat([Buffer.from("SQLite format 3\0"), Buffer.alloc(8176, 0xab)]))
+      expect(yield* refusal(filename)).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+    }))
+
+  it.scopedLive("says that somebody else's database is not Caravel's", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "theirs.db")
+      const database = yield* raw(filename)
+      database.exec("CREATE TABLE caravel_event (id INTEGER)")
+      const error = yield* refusal(filename)
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "other" })
+      expect(error.message).toContain("table caravel_event already exists")
+      expect(database.prepare("SELECT name FROM sqlite_schema WHERE name = 'caravel_relay'").all()).toEqual([])
+    }))
+
+  it.scopedLive("refuses a newer schema", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "caravel.db")
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename })))
+      const database = yield* raw(filename)
+      database.exec("INSERT INTO caravel_migrations (migration_id, name) VALUES (99, 'future')")
+      const error = yield* refusal(filename)
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "newer" })
+      expect(error.message).toContain("the database has schema 99")
+      expect(error.message).toContain("use a newer Caravel")
+    }))
+
+  it.scopedLive("says that a directory, a place in memory and a file as a parent will not do", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      writeFileSync(join(directory, "file"), "")
+      expect((yield* refusal(":memory:")).message).toContain("use Memory.layer or Sqlite.layerTemporary")
+      expect((yield* refusal(directory))._tag).toBe("StorageError")
+      expect((yield* refusal(join(directory, "file", "caravel.db")))._tag).toBe("StorageError")
+      expect((yield* refusal("/proc/none/deeper/caravel.db"))._tag).toBe("StorageError")
+    }))
+
+  it.scopedLive("refuses a URL as a filename, without showing it", () =>
+    Effect.gen(function*() {
+      for (
+        const url of [
+          "postgres://user:SECRET@host/db",
+          "\"postgres://user:SECRET@host/db\"",
+          "'mysql://user:SECRET@host'"
+        ]
+      ) {
+        const { message } = yield* refusal(url)
+        expect(message).toContain("its filename is a URL")
+        expect(message).not.toContain("SECRET")
+      }
+    }))
+
+  it.scopedLive("says that a read-only place is", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      mkdirSync(join(directory, "closed"), { mode: 0o555 })
+      // Root may write anywhere, so root becomes somebody else for this.
+      const isRoot = process.getuid?.() === 0
+      yield* Effect.acquireRelease(
+        Effect.sync(() => isRoot && process.seteuid?.(65534)),
+        () => Effect.sync(() => isRoot && process.seteuid?.(0))
+      )
+      expect(yield* refusal(join(directory, "closed", "caravel.db"))).toMatchObject({ reason: "readonly" })
+      expect(yield* refusal(join(directory, "closed", "deeper", "caravel.db"))).toMatchObject({ reason: "readonly" })
+    }).pipe(Effect.scoped))
+
+  it.scopedLive("refuses network file systems", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "caravel.db")
+      const error = yield* Effect.flip(prepare(filename, () => Promise.resolve({ type: 0x6969 })))
+      expect(error.message).toContain("is on a network file system (NFS); use a local disk")
+    }))
+
+  it.scopedLive("upgrades each frozen schema to what a new database has, and keeps its rows", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const schemaOf = (filename: string) =>
+        Effect.map(
+          raw(filename),
+          (database) =>
+            database.prepare("SELECT type, name, tbl_name, replace(sql, '\"', '') FROM sqlite_schema ORDER BY name")
+              .all()
+        )
+      const fresh = join(directory, "fresh.db")
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: fresh })))
+      for (const frozen of ["0001", "0002", "0003", "0004", "0005", "0007", "0008"]) {
+        const filename = join(directory, `${frozen}.db`)
+        const database = yield* raw(filename)
+        database.exec(readFileSync(new URL(`../frozen/${frozen}.sql`, import.meta.url), "utf8"))
+        yield* isKept(frozen).pipe(Effect.provide(Sqlite.layer({ filename })))
+        expect(yield* schemaOf(filename)).toEqual(yield* schemaOf(fresh))
+        expect(database.pragma("foreign_key_check")).toEqual([])
+      }
+    }))
+})

@@ -1,0 +1,161 @@
+import { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
+import { Sqlite } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import Database from "better-sqlite3"
+import { Chunk, Context, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
+import { rmSync } from "node:fs"
+import * as fs from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { run } from "../fixtures/process.js"
+import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
+
+const pubkey = "a".repeat(64)
+
+describe("what another connection commits", () => {
+  it.scopedLive("comes by live, since and notify, like what is committed here", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "caravel.db")
+      const here = yield* Layer.build(Sqlite.layer({ filename }))
+      const there = yield* Layer.build(Sqlite.layer({ filename }))
+      const feed = Context.get(here, ActivityFeed)
+      const queue = yield* Context.get(here, Command).notify.subscribe
+      const live = yield* Effect.fork(Stream.runCollect(Stream.take(feed.live, 3)))
+      const since = yield* Effect.fork(Stream.runCollect(Stream.take(feed.since(0), 3)))
+      yield* Effect.yieldNow()
+      yield* Context.get(there, Command).createTenant({ pubkey })
+      yield* Context.get(there, Command).createRelay({ id: "a", tenant: pubkey, subdomain: "a" })
+      yield* Queue.take(queue)
+      yield* Context.get(here, Command).deactivateRelay({ id: "a" })
+      const positions = (activities: Iterable<{ readonly position: number }>) =>
+        Array.from(activities, ({ position }) => position)
+      expect(positions(yield* Fiber.join(live))).toEqual([1, 2, 3])
+      expect(positions(yield* Fiber.join(since))).toEqual([1, 2, 3])
+      expect(positions(Chunk.toReadonlyArray(yield* Queue.takeBetween(queue, 2, 9)))).toEqual([2, 3])
+    }))
+
+  it.scopedLive("comes in order, once, while four processes write and two follow", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "caravel.db")
+      const tenant = "b".repeat(64)
+      const writers = ["p", "q", "r", "s"].map((prefix) => run("./writer.ts", [filename, tenant, prefix, "2000", "10"]))
+      const followers = [1, 2].map(() => run("./follower.ts", [filename, String(1 + 4 * 1800)]))
+      const [written, followed] = yield* Effect.all([
+        Effect.all(writers, { concurrency: "unbounded" }),
+        Effect.all(followers, { concurrency: "unbounded" })
+      ], { concurrency: "unbounded" })
+      for (const result of written) expect(result).toEqual({ code: 0, stdout: "1800\n", stderr: "" })
+      for (const { code, stderr, stdout } of followed) {
+        expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+        expect(JSON.parse(stdout)).toMatchObject({ received: 7201, ordered: true, queued: true })
+        yield* Effect.logInfo(
+          `a follower received 7201 activities, ${JSON.parse(stdout).medianAge} ms old in the median`
+        )
+      }
+    }), 180_000)
+})
+
+/** What tidy-up scripts, restores by hand and volumes do. */
+const losses: Record<string, (filename: string) => Promise<unknown>> = {
+  "the file was replaced": async (filename) => {
+    await fs.rename(filename, `${filename}.moved`)
+    await fs.writeFile(filename, "")
+  },
+  "the file was removed": (filename) => fs.rm(filename),
+  "-wal was removed": (filename) => fs.rm(`${filename}-wal`),
+  "-shm was removed": (filename) => fs.rm(`${filename}-shm`),
+  "both were removed": (filename) => Promise.all([fs.rm(`${filename}-wal`), fs.rm(`${filename}-shm`)]),
+  "-wal was replaced": async (filename) => {
+    await fs.copyFile(`${filename}-wal`, `${filename}-copy`)
+    await fs.rename(`${filename}-copy`, `${filename}-wal`)
+  },
+  "the directory was renamed": (filename) => fs.rename(dirname(filename), `${dirname(filename)}-moved`),
+  "the file was truncated": (filename) => fs.truncate(filename, 4096),
+  "the file was emptied": (filename) => fs.truncate(filename, 0),
+  "-wal was truncated": (filename) => fs.truncate(`${filename}-wal`, 0)
+}
+
+/** A database in a directory that may be renamed, opened by a link and in use. */
+const lossy = Effect.gen(function*() {
+  const parent = yield* temporaryDirectory
+  const directory = join(parent, "data")
+  yield* Effect.promise(() => fs.mkdir(directory))
+  const filename = join(directory, "caravel.db")
+  const context = yield* Layer.build(Sqlite.layer({ filename }))
+  const command = Context.get(context, Command)
+  yield* command.createTenant({ pubkey })
+  yield* command.createRelay({ id: "a", tenant: pubkey, subdomain: "a" })
+  return { filename, context, command, activate: command.activateRelay({ id: "a" }) }
+})
+
+describe("a database whose files are lost while it is open", () => {
+  for (const [name, lose] of Object.entries(losses)) {
+    it.scopedLive(`acknowledges nothing more within a second when ${name}, and everybody learns of it`, () =>
+      Effect.gen(function*() {
+        const { activate, command, context, filename } = yield* lossy
+        const queue = yield* command.notify.subscribe
+        const taker = yield* Effect.fork(queue.take)
+        const live = yield* Effect.fork(Effect.flip(Stream.runDrain(Context.get(context, ActivityFeed).live)))
+        // The file has pages of its own then, beside what is in the log.
+        if (name.includes("file was")) {
+          yield* Effect.scoped(
+            Effect.map(raw(filename), (database) => database.pragma("wal_checkpoint(PASSIVE)"))
+          )
+        }
+        const started = performance.now()
+        yield* Effect.promise(() => lose(filename))
+        const error = yield* Fiber.join(live)
+        expect(performance.now() - started).toBeLessThan(2000)
+        expect(error).toMatchObject({ _tag: "StorageError", reason: "replaced" })
+        expect(error.message).toContain("while the database was open")
+        expect(Exit.isInterrupted(yield* Fiber.await(taker))).toBe(true)
+        expect(queue.isActive()).toBe(false)
+        const errors = yield* Effect.all([
+          Effect.flip(activate),
+          Effect.flip(Context.get(context, Query).tenants),
+          Effect.flip(Stream.runDrain(Context.get(context, ActivityFeed).since(0)))
+        ])
+        for (const each of errors) expect(each).toBe(error)
+        const plain = yield* Effect.flip(Context.get(context, SqlClient)`SELECT 1`)
+        expect(plain.cause).toBe(error)
+      }))
+  }
+
+  it.scopedLive("acknowledges no command 100 ms after they are, before anything in the background has looked", () =>
+    Effect.gen(function*() {
+      const { activate, context, filename } = yield* lossy
+      const { withTransaction } = Context.get(context, SqlClient)
+      // Nothing else has a turn until the commands have been refused.
+      yield* Effect.sync(() => {
+        rmSync(`${filename}-wal`)
+        for (const started = performance.now(); performance.now() - started < 150;);
+      })
+      expect(yield* Effect.flip(activate)).toMatchObject({ _tag: "StorageError", reason: "replaced" })
+      expect(yield* Effect.flip(withTransaction(activate))).toMatchObject({ cause: { reason: "replaced" } })
+    }))
+
+  it.scopedLive("is not one that others vacuum, checkpoint, back up, open and close", () =>
+    Effect.gen(function*() {
+      const { activate, context, filename } = yield* lossy
+      const queue = yield* Context.get(context, Command).notify.subscribe
+      // Long enough for several looks.
+      const started = performance.now()
+      while (performance.now() - started < 1500) {
+        const other = yield* Effect.acquireRelease(
+          Effect.sync(() => new Database(filename)),
+          (database) => Effect.sync(() => database.close())
+        ).pipe(
+          Effect.map((database) => {
+            database.exec("CREATE TABLE junk (x); INSERT INTO junk VALUES (randomblob(300000)); DROP TABLE junk")
+            database.exec("VACUUM")
+            return database.pragma("wal_checkpoint(TRUNCATE)")
+          }),
+          Effect.scoped
+        )
+        expect(other).toMatchObject([{ busy: 0 }])
+        yield* Effect.repeatN(activate, 9)
+        yield* Context.get(context, Journal).verify.pipe(Stream.runDrain)
+        expect((yield* queue.takeBetween(10, 10)).length).toBe(10)
+      }
+    }))
+})

@@ -1,0 +1,202 @@
+import { DeactivateRelay, EventId, RelayId, type Unit } from "@caravel/domain"
+import { describe, expect, it } from "@effect/vitest"
+import { Clock, DateTime, Effect, Exit, Fiber, FiberId, Option, Random, Scheduler, Scope } from "effect"
+import * as GroupCommit from "../../src/write/GroupCommit.js"
+import type { Entry } from "../../src/write/Entry.js"
+
+const unit = (id: string): Unit => ({
+  commands: [[
+    new DeactivateRelay({ id: RelayId.make(id) }),
+    {
+      now: DateTime.unsafeMake(0),
+      id: EventId.make("00000000-0000-7000-8000-000000000000"),
+      expected: undefined,
+      metadata: {}
+    }
+  ]],
+  idempotencyKey: undefined
+})
+
+const ids = (count: number) => Array.from({ length: count }, (_, index) => `r${index}`)
+
+/** Commits in memory, where `gate` is open. */
+const opened = (scope: Scope.Scope) =>
+  Effect.gen(function*() {
+    const gate = yield* Effect.makeLatch(true)
+    const taken: Array<{ readonly ids: ReadonlyArray<string>; readonly by: FiberId.FiberId }> = []
+    let decided = 0
+    const { execute } = yield* GroupCommit.make((entries) =>
+      Effect.gen(function*() {
+        taken.push({ ids: entries.map(idOf), by: yield* Effect.fiberId })
+        for (const entry of entries) entry.decide()
+        yield* gate.await
+        decided += entries.length
+        for (const entry of entries) entry.settle(Exit.succeed([]))
+      })
+    ).pipe(Scope.extend(scope))
+    return { gate, taken, decided: () => decided, execute: (id: string) => execute(unit(id)) }
+  })
+
+const idOf = ({ unit: { commands: [[command]] } }: Entry) => (command as DeactivateRelay).id
+
+const open = Effect.flatMap(Effect.scope, opened)
+
+/** Lets every other fiber go on as far as it can. */
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+
+describe("a group commit", () => {
+  it.scopedLive("is made by the caller who finds nobody at work", () =>
+    Effect.gen(function*() {
+      const { execute, taken } = yield* open
+      yield* execute("a")
+      yield* execute("b")
+      const by = yield* Effect.fiberId
+      expect(taken).toEqual([{ ids: ["a"], by }, { ids: ["b"], by }])
+    }))
+
+  it.scopedLive("takes all who come while every fiber has its turn, in order", () =>
+    Effect.gen(function*() {
+      const { execute, taken } = yield* open
+      yield* Effect.forEach(ids(64), execute, { concurrency: "unbounded" })
+      expect(taken.map(({ ids }) => ids)).toEqual([ids(64)])
+    }))
+
+  it.scopedLive("stays one for many callers who leave no pause", () =>
+    Effect.gen(function*() {
+      const { execute, taken } = yield* open
+      const caller = (id: string) => Effect.replicateEffect(execute(id), 10)
+      yield* Effect.forEach(ids(64), caller, { concurrency: "unbounded" })
+      expect(taken.length).toBe(10)
+    }))
+
+  it.scopedLive("has no caller work for those who come while he commits", () =>
+    Effect.gen(function*() {
+      const { execute, gate, taken } = yield* open
+      yield* gate.close
+      const first = yield* Effect.fork(Effect.map(execute("first"), () => taken.length))
+      yield* turn
+      const others = yield* Effect.forEach(ids(300), (id) => Effect.fork(execute(id)))
+      yield* turn
+      expect(taken.map(({ ids }) => ids)).toEqual([["first"]])
+      yield* gate.open
+      expect(yield* Fiber.join(first)).toBe(1)
+      yield* Fiber.joinAll(others)
+      expect(taken.map(({ ids }) => ids)).toEqual([["first"], ids(256), ids(300).slice(256)])
+      const callers = [first, ...others].map((fiber) => fiber.id())
+      expect(taken.map(({ by }) => callers.some((id) => id === by))).toEqual([true, false, false])
+      // Nobody is at work now.
+      yield* execute("last")
+      expect(taken.at(-1)).toEqual({ ids: ["last"], by: yield* Effect.fiberId })
+    }))
+
+  it.scopedLive("is made all the same where who would have made it is interrupted before", () =>
+    Effect.gen(function*() {
+      const { execute, taken } = yield* open
+      const [leaving, ...others] = yield* Effect.forEach(["leaving", ...ids(3)], (id) => Effect.fork(execute(id)))
+      yield* Effect.yieldNow()
+      expect(taken).toEqual([])
+      yield* Fiber.interruptAsFork(leaving!, FiberId.none)
+      yield* Fiber.joinAll(others)
+      expect(Exit.isInterrupted(yield* Fiber.await(leaving!))).toBe(true)
+      expect(taken.map(({ ids }) => ids)).toEqual([ids(3)])
+      yield* execute("last")
+    }))
+
+  it.scopedLive("is decided before the interruption of who makes it, or is in it, is answered", () =>
+    Effect.gen(function*() {
+      const { decided, execute, gate, taken } = yield* open
+      yield* gate.close
+      const fibers = yield* Effect.forEach(ids(3), (id) => Effect.fork(execute(id)))
+      yield* turn
+      expect(taken.length).toBe(1)
+      const interruptions = yield* Effect.forEach(fibers.slice(0, 2), (fiber) => Effect.fork(Fiber.interrupt(fiber)))
+      yield* turn
+      for (const interruption of interruptions) expect(Option.isNone(yield* Fiber.poll(interruption))).toBe(true)
+      yield* gate.open
+      for (const interruption of interruptions) {
+        expect(Exit.isInterrupted(yield* Fiber.join(interruption))).toBe(true)
+        expect(decided()).toBe(3)
+      }
+      yield* Fiber.join(fibers[2]!)
+      yield* execute("last")
+    }))
+
+  it.scopedLive("is decided before the scope closes; who waits for another one is interrupted, and who comes later", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { decided, execute, gate } = yield* opened(scope)
+      yield* gate.close
+      const first = yield* Effect.fork(execute("first"))
+      yield* turn
+      const second = yield* Effect.fork(execute("second"))
+      yield* turn
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* turn
+      expect(Exit.isInterrupted(yield* Fiber.await(second))).toBe(true)
+      expect(Option.isNone(yield* Fiber.poll(closing))).toBe(true)
+      yield* gate.open
+      yield* Fiber.join(closing)
+      expect(decided()).toBe(1)
+      yield* Fiber.join(first)
+      expect(Exit.isInterrupted(yield* Effect.exit(execute("late")))).toBe(true)
+    }))
+
+  it.scopedLive("is not made by a caller who has another clock, another scheduler or another tracer", () =>
+    Effect.gen(function*() {
+      const { execute, taken } = yield* open
+      const clock = Clock.make()
+      const scheduler = Scheduler.make((task) => void setImmediate(task), () => false)
+      for (
+        const elsewhere of [
+          Effect.withClock({ ...clock, [Clock.ClockTypeId]: Clock.ClockTypeId, sleep: () => Effect.never }),
+          Effect.withScheduler(scheduler),
+          Effect.withRandom(Random.make("seed"))
+        ]
+      ) {
+        yield* elsewhere(execute("a"))
+        expect(taken.at(-1)?.by).not.toBe(yield* Effect.fiberId)
+        yield* turn
+      }
+      yield* execute("b")
+      expect(taken.at(-1)?.by).toBe(yield* Effect.fiberId)
+    }))
+
+  it.scopedLive("that dies answers all who are in it with that, and the next one is made", () =>
+    Effect.gen(function*() {
+      let batches = 0
+      const gate = yield* Effect.makeLatch()
+      const { execute } = yield* GroupCommit.make((entries) =>
+        Effect.suspend(() => {
+          if (++batches < 3) return Effect.zipRight(gate.await, Effect.die("broken"))
+          for (const entry of entries) entry.settle(Exit.succeed([]))
+          return Effect.void
+        })
+      )
+      const fork = (id: string) => Effect.fork(Effect.exit(execute(unit(id))))
+      // Two in the caller's batch, and two in the writer's.
+      const first = yield* Effect.forEach(["a", "b"], fork)
+      yield* turn
+      const second = yield* Effect.forEach(["c", "d"], fork)
+      yield* turn
+      yield* gate.open
+      for (const fiber of [...first, ...second]) expect(yield* Fiber.join(fiber)).toEqual(Exit.die("broken"))
+      expect(batches).toBe(2)
+      expect(yield* execute(unit("e"))).toEqual([])
+    }))
+
+  it.scopedLive("leaves the event loop its turns where a lone caller leaves no pause", () =>
+    Effect.gen(function*() {
+      const { execute } = yield* open
+      let isOver = false
+      setImmediate(() => {
+        isOver = true
+      })
+      const latest = performance.now() + 5000
+      yield* Effect.whileLoop({
+        while: () => !isOver && performance.now() < latest,
+        body: () => execute("a"),
+        step: () => {}
+      })
+      expect(isOver).toBe(true)
+    }))
+})

@@ -1,0 +1,129 @@
+import { LongRun } from "@caravel/conformance"
+import { Command, Query } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
+import { Sqlite } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import SqliteDatabase from "better-sqlite3"
+import { Context, Effect, Fiber, Layer, Random } from "effect"
+import { join } from "node:path"
+import { bundled, type Child, spawned } from "../fixtures/child.js"
+import { consumer, createHandled, handled } from "../fixtures/handled.js"
+import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
+
+const rounds = LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 })
+const pubkey = "a".repeat(64)
+
+/** A database that this process writes, and others consume. */
+const world = Effect.gen(function*() {
+  const filename = join(yield* temporaryDirectory, "caravel.db")
+  const context = yield* Layer.build(Sqlite.layer({ filename, synchronous: "normal" }))
+  const command = Context.get(context, Command)
+  const sql = Context.get(context, SqlClient)
+  yield* sql.unsafe(createHandled)
+  yield* command.createTenant({ pubkey })
+  for (let n = 0; n < 5; n++) yield* command.createRelay({ id: `r${n}`, tenant: pubkey, subdomain: `r${n}` })
+  const script = yield* bundled("./consume.ts")
+  return {
+    filename,
+    caughtUp: Effect.gen(function*() {
+      const activities = yield* Context.get(context, Query).activity()
+      yield* Effect.provide(Consumer.awaitPosition(consumer.name, activities.at(-1)!.position), context)
+    }),
+    /** A few activities, in as many commits. */
+    write: Effect.forEach([0, 1, 2, 3, 4], (n) => command.activateRelay({ id: `r${n}` }), { discard: true }),
+    spawn: spawned(script, [filename]),
+    /** Handles what is left, and compares what was handled with what there is. */
+    verify: Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Consumer.run({ ...consumer, handle: (activity) => handled(sql, activity) }))
+      const positions = (yield* Context.get(context, Query).activity()).map(({ position }) => position)
+      yield* Consumer.awaitPosition(consumer.name, positions.at(-1)!)
+      const database = yield* raw(filename)
+      expect(database.prepare("SELECT position FROM handled ORDER BY id").pluck().all()).toEqual(positions)
+      yield* Fiber.interrupt(fiber)
+      return database.prepare("SELECT fence FROM caravel_lease WHERE task = 'run'").pluck().get()
+    }).pipe(Effect.provide(context))
+  }
+})
+
+/** Whether somebody is in a writing transaction. */
+const locked = (filename: string) =>
+  Effect.sync(() => {
+    const database = new SqliteDatabase(filename, { timeout: 0 })
+    try {
+      database.exec("BEGIN IMMEDIATE; ROLLBACK")
+      return false
+    } catch {
+      return true
+    } finally {
+      database.close()
+    }
+  })
+
+describe("a transactional consumer", () => {
+  it.scopedLive(
+    `killed ${rounds} times at random, has handled everything once, in order`,
+    () =>
+      Effect.gen(function*() {
+        const { caughtUp, spawn, verify, write } = yield* world
+        let children: ReadonlyArray<Child> = [yield* spawn, yield* spawn]
+        let errors = ""
+        for (let round = 0; round < rounds; round++) {
+          yield* write
+          // While it starts, while it waits for its turn, before, within or after a transaction of any length.
+          const [victim, other] = (yield* Random.nextBoolean) ? children : children.toReversed()
+          const marks = yield* Random.nextIntBetween(0, 12)
+          yield* Effect.raceAll([
+            victim!.writes(victim!.written + marks),
+            other!.writes(other!.written + marks),
+            caughtUp
+          ])
+          yield* victim!.kill("SIGKILL")
+          yield* victim!.ended
+          errors += victim!.errors
+          children = [other!, yield* spawn]
+        }
+        for (const child of children) yield* child.kill("SIGKILL")
+        for (const child of children) yield* child.ended
+        expect(errors).toBe("")
+        expect(Number(yield* verify)).toBeGreaterThan(rounds / 4)
+      }),
+    LongRun.timeout(600_000)
+  )
+
+  it.scopedLive(
+    `stopped ${rounds / 4} times beyond its lease and resumed, has handled everything once, in order`,
+    () =>
+      Effect.gen(function*() {
+        const { filename, spawn, verify, write } = yield* world
+        const children = [yield* spawn, yield* spawn]
+        for (const child of children) yield* child.writes(1)
+        let takenOver = 0
+        for (let round = 0; round < rounds / 4; round++) {
+          const before = children.map(({ written }) => written)
+          const marks = yield* Random.nextIntBetween(1, 10)
+          yield* write
+          yield* Effect.raceAll(children.map((child, n) => child.writes(before[n]! + marks)))
+          const [owner, other] = children[0]!.written > before[0]! ? children : children.toReversed()
+          yield* owner!.kill("SIGSTOP")
+          // Who is stopped in a transaction keeps everybody else from writing; that is not what is looked at here.
+          if (!(yield* locked(filename))) {
+            const seen = other!.written
+            yield* write
+            yield* other!.writes(seen + 1)
+            takenOver++
+          }
+          yield* owner!.kill("SIGCONT")
+        }
+        yield* write
+        for (const child of children) {
+          yield* child.kill("SIGKILL")
+          yield* child.ended
+          expect(child.errors).toBe("")
+        }
+        expect(takenOver).toBeGreaterThan(0)
+        yield* verify
+      }),
+    LongRun.timeout(600_000)
+  )
+})
