@@ -1,5 +1,5 @@
-// Compiles every ```ts snippet of README.md and docs/**/*.md in one program, then runs each: with tsx, or with vitest if it
-// is a test. A fence of "```ts no-run" is only compiled.
+// Compiles every ```ts snippet of README.md and docs/**/*.md in one program, then runs them: tests with vitest, the others
+// with tsx, all in one process. If that fails, each runs on its own, to say which. A fence of "```ts no-run" is only compiled.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { exampleOptions, examplesFolder, finish, root, run, sourceConditions } from "./workspace.mjs"
@@ -59,16 +59,29 @@ if (!run("tsc", ["-p", cwd])) {
   finish(["readme: a snippet does not compile; a file's number is its snippet's line"])
 }
 
+const options = { cwd: work, env: sourceConditions, timeout: 120_000 }
+const tsx = (path) => run("tsx", ["--tsconfig", join(cwd, "tsconfig.json"), path], options)
+const vitest = (paths) => run("vitest", ["run", "--root", cwd, ...paths], options)
+
+const running = all.filter(({ isRun }) => isRun)
+const tests = running.filter(({ isTest }) => isTest)
+const programs = running.filter(({ isTest }) => !isTest)
+const pathOf = ({ file }) => join(cwd, file)
+
+writeFileSync(
+  join(cwd, "programs.ts"),
+  programs.map(({ file }) => `import "./${file.replace(/ts$/, "js")}"\n`).join("")
+)
+
 const problems = []
-for (const { file, isRun, isTest, title } of all) {
-  if (!isRun) continue
-  console.log(`\n${title}`)
-  const path = join(cwd, file)
-  const [command, ...args] = isTest
-    ? ["vitest", "run", "--root", cwd, path]
-    : ["tsx", "--tsconfig", join(cwd, "tsconfig.json"), path]
-  if (!run(command, args, { cwd: work, env: sourceConditions, timeout: 60_000 })) {
-    problems.push(`readme: ${title} failed`)
+if (programs.length > 0 && !tsx(join(cwd, "programs.ts"))) {
+  for (const program of programs) {
+    console.log(`\n${program.title}`)
+    if (!tsx(pathOf(program))) problems.push(`readme: ${program.title} failed`)
   }
+  if (problems.length === 0) problems.push("readme: programs that run alone fail together; do they share a file?")
 }
-finish(problems, `\nreadme: ${all.length} snippets compile, ${all.filter(({ isRun }) => isRun).length} ran`)
+if (tests.length > 0 && !vitest(tests.map(pathOf))) {
+  problems.push(`readme: a test failed; there are ${tests.map(({ title }) => title).join(", ")}`)
+}
+finish(problems, `\nreadme: ${all.length} snippets compile, ${running.length} ran`)
