@@ -17,7 +17,8 @@ const checks = {
   // Decisions are tested whole, by their own specs.
   coverage: [["vitest", "run", "--project=domain", "--coverage", "--coverage.reporter=text", ...decisions]],
   docs: [["node", "scripts/docs.mjs"]],
-  readme: [["node", "scripts/readme.mjs"]]
+  readme: [["node", "scripts/readme.mjs"]],
+  links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]]
 }
 
 const named = process.argv.slice(2)
