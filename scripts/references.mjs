@@ -85,13 +85,32 @@ const program = (entries) => {
 
 const oneLine = (text) => text.replaceAll(/\s+/g, " ").trim()
 
-/** The first sentence of a doc comment, links as text. */
+/** The first sentence of a doc comment. A full stop in code ends none, and a list after the sentence is left to the source. */
 const sentenceOf = (symbol, checker) => {
-  const text = oneLine(ts.displayPartsToString(symbol.getDocumentationComment(checker)))
-  return /^.*?[.:](?= [A-Z`]|$)/.exec(text)?.[0].replace(/:$/, ".") ?? text
+  const text = oneLine(ts.displayPartsToString(symbol.getDocumentationComment(checker))).replace(/: - .*$/, ".")
+  const end = /^(?:`[^`]*`|(?!\. [A-Z`])[^`])*(?:\.(?= )|$)/.exec(text)
+  return end?.[0] ?? text
 }
 
 const categoryOf = (symbol) => symbol.getJsDocTags().find(({ name }) => name === "category")?.text?.[0]?.text ?? ""
+
+/** The members of a service that its class names in place, as `Context.Tag(…)<Self, { readonly read: … }>` does. */
+const membersOf = (symbol, checker) => {
+  const classes = (symbol.declarations ?? []).filter(ts.isClassDeclaration)
+  const [, shape] = classes[0]?.heritageClauses?.[0]?.types[0]?.expression.typeArguments ?? []
+  const literal = shape !== undefined && ts.isTypeLiteralNode(shape) ? shape.members : []
+  return literal.flatMap((member) => {
+    const found = member.name === undefined ? undefined : checker.getSymbolAtLocation(member.name)
+    return found === undefined ? [] : [{ name: found.name, sentence: sentenceOf(found, checker) }]
+  })
+}
+
+/** What users look for first stands first; the other categories follow by name. */
+const categories = ["services", "layers", "running", "commands", "models", "errors"]
+const rankOf = ({ category, name }) => {
+  const rank = categories.indexOf(category)
+  return `${rank === -1 ? categories.length : rank} ${category} ${name}`
+}
 
 const apiPage = () => {
   const published = packages.filter(({ json, path }) =>
@@ -109,14 +128,16 @@ const apiPage = () => {
       // A type that shares its schema's name says nothing of its own; a re-export may be documented where it is exported.
       const sentence = sentenceOf(found, checker) || sentenceOf(symbol, checker)
       const path = file === undefined ? "" : relative(join(root, "docs"), file).replaceAll("\\", "/")
-      return { name: symbol.name, path, sentence, category: categoryOf(found) || categoryOf(symbol) }
-    }).sort((a, b) => a.category < b.category ? -1 : a.category > b.category ? 1 : a.name < b.name ? -1 : 1)
+      const category = categoryOf(found) || categoryOf(symbol)
+      return { name: symbol.name, path, sentence, category, members: membersOf(found, checker) }
+    }).sort((a, b) => rankOf(a) < rankOf(b) ? -1 : 1)
     return [
       "| name | category | |",
       "| --- | --- | --- |",
-      ...rows.map(({ category, name, path, sentence }) =>
-        `| [\`${prefix}${name}\`](${path}) | ${category} | ${sentence.replaceAll("|", "\\|")} |`
-      )
+      ...rows.flatMap(({ category, members, name, path, sentence }) => [
+        `| [\`${prefix}${name}\`](${path}) | ${category} | ${sentence.replaceAll("|", "\\|")} |`,
+        ...members.map((member) => `| \`${name}.${member.name}\` | | ${member.sentence.replaceAll("|", "\\|")} |`)
+      ])
     ].join("\n")
   }
 
