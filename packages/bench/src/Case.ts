@@ -3,56 +3,23 @@ import { Schema, Struct } from "effect"
 
 const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
 
-/**
- * The commands that are measured: one that makes a row, one that changes one.
- *
- * @since 0.1.0
- * @category models
- */
+/** The commands that are measured: one that makes a row, one that changes one. */
 export const CommandName = Schema.Literal("createRelay", "deactivateRelay")
 
-/**
- * @since 0.1.0
- * @category models
- */
 export type CommandName = typeof CommandName.Type
 
-/**
- * How safe against power loss.
- *
- * @since 0.1.0
- * @category models
- */
+/** How safe against power loss. */
 export const Synchronous = Schema.Literal("full", "normal")
 
-/**
- * @since 0.1.0
- * @category models
- */
 export type Synchronous = typeof Synchronous.Type
 
-/**
- * Both commands.
- *
- * @since 0.1.0
- * @category models
- */
+/** Both commands. */
 export const commandNames = CommandName.literals
 
-/**
- * Both modes.
- *
- * @since 0.1.0
- * @category models
- */
+/** Both modes. */
 export const synchronousModes = Synchronous.literals
 
-/**
- * A subject in a setting. A field that is absent does not matter to the subject.
- *
- * @since 0.1.0
- * @category models
- */
+/** A subject in a setting. A field that is absent does not matter to the subject. */
 export const Case = Schema.Struct({
   subject: Schema.String,
   command: optional(CommandName),
@@ -66,29 +33,15 @@ export const Case = Schema.Struct({
   subscribers: optional(Schema.Number)
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Case extends Schema.Schema.Type<typeof Case> {}
 
 const fields = Struct.keys(Case.fields)
 
-/**
- * What names a case within its scenario, whatever the order of its fields.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** What names a case within its scenario, whatever the order of its fields. */
 export const keyOf = (value: Case): string =>
   fields.filter((field) => value[field] !== undefined).map((field) => `${field}=${value[field]}`).join(" ")
 
-/**
- * The setting for people: the case without its subject.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** The setting for people: the case without its subject. */
 export const settingOf = ({ callers, command, events, processes, subscribers, synchronous }: Case): string =>
   [
     command,

@@ -87,10 +87,5 @@ const write = (path: Option.Option<string>, text: string) =>
     onSome: (path) => Effect.tryPromise(() => fs.writeFile(path, text))
   })
 
-/**
- * Runs the benchmark by its command line.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Runs the benchmark by its command line. */
 export const main = Command.run(bench, { name: "Caravel's benchmark", version: "0.1.0" })

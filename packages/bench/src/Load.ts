@@ -4,12 +4,7 @@ import { performance } from "node:perf_hooks"
 import type { CommandName } from "./Case.js"
 import { type Input, inputs, type Part } from "./Input.js"
 
-/**
- * What to issue, and for how long.
- *
- * @since 0.1.0
- * @category models
- */
+/** What to issue, and for how long. */
 export interface Load {
   readonly command: CommandName
   /** How many relays the database has had from the start. */
@@ -25,12 +20,7 @@ export interface Load {
   readonly latencies?: boolean
 }
 
-/**
- * What became of it.
- *
- * @since 0.1.0
- * @category models
- */
+/** What became of it. */
 export interface Outcome {
   readonly commands: number
   /** From the first command's issue to the last one's answer. */
@@ -39,24 +29,14 @@ export interface Outcome {
   readonly latencies: ReadonlyArray<number>
 }
 
-/**
- * An opened subject.
- *
- * @since 0.1.0
- * @category models
- */
+/** An opened subject. */
 export interface Session {
   readonly run: (load: Load) => Effect.Effect<Outcome>
   /** How many activities the subject's one subscriber has received. */
   readonly notified: () => number
 }
 
-/**
- * Runs a load, and sees to it that every command was announced.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** Runs a load, and sees to it that every command was announced. */
 export const run = (session: Session, load: Load): Effect.Effect<Outcome> =>
   Effect.gen(function*() {
     const before = session.notified()
@@ -70,12 +50,7 @@ export const run = (session: Session, load: Load): Effect.Effect<Outcome> =>
     return outcome
   })
 
-/**
- * Runs loads on commands that block: whatever the number of callers, `batch` are executed at once.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Runs loads on commands that block: whatever the number of callers, `batch` are executed at once. */
 export const blocking = (execute: (inputs: ReadonlyArray<Input>) => void, batch = 1): Session["run"] => (load) =>
   Effect.sync(() => {
     const meter = new Meter(load)
@@ -87,12 +62,7 @@ export const blocking = (execute: (inputs: ReadonlyArray<Input>) => void, batch 
     return meter.outcome
   })
 
-/**
- * Runs loads on commands that give promises.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Runs loads on commands that give promises. */
 export const promising = (execute: (input: Input) => Promise<unknown>): Session["run"] => (load) =>
   Effect.promise(async () => {
     const meter = new Meter(load)
@@ -107,12 +77,7 @@ export const promising = (execute: (input: Input) => Promise<unknown>): Session[
     return meter.outcome
   })
 
-/**
- * Runs loads on commands that are effects.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Runs loads on commands that are effects. */
 export const effectful = <E>(execute: (input: Input) => Effect.Effect<unknown, E>): Session["run"] => (load) =>
   Effect.gen(function*() {
     const meter = new Meter(load)

@@ -9,12 +9,7 @@ import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 
-/**
- * The machine, the versions and the commit.
- *
- * @since 0.1.0
- * @category models
- */
+/** The machine, the versions and the commit. */
 export const Machine = Schema.Struct({
   cpu: Schema.String,
   cores: Schema.Number,
@@ -27,18 +22,9 @@ export const Machine = Schema.Struct({
   commit: Schema.String
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Machine extends Schema.Schema.Type<typeof Machine> {}
 
-/**
- * The machine that this process runs on, with the disk of this directory.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The machine that this process runs on, with the disk of this directory. */
 export const detect = (directory: string): Effect.Effect<Machine> =>
   Effect.promise(async () => ({
     cpu: os.cpus()[0]?.model ?? "unknown",

@@ -7,12 +7,7 @@ import type { Scenario } from "./Scenario.js"
 import { postgresSubjects, subjects } from "./subjects/index.js"
 import type { Target } from "./Targets.js"
 
-/**
- * The report as Markdown.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** The report as Markdown. */
 export const render = (report: Report, scenarios: { readonly [name: string]: Scenario }): string => {
   const results = new Results(report.settings, report.series)
   const sections = Object.entries(scenarios).flatMap(([name, scenario]) =>

@@ -3,12 +3,7 @@ import { Schema } from "effect"
 import { Case } from "./Case.js"
 import { Settings } from "./Settings.js"
 
-/**
- * Which part of a sample that several processes take together.
- *
- * @since 0.1.0
- * @category models
- */
+/** Which part of a sample that several processes take together. */
 export const Part = Schema.Struct({
   /** The URL of the schema that they share. */
   url: Schema.String,
@@ -16,18 +11,9 @@ export const Part = Schema.Struct({
   of: Schema.Number
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Part extends Schema.Schema.Type<typeof Part> {}
 
-/**
- * Asks a process for a sample.
- *
- * @since 0.1.0
- * @category models
- */
+/** Asks a process for a sample. */
 export const Request = Schema.Struct({
   scenario: Schema.String,
   value: Case,
@@ -37,18 +23,9 @@ export const Request = Schema.Struct({
   part: Schema.optionalWith(Part, { exact: true })
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Request extends Schema.Schema.Type<typeof Request> {}
 
-/**
- * The sample, or why there is none.
- *
- * @since 0.1.0
- * @category models
- */
+/** The sample, or why there is none. */
 export const Reply = Schema.Union(
   Schema.TaggedStruct("Sample", {
     figures: Schema.Record({ key: Schema.String, value: Schema.JsonNumber }),
@@ -58,8 +35,4 @@ export const Reply = Schema.Union(
   Schema.TaggedStruct("Failure", { reason: Schema.String })
 )
 
-/**
- * @since 0.1.0
- * @category models
- */
 export type Reply = typeof Reply.Type

@@ -17,12 +17,7 @@ const processOf = (index: number) =>
       : Effect.succeed(process)
   })
 
-/**
- * Has the process of the part's number take it.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Has the process of the part's number take it. */
 export const measure = (
   scenario: string,
   value: Case,

@@ -12,12 +12,7 @@ const variable = "CARAVEL_TEST_POSTGRES_URL"
 
 const server = process.env[variable]
 
-/**
- * Why nothing can be measured on PostgreSQL, if so.
- *
- * @since 0.1.0
- * @category models
- */
+/** Why nothing can be measured on PostgreSQL, if so. */
 export const skipped: string | undefined = server === undefined ? `set ${variable}` : undefined
 
 /** The URL by which everything is in this schema. */
@@ -38,12 +33,7 @@ const connect = (url: string) =>
     (client) => Effect.promise(() => client.end())
   )
 
-/**
- * Executes statements, and gives the rows of the last.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** Executes statements, and gives the rows of the last. */
 export const execute = (url: string, ...statements: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<object>> =>
   connect(url).pipe(
     Effect.flatMap((client) =>
@@ -62,12 +52,7 @@ const prefix = (directory: string) =>
 
 const drop = (schema: string) => execute(urlOf(schema), `DROP SCHEMA IF EXISTS ${schema} CASCADE`)
 
-/**
- * Drops what processes of the run in this directory have left behind, as they were ended.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** Drops what processes of the run in this directory have left behind, as they were ended. */
 export const dropAll = (directory: string): Effect.Effect<void> =>
   execute(
     urlOf("public"),
@@ -76,12 +61,7 @@ export const dropAll = (directory: string): Effect.Effect<void> =>
     Effect.flatMap((rows) => Effect.forEach(rows, (row) => drop(String(Object.values(row)[0])), { discard: true }))
   )
 
-/**
- * A schema with the tenants and so many relays, dropped at the scope's end; gives its URL.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A schema with the tenants and so many relays, dropped at the scope's end; gives its URL. */
 export const temporary = (directory: string, relays: number): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(Effect.sync(() => `${prefix(directory)}${randomUUID().slice(0, 8)}`), drop).pipe(
     Effect.tap((schema) => execute(urlOf(schema), `CREATE SCHEMA ${schema}`)),
@@ -95,12 +75,7 @@ export const temporary = (directory: string, relays: number): Effect.Effect<stri
     Effect.map(urlOf)
   )
 
-/**
- * Waits for all who are to begin at once: each takes a number from the schema's sequence `arrived`.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** Waits for all who are to begin at once: each takes a number from the schema's sequence `arrived`. */
 export const awaitOthers = ({ of, url }: Part): Effect.Effect<void> =>
   Effect.gen(function*() {
     const client = yield* connect(url)

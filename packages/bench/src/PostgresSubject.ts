@@ -4,9 +4,6 @@ import type { Subject } from "./Subject.js"
 /**
  * A subject on PostgreSQL. It may be opened by several processes at once; of its commands each tells the subscriber in the
  * process that issued it.
- *
- * @since 0.1.0
- * @category models
  */
 export interface PostgresSubject extends
   Subject<{

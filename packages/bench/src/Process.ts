@@ -6,39 +6,19 @@ import process from "node:process"
 import { fileURLToPath } from "node:url"
 import * as Message from "./Message.js"
 
-/**
- * A process that could not measure.
- *
- * @since 0.1.0
- * @category errors
- */
+/** A process that could not measure. */
 export class MeasurementFailed extends Data.TaggedError("MeasurementFailed")<{ readonly message: string }> {}
 
-/**
- * Takes samples, one at a time.
- *
- * @since 0.1.0
- * @category models
- */
+/** Takes samples, one at a time. */
 export type Measure = (request: Message.Request) => Effect.Effect<Sample, MeasurementFailed>
 
-/**
- * What a process has measured.
- *
- * @since 0.1.0
- * @category models
- */
+/** What a process has measured. */
 export type Sample = Extract<Message.Reply, { readonly _tag: "Sample" }>
 
 // Beside this file: source or built, as this one is.
 const worker = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url))
 
-/**
- * Starts a process. It ends with the scope.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Starts a process. It ends with the scope. */
 export const start: Effect.Effect<Measure, never, Scope.Scope> = Effect.map(
   Effect.acquireRelease(
     Effect.sync(() => fork(worker, { execArgv: [...process.execArgv, "--expose-gc"] })),

@@ -5,12 +5,7 @@ import { Series } from "./Results.js"
 import { Settings } from "./Settings.js"
 import { Target } from "./Targets.js"
 
-/**
- * What `--json` writes.
- *
- * @since 0.1.0
- * @category models
- */
+/** What `--json` writes. */
 export const Report = Schema.Struct({
   /** When the run began. */
   date: Schema.DateTimeUtc,
@@ -21,16 +16,7 @@ export const Report = Schema.Struct({
   series: Schema.Array(Series)
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Report extends Schema.Schema.Type<typeof Report> {}
 
-/**
- * A report as JSON.
- *
- * @since 0.1.0
- * @category models
- */
+/** A report as JSON. */
 export const Json = Schema.parseJson(Report, { space: 2 })

@@ -5,12 +5,7 @@ import type { Comparison, Figures } from "./Scenario.js"
 import type { Settings } from "./Settings.js"
 import { median } from "./Statistics.js"
 
-/**
- * The samples of one case.
- *
- * @since 0.1.0
- * @category models
- */
+/** The samples of one case. */
 export const Series = Schema.Struct({
   scenario: Schema.String,
   case: Case,
@@ -20,18 +15,9 @@ export const Series = Schema.Struct({
   peakMiB: Schema.JsonNumber
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Series extends Schema.Schema.Type<typeof Series> {}
 
-/**
- * Collects the samples of a run.
- *
- * @since 0.1.0
- * @category models
- */
+/** Collects the samples of a run. */
 export class Results {
   private readonly settings: Settings
   private readonly byKey = new Map<string, Series>()

@@ -19,12 +19,7 @@ const configuration = {
   pushEnabled: false
 }
 
-/**
- * The changes that a `RelayCreated` makes.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The changes that a `RelayCreated` makes. */
 export const relayCreated = ({ subdomain }: CreateRelay) => ({
   subdomain,
   ...configuration,
@@ -34,20 +29,10 @@ export const relayCreated = ({ subdomain }: CreateRelay) => ({
   stripeSubscriptionItemId: null
 })
 
-/**
- * The changes that a `RelayDeactivated` makes.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The changes that a `RelayDeactivated` makes. */
 export const relayDeactivated = { status: "inactive" }
 
-/**
- * The columns of an event about a relay, without its position.
- *
- * @since 0.1.0
- * @category models
- */
+/** The columns of an event about a relay, without its position. */
 export interface EventRow {
   readonly id: string
   readonly type: string
@@ -61,12 +46,7 @@ export interface EventRow {
   readonly created_at: number
 }
 
-/**
- * The event of a command on a relay.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The event of a command on a relay. */
 export const eventRow = (input: Input, tenant: string, version: number): EventRow => {
   const created_at = now()
   const created = input._tag === "createRelay"
@@ -84,12 +64,7 @@ export const eventRow = (input: Input, tenant: string, version: number): EventRo
   }
 }
 
-/**
- * The columns of a relay that was just created.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The columns of a relay that was just created. */
 export const relayRow = ({ id, subdomain, tenant }: CreateRelay, created_at: number) => ({
   id,
   tenant,
@@ -113,20 +88,10 @@ export const relayRow = ({ id, subdomain, tenant }: CreateRelay, created_at: num
   version: 1
 })
 
-/**
- * The columns of a relay.
- *
- * @since 0.1.0
- * @category models
- */
+/** The columns of a relay. */
 export interface RelayRow extends ReturnType<typeof relayRow> {}
 
-/**
- * What a subscriber is told of an event.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** What a subscriber is told of an event. */
 export const activity = (position: number, event: EventRow) => ({
   position,
   id: event.id,
@@ -137,20 +102,10 @@ export const activity = (position: number, event: EventRow) => ({
   resourceId: event.resource_id
 })
 
-/**
- * The activity that `activity` makes.
- *
- * @since 0.1.0
- * @category models
- */
+/** The activity that `activity` makes. */
 export interface Activity extends ReturnType<typeof activity> {}
 
-/**
- * Tells subscribers that are plain functions.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Tells subscribers that are plain functions. */
 export const notifier = (subscribers: ReadonlyArray<(activity: Activity) => void>) => (activity: Activity): void => {
   for (const subscriber of subscribers) subscriber(activity)
 }

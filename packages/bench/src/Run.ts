@@ -11,12 +11,7 @@ import { eventsOf, type Scenario, template } from "./Scenario.js"
 import type { Settings } from "./Settings.js"
 import * as Template from "./Template.js"
 
-/**
- * What to run, and where.
- *
- * @since 0.1.0
- * @category models
- */
+/** What to run, and where. */
 export interface Plan {
   readonly scenarios: { readonly [name: string]: Scenario }
   /** The subjects to measure; all, if there are none. */
@@ -26,12 +21,7 @@ export interface Plan {
   readonly directory: string
 }
 
-/**
- * Runs the plan. Says on standard error how far it is.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Runs the plan. Says on standard error how far it is. */
 export const run = (plan: Plan): Effect.Effect<Results, Process.MeasurementFailed> =>
   Effect.gen(function*() {
     const { settings } = plan

@@ -6,20 +6,10 @@ import type * as Message from "./Message.js"
 import type { Settings } from "./Settings.js"
 import * as Template from "./Template.js"
 
-/**
- * What a sample gives: numbers by the names of the scenario's figures.
- *
- * @since 0.1.0
- * @category models
- */
+/** What a sample gives: numbers by the names of the scenario's figures. */
 export type Figures = { readonly [figure: string]: number }
 
-/**
- * Where a process measures.
- *
- * @since 0.1.0
- * @category models
- */
+/** Where a process measures. */
 export interface Place {
   readonly settings: Settings
   /** Of the whole run: here are the templates. */
@@ -30,12 +20,7 @@ export interface Place {
   readonly part?: Message.Part
 }
 
-/**
- * A comparison: a column of the report.
- *
- * @since 0.1.0
- * @category models
- */
+/** A comparison: a column of the report. */
 export interface Comparison {
   readonly title: string
   readonly figure: string
@@ -43,12 +28,7 @@ export interface Comparison {
   readonly to: (value: Case, settings: Settings) => Case
 }
 
-/**
- * A way to measure subjects.
- *
- * @since 0.1.0
- * @category models
- */
+/** A way to measure subjects. */
 export interface Scenario {
   readonly title: string
   /** What is measured, and what it is not: for readers of the report. */
@@ -69,28 +49,15 @@ export interface Scenario {
   readonly postgres?: boolean
 }
 
-/**
- * The file of the template with so many events.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** The file of the template with so many events. */
 export const template = (directory: string, events: number): string => join(directory, `template-${events}.db`)
 
-/**
- * How many events the case begins with.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** How many events the case begins with. */
 export const eventsOf = ({ events }: Case, { few }: Settings): number => events ?? few
 
 /**
  * A file to measure on, with the events that the case begins with. A small one is fresh for each sample; a large one is
  * kept for the next.
- *
- * @since 0.1.0
- * @category combinators
  */
 export const file = (value: Case, { directory, own, settings }: Place): Effect.Effect<string, never, Scope.Scope> => {
   const events = eventsOf(value, settings)

@@ -1,11 +1,6 @@
 import { Schema } from "effect"
 
-/**
- * How much is measured. The numbers of a whole run and of a smoke test.
- *
- * @since 0.1.0
- * @category models
- */
+/** How much is measured. The numbers of a whole run and of a smoke test. */
 export const Settings = Schema.Struct({
   /** How often each sample is taken. */
   rounds: Schema.Number,
@@ -31,18 +26,9 @@ export const Settings = Schema.Struct({
   oneProcess: Schema.Boolean
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Settings extends Schema.Schema.Type<typeof Settings> {}
 
-/**
- * A whole run.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A whole run. */
 export const whole: Settings = {
   rounds: 5,
   millis: 700,
@@ -59,12 +45,7 @@ export const whole: Settings = {
   oneProcess: false
 }
 
-/**
- * A run that only shows that everything runs.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A run that only shows that everything runs. */
 export const quick: Settings = {
   rounds: 1,
   millis: 15,

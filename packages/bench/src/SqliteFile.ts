@@ -2,12 +2,7 @@ import Database from "better-sqlite3"
 import { Effect, type Scope } from "effect"
 import type { OpenOptions } from "./Subject.js"
 
-/**
- * A database opened with the settings that Caravel opens it with.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A database opened with the settings that Caravel opens it with. */
 export const open = (
   { filename, synchronous }: Omit<OpenOptions, "relays">
 ): Effect.Effect<Database.Database, never, Scope.Scope> =>
@@ -20,12 +15,7 @@ export const open = (
     (db) => Effect.sync(() => db.close())
   )
 
-/**
- * These settings, as pragmas.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** These settings, as pragmas. */
 export const settings = (synchronous: OpenOptions["synchronous"]): ReadonlyArray<string> => [
   "journal_mode = WAL",
   `synchronous = ${synchronous}`,

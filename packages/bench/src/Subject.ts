@@ -2,12 +2,7 @@ import type { Effect, Scope } from "effect"
 import type { Synchronous } from "./Case.js"
 import type { Session } from "./Load.js"
 
-/**
- * Which database to open.
- *
- * @since 0.1.0
- * @category models
- */
+/** Which database to open. */
 export interface OpenOptions {
   /** A copy of a template: it has Caravel's schema. */
   readonly filename: string
@@ -19,9 +14,6 @@ export interface OpenOptions {
 /**
  * Something that executes commands: it loads what they touch, refuses what Caravel refuses, appends an event and updates
  * the projection in one transaction, and tells a subscriber in the process.
- *
- * @since 0.1.0
- * @category models
  */
 export interface Subject<Options = OpenOptions> {
   /** What it is, for the report. */

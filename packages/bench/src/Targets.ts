@@ -4,12 +4,7 @@ import { type Case, type CommandName, commandNames, type Synchronous, synchronou
 import type { Results } from "./Results.js"
 import type { Settings } from "./Settings.js"
 
-/**
- * A target, and how it was met: by each figure that was measured for it.
- *
- * @since 0.1.0
- * @category models
- */
+/** A target, and how it was met: by each figure that was measured for it. */
 export const Target = Schema.Struct({
   figure: Schema.String,
   against: Schema.String,
@@ -18,10 +13,6 @@ export const Target = Schema.Struct({
   measured: Schema.Array(Schema.Struct({ on: Schema.String, value: Schema.String, met: Schema.Boolean }))
 })
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Target extends Schema.Schema.Type<typeof Target> {}
 
 /** What was measured, and its value if it was. */
@@ -253,12 +244,7 @@ const limits: ReadonlyArray<Limit> = [
   }
 ]
 
-/**
- * The targets in the light of the results.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The targets in the light of the results. */
 export const judge = (results: Results, settings: Settings): ReadonlyArray<Target> =>
   limits.map(({ against, atLeast, atMost, figure, measure, unit = "×" }) => ({
     figure,

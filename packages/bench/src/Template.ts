@@ -6,12 +6,7 @@ import { Array, Clock, Effect } from "effect"
 import * as fs from "node:fs/promises"
 import { pubkey, relayId, tenants } from "./Input.js"
 
-/**
- * What a database holds: the creation of the tenants and relays, then relays deactivated and activated in turn.
- *
- * @since 0.1.0
- * @category models
- */
+/** What a database holds: the creation of the tenants and relays, then relays deactivated and activated in turn. */
 export interface Contents {
   /** None at all, or at least one for each tenant and relay. */
   readonly events: number
@@ -22,13 +17,16 @@ export interface Contents {
 const chunk = 50_000
 
 const numbered = `CREATE TEMPORARY TABLE numbered AS
-  SELECT row_number() OVER (ORDER BY id) - 1 AS number, id, tenant, created_at FROM caravel_relay`
+  SELECT row_number() OVER (ORDER BY id) - 1 AS number, id, tenant, max(created_at) OVER () AS latest FROM caravel_relay`
 
-/** The changes from number `first` on, of the relays by turns. The driver binds all numbers as reals. */
+/**
+ * The changes from number `first` on, of the relays by turns, none earlier than the one before it. The driver binds all numbers as
+ * reals.
+ */
 const insert = `WITH RECURSIVE change(number) AS (
     SELECT cast(:first AS INTEGER) UNION ALL SELECT number + 1 FROM change WHERE number < cast(:last AS INTEGER)
   ), made AS (
-    SELECT change.number, relay.id, relay.tenant, relay.created_at + change.number AS time,
+    SELECT change.number, relay.id, relay.tenant, relay.latest + change.number AS time,
       2 + change.number / cast(:relays AS INTEGER) AS version
     FROM change JOIN numbered AS relay ON relay.number = change.number % cast(:relays AS INTEGER)
   )
@@ -49,12 +47,7 @@ const project = `UPDATE caravel_relay SET (version, status) = (
     WHERE resource_id = caravel_relay.id AND resource_type = 'relay' ORDER BY resource_version DESC LIMIT 1
   )`
 
-/**
- * The creation of the tenants and of so many relays.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The creation of the tenants and of so many relays. */
 export const creations = (relays: number): Effect.Effect<void, never, Command> =>
   Effect.gen(function*() {
     const command = yield* Command
@@ -67,12 +60,7 @@ export const creations = (relays: number): Effect.Effect<void, never, Command> =
     )
   }).pipe(Effect.orDie)
 
-/**
- * Makes a database file with these contents.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Makes a database file with these contents. */
 export const make = (filename: string, { events, relays }: Contents): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* Effect.provide(events === 0 ? Effect.void : creations(relays), Sqlite.layer({ filename })).pipe(
@@ -110,9 +98,6 @@ const clockBehind = (millis: number): Clock.Clock => {
 /**
  * Copies a database that nobody has open. The copy is on the disk before this returns, so that writing it back does not
  * fall into the measurement.
- *
- * @since 0.1.0
- * @category combinators
  */
 export const copy = (from: string, to: string): Effect.Effect<void> =>
   Effect.promise(async () => {
@@ -122,12 +107,7 @@ export const copy = (from: string, to: string): Effect.Effect<void> =>
     await file.close()
   })
 
-/**
- * Removes a database and what SQLite keeps beside it.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** Removes a database and what SQLite keeps beside it. */
 export const remove = (filename: string): Effect.Effect<void> =>
   Effect.promise(async () => {
     for (const suffix of ["", "-wal", "-shm"]) await fs.rm(filename + suffix, { force: true })

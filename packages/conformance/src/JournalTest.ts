@@ -127,7 +127,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     test(
       "what a command passes comes back unchanged, whatever the text",
       Effect.gen(function*() {
-        const texts = ["", "'; drop table relay; --", "\"\\\n\t\r", "⛵ é 漢字 \u{1F600}", "null", "x".repeat(100_000)]
+        const texts = ["", "'; drop table relay; --", "\"\\\n\t\r", "⛵ é 漢字 \u{1F600}", "null", "x".repeat(10_000)]
         const command = yield* Command
         const query = yield* Query
         yield* command.createTenant({ pubkey: alice })

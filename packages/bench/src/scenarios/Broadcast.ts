@@ -126,12 +126,7 @@ const ways: { readonly [subject: string]: Broadcast } = {
   "caravel-feed": byTail("feed")
 }
 
-/**
- * How many subscribers can be told how much.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** How many subscribers can be told how much. */
 export const scenario: Scenario = {
   title: "Broadcast",
   description:

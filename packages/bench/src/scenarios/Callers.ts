@@ -4,12 +4,7 @@ import * as Load from "../Load.js"
 import { file, type Place, type Scenario } from "../Scenario.js"
 import { subjectNamed, subjects } from "../subjects/index.js"
 
-/**
- * Throughput under load.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** Throughput under load. */
 export const scenario: Scenario = {
   title: "Callers at once",
   description:
@@ -41,9 +36,6 @@ export const scenario: Scenario = {
 /**
  * A sample of a load on the case's subject, after a shorter one that is not counted: what was just opened is not
  * compiled yet, and its log has not been written back for the first time.
- *
- * @since 0.1.0
- * @category combinators
  */
 export const sample = (value: Case, place: Place, load: Partial<Load.Load>) =>
   Effect.gen(function*() {

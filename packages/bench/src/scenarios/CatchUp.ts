@@ -8,20 +8,10 @@ import * as SqliteFile from "../SqliteFile.js"
 
 const pageSize = 256
 
-/**
- * Opens a file, and gives what reads so many activities from its beginning and says how many that were.
- *
- * @since 0.1.0
- * @category models
- */
+/** Opens a file, and gives what reads so many activities from its beginning and says how many that were. */
 export type Reader = (filename: string, count: number) => Effect.Effect<Effect.Effect<number>, never, Scope.Scope>
 
-/**
- * By better-sqlite3, page by page.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** By better-sqlite3, page by page. */
 export const raw: Reader = (filename, count) =>
   Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
     const page = db.prepare<[after: number, limit: number], { readonly position: number }>(
@@ -45,12 +35,7 @@ const caravel: Reader = (filename, count) =>
   Effect.map(Layer.build(Sqlite.layer({ filename })), (context) => Effect.provide(catchUp(count, () => {}), context))
     .pipe(Effect.orDie)
 
-/**
- * How many activities readers read in a second.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** How many activities readers read in a second. */
 export const measure = (readers: { readonly [subject: string]: Reader }): Scenario["measure"] => (value, place) =>
   Effect.gen(function*() {
     const reader = readers[value.subject]
@@ -61,12 +46,7 @@ export const measure = (readers: { readonly [subject: string]: Reader }): Scenar
     return { "activities/s": count / (performance.now() - started) * 1000 }
   })
 
-/**
- * Reads so many activities from the beginning, and says after each page how many it has.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** Reads so many activities from the beginning, and says after each page how many it has. */
 export const catchUp = (count: number, onPage: (read: number) => void): Effect.Effect<number, never, ActivityFeed> =>
   Effect.gen(function*() {
     const feed = yield* ActivityFeed
@@ -78,12 +58,7 @@ export const catchUp = (count: number, onPage: (read: number) => void): Effect.E
     return read
   }).pipe(Effect.orDie)
 
-/**
- * How fast who starts late catches up.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** How fast who starts late catches up. */
 export const scenario: Scenario = {
   title: "Catch-up",
   description:

@@ -25,12 +25,7 @@ const consumer = (fails: (position: number) => boolean): CatchUp.Reader => (file
     }).pipe(Effect.orDie, Effect.provide(context))
   }).pipe(Effect.orDie)
 
-/**
- * How fast a durable consumer catches up.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** How fast a durable consumer catches up. */
 export const scenario: Scenario = {
   ...CatchUp.scenario,
   title: "A consumer that is behind",

@@ -13,12 +13,7 @@ const subscribers: { readonly [subject: string]: typeof NaiveEffect.open } = {
   naive: NaiveEffect.open
 }
 
-/**
- * How soon a live subscriber is told, while callers leave no pause.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** How soon a live subscriber is told, while callers leave no pause. */
 export const scenario: Scenario = {
   title: "Delivery",
   description:

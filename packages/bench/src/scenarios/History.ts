@@ -59,12 +59,7 @@ const timed = (read: (id: string) => Effect.Effect<number>, relay: (n: number) =
     return (performance.now() - started) / histories * 1000
   })
 
-/**
- * What the length of the journal costs who asks for the history of one resource.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** What the length of the journal costs who asks for the history of one resource. */
 export const scenario: Scenario = {
   title: "History",
   description:

@@ -4,12 +4,7 @@ import { performance } from "node:perf_hooks"
 import { file, type Scenario } from "../Scenario.js"
 import { median } from "../Statistics.js"
 
-/**
- * What a long history costs at the start.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** What a long history costs at the start. */
 export const scenario: Scenario = {
   title: "Opening",
   description:

@@ -10,12 +10,7 @@ import { catchUp } from "./CatchUp.js"
 /** Who has not issued them all by then stops. */
 const atMost = 90_000
 
-/**
- * Whether memory grows with what has been done.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** Whether memory grows with what has been done. */
 export const scenario: Scenario = {
   title: "Peak memory",
   description:

@@ -8,12 +8,7 @@ import type { Figures, Place, Scenario } from "../Scenario.js"
 import type { Settings } from "../Settings.js"
 import { postgresSubjects } from "../subjects/index.js"
 
-/**
- * Throughput on PostgreSQL, of one process and of several.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** Throughput on PostgreSQL, of one process and of several. */
 export const scenario: Scenario = {
   title: "On PostgreSQL",
   description:

@@ -8,12 +8,7 @@ import type { Figures, Scenario } from "../Scenario.js"
 import { percentile } from "../Statistics.js"
 import * as PostgresCaravel from "../subjects/PostgresCaravel.js"
 
-/**
- * How soon another process is told.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** How soon another process is told. */
 export const scenario: Scenario = {
   title: "Delivery to another process",
   description:

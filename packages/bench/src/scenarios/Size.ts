@@ -3,12 +3,7 @@ import { commandNames, synchronousModes } from "../Case.js"
 import type { Scenario } from "../Scenario.js"
 import { sample } from "./Callers.js"
 
-/**
- * What the size of the journal costs.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** What the size of the journal costs. */
 export const scenario: Scenario = {
   title: "Size of the journal",
   description:

@@ -75,18 +75,8 @@ const scenario = (title: string, description: string, caravel: Pass): Scenario =
     })
 })
 
-/**
- * How fast rows are compared with the journal.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** How fast rows are compared with the journal. */
 export const verify = scenario("Verify", "Journal.verify: every event folded, every row compared.", verified)
 
-/**
- * How fast rows are written anew.
- *
- * @since 0.1.0
- * @category scenarios
- */
+/** How fast rows are written anew. */
 export const rebuild = scenario("Rebuild", "Journal.rebuild of a file whose rows have all been deleted.", rebuilt)

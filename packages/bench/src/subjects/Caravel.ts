@@ -8,23 +8,13 @@ import * as Live from "../Live.js"
 import type { OpenOptions, Subject } from "../Subject.js"
 import * as Template from "../Template.js"
 
-/**
- * Caravel on an SQLite file.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** Caravel on an SQLite file. */
 export const sqlite: Subject = {
   description: "Caravel, Sqlite.layer",
   open: (options) => Effect.flatMap(open(options), Live.session)
 }
 
-/**
- * Caravel in memory.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** Caravel in memory. */
 export const memory: Subject = {
   description: "Caravel, Memory.layer: no file, nothing kept",
   volatile: true,
@@ -36,23 +26,13 @@ export const memory: Subject = {
     })
 }
 
-/**
- * The commands on a file, and the subscription `command.notify.subscribe`, or the stream `feed.live`.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The commands on a file, and the subscription `command.notify.subscribe`, or the stream `feed.live`. */
 export const open = (options: OpenOptions, by?: "feed"): Effect.Effect<Live.Live, never, Scope.Scope> =>
   Effect.flatMap(Effect.orDie(Layer.build(Sqlite.layer(options))), (context) => live(context, by))
 
 type CommandError = Effect.Effect.Error<ReturnType<typeof Command.Service["createRelay" | "deactivateRelay"]>>
 
-/**
- * The commands of a context, and its subscription.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The commands of a context, and its subscription. */
 export const live = (
   context: Context.Context<Command | ActivityFeed>,
   by: "queue" | "feed" = "queue"

@@ -126,18 +126,8 @@ const make = (description: string, isPrepared: boolean): Subject => ({
     })
 })
 
-/**
- * Drizzle as one writes it at first.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** Drizzle as one writes it at first. */
 export const subject: Subject = make("Drizzle over better-sqlite3: db.transaction for each command", false)
 
-/**
- * Drizzle with prepared statements.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** Drizzle with prepared statements. */
 export const preparedSubject: Subject = make("the same with statements prepared once", true)

@@ -7,12 +7,7 @@ import * as Row from "../Row.js"
 import * as SqliteFile from "../SqliteFile.js"
 import type { Subject } from "../Subject.js"
 
-/**
- * What our events carry.
- *
- * @since 0.1.0
- * @category models
- */
+/** What our events carry. */
 export interface Data {
   readonly event: Row.EventRow
   readonly relay?: Row.RelayRow
@@ -22,9 +17,6 @@ export interface Data {
  * Emmett with a stream per relay and an inline projection. Its own driver has to be compiled, so it is given a connection
  * over better-sqlite3, whose statements are prepared once; and as its transactions count how deep they are nested by
  * connection, whoever comes at once, commands take turns.
- *
- * @since 0.1.0
- * @category subjects
  */
 export const subject: Subject = {
   description: "Emmett, SQLite event store with an inline projection, over better-sqlite3",
@@ -57,12 +49,7 @@ export const subject: Subject = {
     })
 }
 
-/**
- * The event of a command, of what is in the tables.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The event of a command, of what is in the tables. */
 export const decide = async (querySingle: SQLiteConnection["querySingle"], input: Input): Promise<Data> => {
   if (input._tag === "createRelay") {
     const tenant = await querySingle("SELECT pubkey FROM caravel_tenant WHERE pubkey = ?", [input.tenant])

@@ -65,9 +65,6 @@ const handlers = EventLog.group(group, (handlers) =>
 /**
  * Effect's own event log, local, over its SQL journal. It has a table of its own for its entries, encoded as MessagePack,
  * and tells subscribers before it commits.
- *
- * @since 0.1.0
- * @category subjects
  */
 export const subject: Subject = {
   description: "Effect's EventLog over SqlEventJournal, handlers that update the rows",

@@ -12,12 +12,7 @@ interface Tables {
   caravel_tenant: { readonly pubkey: string }
 }
 
-/**
- * The query builder Kysely, over better-sqlite3.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** The query builder Kysely, over better-sqlite3. */
 export const subject: Subject = {
   description: "Kysely over better-sqlite3: db.transaction().execute for each command",
   open: (options) =>

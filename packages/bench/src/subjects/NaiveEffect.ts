@@ -9,23 +9,13 @@ import * as Row from "../Row.js"
 import * as SqliteFile from "../SqliteFile.js"
 import type { OpenOptions, Subject } from "../Subject.js"
 
-/**
- * The client of `@effect/sql` as its documentation uses it.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** The client of `@effect/sql` as its documentation uses it. */
 export const subject: Subject = {
   description: "@effect/sql-sqlite-node: sql.withTransaction for each command, then PubSub.publish",
   open: (options) => Effect.flatMap(open(options), Live.session)
 }
 
-/**
- * A client with the settings that Caravel opens the database with.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A client with the settings that Caravel opens the database with. */
 export const client = ({ filename, synchronous }: OpenOptions) =>
   Effect.gen(function*() {
     const sql = yield* SqliteClient.make({ filename })
@@ -33,21 +23,11 @@ export const client = ({ filename, synchronous }: OpenOptions) =>
     return sql
   }).pipe(Effect.provide(Reactivity.layer), Effect.orDie)
 
-/**
- * Its commands and its subscription.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Its commands and its subscription. */
 export const open = (options: OpenOptions): Effect.Effect<Live.Live, never, Scope.Scope> =>
   Effect.flatMap(client(options), (sql) => over(sql))
 
-/**
- * The same over any client, whose database gives the events their positions.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The same over any client, whose database gives the events their positions. */
 export const over = (
   sql: SqlClient,
   { begin = Effect.void, forUpdate = "" }: {

@@ -5,12 +5,7 @@ import * as Load from "../Load.js"
 import type { PostgresSubject } from "../PostgresSubject.js"
 import * as Caravel from "./Caravel.js"
 
-/**
- * Caravel on PostgreSQL. Its subscriber is told of the commands of all processes; counted are those of its own.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** Caravel on PostgreSQL. Its subscriber is told of the commands of all processes; counted are those of its own. */
 export const subject: PostgresSubject = {
   description: "Caravel, Postgres.layer",
   prepare: () => Effect.void,
@@ -31,12 +26,7 @@ export const subject: PostgresSubject = {
     })
 }
 
-/**
- * The commands, and the subscription.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The commands, and the subscription. */
 export const open = (url: string): Effect.Effect<Live.Live, never, Scope.Scope> =>
   Effect.flatMap(
     Effect.orDie(Layer.build(Postgres.layer({ url: Redacted.make(url) }))),

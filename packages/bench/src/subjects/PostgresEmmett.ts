@@ -7,12 +7,7 @@ import type { PostgresSubject } from "../PostgresSubject.js"
 import * as Row from "../Row.js"
 import { type Data, decide } from "./Emmett.js"
 
-/**
- * Emmett on PostgreSQL by its own driver, with a stream per relay and an inline projection.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** Emmett on PostgreSQL by its own driver, with a stream per relay and an inline projection. */
 export const subject: PostgresSubject = {
   description: "Emmett, PostgreSQL event store with an inline projection",
   prepare: (url) =>

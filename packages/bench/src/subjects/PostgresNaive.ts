@@ -33,20 +33,12 @@ const make = (description: string, lock?: string): PostgresSubject => ({
 /**
  * The client of `@effect/sql` as its documentation uses it. Positions are a sequence's: not the order of commits, so that
  * who reads after a position misses events.
- *
- * @since 0.1.0
- * @category subjects
  */
 export const subject = make(
   "@effect/sql-pg: sql.withTransaction for each command, then PubSub.publish; loses the order"
 )
 
-/**
- * The same with the order that Caravel keeps, by the same lock.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** The same with the order that Caravel keeps, by the same lock. */
 export const ordered = make(
   "The same, with Caravel's lock in front, so that positions are in the order of commits",
   "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)"

@@ -5,12 +5,7 @@ import * as Row from "../Row.js"
 import * as SqliteFile from "../SqliteFile.js"
 import type { Subject } from "../Subject.js"
 
-/**
- * better-sqlite3 with hand-written, prepared statements: what SQLite can do, with so many commands in each commit.
- *
- * @since 0.1.0
- * @category subjects
- */
+/** better-sqlite3 with hand-written, prepared statements: what SQLite can do, with so many commands in each commit. */
 export const make = (batch: number): Subject => ({
   description: `better-sqlite3, prepared statements by hand, ${
     batch === 1 ? "one commit per command" : `${batch} commands per commit`
