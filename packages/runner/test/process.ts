@@ -1,14 +1,12 @@
 /** The program as a process, from its sources. */
 import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
-import { fileURLToPath, pathToFileURL } from "node:url"
+import { bundle } from "../../../scripts/bundle.mjs"
 
-const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href
+const bin = bundle(new URL("../src/bin.ts", import.meta.url))
 
 export interface Result {
   readonly code: number | null
@@ -19,7 +17,7 @@ export interface Result {
 }
 
 export const start = (args: ReadonlyArray<string>, cwd: string, env: Record<string, string> = {}) =>
-  spawn(process.execPath, ["--conditions=@caravel/source", "--import", tsx, bin, ...args], {
+  spawn(process.execPath, [bin, ...args], {
     cwd,
     env: { ...process.env, NODE_OPTIONS: "", ...env }
   })
