@@ -39,9 +39,66 @@ const allowed = Object.entries(table).map(([name, { builtins = false, modules, p
   }
 }))
 
+/**
+ * The rooms inside a package's src, in order: each imports only those before it, and rooms that share a step do not import one
+ * another. `face` is what stands beside the rooms.
+ */
+const rooms = {
+  sql: [
+    ["statement"],
+    ["schema"],
+    ["database"],
+    ["write", "maintain", "sqlite"],
+    ["read", "postgres"],
+    ["consume", "move"],
+    ["face"]
+  ],
+  pubsub: [["runtime"], ["tail"], ["consumer"], ["face"]],
+  domain: [
+    ["runtime"],
+    ["model"],
+    ["command"],
+    ["event"],
+    ["decide"],
+    ["verify", "import"],
+    ["journal"],
+    ["history"],
+    ["face"]
+  ],
+  runner: [["terminal"], ["cli"], ["commands"], ["face"]]
+}
+
+const inRoom = (name, room) => room === "face" ? `^packages/${name}/src/[^/]+\\.ts$` : `^packages/${name}/src/${room}/`
+
+const roomRules = Object.entries(rooms).flatMap(([name, steps]) =>
+  steps.flatMap((step, index) =>
+    step.map((room) => ({
+      name: `${name}-${room}`,
+      severity: "error",
+      comment: `${room} of ${name} imports only ${steps.slice(0, index).flat().join(", ") || "itself"}`,
+      from: { path: inRoom(name, room) },
+      to: {
+        path: `^packages/${name}/src/`,
+        pathNot: [room, ...steps.slice(0, index).flat()].map((other) => inRoom(name, other))
+      }
+    }))
+  )
+)
+
 export default {
   forbidden: [
     ...allowed,
+    ...roomRules,
+    {
+      name: "known-room",
+      severity: "error",
+      comment: "a new room gets its place in the order of .dependency-cruiser.mjs",
+      from: {
+        path: `^packages/(${Object.keys(rooms).join("|")})/src/[^/]+/`,
+        pathNot: Object.entries(rooms).flatMap(([name, steps]) => steps.flat().map((room) => inRoom(name, room)))
+      },
+      to: {}
+    },
     {
       name: "known-package",
       severity: "error",
@@ -73,7 +130,7 @@ export default {
       name: "pure-decisions",
       severity: "error",
       comment: "decisions reach the model only: no service, no port",
-      from: { path: "^packages/domain/src/Decider\\.ts$" },
+      from: { path: "^packages/domain/src/decide/Decider\\.ts$" },
       to: {
         reachable: true,
         path: "^packages/domain/src/(index|Command|Query|Journal|ActivityPubSub|ActivityFeed)\\.ts$"

@@ -1,8 +1,17 @@
 import dprint from "@effect/eslint-plugin/configs/dprint"
+import { existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import tseslint from "typescript-eslint"
 import local from "./eslint-rules/index.mjs"
+import { packages } from "./scripts/workspace.mjs"
 
-const source = ["packages/*/src/**/*.ts"]
+/** The modules that users see: each package's index, and what it exports. */
+const published = packages.flatMap(({ name, path }) => {
+  const index = join(path, "src/index.ts")
+  if (!existsSync(index)) return []
+  const modules = readFileSync(index, "utf8").matchAll(/ from "\.\/(.+)\.js"/g)
+  return ["index", ...Array.from(modules, ([, module]) => module)].map((module) => `packages/${name}/src/${module}.ts`)
+})
 // The suites of `conformance` are tests too, though they stand in src.
 const tests = ["packages/*/test/**/*.ts", "packages/conformance/src/**/*.ts"]
 
@@ -113,15 +122,11 @@ export default tseslint.config(
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }]
     }
   },
-  {
-    files: source,
-    ignores: ["packages/*/src/internal/**", "packages/*/src/bin.ts"],
-    rules: { "local/documented-export": "error" }
-  },
+  { files: published, rules: { "local/documented-export": "error" } },
   { files: tests, rules: { "no-restricted-syntax": ["error", ...everywhere, ...inTests] } },
   { files: ["packages/sql/src/**/*.ts"], rules: { "no-restricted-syntax": ["error", ...everywhere, ...inSql] } },
   {
-    files: ["packages/domain/src/Decider.ts"],
+    files: ["packages/domain/src/decide/Decider.ts"],
     rules: { "no-restricted-syntax": ["error", ...everywhere, ...inDecider] }
   }
 )

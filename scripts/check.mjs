@@ -1,7 +1,7 @@
 // All checks, one after another, or those that are named: `pnpm check`, `pnpm check lint types`.
 import { finish, run } from "./workspace.mjs"
 
-const decisions = ["Batch", "Decider"].map((name) => `--coverage.include=packages/domain/src/${name}.ts`)
+const decisions = ["Batch", "Decider"].map((name) => `--coverage.include=packages/domain/src/decide/${name}.ts`)
   .concat("--coverage.thresholds.100", "--coverage.all")
 
 // Beside `check`, each has its commands; a script of ours says at its top what it does.

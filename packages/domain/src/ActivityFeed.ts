@@ -1,7 +1,7 @@
 import { Context, type ParseResult, type Stream } from "effect"
-import type { Activity } from "./model/Activity.js"
 import type { StorageError } from "./command/CommandError.js"
 import type { PositionFromOtherEpoch } from "./journal/Epoch.js"
+import type { Activity } from "./model/Activity.js"
 
 /**
  * The activity log as streams that never end, in commit order, each activity once, however slow the reader.

@@ -1,7 +1,8 @@
 import { Array, Context, Effect, type ParseResult, Record, String, type Types } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
-import { type Unit, unitOf } from "./decide/Batch.js"
+import * as circumstances from "./command/CommandContext.js"
 import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
+import { count } from "./command/CommandMetric.js"
 import {
   type CommandInput,
   type CommandOf,
@@ -12,12 +13,11 @@ import {
   type SuccessOf
 } from "./command/CommandRequest.js"
 import { type CommandTable, commandTable, type CommandTag } from "./command/CommandTable.js"
+import * as Input from "./command/Input.js"
+import { InputLimits } from "./command/InputLimits.js"
+import { type Unit, unitOf } from "./decide/Batch.js"
 import type { Refusal } from "./decide/Decider.js"
 import { activityOf, type RecordedEvent } from "./event/Event.js"
-import { InputLimits } from "./command/InputLimits.js"
-import * as circumstances from "./command/CommandContext.js"
-import { count } from "./command/CommandMetric.js"
-import * as Input from "./command/Input.js"
 import type { CallerMetadata } from "./model/Metadata.js"
 import { withSpan } from "./runtime/Span.js"
 

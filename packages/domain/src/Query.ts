@@ -1,6 +1,6 @@
 import { Context, Effect, type Option, type ParseResult, Schema } from "effect"
-import { type Activity, ActivityType, Position } from "./model/Activity.js"
 import type { StorageError } from "./command/CommandError.js"
+import { type Activity, ActivityType, Position } from "./model/Activity.js"
 import { type Relay, RelayId, Subdomain } from "./model/Relay.js"
 import { Pubkey, type Tenant } from "./model/Tenant.js"
 

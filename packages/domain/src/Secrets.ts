@@ -1,7 +1,12 @@
 import { Context, Effect, type ParseResult, Schema } from "effect"
-import type { Activity } from "./model/Activity.js"
 import type { Command } from "./Command.js"
-import { type IdempotencyConflict, StorageError, type TenantNotFound, type VersionConflict } from "./command/CommandError.js"
+import {
+  type IdempotencyConflict,
+  StorageError,
+  type TenantNotFound,
+  type VersionConflict
+} from "./command/CommandError.js"
+import type { Activity } from "./model/Activity.js"
 import { withSpan } from "./runtime/Span.js"
 
 /**

@@ -16,9 +16,6 @@ interface Entry {
 /**
  * Checkpoints that end with the layer. There is nothing to roll back in memory: what a transactional handler does before
  * it fails stays done, but the checkpoint moves only with what it has finished.
- *
- * @since 0.1.0
- * @category layers
  */
 export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Query | Store> = Layer.effect(
   CheckpointStore.CheckpointStore,

@@ -80,12 +80,7 @@ const mend = (store: typeof Store.Service, differences: ReadonlyArray<Drift>) =>
   return new Set(mended.map(keyOf)).size
 }
 
-/**
- * The journal in an array.
- *
- * @since 0.1.0
- * @category layers
- */
+/** The journal in an array. */
 export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
   Journal,
   Effect.map(Store, (store) => ({

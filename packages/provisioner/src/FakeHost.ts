@@ -3,20 +3,10 @@ import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@
 import { Context, Effect, HashMap, Layer, Option, Ref } from "effect"
 import { HostedRelay } from "./RelayHost.js"
 
-/**
- * When something may go wrong: before the host has taken a relay, and after, before it says so.
- *
- * @since 0.1.0
- * @category models
- */
+/** When something may go wrong: before the host has taken a relay, and after, before it says so. */
 export type Moment = "received" | "applied"
 
-/**
- * The host.
- *
- * @since 0.1.0
- * @category services
- */
+/** The host. */
 export class FakeHost extends Context.Tag("@caravel/provisioner/FakeHost")<FakeHost, {
   /** Where it listens. */
   readonly url: URL
@@ -27,9 +17,6 @@ export class FakeHost extends Context.Tag("@caravel/provisioner/FakeHost")<FakeH
 /**
  * A host with `PUT /relays/:id` and `GET /relays`. Of each call it takes, `trouble` may take its time, and what it fails
  * with is answered with status 503.
- *
- * @since 0.1.0
- * @category layers
  */
 export const layer = (
   trouble: (relay: HostedRelay, moment: Moment) => Effect.Effect<void, string> = () => Effect.void

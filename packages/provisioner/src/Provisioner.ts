@@ -9,20 +9,10 @@ import { Consumer } from "@caravel/pubsub"
 import { type Duration, Effect, Option, Schedule } from "effect"
 import { RelayHost } from "./RelayHost.js"
 
-/**
- * The name under which the database knows how far the provisioner is.
- *
- * @since 0.1.0
- * @category constants
- */
+/** The name under which the database knows how far the provisioner is. */
 export const name = "provisioner"
 
-/**
- * What a test or a deployment may want to be otherwise.
- *
- * @since 0.1.0
- * @category models
- */
+/** What a test or a deployment may want to be otherwise. */
 export interface Options {
   /** How a call that failed is tried again before its relay is parked; by default six times within about a minute. */
   readonly retry?: Schedule.Schedule<unknown> | undefined
@@ -41,9 +31,6 @@ const backoff = Schedule.exponential("1 second").pipe(Schedule.jittered, Schedul
  *
  * Of the activity only the relay's id is used: what the host gets is the relay as it is *now*. So it does not matter
  * whether an activity is handled twice, or late, when others have followed it.
- *
- * @since 0.1.0
- * @category handlers
  */
 export const handle = Effect.fn("Provisioner.handle")(function*(activity: Activity) {
   const command = yield* Command
@@ -62,12 +49,7 @@ export const handle = Effect.fn("Provisioner.handle")(function*(activity: Activi
   yield* command.completeRelaySync(relay.id)
 })
 
-/**
- * Follows the relays for ever. Where several processes run it, one works and the others stand by.
- *
- * @since 0.1.0
- * @category running
- */
+/** Follows the relays for ever. Where several processes run it, one works and the others stand by. */
 export const run = (options: Options = {}) => {
   const { leaseDuration, replayEvery = "1 minute", retry = backoff, stopTimeout } = options
 

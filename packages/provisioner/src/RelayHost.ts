@@ -3,25 +3,13 @@ import { Relay, RelayState } from "@caravel/domain"
 import { HttpClient, type HttpClientError, HttpClientRequest } from "@effect/platform"
 import { Context, Effect, flow, Layer, Schema } from "effect"
 
-/**
- * How a relay is to be served. The version grows with each change, so that a host can tell new from old.
- *
- * @since 0.1.0
- * @category models
- */
+/** How a relay is to be served. The version grows with each change, so that a host can tell new from old. */
 export const HostedRelay = RelayState.omit("synced", "syncError", "stripeSubscriptionItemId", "createdAt")
 
-/**
- * @since 0.1.0
- * @category models
- */
 export interface HostedRelay extends Schema.Schema.Type<typeof HostedRelay> {}
 
 /**
  * The host did not take a relay's configuration, or did not say so in time. To recover, put it again: that does no harm.
- *
- * @since 0.1.0
- * @category errors
  */
 export class HostError extends Schema.TaggedError<HostError>("@caravel/provisioner/HostError")("HostError", {
   id: Relay.fields.id,
@@ -32,23 +20,13 @@ export class HostError extends Schema.TaggedError<HostError>("@caravel/provision
   }
 }
 
-/**
- * The port to the host.
- *
- * @since 0.1.0
- * @category services
- */
+/** The port to the host. */
 export class RelayHost extends Context.Tag("@caravel/provisioner/RelayHost")<RelayHost, {
   /** Makes the host serve a relay as given. Twice is as good as once, and an old version never replaces a newer one. */
   readonly put: (relay: HostedRelay) => Effect.Effect<void, HostError>
 }>() {}
 
-/**
- * A host at a URL: `PUT /relays/:id`, with the configuration as JSON.
- *
- * @since 0.1.0
- * @category layers
- */
+/** A host at a URL: `PUT /relays/:id`, with the configuration as JSON. */
 export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpClient> =>
   Layer.effect(
     RelayHost,

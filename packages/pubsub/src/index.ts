@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
-export * as Background from "./Background.js"
 export * as CheckpointStore from "./consumer/CheckpointStore.js"
 export * as Consumer from "./consumer/Consumer.js"
+export * as Background from "./runtime/Background.js"
+export * as Waiting from "./runtime/Waiting.js"
 export * as Feed from "./tail/Feed.js"
 export * as InProcess from "./tail/InProcess.js"
 export * as Tail from "./tail/Tail.js"
-export * as Waiting from "./Waiting.js"

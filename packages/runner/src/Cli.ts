@@ -4,14 +4,14 @@ import * as CliConfig from "@effect/cli/CliConfig"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Effect, Either } from "effect"
 import { kebab } from "./cli/CommandOptions.js"
-import { config, entries, type Entry, version } from "./commands/Commands.js"
 import * as Completions from "./cli/Completions.js"
 import { descriptions, helpConsole, overview, page } from "./cli/Help.js"
+import { didYouMean } from "./cli/Suggestion.js"
+import * as Syntax from "./cli/Syntax.js"
+import { config, entries, type Entry, version } from "./commands/Commands.js"
 import * as Layout from "./terminal/Layout.js"
 import { Failed, Output, OutputClosed } from "./terminal/Output.js"
 import * as Render from "./terminal/Render.js"
-import { didYouMean } from "./cli/Suggestion.js"
-import * as Syntax from "./cli/Syntax.js"
 
 const byName = new Map(entries.map((entry) => [entry.name, entry] as const))
 

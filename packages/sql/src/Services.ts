@@ -12,20 +12,15 @@ import {
 import { Background, type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Layer } from "effect"
-import { Database } from "./database/Database.js"
-import * as Import from "./move/import/Import.js"
 import * as SqlCheckpointStore from "./consume/SqlCheckpointStore.js"
+import { Database } from "./database/Database.js"
+import * as SqlSecrets from "./maintain/SqlSecrets.js"
+import * as Import from "./move/import/Import.js"
 import * as SqlJournal from "./read/SqlJournal.js"
 import * as SqlQuery from "./read/SqlQuery.js"
-import * as SqlSecrets from "./maintain/SqlSecrets.js"
 import * as SqlWriter from "./write/SqlWriter.js"
 
-/**
- * Every service, and the client that the caller's own statements and transactions go through.
- *
- * @since 0.1.0
- * @category models
- */
+/** Every service, and the client that the caller's own statements and transactions go through. */
 export type Services =
   | Command
   | Query
@@ -52,12 +47,7 @@ const refusal = Layer.scopedDiscard(Effect.gen(function*() {
   yield* Background.run("Refusing what a replaced database is asked", refuse)
 }))
 
-/**
- * The services over an opened database, and what notices that others have committed to it.
- *
- * @since 0.1.0
- * @category layers
- */
+/** The services over an opened database, and what notices that others have committed to it. */
 export const layer = (
   database: Layer.Layer<Database, StorageError>,
   watch: Layer.Layer<never, StorageError, Database | Tail.Tail>

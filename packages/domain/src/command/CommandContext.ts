@@ -1,7 +1,7 @@
 import { Effect, FiberRef, GlobalValue, Schema } from "effect"
-import { IdempotencyKey } from "./IdempotencyKey.js"
 import { type CallerMetadata, decodeMetadata, type Metadata } from "../model/Metadata.js"
 import { ExpectedVersion } from "../model/Text.js"
+import { IdempotencyKey } from "./IdempotencyKey.js"
 
 /** What the commands of a fiber are sent with. */
 export interface Circumstances {

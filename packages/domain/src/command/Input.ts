@@ -1,9 +1,9 @@
 /** What callers pass, read as commands and checked against the limits of a call. */
 import { Effect, Either, ParseResult, Redacted, Schema } from "effect"
+import { mapInSteps, runInTurns } from "../runtime/Steps.js"
 import { type CommandRequest, decodeCommand, decodePayload } from "./CommandRequest.js"
 import type { CommandTag } from "./CommandTable.js"
 import type { InputLimits } from "./InputLimits.js"
-import { mapInSteps, runInTurns } from "../runtime/Steps.js"
 
 type Reading<A> = Either.Either<A, ParseResult.ParseError>
 

@@ -1,10 +1,10 @@
 /** The commands on relays, as data (`command.md`). */
 import { Schema } from "effect"
-import { RelayAlreadyExists, RelayNotFound, SubdomainTaken, TenantNotFound } from "./CommandError.js"
-import { patch, request, withDefaults } from "./Request.js"
 import { defaultRelayOptions, RelayId, RelayOptions, Subdomain } from "../model/Relay.js"
 import { Pubkey, StripeId } from "../model/Tenant.js"
 import { Diagnostic } from "../model/Text.js"
+import { RelayAlreadyExists, RelayNotFound, SubdomainTaken, TenantNotFound } from "./CommandError.js"
+import { patch, request, withDefaults } from "./Request.js"
 
 const relayKey = { id: RelayId }
 

@@ -1,9 +1,9 @@
 /** The commands on tenants, as data (`command.md`). */
 import { Schema } from "effect"
-import { TenantAlreadyExists, TenantNotFound } from "./CommandError.js"
-import { patch, request } from "./Request.js"
 import { NwcUrlInput, Pubkey, StripeId } from "../model/Tenant.js"
 import { Diagnostic } from "../model/Text.js"
+import { TenantAlreadyExists, TenantNotFound } from "./CommandError.js"
+import { patch, request } from "./Request.js"
 
 const tenantKey = { pubkey: Pubkey }
 

@@ -1,18 +1,18 @@
 /** Commands that are accepted together or not at all, and what an adapter has to write for them. */
 import { Array, Effect, Either, HashMap, Iterable, Option, type Redacted } from "effect"
+import { circumstances } from "../command/CommandContext.js"
 import type { StorageError } from "../command/CommandError.js"
 import type { CommandRequest } from "../command/CommandRequest.js"
 import { currentInstant } from "../command/CurrentInstant.js"
-import { decide, type DecisionContext, evolve, type Refusal, type State } from "./Decider.js"
+import type { IdempotencyKey } from "../command/IdempotencyKey.js"
 import type { Event } from "../event/Event.js"
 import * as EventId from "../model/EventId.js"
-import type { IdempotencyKey } from "../command/IdempotencyKey.js"
-import { circumstances } from "../command/CommandContext.js"
 import { withSpanIds } from "../model/Metadata.js"
 import type { RelayId, RelayState, Subdomain } from "../model/Relay.js"
+import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
 import { isTraced } from "../runtime/Span.js"
 import { isPauseAt, runAtOnce, type Steps } from "../runtime/Steps.js"
-import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
+import { decide, type DecisionContext, evolve, type Refusal, type State } from "./Decider.js"
 
 /**
  * What accepted commands come to.

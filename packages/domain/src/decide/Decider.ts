@@ -17,7 +17,13 @@ import { type CommandTable, commandTable, type CommandTag } from "../command/Com
 import type { Event, EventOf } from "../event/Event.js"
 import type { EventId } from "../model/EventId.js"
 import type { Metadata } from "../model/Metadata.js"
-import { defaultRelayOptions, type RelayId, type RelayOptions, type RelayState, type Subdomain } from "../model/Relay.js"
+import {
+  defaultRelayOptions,
+  type RelayId,
+  type RelayOptions,
+  type RelayState,
+  type Subdomain
+} from "../model/Relay.js"
 import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
 
 /**

@@ -1,9 +1,9 @@
 /** Commands that are sent with a key: which are the same, and where the first one's outcome is kept. */
 import { type Array, Either, HashMap, Option, Redacted } from "effect"
-import type { Unit } from "./Batch.js"
 import { IdempotencyConflict } from "../command/CommandError.js"
-import type { State } from "./Decider.js"
 import type { IdempotencyKey } from "../command/IdempotencyKey.js"
+import type { Unit } from "./Batch.js"
+import type { State } from "./Decider.js"
 
 /**
  * What makes commands the same: all that they carry and the version that they expect, but not their metadata, which may

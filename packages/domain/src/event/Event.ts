@@ -5,11 +5,11 @@
 import { Record, Schema, Struct } from "effect"
 import { Activity, type Position, type ResourceType } from "../model/Activity.js"
 import { EventId } from "../model/EventId.js"
-import { activityTypeOf, type EventTag } from "./EventTable.js"
 import { Metadata } from "../model/Metadata.js"
 import { RelayId, RelayOptions, RelayState, Subdomain } from "../model/Relay.js"
 import { Pubkey, StripeId, TenantState } from "../model/Tenant.js"
 import { Text, Version } from "../model/Text.js"
+import { activityTypeOf, type EventTag } from "./EventTable.js"
 
 const optional = <Fields extends { readonly [name: string]: Schema.Schema.AnyNoContext }>(fields: Fields) =>
   Record.map(fields, (schema) => Schema.optionalWith(schema, { exact: true })) as {

@@ -1,6 +1,6 @@
 /** What each event is about, and which activity it is: those that commands give, and those of imports. */
-import type { ActivityType, ResourceType } from "../model/Activity.js"
 import { type CommandTable, commandTable, type CommandTag } from "../command/CommandTable.js"
+import type { ActivityType, ResourceType } from "../model/Activity.js"
 
 interface Row {
   readonly resource: ResourceType

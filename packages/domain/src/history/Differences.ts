@@ -1,11 +1,11 @@
 /** What differs between two states. */
 import { Equal, HashMap, Option } from "effect"
-import type { Change, Difference, HistoryEntry } from "./Change.js"
 import type { State } from "../decide/Decider.js"
 import type { RecordedEvent } from "../event/Event.js"
 import type { RelayState } from "../model/Relay.js"
 import type { Resource } from "../model/Resource.js"
 import type { TenantState } from "../model/Tenant.js"
+import type { Change, Difference, HistoryEntry } from "./Change.js"
 
 /** What an event changed, given the states before and after it. */
 export const entryOf = (before: State, event: RecordedEvent, after: State): HistoryEntry => ({

@@ -1,17 +1,17 @@
 /** What follows from the journal's events, which are read a page at a time. */
 import { Array, Chunk, Effect, Option, type Predicate, Stream } from "effect"
-import { Position } from "../model/Activity.js"
-import { stateOf } from "../decide/Batch.js"
-import type { Difference, HistoryEntry } from "./Change.js"
 import type { StorageError } from "../command/CommandError.js"
+import { stateOf } from "../decide/Batch.js"
 import { evolve, type State } from "../decide/Decider.js"
 import type { RecordedEvent } from "../event/Event.js"
-import type { Journal } from "../Journal.js"
+import type { Journal } from "../journal/Journal.js"
+import { Position } from "../model/Activity.js"
 import { type Resource, resourceKey } from "../model/Resource.js"
 import type { Pubkey } from "../model/Tenant.js"
-import type { Period, Usage } from "./Usage.js"
+import type { Difference, HistoryEntry } from "./Change.js"
 import { differenceOf, entryOf } from "./Differences.js"
 import { Meter } from "./Metering.js"
+import type { Period, Usage } from "./Usage.js"
 
 type Reads = typeof Journal.Service
 type Page = ReadonlyArray<RecordedEvent>

@@ -1,17 +1,17 @@
 /** What the rows and the activities of another database come to here: events that reproduce them, or why they are refused. */
 import { Either, Equal, Function, HashMap, Option, Record, Struct } from "effect"
-import type { ActivityType, ResourceType } from "../model/Activity.js"
-import type { Batch } from "../decide/Batch.js"
 import type { CommandRequest } from "../command/CommandRequest.js"
 import { commandTable } from "../command/CommandTable.js"
+import * as RelayCommand from "../command/RelayCommand.js"
+import { UpdateTenant } from "../command/TenantCommand.js"
+import type { Batch } from "../decide/Batch.js"
 import { decide, evolve, type Refusal, type State } from "../decide/Decider.js"
 import type { Event } from "../event/Event.js"
-import type { ActivityRow, ImportContext, RelayRow, TenantRow, Why } from "./ImportModel.js"
-import { trusted } from "../model/Trusted.js"
-import * as RelayCommand from "../command/RelayCommand.js"
+import type { ActivityType, ResourceType } from "../model/Activity.js"
 import { type Resource, resourceKey } from "../model/Resource.js"
 import type { SecretId } from "../model/Tenant.js"
-import { UpdateTenant } from "../command/TenantCommand.js"
+import { trusted } from "../model/Trusted.js"
+import type { ActivityRow, ImportContext, RelayRow, TenantRow, Why } from "./ImportModel.js"
 
 /**
  * A batch of an import.

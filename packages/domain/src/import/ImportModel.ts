@@ -1,7 +1,7 @@
 /** Another database's rows and activities as an import has them, and why it refuses some. */
 import { type DateTime, type Either, Schema } from "effect"
-import type { Activity } from "../model/Activity.js"
 import type { State } from "../decide/Decider.js"
+import type { Activity } from "../model/Activity.js"
 import type { EventId } from "../model/EventId.js"
 import type { Metadata } from "../model/Metadata.js"
 import type { RelayState } from "../model/Relay.js"

@@ -3,8 +3,8 @@
  * happened there, and its later positions are given a second time, to other events.
  */
 import { Array, Effect, type ParseResult, Schema } from "effect"
-import { Position } from "../model/Activity.js"
 import type { StorageError } from "../command/CommandError.js"
+import { Position } from "../model/Activity.js"
 import { expected } from "../model/Text.js"
 
 /**

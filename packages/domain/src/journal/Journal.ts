@@ -1,12 +1,12 @@
 import { Context, type DateTime, type Effect, type Stream } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type { Position } from "./model/Activity.js"
-import type { StorageError } from "./command/CommandError.js"
-import type { Epoch, EpochStart } from "./journal/Epoch.js"
-import type { RecordedEvent } from "./event/Event.js"
-import type { Resource } from "./model/Resource.js"
-import type { Pubkey } from "./model/Tenant.js"
-import type { Verification } from "./verify/Verification.js"
+import type { StorageError } from "../command/CommandError.js"
+import type { RecordedEvent } from "../event/Event.js"
+import type { Position } from "../model/Activity.js"
+import type { Resource } from "../model/Resource.js"
+import type { Pubkey } from "../model/Tenant.js"
+import type { Verification } from "../verify/Verification.js"
+import type { Epoch, EpochStart } from "./Epoch.js"
 
 /**
  * Reads of the append-only journal, in commit order. It holds what is committed, whatever transaction the caller is in.

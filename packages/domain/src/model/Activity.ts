@@ -1,10 +1,10 @@
 /** The audit log: who owns it, what happened, to which resource (`model.md`). Workers follow it to provision and to bill. */
 import { Schema } from "effect"
 import { EventId } from "./EventId.js"
-import { trusted } from "./Trusted.js"
 import { RelayId } from "./Relay.js"
 import { Pubkey } from "./Tenant.js"
 import { expected } from "./Text.js"
+import { trusted } from "./Trusted.js"
 
 /**
  * A place in the journal, in commit order. The first event has position 1; 0 is before them all.

@@ -1,8 +1,8 @@
 /** A Nostr relay owned by a tenant (`model.md`). */
 import { Schema } from "effect"
-import { trusted } from "./Trusted.js"
 import { Pubkey, StripeId } from "./Tenant.js"
 import { expected, Text, Version } from "./Text.js"
+import { trusted } from "./Trusted.js"
 
 /**
  * A caller-chosen opaque id: 1–64 of `A-Z a-z 0-9 _ -`.

@@ -1,8 +1,8 @@
 /** A customer of the relay hosting service, identified by a Nostr public key (`model.md`). */
 import { Redacted, Schema } from "effect"
 import { EventId } from "./EventId.js"
-import { trusted } from "./Trusted.js"
 import { expected, expectedUnseen, NonEmptyText, Text, Version } from "./Text.js"
+import { trusted } from "./Trusted.js"
 
 /**
  * A 32-byte x-only secp256k1 public key as 64 lower-case hex characters (NIP-01).

@@ -1,15 +1,15 @@
 /** Whether the rows say what the journal says: how it is found out. */
 import { Equal, Option, Record } from "effect"
-import { Position, type ResourceType } from "../model/Activity.js"
-import type { ClockFinding } from "../event/ClockJump.js"
 import { commandTable } from "../command/CommandTable.js"
 import { evolveRelay, evolveTenant } from "../decide/Decider.js"
-import type { Drift } from "./Drift.js"
+import type { ClockFinding } from "../event/ClockJump.js"
 import type { RecordedEvent } from "../event/Event.js"
 import { isImport, resourceTypeOf } from "../event/EventTable.js"
-import { type Found, shown, shownRow } from "./Shown.js"
+import { Position, type ResourceType } from "../model/Activity.js"
 import { RelayState } from "../model/Relay.js"
 import { type Pubkey, type SecretId, TenantState } from "../model/Tenant.js"
+import type { Drift } from "./Drift.js"
+import { type Found, shown, shownRow } from "./Shown.js"
 
 /**
  * A step of a verification: how far it is, and what it has found since the step before.

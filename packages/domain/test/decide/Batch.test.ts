@@ -16,7 +16,19 @@ import {
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { DateTime, Effect, Either, FastCheck as fc, Fiber, HashMap, Redacted, Schema, TestClock, Tracer } from "effect"
-import { alice, bob, command, context, createAlice, createBob, createOne, empty, eventId, given, url } from "../given.js"
+import {
+  alice,
+  bob,
+  command,
+  context,
+  createAlice,
+  createBob,
+  createOne,
+  empty,
+  eventId,
+  given,
+  url
+} from "../given.js"
 import { anyCommand } from "../programs.js"
 
 const numbered = (commands: ReadonlyArray<CommandRequest>, from = 0): ReadonlyArray<Undecided> =>

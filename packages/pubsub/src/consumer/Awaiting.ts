@@ -1,11 +1,11 @@
 /** Waiting for what a consumer does, in this process or another one. */
 import { checkPosition, type Journal } from "@caravel/domain"
 import { Effect, Option } from "effect"
+import { sleep } from "../runtime/Waiting.js"
+import type { Tail } from "../tail/Tail.js"
 import type { Checkpoint, CheckpointStore } from "./CheckpointStore.js"
 import { ConsumerHalted } from "./ConsumerError.js"
 import type { AwaitError } from "./ConsumerModel.js"
-import type { Tail } from "../tail/Tail.js"
-import { sleep } from "../Waiting.js"
 import { unlessOwn } from "./Handling.js"
 import type { Local } from "./Local.js"
 import { patiently } from "./Patiently.js"

@@ -1,9 +1,9 @@
 /** A consumer that handles several activities at once: in order within a resource. */
 import type { PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import { Effect, Exit } from "effect"
+import { Attempts } from "./Attempts.js"
 import type { LeaseLost } from "./CheckpointStore.js"
 import type { ConsumerHalted } from "./ConsumerError.js"
-import { Attempts } from "./Attempts.js"
 import { type Lane, Lanes } from "./Lanes.js"
 import { patiently } from "./Patiently.js"
 import type { Session } from "./Session.js"

@@ -5,11 +5,11 @@
  */
 import { Journal, type PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
 import { Context, Effect, Layer, type ParseResult } from "effect"
+import { Tail } from "../tail/Tail.js"
 import { CheckpointStore, type Parked } from "./CheckpointStore.js"
 import type { ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 import type { AwaitError, Lag, Options, ReplayError, ReplayOptions, RunError, Service } from "./ConsumerModel.js"
 import { make } from "./Consumers.js"
-import { Tail } from "../tail/Tail.js"
 
 /**
  * Why a consumer ends, or cannot be found.

@@ -6,9 +6,6 @@ import { describe } from "./Describe.js"
 /**
  * The handler has failed at an activity until its schedule was exhausted, and the consumer stands there. To recover, cure
  * the cause and run it again, or pass it by: `onFailure: "park"`, or `Consumer.reset` to this position.
- *
- * @since 0.1.0
- * @category errors
  */
 export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel/pubsub/ConsumerHalted")(
   "ConsumerHalted",
@@ -29,12 +26,7 @@ export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel
   }
 }
 
-/**
- * No consumer of this name has ever run. To recover, run it, or look for its name in `Consumer.list`.
- *
- * @since 0.1.0
- * @category errors
- */
+/** No consumer of this name has ever run. To recover, run it, or look for its name in `Consumer.list`. */
 export class ConsumerNotFound extends Schema.TaggedError<ConsumerNotFound>("@caravel/pubsub/ConsumerNotFound")(
   "ConsumerNotFound",
   { consumer: Schema.String }
@@ -47,9 +39,6 @@ export class ConsumerNotFound extends Schema.TaggedError<ConsumerNotFound>("@car
 /**
  * A handler was about to wait for its own consumer, which goes on only once the handler has ended. To recover, let the handler
  * end first, and wait outside of it: not in a fiber that it has forked either.
- *
- * @since 0.1.0
- * @category errors
  */
 export class ConsumerWaitsForItself
   extends Schema.TaggedError<ConsumerWaitsForItself>("@caravel/pubsub/ConsumerWaitsForItself")(
@@ -63,12 +52,7 @@ export class ConsumerWaitsForItself
   }
 }
 
-/**
- * A handler took longer than its consumer's `handlerTimeout` and was interrupted. It counts as a failed attempt.
- *
- * @since 0.1.0
- * @category errors
- */
+/** A handler took longer than its consumer's `handlerTimeout` and was interrupted. It counts as a failed attempt. */
 export class HandlerTimeout extends Schema.TaggedError<HandlerTimeout>("@caravel/pubsub/HandlerTimeout")(
   "HandlerTimeout",
   { handlerTimeout: Schema.Duration }

@@ -4,12 +4,7 @@ import type { Cause, Duration, Effect, ParseResult, Schedule } from "effect"
 import type { Checkpoint, Filter, Parked } from "./CheckpointStore.js"
 import type { ConsumerHalted, ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 
-/**
- * A consumer.
- *
- * @since 0.1.0
- * @category models
- */
+/** A consumer. */
 export interface Options<E, R> {
   /** Under this name it goes on where it was. */
   readonly name: string
@@ -55,12 +50,7 @@ export interface Options<E, R> {
   readonly handlerTimeout?: Duration.DurationInput | undefined
 }
 
-/**
- * How to handle parked activities once more.
- *
- * @since 0.1.0
- * @category models
- */
+/** How to handle parked activities once more. */
 export interface ReplayOptions<E, R> {
   readonly name: string
   readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
@@ -75,12 +65,7 @@ export interface ReplayOptions<E, R> {
   readonly handlerTimeout?: Duration.DurationInput | undefined
 }
 
-/**
- * How a consumer stands.
- *
- * @since 0.1.0
- * @category models
- */
+/** How a consumer stands. */
 export interface Lag extends Omit<Checkpoint, "filter"> {
   /** How many activities are before it. */
   readonly activities: number
@@ -88,12 +73,7 @@ export interface Lag extends Omit<Checkpoint, "filter"> {
   readonly seconds: number
 }
 
-/**
- * What ends a consumer.
- *
- * @since 0.1.0
- * @category errors
- */
+/** What ends a consumer. */
 export type RunError =
   | ConsumerHalted
   | ConsumerWaitsForItself
@@ -101,20 +81,10 @@ export type RunError =
   | StorageError
   | ParseResult.ParseError
 
-/**
- * Why a position is not waited for.
- *
- * @since 0.1.0
- * @category errors
- */
+/** Why a position is not waited for. */
 export type AwaitError = RunError
 
-/**
- * Why nothing more is replayed.
- *
- * @since 0.1.0
- * @category errors
- */
+/** Why nothing more is replayed. */
 export type ReplayError =
   | ConsumerNotFound
   | ConsumerWaitsForItself
@@ -126,12 +96,7 @@ type Known<A, E = never> = Effect.Effect<A, ConsumerNotFound | StorageError | E>
 
 type Checked<A, E = never> = Known<A, ParseResult.ParseError | E>
 
-/**
- * What the functions of `Consumer` go by.
- *
- * @since 0.1.0
- * @category models
- */
+/** What the functions of `Consumer` go by. */
 export interface Service {
   /** See `run`. */
   readonly run: <E, R>(

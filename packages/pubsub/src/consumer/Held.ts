@@ -1,9 +1,9 @@
 import type { StorageError } from "@caravel/domain"
 import { Duration, Effect, Fiber, Option, Random } from "effect"
+import { Waiting } from "../runtime/Waiting.js"
+import { beside } from "./Beside.js"
 import type { CheckpointStore, Lease, LeaseLost, Task } from "./CheckpointStore.js"
 import { ConsumerNotFound } from "./ConsumerError.js"
-import { Waiting } from "../Waiting.js"
-import { beside } from "./Beside.js"
 import type { Local } from "./Local.js"
 import { passes, patiently } from "./Patiently.js"
 

@@ -1,7 +1,7 @@
 /** What a run is handling just now, and how it is stopped without cutting that off. */
 import type { Activity } from "@caravel/domain"
 import { Duration, Effect, Fiber } from "effect"
-import { sleep } from "../Waiting.js"
+import { sleep } from "../runtime/Waiting.js"
 import { Signal } from "./Local.js"
 
 /** The handlers of one run that are under way, those of its replays too. */

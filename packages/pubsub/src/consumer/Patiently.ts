@@ -1,6 +1,6 @@
 import { StorageError } from "@caravel/domain"
 import { Effect, Schedule } from "effect"
-import { retryWhile } from "../Waiting.js"
+import { retryWhile } from "../runtime/Waiting.js"
 import { untilReadable } from "../tail/Subscription.js"
 
 /**

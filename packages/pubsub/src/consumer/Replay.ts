@@ -1,16 +1,16 @@
 import { type Activity, Position, type StorageError } from "@caravel/domain"
 import { Effect, Exit, LogLevel } from "effect"
-import type { CheckpointStore, LeaseLost } from "./CheckpointStore.js"
-import { retryWhile } from "../Waiting.js"
+import { retryWhile } from "../runtime/Waiting.js"
+import { untilReadable } from "../tail/Subscription.js"
 import { Attempts } from "./Attempts.js"
 import { Blocked } from "./Blocked.js"
+import type { CheckpointStore, LeaseLost } from "./CheckpointStore.js"
 import { describeCause } from "./Describe.js"
 import type { Held } from "./Held.js"
 import type { InFlight } from "./InFlight.js"
 import { logFailure } from "./LogFailure.js"
 import { passes, patiently } from "./Patiently.js"
 import type { ReplaySettings } from "./Settings.js"
-import { untilReadable } from "../tail/Subscription.js"
 
 /** How many parked activities are read at a time. */
 const pageSize = 64

@@ -1,10 +1,10 @@
 /** A consumer that handles one activity after another. */
 import type { Activity, Position, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import { Effect, Exit } from "effect"
+import { sleep, Waiting } from "../runtime/Waiting.js"
+import { Attempts } from "./Attempts.js"
 import type { LeaseLost } from "./CheckpointStore.js"
 import type { ConsumerHalted } from "./ConsumerError.js"
-import { sleep, Waiting } from "../Waiting.js"
-import { Attempts } from "./Attempts.js"
 import { patiently } from "./Patiently.js"
 import type { PageHandling, Session } from "./Session.js"
 import { inTransactions } from "./Transactional.js"

@@ -1,12 +1,12 @@
 /** A consumer whose handlers run in the transaction that moves the checkpoint: after a crash, nothing is done twice. */
 import type { Activity, StorageError } from "@caravel/domain"
 import { Cause, Effect, Either, Exit } from "effect"
-import type { LeaseLost } from "./CheckpointStore.js"
-import { retryWhile, sleep, Waiting } from "../Waiting.js"
+import { retryWhile, sleep, Waiting } from "../runtime/Waiting.js"
+import { untilReadable } from "../tail/Subscription.js"
 import type { Attempts } from "./Attempts.js"
+import type { LeaseLost } from "./CheckpointStore.js"
 import { passes } from "./Patiently.js"
 import type { PageHandling, Session } from "./Session.js"
-import { untilReadable } from "../tail/Subscription.js"
 
 /** How many activities share a transaction at most. */
 const batchSize = 64

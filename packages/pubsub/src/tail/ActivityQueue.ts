@@ -1,6 +1,6 @@
 import type { Activity } from "@caravel/domain"
 import { Chunk, Deferred, Effect, Effectable, Exit, FiberId, Option, Queue } from "effect"
-import { retryWhile } from "../Waiting.js"
+import { retryWhile } from "../runtime/Waiting.js"
 import { type Subscription, untilReadable } from "./Subscription.js"
 import type { Ended } from "./Window.js"
 

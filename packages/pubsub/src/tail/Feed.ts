@@ -1,8 +1,8 @@
 import { type Activity, ActivityFeed, checkPosition, Journal, type Position } from "@caravel/domain"
 import { Chunk, Effect, Layer, Option, Stream } from "effect"
 import { pageSize } from "./Subscription.js"
-import type { Ended } from "./Window.js"
 import { Tail } from "./Tail.js"
+import type { Ended } from "./Window.js"
 
 /**
  * Streams of the activity log: first from the journal, then live.

@@ -1,7 +1,7 @@
 import { type ActivityFeed, ActivityPubSub, type Journal, type Query, type StorageError } from "@caravel/domain"
 import { Effect, Layer } from "effect"
-import * as Feed from "./Feed.js"
 import { ActivityQueue } from "./ActivityQueue.js"
+import * as Feed from "./Feed.js"
 import * as Tail from "./Tail.js"
 
 /**

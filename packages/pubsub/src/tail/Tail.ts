@@ -10,10 +10,10 @@ import {
   type StorageError
 } from "@caravel/domain"
 import { Context, Effect, Layer } from "effect"
-import * as Background from "../Background.js"
+import * as Background from "../runtime/Background.js"
+import { retryWhile } from "../runtime/Waiting.js"
 import { pageSize, Subscription, untilReadable } from "./Subscription.js"
 import { type Ended, Window } from "./Window.js"
-import { retryWhile } from "../Waiting.js"
 
 /**
  * Follows the journal and broadcasts what is committed, in order. The journal is the truth; every signal is a wake-up.

@@ -8,8 +8,8 @@ import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Config, Effect, Either, Layer, Option, Redacted } from "effect"
-import * as DatabaseName from "./DatabaseName.js"
 import { Failed } from "../terminal/Output.js"
+import * as DatabaseName from "./DatabaseName.js"
 
 /** A variable of the environment; an empty one is unset. */
 const variable = (name: string) => Config.string(name).pipe(Config.map((text) => text.trim()), Config.withDefault(""))

@@ -3,9 +3,9 @@ import { commandTable, withoutSecrets } from "@caravel/domain"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import { Console, Effect, Record } from "effect"
 import { stripVTControlCharacters } from "node:util"
-import { subcommandOf } from "./CommandOptions.js"
 import { wrapped } from "../terminal/Layout.js"
 import type { Output, Style } from "../terminal/Output.js"
+import { subcommandOf } from "./CommandOptions.js"
 import * as SentWith from "./SentWith.js"
 
 /**

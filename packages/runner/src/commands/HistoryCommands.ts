@@ -4,8 +4,8 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Either } from "effect"
 import { database, json, provideDatabase } from "../cli/Arguments.js"
-import * as Past from "./Past.js"
 import * as Values from "../cli/Values.js"
+import * as Past from "./Past.js"
 
 const moment = "a position, an instant such as 2026-11-01T00:00Z or \"2026-11-01 00:00\" (UTC), a date, or now"
 

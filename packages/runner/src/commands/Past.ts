@@ -10,10 +10,10 @@ import {
   type TenantState
 } from "@caravel/domain"
 import { DateTime, Effect, Either, Option, Redacted, Schema, Stream } from "effect"
+import * as Values from "../cli/Values.js"
 import { Failed, Output } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
 import * as RenderPast from "../terminal/RenderPast.js"
-import * as Values from "../cli/Values.js"
 
 const decodePage = Schema.decode(HistoryOptions)
 

@@ -3,8 +3,8 @@ import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { database, json, provideDatabase } from "../cli/Arguments.js"
-import * as Read from "./Read.js"
 import * as Values from "../cli/Values.js"
+import * as Read from "./Read.js"
 
 const tenantFilter = Values.option("tenant", Values.pubkey).pipe(
   Options.withPseudoName("pubkey"),

@@ -4,12 +4,12 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Chunk, Data, Duration, Effect, Either, Predicate, Record, Ref, Schedule, Stream } from "effect"
 import { createReadStream } from "node:fs"
 import process from "node:process"
+import { lineKeys, type SentWith, sentWith } from "../cli/SentWith.js"
+import { didYouMean } from "../cli/Suggestion.js"
 import { shortened } from "../terminal/Layout.js"
 import * as Lines from "../terminal/Lines.js"
 import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
 import { activityJson, errorJson } from "../terminal/Render.js"
-import { lineKeys, type SentWith, sentWith } from "../cli/SentWith.js"
-import { didYouMean } from "../cli/Suggestion.js"
 
 /**
  * A line is not JSON, or not of a command's form. Nothing of it was executed; the lines after it are.

@@ -2,20 +2,15 @@
 import { History, Journal, Pubkey, type Rotation, Secrets, TenantNotFound } from "@caravel/domain"
 import { Effect, Option, Schema } from "effect"
 import { secretKeys } from "../cli/Arguments.js"
+import { type SentWith, sentWith } from "../cli/SentWith.js"
 import { Failed, Output } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
-import { type SentWith, sentWith } from "../cli/SentWith.js"
 
 const number = (count: number) => count.toLocaleString("en")
 
 const secretsOf = (count: number) => `${number(count)} secret${count === 1 ? "" : "s"}`
 
-/**
- * Erases a tenant's wallet URL, if told to; otherwise says what that would do.
- *
- * @since 0.1.0
- * @category commands
- */
+/** Erases a tenant's wallet URL, if told to; otherwise says what that would do. */
 export const erase = Effect.fn("Secrets.erase")(
   function*({ json, pubkey, sentWith: circumstances, yes }: {
     readonly pubkey: string
@@ -45,12 +40,7 @@ export const erase = Effect.fn("Secrets.erase")(
   }
 )
 
-/**
- * Encrypts all secrets with the current key.
- *
- * @since 0.1.0
- * @category commands
- */
+/** Encrypts all secrets with the current key. */
 export const rotate = Effect.fn("Secrets.rotate")(function*({ json }: { readonly json: boolean }) {
   const output = yield* Output
   if ((yield* secretKeys).length === 0) {

@@ -2,16 +2,11 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import { database, json, provideWritable, yes } from "../cli/Arguments.js"
-import * as Secrets from "./Secrets.js"
 import * as SentWith from "../cli/SentWith.js"
 import * as Values from "../cli/Values.js"
+import * as Secrets from "./Secrets.js"
 
-/**
- * `caravel secrets erase`.
- *
- * @since 0.1.0
- * @category commands
- */
+/** `caravel secrets erase`. */
 export const secretsErase = Command.make("secrets erase", {
   pubkey: Values.argument("PUBKEY", Values.pubkey).pipe(
     Args.withDescription("The tenant's public key, as hex or npub1…. Required.")
@@ -28,12 +23,7 @@ export const secretsErase = Command.make("secrets erase", {
   provideWritable
 )
 
-/**
- * `caravel secrets rotate`.
- *
- * @since 0.1.0
- * @category commands
- */
+/** `caravel secrets rotate`. */
 export const secretsRotate = Command.make("secrets rotate", { json, database }, Secrets.rotate).pipe(
   Command.withDescription(
     "Encrypts all wallet URLs with the first key of CARAVEL_SECRET_KEYS, those in clear too, and removes what they were " +

@@ -1,8 +1,8 @@
 import type { StorageError } from "@caravel/domain"
 import { type SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
 import { Context, Effect } from "effect"
-import type { Dialect } from "../statement/Dialect.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import type { Dialect } from "../statement/Dialect.js"
 
 /** A failure of what runs in a transaction, which is not the transaction's own. */
 class Failed<E> {

@@ -11,11 +11,11 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Array, Effect, Layer, Option, Order, Schema } from "effect"
 import { Database } from "../database/Database.js"
-import { currentEpoch } from "../schema/Epochs.js"
-import { activityWhere } from "../read/ActivityWhere.js"
-import { outside, transaction } from "./ConsumerTransactions.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import { activityWhere } from "../read/ActivityWhere.js"
+import { currentEpoch } from "../schema/Epochs.js"
 import * as Table from "../statement/Table.js"
+import { outside, transaction } from "./ConsumerTransactions.js"
 
 const { LeaseLost } = CheckpointStore
 
@@ -117,12 +117,7 @@ const reset =
   `UPDATE caravel_consumer SET position = ?, epoch = (${currentEpoch}), attempts = 0 WHERE name = ? RETURNING position`
 const revoke = `UPDATE caravel_lease SET fence = fence + 1, owner = NULL WHERE consumer = ? AND task = 'run'`
 
-/**
- * Checkpoints in the database whose activities they are about, so that a transaction may span both.
- *
- * @since 0.1.0
- * @category layers
- */
+/** Checkpoints in the database whose activities they are about, so that a transaction may span both. */
 export const layer: Layer.Layer<CheckpointStore.CheckpointStore, never, Database> = Layer.effect(
   CheckpointStore.CheckpointStore,
   Effect.map(Database, ({ current, dialect, read, transact, withLiveTransaction }) => {

@@ -3,20 +3,15 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Context, Duration, Effect, type Scope } from "effect"
-import type { Dialect } from "../statement/Dialect.js"
-import { caravels } from "./OpenTransaction.js"
-import * as Rows from "../schema/Tables.js"
 import type { SecretCodec } from "../schema/SecretCodec.js"
-import { toStorageError } from "./StorageErrors.js"
+import * as Rows from "../schema/Tables.js"
+import type { Dialect } from "../statement/Dialect.js"
 import type { Statement } from "../statement/Table.js"
+import { caravels } from "./OpenTransaction.js"
+import { toStorageError } from "./StorageErrors.js"
 import type { TransactionalClient } from "./Transaction.js"
 
-/**
- * An opened and migrated database: the ways to read and write it.
- *
- * @since 0.1.0
- * @category services
- */
+/** An opened and migrated database: the ways to read and write it. */
 export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly sql: SqlClient
   readonly dialect: Dialect
@@ -58,22 +53,12 @@ type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
   decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Effect.Effect<A, E>
 ) => Effect.Effect<A, StorageError>
 
-/**
- * What a database is opened for, if not to be used.
- *
- * @since 0.1.0
- * @category models
- */
+/** What a database is opened for, if not to be used. */
 export type Purpose = "source" | "target"
 
 const notChecked = Effect.succeed([])
 
-/**
- * The service over a writing client and a reading connection of an opened database.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The service over a writing client and a reading connection of an opened database. */
 export const make = (options: {
   readonly client: TransactionalClient
   readonly reader: Connection

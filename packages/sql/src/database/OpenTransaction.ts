@@ -5,12 +5,7 @@ import { Cause, Effect, Either, Option, Stream } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 import type { AnsweringConnection } from "../statement/StatementScript.js"
 
-/**
- * What all scopes of an open transaction share: its connection, and what is under way on it.
- *
- * @since 0.1.0
- * @category models
- */
+/** What all scopes of an open transaction share: its connection, and what is under way on it. */
 export class OpenTransaction {
   readonly dialect: Dialect
   readonly connection: AnsweringConnection
@@ -83,21 +78,13 @@ export class OpenTransaction {
 /**
  * The connection for Caravel's own statements: it takes them as they are written, and gives integers as numbers, however the
  * caller wants his.
- *
- * @since 0.1.0
- * @category combinators
  */
 export const caravels = (dialect: Dialect, connection: AnsweringConnection): AnsweringConnection => {
   const numbered = dialect.numbered(connection)
   return { ...numbered, ...wrap(numbered, Effect.provideService(SafeIntegers, false)) }
 }
 
-/**
- * A connection with something around each of its statements.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** A connection with something around each of its statements. */
 export const wrap = (
   connection: Connection,
   around: <A>(statement: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>

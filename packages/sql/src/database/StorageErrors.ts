@@ -1,14 +1,11 @@
 import { NewerEvent, StorageError } from "@caravel/domain"
 import { SqlError } from "@effect/sql/SqlError"
-import type { Dialect } from "../statement/Dialect.js"
 import { SecretKeyMissing } from "../schema/SecretCodec.js"
+import type { Dialect } from "../statement/Dialect.js"
 
 /**
  * Says what was being done when the database failed, and why it did. A row that does not decode was not written by
  * Caravel; its values may be secrets, so only what is wrong with it is passed on.
- *
- * @since 0.1.0
- * @category errors
  */
 export const toStorageError =
   (dialect: Dialect, operation: string) =>

@@ -10,19 +10,20 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
 import { Context, Effect, Either, type Fiber, Function, Option, type Scope } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
-import { each } from "./AfterCommit.js"
 import * as Patience from "../statement/Patience.js"
+import {
+  type AnsweringConnection,
+  execute,
+  type Program,
+  run,
+  transaction as inTransaction
+} from "../statement/StatementScript.js"
 import type { Restore } from "../statement/Turns.js"
+import { each } from "./AfterCommit.js"
 import { OpenTransaction } from "./OpenTransaction.js"
-import { type AnsweringConnection, execute, type Program, run, transaction as inTransaction } from "../statement/StatementScript.js"
 import { type Transaction, TransactionScope } from "./TransactionScope.js"
 
-/**
- * A client, and its transactions.
- *
- * @since 0.1.0
- * @category models
- */
+/** A client, and its transactions. */
 export interface TransactionalClient {
   readonly sql: SqlClient.SqlClient
   /**
@@ -53,12 +54,7 @@ export interface TransactionalClient {
   readonly fail: (error: SqlError) => Effect.Effect<void>
 }
 
-/**
- * Where transactions have their connections from, and how they begin and commit there.
- *
- * @since 0.1.0
- * @category models
- */
+/** Where transactions have their connections from, and how they begin and commit there. */
 export interface Connections {
   /** Takes a connection that nobody else has, uninterruptibly: only the wait for it is restored. */
   readonly acquire: (restore: Restore, patience: Patience.Patience) => Effect.Effect<AnsweringConnection, SqlError>
@@ -77,12 +73,7 @@ export interface Connections {
   readonly outcome: (written: ReadonlyArray<string>, error: SqlError) => Effect.Effect<void, SqlError>
 }
 
-/**
- * A client whose plain statements run on one connection, and whose transactions on others or the same.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A client whose plain statements run on one connection, and whose transactions on others or the same. */
 export const make = (options: {
   /** For the caller's plain statements. */
   readonly plain: Effect.Effect<Connection, SqlError, Scope.Scope>

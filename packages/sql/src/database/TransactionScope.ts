@@ -1,20 +1,15 @@
 /** Scopes of statements: a transaction, and the savepoints in it. */
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Exit } from "effect"
-import { type Restore, Turns } from "../statement/Turns.js"
-import { caravels, type OpenTransaction, wrap } from "./OpenTransaction.js"
 import { type AnsweringConnection, execute, type Program, run } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
+import { type Restore, Turns } from "../statement/Turns.js"
+import { caravels, type OpenTransaction, wrap } from "./OpenTransaction.js"
 
 /** For how long, in milliseconds, a nested transaction may keep others of its transaction waiting. */
 const patience = 5_000
 
-/**
- * An open transaction, or a savepoint in one.
- *
- * @since 0.1.0
- * @category models
- */
+/** An open transaction, or a savepoint in one. */
 export interface Transaction {
   /** Takes one statement at a time, and none while a nested transaction is open. */
   readonly connection: AnsweringConnection
@@ -38,9 +33,6 @@ export interface Transaction {
  * Statements, programs and nested transactions of one scope take turns, in whichever fibers they are: a nested transaction has
  * the turn for its whole life, and the end of the scope takes the last one. A nested transaction that keeps others waiting for
  * longer than `patience` is rolled back, as it may be waiting for them.
- *
- * @since 0.1.0
- * @category models
  */
 export class TransactionScope implements Transaction {
   readonly depth: number

@@ -5,13 +5,13 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Option, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
-import { isOutcome } from "../write/IdempotencyKeys.js"
-import { fieldOf } from "./FieldOf.js"
-import * as GiveWay from "../statement/EventLoop.js"
-import { headOf } from "../schema/Head.js"
-import { UnreadableKey } from "./UnreadableKey.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import { headOf } from "../schema/Head.js"
+import { isOutcome } from "../schema/Tables.js"
+import * as GiveWay from "../statement/EventLoop.js"
 import * as Table from "../statement/Table.js"
+import { fieldOf } from "./FieldOf.js"
+import { UnreadableKey } from "./UnreadableKey.js"
 
 /** How many rows are read at a time: some milliseconds' work. */
 const pageSize = 512
@@ -74,9 +74,6 @@ const checked = <A>(table: Checked<A>) => table as Checked<any>
 
 /**
  * A way to look at them, page by page, on a connection that sees one state of the database: it returns what is wrong.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = Effect.map(Database, ({ dialect, rows }) => {
   const tables = [

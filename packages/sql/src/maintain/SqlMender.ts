@@ -12,15 +12,10 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Data, Effect } from "effect"
 import { Database } from "../database/Database.js"
 import type { Dialect } from "../statement/Dialect.js"
-import { UnreadableKey } from "./UnreadableKey.js"
 import type { Statement } from "../statement/Table.js"
+import { UnreadableKey } from "./UnreadableKey.js"
 
-/**
- * Mends what has been found, on the connection that it is found on.
- *
- * @since 0.1.0
- * @category models
- */
+/** Mends what has been found, on the connection that it is found on. */
 export interface Mender<E> {
   /** Writes the rows of these resources, with references to secrets that are kept. */
   readonly rewrite: (folds: ReadonlyArray<Fold>, options: {
@@ -46,9 +41,6 @@ class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about
 /**
  * A mender on a connection whose transaction checks foreign keys at its end. Rows that are wrong are updated in place, so that
  * rows of other tables that refer to them stay as they are. Only those that the journal does not have are deleted.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, tenant } }) => {
   const upsertTenants = tenant.upsert("pubkey", [])
@@ -134,9 +126,6 @@ const contested = (subdomain: string, one: string, other: string) =>
 /**
  * The error of a mender, or of the commit after it. Rows that the journal does not have are deleted, which a foreign key of the
  * application's may not allow.
- *
- * @since 0.1.0
- * @category errors
  */
 export const explained = (dialect: Dialect, error: SqlError): SqlError => {
   if (!dialect.isReferenced(error.cause)) return error

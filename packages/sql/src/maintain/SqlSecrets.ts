@@ -1,20 +1,15 @@
 import { Command, Secrets, StorageError } from "@caravel/domain"
 import { Effect, Layer, Schema } from "effect"
 import { Database } from "../database/Database.js"
-import * as Program from "../statement/StatementScript.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import * as Program from "../statement/StatementScript.js"
 
 /** How many secrets are written anew in one transaction: some milliseconds' work. */
 const pageSize = 256
 
 const decodeCount = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.NonNegativeInt)))
 
-/**
- * The secrets in the table `caravel_secret`.
- *
- * @since 0.1.0
- * @category layers
- */
+/** The secrets in the table `caravel_secret`. */
 export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effect(
   Secrets,
   Effect.gen(function*() {

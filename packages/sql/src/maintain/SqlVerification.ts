@@ -20,18 +20,18 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Array, Chunk, Effect, Either, Option, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
-import { ClockCheck } from "./ClockCheck.js"
+import { toStorageError } from "../database/StorageErrors.js"
+import { headOf } from "../schema/Head.js"
+import type { Unreadable } from "../schema/Tables.js"
 import { clockOffset } from "../statement/ClockOffset.js"
+import * as GiveWay from "../statement/EventLoop.js"
+import { chunked, repeat, type Statement } from "../statement/Table.js"
+import { ClockCheck } from "./ClockCheck.js"
 import { Contests } from "./Contests.js"
 import { fieldOf } from "./FieldOf.js"
-import * as GiveWay from "../statement/EventLoop.js"
-import { headOf } from "../schema/Head.js"
 import { PositionCheck } from "./PositionCheck.js"
-import { UnreadableKey } from "./UnreadableKey.js"
-import type { Unreadable } from "../schema/Tables.js"
-import { toStorageError } from "../database/StorageErrors.js"
 import type { Mender } from "./SqlMender.js"
-import { chunked, repeat, type Statement } from "../statement/Table.js"
+import { UnreadableKey } from "./UnreadableKey.js"
 
 /** How many events or rows are read at a time: some milliseconds' work. */
 const pageSize = 512
@@ -43,9 +43,6 @@ const isResourceType = Schema.is(ResourceType)
 
 /**
  * Goes through the journal and then through what it may not know, on a connection that sees one state of the database.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { event, relay, secretId, tenant } }) => {
   // An import brings its events' instants from elsewhere.

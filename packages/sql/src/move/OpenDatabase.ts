@@ -1,9 +1,9 @@
 import type { StorageError } from "@caravel/domain"
 import { Effect, type Scope } from "effect"
 import type { Database, Purpose } from "../database/Database.js"
+import * as Driver from "../database/Driver.js"
 import type { Options as PostgresOptions } from "../postgres/PostgresDatabase.js"
 import type { Options as SqliteOptions } from "../sqlite/SqliteDatabase.js"
-import * as Driver from "../database/Driver.js"
 
 /** Opens a database of whichever kind, to copy it or to copy to it. */
 export const openDatabase = (

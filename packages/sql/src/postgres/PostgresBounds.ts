@@ -25,12 +25,7 @@ const watchful = {
 /** No lock is waited for without end. */
 const waiting = (wait: number) => ({ ...watchful, lock_timeout: String(wait) })
 
-/**
- * How a caller's transaction begins. Before its first command it holds nobody up.
- *
- * @since 0.1.0
- * @category statements
- */
+/** How a caller's transaction begins. Before its first command it holds nobody up. */
 export const beginCallers = begin("READ COMMITTED", waiting(longestWait))
 
 /** A process that has stopped lets go before the others' patience is over. */
@@ -39,28 +34,13 @@ const bounds = { idle_in_transaction_session_timeout: "4s", statement_timeout: "
 /** What takes long by its nature: copies, restores, imports, rebuilds. */
 const unbounded = { idle_in_transaction_session_timeout: "0", statement_timeout: "0" }
 
-/**
- * How a transaction begins that takes long by its nature.
- *
- * @since 0.1.0
- * @category statements
- */
+/** How a transaction begins that takes long by its nature. */
 export const beginLong = begin("READ COMMITTED", { ...waiting(longestWait), ...unbounded })
 
-/**
- * How long a caller's transaction may be idle after a command, if nothing else was said.
- *
- * @since 0.1.0
- * @category constants
- */
+/** How long a caller's transaction may be idle after a command, if nothing else was said. */
 export const defaultHoldTimeout = "10 seconds"
 
-/**
- * What bounds a caller's transaction from a command on. A stricter bound, the role's or the caller's own, stays.
- *
- * @since 0.1.0
- * @category statements
- */
+/** What bounds a caller's transaction from a command on. A stricter bound, the role's or the caller's own, stays. */
 export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => {
   if (!Duration.isFinite(timeout)) return []
   const milliseconds = `${Math.max(1, Math.ceil(Duration.toMillis(timeout)))}ms`
@@ -77,9 +57,6 @@ export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => 
 /**
  * How a caller's transaction begins that others take over: the server ends it unless this process shows that it lives, as often
  * as that.
- *
- * @since 0.1.0
- * @category statements
  */
 export const live = (timeout: Duration.Duration): { readonly begin: string; readonly signOfLife: number } => {
   const idle = Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout)))
@@ -94,9 +71,6 @@ const begins = new Map<number, string>()
 /**
  * How Caravel's own begins: it waits for locks for as long as there is patience, in quarters of a second, so that the texts
  * stay few.
- *
- * @since 0.1.0
- * @category statements
  */
 export const beginOwn = (patience: Patience): string => {
   const wait = Math.max(1, Math.ceil(Math.min(longestWait, patience.remaining()) / 250)) * 250
@@ -110,9 +84,6 @@ export const beginOwn = (patience: Patience): string => {
 /**
  * How a snapshot begins. A restore empties the tables for whatever snapshot was taken before it: the lock waits for the
  * restore's end before the snapshot is taken.
- *
- * @since 0.1.0
- * @category statements
  */
 export const beginSnapshot = `${
   begin("REPEATABLE READ READ ONLY", { ...watchful, ...unbounded })

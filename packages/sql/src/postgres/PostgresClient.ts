@@ -6,21 +6,11 @@ import Pg from "pg"
 import { longestWait } from "../statement/Patience.js"
 import { connectErrorOf } from "./PostgresError.js"
 
-/**
- * That no connection was made.
- *
- * @since 0.1.0
- * @category errors
- */
+/** That no connection was made. */
 export const notConnected = (cause: unknown) =>
   new SqlError({ cause: connectErrorOf(cause), message: "Failed to connect" })
 
-/**
- * Where the database is, and how to speak to it.
- *
- * @since 0.1.0
- * @category models
- */
+/** Where the database is, and how to speak to it. */
 export type Config = Pg.PoolConfig
 
 /** If you are cut off from the server, the system tells you after 15 seconds, if nothing is under way. */
@@ -47,19 +37,11 @@ class Unmade extends EventEmitter {
   }
 }
 
-/**
- * A client that is not connected yet.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A client that is not connected yet. */
 export const make = (config: Config): Pg.Client => new Pg.Client({ ...config, ...defaults })
 
 /**
  * What a pool makes its clients by, at any time: making one reads the certificates that the URL names, which may be away.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const constructorOf = (config: Config) =>
   function() {
@@ -70,12 +52,7 @@ export const constructorOf = (config: Config) =>
     }
   } as unknown as new() => Pg.ClientBase
 
-/**
- * Ends in time, although a server that cannot be reached does not say good-bye.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** Ends in time, although a server that cannot be reached does not say good-bye. */
 export const ended = (end: () => Promise<void>) =>
   Effect.ignore(Effect.tryPromise(end)).pipe(
     Effect.interruptible,

@@ -5,12 +5,12 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Array, Clock, Context, Effect, type Scope, Stream } from "effect"
 import type { Socket } from "node:net"
 import Pg from "pg"
-import { Silence } from "./Silence.js"
+import type { AnsweringConnection, Rows } from "../statement/StatementScript.js"
+import type { Statement } from "../statement/Table.js"
 import * as PostgresClient from "./PostgresClient.js"
 import { isCaravels } from "./PostgresDialect.js"
 import { ConnectionLost, errorOf, kindOf } from "./PostgresError.js"
-import type { AnsweringConnection, Rows } from "../statement/StatementScript.js"
-import type { Statement } from "../statement/Table.js"
+import { Silence } from "./Silence.js"
 
 /** Integers of 64 bits, as SQLite's client gives them: numbers, or whole to who asks for it. */
 const typesWith = (int8: (text: string) => unknown): Pg.CustomTypesConfig => ({
@@ -21,21 +21,13 @@ const bigints = typesWith(BigInt)
 
 /**
  * Which statements the server has to answer in time: all of them, Caravel's own among the caller's, or none, as some take long.
- *
- * @since 0.1.0
- * @category models
  */
 export type Watched = "all" | "own" | "none"
 
 /** How long an interrupted statement may take to end by itself, before its connection is given up. */
 const grace = "500 millis"
 
-/**
- * A connection that one at a time has.
- *
- * @since 0.1.0
- * @category models
- */
+/** A connection that one at a time has. */
 export class PostgresConnection implements AnsweringConnection {
   readonly client: Pg.Client | Pg.PoolClient
   private readonly prepares: boolean
@@ -259,12 +251,7 @@ const rolledBack = new SqlError({
 
 const failed = (message: string) => (cause: unknown) => new SqlError({ cause: errorOf(cause), message })
 
-/**
- * A connection of its own, closed at the scope's end.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A connection of its own, closed at the scope's end. */
 export const connect = (
   config: PostgresClient.Config,
   watched: Watched = "none"

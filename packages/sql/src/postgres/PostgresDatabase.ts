@@ -8,10 +8,14 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Context, Duration, Effect, Function, type Redacted, Schedule, type Scope, Stream } from "effect"
 import type { ConnectionOptions } from "node:tls"
 import * as Database from "../database/Database.js"
+import { toStorageError } from "../database/StorageErrors.js"
+import * as Transaction from "../database/Transaction.js"
 import * as Epochs from "../schema/Epochs.js"
+import * as Migrations from "../schema/Migrations.js"
+import * as SecretCodec from "../schema/SecretCodec.js"
 import * as Patience from "../statement/Patience.js"
 import { retryWhile } from "../statement/Retry.js"
-import * as Migrations from "../schema/Migrations.js"
+import { execute } from "../statement/StatementScript.js"
 import * as PostgresBounds from "./PostgresBounds.js"
 import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
@@ -21,17 +25,8 @@ import * as PostgresOpening from "./PostgresOpening.js"
 import * as PostgresPool from "./PostgresPool.js"
 import * as PostgresPurge from "./PostgresPurge.js"
 import * as PostgresUrl from "./PostgresUrl.js"
-import { execute } from "../statement/StatementScript.js"
-import * as SecretCodec from "../schema/SecretCodec.js"
-import { toStorageError } from "../database/StorageErrors.js"
-import * as Transaction from "../database/Transaction.js"
 
-/**
- * Which database, and how to reach it.
- *
- * @since 0.1.0
- * @category models
- */
+/** Which database, and how to reach it. */
 export interface Options {
   /** Such as `postgres://user:password@host:5432/database`. */
   readonly url: Redacted.Redacted
@@ -80,9 +75,6 @@ const whileUnknown = retryWhile((_: SqlError) => true, Schedule.spaced("250 mill
 /**
  * Opens the database and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where
  * there is no database of Caravel's, one is made, unless it is a copy's source or `create` is off.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const open = (
   options: Options,

@@ -1,18 +1,13 @@
 import { Schema } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
-import { codeOf, isLost, kindOf } from "./PostgresError.js"
 import type { AnsweringConnection } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
+import { codeOf, isLost, kindOf } from "./PostgresError.js"
 
 const texts = new Map<string, string>()
 const caravels = new Set(["COMMIT", "ROLLBACK"])
 
-/**
- * Whether a statement is one of Caravel's own, which take milliseconds.
- *
- * @since 0.1.0
- * @category predicates
- */
+/** Whether a statement is one of Caravel's own, which take milliseconds. */
 export const isCaravels = (text: string): boolean => caravels.has(text)
 
 /** The statements are few, and each is numbered once. */
@@ -26,20 +21,10 @@ const number = (text: string): string => {
   return numbered
 }
 
-/**
- * Selects the server's time in milliseconds.
- *
- * @since 0.1.0
- * @category statements
- */
+/** Selects the server's time in milliseconds. */
 export const serverTime = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
 
-/**
- * PostgreSQL by pg.
- *
- * @since 0.1.0
- * @category models
- */
+/** PostgreSQL by pg. */
 export const postgres: Dialect = {
   numbered: <C extends AnsweringConnection>(connection: C): C => ({
     ...connection,

@@ -3,12 +3,7 @@ import type { StorageErrorReason } from "@caravel/domain"
 import { Data } from "effect"
 import Pg from "pg"
 
-/**
- * What follows from an error.
- *
- * @since 0.1.0
- * @category models
- */
+/** What follows from an error. */
 export interface Kind {
   readonly reason: StorageErrorReason
   /** Whether it passes: the same transaction, or statement, may succeed if it is run again. */
@@ -97,9 +92,6 @@ const refusals = /^(0A|22|28|3D|42)/
 /**
  * The connection is gone, or was never there. Of the driver's error only the message and the code are kept: with it would
  * come the client, and with that the password.
- *
- * @since 0.1.0
- * @category errors
  */
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly message: string
@@ -109,44 +101,24 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly since?: number | undefined
 }> {}
 
-/**
- * The driver cannot send what it was given: a value that it has no way to encode.
- *
- * @since 0.1.0
- * @category errors
- */
+/** The driver cannot send what it was given: a value that it has no way to encode. */
 export class NotSent extends Data.TaggedError("NotSent")<{ readonly message: string }> {}
 
-/**
- * All connections of a pool have been in use for too long.
- *
- * @since 0.1.0
- * @category errors
- */
+/** All connections of a pool have been in use for too long. */
 export class PoolExhausted extends Data.TaggedError("PoolExhausted")<{ readonly connections: number }> {
   override get message() {
     return `all ${this.connections} connections of the pool are in use`
   }
 }
 
-/**
- * What is kept of an error of the driver's.
- *
- * @since 0.1.0
- * @category errors
- */
+/** What is kept of an error of the driver's. */
 export type DriverError = Pg.DatabaseError | ConnectionLost | NotSent | PoolExhausted
 
 const isDriverError = (cause: unknown): cause is DriverError =>
   cause instanceof Pg.DatabaseError || cause instanceof ConnectionLost || cause instanceof NotSent ||
   cause instanceof PoolExhausted
 
-/**
- * The code of an error: the server's SQLSTATE, or the system's.
- *
- * @since 0.1.0
- * @category accessors
- */
+/** The code of an error: the server's SQLSTATE, or the system's. */
 export const codeOf = (cause: unknown): string | undefined => {
   const code = (cause as { readonly code?: unknown } | null | undefined)?.code
   return typeof code === "string" ? code : undefined
@@ -160,9 +132,6 @@ const messageOf = (cause: unknown): string => {
 /**
  * An error that a statement failed with. Whatever the server did not say is the connection's: the driver reports by plain
  * errors that the socket failed, ended, or brought what it does not understand.
- *
- * @since 0.1.0
- * @category errors
  */
 export const errorOf = (cause: unknown): DriverError =>
   isDriverError(cause)
@@ -174,9 +143,6 @@ export const errorOf = (cause: unknown): DriverError =>
 /**
  * An error that no connection was made by. The server, or a pooler before it, may say why by any SQLSTATE; unless it is one that
  * says no to this role, database or setting, another attempt may succeed.
- *
- * @since 0.1.0
- * @category errors
  */
 export const connectErrorOf = (cause: unknown): DriverError =>
   cause instanceof PoolExhausted || cause instanceof Pg.DatabaseError && refusals.test(cause.code ?? "")
@@ -188,12 +154,7 @@ const exhausted = kind("busy", {
   advice: "keep transactions short, or raise maxConnections, and try again"
 })
 
-/**
- * What follows from an error.
- *
- * @since 0.1.0
- * @category accessors
- */
+/** What follows from an error. */
 export const kindOf = (cause: unknown): Kind => {
   if (cause instanceof PoolExhausted) return exhausted
   if (cause instanceof ConnectionLost) return cause.code === "53300" ? tooMany : lost
@@ -204,10 +165,5 @@ export const kindOf = (cause: unknown): Kind => {
   return known === other && (severity === "FATAL" || severity === "PANIC") && !refusals.test(code) ? lost : known
 }
 
-/**
- * Whether nothing can be done with the connection any more.
- *
- * @since 0.1.0
- * @category predicates
- */
+/** Whether nothing can be done with the connection any more. */
 export const isLost = (cause: unknown): boolean => kindOf(cause).connection === "lost"

@@ -44,9 +44,6 @@ const untilReached = retryWhile(
 /**
  * Makes sure, on a connection of its own, that the database can be opened. What can never succeed fails at once; a server that
  * is away, or does not answer, may only be starting. Once the database is open, everything is tried again.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const check = (config: Config, schema: string | undefined): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {

@@ -20,20 +20,10 @@ const whileAway = Schedule.exponential("10 millis").pipe(
 /** Tries again while the server cannot be reached or ends the connection. */
 const whileUnreachable = retryWhile(isAway, whileAway)
 
-/**
- * Runs again what only reads, and so may be run again, on another connection: while what it fails by passes.
- *
- * @since 0.1.0
- * @category combinators
- */
+/** Runs again what only reads, and so may be run again, on another connection: while what it fails by passes. */
 export const again = retryWhile((error: SqlError) => kindOf(error.cause).passes, whileAway)
 
-/**
- * A pool of connections.
- *
- * @since 0.1.0
- * @category models
- */
+/** A pool of connections. */
 export interface Pool {
   /** Waits for a connection while there is patience, or while others give theirs back. */
   readonly acquire: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError>
@@ -46,9 +36,6 @@ export interface Pool {
 /**
  * A pool, whose connections are closed at its end. They have the server prepare statements where those can be found again:
  * not behind a pooler that gives each transaction another connection.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (
   config: PostgresClient.Config & { readonly max: number },

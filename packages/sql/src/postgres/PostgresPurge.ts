@@ -1,9 +1,9 @@
 import { StorageError } from "@caravel/domain"
 import { Effect } from "effect"
+import { toStorageError } from "../database/StorageErrors.js"
 import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import { postgres } from "./PostgresDialect.js"
-import { toStorageError } from "../database/StorageErrors.js"
 
 const notAllowed = new StorageError({
   reason: "readonly",
@@ -17,9 +17,6 @@ const file = "SELECT pg_relation_filenode('caravel_secret')"
 /**
  * Has the server write the table of secrets anew, without what was deleted, and remove the old file. In its write-ahead log, in
  * archives and in replicas a secret stays for as long as these are kept.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (config: Config): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {

@@ -69,9 +69,6 @@ const escaped = (text: string) =>
 /**
  * What a URL is read as, and what each session is to be set to. The URL may hold a password, so nothing of it but the names of
  * parameters, and the mode of TLS, is in an error.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const read = (
   { schema, ssl, url }: {

@@ -37,9 +37,6 @@ const decodePosition = Schema.decodeEither(Schema.compose(Schema.NumberFromStrin
 /**
  * Wakes the tail when others notify, and now and then without; without a place to listen, by looking often. The journal is
  * the truth: whatever wakes it, the tail reads what is committed after its position. In real time, also under a `TestClock`.
- *
- * @since 0.1.0
- * @category layers
  */
 export const layer = (
   config: Config | undefined

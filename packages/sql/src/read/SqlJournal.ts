@@ -1,21 +1,16 @@
 import { damagedDatabase, Journal, Position, StorageError, type Verification } from "@caravel/domain"
 import { Array, Effect, Fiber, Layer, Order, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
-import * as Epochs from "../schema/Epochs.js"
-import * as SqlBookkeeping from "../maintain/SqlBookkeeping.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import * as SqlBookkeeping from "../maintain/SqlBookkeeping.js"
 import * as SqlMender from "../maintain/SqlMender.js"
 import * as SqlVerification from "../maintain/SqlVerification.js"
+import * as Epochs from "../schema/Epochs.js"
 
 const decodeInstant = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
 const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 
-/**
- * The journal in the table `caravel_event`.
- *
- * @since 0.1.0
- * @category layers
- */
+/** The journal in the table `caravel_event`. */
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.gen(function*() {

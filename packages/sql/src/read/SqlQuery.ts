@@ -3,12 +3,7 @@ import { Array, Effect, Layer } from "effect"
 import { Database } from "../database/Database.js"
 import { activityWhere } from "./ActivityWhere.js"
 
-/**
- * Queries of the projections and the view `caravel_activity`.
- *
- * @since 0.1.0
- * @category layers
- */
+/** Queries of the projections and the view `caravel_activity`. */
 export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
   Query,
   Effect.map(Database, ({ query, rows }) => {

@@ -6,26 +6,13 @@ import { type Program, select } from "../statement/StatementScript.js"
 
 /**
  * Selects the epoch that the journal is in: the last one. In an unfinished copy all numbers are negative, and it is in none.
- *
- * @since 0.1.0
- * @category statements
  */
 export const currentEpoch = "SELECT epoch FROM caravel_epoch WHERE number > 0 ORDER BY number DESC LIMIT 1"
 
-/**
- * Selects all of them, oldest first.
- *
- * @since 0.1.0
- * @category statements
- */
+/** Selects all of them, oldest first. */
 export const allEpochs = "SELECT epoch, position, started_at FROM caravel_epoch ORDER BY number"
 
-/**
- * Begins another one at the head of the journal.
- *
- * @since 0.1.0
- * @category statements
- */
+/** Begins another one at the head of the journal. */
 export const beginEpoch = `INSERT INTO caravel_epoch (number, epoch, position, started_at)
   SELECT (SELECT max(number) + 1 FROM caravel_epoch), ?, coalesce(max(position), 0), ? FROM caravel_event`
 
@@ -46,23 +33,13 @@ const unfinished = new SqlError({
   })
 })
 
-/**
- * What `currentEpoch` selects. Fails in an unfinished copy.
- *
- * @since 0.1.0
- * @category decoding
- */
+/** What `currentEpoch` selects. Fails in an unfinished copy. */
 export const decodeCurrent = (
   rows: ReadonlyArray<ReadonlyArray<unknown>>
 ): Effect.Effect<Epoch, SqlError | ParseResult.ParseError> =>
   rows.length === 0 ? Effect.fail(unfinished) : Effect.map(decodeEpoch(rows), ([[epoch]]) => epoch)
 
-/**
- * What `allEpochs` selects.
- *
- * @since 0.1.0
- * @category decoding
- */
+/** What `allEpochs` selects. */
 export const decodeAll = (rows: unknown) =>
   Effect.map(
     decodeStarts(rows),
@@ -75,12 +52,7 @@ const replaced = (message: string) =>
     cause: new StorageError({ reason: "replaced", operation: "begin", cause: new Error(message) })
   })
 
-/**
- * The journal lacks what this process has broadcast.
- *
- * @since 0.1.0
- * @category errors
- */
+/** The journal lacks what this process has broadcast. */
 export const goneBack = replaced(
   "the journal lacks what was broadcast: an older state of the database was put in its place while it was open"
 )
@@ -88,9 +60,6 @@ export const goneBack = replaced(
 /**
  * Fails if the journal is in another epoch than it was: what is written then would be acknowledged to callers, and
  * broadcast to subscribers, who have seen a timeline that is no more.
- *
- * @since 0.1.0
- * @category combinators
  */
 export function* unchanged(epoch: Epoch): Program<void> {
   const [row] = yield* select([[currentEpoch, [], 0]])

@@ -18,8 +18,8 @@ import {
   versionOf
 } from "@caravel/domain"
 import { Either, ParseResult, Record, Schema } from "effect"
-import { Instant } from "../statement/Table.js"
 import * as Codec from "../statement/Codec.js"
+import { Instant } from "../statement/Table.js"
 
 const EventType = Schema.Literal(...Record.keys(events))
 

@@ -3,12 +3,7 @@ import { RefusalKind } from "@caravel/domain"
 import { Schema } from "effect"
 import { Instant } from "../statement/Table.js"
 
-/**
- * The columns of `import`.
- *
- * @since 0.1.0
- * @category models
- */
+/** The columns of `import`. */
 export const importFields = {
   /** The hash of what is imported. */
   id: Schema.String,
@@ -28,20 +23,10 @@ export const importFields = {
   finishedAt: Schema.NullOr(Instant)
 }
 
-/**
- * How far an import is.
- *
- * @since 0.1.0
- * @category models
- */
+/** How far an import is. */
 export interface ImportRow extends Schema.Struct.Type<typeof importFields> {}
 
-/**
- * The columns of `import_refusal`.
- *
- * @since 0.1.0
- * @category models
- */
+/** The columns of `import_refusal`. */
 export const importRefusalFields = {
   import: Schema.String,
   /** Which of the import's items it is, from 1. */
@@ -52,10 +37,5 @@ export const importRefusalFields = {
   reason: Schema.String
 }
 
-/**
- * What an import has refused, and why.
- *
- * @since 0.1.0
- * @category models
- */
+/** What an import has refused, and why. */
 export interface ImportRefusalRow extends Schema.Struct.Type<typeof importRefusalFields> {}

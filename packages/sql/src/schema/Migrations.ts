@@ -80,20 +80,12 @@ const migrateAlone = Effect.fnUntraced(function*(schema: string | undefined) {
   }))
 })
 
-/**
- * Whether the database is one of Caravel's, of whatever version.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Whether the database is one of Caravel's, of whatever version. */
 export const isMade = Effect.map(tables, isCaravel)
 
 /**
  * Brings the database to the newest schema, in this schema of PostgreSQL's if it is named. Of several processes that start at
  * once, one does it and the others wait.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const run = Effect.fnUntraced(function*(schema?: string) {
   if (!(yield* isUpToDate)) yield* migrateAlone(schema)

@@ -3,12 +3,7 @@ import type { SecretId } from "@caravel/domain"
 import { Array, Data, Either, Redacted } from "effect"
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject, randomBytes } from "node:crypto"
 
-/**
- * A secret as it is stored. In clear its key is null; otherwise its value is nonce, ciphertext and tag in base64.
- *
- * @since 0.1.0
- * @category models
- */
+/** A secret as it is stored. In clear its key is null; otherwise its value is nonce, ciphertext and tag in base64. */
 export interface StoredSecret {
   readonly id: SecretId
   readonly value: string
@@ -22,36 +17,21 @@ class InvalidSecretKey extends Data.TaggedError("InvalidSecretKey")<{ readonly i
   }
 }
 
-/**
- * A secret is encrypted with a key that is not configured.
- *
- * @since 0.1.0
- * @category errors
- */
+/** A secret is encrypted with a key that is not configured. */
 export class SecretKeyMissing extends Data.TaggedError("SecretKeyMissing")<{ readonly keyId: string }> {
   override get message() {
     return `a secret is encrypted with key ${this.keyId}, which is not among the keys that are configured`
   }
 }
 
-/**
- * A secret was changed, or is in the place of another one.
- *
- * @since 0.1.0
- * @category errors
- */
+/** A secret was changed, or is in the place of another one. */
 export class SecretForged extends Data.TaggedError("SecretForged")<{ readonly id: SecretId }> {
   override get message() {
     return `secret ${this.id} is not as it was encrypted`
   }
 }
 
-/**
- * Between a secret and what is stored of it.
- *
- * @since 0.1.0
- * @category models
- */
+/** Between a secret and what is stored of it. */
 export interface SecretCodec {
   /** The key that encrypts; null if none does. */
   readonly keyId: string | null
@@ -66,9 +46,6 @@ const tagLength = 16
 /**
  * The codec by these keys, of which the first encrypts and each decrypts; without any, secrets are stored in clear. What
  * is in clear is read as it is. A secret's id is authenticated with it: none can take another's place.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (texts: ReadonlyArray<Redacted.Redacted>): Either.Either<SecretCodec, InvalidSecretKey> =>
   Either.map(Either.all(Array.map(texts, parse)), (keys) => {
@@ -119,10 +96,5 @@ const decrypt = (key: KeyObject, id: SecretId, value: string) => {
   return decipher.update(bytes.subarray(nonceLength, -tagLength), undefined, "utf8") + decipher.final("utf8")
 }
 
-/**
- * Secrets as they are.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Secrets as they are. */
 export const clear: SecretCodec = Either.getOrThrow(make([]))

@@ -20,11 +20,11 @@ import {
 } from "@caravel/domain"
 import { Array, Either, Function, Schema } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
-import { importFields, importRefusalFields } from "./ImportTables.js"
-import { eventFields, toEventBy, toRowBy } from "./EventRow.js"
 import type { Rows } from "../statement/StatementScript.js"
-import * as SecretCodec from "./SecretCodec.js"
 import * as Table from "../statement/Table.js"
+import { eventFields, toEventBy, toRowBy } from "./EventRow.js"
+import { importFields, importRefusalFields } from "./ImportTables.js"
+import * as SecretCodec from "./SecretCodec.js"
 
 const { Instant } = Table
 
@@ -49,22 +49,20 @@ const idempotencyFields = {
   createdAt: Instant
 }
 
-/**
- * What is kept of a command with a key.
- *
- * @since 0.1.0
- * @category models
- */
+/** What is kept of a command with a key. */
 export interface IdempotencyRow extends Schema.Struct.Type<typeof idempotencyFields> {}
+
+/** Whether a row is an outcome: a refusal, or events that can be in a journal that ends at `head`. */
+export const isOutcome = (
+  { events, position, refusal }: Pick<IdempotencyRow, "events" | "position" | "refusal">,
+  head: number
+): boolean => position === null ? refusal !== null : events > 0 && position > 0 && position + events - 1 <= head
 
 const secretFields = { id: SecretId, value: Schema.String, keyId: Schema.NullOr(Schema.String) }
 
 /**
  * The tables of a dialect's database. Events of older versions are read as today's, by the upcasters; secrets are stored
  * by their codec, in clear if none is given.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (
   dialect: Dialect,
@@ -201,11 +199,6 @@ export const make = (
 }
 
 export type {
-  /**
-   * Why rows cannot be read.
-   *
-   * @since 0.1.0
-   * @category models
-   */
+  /** Why rows cannot be read. */
   Unreadable
 } from "./EventRow.js"

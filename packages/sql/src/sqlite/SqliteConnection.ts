@@ -8,12 +8,7 @@ import type { AnsweringConnection, Rows } from "../statement/StatementScript.js"
 /** So many prepared statements are kept; the one that was not used for longest makes room. */
 const mostStatements = 256
 
-/**
- * A connection that knows which statements only read.
- *
- * @since 0.1.0
- * @category models
- */
+/** A connection that knows which statements only read. */
 export interface SqliteConnection extends AnsweringConnection {
   /** Whether a statement writes nothing that outlives it by itself: it reads, cannot be prepared, or is in a transaction. */
   readonly isReading: (text: string) => boolean
@@ -22,9 +17,6 @@ export interface SqliteConnection extends AnsweringConnection {
 /**
  * The connection that writes. `SqliteClient`'s takes a dozen steps of a fiber for each statement, this one one, and none
  * for those of a program: a lone command takes 142 µs where it took 158. A COMMIT fails with what `lost` returns, if anything.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (
   filename: string,

@@ -8,24 +8,19 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Context, Duration, Effect, type Redacted, type Scope } from "effect"
 import { access } from "node:fs/promises"
 import * as Database from "../database/Database.js"
+import { toStorageError } from "../database/StorageErrors.js"
 import * as Epochs from "../schema/Epochs.js"
-import { mustBePath, prepare } from "./DatabaseFile.js"
-import { check } from "./IntegrityCheck.js"
-import { SqliteFiles } from "./SqliteFiles.js"
 import * as Migrations from "../schema/Migrations.js"
 import * as SecretCodec from "../schema/SecretCodec.js"
-import { toStorageError } from "../database/StorageErrors.js"
+import { mustBePath, prepare } from "./DatabaseFile.js"
+import { check } from "./IntegrityCheck.js"
 import * as SqliteConnection from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
+import { SqliteFiles } from "./SqliteFiles.js"
 import * as SqlitePurge from "./SqlitePurge.js"
 import * as SqliteTransaction from "./SqliteTransaction.js"
 
-/**
- * Which file, and how safe against power loss.
- *
- * @since 0.1.0
- * @category models
- */
+/** Which file, and how safe against power loss. */
 export interface Options {
   /** The database file. Missing parent directories are made. */
   readonly filename: string
@@ -50,9 +45,6 @@ export interface Options {
 /**
  * Opens the file and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where there is
  * no database of Caravel's, one is made, unless it is a copy's source or `create` is off.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const open = (
   {

@@ -31,12 +31,7 @@ const reasonOf = (cause: unknown): StorageErrorReason => {
 
 const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
 
-/**
- * SQLite by better-sqlite3.
- *
- * @since 0.1.0
- * @category models
- */
+/** SQLite by better-sqlite3. */
 export const sqlite: Dialect = {
   numbered: Function.identity,
   // Transactions begin immediately: whoever writes waits there.

@@ -5,16 +5,13 @@
  */
 import { StorageError } from "@caravel/domain"
 import { Effect, Schedule } from "effect"
-import { nextTurn } from "../statement/EventLoop.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import { nextTurn } from "../statement/EventLoop.js"
 import * as SqliteConnection from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 
 /**
  * What `PRAGMA user_version` says of a file whose freed bytes have always been overwritten, or that was vacuumed since.
- *
- * @since 0.1.0
- * @category models
  */
 export const overwrites = 1
 
@@ -43,9 +40,6 @@ const vacuuming = ["VACUUM", `PRAGMA user_version = ${overwrites}`]
 /**
  * The purge of a file, on a connection of its own: one without foreign keys may give up a table's pages at once. Where it
  * fails or is interrupted nothing is lost, and it can be run again.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (filename: string): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {

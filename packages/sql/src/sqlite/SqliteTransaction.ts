@@ -4,20 +4,15 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
 import { Effect, Schedule } from "effect"
+import * as Transaction from "../database/Transaction.js"
 import * as Patience from "../statement/Patience.js"
 import { retryWhile } from "../statement/Retry.js"
-import { Turns } from "../statement/Turns.js"
 import { execute, type Program, run } from "../statement/StatementScript.js"
+import { Turns } from "../statement/Turns.js"
 import type { SqliteConnection } from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
-import * as Transaction from "../database/Transaction.js"
 
-/**
- * A client over this connection, in whose transactions `begun` runs first.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A client over this connection, in whose transactions `begun` runs first. */
 export const make = (
   connection: SqliteConnection,
   begun: () => Program<void> = function*() {}

@@ -23,9 +23,6 @@ const decodeVersion = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Numb
  * Follows the file's commits by `PRAGMA data_version` of the reading connection, which moves with each commit of any
  * other connection: it looks when the log is written to, and otherwise four times a second. In real time, also under a
  * `TestClock`.
- *
- * @since 0.1.0
- * @category layers
  */
 export const layer = (filename: string): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {

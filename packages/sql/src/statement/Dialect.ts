@@ -3,12 +3,7 @@ import type { StorageErrorReason } from "@caravel/domain"
 import type { Schema } from "effect"
 import type { AnsweringConnection } from "./StatementScript.js"
 
-/**
- * A database's own ways.
- *
- * @since 0.1.0
- * @category models
- */
+/** A database's own ways. */
 export interface Dialect {
   /** Caravel's own statements have `?` for each parameter; this connection takes them so. */
   readonly numbered: <C extends AnsweringConnection>(connection: C) => C

@@ -9,60 +9,32 @@ import type { Statement } from "./Table.js"
 /**
  * Statements to be run in order. Who asks for their rows waits; who asks for none may be told later that one has failed, but
  * not later than when something is waited for.
- *
- * @since 0.1.0
- * @category models
  */
 export interface Request {
   readonly statements: ReadonlyArray<Statement>
   readonly answer: "rows" | "none"
 }
 
-/**
- * Yields requests, and is given the rows of each of their statements.
- *
- * @since 0.1.0
- * @category models
- */
+/** Yields requests, and is given the rows of each of their statements. */
 export type Program<A> = Generator<Request, A, ReadonlyArray<Rows>>
 
-/**
- * The rows of a statement, as values.
- *
- * @since 0.1.0
- * @category models
- */
+/** The rows of a statement, as values. */
 export type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 
-/**
- * A connection that may answer at once, without a fiber, or take several statements in one round trip.
- *
- * @since 0.1.0
- * @category models
- */
+/** A connection that may answer at once, without a fiber, or take several statements in one round trip. */
 export interface AnsweringConnection extends Connection {
   readonly answer?: (request: Request) => Either.Either<ReadonlyArray<Rows>, SqlError>
   /** Fails with the error of the first statement that failed. In a transaction nothing is done after that. */
   readonly send?: (statements: ReadonlyArray<Statement>) => Effect.Effect<ReadonlyArray<Rows>, SqlError>
 }
 
-/**
- * The rows that statements select.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The rows that statements select. */
 export function* select(statements: ReadonlyArray<Statement>): Program<Rows> {
   const rows = statements.length === 0 ? [] : yield { statements, answer: "rows" }
   return rows.length === 1 ? rows[0]! : rows.flat()
 }
 
-/**
- * The rows that several lists of statements select, each list's for itself.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The rows that several lists of statements select, each list's for itself. */
 export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>>(
   ...lists: Lists
 ): Program<{ readonly [index in keyof Lists]: Rows }> {
@@ -76,12 +48,7 @@ export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>
 /** Has the event loop have its turn if this has taken long. */
 const pause: Request = { statements: [], answer: "none" }
 
-/**
- * Long work between two statements.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Long work between two statements. */
 export function* inTurns<A>(work: Steps<A>): Program<A> {
   for (;;) {
     const step = work.next()
@@ -90,21 +57,13 @@ export function* inTurns<A>(work: Steps<A>): Program<A> {
   }
 }
 
-/**
- * Runs statements that write.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Runs statements that write. */
 export function* execute(statements: ReadonlyArray<Statement>): Program<void> {
   if (statements.length > 0) yield { statements, answer: "none" }
 }
 
 /**
  * A program in a transaction, which is undone where it gives an error or a statement fails, one that begins it included.
- *
- * @since 0.1.0
- * @category combinators
  */
 export function* transaction<A, E>(
   begin: Program<void>,
@@ -139,9 +98,6 @@ function* rollback(): Program<void> {
 /**
  * Runs a program, into which the error of a statement is thrown. Where the connection answers at once, in one step of the
  * fiber but for the event loop's turns. Otherwise what nobody waits for is sent with what is waited for next.
- *
- * @since 0.1.0
- * @category combinators
  */
 export const run = <A>(connection: AnsweringConnection, program: Program<A>): Effect.Effect<A, SqlError> =>
   goOn(connection, program, nothing, [])

@@ -1,28 +1,13 @@
 import { Either, Function, type ParseResult, Schema, String } from "effect"
 import * as Codec from "./Codec.js"
 
-/**
- * A statement's text, its parameters, and of how many rows or values.
- *
- * @since 0.1.0
- * @category models
- */
+/** A statement's text, its parameters, and of how many rows or values. */
 export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, count: number]
 
-/**
- * How columns hold instants: as milliseconds since 1970.
- *
- * @since 0.1.0
- * @category models
- */
+/** How columns hold instants: as milliseconds since 1970. */
 export const Instant = Schema.DateTimeUtcFromNumber
 
-/**
- * A table: its columns are its row schema's fields in snake case, and every row goes through that schema.
- *
- * @since 0.1.0
- * @category models
- */
+/** A table: its columns are its row schema's fields in snake case, and every row goes through that schema. */
 export interface Table<A> {
   readonly name: string
   /** What to select for `decode`; `replaced` gives other expressions for some fields. */
@@ -61,12 +46,7 @@ export interface Table<A> {
 /** Rows are written so many at a time, or a smaller power of two, so that few statements have to be prepared. */
 const mostRows = 64
 
-/**
- * Statements over chunks of many things: `text` gives the statement for so many, `params` their parameters.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Statements over chunks of many things: `text` gives the statement for so many, `params` their parameters. */
 export const chunked = <A>(
   text: (size: number) => string,
   params: (chunk: ReadonlyArray<A>) => ReadonlyArray<unknown>,
@@ -86,20 +66,10 @@ export const chunked = <A>(
   }
 }
 
-/**
- * A list of so many times the same.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A list of so many times the same. */
 export const repeat = (part: string, size: number): string => Array(size).fill(part).join(", ")
 
-/**
- * The table of this name with these fields, whose rows are plain objects or have a class's prototype.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The table of this name with these fields, whose rows are plain objects or have a class's prototype. */
 export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struct.Type<Fields> & object>(
   name: string,
   fields: Fields & { readonly [Field in keyof Fields]: Schema.Schema.AnyNoContext },

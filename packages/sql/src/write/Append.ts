@@ -22,17 +22,12 @@ import type { Tail } from "@caravel/pubsub"
 import { Array, Effect, Either, HashMap, Option } from "effect"
 import { Database } from "../database/Database.js"
 import * as Epochs from "../schema/Epochs.js"
-import * as IdempotencyKeys from "./IdempotencyKeys.js"
 import { headOf } from "../schema/Head.js"
-import { execute, inTurns, type Program, selectAll } from "../statement/StatementScript.js"
 import type { Unreadable } from "../schema/Tables.js"
+import { execute, inTurns, type Program, selectAll } from "../statement/StatementScript.js"
+import * as IdempotencyKeys from "./IdempotencyKeys.js"
 
-/**
- * How much text a unit carries.
- *
- * @since 0.1.0
- * @category accessors
- */
+/** How much text a unit carries. */
 export const characters = (unit: Unit): number => {
   let sum = 0
   for (const [command] of unit.commands) {
@@ -41,12 +36,7 @@ export const characters = (unit: Unit): number => {
   return sum
 }
 
-/**
- * What became of units.
- *
- * @since 0.1.0
- * @category models
- */
+/** What became of units. */
 export interface Appended {
   /** The events that were recorded for them. */
   readonly recorded: ReadonlyArray<RecordedEvent>
@@ -56,12 +46,7 @@ export interface Appended {
   readonly jumps: ReadonlyArray<ClockJump>
 }
 
-/**
- * What is decided on: a state, and the end of the journal, after which events are recorded.
- *
- * @since 0.1.0
- * @category models
- */
+/** What is decided on: a state, and the end of the journal, after which events are recorded. */
 export interface Loaded {
   readonly state: State
   readonly head: number
@@ -73,9 +58,6 @@ export interface Loaded {
 /**
  * What writes events in a transaction: of commands, as units one after another, or of whoever decides on a loaded state.
  * Their number does not change that of the statements.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (seen: () => Tail.Seen) =>
   Effect.zipWith(

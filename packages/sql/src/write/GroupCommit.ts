@@ -9,10 +9,10 @@ import {
 } from "@caravel/domain"
 import { Background } from "@caravel/pubsub"
 import { Cause, Effect, Exit, type Fiber, FiberId, type Scope } from "effect"
-import * as Append from "./Append.js"
-import { Entry } from "./Entry.js"
 import * as GiveWay from "../statement/EventLoop.js"
 import type { Restore } from "../statement/Turns.js"
+import * as Append from "./Append.js"
+import { Entry } from "./Entry.js"
 
 /** How many commands are committed together at most, but for a unit of more: it is committed alone. */
 const batchCommands = 256
@@ -22,9 +22,6 @@ const batchCharacters = 1_000_000
 
 /**
  * A queue of units, and the fibers that commit them. It has no bound of its own: whoever is in it waits, as he would before it.
- *
- * @since 0.1.0
- * @category models
  */
 export interface GroupCommit {
   /** How many units wait to be taken. */
@@ -38,9 +35,6 @@ export interface GroupCommit {
 /**
  * Commits a batch, of which entries may be withdrawn until they are decided. It runs uninterruptibly; where it waits and nothing is
  * decided, `restore` lets it be interrupted.
- *
- * @since 0.1.0
- * @category models
  */
 export type Commit = (entries: ReadonlyArray<Entry>, restore: Restore) => Effect.Effect<void>
 
@@ -50,9 +44,6 @@ export type Commit = (entries: ReadonlyArray<Entry>, restore: Restore) => Effect
  * a lone command would go to it and come back: 15 µs of 119. Where a commit may wait for a server's answer before it decides,
  * callers do not lead: they could not leave then. What has been decided is committed before the scope closes; what waits is
  * interrupted.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (
   commit: Commit,

@@ -16,17 +16,12 @@ import {
 import { Array, Data, DateTime, Duration, Effect, Either, Redacted } from "effect"
 import { hash } from "node:crypto"
 import { Database } from "../database/Database.js"
+import * as Tables from "../schema/Tables.js"
 import { execute, type Program, select } from "../statement/StatementScript.js"
-import type * as Rows from "../schema/Tables.js"
 
-/**
- * Events that a command with a key had are not in the journal, so that it can be neither answered nor done again.
- *
- * @since 0.1.0
- * @category errors
- */
+/** Events that a command with a key had are not in the journal, so that it can be neither answered nor done again. */
 export class OutcomeMissing extends Data.TaggedError("OutcomeMissing")<
-  Pick<Rows.IdempotencyRow, "position" | "events">
+  Pick<Tables.IdempotencyRow, "position" | "events">
 > {
   override get message() {
     return `the outcome of this idempotency key is ${this.events} events from position ${this.position}, which are not all ` +
@@ -34,23 +29,13 @@ export class OutcomeMissing extends Data.TaggedError("OutcomeMissing")<
   }
 }
 
-/**
- * How an accepted unit's events are found, once its batch has recorded its own.
- *
- * @since 0.1.0
- * @category models
- */
+/** How an accepted unit's events are found, once its batch has recorded its own. */
 export type Answer = (recorded: ReadonlyArray<RecordedEvent>) => ReadonlyArray<RecordedEvent>
 
-/**
- * What of a batch was decided earlier, and what of it is to be kept.
- *
- * @since 0.1.0
- * @category models
- */
+/** What of a batch was decided earlier, and what of it is to be kept. */
 export class Keys {
   /** The rows of what is decided for the first time, once its events are recorded. */
-  readonly added: Array<(recorded: ReadonlyArray<RecordedEvent>) => Rows.IdempotencyRow> = []
+  readonly added: Array<(recorded: ReadonlyArray<RecordedEvent>) => Tables.IdempotencyRow> = []
   private readonly known: Map<string, Known>
   private readonly kept: number
 
@@ -109,9 +94,6 @@ const purgedPerKey = 4
 /**
  * Loads and stores the keys of batches, and deletes those that have been kept for so long. Their number does not change
  * that of the statements.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
   const millis = Duration.toMillis(idempotencyKeysKept)
@@ -126,10 +108,10 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
     *load(
       { head, state }: { readonly head: number; readonly state: State },
       units: ReadonlyArray<Unit>
-    ): Program<Either.Either<Keys, Rows.Unreadable | OutcomeMissing>> {
+    ): Program<Either.Either<Keys, Tables.Unreadable | OutcomeMissing>> {
       const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(state, units))))
       if (Either.isLeft(found)) return Either.left(found.left)
-      const damaged = found.right.find((row) => !isOutcome(row, head))
+      const damaged = found.right.find((row) => !Tables.isOutcome(row, head))
       if (damaged !== undefined) return Either.left(new OutcomeMissing(damaged))
       const positions = found.right.flatMap(positionsOf)
       const events = rows.event.decode(yield* select(rows.event.selectAt(positions)))
@@ -176,16 +158,5 @@ const idsOf = (before: State, units: ReadonlyArray<Unit>): ReadonlyArray<string>
   return [...new Set(ids)]
 }
 
-/**
- * Whether a row is an outcome: a refusal, or events that can be in a journal that ends at `head`.
- *
- * @since 0.1.0
- * @category predicates
- */
-export const isOutcome = (
-  { events, position, refusal }: Pick<Rows.IdempotencyRow, "events" | "position" | "refusal">,
-  head: number
-): boolean => position === null ? refusal !== null : events > 0 && position > 0 && position + events - 1 <= head
-
-const positionsOf = ({ events, position }: Rows.IdempotencyRow): ReadonlyArray<Position> =>
+const positionsOf = ({ events, position }: Tables.IdempotencyRow): ReadonlyArray<Position> =>
   position === null ? [] : Array.makeBy(events, (index) => position + index as Position)

@@ -1,34 +1,19 @@
 /** What the write path tells about itself, as Effect metrics (`Metric.snapshot`, or an exporter of the application's). */
 import { type Effect, Metric, MetricBoundaries } from "effect"
 
-/**
- * How many commands wait to be taken by the writer.
- *
- * @since 0.1.0
- * @category metrics
- */
+/** How many commands wait to be taken by the writer. */
 export const queueDepth: Metric.Metric.Gauge<number> = Metric.gauge("caravel_queue_depth", {
   description: "commands that wait to be taken by the writer"
 })
 
-/**
- * How many commands were committed together.
- *
- * @since 0.1.0
- * @category metrics
- */
+/** How many commands were committed together. */
 export const batchCommands: Metric.Metric.Histogram<number> = Metric.histogram(
   "caravel_batch_commands",
   MetricBoundaries.exponential({ start: 1, factor: 2, count: 10 }),
   "commands that were committed together"
 )
 
-/**
- * How long a batch took from BEGIN to COMMIT, in seconds.
- *
- * @since 0.1.0
- * @category metrics
- */
+/** How long a batch took from BEGIN to COMMIT, in seconds. */
 export const commitSeconds: Metric.Metric.Histogram<number> = Metric.histogram(
   "caravel_commit_seconds",
   MetricBoundaries.exponential({ start: 0.000_1, factor: 2, count: 16 }),
@@ -37,9 +22,6 @@ export const commitSeconds: Metric.Metric.Histogram<number> = Metric.histogram(
 
 /**
  * What told the tail that others have committed: a notification, having begun to listen again, or a look without either.
- *
- * @since 0.1.0
- * @category models
  */
 export type WakeUp = "notification" | "listen" | "poll"
 
@@ -48,11 +30,6 @@ const wakeUps = Metric.counter("caravel_tail_wakeups_total", {
   incremental: true
 })
 
-/**
- * Counts by what the tail was woken, if there was something for it.
- *
- * @since 0.1.0
- * @category metrics
- */
+/** Counts by what the tail was woken, if there was something for it. */
 export const wokenBy = (source: WakeUp): Effect.Effect<void> =>
   Metric.increment(Metric.tagged(wakeUps, "source", source))

@@ -12,19 +12,19 @@ import {
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
 import { Array, Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
-import * as Append from "./Append.js"
 import { Database } from "../database/Database.js"
-import * as GroupCommit from "./GroupCommit.js"
-import type { OutcomeMissing } from "./IdempotencyKeys.js"
-import type { Entry } from "./Entry.js"
-import { longestWait, type Patience } from "../statement/Patience.js"
-import { retryWhile } from "../statement/Retry.js"
-import type { Restore } from "../statement/Turns.js"
-import * as Metrics from "./Metrics.js"
-import * as Program from "../statement/StatementScript.js"
-import type { Unreadable } from "../schema/Tables.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import type { Transaction } from "../database/TransactionScope.js"
+import type { Unreadable } from "../schema/Tables.js"
+import { longestWait, type Patience } from "../statement/Patience.js"
+import { retryWhile } from "../statement/Retry.js"
+import * as Program from "../statement/StatementScript.js"
+import type { Restore } from "../statement/Turns.js"
+import * as Append from "./Append.js"
+import type { Entry } from "./Entry.js"
+import * as GroupCommit from "./GroupCommit.js"
+import type { OutcomeMissing } from "./IdempotencyKeys.js"
+import * as Metrics from "./Metrics.js"
 
 /** How often a transaction is run again that a deadlock or a lost connection has ended. */
 const whileTransient = Schedule.exponential("5 millis").pipe(
@@ -32,12 +32,7 @@ const whileTransient = Schedule.exponential("5 millis").pipe(
   Schedule.jittered
 )
 
-/**
- * The commands over the writer. What it has taken is decided before the layer closes; what waits is interrupted.
- *
- * @since 0.1.0
- * @category layers
- */
+/** The commands over the writer. What it has taken is decided before the layer closes; what waits is interrupted. */
 export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityPubSub> = Layer.scoped(
   Command,
   Effect.gen(function*() {

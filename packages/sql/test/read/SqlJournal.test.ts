@@ -4,9 +4,9 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Predicate } from "effect"
 import { Database } from "../../src/database/Database.js"
+import * as SqlJournal from "../../src/read/SqlJournal.js"
 import * as Rows from "../../src/schema/Tables.js"
 import { sqlite } from "../../src/sqlite/SqliteDialect.js"
-import * as SqlJournal from "../../src/read/SqlJournal.js"
 
 /** The statement that a read of the journal runs, with its parameters. */
 const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<unknown, StorageError>) =>

@@ -1,8 +1,8 @@
 import { Activity, defaultRelayOptions, events, PlanId, Relay, TenantState } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Arbitrary, DateTime, Either, Equal, FastCheck, Record, Schema } from "effect"
-import * as Codec from "../../src/statement/Codec.js"
 import { sqlite } from "../../src/sqlite/SqliteDialect.js"
+import * as Codec from "../../src/statement/Codec.js"
 
 const Instant = Schema.DateTimeUtcFromNumber
 

@@ -1,8 +1,8 @@
 import { DeactivateRelay, EventId, RelayId, type Unit } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, DateTime, Effect, Exit, Fiber, FiberId, Option, Random, Scheduler, Scope } from "effect"
-import * as GroupCommit from "../../src/write/GroupCommit.js"
 import type { Entry } from "../../src/write/Entry.js"
+import * as GroupCommit from "../../src/write/GroupCommit.js"
 
 const unit = (id: string): Unit => ({
   commands: [[

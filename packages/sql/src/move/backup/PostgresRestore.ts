@@ -2,17 +2,12 @@
 import { Position, type StorageError, type Verification } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Schema, type Scope } from "effect"
+import type { Options } from "../../postgres/PostgresDatabase.js"
 import type { Source } from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
 import { openDatabase } from "../OpenDatabase.js"
-import type { Options } from "../../postgres/PostgresDatabase.js"
 
-/**
- * The database holds a journal. To recover, name another one, or say that it may be overwritten.
- *
- * @since 0.1.0
- * @category errors
- */
+/** The database holds a journal. To recover, name another one, or say that it may be overwritten. */
 export class NotEmpty extends Schema.TaggedError<NotEmpty>("@caravel/sql/NotEmpty")("NotEmpty", {
   /** The journal's last position. */
   position: Position
@@ -35,9 +30,6 @@ const empty = [
 /**
  * A way to make the database what a source is, in one transaction, for which all others of Caravel's wait. Only the owner
  * of the tables may.
- *
- * @since 0.1.0
- * @category constructors
  */
 export const make = (
   options: Options,

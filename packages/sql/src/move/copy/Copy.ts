@@ -1,11 +1,11 @@
 /** Copies of a journal, and of what is beside it, from one database to another of whichever kind. */
 import type { Epoch, Position, StorageError } from "@caravel/domain"
 import { Effect } from "effect"
-import * as CopySource from "./CopySource.js"
-import * as CopyTarget from "./CopyTarget.js"
-import { openDatabase } from "../OpenDatabase.js"
 import type { Options as PostgresOptions } from "../../postgres/PostgresDatabase.js"
 import type { Options as SqliteOptions } from "../../sqlite/SqliteDatabase.js"
+import { openDatabase } from "../OpenDatabase.js"
+import * as CopySource from "./CopySource.js"
+import * as CopyTarget from "./CopyTarget.js"
 
 export {
   /**

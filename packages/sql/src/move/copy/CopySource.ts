@@ -3,28 +3,18 @@ import { type Epoch, type Position, type StorageError } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Option, type Scope, Stream } from "effect"
 import type { Database } from "../../database/Database.js"
+import { toStorageError } from "../../database/StorageErrors.js"
 import * as Epochs from "../../schema/Epochs.js"
 import { headOf } from "../../schema/Head.js"
-import { toStorageError } from "../../database/StorageErrors.js"
 import { repeat } from "../../statement/Table.js"
 
 /** How many rows are read and written at a time: some milliseconds' work. */
 const pageSize = 512
 
-/**
- * A row by its columns.
- *
- * @since 0.1.0
- * @category models
- */
+/** A row by its columns. */
 export type Row = Readonly<Record<string, unknown>>
 
-/**
- * A table whose rows are copied as they are stored, in the order of its key.
- *
- * @since 0.1.0
- * @category models
- */
+/** A table whose rows are copied as they are stored, in the order of its key. */
 export interface Copyable {
   readonly name: string
   readonly key: ReadonlyArray<string>
@@ -33,20 +23,10 @@ export interface Copyable {
   readonly where?: string
 }
 
-/**
- * The journal.
- *
- * @since 0.1.0
- * @category models
- */
+/** The journal. */
 export const events: Copyable = { name: "caravel_event", key: ["position"], first: [0] }
 
-/**
- * What is beside the journal, in an order in which it can be inserted. Leases are of those who hold them.
- *
- * @since 0.1.0
- * @category models
- */
+/** What is beside the journal, in an order in which it can be inserted. Leases are of those who hold them. */
 export const beside: ReadonlyArray<Copyable> = [
   // Once one is encrypted, none is inserted in clear.
   { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NULL" },
@@ -58,12 +38,7 @@ export const beside: ReadonlyArray<Copyable> = [
   { name: "caravel_parked", key: ["consumer", "position"], first: ["", 0] }
 ]
 
-/**
- * One state of the source.
- *
- * @since 0.1.0
- * @category models
- */
+/** One state of the source. */
 export interface Source {
   readonly identity: unknown
   readonly epoch: Epoch
@@ -78,12 +53,7 @@ export interface Source {
   readonly secrets: number
 }
 
-/**
- * A database as it is at one instant.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A database as it is at one instant. */
 export const make = (
   database: typeof Database.Service,
   operation = "copy"
@@ -120,20 +90,10 @@ export const make = (
     }
   })
 
-/**
- * Selects the id of the event at a position.
- *
- * @since 0.1.0
- * @category statements
- */
+/** Selects the id of the event at a position. */
 export const eventAt = "SELECT id FROM caravel_event WHERE position = ?"
 
-/**
- * The only value that a statement selects.
- *
- * @since 0.1.0
- * @category accessors
- */
+/** The only value that a statement selects. */
 export const valueOf = (connection: Connection, text: string, params: ReadonlyArray<unknown> = []) =>
   Effect.map(
     connection.executeValues(text, params),

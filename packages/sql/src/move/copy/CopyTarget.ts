@@ -3,22 +3,17 @@ import { Position, storableText, StorageError, type Verification } from "@carave
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Option, Schema, Stream } from "effect"
-import * as CopySource from "./CopySource.js"
 import { Database } from "../../database/Database.js"
-import * as Epochs from "../../schema/Epochs.js"
-import { execute, run } from "../../statement/StatementScript.js"
 import { toStorageError } from "../../database/StorageErrors.js"
+import type { Transaction } from "../../database/TransactionScope.js"
 import * as SqlMender from "../../maintain/SqlMender.js"
 import * as SqlVerification from "../../maintain/SqlVerification.js"
+import * as Epochs from "../../schema/Epochs.js"
+import { execute, run } from "../../statement/StatementScript.js"
 import { chunked, repeat, type Statement } from "../../statement/Table.js"
-import type { Transaction } from "../../database/TransactionScope.js"
+import * as CopySource from "./CopySource.js"
 
-/**
- * The target holds something else than the beginning of the source's journal. To recover, name an empty one.
- *
- * @since 0.1.0
- * @category errors
- */
+/** The target holds something else than the beginning of the source's journal. To recover, name an empty one. */
 export class NotACopy extends Schema.TaggedError<NotACopy>("@caravel/sql/NotACopy")("NotACopy", {
   reason: Schema.Literal("same", "epoch", "ahead", "event"),
   /** The target's last position. */
@@ -40,9 +35,6 @@ export class NotACopy extends Schema.TaggedError<NotACopy>("@caravel/sql/NotACop
 
 /**
  * Is told how far a copy is, in events: while they are copied, folded into the target's rows, and compared with those.
- *
- * @since 0.1.0
- * @category models
  */
 export type OnStep = (step: "copying" | "projecting" | "verifying", done: number, total: number) => void
 
@@ -77,12 +69,7 @@ const insert = (name: string, rows: ReadonlyArray<CopySource.Row>): ReadonlyArra
   )(rows)
 }
 
-/**
- * A database that becomes what another one is.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** A database that becomes what another one is. */
 export const make = (database: typeof Database.Service, operation = "copy") =>
   Effect.gen(function*() {
     const { dialect, transactLong } = database

@@ -5,31 +5,21 @@ import { Effect, Either, type Scope, String } from "effect"
 import { createHash, hash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { decodeTables, isCaravel, selectTables } from "../../schema/migrations/adopt.js"
 import * as GiveWay from "../../statement/EventLoop.js"
+import type * as Table from "../../statement/Table.js"
 import { activityItem, type Item, malformed, rowItem, uuidOf, type Values } from "./SourceItems.js"
 import { activity, relay, required, tenant } from "./SourceTables.js"
-import { decodeTables, isCaravel, selectTables } from "../../schema/migrations/adopt.js"
-import type * as Table from "../../statement/Table.js"
 import { UnusableSource } from "./UnusableSource.js"
 
-/**
- * Items that are imported together, with the rows that they are about.
- *
- * @since 0.1.0
- * @category models
- */
+/** Items that are imported together, with the rows that they are about. */
 export interface Page {
   readonly items: ReadonlyArray<Item>
   readonly tenants: ReadonlyMap<string, Either.Either<TenantRow, Why>>
   readonly relays: ReadonlyMap<string, Either.Either<RelayRow, Why>>
 }
 
-/**
- * An opened source.
- *
- * @since 0.1.0
- * @category models
- */
+/** An opened source. */
 export interface Source {
   /** The whole path. */
   readonly filename: string
@@ -53,12 +43,7 @@ const pageSize = 1024
 /** What is neither imported nor worth a word. */
 const passedOver = ["version", "position"]
 
-/**
- * Opens a source. Until the scope closes it is seen as it is now, whatever others write.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** Opens a source. Until the scope closes it is seen as it is now, whatever others write. */
 export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.Scope> =>
   Effect.gen(function*() {
     const filename = path.resolve(file)

@@ -12,22 +12,17 @@ import {
 } from "@caravel/domain"
 import type { Tail } from "@caravel/pubsub"
 import { Array, type DateTime, Effect, Either, HashMap, Record } from "effect"
-import * as Append from "../../write/Append.js"
 import { Database } from "../../database/Database.js"
 import type { ImportRefusalRow, ImportRow } from "../../schema/ImportTables.js"
+import type { Unreadable } from "../../schema/Tables.js"
+import { execute, type Program, select } from "../../statement/StatementScript.js"
+import { chunked, repeat } from "../../statement/Table.js"
+import * as Append from "../../write/Append.js"
 import type { Page, Source } from "./ImportSource.js"
 import type { Item } from "./SourceItems.js"
-import { execute, type Program, select } from "../../statement/StatementScript.js"
-import type { Unreadable } from "../../schema/Tables.js"
-import { chunked, repeat } from "../../statement/Table.js"
 import { UnusableSource } from "./UnusableSource.js"
 
-/**
- * How far an import has come, and by what.
- *
- * @since 0.1.0
- * @category models
- */
+/** How far an import has come, and by what. */
 export interface Written {
   readonly progress: ImportRow
   readonly refused: ReadonlyArray<ImportRefusalRow>
@@ -49,12 +44,7 @@ const selectLast = chunked<readonly [id: string, type: "tenant" | "relay", versi
   (resources) => resources.flat()
 )
 
-/**
- * The programs of an import, each to be run in a transaction of its own.
- *
- * @since 0.1.0
- * @category constructors
- */
+/** The programs of an import, each to be run in a transaction of its own. */
 export const make = (seen: () => Tail.Seen) =>
   Effect.zipWith(Database, Append.make(seen), ({ rows }, append) => {
     const byId = rows.import.select("id")

@@ -1,11 +1,6 @@
 import { Schema } from "effect"
 
-/**
- * The file is nothing that can be imported. To recover, do what its message says.
- *
- * @since 0.1.0
- * @category errors
- */
+/** The file is nothing that can be imported. To recover, do what its message says. */
 export class UnusableSource
   extends Schema.TaggedError<UnusableSource>("@caravel/sql/UnusableSource")("UnusableSource", {
     filename: Schema.String,

@@ -2,12 +2,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/**
- * Durable consumers: how far each is, who may run it, and what it has put aside.
- *
- * @since 0.1.0
- * @category migrations
- */
+/** Durable consumers: how far each is, who may run it, and what it has put aside. */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { byKey, deferrable, integer, isJson, text } = yield* words

@@ -2,22 +2,12 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/**
- * Makes the trigger of an SQLite database by which no event is changed.
- *
- * @since 0.1.0
- * @category statements
- */
+/** Makes the trigger of an SQLite database by which no event is changed. */
 export const unchanged = `CREATE TRIGGER caravel_event_unchanged BEFORE UPDATE ON caravel_event BEGIN
     SELECT RAISE(ABORT, 'the journal is append-only: an event is never changed');
   END`
 
-/**
- * Events say by which version of their schema they were written, and are never changed or deleted, by whomever.
- *
- * @since 0.1.0
- * @category migrations
- */
+/** Events say by which version of their schema they were written, and are never changed or deleted, by whomever. */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
 

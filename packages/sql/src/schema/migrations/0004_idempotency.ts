@@ -5,9 +5,6 @@ import { words } from "../Ddl.js"
 /**
  * The outcomes of commands that were sent with a key: where their events are, or why they were refused. Key and command are
  * there as hashes only, both of the key, so that nobody can guess from them what a command carried.
- *
- * @since 0.1.0
- * @category migrations
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient

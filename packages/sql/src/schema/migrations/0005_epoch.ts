@@ -3,12 +3,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/**
- * Which timeline this is, and where each one began that led to it; a consumer's checkpoint is of one of them.
- *
- * @since 0.1.0
- * @category migrations
- */
+/** Which timeline this is, and where each one began that led to it; a consumer's checkpoint is of one of them. */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { deferrable, integer, number, strict, text } = yield* words

@@ -5,9 +5,6 @@ import { words } from "../Ddl.js"
 /**
  * Secrets say which key they are encrypted with, if they are. Once one is, none is stored in clear any more, by a process
  * that was started without the keys.
- *
- * @since 0.1.0
- * @category migrations
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient

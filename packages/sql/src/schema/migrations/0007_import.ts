@@ -2,12 +2,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/**
- * Imports: how far each is, and what it has refused. What they find beyond the activities tells of usage too.
- *
- * @since 0.1.0
- * @category migrations
- */
+/** Imports: how far each is, and what it has refused. What they find beyond the activities tells of usage too. */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { byKey, deferrable, integer, text } = yield* words

@@ -4,9 +4,6 @@ import { Effect } from "effect"
 /**
  * Has a transaction on PostgreSQL fail if the journal is in another epoch, and until its end has whoever would begin another
  * one wait. On SQLite only one writes at a time, and a look at the table does.
- *
- * @since 0.1.0
- * @category migrations
  */
 export default Effect.flatMap(SqlClient, (sql) =>
   sql.onDialectOrElse({

@@ -6,9 +6,6 @@ import { unchanged } from "./0003_schema_version.js"
 /**
  * An event that is earlier than one before it keeps the latest instant that the journal had come to, so that this is known at
  * every position without a search. It is null where the event itself is the latest.
- *
- * @since 0.1.0
- * @category migrations
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient

@@ -2,20 +2,10 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { activity } from "./0001_journal.js"
 
-/**
- * The tables of a database by name, each with the names of its columns.
- *
- * @since 0.1.0
- * @category models
- */
+/** The tables of a database by name, each with the names of its columns. */
 export type Tables = ReadonlyMap<string, ReadonlySet<string>>
 
-/**
- * Selects, for SQLite, each table's name and the names of its columns as a JSON array.
- *
- * @since 0.1.0
- * @category statements
- */
+/** Selects, for SQLite, each table's name and the names of its columns as a JSON array. */
 export const selectTables = `SELECT name AS "table",
     (SELECT json_group_array(pragma_table_info.name) FROM pragma_table_info(sqlite_schema.name)) AS "columns"
   FROM sqlite_schema WHERE type = 'table'`
@@ -24,12 +14,7 @@ const selectPostgresTables = `SELECT relname AS "table", json_agg(attname)::text
   FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
   WHERE relkind IN ('r', 'p') AND pg_table_is_visible(pg_class.oid) GROUP BY relname`
 
-/**
- * What `selectTables` selects.
- *
- * @since 0.1.0
- * @category decoding
- */
+/** What `selectTables` selects. */
 export const decodeTables = (rows: ReadonlyArray<unknown>): Tables =>
   new Map((rows as ReadonlyArray<Row>).map(({ columns, table }) => [table, new Set<string>(JSON.parse(columns))]))
 
@@ -38,12 +23,7 @@ interface Row {
   readonly columns: string
 }
 
-/**
- * The client's tables.
- *
- * @since 0.1.0
- * @category accessors
- */
+/** The client's tables. */
 export const tables = Effect.flatMap(SqlClient, (sql) =>
   Effect.map(
     sql.unsafe(sql.onDialectOrElse({ pg: () => selectPostgresTables, orElse: () => selectTables })),
@@ -76,12 +56,7 @@ const shared = "effect_sql_migrations"
 const hasShape = (tables: Tables, shape: { readonly [table: string]: ReadonlyArray<string> }) =>
   Object.entries(shape).every(([table, columns]) => columns.every((column) => tables.get(table)?.has(column)))
 
-/**
- * Whether a database is Caravel's, or has Caravel's tables beside others, with the prefix or without.
- *
- * @since 0.1.0
- * @category predicates
- */
+/** Whether a database is Caravel's, or has Caravel's tables beside others, with the prefix or without. */
 export const isCaravel = (tables: Tables): boolean =>
   ["migrations", "event", "tenant", "relay"].every((name) => tables.has(`caravel_${name}`)) ||
   tables.has(shared) && hasShape(tables, made[0]![1])
@@ -90,9 +65,6 @@ export const isCaravel = (tables: Tables): boolean =>
  * Renames, in a database that was made before names had a prefix, all that Caravel made, and moves its part of the
  * bookkeeping from the table that `@effect/sql` shares with the application. Everything else stays as it is, and so do
  * the rights to what is renamed.
- *
- * @since 0.1.0
- * @category migrations
  */
 export const adopt = Effect.gen(function*() {
   const sql = yield* SqlClient
@@ -119,12 +91,7 @@ export const adopt = Effect.gen(function*() {
   yield* sql.onDialectOrElse({ pg: () => adoptPostgres([...names, "migrations"]), orElse: () => adoptSqlite })
 })
 
-/**
- * The bookkeeping, as the migrator would make it.
- *
- * @since 0.1.0
- * @category migrations
- */
+/** The bookkeeping, as the migrator would make it. */
 export const createMigrations = Effect.flatMap(
   SqlClient,
   (sql) =>
