@@ -1,9 +1,10 @@
-// `pnpm compare ../other`: what a command costs in this checkout and in another one, measured in turn in one run, as this machine's
-// noise is larger than what is looked for. Both are built first, by `pnpm build`. For each case it prints the median over the
-// rounds of here / there, with quartiles; below 1 this checkout is faster.
-//   --rounds 7   --only alone,callers   --modes full,normal,postgres   --millis 1500
-// `postgres` needs CARAVEL_TEST_POSTGRES_URL; each process has a schema of its own there.
-import { execFileSync } from "node:child_process"
+// `pnpm compare ../other`: what a command costs in this checkout and in another one. Both are built first (`pnpm build`). A process of
+// each opens a database, and the two run in turn, a slice of time each, as this machine's noise is larger than what is looked for: a
+// slice is compared with the one beside it. Prints the median of these ratios, here / there, with their quartiles; below 1 this
+// checkout is faster. The cost of a lone command is the median of its slice; that of 64 callers is the slice divided by its commands.
+//   --modes full,normal,postgres   --loads alone,callers   --pairs 40   --slice 150
+// `postgres` needs CARAVEL_TEST_POSTGRES_URL; each side has a schema of its own there, which is dropped.
+import { fork } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
@@ -13,46 +14,49 @@ import { performance } from "node:perf_hooks"
 import { pathToFileURL } from "node:url"
 import { parseArgs } from "node:util"
 
-const { positionals: [there, child], values } = parseArgs({
+const { positionals: [other, mode], values } = parseArgs({
   allowPositionals: true,
   options: {
-    rounds: { type: "string", default: "7" },
-    only: { type: "string", default: "alone,callers" },
     modes: { type: "string", default: "full,normal" },
-    millis: { type: "string", default: "1500" }
+    loads: { type: "string", default: "alone,callers" },
+    pairs: { type: "string", default: "40" },
+    slice: { type: "string", default: "150" }
   }
 })
-const loads = { alone: 1, callers: 64 }
-const commands = ["createRelay", "deactivateRelay"]
+if (other === undefined) throw new Error("Say which other checkout: pnpm compare ../other")
 
-const median = (numbers, part = 0.5) => {
+const callersOf = { alone: 1, callers: 64 }
+const commandNames = ["createRelay", "deactivateRelay"]
+const relays = 2000
+
+const quantile = (numbers, part = 0.5) => {
   const sorted = numbers.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]
 }
 
-/** One process: opens a database with the packages that were built in `root`, and measures each case in it. */
-const measure = async (root, mode) => {
-  const require = createRequire(join(root, "packages/sql/package.json"))
-  const load = (path) => import(pathToFileURL(path))
+/** A database opened with the packages that were built in `root`. */
+const open = async (root, mode) => {
+  const load = (path) => import(pathToFileURL(join(root, path)))
   const { Context, Effect, Exit, Layer, Redacted, Scope } = await load(
-    join(root, "packages/sql/node_modules/effect/dist/esm/index.js")
+    "packages/sql/node_modules/effect/dist/esm/index.js"
   )
-  const { Command } = await load(join(root, "packages/domain/dist/index.js"))
-  const { Postgres, Sqlite } = await load(join(root, "packages/sql/dist/index.js"))
+  const { Command } = await load("packages/domain/dist/index.js")
+  const { Postgres, Sqlite } = await load("packages/sql/dist/index.js")
   const folder = mkdtempSync(join(tmpdir(), "caravel-compare-"))
+  const schema = `compare_${process.pid}`
+  const url = process.env.CARAVEL_TEST_POSTGRES_URL
   const scope = await Effect.runPromise(Scope.make())
   const layer = mode === "postgres"
-    ? Postgres.layer({ url: Redacted.make(process.env.CARAVEL_TEST_POSTGRES_URL), schema: `compare_${process.pid}` })
+    ? Postgres.layer({ url: Redacted.make(url), schema })
     : Sqlite.layer({ filename: join(folder, "caravel.db"), synchronous: mode })
-  const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))
-  const command = Context.get(context, Command)
+  const command = Context.get(await Effect.runPromise(Layer.buildWithScope(layer, scope)), Command)
   const tenants = Array.from({ length: 10 }, (_, index) => index.toString(16).repeat(64))
-  const ids = Array.from({ length: 2000 }, () => randomUUID())
+  const ids = Array.from({ length: relays }, () => randomUUID())
   await Effect.runPromise(Effect.forEach(tenants, (pubkey) => command.createTenant({ pubkey })))
   await Effect.runPromise(Effect.forEach(
     ids,
     (id, index) => command.createRelay({ id, tenant: tenants[index % 10], subdomain: id }),
-    { concurrency: "unbounded" }
+    { concurrency: "unbounded", discard: true }
   ))
   let issued = 0
   const issue = {
@@ -60,13 +64,14 @@ const measure = async (root, mode) => {
       const id = randomUUID()
       return command.createRelay({ id, tenant: tenants[issued++ % 10], subdomain: id })
     },
-    deactivateRelay: () => command.deactivateRelay({ id: ids[issued++ * 7919 % ids.length] })
+    deactivateRelay: () => command.deactivateRelay({ id: ids[issued++ * 7919 % relays] })
   }
-  const run = async (name, callers, millis) => {
+  /** A slice of time: microseconds of a command, and of its CPU. */
+  const slice = async (name, callers) => {
     const latencies = []
-    const until = performance.now() + millis
     const cpu = process.cpuUsage()
     const started = performance.now()
+    const until = started + Number(values.slice)
     const caller = Effect.suspend(() => {
       let before = 0
       return Effect.whileLoop({
@@ -76,63 +81,77 @@ const measure = async (root, mode) => {
       })
     })
     await Effect.runPromise(Effect.all(Array(callers).fill(caller), { concurrency: "unbounded", discard: true }))
+    const each = (performance.now() - started) / latencies.length
     const { system, user } = process.cpuUsage(cpu)
-    return {
-      cost: callers === 1 ? median(latencies) * 1000 : (performance.now() - started) / latencies.length * 1000,
-      cpu: (user + system) / latencies.length
+    return { cost: (callers === 1 ? quantile(latencies) : each) * 1000, cpu: (user + system) / latencies.length }
+  }
+  const close = async () => {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    if (mode === "postgres") {
+      const client = new (createRequire(join(root, "packages/sql/package.json"))("pg").Client)({
+        connectionString: url
+      })
+      await client.connect()
+      await client.query(`DROP SCHEMA ${schema} CASCADE`)
+      await client.end()
     }
+    rmSync(folder, { recursive: true, force: true })
   }
-  const results = {}
-  for (const only of values.only.split(",")) {
-    for (const name of commands) {
-      await run(name, loads[only], Number(values.millis) / 2)
-      results[`${mode} ${only} ${name}`] = await run(name, loads[only], Number(values.millis))
-    }
-  }
-  await Effect.runPromise(Scope.close(scope, Exit.void))
-  if (mode === "postgres") {
-    const client = new (require("pg").Client)({ connectionString: process.env.CARAVEL_TEST_POSTGRES_URL })
-    await client.connect()
-    await client.query(`DROP SCHEMA IF EXISTS compare_${process.pid} CASCADE`)
-    await client.end()
-  }
-  rmSync(folder, { recursive: true, force: true })
-  console.log(JSON.stringify(results))
-  process.exit()
+  return { slice, close }
 }
 
-if (child !== undefined) await measure(there, child)
+/** A process of its own that runs slices of what is built in `root`. */
+const start = async (root, mode) => {
+  const child = fork(import.meta.filename, [root, mode, "--slice", values.slice])
+  let settle = () => {}
+  child.on("message", (message) => settle(message))
+  child.on("exit", (code) => code !== 0 && process.exit(1))
+  const answer = () => new Promise((resolve) => settle = resolve)
+  await answer()
+  return (...request) => {
+    child.send(request)
+    return answer()
+  }
+}
 
-const roots = { here: resolve(import.meta.dirname, ".."), there: resolve(there ?? "") }
-const options = Object.entries(values).flatMap(([name, value]) => [`--${name}`, value])
-const samples = new Map()
-for (let round = 0; round < Number(values.rounds); round++) {
+if (mode !== undefined) {
+  const { close, slice } = await open(other, mode)
+  process.on("message", async ([name, callers]) => {
+    process.send(name === undefined ? await close() ?? {} : await slice(name, callers))
+  })
+  process.send("opened")
+} else {
+  console.log("case                                 µs here    there   here/there (quartiles)    CPU here/there")
   for (const mode of values.modes.split(",")) {
-    for (const side of round % 2 === 0 ? ["here", "there"] : ["there", "here"]) {
-      const answer = execFileSync(process.execPath, [import.meta.filename, roots[side], mode, ...options], {
-        encoding: "utf8",
-        stdio: ["ignore", "pipe", "inherit"]
-      })
-      for (const [name, figures] of Object.entries(JSON.parse(answer))) {
-        const sample = samples.get(name) ?? { here: [], there: [] }
-        samples.set(name, sample)
-        sample[side].push(figures)
+    const sides = {
+      here: await start(resolve(import.meta.dirname, ".."), mode),
+      there: await start(resolve(other), mode)
+    }
+    for (const load of values.loads.split(",")) {
+      for (const name of commandNames) {
+        const pairs = []
+        for (let index = -10; index < Number(values.pairs); index++) {
+          const pair = {}
+          for (const side of index % 2 === 0 ? ["here", "there"] : ["there", "here"]) {
+            pair[side] = await sides[side](name, callersOf[load])
+          }
+          // The first ones run what is not compiled yet.
+          if (index >= 0) pairs.push(pair)
+        }
+        const ratios = (figure) => pairs.map(({ here, there }) => here[figure] / there[figure])
+        const shown = ["here", "there"].map((side) =>
+          quantile(pairs.map((pair) => pair[side].cost)).toFixed(1).padStart(9)
+        )
+        const quartiles = [0.25, 0.75].map((part) => quantile(ratios("cost"), part).toFixed(3)).join(" – ")
+        console.log(
+          `${`${mode} ${load} ${name}`.padEnd(34)} ${shown.join("")}   ${
+            quantile(ratios("cost")).toFixed(3)
+          } (${quartiles})   ${quantile(ratios("cpu")).toFixed(3)}`
+        )
       }
     }
+    await sides.here()
+    await sides.there()
   }
-  process.stderr.write(`round ${round + 1} of ${values.rounds}\n`)
-}
-
-console.log("case                                µs here   there   here/there (quartiles)    CPU here/there")
-for (const [name, { here, there }] of samples) {
-  const ratios = (figure) => here.map((sample, index) => sample[figure] / there[index][figure])
-  const cost = ratios("cost")
-  const shown = [median(here.map(({ cost }) => cost)), median(there.map(({ cost }) => cost))].map((value) =>
-    value.toFixed(1).padStart(8)
-  )
-  console.log(
-    `${name.padEnd(34)} ${shown.join("")}   ${median(cost).toFixed(3)} (${median(cost, 0.25).toFixed(3)} – ${
-      median(cost, 0.75).toFixed(3)
-    })   ${median(ratios("cpu")).toFixed(3)}`
-  )
+  process.exit()
 }
