@@ -1,4 +1,4 @@
-/** The contract of durable consumers, and of the `CheckpointStore` below them. */
+/** The contract of durable consumers, and of the `ConsumerStore` below them. */
 import { describe } from "@effect/vitest"
 import { Layer, Logger, LogLevel } from "effect"
 import { consumedEpochs } from "./internal/epochs.js"

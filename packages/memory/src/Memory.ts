@@ -32,11 +32,11 @@ import {
   type TenantState,
   type Unit
 } from "@caravel/domain"
-import { type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
+import { Consumer, type ConsumerStore, InProcess, Tail } from "@caravel/pubsub"
 import { Array, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
 import { type KeptUntil, layerStore, Store } from "./internal/Store.js"
 import { Turns } from "./internal/Turns.js"
-import * as MemoryCheckpointStore from "./MemoryCheckpointStore.js"
+import * as MemoryConsumerStore from "./MemoryConsumerStore.js"
 import * as MemoryJournal from "./MemoryJournal.js"
 
 type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
@@ -210,10 +210,10 @@ export const layer: Layer.Layer<
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer
-  | CheckpointStore.CheckpointStore
+  | ConsumerStore.ConsumerStore
 > = Layer.mergeAll(layerSecrets, Consumer.layer, History.layer).pipe(
   Layer.provideMerge(layerCommand),
-  Layer.provideMerge(Layer.merge(InProcess.layer, MemoryCheckpointStore.layer)),
+  Layer.provideMerge(Layer.merge(InProcess.layer, MemoryConsumerStore.layer)),
   Layer.provideMerge(Layer.merge(MemoryJournal.layer, layerQuery)),
   Layer.provide(layerStore),
   // Nothing to read from outside, so nothing that fails.

@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-export * as CheckpointStore from "./consumer/CheckpointStore.js"
 export * as Consumer from "./consumer/Consumer.js"
+export * as ConsumerStore from "./consumer/ConsumerStore.js"
 export * as Background from "./runtime/Background.js"
 export * as Waiting from "./runtime/Waiting.js"
 export * as Feed from "./tail/Feed.js"

@@ -1,6 +1,6 @@
 /** A checkpoint store of one consumer that never parks, with transactions, and writes that can be made to fail. */
 import type { Position, StorageError } from "@caravel/domain"
-import { CheckpointStore } from "@caravel/pubsub"
+import { ConsumerStore } from "@caravel/pubsub"
 import { Effect, Exit, Layer, Option } from "effect"
 import { epoch } from "./world.js"
 
@@ -16,18 +16,18 @@ export class Store {
   looks = 0
   /** Runs before each move. */
   beforeMove: (to: Position) => Effect.Effect<void, StorageError> = () => Effect.void
-  private holding: CheckpointStore.Holding = { fence: 0, heartbeat: 0, owner: null }
+  private holding: ConsumerStore.Holding = { fence: 0, heartbeat: 0, owner: null }
 
   /** Takes the lease away. */
   revoke() {
     this.holding = { fence: this.holding.fence + 1, heartbeat: 0, owner: null }
   }
 
-  private readonly renew = (lease: CheckpointStore.Lease) =>
+  private readonly renew = (lease: ConsumerStore.Lease) =>
     Effect.suspend(() => {
       this.looks++
       const { fence, heartbeat, owner } = this.holding
-      if (fence !== lease.fence || owner === null) return Effect.fail(new CheckpointStore.LeaseLost(lease))
+      if (fence !== lease.fence || owner === null) return Effect.fail(new ConsumerStore.LeaseLost(lease))
       this.holding = { fence, heartbeat: heartbeat + 1, owner }
       return Effect.void
     })
@@ -44,7 +44,7 @@ export class Store {
     })
 
   private readonly find = Effect.sync(() =>
-    Option.map(Option.fromNullable(this.position), (position): CheckpointStore.Checkpoint => ({
+    Option.map(Option.fromNullable(this.position), (position): ConsumerStore.Checkpoint => ({
       name: "c",
       position,
       epoch,
@@ -58,50 +58,57 @@ export class Store {
     }))
   )
 
-  readonly layer = Layer.succeed(CheckpointStore.CheckpointStore, {
-    register: (_, position) => Effect.sync(() => void (this.position ??= position)),
-    find: () => this.find,
-    list: unused,
-    backlog: () => unused,
-    holding: () => Effect.sync(() => Option.some(this.holding)),
-    acquire: (consumer, task, seen, owner) =>
-      Effect.sync(() => {
-        const { fence, heartbeat } = this.holding
-        if (fence !== seen.fence || heartbeat !== seen.heartbeat) return Option.none()
-        this.holding = { fence: fence + 1, heartbeat, owner }
-        return Option.some({ consumer, task, fence: fence + 1 })
-      }),
-    renew: this.renew,
-    release: (lease) =>
-      Effect.sync(() => {
-        if (lease.fence === this.holding.fence) this.holding = { ...this.holding, owner: null }
-      }),
-    move: (lease, from, to) =>
-      Effect.zipRight(
-        Effect.zipRight(this.renew(lease), this.beforeMove(to)),
-        Effect.suspend(() => {
-          if (this.position !== from && this.position !== to) return Effect.fail(new CheckpointStore.LeaseLost(lease))
-          this.position = to
-          this.moves.push(to)
-          return Effect.void
+  readonly layer = Layer.succeed(ConsumerStore.ConsumerStore, {
+    checkpoints: {
+      register: (_, position) => Effect.sync(() => void (this.position ??= position)),
+      find: () => this.find,
+      list: unused,
+      backlog: () => unused,
+      move: (lease, from, to) =>
+        Effect.zipRight(
+          Effect.zipRight(this.renew(lease), this.beforeMove(to)),
+          Effect.suspend(() => {
+            if (this.position !== from && this.position !== to) return Effect.fail(new ConsumerStore.LeaseLost(lease))
+            this.position = to
+            this.moves.push(to)
+            return Effect.void
+          })
+        ),
+      recordFailure: () => Effect.void,
+      reset: () => unused
+    },
+    leases: {
+      holding: () => Effect.sync(() => Option.some(this.holding)),
+      acquire: (consumer, task, seen, owner) =>
+        Effect.sync(() => {
+          const { fence, heartbeat } = this.holding
+          if (fence !== seen.fence || heartbeat !== seen.heartbeat) return Option.none()
+          this.holding = { fence: fence + 1, heartbeat, owner }
+          return Option.some({ consumer, task, fence: fence + 1 })
+        }),
+      renew: this.renew,
+      release: (lease) =>
+        Effect.sync(() => {
+          if (lease.fence === this.holding.fence) this.holding = { ...this.holding, owner: null }
         })
-      ),
-    fail: () => Effect.void,
-    park: () => unused,
-    parkBehind: () => unused,
-    unpark: () => unused,
-    requestReplay: () => unused,
-    replays: () =>
-      Effect.sync(() => {
-        this.looks++
-        return Option.some({ requested: 0, done: 0 })
-      }),
-    replayed: () => unused,
-    parked: () => unused,
-    isParkedBefore: () => unused,
-    parkedResources: () => unused,
-    drop: () => unused,
-    reset: () => unused,
+    },
+    parking: {
+      park: () => unused,
+      parkBehind: () => unused,
+      recordFailure: () => unused,
+      unpark: () => unused,
+      list: () => unused,
+      isParkedBefore: () => unused,
+      resources: () => unused,
+      drop: () => unused,
+      requestReplay: () => unused,
+      replays: () =>
+        Effect.sync(() => {
+          this.looks++
+          return Option.some({ requested: 0, done: 0 })
+        }),
+      completeReplays: () => unused
+    },
     transaction: this.transaction,
     outside: <A, E, R>(effect: Effect.Effect<A, E, R>) => effect
   })

@@ -9,10 +9,10 @@ import {
   type Secrets,
   StorageError
 } from "@caravel/domain"
-import { Background, type CheckpointStore, Consumer, InProcess, Tail } from "@caravel/pubsub"
+import { Background, Consumer, type ConsumerStore, InProcess, Tail } from "@caravel/pubsub"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Layer } from "effect"
-import * as SqlCheckpointStore from "./consume/SqlCheckpointStore.js"
+import * as SqlConsumerStore from "./consume/SqlConsumerStore.js"
 import { Database } from "./database/Database.js"
 import * as SqlSecrets from "./maintain/SqlSecrets.js"
 import * as Import from "./move/import/Import.js"
@@ -30,7 +30,7 @@ export type Services =
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer
-  | CheckpointStore.CheckpointStore
+  | ConsumerStore.ConsumerStore
   | Import.Import
   | SqlClient
 
@@ -56,7 +56,7 @@ export const layer = (
   return Layer.mergeAll(SqlSecrets.layer, Import.layer, Consumer.layer, History.layer, client, watch, refusal)
     .pipe(
       Layer.provideMerge(SqlWriter.layer),
-      Layer.provideMerge(Layer.merge(InProcess.layer, SqlCheckpointStore.layer)),
+      Layer.provideMerge(Layer.merge(InProcess.layer, SqlConsumerStore.layer)),
       Layer.provideMerge(Layer.merge(SqlJournal.layer, SqlQuery.layer)),
       Layer.provide(database)
     )

@@ -1,6 +1,6 @@
 /** What the suites of consumers share. */
 import { type Activity, Command, type CommandRequest, decodeCommand, Query } from "@caravel/domain"
-import { type CheckpointStore, Consumer, Waiting } from "@caravel/pubsub"
+import { Consumer, type ConsumerStore, Waiting } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
 import { Effect, type Layer, type Scope } from "effect"
 import { alice, invoke, type Services } from "./fixture.js"
@@ -42,10 +42,10 @@ export const relays = (count: number) =>
     }
   })
 
-export const activities = (filter: typeof CheckpointStore.Filter.Encoded & { readonly after?: number } = {}) =>
+export const activities = (filter: typeof ConsumerStore.Filter.Encoded & { readonly after?: number } = {}) =>
   Effect.flatMap(Query, (query) => query.activity(filter))
 
-export const positions = (filter?: typeof CheckpointStore.Filter.Encoded & { readonly after?: number }) =>
+export const positions = (filter?: typeof ConsumerStore.Filter.Encoded & { readonly after?: number }) =>
   Effect.map(activities(filter), (activities) => activities.map(({ position }) => position))
 
 export const headOf = Effect.map(positions(), (positions) => positions.at(-1) ?? 0)

@@ -16,7 +16,7 @@ import {
   type StorageError,
   type Tenant
 } from "@caravel/domain"
-import type { CheckpointStore, Consumer } from "@caravel/pubsub"
+import type { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
 import { Clock, DateTime, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
 
@@ -30,7 +30,7 @@ export type Services =
   | ActivityPubSub
   | ActivityFeed
   | Consumer.Consumer
-  | CheckpointStore.CheckpointStore
+  | ConsumerStore.ConsumerStore
 
 /** Tests on a fresh layer each, with the live clock: adapters wait by the clock where a database is busy. */
 export const specs =

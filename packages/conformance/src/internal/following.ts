@@ -1,6 +1,6 @@
 /** What consumers handle: everything that is theirs, in order, wherever they stopped. */
 import { type Activity, ActivityType, Command, Position } from "@caravel/domain"
-import { CheckpointStore, Consumer } from "@caravel/pubsub"
+import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, type Layer, Option } from "effect"
 import { activities, caughtUp, headOf, log, positions, Recorder, relays, times, until } from "./consumer.js"
@@ -155,7 +155,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
       for (const options of malformed) expect([options, (yield* run(options))._tag]).toEqual([options, "ParseError"])
       expect((yield* Effect.flip(Consumer.awaitPosition(name, -1)))._tag).toBe("ParseError")
       expect(yield* Consumer.list).toEqual([])
-      yield* (yield* CheckpointStore.CheckpointStore).register(name, Position.make(0), {})
+      yield* (yield* ConsumerStore.ConsumerStore).checkpoints.register(name, Position.make(0), {})
       for (const options of malformed) {
         expect([options, (yield* run({ ...options }))._tag]).toEqual([options, "ParseError"])
       }

@@ -10,7 +10,7 @@ import {
   SetTenantNwcError,
   SetTenantSubscription
 } from "@caravel/domain"
-import { CheckpointStore } from "@caravel/pubsub"
+import { ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Chunk, Effect, type Layer, Option, ParseResult, Redacted, Stream } from "effect"
 import {
@@ -180,22 +180,22 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
   test(
     "a clock between two milliseconds gives the earlier one, and one that gives no instant is refused before anything is written",
     Effect.gen(function*() {
-      const store = yield* CheckpointStore.CheckpointStore
+      const store = yield* ConsumerStore.ConsumerStore
       const command = yield* Command
       yield* command.createTenant({ pubkey: alice }).pipe(atMillis(1.5))
       yield* command.setTenantPastDue(alice).pipe(Command.withIdempotencyKey("key"), atMillis(253_402_300_799_999.9))
-      yield* store.register("mail", Position.make(0), {})
+      yield* store.checkpoints.register("mail", Position.make(0), {})
       const lease = Option.getOrThrow(
-        yield* store.acquire("mail", "run", { fence: 0, heartbeat: 0, owner: null }, "me")
+        yield* store.leases.acquire("mail", "run", { fence: 0, heartbeat: 0, owner: null }, "me")
       )
-      yield* store.move(lease, Position.make(0), Position.make(1)).pipe(atMillis(2.25))
+      yield* store.checkpoints.move(lease, Position.make(0), Position.make(1)).pipe(atMillis(2.25))
       const wrong = [-0.5, -1, NaN, Infinity, -Infinity, 253_402_300_800_000, 2 ** 48, 8.64e15, 1e21]
       const { after, before, result } = yield* unchangedBy(Effect.forEach(wrong, (millis) =>
         Effect.all([
           Effect.flip(command.setTenantPastDue(alice)),
           Effect.flip(submit([good])),
           Effect.flip(command.setTenantPastDue(alice).pipe(Command.withIdempotencyKey("key"))),
-          Effect.flip(store.move(lease, Position.make(1), Position.make(2)))
+          Effect.flip(store.checkpoints.move(lease, Position.make(1), Position.make(2)))
         ]).pipe(atMillis(millis))))
       for (const { _tag, message } of result.flat()) {
         expect([_tag, message]).toEqual(["StorageError", expect.stringContaining("clock")])
@@ -204,7 +204,10 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
       const { events, tenants } = yield* readable
       expect(events.map(({ createdAt }) => createdAt)).toEqual(["1970-01-01T00:00:00.001Z", "9999-12-31T23:59:59.999Z"])
       expect(tenants).toMatchObject([{ createdAt: events[0].createdAt, pastDueAt: events[1].createdAt }])
-      expect(plain(yield* store.list)).toMatchObject([{ position: 1, progressedAt: "1970-01-01T00:00:00.002Z" }])
+      expect(plain(yield* store.checkpoints.list)).toMatchObject([{
+        position: 1,
+        progressedAt: "1970-01-01T00:00:00.002Z"
+      }])
     })
   )
 

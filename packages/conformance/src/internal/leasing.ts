@@ -1,6 +1,6 @@
 /** One runs a consumer at a time, whatever becomes of the others and of their clocks. */
 import { Position } from "@caravel/domain"
-import { CheckpointStore, Consumer } from "@caravel/pubsub"
+import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { type Clock, Deferred, Duration, Effect, Fiber, type Layer, Option, TestClock } from "effect"
 import { activities, caughtUp, headOf, log, positions, Recorder, relays, timed, times, until } from "./consumer.js"
@@ -8,27 +8,27 @@ import type { Services } from "./fixture.js"
 
 const name = "c"
 
-const store = CheckpointStore.CheckpointStore
+const store = ConsumerStore.ConsumerStore
 
 const holding = Effect.flatMap(
-  Effect.flatMap(store, (store) => store.holding(name, "run")),
+  Effect.flatMap(store, (store) => store.leases.holding(name, "run")),
   Effect.orDie
 )
 
 /** Takes the lease as another process would, by force or because it is free. */
 const seize = (owner = "other") =>
   Effect.gen(function*() {
-    return yield* Effect.orDie(yield* (yield* store).acquire(name, "run", yield* holding, owner))
+    return yield* Effect.orDie(yield* (yield* store).leases.acquire(name, "run", yield* holding, owner))
   })
 
 /** A consumer that another process runs. */
 const foreign = Effect.gen(function*() {
-  yield* (yield* store).register(name, Position.make(0), {})
+  yield* (yield* store).checkpoints.register(name, Position.make(0), {})
   return yield* seize()
 })
 
 /** As long as some answers of the storage take, in whose time the fibers that wait have got theirs. */
-const answers = Effect.flatMap(store, (store) => Effect.repeatN(store.holding(name, "run"), 5))
+const answers = Effect.flatMap(store, (store) => Effect.repeatN(store.leases.holding(name, "run"), 5))
 
 /** Lets time pass in steps, as fibers that wait take theirs in between. */
 const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "1 second") =>
@@ -85,7 +85,7 @@ const takeover = <E>(layer: Layer.Layer<Services, E>) => {
       yield* Effect.fork(Consumer.run({ name, from: "beginning", handle: seen.handle, leaseDuration: "10 seconds" }))
       for (let n = 0; n < 5; n++) {
         yield* pass("9 seconds")
-        yield* Effect.flatMap(store, (store) => store.renew(lease))
+        yield* Effect.flatMap(store, (store) => store.leases.renew(lease))
       }
       yield* pass("9 seconds")
       expect(seen.activities).toEqual([])
@@ -100,10 +100,10 @@ const takeover = <E>(layer: Layer.Layer<Services, E>) => {
     Effect.gen(function*() {
       yield* relays(1)
       const lease = yield* foreign
-      yield* Effect.flatMap(store, (store) => store.release(lease))
+      yield* Effect.flatMap(store, (store) => store.leases.release(lease))
       yield* Effect.fork(Consumer.run({ name, from: "beginning", handle: () => Effect.void }))
       yield* caughtUp()
-      const again = yield* Effect.flip(Effect.flatMap(store, (store) => store.renew(lease)))
+      const again = yield* Effect.flip(Effect.flatMap(store, (store) => store.leases.renew(lease)))
       expect(again._tag).toBe("LeaseLost")
     })
   )
@@ -218,38 +218,42 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
       const zero = Position.make(0)
       const old = yield* foreign
       const lease = yield* seize("another")
-      const writes = (lease: CheckpointStore.Lease) => [
-        port.renew(lease),
-        port.move(lease, zero, head),
-        port.fail(lease, head, 1, "no"),
-        port.park(lease, activity!, 1, "no"),
-        Effect.asVoid(port.parkBehind(lease, [activity!])),
-        port.unpark(lease, head)
+      const writes = (lease: ConsumerStore.Lease) => [
+        port.leases.renew(lease),
+        port.checkpoints.move(lease, zero, head),
+        port.checkpoints.recordFailure(lease, head, 1, "no"),
+        port.parking.park(lease, activity!, 1, "no"),
+        Effect.asVoid(port.parking.parkBehind(lease, [activity!])),
+        port.parking.unpark(lease, head)
       ]
-      const before = yield* port.find(name)
+      const before = yield* port.checkpoints.find(name)
       for (const stale of [old, { ...lease, fence: lease.fence + 1 }, { ...lease, task: "replay" as const }]) {
         for (const write of writes(stale)) {
           expect((yield* Effect.flip(write))._tag).toBe("LeaseLost")
         }
       }
-      yield* port.release(old)
-      expect(yield* port.find(name)).toEqual(before)
+      yield* port.leases.release(old)
+      expect(yield* port.checkpoints.find(name)).toEqual(before)
       const one = Position.make(1)
-      expect((yield* Effect.flip(port.move(lease, one, head)))._tag).toBe("LeaseLost")
-      yield* port.move(lease, zero, head)
-      expect((yield* Effect.flip(port.move(lease, zero, one)))._tag).toBe("LeaseLost")
+      expect((yield* Effect.flip(port.checkpoints.move(lease, one, head)))._tag).toBe("LeaseLost")
+      yield* port.checkpoints.move(lease, zero, head)
+      expect((yield* Effect.flip(port.checkpoints.move(lease, zero, one)))._tag).toBe("LeaseLost")
       // After a commit that was not answered, the same is done again.
-      yield* port.move(lease, zero, head)
-      expect(Option.getOrThrow(yield* port.find(name))).toMatchObject({ position: head, owner: "another", parked: 0 })
+      yield* port.checkpoints.move(lease, zero, head)
+      expect(Option.getOrThrow(yield* port.checkpoints.find(name))).toMatchObject({
+        position: head,
+        owner: "another",
+        parked: 0
+      })
       // A lease is taken as it was seen, or not at all.
       const seen = yield* holding
-      yield* port.renew(lease)
-      expect(yield* port.acquire(name, "run", seen, "late")).toEqual(Option.none())
-      yield* port.release(lease)
+      yield* port.leases.renew(lease)
+      expect(yield* port.leases.acquire(name, "run", seen, "late")).toEqual(Option.none())
+      yield* port.leases.release(lease)
       for (const write of writes(lease)) {
         expect((yield* Effect.flip(write))._tag).toBe("LeaseLost")
       }
-      expect(yield* port.acquire("nobody", "run", seen, "late")).toEqual(Option.none())
+      expect(yield* port.leases.acquire("nobody", "run", seen, "late")).toEqual(Option.none())
     })
   )
 }

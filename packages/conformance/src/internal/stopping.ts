@@ -1,5 +1,5 @@
 /** How consumers end: nothing is cut off that ends in time, and the lease is kept until it has. */
-import { CheckpointStore, Consumer, Waiting } from "@caravel/pubsub"
+import { Consumer, ConsumerStore, Waiting } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Fiber, type Layer, Option, Schedule, TestClock } from "effect"
 import { caughtUp, log, modes, parkedPositions, positions, Recorder, relays, timed, times, until } from "./consumer.js"
@@ -9,8 +9,11 @@ const name = "c"
 const from = "beginning"
 const retry = Schedule.stop
 
-const holding = (task: CheckpointStore.Task) =>
-  Effect.flatMap(CheckpointStore.CheckpointStore, (store) => Effect.map(store.holding(name, task), Option.getOrThrow))
+const holding = (task: ConsumerStore.Task) =>
+  Effect.flatMap(
+    ConsumerStore.ConsumerStore,
+    (store) => Effect.map(store.leases.holding(name, task), Option.getOrThrow)
+  )
 
 export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
@@ -175,7 +178,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
       Effect.gen(function*() {
         yield* relays(1)
         yield* log(times(20))
-        const store = yield* CheckpointStore.CheckpointStore
+        const store = yield* ConsumerStore.ConsumerStore
         const clock = yield* Effect.clock
         // The process stands still in a handler, for longer than its lease lasts; another one takes over.
         let standstill = 0n
@@ -183,7 +186,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
           unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() + standstill
         })
         const takenOver = Effect.gen(function*() {
-          yield* store.acquire(name, "run", yield* holding("run"), "other")
+          yield* store.leases.acquire(name, "run", yield* holding("run"), "other")
           standstill = 60_000_000_000n
         })
         const seen = new Recorder()

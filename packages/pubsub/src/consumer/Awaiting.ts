@@ -3,9 +3,9 @@ import { checkPosition, type Journal } from "@caravel/domain"
 import { Effect, Option } from "effect"
 import { sleep } from "../runtime/Waiting.js"
 import type { Tail } from "../tail/Tail.js"
-import type { Checkpoint, CheckpointStore } from "./CheckpointStore.js"
 import { ConsumerHalted } from "./ConsumerError.js"
 import type { AwaitError } from "./ConsumerModel.js"
+import type { Checkpoint, ConsumerStore } from "./ConsumerStore.js"
 import { unlessOwn } from "./Handling.js"
 import type { Local } from "./Local.js"
 import { patiently } from "./Patiently.js"
@@ -34,7 +34,7 @@ const haltedAt = (checkpoint: Checkpoint): Option.Option<ConsumerHalted> =>
 
 export const awaiting = (
   { journal, store, tail }: {
-    readonly store: typeof CheckpointStore.Service
+    readonly store: typeof ConsumerStore.Service
     readonly journal: typeof Journal.Service
     readonly tail: typeof Tail.Service
   },
@@ -50,7 +50,7 @@ export const awaiting = (
     const reached: Effect.Effect<void, AwaitError> = Effect.gen(function*() {
       while (true) {
         const changes = local.changed.count
-        const checkpoint = yield* patiently(Effect.zipLeft(store.find(name), tail.unchanged(position)))
+        const checkpoint = yield* patiently(Effect.zipLeft(store.checkpoints.find(name), tail.unchanged(position)))
         if (Option.exists(checkpoint, (checkpoint) => checkpoint.position >= position)) return
         yield* unlessOwn(name, local, ({ canReach }) => !canReach(position))
         const halted = Option.flatMap(checkpoint, haltedAt)

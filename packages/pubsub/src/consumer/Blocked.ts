@@ -1,5 +1,5 @@
 import { type Activity, resourceKey } from "@caravel/domain"
-import type { Resource } from "./CheckpointStore.js"
+import type { Resource } from "./ConsumerStore.js"
 
 /**
  * The resources that have parked activities, as far as is known. Only who holds the lease parks, so what is not in here

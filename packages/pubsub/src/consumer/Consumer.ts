@@ -6,10 +6,10 @@
 import { Journal, type PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
 import { Context, Effect, Layer, type ParseResult } from "effect"
 import { Tail } from "../tail/Tail.js"
-import { CheckpointStore, type Parked } from "./CheckpointStore.js"
 import type { ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 import type { AwaitError, Lag, Options, ReplayError, ReplayOptions, RunError, Service } from "./ConsumerModel.js"
 import { make } from "./Consumers.js"
+import { ConsumerStore, type Parked } from "./ConsumerStore.js"
 
 /**
  * Why a consumer ends, or cannot be found.
@@ -28,7 +28,7 @@ export * from "./ConsumerError.js"
 export * from "./ConsumerModel.js"
 
 /**
- * Durable consumers over an adapter's `CheckpointStore`. The functions of this module go by it.
+ * Durable consumers over an adapter's `ConsumerStore`. The functions of this module go by it.
  *
  * @since 0.1.0
  * @category services
@@ -41,9 +41,9 @@ export class Consumer extends Context.Tag("@caravel/pubsub/Consumer")<Consumer, 
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Consumer, never, CheckpointStore | Journal | Query | Tail> = Layer.scoped(
+export const layer: Layer.Layer<Consumer, never, ConsumerStore | Journal | Query | Tail> = Layer.scoped(
   Consumer,
-  Effect.flatMap(Effect.all({ store: CheckpointStore, journal: Journal, query: Query, tail: Tail }), make)
+  Effect.flatMap(Effect.all({ store: ConsumerStore, journal: Journal, query: Query, tail: Tail }), make)
 )
 
 /**

@@ -1,8 +1,8 @@
 /** What a durable consumer is asked for, and what it answers. */
 import type { Activity, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import type { Cause, Duration, Effect, ParseResult, Schedule } from "effect"
-import type { Checkpoint, Filter, Parked } from "./CheckpointStore.js"
 import type { ConsumerHalted, ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
+import type { Checkpoint, Filter, Parked } from "./ConsumerStore.js"
 
 /** A consumer. */
 export interface Options<E, R> {

@@ -14,10 +14,10 @@ import type { Tail } from "../tail/Tail.js"
 import { awaiting, change } from "./Awaiting.js"
 import { beside } from "./Beside.js"
 import { Blocked } from "./Blocked.js"
-import type { Checkpoint, CheckpointStore, Lease, LeaseLost } from "./CheckpointStore.js"
 import { concurrent } from "./Concurrent.js"
 import { ConsumerNotFound } from "./ConsumerError.js"
 import type * as Consumer from "./ConsumerModel.js"
+import type { Checkpoint, ConsumerStore, Lease, LeaseLost } from "./ConsumerStore.js"
 import { Handling, unlessOwn } from "./Handling.js"
 import { type Held, withLease } from "./Held.js"
 import { drained, InFlight } from "./InFlight.js"
@@ -30,7 +30,7 @@ import { Session } from "./Session.js"
 import { decodePosition, type ReplaySettings, replaySettingsOf, type Settings, settingsOf } from "./Settings.js"
 
 interface Ports {
-  readonly store: typeof CheckpointStore.Service
+  readonly store: typeof ConsumerStore.Service
   readonly journal: typeof Journal.Service
   readonly query: typeof Query.Service
   readonly tail: typeof Tail.Service
@@ -84,7 +84,10 @@ const service = (
     )
 
   const find = (name: string): Effect.Effect<Checkpoint, StorageError | ConsumerNotFound> =>
-    Effect.flatMap(patiently(store.find(name)), Effect.mapError(() => new ConsumerNotFound({ consumer: name })))
+    Effect.flatMap(
+      patiently(store.checkpoints.find(name)),
+      Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
+    )
 
   /**
    * The same, if the journal was not restored since it was made or reset, and does not end before it: it may have done what no
@@ -104,7 +107,7 @@ const service = (
       const local = localOf(name)
       const { position } = yield* find(name)
       const blocked = new Blocked(
-        onFailure === "parkResource" ? yield* patiently(store.parkedResources(name)) : []
+        onFailure === "parkResource" ? yield* patiently(store.parking.resources(name)) : []
       )
       const progress = new Progress(position, local)
       const session = new Session({ settings, store, query, tail, held, progress, blocked, inFlight })
@@ -145,7 +148,7 @@ const service = (
 
   const replaysOf = (name: string) =>
     Effect.flatMap(
-      patiently(Effect.zipLeft(store.replays(name), unchanged)),
+      patiently(Effect.zipLeft(store.parking.replays(name), unchanged)),
       Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
     )
 
@@ -163,7 +166,7 @@ const service = (
       yield* replayHolding(
         { ...settings, retry: Schedule.stop },
         inFlight,
-        (lease) => patiently(store.replayed(lease, requested))
+        (lease) => patiently(store.parking.completeReplays(lease, requested))
       )
       local.changed.notify()
     }))
@@ -183,7 +186,7 @@ const service = (
         Effect.map(({ position }) => position),
         Effect.catchTag("ConsumerNotFound", () => beginning(options))
       )
-      yield* withinDeadline(store.register(name, from, filter))
+      yield* withinDeadline(store.checkpoints.register(name, from, filter))
       return yield* withLease(
         { store, local: localOf(name), name, task: "run", leaseDuration },
         (held) => beside(work(settings, held, inFlight), replaying(settings, inFlight))
@@ -219,7 +222,7 @@ const service = (
   const lagOf = (checkpoint: Checkpoint): Effect.Effect<Consumer.Lag, StorageError> =>
     Effect.gen(function*() {
       const { filter, ...rest } = checkpoint
-      const { activities, since } = yield* store.backlog(checkpoint.position, filter)
+      const { activities, since } = yield* store.checkpoints.backlog(checkpoint.position, filter)
       const now = yield* currentInstant
       const seconds = since === null ? 0 : Math.max(0, DateTime.distance(since, now) / 1000)
       return { ...rest, activities, seconds }
@@ -229,10 +232,10 @@ const service = (
     run,
     awaitPosition: awaiting({ store, journal, tail }, localOf),
     lag: (name) => Effect.flatMap(find(name), lagOf),
-    list: Effect.flatMap(store.list, Effect.forEach(lagOf)),
+    list: Effect.flatMap(store.checkpoints.list, Effect.forEach(lagOf)),
     parked: (name, { after = 0, limit = Number.MAX_SAFE_INTEGER } = {}) =>
       Effect.all([find(name), decodePosition(after), decodePosition(limit)]).pipe(
-        Effect.flatMap(([, after, limit]) => store.parked(name, after, limit))
+        Effect.flatMap(([, after, limit]) => store.parking.list(name, after, limit))
       ),
     replay: (options) =>
       Effect.flatMap(replaySettingsOf(options), (settings) => {
@@ -252,7 +255,7 @@ const service = (
         yield* unlessOwn(name, local, ({ task }) => task === "replay")
         yield* findHere(name)
         const request = yield* Effect.flatMap(
-          patiently(store.requestReplay(name)),
+          patiently(store.parking.requestReplay(name)),
           Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
         )
         local.requested.notify()
@@ -266,12 +269,15 @@ const service = (
       Effect.zipRight(
         find(name),
         positions === undefined
-          ? withinDeadline(store.drop(name))
+          ? withinDeadline(store.parking.drop(name))
           : Effect.flatMap(Effect.forEach(positions, (n) => decodePosition(n)), (positions) =>
-            withinDeadline(store.drop(name, positions)))
+            withinDeadline(store.parking.drop(name, positions)))
       ),
     reset: (name, position, { epoch } = {}) =>
-      Effect.flatMap(checkPosition(journal, position, epoch), (position) => withinDeadline(store.reset(name, position)))
+      Effect.flatMap(
+        checkPosition(journal, position, epoch),
+        (position) => withinDeadline(store.checkpoints.reset(name, position))
+      )
         .pipe(
           orRestored,
           Effect.filterOrFail((found) => found, () => new ConsumerNotFound({ consumer: name })),

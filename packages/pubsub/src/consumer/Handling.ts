@@ -1,7 +1,7 @@
 import type { Position } from "@caravel/domain"
 import { Context, Effect, Option } from "effect"
-import type { Task } from "./CheckpointStore.js"
 import { ConsumerWaitsForItself } from "./ConsumerError.js"
+import type { Task } from "./ConsumerStore.js"
 import type { Local } from "./Local.js"
 
 /** The consumer whose handler a fiber is in, or was forked in. */

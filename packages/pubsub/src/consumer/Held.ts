@@ -2,13 +2,13 @@ import type { StorageError } from "@caravel/domain"
 import { Duration, Effect, Fiber, Option, Random } from "effect"
 import { Waiting } from "../runtime/Waiting.js"
 import { beside } from "./Beside.js"
-import type { CheckpointStore, Lease, LeaseLost, Task } from "./CheckpointStore.js"
 import { ConsumerNotFound } from "./ConsumerError.js"
+import type { ConsumerStore, Lease, LeaseLost, Task } from "./ConsumerStore.js"
 import type { Local } from "./Local.js"
 import { passes, patiently } from "./Patiently.js"
 
 interface Contest {
-  readonly store: typeof CheckpointStore.Service
+  readonly store: typeof ConsumerStore.Service
   readonly local: Local
   readonly name: string
   readonly task: Task
@@ -46,7 +46,7 @@ export const withLease = <A, E, R>(
 
       const renew = Effect.suspend(() => {
         const now = clock.unsafeCurrentTimeNanos()
-        return Effect.map(patiently(store.renew(lease)), () => {
+        return Effect.map(patiently(store.leases.renew(lease)), () => {
           renewedAt = now
         })
       })
@@ -63,7 +63,7 @@ export const withLease = <A, E, R>(
       return yield* restore(beside(use({ lease, isSure, confirm }), Fiber.join(renewing))).pipe(
         Effect.ensuring(Fiber.interrupt(renewing)),
         Effect.ensuring(
-          Effect.catchTag(store.release(lease), "StorageError", (error) =>
+          Effect.catchTag(store.leases.release(lease), "StorageError", (error) =>
             // In a database that was restored, nobody holds it.
             error.reason === "replaced"
               ? Effect.void
@@ -83,7 +83,7 @@ const acquire = (
     const clock = yield* Waiting
     const owner = ((yield* Random.nextInt) >>> 0).toString(36)
     const look = Effect.flatMap(
-      restore(patiently(store.holding(name, task))),
+      restore(patiently(store.leases.holding(name, task))),
       Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
     )
     const duration = Duration.unsafeToNanos(leaseDuration)
@@ -99,7 +99,7 @@ const acquire = (
         since = clock.unsafeCurrentTimeNanos()
       } else if (holding.owner === null || now - since >= duration) {
         const later = Effect.as(restore(clock.sleep(soon)), Option.none())
-        const lease = yield* Effect.catchIf(store.acquire(name, task, holding, owner), passes, () => later)
+        const lease = yield* Effect.catchIf(store.leases.acquire(name, task, holding, owner), passes, () => later)
         if (Option.isSome(lease)) return lease.value
       } else {
         yield* restore(Effect.raceFirst(local.changed.beyond(changes), clock.sleep(soon)))

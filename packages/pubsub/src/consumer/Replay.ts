@@ -4,7 +4,7 @@ import { retryWhile } from "../runtime/Waiting.js"
 import { untilReadable } from "../tail/Subscription.js"
 import { Attempts } from "./Attempts.js"
 import { Blocked } from "./Blocked.js"
-import type { CheckpointStore, LeaseLost } from "./CheckpointStore.js"
+import type { ConsumerStore, LeaseLost } from "./ConsumerStore.js"
 import { describeCause } from "./Describe.js"
 import type { Held } from "./Held.js"
 import type { InFlight } from "./InFlight.js"
@@ -23,7 +23,7 @@ export interface Replayed {
 
 /** Handles what is parked, in order, until nothing is left but what fails and what waits behind it. */
 export const replay = <E, R>(
-  store: typeof CheckpointStore.Service,
+  store: typeof ConsumerStore.Service,
   { confirm, lease }: Held,
   inFlight: InFlight,
   { handle, retry, transactional }: ReplaySettings<E, R>
@@ -35,7 +35,7 @@ export const replay = <E, R>(
     let failed = 0
 
     const handled = (activity: Activity) => Effect.exit(Effect.suspend(() => handle(activity)))
-    const unpark = (activity: Activity) => store.unpark(lease, activity.position)
+    const unpark = (activity: Activity) => store.parking.unpark(lease, activity.position)
 
     const directly = (activity: Activity) =>
       Effect.tap(handled(activity), (exit) => Exit.isSuccess(exit) ? patiently(unpark(activity)) : Effect.void)
@@ -46,7 +46,7 @@ export const replay = <E, R>(
       const committed = Effect.suspend(() => {
         exit = undefined
         return store.transaction(
-          store.renew(lease).pipe(
+          store.leases.renew(lease).pipe(
             Effect.zipRight(Effect.exit(store.transaction(Effect.suspend(() => handle(activity))))),
             Effect.tap((handled) => {
               exit = handled
@@ -75,7 +75,7 @@ export const replay = <E, R>(
         const log = (level: LogLevel.LogLevel, consequence: string) =>
           Effect.suspend(() => logFailure(level, lease.consumer, activity, attempts.count, error, consequence))
         if (yield* attempts.again(activity, exit.cause, log(LogLevel.Debug, "tries again"))) return yield* one(activity)
-        yield* patiently(store.fail(lease, activity.position, attempts.count, error))
+        yield* patiently(store.parking.recordFailure(lease, activity.position, attempts.count, error))
         yield* log(LogLevel.Warning, "leaves it parked")
         return false
       })
@@ -86,12 +86,12 @@ export const replay = <E, R>(
       idle++
       overtaken = false
       for (let after = Position.make(0);;) {
-        const page = yield* patiently(store.parked(lease.consumer, after, pageSize))
+        const page = yield* patiently(store.parking.list(lease.consumer, after, pageSize))
         if (page.length === 0) break
         for (const { activity } of page) {
           if (stopped.has(activity)) continue
           // On the first page all before it have been seen. Whatever of its resource comes before it was parked before it.
-          if (after > 0 && (yield* patiently(store.isParkedBefore(lease.consumer, activity)))) {
+          if (after > 0 && (yield* patiently(store.parking.isParkedBefore(lease.consumer, activity)))) {
             overtaken = true
           } else if (yield* one(activity)) {
             idle = 0

@@ -5,8 +5,8 @@ import { pageSize } from "../tail/Subscription.js"
 import type { Tail } from "../tail/Tail.js"
 import type { Attempts } from "./Attempts.js"
 import type { Blocked } from "./Blocked.js"
-import type { CheckpointStore, Lease, LeaseLost } from "./CheckpointStore.js"
 import { ConsumerHalted } from "./ConsumerError.js"
+import type { ConsumerStore, Lease, LeaseLost } from "./ConsumerStore.js"
 import { describeCause } from "./Describe.js"
 import type { Held } from "./Held.js"
 import type { InFlight } from "./InFlight.js"
@@ -33,7 +33,7 @@ export type PageHandling<R> = Effect.Effect<void, StorageError | LeaseLost | Con
 /** What a consumer does while it holds its lease. */
 export class Session<E, R> {
   readonly settings: Settings<E, R>
-  readonly store: typeof CheckpointStore.Service
+  readonly store: typeof ConsumerStore.Service
   readonly held: Held
   readonly lease: Lease
   readonly progress: Progress
@@ -48,7 +48,7 @@ export class Session<E, R> {
 
   constructor(options: {
     readonly settings: Settings<E, R>
-    readonly store: typeof CheckpointStore.Service
+    readonly store: typeof ConsumerStore.Service
     readonly query: typeof Query.Service
     readonly tail: typeof Tail.Service
     readonly held: Held
@@ -85,7 +85,7 @@ export class Session<E, R> {
 
   /** Where the checkpoint is, after a commit that was not answered: that holds the lease's row until it is decided. */
   readonly committed: Effect.Effect<Position, StorageError | LeaseLost> = Effect.suspend(() =>
-    patiently(Effect.zipRight(this.store.renew(this.lease), this.store.find(this.lease.consumer)))
+    patiently(Effect.zipRight(this.store.leases.renew(this.lease), this.store.checkpoints.find(this.lease.consumer)))
   ).pipe(Effect.map((checkpoint) => {
     const position = Option.match(checkpoint, {
       onNone: () => this.progress.written,
@@ -100,7 +100,7 @@ export class Session<E, R> {
     const { position, written } = this.progress
     if (position === written) return Effect.void
     return patiently(Effect.uninterruptible(
-      Effect.map(this.store.move(this.lease, written, position), () => this.progress.commit(position))
+      Effect.map(this.store.checkpoints.move(this.lease, written, position), () => this.progress.commit(position))
     ))
   }))
 
@@ -114,13 +114,13 @@ export class Session<E, R> {
   readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
     const { position, written } = this.progress
     if (position !== written) {
-      yield* this.store.move(this.lease, written, position)
+      yield* this.store.checkpoints.move(this.lease, written, position)
       this.progress.commit(position)
     }
     const interrupted = this.interrupted()
     // No attempts: it neither goes on nor has it halted.
     if (interrupted !== undefined && interrupted.position > position) {
-      yield* this.store.fail(this.lease, interrupted.position, 0, interrupted.error)
+      yield* this.store.checkpoints.recordFailure(this.lease, interrupted.position, 0, interrupted.error)
     }
   }).pipe(
     Effect.catchTag("LeaseLost", () => Effect.void),
@@ -163,15 +163,17 @@ export class Session<E, R> {
     const error = describeCause(cause)
     const log = (level: LogLevel.LogLevel, consequence: string) =>
       Effect.suspend(() => logFailure(level, name, activity, attempts.count, error, consequence))
-    const record = Effect.suspend(() => patiently(store.fail(lease, position, attempts.count, error)))
+    const record = Effect.suspend(() =>
+      patiently(store.checkpoints.recordFailure(lease, position, attempts.count, error))
+    )
     const retry = Effect.zipRight(log(LogLevel.Debug, "tries again"), record).pipe(
       Effect.tap(() => Effect.sync(() => this.retried = { position, error }))
     )
     const park = this.writing.withPermits(1)(patiently(Effect.uninterruptible(
       Effect.map(
         Effect.suspend(() => {
-          const parked = store.park(lease, activity, attempts.count, error)
-          const moved = Effect.suspend(() => store.move(lease, progress.written, position))
+          const parked = store.parking.park(lease, activity, attempts.count, error)
+          const moved = Effect.suspend(() => store.checkpoints.move(lease, progress.written, position))
           return isNext ? store.transaction(Effect.zipRight(parked, moved)) : parked
         }),
         () => {
@@ -203,7 +205,7 @@ export class Session<E, R> {
 
   /** Puts activities behind parked ones of their resources; gives those that are free again. */
   parkBehind(activities: ReadonlyArray<Activity>): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> {
-    return Effect.map(this.store.parkBehind(this.lease, activities), (free) => {
+    return Effect.map(this.store.parking.parkBehind(this.lease, activities), (free) => {
       for (const activity of free) this.blocked.delete(activity)
       return free
     })

@@ -1,9 +1,9 @@
 /** What a consumer is asked for, checked: whatever a caller in plain JavaScript may pass. */
 import { type Activity, NonEmptyText, Position } from "@caravel/domain"
 import { type Cause, Duration, Effect, Option, ParseResult, Predicate, Schedule, Schema } from "effect"
-import { Filter } from "./CheckpointStore.js"
 import { HandlerTimeout } from "./ConsumerError.js"
 import type { Options, ReplayOptions } from "./ConsumerModel.js"
+import { Filter } from "./ConsumerStore.js"
 
 export const decodePosition = Schema.decode(Position)
 

@@ -4,7 +4,7 @@ import { Cause, Effect, Either, Exit } from "effect"
 import { retryWhile, sleep, Waiting } from "../runtime/Waiting.js"
 import { untilReadable } from "../tail/Subscription.js"
 import type { Attempts } from "./Attempts.js"
-import type { LeaseLost } from "./CheckpointStore.js"
+import type { LeaseLost } from "./ConsumerStore.js"
 import { passes } from "./Patiently.js"
 import type { PageHandling, Session } from "./Session.js"
 
@@ -34,7 +34,7 @@ export const inTransactions = <E, R>(session: Session<E, R>, attempts: Attempts<
   const transaction = (page: ReadonlyArray<Activity>, from: number, most: number, batch: Batch) =>
     store.transaction(Effect.gen(function*() {
       Object.assign(batch, { index: from, failure: undefined, begun: false })
-      yield* store.renew(lease)
+      yield* store.leases.renew(lease)
       const clock = yield* Waiting
       const until = clock.unsafeCurrentTimeMillis() + longestBatch
       const end = Math.min(page.length, from + most)
@@ -52,7 +52,7 @@ export const inTransactions = <E, R>(session: Session<E, R>, attempts: Attempts<
         batch.index++
         if (clock.unsafeCurrentTimeMillis() >= until || inFlight.stopping || !held.isSure()) break
       }
-      if (batch.index > from) yield* store.move(lease, progress.written, page[batch.index - 1]!.position)
+      if (batch.index > from) yield* store.checkpoints.move(lease, progress.written, page[batch.index - 1]!.position)
     }))
 
   /** The same, once the storage can be used: what it fails with before a handler has begun is nobody's failure. */

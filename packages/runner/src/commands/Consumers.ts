@@ -1,6 +1,6 @@
 /** `caravel consumers`: how the durable consumers stand, and what to do about one. */
 import { type Epoch, Journal, withoutSecrets } from "@caravel/domain"
-import { type CheckpointStore, Consumer } from "@caravel/pubsub"
+import { Consumer, type ConsumerStore } from "@caravel/pubsub"
 import { Chunk, DateTime, Effect, Option, Stream } from "effect"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type Style } from "../terminal/Output.js"
@@ -19,7 +19,7 @@ const lagJson = ({ lastError, progressedAt, ...lag }: Consumer.Lag) => ({
   progressedAt: progressedAt === null ? null : DateTime.formatIso(progressedAt)
 })
 
-const parkedJson = ({ activity, attempts, error, parkedAt }: CheckpointStore.Parked) => ({
+const parkedJson = ({ activity, attempts, error, parkedAt }: ConsumerStore.Parked) => ({
   ...Render.activityJson(activity),
   attempts,
   error: safe(error),
@@ -63,7 +63,7 @@ const lagTable = (lags: ReadonlyArray<Consumer.Lag>, current: Epoch, output: typ
     output
   )
 
-const parkedTable = (parked: ReadonlyArray<CheckpointStore.Parked>, output: typeof Output.Service) =>
+const parkedTable = (parked: ReadonlyArray<ConsumerStore.Parked>, output: typeof Output.Service) =>
   Layout.table(
     ["position", "activity", "resource", "attempts", "error"],
     parked.map(({ activity, attempts, error }) => [

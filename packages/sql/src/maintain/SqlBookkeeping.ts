@@ -1,6 +1,6 @@
 /** Whether the rows beside the journal can be read and say what can be: outcomes of keys, consumers, epochs and imports. */
 import { damagedRow, type Drift, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
-import { CheckpointStore } from "@caravel/pubsub"
+import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Option, Schema, Stream } from "effect"
@@ -24,7 +24,7 @@ const consumer = Table.make("caravel_consumer", {
   name: Schema.String,
   position: Position,
   epoch: Epoch,
-  filter: Schema.parseJson(CheckpointStore.Filter),
+  filter: Schema.parseJson(ConsumerStore.Filter),
   attempts: Count,
   failedPosition: Schema.NullOr(Position),
   lastError: Schema.NullOr(Schema.String),
@@ -35,7 +35,7 @@ const consumer = Table.make("caravel_consumer", {
 
 const lease = Table.make("caravel_lease", {
   consumer: Schema.String,
-  task: CheckpointStore.Task,
+  task: ConsumerStore.Task,
   fence: Schema.Int,
   heartbeat: Schema.Int,
   owner: Schema.NullOr(Schema.String)

@@ -1,6 +1,6 @@
 /** Consumers on PostgreSQL: the locks they take, and connections that the server ends. */
 import { Command, Position } from "@caravel/domain"
-import { CheckpointStore, Consumer } from "@caravel/pubsub"
+import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
@@ -28,19 +28,20 @@ withPostgres("PostgreSQL: consumers", (url) => {
     () =>
       Effect.gen(function*() {
         const { context } = yield* world()
-        const store = Context.get(context, CheckpointStore.CheckpointStore)
-        const register = (n: number) => store.register(name, Position.make(0), { resourceId: `r${n % 3}` as never })
+        const store = Context.get(context, ConsumerStore.ConsumerStore)
+        const register = (n: number) =>
+          store.checkpoints.register(name, Position.make(0), { resourceId: `r${n % 3}` as never })
         yield* register(0)
-        const seen = Option.getOrThrow(yield* store.holding(name, "run"))
-        const lease = Option.getOrThrow(yield* store.acquire(name, "run", seen, "owner"))
+        const seen = Option.getOrThrow(yield* store.leases.holding(name, "run"))
+        const lease = Option.getOrThrow(yield* store.leases.acquire(name, "run", seen, "owner"))
         const rounds = Array.from({ length: 150 }, (_, n) => n)
         const moving = Effect.forEach(
           rounds,
-          (n) => store.move(lease, Position.make(n % 2), Position.make((n + 1) % 2))
+          (n) => store.checkpoints.move(lease, Position.make(n % 2), Position.make((n + 1) % 2))
         )
         const starting = Effect.forEach(rounds, register)
         yield* Effect.all([moving, starting, starting, starting], { concurrency: "unbounded", discard: true })
-        const resetting = Effect.forEach(rounds, () => store.reset(name, Position.make(1)))
+        const resetting = Effect.forEach(rounds, () => store.checkpoints.reset(name, Position.make(1)))
         yield* Effect.all([starting, resetting, starting], { concurrency: "unbounded", discard: true })
       }),
     60_000

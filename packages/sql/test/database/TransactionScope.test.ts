@@ -1,6 +1,6 @@
 /** What fibers that share a transaction do to one another. */
 import { CreateRelay, Journal, Position, type StorageError } from "@caravel/domain"
-import { CheckpointStore } from "@caravel/pubsub"
+import { ConsumerStore } from "@caravel/pubsub"
 import { type Postgres, Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { type Context, Deferred, Effect, Either, Exit, Fiber, type Layer, Option, Queue, Schema, Stream } from "effect"
@@ -281,20 +281,22 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
   it.scopedLive("a consumer's transaction waits for what its handler has forked", () =>
     Effect.gen(function*() {
       const { command, written } = yield* world
-      const store = yield* CheckpointStore.CheckpointStore
-      yield* store.register("consumer", Position.make(0), {})
+      const store = yield* ConsumerStore.ConsumerStore
+      yield* store.checkpoints.register("consumer", Position.make(0), {})
       const lease = Option.getOrThrow(
-        yield* store.acquire("consumer", "run", { owner: null, fence: 0, heartbeat: 0 }, "owner")
+        yield* store.leases.acquire("consumer", "run", { owner: null, fence: 0, heartbeat: 0 }, "owner")
       )
       const fiber = yield* store.transaction(Effect.gen(function*() {
         const fiber = yield* Effect.forkDaemon(command.submit(many))
         yield* written
-        yield* store.move(lease, Position.make(0), Position.make(1))
+        yield* store.checkpoints.move(lease, Position.make(0), Position.make(1))
         return fiber
       }))
       expect(Either.isRight(yield* Effect.either(Fiber.join(fiber)))).toBe(true)
       expect(yield* stored).toHaveLength(300)
-      expect((yield* store.find("consumer")).pipe(Option.map(({ position }) => position))).toEqual(Option.some(1))
+      expect((yield* store.checkpoints.find("consumer")).pipe(Option.map(({ position }) => position))).toEqual(
+        Option.some(1)
+      )
     }).pipe(Effect.provide(layer)))
 }
 

@@ -1,0 +1,50 @@
+/** Where durable consumers keep their checkpoints, leases and parked activities: the port that an adapter implements. */
+import type { StorageError } from "@caravel/domain"
+import { Context, type Effect } from "effect"
+import type { Checkpoints } from "./Checkpoints.js"
+import type { Leases } from "./Leases.js"
+import type { Parking } from "./Parking.js"
+
+/**
+ * Checkpoints.
+ *
+ * @since 0.1.0
+ * @category exports
+ */
+export * from "./Checkpoints.js"
+
+/**
+ * Leases.
+ *
+ * @since 0.1.0
+ * @category exports
+ */
+export * from "./Leases.js"
+
+/**
+ * Parked activities.
+ *
+ * @since 0.1.0
+ * @category exports
+ */
+export * from "./Parking.js"
+
+/**
+ * The storage of durable consumers. A member that takes a `Lease` writes only while the lease is held, and renews it. A write of
+ * several parts is atomic, and joins the transaction that it runs in.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class ConsumerStore extends Context.Tag("@caravel/pubsub/ConsumerStore")<ConsumerStore, {
+  /** How far consumers have come. */
+  readonly checkpoints: Checkpoints
+  /** Which processes run them. */
+  readonly leases: Leases
+  /** What they have put aside. */
+  readonly parking: Parking
+  /** Runs an effect in a transaction. In another transaction, this is a savepoint: only its own part is rolled back if it fails. */
+  readonly transaction: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | StorageError, R>
+  /** Runs an effect outside the transaction that the fiber is in. */
+  readonly outside: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}>() {}

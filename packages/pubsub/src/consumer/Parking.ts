@@ -1,0 +1,72 @@
+/** What durable consumers have put aside, and requests to replay it. */
+import type { Activity, Position, ResourceType, StorageError } from "@caravel/domain"
+import type { DateTime, Effect, Option } from "effect"
+import type { Fenced, Lease } from "./Leases.js"
+
+/**
+ * A parked activity.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Parked {
+  readonly activity: Activity
+  /** How often it has failed; 0 if it only waits behind another activity of its resource. */
+  readonly attempts: number
+  readonly error: string | null
+  readonly parkedAt: DateTime.Utc
+}
+
+/**
+ * The resource of an activity.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Resource {
+  readonly resourceType: ResourceType
+  readonly resourceId: Activity["resourceId"]
+}
+
+/**
+ * How many replays have been requested of the process that runs a consumer, and how many of them are done.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Replays {
+  readonly requested: number
+  readonly done: number
+}
+
+/**
+ * The port of parked activities.
+ *
+ * @since 0.1.0
+ * @category ports
+ */
+export interface Parking {
+  /** Parks an activity, or replaces the failure of one that is parked already. */
+  readonly park: (lease: Lease, activity: Activity, attempts: number, error: string) => Fenced
+  /** Parks the activities whose resources have parked activities. Returns the others, which are free to be handled. */
+  readonly parkBehind: (lease: Lease, activities: ReadonlyArray<Activity>) => Fenced<ReadonlyArray<Activity>>
+  /** Records further failed attempts at a parked activity. */
+  readonly recordFailure: (lease: Lease, position: Position, attempts: number, error: string) => Fenced
+  /** Deletes an activity that has been handled. */
+  readonly unpark: (lease: Lease, position: Position) => Fenced
+  /** At most `limit` parked activities after a position, oldest first. */
+  readonly list: (name: string, after: Position, limit: number) => Effect.Effect<ReadonlyArray<Parked>, StorageError>
+  /** Whether an earlier activity of the same resource is parked. */
+  readonly isParkedBefore: (name: string, activity: Activity) => Effect.Effect<boolean, StorageError>
+  /** The resources that have parked activities. */
+  readonly resources: (name: string) => Effect.Effect<ReadonlyArray<Resource>, StorageError>
+  /** Deletes all parked activities, or those at some positions. Returns how many were deleted. */
+  readonly drop: (name: string, positions?: ReadonlyArray<Position>) => Effect.Effect<number, StorageError>
+
+  /** Requests a replay. Returns the number of requests so far; none if there is no such consumer. */
+  readonly requestReplay: (name: string) => Effect.Effect<Option.Option<number>, StorageError>
+  /** The committed numbers of replays requested and done; none if there is no such consumer. */
+  readonly replays: (name: string) => Effect.Effect<Option.Option<Replays>, StorageError>
+  /** Marks the first `count` requested replays as done. */
+  readonly completeReplays: (lease: Lease, count: number) => Fenced
+}

@@ -1,0 +1,127 @@
+/** Parked activities in the table `caravel_parked`; requests to replay them are counted in `caravel_consumer`. */
+import { Activity, ResourceType } from "@caravel/domain"
+import type { ConsumerStore } from "@caravel/pubsub"
+import { Array as Arr, Effect, Option, Order, Schema } from "effect"
+import type { Database } from "../database/Database.js"
+import * as Table from "../statement/Table.js"
+import { type ConsumerWrites, run } from "./ConsumerWrites.js"
+
+const parked = Table.make("caravel_activity", {
+  ...Activity.fields,
+  createdAt: Table.Instant,
+  attempts: Schema.NonNegativeInt,
+  error: Schema.NullOr(Schema.String),
+  parkedAt: Table.Instant
+})
+
+const resource = Table.make("caravel_parked", {
+  resourceType: ResourceType,
+  resourceId: Activity.fields.resourceId
+})
+
+const replays = Table.make("caravel_consumer", { requested: Schema.NonNegativeInt, done: Schema.NonNegativeInt })
+
+const park = `INSERT INTO caravel_parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (consumer, position) DO UPDATE SET attempts = excluded.attempts, error = excluded.error`
+const parkBehind = `INSERT INTO caravel_parked
+  (consumer, position, resource_type, resource_id, attempts, error, parked_at) VALUES (?, ?, ?, ?, 0, NULL, ?) ON CONFLICT DO NOTHING`
+const isParked = `SELECT 1 FROM caravel_parked WHERE consumer = ? AND resource_type = ? AND resource_id = ? LIMIT 1`
+const recordFailure = `UPDATE caravel_parked SET attempts = attempts + ?, error = ? WHERE consumer = ? AND position = ?`
+const unpark = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ?`
+
+const list = `SELECT ${
+  parked.columns({ attempts: "attempts", error: "error", parkedAt: "parked_at" })
+} FROM caravel_parked JOIN caravel_activity ON caravel_activity.position = caravel_parked.position
+  WHERE caravel_parked.consumer = ? AND caravel_parked.position > ? ORDER BY caravel_parked.position LIMIT ?`
+const isParkedBefore = `SELECT position FROM caravel_parked
+  WHERE consumer = ? AND resource_type = ? AND resource_id = ? AND position < ? LIMIT 1`
+const resources = `SELECT DISTINCT ${resource.columns()} FROM caravel_parked WHERE consumer = ?`
+const dropAll = `DELETE FROM caravel_parked WHERE consumer = ? RETURNING position`
+const drop = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ? RETURNING position`
+
+const requestReplay = `UPDATE caravel_consumer SET replays_requested = 1 +
+    CASE WHEN replays_done > replays_requested THEN replays_done ELSE replays_requested END WHERE name = ?
+  RETURNING replays_requested`
+const findReplays = `SELECT ${
+  replays.columns({ requested: "replays_requested", done: "replays_done" })
+} FROM caravel_consumer WHERE name = ?`
+const completeReplays = `UPDATE caravel_consumer SET replays_done = ? WHERE name = ? AND replays_done < ?`
+
+/** The parked activities in a database. */
+export const make = ({ read }: typeof Database.Service, { fenced, write }: ConsumerWrites): ConsumerStore.Parking => ({
+  park: (lease, { position, resourceId, resourceType }, attempts, error) =>
+    fenced(
+      "Parking.park",
+      lease,
+      (connection, now) =>
+        run(connection, park, [lease.consumer, position, resourceType, resourceId, attempts, error, now])
+    ),
+  parkBehind: (lease, activities) =>
+    fenced(
+      "Parking.parkBehind",
+      lease,
+      (connection, now) =>
+        Effect.filter(activities, ({ position, resourceId, resourceType }) =>
+          Effect.flatMap(
+            connection.executeValues(isParked, [lease.consumer, resourceType, resourceId]),
+            (found) =>
+              found.length === 0
+                ? Effect.succeed(true)
+                : Effect.as(
+                  run(connection, parkBehind, [lease.consumer, position, resourceType, resourceId, now]),
+                  false
+                )
+          ))
+    ),
+  recordFailure: (lease, position, attempts, error) =>
+    fenced(
+      "Parking.recordFailure",
+      lease,
+      (connection) => run(connection, recordFailure, [attempts, error, lease.consumer, position])
+    ),
+  unpark: (lease, position) =>
+    fenced("Parking.unpark", lease, (connection) => run(connection, unpark, [lease.consumer, position])),
+
+  list: (name, after, limit) =>
+    Effect.map(
+      read("Parking.list", list, [name, after, limit], parked.decode),
+      Arr.map(({ attempts, error, parkedAt, ...activity }): ConsumerStore.Parked => ({
+        activity: Activity.trusted(activity),
+        attempts,
+        error,
+        parkedAt
+      }))
+    ),
+  isParkedBefore: (name, { position, resourceId, resourceType }) =>
+    Effect.map(
+      read("Parking.isParkedBefore", isParkedBefore, [name, resourceType, resourceId, position], Effect.succeed),
+      (earlier) => earlier.length > 0
+    ),
+  resources: (name) => read("Parking.resources", resources, [name], resource.decode),
+  drop: (name, positions) =>
+    write("Parking.drop", (connection) =>
+      positions === undefined
+        ? Effect.map(connection.executeValues(dropAll, [name]), (rows) => rows.length)
+        : Effect.map(
+          Effect.forEach(
+            Arr.sort(positions, Order.number),
+            (position) => connection.executeValues(drop, [name, position])
+          ),
+          (dropped) => dropped.flat().length
+        )),
+
+  requestReplay: (name) =>
+    write("Parking.requestReplay", (connection) =>
+      Effect.map(
+        connection.executeValues(requestReplay, [name]),
+        ([row]) => Option.map(Option.fromNullable(row), ([count]) => Number(count))
+      )),
+  replays: (name) => Effect.map(read("Parking.replays", findReplays, [name], replays.decode), Arr.head),
+  completeReplays: (lease, count) =>
+    fenced(
+      "Parking.completeReplays",
+      lease,
+      (connection) => run(connection, completeReplays, [count, lease.consumer, count])
+    )
+})
