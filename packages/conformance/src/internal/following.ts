@@ -136,6 +136,8 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
       const malformed = [
         { name: "" },
         { name: 5 },
+        { name: "x".repeat(257) },
+        { name: "a\0b" },
         { from: -1 },
         { from: 0.5 },
         { filter: { tenant: "x" } },
@@ -154,6 +156,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
       ]
       for (const options of malformed) expect([options, (yield* run(options))._tag]).toEqual([options, "ParseError"])
       expect((yield* Effect.flip(Consumer.awaitPosition(name, -1)))._tag).toBe("ParseError")
+      expect((yield* Effect.flip(Consumer.awaitPosition("x".repeat(257), 0)))._tag).toBe("ParseError")
       expect(yield* Consumer.list).toEqual([])
       yield* (yield* ConsumerStore.ConsumerStore).checkpoints.register(name, Position.make(0), {})
       for (const options of malformed) {
@@ -168,6 +171,18 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
       }
       expect((yield* Effect.flip(Consumer.drop(name, [-1])))._tag).toBe("ParseError")
       expect((yield* Effect.flip(Consumer.reset(name, -1)))._tag).toBe("ParseError")
+    })
+  )
+
+  test(
+    "a name of 256 characters is a consumer's like any other",
+    Effect.gen(function*() {
+      const longest = "\uffff".repeat(256)
+      yield* relays(1)
+      const running = yield* Effect.fork(Consumer.run({ name: longest, from: "beginning", handle: () => Effect.void }))
+      yield* caughtUp(longest)
+      yield* Fiber.interrupt(running)
+      expect(yield* Consumer.lag(longest)).toMatchObject({ name: longest, activities: 0, owner: null })
     })
   )
 

@@ -9,6 +9,7 @@ import type { Checkpoint, ConsumerStore } from "./ConsumerStore.js"
 import { unlessOwn } from "./Handling.js"
 import type { Local } from "./Local.js"
 import { patiently } from "./Patiently.js"
+import { decodeName } from "./Settings.js"
 
 /** How often another process's checkpoint is looked at by who waits for it. */
 const poll = "50 millis"
@@ -45,7 +46,7 @@ export const awaiting = (
   awaited: number,
   { epoch }: { readonly epoch?: string | undefined } = {}
 ): Effect.Effect<void, AwaitError> =>
-  Effect.flatMap(patiently(checkPosition(journal, awaited, epoch)), (position) => {
+  Effect.flatMap(Effect.zipRight(decodeName(name), patiently(checkPosition(journal, awaited, epoch))), (position) => {
     const local = localOf(name)
     const reached: Effect.Effect<void, AwaitError> = Effect.gen(function*() {
       while (true) {

@@ -6,7 +6,7 @@ import type { Checkpoint, Filter, Parked } from "./ConsumerStore.js"
 
 /** A consumer. */
 export interface Options<E, R> {
-  /** Under this name it goes on where it was. */
+  /** Under this name it goes on where it was: at least one character and at most 256, without NUL. */
   readonly name: string
   /** Where it begins when it is run for the first time: after a position, or at the head. */
   readonly from: "beginning" | "now" | number

@@ -1,11 +1,14 @@
 /** What a consumer is asked for, checked: whatever a caller in plain JavaScript may pass. */
-import { type Activity, NonEmptyText, Position } from "@caravel/domain"
+import { type Activity, Label, Position } from "@caravel/domain"
 import { type Cause, Duration, Effect, Option, ParseResult, Predicate, Schedule, Schema } from "effect"
 import { HandlerTimeout } from "./ConsumerError.js"
 import type { Options, ReplayOptions } from "./ConsumerModel.js"
 import { Filter } from "./ConsumerStore.js"
 
 export const decodePosition = Schema.decode(Position)
+
+/** A consumer's name: as long as other texts that callers name things by, so that every database can index it. */
+export const decodeName = Schema.decode(Label)
 
 /** More resources at once are not even read ahead. */
 const maxConcurrency = 1024
@@ -36,7 +39,7 @@ const lease = duration(
 )
 
 const common = {
-  name: NonEmptyText,
+  name: Label,
   handle: Schema.declare(Predicate.isFunction, { description: "a function" }),
   retry: Schema.optional(Schema.Unknown),
   transactional: Schema.optional(Schema.Boolean),

@@ -133,7 +133,8 @@ export const layerOf = (
 ): Layer.Layer<Sqlite.Services, StorageError> =>
   Layer.unwrapEffect(Effect.map(secretKeys, (secretKeys) => {
     const options = { ...optionsOf(database), ...settings, secretKeys }
-    return "url" in options ? Postgres.layer(options) : Sqlite.layer(options)
+    // What is named with mode=ro is not changed, so not migrated either.
+    return "url" in options ? Postgres.layer(options) : Sqlite.layer({ ...options, migrate: !isReadOnly(database) })
   }))
 
 type OnDatabase = { readonly database: DatabaseName.DatabaseName }
@@ -171,9 +172,11 @@ export const provideWritable = <Name extends string, R, E, A extends OnDatabase 
  * @category options
  */
 export const writable = (database: DatabaseName.DatabaseName): Effect.Effect<void, Failed> =>
-  "mode" in database && database.mode === "ro"
-    ? new Failed({ message: `${database.filename} is not to be changed: it is named with mode=ro` })
+  isReadOnly(database)
+    ? new Failed({ message: `${DatabaseName.shown(database)} is not to be changed: it is named with mode=ro` })
     : Effect.void
+
+const isReadOnly = (database: DatabaseName.DatabaseName) => "mode" in database && database.mode === "ro"
 
 /**
  * An argument that names a database.

@@ -1,3 +1,4 @@
+import { Sqlite } from "@caravel/sql"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, describe, expect, it } from "@effect/vitest"
@@ -85,6 +86,24 @@ describe("a database that is not there", () => {
       stderr: `caravel: ${join(cwd, "b.db")} is not to be changed: it is named with mode=ro`
     })
   }, 60_000)
+})
+
+describe("a database with an older schema", () => {
+  it("is not migrated by a command that names it with mode=ro", async () => {
+    const filename = join(cwd, "older.db")
+    await program(["init", "--database", filename])
+    await Effect.flatMap(SqlClient, (sql) => sql`DELETE FROM caravel_migrations WHERE migration_id > 8`).pipe(
+      Effect.provide(Sqlite.layer({ filename })),
+      Effect.runPromise
+    )
+    const before = readFileSync(filename)
+    expect(await program(["tenant", "--database", `file:${filename}?mode=ro`])).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringContaining(`${filename} has the schema of an older Caravel, and may not be migrated`)
+    })
+    expect(readFileSync(filename)).toEqual(before)
+  })
 })
 
 const server = process.env["CARAVEL_TEST_POSTGRES_URL"]

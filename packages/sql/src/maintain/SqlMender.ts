@@ -50,7 +50,7 @@ export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, te
     relay: relay.deleteReturning("id"),
     secret: secretId.deleteReturning("id")
   }
-  return (connection: Connection): Mender<SqlError | UnsoundJournal | UnreadableKey> & {
+  return (connection: Connection, operation = "Journal.rebuild"): Mender<SqlError | UnsoundJournal | UnreadableKey> & {
     readonly written: () => number
   } => {
     let written = 0
@@ -110,7 +110,10 @@ export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, te
       giveUp: (position) => new UnsoundJournal({ about: `from position ${position}` }),
       remove: (from, ids) =>
         Effect.gen(function*() {
-          const rows = yield* Effect.mapError(run(deletions[from](ids)), (error) => explained(dialect, error))
+          const rows = yield* Effect.mapError(
+            run(deletions[from](ids)),
+            (error) => explained(dialect, error, operation)
+          )
           const deleted = new Set(rows.map(([id]) => id))
           const left = ids.find((id) => !deleted.has(id))
           if (left !== undefined) return yield* new UnreadableKey({ table: from, key: left })
@@ -127,7 +130,7 @@ const contested = (subdomain: string, one: string, other: string) =>
  * The error of a mender, or of the commit after it. Rows that the journal does not have are deleted, which a foreign key of the
  * application's may not allow.
  */
-export const explained = (dialect: Dialect, error: SqlError): SqlError => {
+export const explained = (dialect: Dialect, error: SqlError, operation: string): SqlError => {
   if (!dialect.isReferenced(error.cause)) return error
   const cause = new Error(
     "rows of another table refer to a tenant or relay that the journal does not have, and that would be deleted: " +
@@ -135,6 +138,6 @@ export const explained = (dialect: Dialect, error: SqlError): SqlError => {
   )
   return new SqlError({
     message: cause.message,
-    cause: new StorageError({ reason: "other", operation: "Journal.rebuild", cause })
+    cause: new StorageError({ reason: "other", operation, cause })
   })
 }

@@ -94,7 +94,10 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
         ).pipe(
           Effect.catchTag(
             "SqlError",
-            (error) => Effect.fail(toStorageError(dialect, "Journal.rebuild")(SqlMender.explained(dialect, error)))
+            (error) =>
+              Effect.fail(
+                toStorageError(dialect, "Journal.rebuild")(SqlMender.explained(dialect, error, "Journal.rebuild"))
+              )
           ),
           (rebuilt) => Effect.zipRight(mustBeWhole, rebuilt)
         )

@@ -38,8 +38,10 @@ const latest = Effect.flatMap(SqlClient, (sql) =>
     ([row]) => Number(row?.["id"])
   ))
 
-/** Where nothing is to be done, nothing is: a role that may not change the schema can open the database. */
-const isUpToDate = Effect.gen(function*() {
+/**
+ * Whether the database has every migration. If so, opening it changes nothing: a role that may not change the schema can open it.
+ */
+export const isUpToDate = Effect.gen(function*() {
   const sql = yield* SqlClient
   const made = yield* sql.onDialectOrElse({
     pg: () => sql`SELECT 1 WHERE to_regclass(${table}) IS NOT NULL`,

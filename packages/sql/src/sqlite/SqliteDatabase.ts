@@ -27,6 +27,10 @@ export interface Options {
   /** Whether the database is created if there is none, as it is by default; otherwise opening it fails with reason `missing`. */
   readonly create?: boolean | undefined
   /**
+   * Whether a database of an older schema is migrated, as it is by default; otherwise opening it fails with reason `readonly`.
+   */
+  readonly migrate?: boolean | undefined
+  /**
    * `full`, the default: an acknowledged command survives power loss. `normal`: it survives a crash of the process, and
    * power loss may take the last ones; it is several times faster.
    */
@@ -52,6 +56,7 @@ export const open = (
     create = true,
     filename,
     idempotencyKeysKept = defaultIdempotencyKeysKept,
+    migrate = true,
     secretKeys = [],
     synchronous = "full"
   }: Options,
@@ -76,11 +81,12 @@ export const open = (
       try: () => new SqliteFiles(filename),
       catch: (cause) => new SqlError({ cause, message: `Failed to open ${filename}` })
     })
-    if (!mayCreate) {
-      // Before anything is written: it may be another program's.
-      const { sql } = yield* SqliteTransaction.make(writer)
-      const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
-      if (!isMade) return yield* missing(filename, `${filename} is not a Caravel database`)
+    // Known before anything is written: the file may be another program's.
+    const { sql } = yield* SqliteTransaction.make(writer)
+    const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
+    if (!isMade && !mayCreate) return yield* missing(filename, `${filename} is not a Caravel database`)
+    if (!migrate && !(yield* Effect.provideService(Migrations.isUpToDate, SqlClient, sql))) {
+      return yield* outdated(filename)
     }
     // While it starts, the driver may wait for another process that migrates; later, waiting is the transaction's.
     yield* pragmas(writer, [
@@ -93,9 +99,8 @@ export const open = (
       // It costs nothing that can be measured, and leaves SqlitePurge only what SQLite copies between pages.
       "secure_delete = ON"
     ])
-    const [[tables] = []] = yield* writer.executeValues("SELECT count(*) FROM sqlite_schema", [])
-    if (tables === 0) yield* pragmas(writer, [`user_version = ${SqlitePurge.overwrites}`])
-    yield* Effect.provideService(Migrations.run(), SqlClient, (yield* SqliteTransaction.make(writer)).sql)
+    yield* Effect.provideService(Migrations.run(), SqlClient, sql)
+    if (!isMade) yield* writer.execute(SqlitePurge.recordOverwritten, [], undefined)
     const client = purpose === "target" ? yield* SqliteTransaction.make(writer) : yield* inItsEpoch(writer)
     // Pages that are written again and again reach the file once in 16 MiB of log: a fifth faster than with 4 MiB.
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])
@@ -139,7 +144,15 @@ export const open = (
 const missing = (filename: string, why: string) =>
   new StorageError({ reason: "missing", operation: `opening ${filename}`, cause: new Error(why) })
 
-/** What else may be wrong with a file is seen when it is opened. */
+const outdated = (filename: string) =>
+  new StorageError({
+    reason: "readonly",
+    operation: `opening ${filename}`,
+    cause: new Error(`${filename} has the schema of an older Caravel, and may not be migrated`),
+    advice: "open it once so that it may be changed"
+  })
+
+/** Other faults of a file are found when it is opened. */
 const mustExist = (filename: string) =>
   Effect.flatMap(
     Effect.promise(() =>

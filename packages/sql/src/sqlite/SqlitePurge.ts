@@ -1,7 +1,7 @@
 /**
- * Removes what deleted secrets have left in an SQLite file and its log. Though freed bytes are overwritten
- * (`secure_delete`), where rows moved between the pages of their table SQLite leaves copies: so the pages are given up, which
- * overwrites them as a whole, and the rows that there are written anew.
+ * Removes what deleted secrets have left in an SQLite file and its log. `secure_delete` overwrites freed bytes, but SQLite leaves
+ * copies of rows that it has moved between the pages of their table. A purge therefore frees all pages of the table, which
+ * overwrites them, and writes the remaining rows to new pages.
  */
 import { StorageError } from "@caravel/domain"
 import { Effect, Schedule } from "effect"
@@ -11,11 +11,15 @@ import * as SqliteConnection from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 
 /**
- * What `PRAGMA user_version` says of a file whose freed bytes have always been overwritten, or that was vacuumed since.
+ * Records that the freed bytes of Caravel's pages have always been overwritten, or that the file was vacuumed since: one step
+ * beside the migrations, before the first of them. The file may be shared, so its `PRAGMA user_version` is the application's.
  */
-export const overwrites = 1
+export const recordOverwritten =
+  "INSERT OR IGNORE INTO caravel_migrations (migration_id, name) VALUES (0, 'freed_bytes_overwritten')"
 
-/** Whoever writes or reads gets so long to come to an end. */
+const isOverwritten = "SELECT 1 FROM caravel_migrations WHERE migration_id = 0"
+
+/** How long a purge waits for transactions of others to end. */
 const patience = Schedule.spaced("25 millis").pipe(Schedule.jittered, Schedule.upTo("10 seconds"))
 
 const stillRead = new StorageError({
@@ -25,21 +29,21 @@ const stillRead = new StorageError({
 })
 
 const rewriting = [
-  // Otherwise what is kept would be in a file outside of the database for a moment.
+  // Otherwise the remaining secrets would be in a temporary file for a moment.
   "PRAGMA temp_store = MEMORY",
   "BEGIN IMMEDIATE",
   "CREATE TEMP TABLE kept AS SELECT * FROM caravel_secret",
   "DELETE FROM caravel_secret",
-  // None in clear may follow one that is encrypted.
+  // A trigger rejects secrets in clear once one is encrypted.
   "INSERT INTO caravel_secret SELECT * FROM kept ORDER BY key_id, id",
   "COMMIT"
 ]
 
-const vacuuming = ["VACUUM", `PRAGMA user_version = ${overwrites}`]
+const vacuuming = ["VACUUM", recordOverwritten]
 
 /**
- * The purge of a file, on a connection of its own: one without foreign keys may give up a table's pages at once. Where it
- * fails or is interrupted nothing is lost, and it can be run again.
+ * Purges a file, on a connection of its own without foreign keys, so that all pages of the table are freed at once. If it fails
+ * or is interrupted, nothing is lost and it can be run again.
  */
 export const make = (filename: string): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {
@@ -48,8 +52,8 @@ export const make = (filename: string): Effect.Effect<void, StorageError> =>
     for (const setting of ["busy_timeout = 0", "foreign_keys = OFF", "secure_delete = ON"]) {
       yield* execute(`PRAGMA ${setting}`)
     }
-    const [[version] = []] = yield* execute("PRAGMA user_version")
-    for (const statement of version === overwrites ? rewriting : vacuuming) {
+    const overwritten = yield* execute(isOverwritten)
+    for (const statement of overwritten.length > 0 ? rewriting : vacuuming) {
       yield* patiently(execute(statement))
       yield* nextTurn
     }

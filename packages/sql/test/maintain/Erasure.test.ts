@@ -3,6 +3,7 @@ import { Command, Query, Secrets } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
+import type { Database } from "better-sqlite3"
 import { Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, TestClock } from "effect"
 import { readFileSync } from "node:fs"
 import { found } from "../fixtures/bytes.js"
@@ -19,6 +20,9 @@ const open = (filename: string, options: Omit<Sqlite.Options, "filename"> = {}) 
     secrets: Context.get(context, Secrets),
     sql: Context.get(context, SqlClient)
   }))
+
+const isOverwritten = (database: Database) =>
+  database.prepare("SELECT 1 FROM caravel_migrations WHERE migration_id = 0").all().length > 0
 
 /** The same numbers in each run. */
 const numbers = (seed: number) => () => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) / 2 ** 31
@@ -65,7 +69,7 @@ describe("after an erasure", () => {
         }).pipe(ticking())
 
         const database = yield* raw(filename)
-        expect(database.pragma("user_version", { simple: true })).toBe(1)
+        expect(isOverwritten(database)).toBe(true)
         database.pragma("wal_checkpoint(TRUNCATE)")
         // Deleting overwrites what is deleted, but for copies that SQLite leaves: without any this would prove little.
         expect(yield* found(filename, gone)).not.toEqual([])
@@ -107,14 +111,30 @@ describe("after an erasure", () => {
       }))
       expect((yield* found(filename, gone)).length).toBeGreaterThan(10)
       const { query, secrets } = yield* open(filename)
+      expect(isOverwritten(yield* raw(filename))).toBe(false)
       const [tenant] = yield* query.tenants
       expect(Redacted.value(tenant!.nwcUrl!)).toBe("nostr+walletconnect://frozen")
       yield* secrets.eraseTenantSecrets(tenant!)
       expect(yield* found(filename, [...gone, "walletconnect"])).toEqual([])
       const database = yield* raw(filename)
       expect(database.pragma("integrity_check", { simple: true })).toBe("ok")
-      // The second time the file need not be written anew as a whole.
-      expect(database.pragma("user_version", { simple: true })).toBe(1)
+      // The second time the file need not be vacuumed.
+      expect(isOverwritten(database)).toBe(true)
+    }))
+
+  it.scopedLive("no byte is left in a file that is shared, whose user_version stays the application's", () =>
+    Effect.gen(function*() {
+      for (const version of [0, 1, 7]) {
+        const filename = yield* temporaryFile
+        const database = yield* raw(filename)
+        database.exec(`CREATE TABLE note (text TEXT); PRAGMA user_version = ${version}`)
+        const { command, secrets } = yield* open(filename)
+        expect(isOverwritten(database)).toBe(true)
+        yield* command.createTenant({ pubkey: pubkeyOf("a", 0), nwcUrl: urlOf("<shared>") })
+        yield* secrets.eraseTenantSecrets({ pubkey: pubkeyOf("a", 0) })
+        expect(yield* found(filename, ["<shared>"])).toEqual([])
+        expect(database.pragma("user_version", { simple: true })).toBe(version)
+      }
     }))
 
   it.scopedLive(

@@ -9,6 +9,7 @@ import { dump, type Endpoint, file, headOf, history, many, open, schemaOf, using
 import { key } from "../fixtures/encrypted.js"
 import { filled, tenant, verify } from "../fixtures/filled.js"
 import { raw as connected, statements, withPostgres } from "../fixtures/postgres.js"
+import { owner, referenced, references, run } from "../fixtures/references.js"
 import { contentsOf, placeOf, suite } from "../fixtures/restoring.js"
 import { raw } from "../fixtures/sqlite.js"
 
@@ -97,6 +98,42 @@ withPostgres("a backup of PostgreSQL", (url) => {
           expect(yield* using(to, many(1, "p"), key)).toBe(undefined)
         }
         expect(epochs.size).toBe(3)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "goes back into a database whose tenants and relays an application's tables refer to, and updates them in place",
+    () =>
+      Effect.gen(function*() {
+        const from = yield* schema
+        const [, backup] = yield* backupFile
+        yield* using(from, referenced(["a", "b"]))
+        const rows = yield* using(from, references)
+        yield* Backup.backup({ from: placeOf(from), to: backup })
+        const before = yield* dump(from)
+        yield* using(
+          from,
+          Effect.gen(function*() {
+            const command = yield* Command
+            yield* command.updateRelay({ id: "a", subdomain: "c" })
+            yield* command.updateRelay({ id: "b", subdomain: "a", plan: "growth" })
+            yield* command.updateTenant({ pubkey: owner, nwcUrl: "nostr+walletconnect://two" })
+            yield* command.createRelay({ id: "c", tenant: owner, subdomain: "b" })
+            yield* run("INSERT INTO invoice VALUES ('c')")
+          })
+        )
+        const restore = Backup.restore({ from: backup, to: placeOf(from), overwrite: true })
+        const head = yield* headOf(from)
+        const refused = yield* Effect.flip(restore)
+        expect(refused).toMatchObject({ _tag: "StorageError", reason: "other", operation: "restore" })
+        expect(refused.message).toContain("rows of another table refer to a tenant or relay")
+        expect(yield* headOf(from)).toBe(head)
+        yield* using(from, run("DELETE FROM invoice WHERE relay = 'c'"))
+        yield* restore
+        expect(yield* dumpBefore(from)).toEqual({ ...before, caravel_epoch: 1 })
+        expect(yield* using(from, references)).toEqual(rows)
+        expect((yield* using(from, verify)).differences).toEqual([])
       }),
     60_000
   )

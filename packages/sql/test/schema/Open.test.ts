@@ -47,6 +47,21 @@ describe("opening a database", () => {
       yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: join(directory, "caravel.db"), create: false })))
     }))
 
+  it.scopedLive("migrates nothing if told so: an older schema is refused, and the file stays as it is", () =>
+    Effect.gen(function*() {
+      const filename = join(yield* temporaryDirectory, "caravel.db")
+      const frozen = readFileSync(new URL("../frozen/0008.sql", import.meta.url), "utf8")
+      yield* Effect.scoped(Effect.map(raw(filename), (database) => database.exec(frozen)))
+      const before = readFileSync(filename)
+      const open = Effect.scoped(Layer.build(Sqlite.layer({ filename, migrate: false })))
+      const error = yield* Effect.flip(open)
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "readonly" })
+      expect(error.message).toContain("has the schema of an older Caravel, and may not be migrated")
+      expect(readFileSync(filename)).toEqual(before)
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename })))
+      yield* open
+    }))
+
   it.scopedLive("is durable over power loss unless told otherwise", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory

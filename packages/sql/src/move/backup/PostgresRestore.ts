@@ -1,4 +1,4 @@
-/** A PostgreSQL database that becomes what another one is, in place. */
+/** Restores a PostgreSQL database in place. */
 import { Position, type StorageError, type Verification } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Schema, type Scope } from "effect"
@@ -19,17 +19,42 @@ export class NotEmpty extends Schema.TaggedError<NotEmpty>("@caravel/sql/NotEmpt
 
 const decodeHead = (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Effect.succeed(Position.make(Number(rows[0]?.[0])))
 
-/** Who reads waits from here on. Were they deleted, each event would be looked for in tables that have no index for that. */
-const empty = [
-  "ALTER TABLE caravel_event DISABLE TRIGGER caravel_event_unchanged",
-  `TRUNCATE caravel_event, caravel_tenant, caravel_relay, caravel_secret, caravel_idempotency, caravel_import,
-    caravel_import_refusal, caravel_consumer, caravel_lease, caravel_parked, caravel_epoch`,
-  "ALTER TABLE caravel_event ENABLE TRIGGER caravel_event_unchanged"
+const besideRows = [
+  "caravel_event",
+  "caravel_idempotency",
+  "caravel_import",
+  "caravel_import_refusal",
+  "caravel_consumer",
+  "caravel_lease",
+  "caravel_parked",
+  "caravel_epoch"
 ]
 
+const withRows = [...besideRows, "caravel_tenant", "caravel_relay", "caravel_secret"]
+
+/** Selects a row if the application's own tables refer to tenants or relays. */
+const isReferenced = `SELECT 1 FROM pg_constraint WHERE contype = 'f' AND conrelid <> 'caravel_relay'::regclass
+  AND confrelid IN ('caravel_tenant'::regclass, 'caravel_relay'::regclass) LIMIT 1`
+
 /**
- * A way to make the database what a source is, in one transaction, for which all others of Caravel's wait. Only the owner
- * of the tables may.
+ * Empties the database. Readers wait from here on. The tables are truncated: a DELETE would look for each event in tables that
+ * have no index for it. PostgreSQL truncates no table that another one refers to, so tenants and relays that the application
+ * refers to stay, and are updated in place when the restored journal is folded, as by `Journal.rebuild`.
+ */
+const empty = (connection: Connection) =>
+  Effect.gen(function*() {
+    const references = yield* connection.executeValues(isReferenced, [])
+    const statements = [
+      "ALTER TABLE caravel_event DISABLE TRIGGER caravel_event_unchanged",
+      `TRUNCATE ${(references.length === 0 ? withRows : besideRows).join(", ")}`,
+      "ALTER TABLE caravel_event ENABLE TRIGGER caravel_event_unchanged"
+    ]
+    yield* Effect.forEach(statements, (statement) => connection.execute(statement, [], undefined), { discard: true })
+  })
+
+/**
+ * Opens the database, and returns how to make it what a source is: in one transaction, which locks the tables until it ends. The
+ * role must own them. Fails, and changes nothing, if rows of the application refer to a tenant or relay that the source lacks.
  */
 export const make = (
   options: Options,
@@ -43,16 +68,12 @@ export const make = (
     const database = yield* openDatabase(options, "target")
     const target = yield* CopyTarget.make(database, "restore")
     const mustBeEmpty = (head: Position) => head === 0 || overwrite ? Effect.void : new NotEmpty({ position: head })
-    // Known before anything is verified, it need not be waited for.
+    // Fails here already, before the backup is verified.
     yield* Effect.flatMap(database.read("restore", database.dialect.lastPosition, [], decodeHead), mustBeEmpty)
     return (source, onStep) =>
       target.replace(
         source,
-        (connection: Connection, head) =>
-          Effect.zipRight(
-            mustBeEmpty(head),
-            Effect.forEach(empty, (statement) => connection.execute(statement, [], undefined), { discard: true })
-          ),
+        (connection, head) => Effect.zipRight(mustBeEmpty(head), empty(connection)),
         onStep
       )
   })

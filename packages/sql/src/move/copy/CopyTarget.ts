@@ -150,7 +150,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
         }
         for (const task of ["run", "replay"]) yield* connection.execute(freeLeases, [task], undefined)
         yield* Stream.runForEach(
-          verification(connection, operation, makeMender(connection)),
+          verification(connection, operation, makeMender(connection, operation)),
           ({ events, head }) => Effect.sync(() => onStep("projecting", events, head))
         )
         const last = yield* Stream.runFoldEffect(
