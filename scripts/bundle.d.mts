@@ -1,1 +1,1 @@
-export declare const bundle: (entry: URL) => string
+export declare const bundle: (entry: URL, ...beside: ReadonlyArray<URL>) => string;

@@ -9,8 +9,11 @@ const packageOf = (path) => existsSync(join(path, "package.json")) ? path : pack
 
 const bundles = new Map()
 
-/** Bundles an entry point into the `build` folder of its package, where it finds its drivers; removed when this process exits. */
-export const bundle = (entry) => {
+/**
+ * Bundles an entry point into the `build` folder of its package, where it finds its drivers, and beside it those that it starts as
+ * processes. Returns the path of the bundle, which is removed when this process exits.
+ */
+export const bundle = (entry, ...beside) => {
   const path = fileURLToPath(entry)
   const known = bundles.get(path)
   if (known !== undefined) return known
@@ -18,10 +21,10 @@ export const bundle = (entry) => {
   mkdirSync(build, { recursive: true })
   const folder = mkdtempSync(join(build, "bundle-"))
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }))
-  const outfile = join(folder, `${basename(path, ".ts")}.mjs`)
   buildSync({
-    entryPoints: [path],
-    outfile,
+    entryPoints: [path, ...beside.map(fileURLToPath)],
+    outdir: folder,
+    outExtension: { ".js": ".mjs" },
     bundle: true,
     platform: "node",
     format: "esm",
@@ -31,6 +34,7 @@ export const bundle = (entry) => {
       js: `import * as nodeModule from "node:module"; const require = nodeModule.createRequire(import.meta.url)`
     }
   })
+  const outfile = join(folder, `${basename(path, ".ts")}.mjs`)
   bundles.set(path, outfile)
   return outfile
 }

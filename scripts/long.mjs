@@ -1,5 +1,6 @@
 // `pnpm long`: the tests that repeat what they try, with the counts of a long run. Those are the test files that import
 // @caravel/conformance, themselves or by a fixture; each count has its variable beside it in `LongRun.count`.
+// `pnpm long --counts` shows those counts beside the ones of every other run.
 // `pnpm long Sqlite -t "random programs"` passes its arguments on to vitest: names of files, and its options.
 import { readdirSync, readFileSync } from "node:fs"
 import { basename, join, relative } from "node:path"
@@ -25,6 +26,31 @@ const files = sources.filter(({ path, text }) =>
 ).map(({ path }) => relative(root, path))
 
 const args = process.argv.slice(2)
+
+if (args.includes("--counts")) {
+  const conformance = typescript(join(root, "packages/conformance/src")).map((path) => ({
+    path,
+    text: readFileSync(path, "utf8")
+  }))
+  const counts = [...conformance, ...sources].flatMap(({ path, text }) =>
+    [...text.matchAll(/LongRun\.count\("(\w+)", \{ usual(?:: ([^}]+?))?, long(?:: ([^}]+?))? \}/g)].map((
+      [, variable, usual, long]
+    ) => ({
+      variable,
+      usual: usual ?? "of the test",
+      long: long ?? "of the test",
+      path: relative(join(root, "packages"), path)
+    }))
+  )
+  console.log("\nWhat tests repeat: the count of this run, of `pnpm long`, and the share")
+  for (const { long, path, usual, variable } of counts.toSorted((a, b) => a.path.localeCompare(b.path))) {
+    const share = Number(usual.replaceAll("_", "")) / Number(long.replaceAll("_", ""))
+    const shown = Number.isNaN(share) ? "" : `${(100 * share).toFixed(0)} %`
+    console.log(`${variable.padEnd(24)}${usual.padStart(30)}${long.padStart(14)}${shown.padStart(6)}  ${path}`)
+  }
+  process.exit()
+}
+
 const named = args.filter((arg, index) => !arg.startsWith("-") && args[index - 1] !== "-t")
 const options = args.filter((arg) => !named.includes(arg))
 const chosen = named.length === 0 ? files : files.filter((file) => named.some((name) => file.includes(name)))

@@ -1,5 +1,5 @@
 // What the scripts share: the packages, running a tool, and a place where an example resolves as at a user's.
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -14,18 +14,36 @@ export const packages = readdirSync(join(root, "packages"))
   .filter(({ path }) => existsSync(join(path, "package.json")))
   .map((entry) => ({ ...entry, json: readJson(join(entry.path, "package.json")) }))
 
+const toolsPath = [join(root, "node_modules/.bin"), process.env.PATH].join(delimiter)
+
 /** Runs a tool of the workspace, its output shown, or with `quiet` only if it fails; says whether it succeeded. */
 export const run = (command, args, { env, quiet = false, ...options } = {}) => {
   const { error, status, stderr, stdout } = spawnSync(command, args, {
     cwd: root,
     stdio: quiet ? "pipe" : "inherit",
     ...options,
-    env: { ...process.env, ...env, PATH: [join(root, "node_modules/.bin"), process.env.PATH].join(delimiter) }
+    env: { ...process.env, ...env, PATH: toolsPath }
   })
   if (error) console.error(`${command}: ${error.message}`)
   if (quiet && status !== 0) console.error(`${stdout ?? ""}${stderr ?? ""}`)
   return status === 0
 }
+
+/** Runs a tool of the workspace beside others. Returns, when it has ended, whether it succeeded and what it wrote. */
+export const runBeside = (command, args) =>
+  new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, PATH: toolsPath },
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    let output = ""
+    const append = (text) => output += text
+    child.stdout.setEncoding("utf8").on("data", append)
+    child.stderr.setEncoding("utf8").on("data", append)
+    child.on("error", (error) => resolve({ passed: false, output: `${output}${command}: ${error.message}\n` }))
+    child.on("close", (status) => resolve({ passed: status === 0, output }))
+  })
 
 /** Ends the script, with what is wrong, if anything is. */
 export const finish = (problems, success) => {

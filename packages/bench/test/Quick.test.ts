@@ -2,19 +2,18 @@ import { afterEach, beforeEach, expect, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { spawn } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
-import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
-import { fileURLToPath, pathToFileURL } from "node:url"
+import { bundle } from "../../../scripts/bundle.mjs"
 import { keyOf } from "../src/Case.js"
 import { skipped } from "../src/PostgresSchema.js"
 import { Json } from "../src/Report.js"
 import { scenarios } from "../src/scenarios/index.js"
 import { quick } from "../src/Settings.js"
 
-const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href
+const bin = new URL("../src/bin.ts", import.meta.url)
+const worker = new URL("../src/worker.ts", import.meta.url)
 
 let directory = ""
 let files = ""
@@ -24,11 +23,11 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-/** The benchmark as a process, from its sources. */
+/** The benchmark as a process, from a bundle of its sources. */
 const bench = (...args: ReadonlyArray<string>) =>
   spawn(
     process.execPath,
-    ["--conditions=@caravel/source", "--import", tsx, bin, "--directory", files, ...args],
+    [bundle(bin, worker), "--directory", files, ...args],
     { env: { ...process.env, NODE_OPTIONS: "" }, stdio: ["ignore", "pipe", "pipe"] }
   )
 

@@ -1,3 +1,4 @@
+import { LongRun } from "@caravel/conformance"
 import { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
@@ -11,7 +12,7 @@ import * as Provisioner from "../src/Provisioner.js"
 import { start } from "./fixtures/child.js"
 import { asHosted, configuration, fakeHost } from "./world.js"
 
-const rounds = 20
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 }) / 8)
 const tenant = "c".repeat(64)
 
 const temporaryDirectory = Effect.acquireRelease(
@@ -70,8 +71,8 @@ describe("a provisioner", () => {
           deaths++
           working = next
         }
-        // Nearly each time it was the one at work.
-        expect(deaths).toBeLessThanOrEqual(rounds * 1.25)
+        // Nearly each time it was the one at work; a busy machine is allowed a few more.
+        expect(deaths).toBeLessThanOrEqual(3 + rounds * 1.25)
 
         // Once there have been more relays than deaths, it is enough.
         yield* Context.get(caravel, ActivityFeed).since(0).pipe(
@@ -92,7 +93,7 @@ describe("a provisioner", () => {
         }).pipe(Effect.provide(caravel))
         expect((yield* working.terminate).stderr).toBe("")
       }),
-    600_000
+    LongRun.timeout(600_000)
   )
 
   it.scopedLive(
