@@ -44,6 +44,9 @@ const verifying = ["prefer", "require", "verify-ca", "verify-full", "true", "1"]
 
 const severalHosts = "the URL names several hosts, which only libpq reads: name one, such as that of a proxy"
 
+const noUrl =
+  "there is no URL: url is empty or not set; see whether the variable of the environment that it comes from is set"
+
 const unreadable =
   "the URL cannot be read: it is like postgres://user:password@host:5432/database, with %XX for each special character in a password"
 
@@ -78,7 +81,9 @@ export const read = (
   }
 ): Effect.Effect<Config, StorageError> =>
   Effect.gen(function*() {
-    const text = Redacted.value(url)
+    // Types do not tell that a variable of the environment was forgotten.
+    const text: unknown = Redacted.isRedacted(url) ? Redacted.value(url) : url
+    if (typeof text !== "string" || text.trim() === "") return yield* refuse(noUrl)
     if (/^\s*["'`]/.test(text)) {
       return yield* refuse("the URL begins with a quotation mark, as some programs take it from a file: leave it out")
     }

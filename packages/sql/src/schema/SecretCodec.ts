@@ -73,7 +73,8 @@ const formats = [[/^[0-9a-f]{64}$/i, "hex"], [/^[\w+/-]{43}=?$/, "base64"]] as c
 
 /** A key is named by its hash, so that nobody has to name it, and a wrong one is not taken for the right one. */
 const parse = (text: Redacted.Redacted, index: number) => {
-  const trimmed = Redacted.value(text).trim()
+  // Types do not tell that a variable of the environment was forgotten.
+  const trimmed = String(Redacted.value(text) ?? "").trim()
   const format = formats.find(([pattern]) => pattern.test(trimmed))
   if (format === undefined) return Either.left(new InvalidSecretKey({ index }))
   const key = Buffer.from(trimmed, format[1])

@@ -50,9 +50,15 @@ export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, 
     }
   })
 
+const noFilename =
+  "there is no filename: it is not set; see whether the variable of the environment that it comes from is set"
+
 /** A URL is none: it may hold a password, which is not shown. */
 export const mustBePath = (filename: string): Effect.Effect<void, StorageError> =>
-  /^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)
+  // Types do not tell that a variable of the environment was forgotten.
+  typeof filename !== "string"
+    ? refuse("opening the database", noFilename)
+    : /^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)
     ? refuse("opening the database", "its filename is a URL; use Postgres.layer, or the path of a file")
     : Effect.void
 

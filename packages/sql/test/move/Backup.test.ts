@@ -83,6 +83,7 @@ describe("a backup", () => {
       const { directory, files, from, to } = yield* world
       const refused = (from: string) => Effect.flip(Backup.backup({ from, to }))
       expect((yield* refused(join(directory, "none.db"))).message).toContain("there is no file")
+      expect((yield* refused(directory)).message).toContain(`${directory} is a directory`)
 
       const theirs = join(directory, "theirs.db")
       ;(yield* raw(theirs)).exec("CREATE TABLE event (id INTEGER)")

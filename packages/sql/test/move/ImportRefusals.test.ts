@@ -3,7 +3,7 @@ import { Command, Query } from "@caravel/domain"
 import { Import, Sqlite } from "@caravel/sql"
 import { describe, expect } from "@effect/vitest"
 import { Effect } from "effect"
-import { writeFileSync } from "node:fs"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "../fixtures/filled.js"
 import { activity, alice, bob, drifts, imported, relay, sourceOf, tenant, wallet } from "../fixtures/importing.js"
@@ -160,6 +160,8 @@ describe("an import", () => {
       const made = (file: string, create: string) =>
         writeSource(join(directory, file), { tenant: [], relay: [], activity: [] }, create)
       expect(yield* lacking("none.db")).toBe("does not exist")
+      mkdirSync(join(directory, "folder"))
+      expect(yield* lacking("folder")).toBe("cannot be read: it is a directory")
       writeFileSync(join(directory, "notes.txt"), "notes, more than a header's worth of them ".repeat(100))
       expect(yield* lacking("notes.txt")).toBe("cannot be read: file is not a database")
       made("table.db", schema.replace("TABLE relay", "TABLE relays"))

@@ -82,6 +82,19 @@ withPostgres("opening a PostgreSQL database", (url) => {
         expect(message).not.toContain(secret)
       }))
 
+    it.live.each(["", " \n", undefined, null, 5, {}])(
+      "and one that is not set is told: %j",
+      (text) =>
+        Effect.gen(function*() {
+          // As from JavaScript, or `process.env["DATABASE_URL"]!`.
+          for (const url of [Redacted.make(text), text]) {
+            const error = yield* Effect.flip(Effect.scoped(Layer.build(Postgres.layer({ url: url as never }))))
+            expect(error._tag).toBe("StorageError")
+            expect(error.message).toContain("url is empty or not set; see whether the variable of the environment")
+          }
+        })
+    )
+
     it.scopedLive("whether the server is reached by the network or by a socket", () =>
       Effect.gen(function*() {
         const { local, port } = yield* ownServer()

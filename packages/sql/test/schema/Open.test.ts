@@ -2,7 +2,7 @@ import { Command, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Config, ConfigProvider, Effect, Layer } from "effect"
+import { Config, ConfigProvider, Effect, Layer, Redacted } from "effect"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { prepare } from "../../src/sqlite/DatabaseFile.js"
@@ -124,6 +124,18 @@ describe("opening a database", () => {
       expect((yield* refusal(directory))._tag).toBe("StorageError")
       expect((yield* refusal(join(directory, "file", "caravel.db")))._tag).toBe("StorageError")
       expect((yield* refusal("/proc/none/deeper/caravel.db"))._tag).toBe("StorageError")
+    }))
+
+  it.scopedLive("says that a filename or a key is not set", () =>
+    Effect.gen(function*() {
+      const secretKeys = [Redacted.make(undefined as never)]
+      const layer = Sqlite.layer({ filename: join(yield* temporaryDirectory, "caravel.db"), secretKeys })
+      expect(yield* Effect.flip(Layer.build(layer))).toMatchObject({ _tag: "StorageError", reason: "key" })
+      for (const filename of [undefined, null, 5]) {
+        const error = yield* refusal(filename as never)
+        expect(error._tag).toBe("StorageError")
+        expect(error.message).toContain("see whether the variable of the environment that it comes from is set")
+      }
     }))
 
   it.scopedLive("refuses a URL as a filename, without showing it", () =>

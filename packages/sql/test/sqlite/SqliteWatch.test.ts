@@ -4,8 +4,10 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import Database from "better-sqlite3"
 import { Chunk, Context, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
-import { rmSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
 import * as fs from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { run } from "../fixtures/process.js"
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
@@ -55,6 +57,19 @@ describe("what another connection commits", () => {
     }), 180_000)
 })
 
+const mount = (...args: ReadonlyArray<string>) => spawnSync("mount", args, { stdio: "ignore" }).status === 0
+
+/** Whether this user may bind a directory to another place. */
+const canMount = (() => {
+  const [from, to] = [mkdtempSync(join(tmpdir(), "caravel-test-")), mkdtempSync(join(tmpdir(), "caravel-test-"))]
+  const isMounted = mount("--bind", from, to)
+  if (isMounted) spawnSync("umount", [to])
+  for (const directory of [from, to]) rmSync(directory, { recursive: true })
+  return isMounted
+})()
+
+if (!canMount) it.skip("skipped: a changed bind mount; this user may not run mount --bind", () => {})
+
 /** What tidy-up scripts, restores by hand and volumes do. */
 const losses: Record<string, (filename: string) => Promise<unknown>> = {
   "the file was replaced": async (filename) => {
@@ -72,14 +87,32 @@ const losses: Record<string, (filename: string) => Promise<unknown>> = {
   "the directory was renamed": (filename) => fs.rename(dirname(filename), `${dirname(filename)}-moved`),
   "the file was truncated": (filename) => fs.truncate(filename, 4096),
   "the file was emptied": (filename) => fs.truncate(filename, 0),
-  "-wal was truncated": (filename) => fs.truncate(`${filename}-wal`, 0)
+  "-wal was truncated": (filename) => fs.truncate(`${filename}-wal`, 0),
+  ...(canMount && {
+    "another directory was mounted in its place": async (filename) => {
+      const other = `${dirname(filename)}-other`
+      await fs.mkdir(other)
+      if (!mount("--bind", other, dirname(filename))) throw new Error("mount --bind failed")
+    },
+    "a copy of its directory was mounted in its place": async (filename) => {
+      const other = `${dirname(filename)}-other`
+      await fs.cp(dirname(filename), other, { recursive: true })
+      if (!mount("--bind", other, dirname(filename))) throw new Error("mount --bind failed")
+    }
+  })
 }
 
-/** A database in a directory that may be renamed, opened by a link and in use. */
+/** A database in a directory that may be renamed or mounted over, and in use. */
 const lossy = Effect.gen(function*() {
   const parent = yield* temporaryDirectory
   const directory = join(parent, "data")
   yield* Effect.promise(() => fs.mkdir(directory))
+  // Before the database is closed, and with it the directory that it is in.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      if (canMount) spawnSync("umount", [directory], { stdio: "ignore" })
+    })
+  )
   const filename = join(directory, "caravel.db")
   const context = yield* Layer.build(Sqlite.layer({ filename }))
   const command = Context.get(context, Command)

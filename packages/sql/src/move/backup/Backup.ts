@@ -209,7 +209,10 @@ const refuse = (operation: string, why: string) =>
 const statOf = (filename: string) => fs.stat(filename, { bigint: true })
 
 const mustExist = (operation: string, filename: string) =>
-  Effect.mapError(attempt(operation, () => statOf(filename)), () => refuse(operation, `there is no file ${filename}`))
+  attempt(operation, () => statOf(filename)).pipe(
+    Effect.mapError(() => refuse(operation, `there is no file ${filename}`)),
+    Effect.filterOrFail((stat) => !stat.isDirectory(), () => refuse(operation, `${filename} is a directory`))
+  )
 
 /** Makes sure that there is something to copy, and that it is not where it would be copied to. */
 const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean) =>

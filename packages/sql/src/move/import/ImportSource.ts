@@ -54,7 +54,9 @@ export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.
         catch: (cause) => unusable("unreadable", cause instanceof Error ? cause.message : `${cause}`)
       })
 
-    if (!fs.existsSync(filename)) return yield* unusable("missing")
+    const stat = yield* reading(() => fs.statSync(filename, { throwIfNoEntry: false }))
+    if (stat === undefined) return yield* unusable("missing")
+    if (stat.isDirectory()) return yield* unusable("unreadable", "it is a directory")
     const db = yield* Effect.acquireRelease(
       reading(() => new SqliteDatabase(filename, { readonly: true, fileMustExist: true, timeout: 1000 })),
       (db) => Effect.sync(() => db.close())
