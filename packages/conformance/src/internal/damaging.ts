@@ -22,10 +22,13 @@ type Damage =
   | { readonly _tag: "removeSecret"; readonly secret: Pick }
   | { readonly _tag: "addSecret"; readonly id: string }
 
+type Fields<Tag extends Damage["_tag"]> = Omit<Extract<Damage, { readonly _tag: Tag }>, "_tag">
+
 const of = <Tag extends Damage["_tag"]>(
   _tag: Tag,
-  fields: { readonly [Field in Exclude<keyof Extract<Damage, { _tag: Tag }>, "_tag">]: fc.Arbitrary<any> }
-) => fc.record({ _tag: fc.constant(_tag), ...fields }) as unknown as fc.Arbitrary<Damage>
+  fields: { readonly [Field in keyof Fields<Tag>]: fc.Arbitrary<Fields<Tag>[Field]> }
+): fc.Arbitrary<{ readonly _tag: Tag } & Fields<Tag>> =>
+  fc.record<Fields<Tag>>(fields).map((fields) => ({ _tag, ...fields }))
 
 const pick = fc.nat(1000)
 

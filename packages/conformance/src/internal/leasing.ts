@@ -165,7 +165,26 @@ const takeover = <E>(layer: Layer.Layer<Services, E>) => {
 const zombies = <E>(layer: Layer.Layer<Services, E>) => {
   const test = timed(layer)
 
-  for (const options of [{}, { transactional: true }, { concurrency: 3 }, { onFailure: "parkResource" as const }]) {
+  test(
+    "who is in a transaction loses no lease, and has moved nothing when it is interrupted",
+    Effect.gen(function*() {
+      yield* relays(3)
+      const begun = new Recorder()
+      const owner = yield* Effect.fork(Consumer.run({
+        name,
+        from: "beginning",
+        stopTimeout: 0,
+        transactional: true,
+        handle: (activity) => Effect.zipRight(begun.handle(activity), Effect.never)
+      }))
+      yield* until(() => begun.activities.length === 1)
+      // While it is in its transaction, nobody else can write.
+      yield* Fiber.interrupt(owner)
+      expect((yield* Consumer.lag(name)).position).toBe(0)
+    })
+  )
+
+  for (const options of [{}, { concurrency: 3 }, { onFailure: "parkResource" as const }]) {
     test(
       `who has lost the lease moves nothing, parks nothing and stops its handlers: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
@@ -187,12 +206,6 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
           ...options
         }))
         yield* until(() => begun.activities.length === (options.concurrency ?? 1))
-        if (options.transactional === true) {
-          // Who is in a transaction keeps others from writing, and has lost nothing when it ends.
-          yield* Fiber.interrupt(zombie)
-          expect((yield* Consumer.lag(name)).position).toBe(0)
-          return
-        }
         const before = yield* Consumer.lag(name)
         yield* seize()
         if (fails) yield* Deferred.succeed(gate, undefined)
