@@ -2,6 +2,7 @@ import {
   CommandTest,
   ConsumerTest,
   FeedTest,
+  GoneBackTest,
   HistoryTest,
   JournalTest,
   PropertyTest,
@@ -9,8 +10,10 @@ import {
   SecretsTest,
   VerificationTest
 } from "@caravel/conformance"
-import { Redacted } from "effect"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Effect, Redacted } from "effect"
 import { key } from "./fixtures/encrypted.js"
+import { olderSchema } from "./fixtures/older.js"
 import { layerTemporary, withPostgres } from "./fixtures/postgres.js"
 import { backdoor } from "./fixtures/postgresBackdoor.js"
 
@@ -25,6 +28,12 @@ withPostgres("PostgreSQL", (url) => {
   FeedTest.suite("PostgreSQL", layer)
   PropertyTest.suite("PostgreSQL", layer, { runs: 10 })
   VerificationTest.suite("PostgreSQL", layer, backdoor, { runs: 10 })
+
+  const schema = Effect.map(
+    Effect.flatMap(SqlClient, (sql) => Effect.orDie(sql`SELECT current_schema() AS schema`)),
+    ([row]) => String(row?.["schema"])
+  )
+  GoneBackTest.suite("PostgreSQL", layer, Effect.flatMap(schema, (schema) => olderSchema(url, schema)))
 
   const encrypted = layerTemporary(url, { secretKeys: [Redacted.make(key)] })
   QueryTest.suite("PostgreSQL with a key", encrypted)

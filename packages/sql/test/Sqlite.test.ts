@@ -2,6 +2,7 @@ import {
   CommandTest,
   ConsumerTest,
   FeedTest,
+  GoneBackTest,
   HistoryTest,
   JournalTest,
   PropertyTest,
@@ -10,8 +11,11 @@ import {
   VerificationTest
 } from "@caravel/conformance"
 import { Sqlite } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Effect } from "effect"
 import { backdoor } from "./fixtures/backdoor.js"
 import { layerEncrypted } from "./fixtures/encrypted.js"
+import { olderFile } from "./fixtures/older.js"
 
 CommandTest.suite("SQLite", Sqlite.layerTemporary)
 QueryTest.suite("SQLite", Sqlite.layerTemporary)
@@ -22,6 +26,12 @@ SecretsTest.suite("SQLite", Sqlite.layerTemporary)
 FeedTest.suite("SQLite", Sqlite.layerTemporary)
 PropertyTest.suite("SQLite", Sqlite.layerTemporary)
 VerificationTest.suite("SQLite", Sqlite.layerTemporary, backdoor)
+
+const filename = Effect.map(
+  Effect.flatMap(SqlClient, (sql) => Effect.orDie(sql`SELECT file FROM pragma_database_list WHERE name = 'main'`)),
+  ([row]) => String(row?.["file"])
+)
+GoneBackTest.suite("SQLite", Sqlite.layerTemporary, Effect.flatMap(filename, olderFile))
 
 CommandTest.suite("SQLite with a key", layerEncrypted)
 QueryTest.suite("SQLite with a key", layerEncrypted)

@@ -185,6 +185,9 @@ describe("consumers", () => {
       yield* (yield* Command).createTenant({ pubkey: tenant })
       const options = { from: "beginning", retry: Schedule.recurs(1) } as const
       yield* Effect.exit(Consumer.run({ ...options, name: "halts", handle: () => Effect.fail(`no ${secret}`) }))
+      yield* Effect.exit(
+        Consumer.run({ ...options, name: "once", retry: Schedule.stop, handle: () => Effect.fail("no") })
+      )
       const begun = yield* Deferred.make<void>()
       const handle = () => Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never)
       const slow = yield* Effect.fork(Consumer.run({ ...options, name: "slow", stopTimeout: "1 millis", handle }))
@@ -197,6 +200,7 @@ describe("consumers", () => {
     )
     const { stdout } = await program(["consumers", "--database", path], { isTerminal: true })
     expect(stdout).toMatch(/halts .* halted at 1 after 2 attempts: no <redacted>/)
+    expect(stdout).toMatch(/once .* halted at 1 after 1 attempt: no/)
     expect(stdout).toMatch(/slow .* stopped at 1: StopTimeout: /)
   })
 })

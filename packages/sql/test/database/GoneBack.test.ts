@@ -5,8 +5,8 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, type Scope, Stream } from "effect"
 import { type Endpoint, file, open, schemaOf, using } from "../fixtures/copying.js"
-import { raw as rawPostgres, withPostgres } from "../fixtures/postgres.js"
-import { raw } from "../fixtures/sqlite.js"
+import { olderFile, olderSchema } from "../fixtures/older.js"
+import { withPostgres } from "../fixtures/postgres.js"
 
 const pubkey = "a".repeat(64)
 
@@ -15,35 +15,6 @@ const create = (id: string) =>
 
 /** What takes a database back to where it was when this was made. */
 type Older = (database: Endpoint) => Effect.Effect<Effect.Effect<void>, never, Scope.Scope>
-
-/** As `.restore` of SQLite's own shell. */
-const olderFile: Older = (database) =>
-  Effect.gen(function*() {
-    const { filename } = database as { readonly filename: string }
-    const copy = `${filename}-older`
-    const live = yield* raw(filename)
-    yield* Effect.promise(() => live.backup(copy))
-    const older = yield* raw(copy)
-    // @effect-diagnostics-next-line returnEffectInGen:off
-    return Effect.asVoid(Effect.promise(() => older.backup(filename)))
-  })
-
-const olderSchema = (url: string): Older => (database) =>
-  Effect.gen(function*() {
-    const { schema } = database as { readonly schema: string }
-    const client = yield* rawPostgres(url)
-    const { rows: [row] } = yield* Effect.promise(() =>
-      client.query(`SELECT max(position)::int AS head FROM ${schema}.caravel_event`)
-    )
-    // @effect-diagnostics-next-line returnEffectInGen:off
-    return Effect.promise(async () => {
-      await client.query("BEGIN; SET LOCAL session_replication_role = replica")
-      await client.query(`DELETE FROM ${schema}.caravel_relay WHERE id IN
-        (SELECT resource_id FROM ${schema}.caravel_event WHERE position > ${row.head})`)
-      await client.query(`DELETE FROM ${schema}.caravel_event WHERE position > ${row.head}`)
-      await client.query("COMMIT")
-    })
-  })
 
 const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>, older: Older) => {
   const world = Effect.gen(function*() {
@@ -113,5 +84,9 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>, older: Older)
     }))
 }
 
-describe("SQLite: an older state put in place", () => suite(file, olderFile))
-withPostgres("PostgreSQL: a journal that goes back", (url) => suite(schemaOf(url), olderSchema(url)))
+describe("SQLite: an older state put in place", () =>
+  suite(file, (database) => olderFile((database as { readonly filename: string }).filename)))
+withPostgres(
+  "PostgreSQL: a journal that goes back",
+  (url) => suite(schemaOf(url), (database) => olderSchema(url, (database as { readonly schema: string }).schema))
+)

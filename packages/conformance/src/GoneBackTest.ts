@@ -1,0 +1,61 @@
+/** The contract of a journal that goes back in time while it is open. */
+import { ActivityFeed, Command, Journal } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
+import { describe, expect } from "@effect/vitest"
+import { Effect, Exit, Fiber, type Layer, type Scope, Stream } from "effect"
+import { alice, type Services, specs } from "./internal/fixture.js"
+
+/**
+ * Proves that nothing follows or writes a journal that has gone back: an older state of the database was put in its place, by
+ * other means than Caravel's, so its epoch is the same. `remember` keeps the present state, and returns what goes back to it.
+ *
+ * An adapter whose storage no other program can reach, such as memory, does not need this suite.
+ *
+ * @since 0.1.0
+ * @category suites
+ */
+export const suite = <R, E>(
+  name: string,
+  layer: Layer.Layer<Services | R, E>,
+  remember: Effect.Effect<Effect.Effect<void>, never, R | Scope.Scope>
+): void => {
+  const test = specs(layer)
+
+  const create = (id: string) =>
+    Effect.flatMap(Command, (command) => command.createRelay({ id, tenant: alice, subdomain: id }))
+
+  describe(`Gone back: ${name}`, () => {
+    test(
+      "every feed, queue, consumer and wait ends, and no command is accepted",
+      Effect.gen(function*() {
+        const command = yield* Command
+        const feed = yield* ActivityFeed
+        const journal = yield* Journal
+        yield* command.createTenant({ pubkey: alice })
+        yield* create("a")
+        const goBack = yield* remember
+        yield* create("b")
+
+        const queue = yield* command.notify.subscribe
+        const taker = yield* Effect.fork(queue.take)
+        const followers = yield* Effect.forEach([
+          Stream.runDrain(feed.live),
+          Stream.runDrain(feed.since(0)),
+          Consumer.run({ name: "c", from: "beginning", handle: () => Effect.void })
+        ], (follow) => Effect.fork(Effect.flip(follow)))
+        yield* Consumer.awaitPosition("c", 3)
+        yield* goBack
+
+        for (const follower of followers) {
+          expect(yield* Fiber.join(follower)).toMatchObject({ _tag: "PositionFromOtherEpoch", common: 2 })
+        }
+        expect(Exit.isInterrupted(yield* Fiber.await(taker))).toBe(true)
+        expect(yield* Effect.flip(create("x"))).toMatchObject({ _tag: "StorageError", reason: "replaced" })
+        expect(["PositionFromOtherEpoch", "StorageError"]).toContain(
+          (yield* Effect.flip(Consumer.awaitPosition("c", 3)))._tag
+        )
+        expect(yield* journal.head).toBe(2)
+      })
+    )
+  })
+}
