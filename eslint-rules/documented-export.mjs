@@ -1,7 +1,7 @@
 // Every export says in one sentence what it is, since when it exists, and where it belongs. A type that has a value's name
 // in the same file, as `type Pubkey` beside the schema `Pubkey`, needs no sentence of its own.
 
-/** The names that a declaration gives. */
+/** The names that a declaration exports. */
 const namesOf = ({ declarations, id }) => declarations ? declarations.map(({ id }) => id.name) : [id?.name]
 
 const isType = ({ type }) => type === "TSTypeAliasDeclaration" || type === "TSInterfaceDeclaration"

@@ -21,6 +21,7 @@ const lanes = [
     types: [["tsc", "-b"]],
     imports: [["depcruise", "packages", "--config", ".dependency-cruiser.mjs"]],
     unused: [["knip", "--no-progress", "--treat-config-hints-as-errors"]],
+    words: [["node", "scripts/words.mjs"]],
     links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]],
     packages: [["node", "scripts/packages.mjs"]],
     // Decisions are tested whole, by their own specs.

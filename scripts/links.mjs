@@ -22,7 +22,7 @@ const prose = (path) => {
   })
 }
 
-/** The anchor that GitHub gives to a heading. */
+/** The anchor of a heading on GitHub. */
 const anchorOf = (heading) =>
   heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").trim().toLowerCase()
     .replaceAll(/[^\p{L}\p{M}\p{N}\p{Pc}\- ]/gu, "").replaceAll(" ", "-")

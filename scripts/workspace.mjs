@@ -66,8 +66,8 @@ export const exampleOptions = {
 export const sourceConditions = { NODE_OPTIONS: "--conditions=@caravel/source" }
 
 /**
- * An empty folder `build/<name>`, in which imports resolve as for somebody who has installed every package with its
- * peers: `build/node_modules` links to the packages and to what they depend on. One version of each, by the catalog.
+ * An empty folder `build/<name>`, in which imports resolve as in a project with every package and its peers
+ * installed: `build/node_modules` links to the packages and to what they depend on. One version of each, by the catalog.
  */
 export const examplesFolder = (name) => {
   const modules = join(root, "build/node_modules")

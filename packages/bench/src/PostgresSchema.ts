@@ -33,7 +33,7 @@ const connect = (url: string) =>
     (client) => Effect.promise(() => client.end())
   )
 
-/** Executes statements, and gives the rows of the last. */
+/** Executes statements, and returns the rows of the last. */
 export const execute = (url: string, ...statements: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<object>> =>
   connect(url).pipe(
     Effect.flatMap((client) =>
@@ -61,7 +61,7 @@ export const dropAll = (directory: string): Effect.Effect<void> =>
     Effect.flatMap((rows) => Effect.forEach(rows, (row) => drop(String(Object.values(row)[0])), { discard: true }))
   )
 
-/** A schema with the tenants and so many relays, dropped at the scope's end; gives its URL. */
+/** Creates a schema with the tenants and `relays` relays, and returns its URL. It is dropped when the scope closes. */
 export const temporary = (directory: string, relays: number): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(Effect.sync(() => `${prefix(directory)}${randomUUID().slice(0, 8)}`), drop).pipe(
     Effect.tap((schema) => execute(urlOf(schema), `CREATE SCHEMA ${schema}`)),

@@ -6,7 +6,7 @@ import type * as Message from "./Message.js"
 import type { Settings } from "./Settings.js"
 import * as Template from "./Template.js"
 
-/** What a sample gives: numbers by the names of the scenario's figures. */
+/** The result of a sample: numbers by the names of the scenario's figures. */
 export type Figures = { readonly [figure: string]: number }
 
 /** Where a process measures. */

@@ -96,7 +96,7 @@ const clockBehind = (millis: number): Clock.Clock => {
 }
 
 /**
- * Copies a database that nobody has open. The copy is on the disk before this returns, so that writing it back does not
+ * Copies a database that no process has open. The copy is on the disk before this returns, so that writing it back does not
  * fall into the measurement.
  */
 export const copy = (from: string, to: string): Effect.Effect<void> =>

@@ -17,7 +17,7 @@ NodeRuntime.runMain(Effect.provide(program, NodeContext.layer), {
   disableErrorReporting: true,
   teardown: (exit, end) => {
     if (Exit.isSuccess(exit)) return end(0)
-    // As a shell says it of who was ended by Ctrl-C.
+    // The exit code that a shell uses for a program ended by Ctrl-C.
     return end(Cause.isInterruptedOnly(exit.cause) ? 130 : 1)
   }
 })

@@ -33,7 +33,7 @@ const written = (filename: string) => {
   }
 }
 
-/** The rows of a schema, as `written` gives those of a file. */
+/** The rows of a schema, in the form in which `written` returns those of a file. */
 const writtenAt = (url: string) =>
   Effect.gen(function*() {
     // As text: Emmett has the driver parse numbers otherwise, for all.

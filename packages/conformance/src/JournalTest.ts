@@ -20,7 +20,7 @@ const everything = Effect.gen(function*() {
   yield* Effect.forEach(cases, ({ args, key, method }) => invoke(method, args(key)))
 })
 
-/** The rows of a state as `Query` gives them, but for secrets: there only whether one is set. */
+/** The rows of a state as `Query` returns them. Of a secret, only whether it is set. */
 const rowsOf = ({ relays, tenants }: State) => ({
   tenants: [...HashMap.values(tenants)]
     .map((tenant) => ({ ...plain(tenant), nwcUrl: tenant.nwcUrl !== null }))
@@ -37,7 +37,7 @@ const rowsNow = Effect.gen(function*() {
 })
 
 /**
- * Proves an adapter's `Journal`: its order, its pages, and that folding it gives the rows.
+ * Proves an adapter's `Journal`: its order, its pages, and that folding it results in the rows.
  *
  * @since 0.1.0
  * @category suites

@@ -106,7 +106,7 @@ const run = ({ clocks, metadata, program }: Story) =>
 
 /**
  * Proves an adapter by random programs: outcomes, rows, journal, log and broadcasts are those of the reference model,
- * at every step, and concurrent calls come to what some order of them comes to. With keys, each comes to it once.
+ * at every step, and concurrent calls have the outcomes of some order of them. With keys, each takes effect once.
  *
  * @since 0.1.0
  * @category suites
@@ -122,7 +122,7 @@ export const suite = <E>(
 
   describe(`Properties: ${name}`, () => {
     it(
-      "random programs, whatever their texts, ids and clocks, come to what the reference model comes to",
+      "random programs, whatever their texts, ids and clocks, agree with the reference model",
       () =>
         fc.assert(
           fc.asyncProperty(
@@ -134,7 +134,7 @@ export const suite = <E>(
       timeout
     )
 
-    it("commands that are sent again and again with their keys come to what the first ones come to", () =>
+    it("commands that are repeated with their keys take effect once and return the first answer", () =>
       fc.assert(
         fc.asyncProperty(retryPrograms, (program) =>
           Effect.runPromise(retries(program).pipe(Effect.scoped, Effect.provide(layer)))),

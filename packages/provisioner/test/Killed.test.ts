@@ -54,8 +54,8 @@ describe("a provisioner", () => {
           PROVISIONER_LEASE: "1 second"
         })
 
-        // Who was at work when a process was killed. On a busy machine a lease may have run out, or not be taken yet: then it is
-        // somebody who has been counted.
+        // The owners of the lease when a process was killed. On a busy machine a lease may have expired, or not be taken yet; its
+        // owner has been counted then.
         const owners = new Set<string>()
         let deaths = 0
         let working = yield* provisioner

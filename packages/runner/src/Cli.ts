@@ -134,7 +134,7 @@ export const main = (argv: ReadonlyArray<string>) =>
       )
     )
   }).pipe(
-    // Nobody reads any more; what was done is done.
+    // Standard output is closed. What the command has done is kept.
     Effect.catchTag("OutputClosed", () => Effect.void),
     Effect.provideService(CliConfig.CliConfig, config)
   )

@@ -14,7 +14,7 @@ const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const
 let exitCode: number | undefined
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
-    // The first ends in order; who asks again does not want to wait.
+    // The first signal shuts down in order; a second exits at once.
     if (exitCode !== undefined) process.exit(exitCode)
     exitCode = exitCodes[signal]
   })

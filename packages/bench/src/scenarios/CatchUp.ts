@@ -8,7 +8,7 @@ import * as SqliteFile from "../SqliteFile.js"
 
 const pageSize = 256
 
-/** Opens a file, and gives what reads so many activities from its beginning and says how many that were. */
+/** Opens a file. Returns an effect that reads `count` activities from its beginning and returns how many it has read. */
 export type Reader = (filename: string, count: number) => Effect.Effect<Effect.Effect<number>, never, Scope.Scope>
 
 /** By better-sqlite3, page by page. */
@@ -58,7 +58,7 @@ export const catchUp = (count: number, onPage: (read: number) => void): Effect.E
     return read
   }).pipe(Effect.orDie)
 
-/** How fast who starts late catches up. */
+/** How fast a subscriber that starts late catches up. */
 export const scenario: Scenario = {
   title: "Catch-up",
   description:

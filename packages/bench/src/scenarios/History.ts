@@ -15,7 +15,7 @@ const own = 16
 
 const relaysOf = (events: number) => Math.floor((events - tenants) / own)
 
-/** Opens a file, and gives what reads a relay's whole history and says how many events it has. */
+/** Opens a file. Returns a function that reads a relay's whole history and returns how many events it has. */
 type Reader = (filename: string) => Effect.Effect<(id: string) => Effect.Effect<number>, never, Scope.Scope>
 
 const readers: { readonly [subject: string]: Reader } = {
@@ -59,7 +59,7 @@ const timed = (read: (id: string) => Effect.Effect<number>, relay: (n: number) =
     return (performance.now() - started) / histories * 1000
   })
 
-/** What the length of the journal costs who asks for the history of one resource. */
+/** How the time to read one resource's history depends on the length of the journal. */
 export const scenario: Scenario = {
   title: "History",
   description:

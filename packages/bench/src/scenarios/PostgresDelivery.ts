@@ -67,7 +67,7 @@ export const scenario: Scenario = {
 /** Milliseconds on the machine's clock that all processes share. */
 const now = () => Number(process.hrtime.bigint()) / 1e6
 
-/** Writes, and gives the times of issue and answer by positions. */
+/** Writes, and returns when each command was issued and answered, by position. */
 const write = (url: string, load: Omit<Load.Load, "command">) =>
   Effect.gen(function*() {
     const { execute } = yield* PostgresCaravel.open(url)

@@ -9,7 +9,7 @@ import * as SqliteFile from "../SqliteFile.js"
 
 const pageSize = 512
 
-/** Opens a file, and gives what goes through its events and says how many there were. */
+/** Opens a file. Returns an effect that goes through its events and returns how many there were. */
 type Pass = (filename: string) => Effect.Effect<Effect.Effect<number>, never, Scope.Scope>
 
 const raw: Pass = (filename) =>
@@ -78,5 +78,5 @@ const scenario = (title: string, description: string, caravel: Pass): Scenario =
 /** How fast rows are compared with the journal. */
 export const verify = scenario("Verify", "Journal.verify: every event folded, every row compared.", verified)
 
-/** How fast rows are written anew. */
+/** How fast rows are rebuilt. */
 export const rebuild = scenario("Rebuild", "Journal.rebuild of a file whose rows have all been deleted.", rebuilt)

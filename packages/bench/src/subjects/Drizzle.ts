@@ -59,7 +59,7 @@ interface Statements {
   readonly updateRelay: (id: string, version: number) => unknown
 }
 
-/** Builds and prepares each statement anew, as one writes it at first. */
+/** Builds and prepares each statement for each use: the way it is written at first. */
 const built = (db: Pick<Database, "select" | "insert" | "update">): Statements => ({
   tenantOf: (pubkey) => db.select({ pubkey: tenant.pubkey }).from(tenant).where(eq(tenant.pubkey, pubkey)).get(),
   relayOf: (id) =>

@@ -14,9 +14,9 @@ export interface Data {
 }
 
 /**
- * Emmett with a stream per relay and an inline projection. Its own driver has to be compiled, so it is given a connection
- * over better-sqlite3, whose statements are prepared once; and as its transactions count how deep they are nested by
- * connection, whoever comes at once, commands take turns.
+ * Emmett with a stream per relay and an inline projection. Its own driver has to be compiled, so it gets a connection over
+ * better-sqlite3, whose statements are prepared once. It counts the depth of nested transactions for a connection, not for a
+ * caller, so commands take turns.
  */
 export const subject: Subject = {
   description: "Emmett, SQLite event store with an inline projection, over better-sqlite3",

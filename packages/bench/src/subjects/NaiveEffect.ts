@@ -27,7 +27,7 @@ export const client = ({ filename, synchronous }: OpenOptions) =>
 export const open = (options: OpenOptions): Effect.Effect<Live.Live, never, Scope.Scope> =>
   Effect.flatMap(client(options), (sql) => over(sql))
 
-/** The same over any client, whose database gives the events their positions. */
+/** The same over any client; the database assigns the positions of events. */
 export const over = (
   sql: SqlClient,
   { begin = Effect.void, forUpdate = "" }: {

@@ -32,7 +32,7 @@ const make = (description: string, lock?: string): PostgresSubject => ({
 
 /**
  * The client of `@effect/sql` as its documentation uses it. Positions are a sequence's: not the order of commits, so that
- * who reads after a position misses events.
+ * a reader that continues after a position misses events.
  */
 export const subject = make(
   "@effect/sql-pg: sql.withTransaction for each command, then PubSub.publish; loses the order"

@@ -114,7 +114,7 @@ export const day = (n: number) => DateTime.formatIso(DateTime.unsafeMake(Date.UT
 export const plain = <A>(value: A): A extends ReadonlyArray<unknown> ? ReadonlyArray<Plain> : Plain =>
   JSON.parse(JSON.stringify(value) ?? "null") ?? undefined
 
-/** What JSON gives. */
+/** A value that was parsed from JSON. */
 export type Plain = any
 
 /** A tenant's row with its secret in clear. */

@@ -1,4 +1,4 @@
-/** Calls of commands, and whether there is an order in which the reference model comes to what they came to. */
+/** Calls of commands, and whether there is an order in which the reference model has the same outcomes. */
 import {
   type Activity,
   activityTypeOf,
@@ -62,7 +62,7 @@ export interface Answered {
 }
 
 /**
- * The models that the accepted calls pass through in an order in which the model gives exactly these entries; none if
+ * The models that the accepted calls pass through in an order in which the model produces exactly these entries; none if
  * there is no such order.
  */
 export const linearize = (

@@ -198,7 +198,7 @@ export const applyAll = (
   return { model, entries }
 }
 
-/** The rows as `Query` gives them. */
+/** The rows as `Query` returns them. */
 export const rowsOf = ({ relays, tenants }: Model) => ({
   tenants: [...tenants.values()].sort((a, b) => a.pubkey < b.pubkey ? -1 : 1),
   relays: [...relays.values()].sort((a, b) => a.id < b.id ? -1 : 1)

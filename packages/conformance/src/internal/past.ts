@@ -122,7 +122,7 @@ const applied = (rows: Rows, differences: ReadonlyArray<Difference>): Rows => {
   return result
 }
 
-/** The difference of two moments, applied to the one, gives the other: of everything, and of each resource. */
+/** The difference of two moments, applied to the one, results in the other: of everything, and of each resource. */
 const differencesLead = (moments: ReadonlyArray<Moment>) =>
   Effect.gen(function*() {
     const history = yield* History

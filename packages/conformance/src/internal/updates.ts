@@ -156,7 +156,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
       })
       expect(yield* tenantOf(alice)).toEqual({ ...plainTenant(tenant), version: tenant.version + 1 })
 
-      // A copy of a delinquent relay and of a tenant in arrears begins anew.
+      // A copy of a delinquent relay and of a tenant in arrears starts active and without arrears.
       yield* command.createTenant({ ...tenant, pubkey: bob }).pipe(at(now))
       yield* command.createRelay({ ...relay, id: "copy", tenant: bob, subdomain: "copy" }).pipe(at(now))
       expect(yield* tenantOf(bob)).toEqual({

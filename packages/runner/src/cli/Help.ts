@@ -85,7 +85,7 @@ export const overview = (style: Style): string => {
 
 const plain = (doc: HelpDoc.HelpDoc) => stripVTControlCharacters(HelpDoc.toAnsiText(doc)).trim()
 
-// What the library says of every option; that it may be left away is the rule, and "Required." the exception.
+// What the library says of every option. Options are optional unless they say "Required.", so this is omitted.
 const boilerplate =
   /^(A user-defined piece of text.*|A true or false value\.|An integer\.|One of the following:.*|This (setting|option) .*)$/
 

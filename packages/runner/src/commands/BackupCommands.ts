@@ -22,7 +22,7 @@ export const backup = Command.make("backup", {
   database
 }, Backups.backup).pipe(
   Command.withDescription(
-    "Copies the database to an SQLite file, as it is at one instant, whoever writes it meanwhile, and verifies the copy. It " +
+    "Copies the database to an SQLite file, as it is at one instant, even while it is being written, and verifies the copy. It " +
       "holds wallet URLs."
   )
 )
@@ -57,8 +57,8 @@ const place = (name: string, what: string) =>
  * @category commands
  */
 export const copy = Command.make("copy", {
-  from: place("FROM", "The database that is copied, whoever writes it meanwhile."),
-  to: place("TO", "Where to: an empty database, or an earlier copy, which goes on from where it is."),
+  from: place("FROM", "The database to copy. It may be written meanwhile."),
+  to: place("TO", "The target: an empty database, or an earlier copy, which is brought up to date."),
   schema,
   json
 }, Copy.copy).pipe(

@@ -50,7 +50,7 @@ const commandOf = (tag: CommandTag) =>
 
 const run = Command.make("run", {
   file: Args.text({ name: "FILE" }).pipe(
-    Args.withDescription("A file of commands, a JSON object a line; standard input if it is - or left away."),
+    Args.withDescription("A file of commands, a JSON object a line; standard input if it is - or omitted."),
     Args.withDefault("-")
   ),
   metadata: SentWith.metadata,
@@ -98,7 +98,7 @@ const consumersReplay = Command.make("consumers replay", { name: consumer, json,
 const consumersDrop = Command.make("consumers drop", {
   name: consumer,
   positions: Values.options("position", Values.integer(1), "position").pipe(
-    Options.withDescription("Only the activity at this position; may be repeated. All, with --yes, if it is left away.")
+    Options.withDescription("Only the activity at this position; may be repeated. All, with --yes, if omitted.")
   ),
   yes,
   json,

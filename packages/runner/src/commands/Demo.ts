@@ -11,7 +11,7 @@ import { Failed, Output, type Style } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
 
 /**
- * The demo's database, made anew each time.
+ * The demo's database, created again by each run.
  *
  * @since 0.1.0
  * @category demo
@@ -176,7 +176,7 @@ export const demo = Effect.gen(function*() {
   const steps = yield* scenario
   yield* removeDatabase
   yield* output.print(output.style.bold("Caravel: a relay host's day in commands"))
-  yield* output.print(output.style.dim(`Database: ${filename}, made anew at each start`))
+  yield* output.print(output.style.dim(`Database: ${filename}, created again by each run`))
   yield* output.print(output.style.dim("◀ is what a live subscriber to the activities receives, with its position"))
   yield* Effect.provide(
     Effect.flatMap(play(steps, width), (outcomes) => conclude(outcomes, width)),

@@ -32,8 +32,8 @@ const covered = ({ activities, relays, tenants }: Import.Report) =>
 const notes = ({ ignored, renamed }: Import.Report) => [
   ...(renamed === 0
     ? []
-    : [`${number(renamed)} of the activities' ids are no UUIDs: they have got others, and theirs as causationId`]),
-  ...(ignored.length === 0 ? [] : [`Unknown columns were left away: ${Layout.oneLine(ignored.join(", "))}`])
+    : [`${number(renamed)} activity ids are not UUIDs: they were replaced, and kept as causationId`]),
+  ...(ignored.length === 0 ? [] : [`Unknown columns were ignored: ${Layout.oneLine(ignored.join(", "))}`])
 ]
 
 /** Imports a file, telling each refusal as it comes; fails if there was any. */

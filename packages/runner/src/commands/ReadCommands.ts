@@ -45,7 +45,7 @@ export const activity = Command.make("activity", {
 }, Read.activity).pipe(Command.withDescription("Shows the activity log, oldest first."), provideDatabase)
 
 const pubkey = Values.argument("PUBKEY", Values.pubkey).pipe(
-  Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if it is left away."),
+  Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if omitted."),
   Args.optional
 )
 
@@ -68,7 +68,7 @@ export const tenant = Command.make("tenant", { pubkey, json, database }, Read.te
  */
 export const relay = Command.make("relay", {
   id: Values.argument("ID", Values.relayId).pipe(
-    Args.withDescription("The relay's id; all relays if it is left away."),
+    Args.withDescription("The relay's id; all relays if omitted."),
     Args.optional
   ),
   subdomain: Options.text("subdomain").pipe(

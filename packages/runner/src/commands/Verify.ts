@@ -181,7 +181,7 @@ export const rebuild = Effect.fn("Verify.rebuild")(
     }
     const output = yield* Output
     const journal = yield* Journal
-    // What it finds is not printed: who reads slowly would keep the database locked.
+    // Findings are not printed as they are found: a slow reader of the output would keep the database locked.
     const { progress, written } = yield* Effect.scoped(
       Effect.flatMap(
         makeProgress(output),

@@ -3,7 +3,7 @@ import { Config, Context, Data, Effect, Layer, Option } from "effect"
 import process from "node:process"
 
 /**
- * Nobody reads standard output any more, as after `| head`: the program ends without a word.
+ * Standard output was closed, as by `| head`: the program ends silently.
  *
  * @since 0.1.0
  * @category errors

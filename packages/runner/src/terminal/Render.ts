@@ -101,8 +101,8 @@ export const activityTitles = (style: Style): string =>
   style.dim("position  time (UTC)           activity             tenant             resource")
 
 /**
- * An activity as a line of a table whose end nobody knows: its columns have fixed widths, and behind them stands what
- * there is of metadata.
+ * An activity as a line of a table of unknown length: its columns have fixed widths, and its metadata, if any, comes
+ * last.
  *
  * @since 0.1.0
  * @category tables

@@ -95,8 +95,8 @@ const eventWords = (tag: string) =>
   String.camelToSnake(String.uncapitalize(tag.replace(/^(Tenant|Relay)/, ""))).replaceAll("_", " ")
 
 /**
- * An entry of a history as lines of a table whose end nobody knows: a line for each change, and one for what the command was
- * sent with.
+ * An entry of a history as lines of a table of unknown length: a line for each change, and one for the metadata of the
+ * command.
  *
  * @since 0.1.0
  * @category tables

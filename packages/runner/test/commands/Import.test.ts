@@ -49,8 +49,8 @@ const refusals = [
 describe("import", () => {
   it("says what it would do, does it, and says it again", async () => {
     const notes = [
-      "1 of the activities' ids are no UUIDs: they have got others, and theirs as causationId",
-      "Unknown columns were left away: relay.colour"
+      "1 activity ids are not UUIDs: they were replaced, and kept as causationId",
+      "Unknown columns were ignored: relay.colour"
     ]
     const numbers = "1 tenant, 1 relay and 1 activity; refused 2 rows"
     const tried = await shown("import", source, "--dry-run")
