@@ -1,4 +1,4 @@
-import { Array, Context, Effect, type ParseResult, Record, String, type Types } from "effect"
+import { Array, Context, Effect, Either, type ParseResult, Record, String, type Types } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
 import * as circumstances from "./command/CommandContext.js"
 import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
@@ -153,7 +153,10 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
   }): typeof Command.Service => {
     const { readAll, readOne } = Input.make(adapter.limits ?? InputLimits.defaults)
 
-    const execute = (commands: Array.NonEmptyReadonlyArray<CommandRequest>) =>
+    const execute = <A>(
+      commands: Array.NonEmptyReadonlyArray<CommandRequest>,
+      result: (events: ReadonlyArray<RecordedEvent>) => A
+    ) =>
       Effect.matchEffect(Effect.flatMap(unitOf(commands), adapter.append), {
         onFailure: (error) => {
           for (const command of commands) count(command._tag, error._tag)
@@ -161,28 +164,34 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
         },
         onSuccess: (events) => {
           for (const command of commands) count(command._tag, "accepted")
-          return Effect.succeed(events.map(activityOf))
+          return Effect.succeed(result(events))
         }
+      })
+
+    const refuse = (tag: CommandTag, error: ParseResult.ParseError) =>
+      Effect.suspend(() => {
+        count(tag, error._tag)
+        return Effect.fail(error)
       })
 
     const method = (tag: CommandTag) => {
       const span = withSpan(`Command.${String.uncapitalize(tag)}`)
       const payload = payloadOf(tag)
-      return (...parameters: ReadonlyArray<unknown>) =>
-        Effect.matchEffect(readOne(tag, payload(parameters)), {
-          onFailure: (error) => {
-            count(tag, error._tag)
-            return Effect.fail(error)
-          },
-          onSuccess: (command) => Effect.map(execute([command]), ([success]) => success)
-        }).pipe(span)
+      return (...parameters: ReadonlyArray<unknown>) => {
+        const command = readOne(tag, payload(parameters))
+        return span<unknown, unknown, never>(
+          Either.isRight(command)
+            ? execute([command.right], ([event]) => activityOf(event!))
+            : refuse(tag, command.left)
+        )
+      }
     }
 
     const submit = (inputs: ReadonlyArray<unknown>) =>
       withSpan("Command.submit", { attributes: { "caravel.commands": Array.isArray(inputs) ? inputs.length : 0 } })(
         Effect.flatMap(
           readAll(inputs),
-          (commands) => Array.isNonEmptyReadonlyArray(commands) ? execute(commands) : Effect.succeed([])
+          (commands) => Array.isNonEmptyReadonlyArray(commands) ? execute(commands, Array.map(activityOf)) : Effect.succeed([])
         )
       )
 

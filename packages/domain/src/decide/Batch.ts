@@ -3,7 +3,7 @@ import { Array, Effect, Either, HashMap, Iterable, Option, type Redacted } from 
 import { circumstances } from "../command/CommandContext.js"
 import type { StorageError } from "../command/CommandError.js"
 import type { CommandRequest } from "../command/CommandRequest.js"
-import { currentInstant } from "../command/CurrentInstant.js"
+import { currentInstantOf } from "../command/CurrentInstant.js"
 import type { IdempotencyKey } from "../command/IdempotencyKey.js"
 import type { Event } from "../event/Event.js"
 import * as EventId from "../model/EventId.js"
@@ -93,7 +93,7 @@ export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): E
   Effect.withFiberRuntime((fiber) => {
     const { expected, idempotencyKey, metadata: given } = fiber.getFiberRef(circumstances)
     const metadata = isTraced(fiber) ? withSpanIds(given, fiber.currentSpan) : given
-    return Effect.map(currentInstant, (now) => ({
+    return Either.map(currentInstantOf(fiber), (now) => ({
       commands: Array.map(commands, (command, index): Undecided => [
         command,
         { now, id: EventId.unsafeMake(now.epochMillis), expected: index === 0 ? expected : undefined, metadata }
