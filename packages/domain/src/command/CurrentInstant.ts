@@ -1,4 +1,4 @@
-import { Clock, Context, DateTime, Effect, Either, type Fiber } from "effect"
+import { Clock, DateTime, Effect } from "effect"
 import { StorageError } from "./CommandError.js"
 
 /** The last millisecond of the year 9999: what ISO 8601 writes with four digits, and a UUIDv7 can hold. */
@@ -12,19 +12,14 @@ const last = 253_402_300_799_999
  * @since 0.1.0
  * @category accessors
  */
-export const currentInstant: Effect.Effect<DateTime.Utc, StorageError> = Effect.withFiberRuntime(
-  (fiber) => currentInstantOf(fiber)
+export const currentInstant: Effect.Effect<DateTime.Utc, StorageError> = Effect.flatMap(
+  Clock.currentTimeMillis,
+  (millis) => {
+    // Not -0.
+    const whole = Math.floor(millis) + 0
+    return whole >= 0 && whole <= last ? Effect.succeed(DateTime.unsafeMake(whole)) : unusable(millis)
+  }
 )
-
-/** The same for a fiber, without a step of it. */
-export const currentInstantOf = (
-  { currentDefaultServices }: Fiber.RuntimeFiber<unknown, unknown>
-): Either.Either<DateTime.Utc, StorageError> => {
-  const millis = Context.unsafeGet(currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
-  // Not -0.
-  const whole = Math.floor(millis) + 0
-  return whole >= 0 && whole <= last ? Either.right(DateTime.unsafeMake(whole)) : Either.left(unusable(millis))
-}
 
 const unusable = (millis: number) =>
   new StorageError({

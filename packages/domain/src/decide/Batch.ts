@@ -1,9 +1,9 @@
 /** Commands that are accepted together or not at all, and what an adapter has to write for them. */
-import { Array, Effect, Either, HashMap, Iterable, Option, type Redacted } from "effect"
+import { Array, Effect, Either, HashMap, Option, type Redacted } from "effect"
 import { circumstances } from "../command/CommandContext.js"
 import type { StorageError } from "../command/CommandError.js"
 import type { CommandRequest } from "../command/CommandRequest.js"
-import { currentInstantOf } from "../command/CurrentInstant.js"
+import { currentInstant } from "../command/CurrentInstant.js"
 import type { IdempotencyKey } from "../command/IdempotencyKey.js"
 import type { Event } from "../event/Event.js"
 import * as EventId from "../model/EventId.js"
@@ -11,7 +11,7 @@ import { withSpanIds } from "../model/Metadata.js"
 import type { RelayId, RelayState, Subdomain } from "../model/Relay.js"
 import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
 import { isTraced } from "../runtime/Span.js"
-import { isPauseAt, runAtOnce, type Steps } from "../runtime/Steps.js"
+import { isPauseAt, type Steps } from "../runtime/Steps.js"
 import { decide, type DecisionContext, evolve, type Refusal, type State } from "./Decider.js"
 
 /**
@@ -37,11 +37,20 @@ export interface Batch {
  * @since 0.1.0
  * @category constructors
  */
-export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelayState>): State => ({
-  tenants: HashMap.fromIterable(Iterable.map(tenants, (tenant) => [tenant.pubkey, tenant] as const)),
-  relays: HashMap.fromIterable(Iterable.map(relays, (relay) => [relay.id, relay] as const)),
-  subdomains: HashMap.fromIterable(Iterable.map(relays, (relay) => [relay.subdomain, relay.id] as const))
-})
+export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelayState>): State => {
+  const state = {
+    tenants: HashMap.beginMutation(HashMap.empty<Pubkey, TenantState>()),
+    relays: HashMap.beginMutation(HashMap.empty<RelayId, RelayState>()),
+    subdomains: HashMap.beginMutation(HashMap.empty<Subdomain, RelayId>())
+  }
+  for (const tenant of tenants) HashMap.set(state.tenants, tenant.pubkey, tenant)
+  for (const relay of relays) {
+    HashMap.set(state.relays, relay.id, relay)
+    HashMap.set(state.subdomains, relay.subdomain, relay.id)
+  }
+  for (const map of Object.values(state)) HashMap.endMutation(map as HashMap.HashMap<unknown, unknown>)
+  return state
+}
 
 /**
  * The resources that the decisions on these commands depend on: a state that holds them, as far as they exist, and the
@@ -93,7 +102,7 @@ export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): E
   Effect.withFiberRuntime((fiber) => {
     const { expected, idempotencyKey, metadata: given } = fiber.getFiberRef(circumstances)
     const metadata = isTraced(fiber) ? withSpanIds(given, fiber.currentSpan) : given
-    return Either.map(currentInstantOf(fiber), (now) => ({
+    return Effect.map(currentInstant, (now) => ({
       commands: Array.map(commands, (command, index): Undecided => [
         command,
         { now, id: EventId.unsafeMake(now.epochMillis), expected: index === 0 ? expected : undefined, metadata }
@@ -111,7 +120,14 @@ export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): E
 export const decideAll = (
   state: State,
   commands: ReadonlyArray<Undecided>
-): Either.Either<Batch, Refusal> => runAtOnce(decideInSteps(state, commands))
+): Either.Either<Batch, Refusal> => {
+  const batch = new Decided(state)
+  for (const command of commands) {
+    const refusal = batch.decide(command)
+    if (refusal !== undefined) return Either.left(refusal)
+  }
+  return Either.right(batch)
+}
 
 /**
  * The same in steps, for long lists.
@@ -123,22 +139,39 @@ export function* decideInSteps(
   state: State,
   commands: ReadonlyArray<Undecided>
 ): Steps<Either.Either<Batch, Refusal>> {
-  const secrets: Array<Batch["secrets"][number]> = []
-  const droppedSecrets: Array<SecretId> = []
-  const events: Array<Event> = []
-  for (const [command, context] of commands) {
-    if (isPauseAt(events.length)) yield
-    const decided: Either.Either<Event, Refusal> = decide(state, command, context)
-    if (Either.isLeft(decided)) return Either.left(decided.left)
+  const batch = new Decided(state)
+  for (const command of commands) {
+    if (isPauseAt(batch.events.length)) yield
+    const refusal = batch.decide(command)
+    if (refusal !== undefined) return Either.left(refusal)
+  }
+  return Either.right(batch)
+}
+
+/** A batch to which commands are added. */
+class Decided implements Batch {
+  state: State
+  readonly events: Array<Event> = []
+  readonly secrets: Array<Batch["secrets"][number]> = []
+  readonly droppedSecrets: Array<SecretId> = []
+
+  constructor(state: State) {
+    this.state = state
+  }
+
+  /** Adds a command's event, unless the command is refused: then it returns why. */
+  decide([command, context]: Undecided): Refusal | undefined {
+    const decided = decide(this.state, command, context)
+    if (Either.isLeft(decided)) return decided.left
     const event = decided.right
     if (event.resourceType === "tenant" && "nwcUrl" in event.changes) {
-      const dropped = Option.flatMapNullable(HashMap.get(state.tenants, event.resourceId), ({ nwcUrl }) => nwcUrl)
-      if (Option.isSome(dropped)) droppedSecrets.push(dropped.value)
+      const dropped = Option.flatMapNullable(HashMap.get(this.state.tenants, event.resourceId), ({ nwcUrl }) => nwcUrl)
+      if (Option.isSome(dropped)) this.droppedSecrets.push(dropped.value)
       const id = event.changes.nwcUrl
-      if (id && "nwcUrl" in command && command.nwcUrl) secrets.push({ id, value: command.nwcUrl })
+      if (id && "nwcUrl" in command && command.nwcUrl) this.secrets.push({ id, value: command.nwcUrl })
     }
-    events.push(event)
-    state = evolve(state, event)
+    this.events.push(event)
+    this.state = evolve(this.state, event)
+    return undefined
   }
-  return Either.right({ state, events, secrets, droppedSecrets })
 }

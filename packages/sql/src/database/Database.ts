@@ -25,6 +25,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly clockTolerance: Duration.Duration
   /** The caller's transaction, if it is one of this database. */
   readonly current: TransactionalClient["current"]
+  readonly currentOf: TransactionalClient["currentOf"]
   readonly transact: TransactionalClient["transact"]
   readonly transactLong: TransactionalClient["transactLong"]
   readonly withLiveTransaction: TransactionalClient["withLiveTransaction"]
@@ -121,12 +122,11 @@ export const make = (options: {
       })
     ),
     query: (...parameters) =>
-      Effect.flatMap(
-        client.current,
-        (transaction) =>
-          transaction === undefined || transaction.hasEnded
-            ? read(...parameters)
-            : readFrom(transaction.connection)(...parameters)
-      )
+      Effect.withFiberRuntime((fiber) => {
+        const transaction = client.currentOf(fiber)
+        return transaction === undefined || transaction.hasEnded
+          ? read(...parameters)
+          : readFrom(transaction.connection)(...parameters)
+      })
   }
 }

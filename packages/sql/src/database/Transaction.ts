@@ -6,7 +6,7 @@ import { withSpan } from "@caravel/domain"
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
 import { Context, Effect, Either, type Fiber, Function, Option, type Scope } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
@@ -16,7 +16,7 @@ import {
   execute,
   type Program,
   run,
-  transaction as inTransaction
+  type Step
 } from "../statement/StatementScript.js"
 import type { Restore } from "../statement/Turns.js"
 import { each } from "./AfterCommit.js"
@@ -38,17 +38,19 @@ export interface TransactionalClient {
   /** `sql.withTransaction` for what others take over if this process hangs in it, however long it may take otherwise. */
   readonly withLiveTransaction: SqlClient.SqlClient["withTransaction"]
   /**
-   * Runs a program in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. Of
-   * what the program gives, `written` tells the id of an event, if it wrote any. It cannot be interrupted, but for its waiting
-   * where `restore` allows that.
+   * Runs a script in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. `written`
+   * returns the id of an event that the script inserted, or `undefined`. To be run in an uninterruptible region; it waits
+   * interruptibly, by `restore`, until the transaction begins.
    */
   readonly commit: <A, E>(
-    program: () => Program<Either.Either<A, E>>,
+    script: () => Program<Either.Either<A, E>>,
     written: (result: A) => string | undefined,
-    patience?: Patience.Patience,
-    restore?: Restore
+    patience: Patience.Patience,
+    restore: Restore
   ) => Effect.Effect<A, E | SqlError>
-  /** The transaction of this client that the fiber is in, though it may have ended; another client's is none. */
+  /** The transaction of this client that a fiber is in; it may have ended. A transaction of another client is none. */
+  readonly currentOf: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => Transaction | undefined
+  /** The same of the fiber that runs it. */
   readonly current: Effect.Effect<Transaction | undefined>
   /** From now on the client fails with this error. */
   readonly fail: (error: SqlError) => Effect.Effect<void>
@@ -154,36 +156,54 @@ export const make = (options: {
       })
     })
 
+  /** BEGIN, a script and COMMIT, as one script; or ROLLBACK, if it results in an error or a statement fails, be it the first. */
+  function* committed<A, E>(
+    begin: string,
+    script: Program<Either.Either<A, E>>,
+    onDecided: (decided: Either.Either<A, E>) => void
+  ): Program<Either.Either<A, E>> {
+    let isCommitted = false
+    try {
+      yield* beginning(begin)
+      const decided = yield* script
+      onDecided(decided)
+      if (Either.isRight(decided)) {
+        yield commitStep
+        isCommitted = true
+      }
+      return decided
+    } finally {
+      if (!isCommitted) yield* rolledBack()
+    }
+  }
+
   const commit = <A, E>(
-    program: () => Program<Either.Either<A, E>>,
+    script: () => Program<Either.Either<A, E>>,
     written: (result: A) => string | undefined,
-    patience = Patience.make(),
-    restore?: Restore
+    patience: Patience.Patience,
+    restore: Restore
   ): Effect.Effect<A, E | SqlError> => {
     const { acquire, begin, outcome, patiently, release } = writer
     const attempt = (connection: AnsweringConnection) =>
-      Effect.suspend(() => {
+      Effect.suspend((): Effect.Effect<Either.Either<A, E>, SqlError> => {
         if (failure !== undefined) return Effect.fail(failure)
         let id: string | undefined
-        let decided: Either.Either<A, E>
-        const deciding = function*(): Program<Either.Either<A, E>> {
-          decided = yield* program()
+        let result: Either.Either<A, E>
+        const onDecided = (decided: Either.Either<A, E>) => {
+          result = decided
           if (Either.isRight(decided)) id = written(decided.right)
-          return decided
         }
         return Effect.catchAll(
-          run(dialect.numbered(connection), inTransaction(beginning(begin(patience)), deciding())),
+          run(dialect.numbered(connection), committed(begin(patience), script(), onDecided)),
           // Where nothing was written, it is the same not to have committed.
-          (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => decided)
+          (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => result)
         )
       })
-    return Effect.uninterruptibleMask((waiting) =>
-      Effect.flatMap(acquire(restore ?? waiting, patience), (connection) =>
-        Effect.flatMap(
-          Effect.exit(patiently(attempt(connection), patience, restore)),
-          (exit) => Effect.zipRight(release(connection), exit)
-        ))
-    ).pipe(Effect.flatten, withSpan("sql.transaction", { kind: "client" }))
+    return Effect.flatMap(acquire(restore, patience), (connection) =>
+      Effect.matchCauseEffect(patiently(attempt(connection), patience, restore), {
+        onFailure: (cause) => Effect.zipRight(release(connection), Effect.failCause(cause)),
+        onSuccess: (result) => Effect.zipRight(release(connection), result)
+      })).pipe(withSpan("sql.transaction", { kind: "client" }))
   }
 
   const transactOn = <A, E, R>(connections: Connections, outer: Use<A, E, R>, inner: Use<A, E, R>) =>
@@ -212,6 +232,7 @@ export const make = (options: {
       transact: (use) => transactOn(own, use, inScope(use)),
       transactLong: (use) => transactOn(long, use, inScope(use)),
       commit,
+      currentOf: current,
       current: Effect.withFiberRuntime((fiber) => Effect.succeed(current(fiber))),
       fail: (error) =>
         Effect.sync(() => {
@@ -224,5 +245,18 @@ export const make = (options: {
 /** What runs in a transaction. */
 type Use<A, E, R> = (scope: TransactionScope) => Effect.Effect<A, E, R>
 
-/** SQLite ends a transaction by itself on some errors; there is nothing to roll back then. */
+/** Answered, although it has no rows. */
+const commitStep: Step = { statements: [["COMMIT", [], 0]], answer: "rows" }
+const rollbackStep: Step = { statements: [["ROLLBACK", [], 0]], answer: "rows" }
+
+/** Nothing is left to roll back where SQLite has ended the transaction by itself, as it does on some errors. */
+function* rolledBack(): Program<void> {
+  try {
+    yield rollbackStep
+  } catch (error) {
+    if (!(error instanceof SqlError)) throw error
+  }
+}
+
+/** The same on a connection. */
 const rollback = (connection: Connection) => Effect.ignore(connection.execute("ROLLBACK", [], undefined))

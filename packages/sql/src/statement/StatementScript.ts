@@ -10,20 +10,20 @@ import type { Statement } from "./Table.js"
  * Statements to be run in order. Who asks for their rows waits; who asks for none may be told later that one has failed, but
  * not later than when something is waited for.
  */
-export interface Request {
+export interface Step {
   readonly statements: ReadonlyArray<Statement>
   readonly answer: "rows" | "none"
 }
 
 /** Yields requests, and is given the rows of each of their statements. */
-export type Program<A> = Generator<Request, A, ReadonlyArray<Rows>>
+export type Program<A> = Generator<Step, A, ReadonlyArray<Rows>>
 
 /** The rows of a statement, as values. */
 export type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 
 /** A connection that may answer at once, without a fiber, or take several statements in one round trip. */
 export interface AnsweringConnection extends Connection {
-  readonly answer?: (request: Request) => Either.Either<ReadonlyArray<Rows>, SqlError>
+  readonly answer?: (step: Step) => Either.Either<ReadonlyArray<Rows>, SqlError>
   /** Fails with the error of the first statement that failed. In a transaction nothing is done after that. */
   readonly send?: (statements: ReadonlyArray<Statement>) => Effect.Effect<ReadonlyArray<Rows>, SqlError>
 }
@@ -46,7 +46,7 @@ export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>
 }
 
 /** Has the event loop have its turn if this has taken long. */
-const pause: Request = { statements: [], answer: "none" }
+const pause: Step = { statements: [], answer: "none" }
 
 /** Long work between two statements. */
 export function* inTurns<A>(work: Steps<A>): Program<A> {
@@ -60,39 +60,6 @@ export function* inTurns<A>(work: Steps<A>): Program<A> {
 /** Runs statements that write. */
 export function* execute(statements: ReadonlyArray<Statement>): Program<void> {
   if (statements.length > 0) yield { statements, answer: "none" }
-}
-
-/**
- * A program in a transaction, which is undone where it gives an error or a statement fails, one that begins it included.
- */
-export function* transaction<A, E>(
-  begin: Program<void>,
-  program: Program<Either.Either<A, E>>
-): Program<Either.Either<A, E>> {
-  let committed = false
-  try {
-    yield* begin
-    const result = yield* program
-    if (Either.isRight(result)) {
-      yield done("COMMIT")
-      committed = true
-    }
-    return result
-  } finally {
-    if (!committed) yield* rollback()
-  }
-}
-
-/** A statement that is waited for, although it has no rows. */
-const done = (text: string): Request => ({ statements: [[text, [], 0]], answer: "rows" })
-
-/** SQLite ends a transaction by itself on some errors; there is nothing to roll back then. */
-function* rollback(): Program<void> {
-  try {
-    yield done("ROLLBACK")
-  } catch (error) {
-    if (!(error instanceof SqlError)) throw error
-  }
 }
 
 /**
@@ -151,7 +118,7 @@ const manyStatements = 64
 
 const answerInTurns = (
   answer: NonNullable<AnsweringConnection["answer"]>,
-  { answer: asked, statements }: Request
+  { answer: asked, statements }: Step
 ): Effect.Effect<ReadonlyArray<Rows>, SqlError> =>
   Effect.suspend(() => {
     const some = answer({ statements: statements.slice(0, manyStatements), answer: asked })

@@ -1,4 +1,4 @@
-/** What happens inside the transaction: load what is touched, decide, append the events, project them. */
+/** What a transaction of the writer does: load what the commands touch, decide, append the events, project them. */
 import {
   type Batch,
   type ClockJump,
@@ -19,45 +19,36 @@ import {
   type Unit
 } from "@caravel/domain"
 import type { Tail } from "@caravel/pubsub"
-import { Array, Effect, Either, HashMap, Option } from "effect"
+import { Array as Arr, Effect, Either, HashMap, Option } from "effect"
 import { Database } from "../database/Database.js"
 import * as Epochs from "../schema/Epochs.js"
 import { headOf } from "../schema/Head.js"
 import type { Unreadable } from "../schema/Tables.js"
-import { execute, inTurns, type Program, selectAll } from "../statement/StatementScript.js"
+import { execute, inTurns, type Program, type Rows, selectAll } from "../statement/StatementScript.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
 
-/** How much text a unit carries. */
-export const characters = (unit: Unit): number => {
-  let sum = 0
-  for (const [command] of unit.commands) {
-    for (const value of Object.values(command)) if (typeof value === "string") sum += value.length
-  }
-  return sum
-}
-
-/** What became of units. */
+/** What became of submissions. */
 export interface Appended {
   /** The events that were recorded for them. */
   readonly recorded: ReadonlyArray<RecordedEvent>
-  /** The answer to each: the events of those that repeat an earlier one are of that time. */
+  /** The outcome of each: a submission that repeats an earlier one has the events of that one. */
   readonly outcomes: ReadonlyArray<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>>
-  /** Where the recorded events' clocks went back. */
+  /** The recorded events whose clocks went back. */
   readonly jumps: ReadonlyArray<ClockJump>
 }
 
-/** What is decided on: a state, and the end of the journal, after which events are recorded. */
+/** What commands are decided on: a state, and the head of the journal, after which their events are recorded. */
 export interface Loaded {
   readonly state: State
   readonly head: number
-  /** The instant of the event there, and the latest of all, in milliseconds; `-Infinity` if there is none. */
+  /** The instant of the event at the head, and the latest of all, in milliseconds; `-Infinity` if there is none. */
   readonly previous: number
   readonly latest: number
 }
 
 /**
- * What writes events in a transaction: of commands, as units one after another, or of whoever decides on a loaded state.
- * Their number does not change that of the statements.
+ * Appends events in a transaction: those that submissions result in, or those that a caller decides on a loaded state. The
+ * number of statements does not grow with that of the events.
  */
 export const make = (seen: () => Tail.Seen) =>
   Effect.zipWith(
@@ -75,8 +66,9 @@ export const make = (seen: () => Tail.Seen) =>
       const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
       const deleteSecrets = rows.secret.delete("id")
       const writeRelays = rows.relay[write]("id", ["tenant", "createdAt"])
+      const lock = dialect.lock === undefined ? [] : [[dialect.lock, [], 1] as const]
 
-      /** The state of what is named, as far as it is there, and where the journal ends. */
+      /** The state of what is touched, as far as it exists, and the head of the journal. */
       function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
         const known = seen().last
         const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
@@ -86,18 +78,18 @@ export const make = (seen: () => Tail.Seen) =>
         )
         const head = headOf([last])
         if (Either.isLeft(head)) return Either.left(head.left)
-        // Nobody else appends from here on: whatever was broadcast must be there.
+        // No other process can append until this transaction ends: whatever was broadcast must be there.
         if (head.right < seen().position || known !== undefined && last[3] !== known.id) throw Epochs.goneBack
-        return Either.zipWith(
-          yield* inTurns(mapInSteps(tenantRows, rows.tenant.decodeRow)),
-          yield* inTurns(mapInSteps(relayRows, rows.relay.decodeRow)),
-          (tenants, relays) => ({
-            state: stateOf(tenants, relays),
-            head: head.right,
-            previous: millisOf(last[1]),
-            latest: millisOf(last[2])
-          })
-        )
+        const tenants = yield* decodeRows(tenantRows, rows.tenant)
+        if (Either.isLeft(tenants)) return Either.left(tenants.left)
+        const relays = yield* decodeRows(relayRows, rows.relay)
+        if (Either.isLeft(relays)) return Either.left(relays.left)
+        return Either.right({
+          state: stateOf(tenants.right, relays.right),
+          head: head.right,
+          previous: millisOf(last[1]),
+          latest: millisOf(last[2])
+        })
       }
 
       function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): Program<void> {
@@ -110,21 +102,15 @@ export const make = (seen: () => Tail.Seen) =>
             relays.set(event.resourceId, HashMap.unsafeGet(state.relays, event.resourceId))
           }
         }
-        const steps = [
-          () => insertSecrets(secrets),
-          ...inSteps([...tenants.values()]).map((some) => () =>
-            writeTenants(some, ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey)))
-          ),
-          () => [...deleteSecrets(droppedSecrets), ...rows.relay.vacate(exchanged(before, relays))],
-          ...inSteps([...relays.values()]).map((some) => () => writeRelays(some, ({ id }) => storedRelay(before, id)))
-        ]
-        if (events.length <= stepSize) yield* execute(steps.flatMap((statements) => statements()))
-        else for (const statements of steps) yield* execute(statements())
-      }
-
-      /** Has others who append wait, before anything is read that what follows is decided on. */
-      function* lock(): Program<void> {
-        if (dialect.lock !== undefined) yield* execute([[dialect.lock, [], 1]])
+        yield* execute(insertSecrets(secrets))
+        for (const some of inSteps([...tenants.values()])) {
+          yield* execute(writeTenants(some, ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey))))
+        }
+        yield* execute(deleteSecrets(droppedSecrets))
+        yield* execute(rows.relay.vacate(exchanged(before, relays)))
+        for (const some of inSteps([...relays.values()])) {
+          yield* execute(writeRelays(some, ({ id }) => storedRelay(before, id)))
+        }
       }
 
       /** Writes what was decided on what was loaded. */
@@ -142,55 +128,73 @@ export const make = (seen: () => Tail.Seen) =>
         return recorded
       }
 
-      /** Decides on the units that `remaining` returns once everything has been waited for: all of these, or some. */
-      function* units(
-        units: ReadonlyArray<Unit>,
-        remaining: () => ReadonlyArray<Unit> = () => units
-      ): Program<Either.Either<Appended, Unreadable | IdempotencyKeys.OutcomeMissing>> {
-        yield* lock()
-        const loaded = yield* load(reads(units.flatMap(({ commands }) => commands)))
-        if (Either.isLeft(loaded)) return Either.left(loaded.left)
-        const { state } = loaded.right
-        const keys = units.some(hasKey) ? yield* idempotencyKeys.load(loaded.right, units) : noKeys
-        if (Either.isLeft(keys)) return Either.left(keys.left)
-        const { batch, decided } = yield* decideUnits(state, remaining(), keys.right)
-        const recorded = yield* record(loaded.right, batch)
-        if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
-        return Either.right({
-          recorded,
-          outcomes: decided.map(Either.map((answer) => answer(recorded))),
-          jumps: clockJumps(recorded, loaded.right.previous, clockTolerance)
-        })
-      }
+      return {
+        load,
+        record,
 
-      return { load, lock, record, units }
+        /** Makes other transactions that append wait, before anything is read that is decided on. */
+        lock: () => execute(lock),
+
+        /** Decides on the submissions that `remaining` returns once nothing is left to wait for, and appends their events. */
+        *units(
+          units: ReadonlyArray<Unit>,
+          remaining: () => ReadonlyArray<Unit> = () => units
+        ): Program<Either.Either<Appended, Unreadable | IdempotencyKeys.OutcomeMissing>> {
+          yield* execute(lock)
+          const loaded = yield* load(reads(units.length === 1 ? units[0]!.commands : units.flatMap(commandsOf)))
+          if (Either.isLeft(loaded)) return Either.left(loaded.left)
+          const keys = units.some(hasKey) ? yield* idempotencyKeys.load(loaded.right, units) : noKeys
+          if (Either.isLeft(keys)) return Either.left(keys.left)
+          const { batch, decided } = yield* decideUnits(loaded.right.state, remaining(), keys.right)
+          const recorded = yield* record(loaded.right, batch)
+          if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
+          return Either.right({
+            recorded,
+            outcomes: decided.map(Either.map((answer) => answer(recorded))),
+            jumps: clockJumps(recorded, loaded.right.previous, clockTolerance)
+          })
+        }
+      }
     }
   )
 
-/** So many rows are encoded at a time: that takes some milliseconds. */
+/** How many rows are encoded or decoded, and commands decided, before the event loop may take its turn: a few milliseconds' worth. */
 const stepSize = 256
 
 const inSteps = <A>(rows: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> =>
-  rows.length <= stepSize ? [rows] : Array.chunksOf(rows, stepSize)
+  rows.length > stepSize ? Arr.chunksOf(rows, stepSize) : rows.length > 0 ? [rows] : []
+
+interface Decoding<A> {
+  readonly decode: (rows: Rows) => Either.Either<ReadonlyArray<A>, Unreadable>
+  readonly decodeRow: (row: Rows[number]) => Either.Either<A, Unreadable>
+}
+
+function* decodeRows<A>(
+  rows: Rows,
+  { decode, decodeRow }: Decoding<A>
+): Program<Either.Either<ReadonlyArray<A>, Unreadable>> {
+  return rows.length <= stepSize ? decode(rows) : yield* inTurns(mapInSteps(rows, decodeRow))
+}
 
 const storedRelay = ({ relays }: State, id: RelayId) => Option.getOrUndefined(HashMap.get(relays, id))
 
 /** The relays whose subdomain another relay of the batch takes over. */
 const exchanged = (before: State, relays: ReadonlyMap<string, RelayState>): ReadonlyArray<string> => {
+  if (relays.size < 2) return []
   const moved: Array<RelayState> = []
   for (const { id, subdomain } of relays.values()) {
     const stored = storedRelay(before, id)
     if (stored !== undefined && stored.subdomain !== subdomain) moved.push(stored)
   }
-  if (moved.length === 0 || relays.size === 1) return noneExchanged
+  if (moved.length === 0) return []
   const taken = new Set<string>()
   for (const { subdomain } of relays.values()) taken.add(subdomain)
   return moved.flatMap(({ id, subdomain }) => taken.has(subdomain) ? [id] : [])
 }
 
-const noneExchanged: ReadonlyArray<string> = []
-
 const millisOf = (instant: unknown) => instant === null || instant === undefined ? -Infinity : Number(instant)
+
+const commandsOf = ({ commands }: Unit) => commands
 
 const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined
 
@@ -201,7 +205,7 @@ interface Decided {
   readonly decided: ReadonlyArray<Either.Either<IdempotencyKeys.Answer, Refusal | IdempotencyConflict>>
 }
 
-/** A refused unit leaves no trace in the state that the next one meets. */
+/** Decides on one submission after another. The next one is decided on the same state after one that is refused. */
 function* decideUnits(
   before: State,
   units: ReadonlyArray<Unit>,
@@ -214,19 +218,19 @@ function* decideUnits(
     const decided = commands.length <= stepSize
       ? decideAll(state, commands)
       : yield* inTurns(decideInSteps(state, commands))
-    return Either.map(decided, (batch) => {
-      state = batch.state
-      accepted.push(batch)
-      const first = recorded
-      const next = recorded += batch.events.length
-      return (events) => events.slice(first, next)
-    })
+    if (Either.isLeft(decided)) return Either.left(decided.left)
+    const batch = decided.right
+    state = batch.state
+    accepted.push(batch)
+    const first = recorded
+    const next = recorded += batch.events.length
+    return Either.right((events) => events.slice(first, next))
   }
   const decided: Array<Decided["decided"][number]> = []
   for (const unit of units) {
     decided.push(yield* keys === undefined ? decide(unit) : keys.decide(state, unit, () => decide(unit)))
   }
-  const batch: Batch = {
+  const batch = accepted.length === 1 ? accepted[0]! : {
     state,
     events: accepted.flatMap(({ events }) => events),
     secrets: accepted.flatMap(({ secrets }) => secrets),

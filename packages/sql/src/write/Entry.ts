@@ -1,22 +1,18 @@
-import type { IdempotencyConflict, RecordedEvent, Refusal, StorageError, Unit } from "@caravel/domain"
 import { Effect, type Exit, type Tracer } from "effect"
 
-type Failure = Refusal | IdempotencyConflict | StorageError
-type Answer = Exit.Exit<ReadonlyArray<RecordedEvent>, Failure>
-
-/** A caller's unit in the writer's queue, and its answer: a `Deferred` would cost 15 µs, a tenth of a whole command. */
-export class Entry {
-  readonly unit: Unit
-  /** The caller's span, to be linked to that of its batch. */
+/** A submission in the writer's queue, and its outcome. A `Deferred` would cost 15 µs, a tenth of a whole command. */
+export class Entry<S, A, E> {
+  readonly submission: S
+  /** The caller's span, which is linked to that of its batch. */
   readonly span: Tracer.AnySpan | undefined
-  /** When it came, by `performance.now()`. */
+  /** When it was queued, by `performance.now()`. */
   readonly since = performance.now()
   private state: "open" | "withdrawn" | "decided" = "open"
-  private answer: Answer | undefined
-  private resume: ((answer: Answer) => void) | undefined
+  private exit: Exit.Exit<A, E> | undefined
+  private resume: ((exit: Exit.Exit<A, E>) => void) | undefined
 
-  constructor(unit: Unit, span: Tracer.AnySpan | undefined) {
-    this.unit = unit
+  constructor(submission: S, span: Tracer.AnySpan | undefined) {
+    this.submission = submission
     this.span = span
   }
 
@@ -25,44 +21,44 @@ export class Entry {
     try {
       this.span.addLinks([{ _tag: "SpanLink", span: batch, attributes: {} }])
     } catch {
-      // A caller's own tracer is none of the others' concern.
+      // The other submissions of the batch do not depend on this caller's tracer.
     }
   }
 
-  /** Whether it waits to be decided. */
+  /** Whether it is neither decided nor withdrawn. */
   get isOpen(): boolean {
-    return this.state === "open" && this.answer === undefined
+    return this.state === "open" && this.exit === undefined
   }
 
-  /** Prevents that it is decided, if it is not yet, and returns whether that was so. */
+  /** Withdraws it if it is open, and returns whether it is withdrawn. */
   withdraw(): boolean {
     if (this.isOpen) this.state = "withdrawn"
     return this.state === "withdrawn"
   }
 
-  /** From now on its caller waits for the answer; returns whether there is one, as it was not withdrawn. */
+  /** Decides it unless it is withdrawn, and returns whether it is decided: from now on its caller waits for the outcome. */
   decide(): boolean {
     if (this.state === "open") this.state = "decided"
     return this.state === "decided"
   }
 
-  /** What was decided has not been committed, and may still be withdrawn. */
+  /** Makes it open again: what was decided was not committed. */
   reopen(): void {
     if (this.state === "decided") this.state = "open"
   }
 
-  /** Only the first answer counts. */
-  settle(answer: Answer): void {
-    if (this.answer !== undefined) return
-    this.answer = answer
-    this.resume?.(answer)
+  /** Sets the outcome, once. */
+  settle(exit: Exit.Exit<A, E>): void {
+    if (this.exit !== undefined) return
+    this.exit = exit
+    this.resume?.(exit)
   }
 
-  /** The answer, once it is there. */
-  get settled(): Effect.Effect<ReadonlyArray<RecordedEvent>, Failure> {
-    return this.answer ?? Effect.async((resume) => {
-      if (this.answer === undefined) this.resume = resume
-      else resume(this.answer)
+  /** Waits for the outcome. */
+  get outcome(): Effect.Effect<A, E> {
+    return this.exit ?? Effect.async((resume) => {
+      if (this.exit === undefined) this.resume = resume
+      else resume(this.exit)
     })
   }
 }

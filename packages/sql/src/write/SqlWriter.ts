@@ -1,17 +1,20 @@
-/** The one path of all writes: callers' commands wait in a queue, and all that wait are committed together. */
+/** The one path of all writes: callers' submissions are queued, and what is queued is committed together. */
 import {
   ActivityPubSub,
   Command,
+  type IdempotencyConflict,
   InputLimits,
   isTraced,
   makeClockReport,
+  type RecordedEvent,
+  type Refusal,
   type StorageError,
   type Unit,
   withSpan
 } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
-import { Array, Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
+import { Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import type { Transaction } from "../database/TransactionScope.js"
@@ -21,10 +24,24 @@ import { retryWhile } from "../statement/Retry.js"
 import * as Program from "../statement/StatementScript.js"
 import type { Restore } from "../statement/Turns.js"
 import * as Append from "./Append.js"
-import type { Entry } from "./Entry.js"
+import type { Entry as QueueEntry } from "./Entry.js"
 import * as GroupCommit from "./GroupCommit.js"
 import type { OutcomeMissing } from "./IdempotencyKeys.js"
 import * as Metrics from "./Metrics.js"
+
+type Entry = QueueEntry<Unit, ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
+
+/** At most this many commands, or characters of commands, are committed together, unless one submission alone has more. */
+const batchCommands = 256
+const batchCharacters = 1_000_000
+
+const weigh = ({ commands }: Unit): number => {
+  let characters = 0
+  for (const [command] of commands) {
+    for (const value of Object.values(command)) if (typeof value === "string") characters += value.length
+  }
+  return Math.max(commands.length / batchCommands, characters / batchCharacters)
+}
 
 /** How often a transaction is run again that a deadlock or a lost connection has ended. */
 const whileTransient = Schedule.exponential("5 millis").pipe(
@@ -32,7 +49,9 @@ const whileTransient = Schedule.exponential("5 millis").pipe(
   Schedule.jittered
 )
 
-/** The commands over the writer. What it has taken is decided before the layer closes; what waits is interrupted. */
+/**
+ * The commands over the writer. What it has taken is decided before the layer closes; what is queued is interrupted.
+ */
 export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityPubSub> = Layer.scoped(
   Command,
   Effect.gen(function*() {
@@ -42,7 +61,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const failed = toStorageError(database.dialect, "commit")
     const isTransient = (error: SqlError | Unreadable | OutcomeMissing) =>
       error instanceof SqlError && database.dialect.isTransient(error.cause)
-    const retried = retryWhile(isTransient, whileTransient)
+    const retryWhileTransient = retryWhile(isTransient, whileTransient)
 
     const report = makeClockReport()
 
@@ -55,13 +74,13 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       return outcomes.some(Either.isRight) ? tail.advanceToHead : Effect.void
     }
 
-    /** The tail finds out by itself, too; this is at once. */
+    /** The tail would find out by itself, but later. */
     const onceReplaced = (failure: Exit.Exit<unknown, StorageError>) =>
       reasonOf(failure) === "replaced" ? Effect.exit(tail.advanceToHead) : Effect.void
 
     /** When the storage last made progress: when it has decided on a batch, or others have written. */
     let progressedAt = -Infinity
-    /** How the last attempt since then has failed, if any: a command that has waited long enough fails likewise, without trying. */
+    /** How the last attempt since then has failed, if it has: a submission that has waited long enough fails so, without an attempt. */
     let stuck: Exit.Exit<never, StorageError> | undefined
     const progress = () => {
       progressedAt = performance.now()
@@ -70,90 +89,78 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const patienceWith = ({ since }: Entry): Patience => ({
       remaining: () => Math.max(since, progressedAt) + longestWait - performance.now()
     })
-    const isPatient = (entry: Entry) => patienceWith(entry).remaining() > 0
 
-    /** Commits what has not been withdrawn when it is decided, and tells what that is. */
-    const commit = (entries: ReadonlyArray<Entry>, restore: Restore) => {
-      // The first has waited for longest.
-      const patience = patienceWith(entries[0]!)
-      const units = entries.map(({ unit }) => unit)
-      let decided = entries
-      const remaining = () => {
-        decided = entries.filter((entry) => entry.decide())
-        return decided.map(({ unit }) => unit)
-      }
-      const attempt = Effect.suspend(() =>
-        database.commit(
-          () => append.units(units, remaining),
-          ({ recorded }) => recorded.at(-1)?.id,
-          patience,
-          restore
-        )
-      )
-      return Effect.map(
-        retried(
-          Effect.tapError(attempt, (error) => {
-            if (isTransient(error)) { for (const entry of decided) entry.reopen() }
-            return Effect.void
-          }),
-          patience,
-          restore
-        ),
-        (appended) => ({ appended, decided })
-      )
-    }
+    /** Settles the entries that have waited long enough while the storage is stuck, and returns the others. */
+    const settleStuck = (batch: ReadonlyArray<Entry>, failure: Exit.Exit<never, StorageError>) =>
+      batch.filter((entry) => {
+        const isPatient = patienceWith(entry).remaining() > 0
+        if (!isPatient) entry.settle(failure)
+        return isPatient
+      })
 
     /**
-     * Commits together, announces what was recorded, and answers. Where the database refuses a batch, each unit is tried on its
-     * own, so that only the culprit fails. While the storage makes no progress, an entry waits for as long as its patience lasts,
-     * with whomever it has to wait.
+     * Commits a batch, broadcasts what was recorded, and settles the entries. If the database refuses the batch, each entry is tried
+     * on its own, so that only the culprit fails. While the storage makes no progress, an entry waits for as long as its patience
+     * lasts, whichever batches it is in.
      */
-    const commitBatch = (entries: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> =>
-      Effect.flatMap(tail.position, (before) => {
-        const open = entries.filter(({ isOpen }) => isOpen)
-        const [over, patient] = stuck === undefined ? [[], open] : Array.partition(open, isPatient)
-        if (stuck !== undefined) { for (const entry of over) entry.settle(stuck) }
-        if (patient.length === 0) return Effect.void
-        return Effect.matchCauseEffect(commit(patient, restore), {
+    const commitBatch = (batch: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const open = batch.filter(({ isOpen }) => isOpen)
+        const entries = stuck === undefined ? open : settleStuck(open, stuck)
+        if (entries.length === 0) return Effect.void
+        const { position: before } = tail.seen()
+        // The first has waited for longest.
+        const patience = patienceWith(entries[0]!)
+        const units = entries.map(({ submission }) => submission)
+        let decided = entries
+        const remaining = () => {
+          decided = entries.filter((entry) => entry.decide())
+          return decided.length === entries.length ? units : decided.map(({ submission }) => submission)
+        }
+        const attempt = Effect.tapError(
+          database.commit(() => append.units(units, remaining), lastIdOf, patience, restore),
+          (error) => {
+            if (isTransient(error)) { for (const entry of decided) entry.reopen() }
+            return Effect.void
+          }
+        )
+        return Effect.matchCauseEffect(retryWhileTransient(attempt, patience, restore), {
           onFailure: (cause) => {
             // Nothing was decided: only waiting is interrupted.
             if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
             const failure = Exit.failCause(Cause.map(cause, failed))
             if (Option.exists(Cause.failureOption(cause), isTransient)) {
               stuck = failure
-              return Effect.flatMap(tail.position, (position) => {
-                if (position > before) progress()
-                return commitBatch(patient, restore)
-              })
+              if (tail.seen().position > before) progress()
+              return commitBatch(entries, restore)
             }
             progress()
-            if (patient.length > 1 && !isNobodysFault(failure)) {
-              for (const entry of patient) entry.reopen()
-              return Effect.forEach(patient, (entry) => commitBatch([entry], restore), { discard: true })
+            if (entries.length > 1 && !isNobodysFault(failure)) {
+              for (const entry of entries) entry.reopen()
+              return Effect.forEach(entries, (entry) => commitBatch([entry], restore), { discard: true })
             }
             return Effect.map(onceReplaced(failure), () => {
-              for (const entry of patient) entry.settle(failure)
+              for (const entry of entries) entry.settle(failure)
             })
           },
-          onSuccess: ({ appended, decided }) => {
+          onSuccess: (appended) => {
             progress()
-            return Effect.map(
-              // What is committed is, whatever becomes of its announcement.
-              Effect.exit(announce(appended)),
-              () => decided.forEach((entry, index) => entry.settle(Exit.fromEither(appended.outcomes[index]!)))
-            )
+            const settle = () =>
+              decided.forEach((entry, index) => entry.settle(Exit.fromEither(appended.outcomes[index]!)))
+            // What is committed is, whatever becomes of its announcement.
+            return Effect.matchCause(announce(appended), { onFailure: settle, onSuccess: settle })
           }
         })
       })
 
     /** A batch with its span, to which those of its commands are linked, and its metrics. */
-    const observed: GroupCommit.Commit = (entries, restore) => {
-      const commands = entries.reduce((sum, { unit }) => sum + unit.commands.length, 0)
+    const commit = (batch: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> => {
+      const commands = batch.reduce((sum, { submission }) => sum + submission.commands.length, 0)
       return Effect.withFiberRuntime<void>((fiber) => {
         const started = performance.now()
         const span = isTraced(fiber) ? fiber.currentSpan : undefined
-        if (span !== undefined) entries.forEach((entry) => entry.link(span))
-        return Effect.map(commitBatch(entries, restore), () => {
+        if (span !== undefined) { for (const entry of batch) entry.link(span) }
+        return Effect.map(commitBatch(batch, restore), () => {
           Metrics.commitSeconds.unsafeUpdate((performance.now() - started) / 1000, [])
           Metrics.batchCommands.unsafeUpdate(commands, [])
           Metrics.queueDepth.unsafeUpdate(queue.waiting(), [])
@@ -161,9 +168,10 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       }).pipe(withSpan("SqlWriter.batch", { attributes: { "caravel.commands": commands } }))
     }
 
-    const queue = yield* GroupCommit.make(observed, database.dialect.lock === undefined)
+    // A server's lock is waited for before a batch is decided.
+    const queue = yield* GroupCommit.make({ commit, weigh, canCallersLead: database.dialect.lock === undefined })
 
-    /** From here on the transaction holds the others up. */
+    /** From here on the transaction makes others wait. */
     function* appendBounded(unit: Unit) {
       yield* Program.execute(database.holderBounds)
       return yield* append.units([unit])
@@ -171,12 +179,12 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     const announceAll = Effect.zipRight(tail.advanceToHead, database.committed.open)
 
-    /** Writes the unit in the caller's transaction, and announces it when that has been committed. */
+    /** Writes the submission in the caller's transaction, and broadcasts it when that is committed. */
     const join = ({ afterCommit, run, written }: Transaction, unit: Unit) =>
       Effect.matchEffect(
         run(() => appendBounded(unit), ({ jumps, outcomes: [outcome], recorded }) => {
           for (const { id } of recorded) written.push(id)
-          // What a savepoint undoes gives its positions back, so less may be committed than was written in it.
+          // A savepoint that is rolled back frees its positions, so less may be committed than was written in it.
           if (Either.isRight(outcome!)) afterCommit.add(announceAll)
           if (jumps.length > 0) afterCommit.add(report(jumps))
         }),
@@ -193,13 +201,15 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       notify: yield* ActivityPubSub,
       limits: yield* InputLimits,
       append: (unit) =>
-        Effect.flatMap(
-          database.current,
-          (transaction) => transaction === undefined ? queue.execute(unit) : join(transaction, unit)
-        )
+        Effect.withFiberRuntime((fiber) => {
+          const transaction = database.currentOf(fiber)
+          return transaction === undefined ? queue.execute(unit) : join(transaction, unit)
+        })
     })
   })
 )
+
+const lastIdOf = ({ recorded }: Append.Appended) => recorded[recorded.length - 1]?.id
 
 const reasonOf = (exit: Exit.Exit<unknown, StorageError>) =>
   Exit.match(exit, {
@@ -207,6 +217,6 @@ const reasonOf = (exit: Exit.Exit<unknown, StorageError>) =>
     onFailure: (cause) => Option.getOrUndefined(Cause.failureOption(cause))?.reason
   })
 
-/** Whether a batch failed by what would fail each of its units too, or nobody knows whether it did. */
+/** Whether each submission alone would fail as the batch did, or it is unknown whether the batch failed. */
 const isNobodysFault = (exit: Exit.Exit<unknown, StorageError>) =>
   ["commitUnknown", "readonly", "replaced"].includes(reasonOf(exit) ?? "")

@@ -18,6 +18,7 @@ const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<un
       idempotencyKeysKept: Duration.zero,
       holderBounds: [],
       clockTolerance: Duration.zero,
+      currentOf: () => undefined,
       read: (_operation, text, params, decode) => {
         statement = [text, params]
         return Effect.orDie(decode([]))
