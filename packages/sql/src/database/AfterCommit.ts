@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 
-/** Does something for one after another. `Effect.forEach` would look up the fiber's settings first: 1 µs for each command. */
+/** Runs an effect for each item, in order. `Effect.forEach` would look up the fiber's settings first: 1 µs for each command. */
 export const each = <A, E, R>(
   items: Iterable<A>,
   use: (item: A) => Effect.Effect<unknown, E, R>

@@ -11,38 +11,38 @@ import { caravels } from "./OpenTransaction.js"
 import { toStorageError } from "./StorageErrors.js"
 import type { TransactionalClient } from "./Transaction.js"
 
-/** An opened and migrated database: the ways to read and write it. */
+/** An open, migrated database: how it is read and written. */
 export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly sql: SqlClient
   readonly dialect: Dialect
-  /** Opened by every commit of this process's. Who tells others of it closes it. */
+  /** Opened by each commit of this process. The fiber that notifies other processes closes it. */
   readonly committed: Effect.Latch
   readonly rows: ReturnType<typeof Rows.make>
   readonly idempotencyKeysKept: Duration.Duration
-  /** What bounds a caller's transaction from its first command on, so that it does not hold others up without end. */
+  /** Statements that bound a caller's transaction from its first command on, so that others do not wait for it without end. */
   readonly holderBounds: ReadonlyArray<Statement>
-  /** By how much clocks may differ before it is reported. */
+  /** How far clocks may differ before it is reported. */
   readonly clockTolerance: Duration.Duration
-  /** The caller's transaction, if it is one of this database. */
+  /** The transaction of this database that the fiber is in, if any. */
   readonly current: TransactionalClient["current"]
   readonly currentOf: TransactionalClient["currentOf"]
   readonly transact: TransactionalClient["transact"]
   readonly transactLong: TransactionalClient["transactLong"]
   readonly withLiveTransaction: TransactionalClient["withLiveTransaction"]
   readonly commit: TransactionalClient["commit"]
-  /** Fails once what is open is no longer what others open by its name. */
+  /** Fails once the open files are no longer the ones that others open by the same name. */
   readonly intact: Effect.Effect<void, StorageError>
-  /** From now on nothing is read or written: everything fails with this error. */
+  /** From now on every read and write fails with this error. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
-  /** Reads what is committed, whatever transaction the caller is in. */
+  /** Reads committed state, whichever transaction the caller is in. */
   readonly read: Read
-  /** A connection that reads one state of the database, that of its first read, whatever is committed meanwhile. */
+  /** A connection that reads a snapshot: the state of the database at its first read. */
   readonly snapshot: Effect.Effect<Connection, StorageError, Scope.Scope>
-  /** Reads through the caller's transaction, if it is one of this database, and otherwise what is committed. */
+  /** Reads in the caller's transaction, if it is in one of this database, and committed state otherwise. */
   readonly query: Read
-  /** What the database's own check of its file finds damaged, on a thread of its own; nothing where there is no such check. */
+  /** The damage that the database's own integrity check finds, on a separate thread; none if there is no such check. */
   readonly integrity: Effect.Effect<ReadonlyArray<string>, StorageError>
-  /** Leaves no byte in the database's files of secrets that have been deleted. */
+  /** Overwrites what is left of deleted secrets in the database's files. */
   readonly purge: Effect.Effect<void, StorageError>
 }>() {}
 
@@ -54,12 +54,12 @@ type Read = <A, E extends { readonly _tag: string; readonly message: string }>(
   decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Effect.Effect<A, E>
 ) => Effect.Effect<A, StorageError>
 
-/** What a database is opened for, if not to be used. */
+/** What a database is opened for, if not for normal use. */
 export type Purpose = "source" | "target"
 
 const notChecked = Effect.succeed([])
 
-/** The service over a writing client and a reading connection of an opened database. */
+/** The service over a client that writes and a connection that reads. */
 export const make = (options: {
   readonly client: TransactionalClient
   readonly reader: Connection
@@ -112,7 +112,7 @@ export const make = (options: {
     clockTolerance: Duration.decode(clockTolerance),
     read,
     intact,
-    // These open the files by their names.
+    // These open the files by name.
     purge: unlessFailed(() => Effect.zipRight(intact, purge)),
     integrity: unlessFailed(() => Effect.zipRight(intact, integrity)),
     snapshot: unlessFailed(() =>

@@ -2,7 +2,7 @@ import { StorageError } from "@caravel/domain"
 import { Effect } from "effect"
 
 /**
- * Loads a module that needs a database's driver: only who uses that database has to have it installed.
+ * Loads a module that needs a database driver. You need to install only the driver of the database that you use.
  */
 const load = <M>(database: string, packages: string, module: () => Promise<M>): Effect.Effect<M, StorageError> =>
   Effect.tryPromise({

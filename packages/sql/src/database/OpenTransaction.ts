@@ -5,15 +5,15 @@ import { Cause, Effect, Either, Option, Stream } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 import type { AnsweringConnection } from "../statement/StatementScript.js"
 
-/** What all scopes of an open transaction share: its connection, and what is under way on it. */
+/** What all scopes of an open transaction share: its connection and the statements that run on it. */
 export class OpenTransaction {
   readonly dialect: Dialect
   readonly connection: AnsweringConnection
-  /** The ids of events written in it: what of them is there tells whether it has committed, if COMMIT does not. */
+  /** The ids of the events written in it. If the answer to COMMIT is lost, they tell whether it was committed. */
   readonly written: Array<string> = []
-  /** Runs in order, each once, when the transaction has committed: uninterruptibly and outside of it. */
+  /** Effects that run in order, each once, after the commit: uninterruptibly and outside the transaction. */
   readonly afterCommit = new Set<Effect.Effect<void>>()
-  /** The error by which the database ended the transaction. */
+  /** The error with which the database ended the transaction. */
   failure: SqlError | undefined
   private savepoints = 0
   private running = 0
@@ -28,7 +28,7 @@ export class OpenTransaction {
     return `caravel_${this.savepoints++}`
   }
 
-  /** Runs a statement, unless something says at this moment why it must not run. */
+  /** Runs a statement, unless `refusal` returns why it must not run. */
   guard<A>(statement: Effect.Effect<A, SqlError>, refusal: () => SqlError | undefined): Effect.Effect<A, SqlError> {
     return Effect.uninterruptibleMask((restore) => {
       const refused = refusal()
@@ -49,7 +49,7 @@ export class OpenTransaction {
     })
   }
 
-  /** The same for a connection that answers at once. */
+  /** The same for a connection that answers synchronously. */
   guardAnswer<A>(answer: () => Either.Either<A, SqlError>, refusal: () => SqlError | undefined) {
     const refused = refusal()
     return refused === undefined ? Either.mapLeft(answer(), (error) => this.note(error)) : Either.left(refused)
@@ -76,15 +76,15 @@ export class OpenTransaction {
 }
 
 /**
- * The connection for Caravel's own statements: it takes them as they are written, and gives integers as numbers, however the
- * caller wants his.
+ * The connection for Caravel's own statements: it accepts `?` placeholders and returns integers as numbers, whatever the caller
+ * has configured.
  */
 export const caravels = (dialect: Dialect, connection: AnsweringConnection): AnsweringConnection => {
   const numbered = dialect.numbered(connection)
   return { ...numbered, ...wrap(numbered, Effect.provideService(SafeIntegers, false)) }
 }
 
-/** A connection with something around each of its statements. */
+/** A connection with `around` applied to each of its statements. */
 export const wrap = (
   connection: Connection,
   around: <A>(statement: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
@@ -94,7 +94,7 @@ export const wrap = (
   executeValues: (sql, params) => around(connection.executeValues(sql, params)),
   // The SQLite driver throws while it prepares these; `execute` fails.
   executeUnprepared: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows)),
-  // All rows are read before the first is handed out: what consumes the stream may run statements itself.
+  // All rows are read before the first is emitted: the stream's consumer may itself run statements.
   executeStream: (sql, params, transformRows) =>
     Stream.fromIterableEffect(around(connection.execute(sql, params, transformRows)))
 })

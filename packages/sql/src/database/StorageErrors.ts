@@ -4,8 +4,9 @@ import { SecretKeyMissing } from "../schema/SecretCodec.js"
 import type { Dialect } from "../statement/Dialect.js"
 
 /**
- * Says what was being done when the database failed, and why it did. A row that does not decode was not written by
- * Caravel; its values may be secrets, so only what is wrong with it is passed on.
+ * Converts an error of the database to a `StorageError` with the operation that failed and the reason. A row that does not
+ * decode was not written by Caravel, and its values may be secrets: the error says what is wrong with the row, without its
+ * values.
  */
 export const toStorageError =
   (dialect: Dialect, operation: string) =>

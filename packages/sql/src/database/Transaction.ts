@@ -1,6 +1,6 @@
 /**
- * A client whose transactions begin so that they may write, answer honestly when COMMIT fails, nest by savepoints, end
- * for good, and run what waits for the outermost commit.
+ * A client whose transactions can write from the start, report a failed COMMIT, nest by savepoints, refuse statements after
+ * their end, and run effects after the outermost commit. Transactions begin, commit and roll back in this file alone.
  */
 import { withSpan } from "@caravel/domain"
 import type { Reactivity } from "@effect/experimental/Reactivity"
@@ -23,19 +23,19 @@ import { each } from "./AfterCommit.js"
 import { OpenTransaction } from "./OpenTransaction.js"
 import { type Transaction, TransactionScope } from "./TransactionScope.js"
 
-/** A client, and its transactions. */
+/** A client with its transactions. */
 export interface TransactionalClient {
   readonly sql: SqlClient.SqlClient
   /**
-   * Runs what `use` returns in a transaction of its own or, inside one of this client, in a savepoint of that, which callers'
-   * statements in it are part of then.
+   * Runs what `use` returns in a new transaction. Inside a transaction of this client, it runs in a savepoint of that one, and
+   * callers' statements in it are part of the savepoint.
    */
   readonly transact: <A, E, R>(
     use: (transaction: Transaction) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | SqlError, R>
-  /** The same for what takes long by its nature: the server does not bound it. */
+  /** The same for long operations, which the server does not bound. */
   readonly transactLong: TransactionalClient["transact"]
-  /** `sql.withTransaction` for what others take over if this process hangs in it, however long it may take otherwise. */
+  /** `sql.withTransaction` for work that another process takes over if this one hangs. It is not bounded otherwise. */
   readonly withLiveTransaction: SqlClient.SqlClient["withTransaction"]
   /**
    * Runs a script in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. `written`
@@ -52,47 +52,47 @@ export interface TransactionalClient {
   readonly currentOf: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => Transaction | undefined
   /** The same of the fiber that runs it. */
   readonly current: Effect.Effect<Transaction | undefined>
-  /** From now on the client fails with this error. */
+  /** From now on every transaction and statement fails with this error. */
   readonly fail: (error: SqlError) => Effect.Effect<void>
 }
 
-/** Where transactions have their connections from, and how they begin and commit there. */
+/** Where transactions get their connections, and how they begin there. */
 export interface Connections {
-  /** Takes a connection that nobody else has, uninterruptibly: only the wait for it is restored. */
+  /** Acquires a connection for exclusive use, uninterruptibly; `restore` makes the wait interruptible. */
   readonly acquire: (restore: Restore, patience: Patience.Patience) => Effect.Effect<AnsweringConnection, SqlError>
   readonly release: (connection: AnsweringConnection) => Effect.Effect<void>
   readonly begin: (patience: Patience.Patience) => string
-  /** Waits where another process is in the way, if the server does not. */
+  /** Retries while another process holds a lock, if the server does not wait for it. */
   readonly patiently: <A>(
     effect: Effect.Effect<A, SqlError>,
     patience: Patience.Patience,
     restore?: Restore
   ) => Effect.Effect<A, SqlError>
   /**
-   * What has become of a transaction whose COMMIT failed: fails with that error unless it has committed after all, which is
-   * found out by the events written in it.
+   * Finds out whether a transaction whose COMMIT failed was committed after all, by the events written in it. Fails with that
+   * error if it was not.
    */
   readonly outcome: (written: ReadonlyArray<string>, error: SqlError) => Effect.Effect<void, SqlError>
 }
 
-/** A client whose plain statements run on one connection, and whose transactions on others or the same. */
+/** A client over the connections for plain statements and for transactions, which may be the same. */
 export const make = (options: {
-  /** For the caller's plain statements. */
+  /** For callers' plain statements. */
   readonly plain: Effect.Effect<Connection, SqlError, Scope.Scope>
-  /** For the caller's transactions. */
+  /** For callers' transactions. */
   readonly callers: Connections
-  /** For Caravel's own, so that whoever waits for them in a transaction does not wait for himself. */
+  /** For Caravel's own transactions, so that a caller that waits for one inside a transaction does not wait for itself. */
   readonly own: Connections
-  /** The same for what takes long by its nature. */
+  /** The same for long operations. */
   readonly long: Connections
-  /** For the caller's transactions that others take over. */
+  /** For callers' transactions that another process takes over if this one hangs. */
   readonly live: Connections
-  /** For the programs that are committed, which wait for nothing but one another. */
+  /** For scripts of the command writer, which wait only for one another. */
   readonly writer: Connections
   readonly compiler: Compiler
   readonly dialect: Dialect
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
-  /** Runs first in each transaction: where it fails, nothing is written. */
+  /** Runs right after BEGIN. If it fails, nothing is written. */
   readonly begun?: () => Program<void>
 }): Effect.Effect<TransactionalClient, never, Reactivity> => {
   const { callers, compiler, dialect, live, long, own, plain, spanAttributes, writer } = options
@@ -105,13 +105,13 @@ export const make = (options: {
   }
 
   const scopes = new WeakMap<Connection, TransactionScope>()
-  /** The scope that the fiber is in. */
+  /** The scope that a fiber is in. */
   const current = (fiber: Fiber.RuntimeFiber<unknown, unknown>): TransactionScope | undefined => {
     const context = Context.getOption(fiber.currentContext, SqlClient.TransactionConnection)
     return Option.isSome(context) ? scopes.get(context.value[0]) : undefined
   }
 
-  /** Statements of what `use` returns are of this scope. */
+  /** Runs what `use` returns with its statements in this scope. */
   const inScope = <A, E, R>(use: Use<A, E, R>) => (scope: TransactionScope): Effect.Effect<A, E, R> => {
     scopes.set(scope.callers, scope)
     return Effect.mapInputContext(
@@ -121,7 +121,7 @@ export const make = (options: {
     )
   }
 
-  /** The connection is released before what waits for the commit runs. */
+  /** The connection is released before the effects after the commit run. */
   const outermost = <A, E, R>(
     { acquire, begin, outcome, patiently, release }: Connections,
     use: Use<A, E, R>
@@ -156,7 +156,9 @@ export const make = (options: {
       })
     })
 
-  /** BEGIN, a script and COMMIT, as one script; or ROLLBACK, if it results in an error or a statement fails, be it the first. */
+  /**
+   * BEGIN, a script and COMMIT, as one script; or ROLLBACK, if it results in an error or a statement fails, be it the first.
+   */
   function* committed<A, E>(
     begin: string,
     script: Program<Either.Either<A, E>>,
@@ -195,7 +197,7 @@ export const make = (options: {
         }
         return Effect.catchAll(
           run(dialect.numbered(connection), committed(begin(patience), script(), onDecided)),
-          // Where nothing was written, it is the same not to have committed.
+          // If nothing was written, it makes no difference whether it was committed.
           (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => result)
         )
       })
@@ -218,7 +220,7 @@ export const make = (options: {
   <A, E, R>(
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, Exclude<R, SqlClient.TransactionConnection>> => {
-    // Their scope is what provides it.
+    // The scope provides it.
     // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
     const use = inScope(() => effect as Effect.Effect<A, E, Exclude<R, SqlClient.TransactionConnection>>)
     return transactOn(connections, use, use)
@@ -242,7 +244,7 @@ export const make = (options: {
   )
 }
 
-/** What runs in a transaction. */
+/** Work in a transaction. */
 type Use<A, E, R> = (scope: TransactionScope) => Effect.Effect<A, E, R>
 
 /** Answered, although it has no rows. */

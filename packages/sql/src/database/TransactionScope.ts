@@ -1,4 +1,4 @@
-/** Scopes of statements: a transaction, and the savepoints in it. */
+/** The scopes of a transaction: the transaction itself, and the savepoints in it. */
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Exit } from "effect"
 import { type AnsweringConnection, execute, type Program, run } from "../statement/StatementScript.js"
@@ -6,22 +6,22 @@ import type { Statement } from "../statement/Table.js"
 import { type Restore, Turns } from "../statement/Turns.js"
 import { caravels, type OpenTransaction, wrap } from "./OpenTransaction.js"
 
-/** For how long, in milliseconds, a nested transaction may keep others of its transaction waiting. */
+/** How long a nested transaction may make others of the same transaction wait, in milliseconds. */
 const patience = 5_000
 
 /** An open transaction, or a savepoint in one. */
 export interface Transaction {
-  /** Takes one statement at a time, and none while a nested transaction is open. */
+  /** Runs one statement at a time, and none while a nested transaction is open. */
   readonly connection: AnsweringConnection
-  /** The ids of events written in it: what of them is there tells whether it has committed, if COMMIT does not. */
+  /** The ids of the events written in it. If the answer to COMMIT is lost, they tell whether it was committed. */
   readonly written: Array<string>
-  /** Runs in order, each once, when the outermost transaction has committed: uninterruptibly and outside of it. */
+  /** Effects that run in order, each once, after the outermost commit: uninterruptibly and outside the transaction. */
   readonly afterCommit: Set<Effect.Effect<void>>
-  /** Whether it takes no more statements. */
+  /** Whether it refuses further statements. */
   readonly hasEnded: boolean
   /**
-   * Runs a program whole or not at all, and nothing else of this scope meanwhile. It ends with `onSuccess`, after which the
-   * transaction may be committed.
+   * Runs a script in a savepoint, exclusively in this scope: all or nothing. `onSuccess` runs last; the transaction may be
+   * committed right after it.
    */
   readonly run: <A, E>(
     program: () => Program<Either.Either<A, E>>,
@@ -30,9 +30,9 @@ export interface Transaction {
 }
 
 /**
- * Statements, programs and nested transactions of one scope take turns, in whichever fibers they are: a nested transaction has
- * the turn for its whole life, and the end of the scope takes the last one. A nested transaction that keeps others waiting for
- * longer than `patience` is rolled back, as it may be waiting for them.
+ * A scope has one mutex. A statement or script holds it while it runs, a nested transaction for its whole life, and the end of
+ * the scope takes it last. A nested transaction that makes others wait for longer than `patience` is rolled back, as it may be
+ * waiting for them.
  */
 export class TransactionScope implements Transaction {
   readonly depth: number
@@ -41,19 +41,19 @@ export class TransactionScope implements Transaction {
   readonly written: Array<string>
   readonly afterCommit: Set<Effect.Effect<void>>
   private readonly transaction: OpenTransaction
-  /** How many events had been written before it. */
+  /** The number of events written before it. */
   private readonly before: number
   private readonly turns = new Turns()
-  /** Whether it takes no more than what waits already. */
+  /** Whether it accepts only what already waits. */
   private isClosed = false
-  /** Why nothing in it runs any more; what was done in it is undone. */
+  /** Why nothing more runs in it. Its work is rolled back. */
   private aborted: SqlError | undefined
   /** Why it can only be rolled back. */
   private broken: SqlError | undefined
-  /** The nested transaction that has the turn. */
+  /** The nested transaction that holds the mutex. */
   private nested: TransactionScope | undefined
   private timer: ReturnType<typeof setTimeout> | undefined
-  /** Whether a nested transaction has lost its turn: whatever has the next one undoes it first. */
+  /** Whether a nested transaction has lost the mutex: the next holder rolls it back first. */
   private isAbandoned = false
   private ownConnection: AnsweringConnection | undefined
 
@@ -81,7 +81,7 @@ export class TransactionScope implements Transaction {
     return this.isClosed || this.aborted !== undefined
   }
 
-  /** Why it cannot succeed, whatever becomes of what is open in it. */
+  /** Why it cannot succeed, whatever the outcome of what is open in it. */
   private get failure(): SqlError | undefined {
     return this.aborted ?? this.broken ?? this.transaction.failure
   }
@@ -116,7 +116,7 @@ export class TransactionScope implements Transaction {
     )
   }
 
-  /** Takes nothing more, and waits for what is open. Fails if it cannot succeed. */
+  /** Accepts nothing more and waits for what is open. Fails if the scope cannot succeed. */
   close(restore: Restore): Effect.Effect<void, SqlError> {
     return Effect.suspend(() => {
       this.isClosed = true
@@ -127,7 +127,7 @@ export class TransactionScope implements Transaction {
     })
   }
 
-  /** Nothing more runs in it, or in what is nested in it. */
+  /** Stops it and what is nested in it: nothing more runs there. */
   abort(error = ended): void {
     this.aborted = error
     this.unlimit()
@@ -139,7 +139,7 @@ export class TransactionScope implements Transaction {
     use: (scope: TransactionScope) => Effect.Effect<A, E, R>,
     restore: Restore
   ): Effect.Effect<A, E | SqlError, R> {
-    // It has ended while the savepoint was made.
+    // The scope has ended while the savepoint was created.
     if (this.aborted !== undefined) return Effect.fail(this.aborted)
     const nested = new TransactionScope(this.transaction, this.depth + 1)
     this.nested = nested
@@ -148,7 +148,7 @@ export class TransactionScope implements Transaction {
       Effect.zipLeft(nested.close(restore)),
       Effect.exit,
       Effect.flatMap((exit) => {
-        // It has lost its turn, or what it is nested in has ended.
+        // It has lost the mutex, or the scope around it has ended.
         if (nested.aborted !== undefined) return Exit.zipRight(exit, Exit.fail(nested.aborted))
         this.nested = undefined
         this.unlimit()
@@ -172,7 +172,7 @@ export class TransactionScope implements Transaction {
     return result
   }
 
-  /** Undoes what was done since the last savepoint. Where that fails, it must not be committed with the rest. */
+  /** Rolls back to the last savepoint. If that fails, the transaction must not be committed. */
   private readonly undo: Effect.Effect<void> = Effect.suspend(() =>
     Effect.zipRight(this.transaction.idle, this.script("ROLLBACK TO", "RELEASE")).pipe(
       Effect.catchAll((error) =>
@@ -187,7 +187,7 @@ export class TransactionScope implements Transaction {
     return run(this.own, execute(this.statements(...verbs)))
   }
 
-  /** There is one savepoint at a time in each scope. */
+  /** Each scope has one savepoint at a time. */
   private statements(...verbs: ReadonlyArray<string>): ReadonlyArray<Statement> {
     return verbs.map((verb) => [`${verb} caravel_${this.depth}`, [], 0])
   }
@@ -208,7 +208,7 @@ export class TransactionScope implements Transaction {
 
   private readonly refusal = () => this.failure
 
-  /** Takes the turn for what comes now. */
+  /** Takes the mutex, unless the scope has ended. */
   private enter(restore: Restore): Effect.Effect<void, SqlError> {
     return Effect.suspend(() => {
       const failure = this.failure ?? (this.isClosed ? ended : undefined)
@@ -232,7 +232,7 @@ export class TransactionScope implements Transaction {
     return result
   }
 
-  /** Takes the turn from the nested transaction that has it, if it is kept for too long. */
+  /** Takes the mutex away from a nested transaction that holds it for too long. */
   private limit(): void {
     if (this.nested === undefined) return
     // @effect-diagnostics-next-line globalTimers:off
@@ -258,7 +258,7 @@ export class TransactionScope implements Transaction {
     return this.undo
   })
 
-  /** For what has the turn. */
+  /** The connection for the holder of the mutex. */
   private get own(): AnsweringConnection {
     if (this.ownConnection === undefined) {
       const { connection, dialect } = this.transaction

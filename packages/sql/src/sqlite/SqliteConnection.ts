@@ -5,18 +5,19 @@ import Sqlite from "better-sqlite3"
 import { Context, Effect, Either, Function, type Scope, Stream } from "effect"
 import type { AnsweringConnection, Rows } from "../statement/StatementScript.js"
 
-/** So many prepared statements are kept; the one that was not used for longest makes room. */
+/** The number of prepared statements that are kept. The least recently used is dropped first. */
 const mostStatements = 256
 
 /** A connection that knows which statements only read. */
 export interface SqliteConnection extends AnsweringConnection {
-  /** Whether a statement writes nothing that outlives it by itself: it reads, cannot be prepared, or is in a transaction. */
+  /** Whether a statement commits nothing by itself: it only reads, cannot be prepared, or is in a transaction. */
   readonly isReading: (text: string) => boolean
 }
 
 /**
- * The connection that writes. `SqliteClient`'s takes a dozen steps of a fiber for each statement, this one one, and none
- * for those of a program: a lone command takes 142 µs where it took 158. A COMMIT fails with what `lost` returns, if anything.
+ * The connection that writes. `SqliteClient`'s connection takes a dozen steps of a fiber for each statement. This one takes
+ * one, and none for the statements of a script: a lone command takes 142 µs instead of 158. COMMIT fails with what `lost`
+ * returns, if anything.
  */
 export const make = (
   filename: string,
@@ -100,7 +101,7 @@ export const make = (
 
 type Params = ReadonlyArray<unknown>
 
-/** Rows as objects, or what the driver says of a statement that has none. */
+/** Rows as objects, or the driver's result of a statement without rows. */
 const result = (params: Params) => (statement: Sqlite.Statement): unknown =>
   statement.reader ? statement.raw(false).all(params) : statement.run(params)
 

@@ -1,4 +1,4 @@
-/** Transactions on an SQLite file: all on one connection, which is lent to one transaction or statement at a time. */
+/** Transactions on an SQLite file. They share one connection, which one transaction or statement holds at a time. */
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -12,7 +12,7 @@ import { Turns } from "../statement/Turns.js"
 import type { SqliteConnection } from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 
-/** A client over this connection, in whose transactions `begun` runs first. */
+/** A client over this connection. `begun` runs first in each of its transactions. */
 export const make = (
   connection: SqliteConnection,
   begun: () => Program<void> = function*() {}
@@ -25,7 +25,7 @@ export const make = (
     begun
   })
 
-/** Waiting for another process's transaction must not block the event loop, so it is done here and not by the driver. */
+/** The driver's busy wait would block the event loop, so the wait for another process's transaction is here. */
 const whileBusy = Schedule.exponential("1 millis", 1.5).pipe(
   Schedule.union(Schedule.spaced("25 millis")),
   Schedule.jittered
@@ -35,11 +35,11 @@ const isBusy = (error: SqlError) => sqlite.reasonOf(error.cause) === "busy"
 
 const patiently = retryWhile(isBusy, whileBusy)
 
-/** These have no place in a transaction, or no effect there. */
+/** Statements that cannot run in a transaction, or have no effect there. */
 const isOutside =
   /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:PRAGMA|VACUUM|ATTACH|DETACH|BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i
 
-/** Has each plain statement that may write do so in a transaction of its own, as those of callers begin: otherwise it is refused. */
+/** Runs each plain statement that may write in a transaction of its own, which begins as callers' transactions do. */
 const begunWith = (connection: SqliteConnection, begun: () => Program<void>): Connection => {
   const begin = function*(): Program<void> {
     yield* execute([["BEGIN IMMEDIATE", [], 0]])
@@ -68,7 +68,7 @@ const begunWith = (connection: SqliteConnection, begun: () => Program<void>): Co
   }
 }
 
-/** Lends a connection to one transaction, or plain statement, at a time, in the order in which they ask. */
+/** Connections that are all this one: a transaction or plain statement holds it at a time, in FIFO order. */
 const lend = (connection: SqliteConnection, begun: () => Program<void>) => {
   const turns = new Turns()
   const lent = Effect.succeed(connection)

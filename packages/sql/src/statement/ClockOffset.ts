@@ -1,7 +1,9 @@
 import type { ClockOffset } from "@caravel/domain"
 import { Clock, Duration, Effect } from "effect"
 
-/** How far the clock of this process is from the server's, if that is more than the tolerance, whatever the round trip took. */
+/**
+ * How far this process's clock is from the server's, if it is more than the tolerance even after the round trip is subtracted.
+ */
 export const clockOffset = <E>(
   serverTime: Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, E>,
   tolerance: Duration.Duration

@@ -1,19 +1,19 @@
 /**
- * Schemas of single values as plain functions: a row of the activity log decodes in 1 µs, and in 10 µs by
- * `Schema.decode`. What they refuse is decoded once more by its schema, which says why.
+ * Schemas of single values compiled to plain functions. A row of the activity log decodes in 1 µs, against 10 µs with
+ * `Schema.decode`. A value that a function refuses is decoded again by its schema, which says why.
  */
 import { Either, Function, Option, ParseResult, Predicate, Schema, SchemaAST as AST } from "effect"
 
-/** In place of a value that the schema refuses. */
+/** Returned for a value that the schema refuses. */
 export const invalid = Symbol.for("@caravel/sql/invalid")
 
 export interface Codec {
   readonly decode: (value: unknown) => unknown
-  /** Of a value that is known to be of the schema's type. */
+  /** Encodes a value that is known to have the schema's type. */
   readonly encode: (value: any) => unknown
 }
 
-/** The functions of a schema that needs no services and does nothing asynchronous. */
+/** Compiles a schema that needs no services and is synchronous. */
 export const make = (ast: AST.AST): Codec => {
   switch (ast._tag) {
     case "StringKeyword":
@@ -119,7 +119,7 @@ const composition = (from: Codec, to: Codec): Codec => ({
   encode: (value) => from.encode(to.encode(value))
 })
 
-/** What a final transformation does, which is nothing asynchronous here: it gives an `Either`. */
+/** The functions of a final transformation. They are synchronous here: each returns an `Either`. */
 interface Steps {
   readonly decode: (...parameters: Parameters<AST.FinalTransformation["decode"]>) => unknown
   readonly encode: (...parameters: Parameters<AST.FinalTransformation["encode"]>) => unknown
@@ -127,7 +127,7 @@ interface Steps {
 
 const transformation = (ast: AST.Transformation, { decode, encode }: Steps): Codec => {
   const from = make(ast.from)
-  // A transformation gives a value of a declared type; of another one, it may give what a refinement refuses.
+  // A transformation to a declared type returns a value of that type. To any other type, it may return what a refinement refuses.
   const to = ast.to._tag === "Declaration" ? { decode: Function.identity, encode: Function.identity } : make(ast.to)
   return {
     decode: (value) => {

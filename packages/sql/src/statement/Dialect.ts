@@ -1,43 +1,48 @@
-/** What differs between databases, as values that are picked once. */
+/** The differences between databases, as values that are chosen once. */
 import type { StorageErrorReason } from "@caravel/domain"
 import type { Schema } from "effect"
 import type { AnsweringConnection } from "./StatementScript.js"
 
-/** A database's own ways. */
+/** What differs between SQLite and PostgreSQL. */
 export interface Dialect {
-  /** Caravel's own statements have `?` for each parameter; this connection takes them so. */
+  /** Wraps a connection so that it accepts `?` placeholders, which Caravel's own statements use. */
   readonly numbered: <C extends AnsweringConnection>(connection: C) => C
-  /** Has everybody else who appends wait until this transaction ends; none where its beginning did. */
+  /** A statement after which other transactions that append wait until this one ends; undefined if BEGIN has that effect. */
   readonly lock: string | undefined
-  /** The same of everybody else who writes, and has them find out then which epoch it is; none where its beginning did. */
+  /**
+   * The same for all other transactions that write, which check the epoch once they go on; undefined if BEGIN has that effect.
+   */
   readonly lockEpoch: string | undefined
-  /** Has the transaction check foreign keys at its commit, so that rows can be written in any order. */
+  /** A statement that defers foreign key checks to COMMIT, so that rows can be written in any order. */
   readonly deferForeignKeys: string
-  /** Why the driver's error happened, by its code. */
+  /** The reason for a driver's error, by its code. */
   readonly reasonOf: (cause: unknown) => StorageErrorReason
-  /** What to do about the driver's error, where the reason alone does not say it. */
+  /** What to do about a driver's error, if the reason alone does not say it. */
   readonly adviceOf: (cause: unknown) => string | undefined
-  /** Whether the driver's error may have ended the transaction that it happened in. */
+  /** Whether a driver's error may have ended the transaction in which it occurred. */
   readonly endsTransaction: (cause: unknown) => boolean
-  /** Whether the driver's error says that rows of another table refer to what was to be deleted. */
+  /** Whether a driver's error says that rows of another table refer to the rows to be deleted. */
   readonly isReferenced: (cause: unknown) => boolean
-  /** Whether the same transaction may succeed, if it is run again. */
+  /** Whether the same transaction may succeed when it is run again. */
   readonly isTransient: (cause: unknown) => boolean
   /**
-   * Whether each row is written by a statement of its own: SQLite, which has no way to go, inserts 64 events in 280 µs so, and in
-   * 400 µs by one statement. A server would rather have few.
+   * Whether each row is written by its own statement. SQLite, which has no round trips, inserts 64 events in 280 µs that way
+   * and in 400 µs with one statement. A server is faster with few statements.
    */
   readonly writesEachRow: boolean
-  /** How a column holds a boolean. */
+  /** The schema of a boolean column. */
   readonly boolean: Schema.Schema<boolean, any>
-  /** An expression: text that is random for each row. */
+  /** An expression that returns a random text for each row. */
   readonly randomText: string
-  /** Selects what no other database has. */
+  /** Selects a value that is different in every database. */
   readonly identity: string
-  /** Selects the last position that the journal has given. */
+  /** Selects the last position that the journal has assigned. */
   readonly lastPosition: string
-  /** Selects that position with its event's instant and the latest of all up to it, in milliseconds; no row if none has been given. */
+  /**
+   * Selects that position, its event's instant, and the latest instant up to it, in milliseconds; no row if the journal is
+   * empty.
+   */
   readonly lastEvent: string
-  /** Selects the server's time in milliseconds, where it has a clock that is not this process's. */
+  /** Selects the server's time in milliseconds; undefined if the database uses this process's clock. */
   readonly serverTime: string | undefined
 }

@@ -1,16 +1,16 @@
 import { Effect } from "effect"
 
-/** How long a fiber may keep the event loop, in milliseconds. */
+/** The longest time that a fiber runs before it yields to the event loop, in milliseconds. */
 export const longestTurn = 5
 
-/** Goes on after timers and sockets have had their turn; other fibers alone would not let them: they go on in microtasks. */
+/** Resumes after timers and sockets have had their turn. Yielding to other fibers is not enough: they resume in microtasks. */
 export const nextTurn = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 
-/** For who works without a pause: other fibers get their turn and, if it has been long, the event loop too. */
+/** Yields to other fibers and, once work has gone on for `longestTurn`, to the event loop. */
 export const make = Effect.sync(() => {
-  /** When this was first used in the turn that the event loop is in. */
+  /** When this was first used in the current turn of the event loop. */
   let since: number | undefined
   const ended = () => {
     since = undefined

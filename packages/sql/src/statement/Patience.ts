@@ -1,22 +1,22 @@
-/** For how long whatever is asked of the storage is waited for while the storage makes no progress, in milliseconds. */
+/** How long a command or query waits for a storage that makes no progress, in milliseconds. */
 export const longestWait = 5_000
 
 /**
- * A server that has waited for a lock for that long says so. It is given these milliseconds to do so, before it is taken for one
- * that does not answer.
+ * A server that has waited that long for a lock reports it. It has these additional milliseconds to do so, before it counts as
+ * not answering.
  */
 export const slack = 500
 
 /**
- * Until when something is waited for. It is handed down to all that is done for one command or query, so that waiting inside of
- * waiting does not add up. Time is the real, monotonic one: what is waited for is outside of the program.
+ * A deadline. It is passed down to everything that is done for one command or query, so that nested waits do not add up. It is
+ * measured in real, monotonic time, as what is waited for is outside the program.
  */
 export interface Patience {
-  /** How many milliseconds are left; none or less when it is over. */
+  /** The milliseconds that are left; zero or less once the deadline has passed. */
   readonly remaining: () => number
 }
 
-/** The patience with what was asked for at an instant of `performance.now()`, or now. */
+/** The deadline of something that was requested at an instant of `performance.now()`; now by default. */
 export const make = (since = performance.now()): Patience => ({
   remaining: () => since + longestWait - performance.now()
 })

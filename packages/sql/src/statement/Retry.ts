@@ -4,8 +4,8 @@ import type { Patience } from "./Patience.js"
 import type { Restore } from "./Turns.js"
 
 /**
- * Retries what fails like this, as long as there is patience, by the clock of `Waiting`; in an uninterruptible region, `restore`
- * makes the waiting interruptible. The retry is set up once it has failed: that takes 6 µs, and a lone command 80.
+ * Retries what fails like this, as long as there is patience, by the clock of `Waiting`; in an uninterruptible region,
+ * `restore` makes the waiting interruptible. The retry is set up once it has failed: that takes 6 µs, and a lone command 80.
  */
 export const retryWhile = <E>(isLikeThis: (error: E) => boolean, schedule: Schedule.Schedule<unknown>) =>
 <A, R>(

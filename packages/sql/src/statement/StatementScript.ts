@@ -1,4 +1,7 @@
-/** Statements that depend on one another's answers, as data: whether each is waited for is up to who runs them. */
+/**
+ * Statements that depend on one another's results, as data. The interpreter decides when to wait. See
+ * docs/statement-scripts.md.
+ */
 import type { Steps } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
@@ -7,34 +10,34 @@ import { longestTurn, nextTurn } from "./EventLoop.js"
 import type { Statement } from "./Table.js"
 
 /**
- * Statements to be run in order. Who asks for their rows waits; who asks for none may be told later that one has failed, but
- * not later than when something is waited for.
+ * Statements that run in order. A script that asks for their rows waits for them. If it asks for none, it may learn that a
+ * statement has failed only at the next step that waits.
  */
 export interface Step {
   readonly statements: ReadonlyArray<Statement>
   readonly answer: "rows" | "none"
 }
 
-/** Yields requests, and is given the rows of each of their statements. */
+/** A generator that yields steps and receives the rows of each of their statements. */
 export type Program<A> = Generator<Step, A, ReadonlyArray<Rows>>
 
 /** The rows of a statement, as values. */
 export type Rows = ReadonlyArray<ReadonlyArray<unknown>>
 
-/** A connection that may answer at once, without a fiber, or take several statements in one round trip. */
+/** A connection that may answer synchronously, without a fiber, or send several statements in one round trip. */
 export interface AnsweringConnection extends Connection {
   readonly answer?: (step: Step) => Either.Either<ReadonlyArray<Rows>, SqlError>
-  /** Fails with the error of the first statement that failed. In a transaction nothing is done after that. */
+  /** Fails with the error of the first statement that fails. In a transaction, the statements after it have no effect. */
   readonly send?: (statements: ReadonlyArray<Statement>) => Effect.Effect<ReadonlyArray<Rows>, SqlError>
 }
 
-/** The rows that statements select. */
+/** Returns the rows that the statements select. */
 export function* select(statements: ReadonlyArray<Statement>): Program<Rows> {
   const rows = statements.length === 0 ? [] : yield { statements, answer: "rows" }
   return rows.length === 1 ? rows[0]! : rows.flat()
 }
 
-/** The rows that several lists of statements select, each list's for itself. */
+/** Returns the rows that several lists of statements select, list by list. */
 export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>>(
   ...lists: Lists
 ): Program<{ readonly [index in keyof Lists]: Rows }> {
@@ -45,10 +48,10 @@ export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>
   }
 }
 
-/** Has the event loop have its turn if this has taken long. */
+/** Lets the event loop take its turn if the script has run for long. */
 const pause: Step = { statements: [], answer: "none" }
 
-/** Long work between two statements. */
+/** Does long work between two statements, with pauses for the event loop. */
 export function* inTurns<A>(work: Steps<A>): Program<A> {
   for (;;) {
     const step = work.next()
@@ -63,8 +66,8 @@ export function* execute(statements: ReadonlyArray<Statement>): Program<void> {
 }
 
 /**
- * Runs a program, into which the error of a statement is thrown. Where the connection answers at once, in one step of the
- * fiber but for the event loop's turns. Otherwise what nobody waits for is sent with what is waited for next.
+ * Runs a script. The error of a statement is thrown into it. If the connection answers synchronously, the script runs in one
+ * step of the fiber, except for pauses. Otherwise steps that ask for no rows are sent together with the next step that does.
  */
 export const run = <A>(connection: AnsweringConnection, program: Program<A>): Effect.Effect<A, SqlError> =>
   goOn(connection, program, nothing, [])
@@ -113,7 +116,7 @@ const goOn = <A>(
     }
   })
 
-/** So many statements that are answered at once take a millisecond or two. */
+/** The number of synchronous statements after which the event loop may take its turn: they take a millisecond or two. */
 const manyStatements = 64
 
 const answerInTurns = (

@@ -1,29 +1,29 @@
 import { Either, Function, type ParseResult, Schema, String } from "effect"
 import * as Codec from "./Codec.js"
 
-/** A statement's text, its parameters, and of how many rows or values. */
+/** A statement's text, its parameters, and the number of rows or values that it is about. */
 export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, count: number]
 
-/** How columns hold instants: as milliseconds since 1970. */
+/** The schema of an instant column: milliseconds since 1970. */
 export const Instant = Schema.DateTimeUtcFromNumber
 
 /** A table: its columns are its row schema's fields in snake case, and every row goes through that schema. */
 export interface Table<A> {
   readonly name: string
-  /** What to select for `decode`; `replaced` gives other expressions for some fields. */
+  /** The columns to select for `decode`; `replaced` has other expressions for some fields. */
   readonly columns: (replaced?: { readonly [field in keyof A]?: string }) => string
-  /** Where each field stands in what `columns` selects. */
+  /** The index of each field in what `columns` selects. */
   readonly at: { readonly [field in keyof A]: number }
-  /** Statements that insert rows, with a clause at their ends, so many rows in each at most. */
+  /** Statements that insert rows, with a clause at their end and at most `most` rows in each. */
   readonly insert: (clause?: string, most?: number) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
-  /** Statements that insert rows, or update those that have this key, but for the fields that never change. */
+  /** Statements that insert rows, or update the rows with the same key, except for fields that never change. */
   readonly upsert: (
     key: keyof A & string,
     fixed: ReadonlyArray<keyof A>
   ) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
   /**
-   * The same, a statement for each row: where `before` gives the row that is there, it updates what differs, and otherwise it
-   * inserts the row.
+   * The same with one statement for each row: if `before` returns the stored row, it updates the fields that differ, and
+   * otherwise it inserts the row.
    */
   readonly writeEach: (
     key: keyof A & string,
@@ -31,22 +31,24 @@ export interface Table<A> {
   ) => (rows: ReadonlyArray<A>, before: (row: A) => A | undefined) => ReadonlyArray<Statement>
   /** Statements that delete the rows with these keys. */
   readonly delete: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
-  /** The same, returning the keys of those that there were. */
+  /** The same, returning the keys of the rows that existed. */
   readonly deleteReturning: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
-  /** Selects the rows of which a field has one of these values. */
+  /** Selects the rows in which a field has one of these values. */
   readonly select: (key: keyof A & string) => (values: ReadonlyArray<string | number>) => ReadonlyArray<Statement>
-  /** Decodes a row that is given as its values in the order of `columns`. */
+  /** Decodes a row: its values in the order of `columns`. */
   readonly decodeRow: (row: ReadonlyArray<unknown>) => Either.Either<A, ParseResult.ParseError>
-  /** The fields of a row that may be damaged: a value that does not decode is given as it stands. */
+  /** Decodes a row that may be damaged: a value that does not decode is returned as it is. */
   readonly decodeFields: (row: ReadonlyArray<unknown>) => { readonly [field in keyof A]: unknown }
-  /** Decodes rows, or says what is wrong with the first that does not. */
+  /** Decodes rows, or fails with the first that does not decode. */
   readonly decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<Array<A>, ParseResult.ParseError>
 }
 
-/** Rows are written so many at a time, or a smaller power of two, so that few statements have to be prepared. */
+/**
+ * The most rows in one statement. Statements have this many rows or a smaller power of two, so that few have to be prepared.
+ */
 const mostRows = 64
 
-/** Statements over chunks of many things: `text` gives the statement for so many, `params` their parameters. */
+/** Statements over chunks of a list: `text` returns the statement for a chunk of a size, `params` its parameters. */
 export const chunked = <A>(
   text: (size: number) => string,
   params: (chunk: ReadonlyArray<A>) => ReadonlyArray<unknown>,
@@ -66,10 +68,10 @@ export const chunked = <A>(
   }
 }
 
-/** A list of so many times the same. */
+/** `part`, repeated `size` times, separated by commas. */
 export const repeat = (part: string, size: number): string => Array(size).fill(part).join(", ")
 
-/** The table of this name with these fields, whose rows are plain objects or have a class's prototype. */
+/** A table with this name and these fields. Its rows are plain objects, or have a class's prototype. */
 export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struct.Type<Fields> & object>(
   name: string,
   fields: Fields & { readonly [Field in keyof Fields]: Schema.Schema.AnyNoContext },
@@ -111,7 +113,7 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
     )
   }
 
-  /** The fields that an update may change. */
+  /** The fields that an update can change. */
   const changing = (key: string, fixed: ReadonlyArray<keyof A>) =>
     names.flatMap((field, index) =>
       field === key || fixed.includes(field as keyof A)

@@ -158,7 +158,10 @@ export const make = (seen: () => Tail.Seen) =>
     }
   )
 
-/** How many rows are encoded or decoded, and commands decided, before the event loop may take its turn: a few milliseconds' worth. */
+/**
+ * How many rows are encoded or decoded, and commands decided, before the event loop may take its turn: a few milliseconds'
+ * worth.
+ */
 const stepSize = 256
 
 const inSteps = <A>(rows: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> =>

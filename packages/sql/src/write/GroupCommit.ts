@@ -32,8 +32,8 @@ export interface GroupCommit<S, A, E> {
 /** How a queue commits. */
 export interface Options<S, A, E> {
   /**
-   * Commits a batch and settles its entries, some of which may be withdrawn until they are decided. It runs uninterruptibly; it may
-   * wait interruptibly, by `restore`, as long as nothing is decided.
+   * Commits a batch and settles its entries, some of which may be withdrawn until they are decided. It runs uninterruptibly; it
+   * may wait interruptibly, by `restore`, as long as nothing is decided.
    */
   readonly commit: (batch: ReadonlyArray<Entry<S, A, E>>, restore: Restore) => Effect.Effect<void>
   /** Which part of a full batch a submission takes. One that takes more than 1 is committed alone. */

@@ -1,4 +1,4 @@
-/** The outcomes of commands that were sent with a key, in the table `caravel_idempotency`. */
+/** The outcomes of submissions with an idempotency key, in the table `caravel_idempotency`. */
 import {
   type IdempotencyConflict,
   identityOf,
@@ -19,7 +19,7 @@ import { Database } from "../database/Database.js"
 import * as Tables from "../schema/Tables.js"
 import { execute, type Program, select } from "../statement/StatementScript.js"
 
-/** Events that a command with a key had are not in the journal, so that it can be neither answered nor done again. */
+/** Events of a submission with a key are missing from the journal, so it can be neither answered nor repeated. */
 export class OutcomeMissing extends Data.TaggedError("OutcomeMissing")<
   Pick<Tables.IdempotencyRow, "position" | "events">
 > {
@@ -29,12 +29,12 @@ export class OutcomeMissing extends Data.TaggedError("OutcomeMissing")<
   }
 }
 
-/** How an accepted unit's events are found, once its batch has recorded its own. */
+/** Returns the events of an accepted submission, given those that its batch has recorded. */
 export type Answer = (recorded: ReadonlyArray<RecordedEvent>) => ReadonlyArray<RecordedEvent>
 
-/** What of a batch was decided earlier, and what of it is to be kept. */
+/** The keys of a batch: the outcomes that are known, and those to be stored. */
 export class Keys {
-  /** The rows of what is decided for the first time, once its events are recorded. */
+  /** The rows of outcomes that are decided for the first time, once their events are recorded. */
   readonly added: Array<(recorded: ReadonlyArray<RecordedEvent>) => Tables.IdempotencyRow> = []
   private readonly known: Map<string, Known>
   private readonly kept: number
@@ -44,7 +44,7 @@ export class Keys {
     this.kept = kept
   }
 
-  /** The outcome of the first unit with this one's key; decides this one if it is the first. */
+  /** Returns the outcome of the first submission with this one's key. Decides this one if it is the first. */
   *decide(
     state: State,
     unit: Unit,
@@ -83,17 +83,16 @@ interface Known extends Kept<Answer, Refusal> {
 }
 
 /**
- * A hash of parts: of where a key is kept and the key, or of the key and what it was used for. The key itself is in no
- * table, so that who reads them cannot try out what a command carried.
+ * A hash: of the tenant and the key, or of the key and the commands. Keys are not stored in clear, so that a reader of the
+ * tables cannot guess what a command contained and verify the guess.
  */
 const hashOf = (...parts: ReadonlyArray<string>) => hash("sha256", JSON.stringify(parts), "base64url")
 
-/** So many old keys are deleted for each new one: what is over melts away, and costs little at a time. */
+/** The number of expired keys that are deleted for each new one: the backlog shrinks at little cost at a time. */
 const purgedPerKey = 4
 
 /**
- * Loads and stores the keys of batches, and deletes those that have been kept for so long. Their number does not change
- * that of the statements.
+ * Loads and stores the keys of batches, and deletes expired ones. The number of statements does not grow with that of the keys.
  */
 export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
   const millis = Duration.toMillis(idempotencyKeysKept)
@@ -104,7 +103,7 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
   )`
 
   return {
-    /** What is known of the units' keys, before they are decided on this state. */
+    /** Loads what is known of the submissions' keys, before they are decided on this state. */
     *load(
       { head, state }: { readonly head: number; readonly state: State },
       units: ReadonlyArray<Unit>
@@ -140,7 +139,10 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
   }
 })
 
-/** Where the units' keys may be kept. Relays that do not exist yet may come to belong to who creates them in the batch. */
+/**
+ * The hashes under which the submissions' keys may be stored. A relay that does not exist yet belongs to the tenant that
+ * creates it in the batch.
+ */
 const idsOf = (before: State, units: ReadonlyArray<Unit>): ReadonlyArray<string> => {
   const owners = new Map<RelayId, Array<Pubkey>>()
   for (const { commands } of units) {

@@ -1,19 +1,19 @@
-/** What the write path tells about itself, as Effect metrics (`Metric.snapshot`, or an exporter of the application's). */
+/** Metrics of the write path, as Effect metrics: `Metric.snapshot` or the application's exporter reads them. */
 import { type Effect, Metric, MetricBoundaries } from "effect"
 
-/** How many commands wait to be taken by the writer. */
+/** The number of submissions in the writer's queue. */
 export const queueDepth: Metric.Metric.Gauge<number> = Metric.gauge("caravel_queue_depth", {
   description: "commands that wait to be taken by the writer"
 })
 
-/** How many commands were committed together. */
+/** The number of commands in a batch. */
 export const batchCommands: Metric.Metric.Histogram<number> = Metric.histogram(
   "caravel_batch_commands",
   MetricBoundaries.exponential({ start: 1, factor: 2, count: 10 }),
   "commands that were committed together"
 )
 
-/** How long a batch took from BEGIN to COMMIT, in seconds. */
+/** The time from BEGIN to the end of COMMIT of a batch, in seconds. */
 export const commitSeconds: Metric.Metric.Histogram<number> = Metric.histogram(
   "caravel_commit_seconds",
   MetricBoundaries.exponential({ start: 0.000_1, factor: 2, count: 16 }),
@@ -21,7 +21,7 @@ export const commitSeconds: Metric.Metric.Histogram<number> = Metric.histogram(
 )
 
 /**
- * What told the tail that others have committed: a notification, having begun to listen again, or a look without either.
+ * What woke the tail: a notification, the start of listening, or the poll.
  */
 export type WakeUp = "notification" | "listen" | "poll"
 
@@ -30,6 +30,6 @@ const wakeUps = Metric.counter("caravel_tail_wakeups_total", {
   incremental: true
 })
 
-/** Counts by what the tail was woken, if there was something for it. */
+/** Counts what woke the tail, if there was something to read. */
 export const wokenBy = (source: WakeUp): Effect.Effect<void> =>
   Metric.increment(Metric.tagged(wakeUps, "source", source))

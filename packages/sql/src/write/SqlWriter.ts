@@ -80,7 +80,10 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     /** When the storage last made progress: when it has decided on a batch, or others have written. */
     let progressedAt = -Infinity
-    /** How the last attempt since then has failed, if it has: a submission that has waited long enough fails so, without an attempt. */
+    /**
+     * How the last attempt since then has failed, if it has: a submission that has waited long enough fails so, without an
+     * attempt.
+     */
     let stuck: Exit.Exit<never, StorageError> | undefined
     const progress = () => {
       progressedAt = performance.now()
@@ -99,9 +102,9 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       })
 
     /**
-     * Commits a batch, broadcasts what was recorded, and settles the entries. If the database refuses the batch, each entry is tried
-     * on its own, so that only the culprit fails. While the storage makes no progress, an entry waits for as long as its patience
-     * lasts, whichever batches it is in.
+     * Commits a batch, broadcasts what was recorded, and settles the entries. If the database refuses the batch, each entry is
+     * tried on its own, so that only the culprit fails. While the storage makes no progress, an entry waits for as long as its
+     * patience lasts, whichever batches it is in.
      */
     const commitBatch = (batch: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> =>
       Effect.suspend(() => {
