@@ -191,7 +191,8 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
       withSpan("Command.submit", { attributes: { "caravel.commands": Array.isArray(inputs) ? inputs.length : 0 } })(
         Effect.flatMap(
           readAll(inputs),
-          (commands) => Array.isNonEmptyReadonlyArray(commands) ? execute(commands, Array.map(activityOf)) : Effect.succeed([])
+          (commands) =>
+            Array.isNonEmptyReadonlyArray(commands) ? execute(commands, Array.map(activityOf)) : Effect.succeed([])
         )
       )
 

@@ -48,7 +48,7 @@ export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelaySt
     HashMap.set(state.relays, relay.id, relay)
     HashMap.set(state.subdomains, relay.subdomain, relay.id)
   }
-  for (const map of Object.values(state)) HashMap.endMutation(map as HashMap.HashMap<unknown, unknown>)
+  for (const map of Object.values(state)) HashMap.endMutation(map)
   return state
 }
 

@@ -11,13 +11,7 @@ import type { Compiler } from "@effect/sql/Statement"
 import { Context, Effect, Either, type Fiber, Function, Option, type Scope } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 import * as Patience from "../statement/Patience.js"
-import {
-  type AnsweringConnection,
-  execute,
-  type Program,
-  run,
-  type Step
-} from "../statement/StatementScript.js"
+import { type AnsweringConnection, execute, type Program, run, type Step } from "../statement/StatementScript.js"
 import type { Restore } from "../statement/Turns.js"
 import { each } from "./AfterCommit.js"
 import { OpenTransaction } from "./OpenTransaction.js"
@@ -201,11 +195,14 @@ export const make = (options: {
           (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => result)
         )
       })
-    return Effect.flatMap(acquire(restore, patience), (connection) =>
-      Effect.matchCauseEffect(patiently(attempt(connection), patience, restore), {
-        onFailure: (cause) => Effect.zipRight(release(connection), Effect.failCause(cause)),
-        onSuccess: (result) => Effect.zipRight(release(connection), result)
-      })).pipe(withSpan("sql.transaction", { kind: "client" }))
+    return Effect.flatMap(
+      acquire(restore, patience),
+      (connection) =>
+        Effect.matchCauseEffect(patiently(attempt(connection), patience, restore), {
+          onFailure: (cause) => Effect.zipRight(release(connection), Effect.failCause(cause)),
+          onSuccess: (result) => Effect.zipRight(release(connection), result)
+        })
+    ).pipe(withSpan("sql.transaction", { kind: "client" }))
   }
 
   const transactOn = <A, E, R>(connections: Connections, outer: Use<A, E, R>, inner: Use<A, E, R>) =>

@@ -147,7 +147,10 @@ export const make = <S, A, E>(
       body: () => Effect.zipRight(yieldToEventLoop, Effect.uninterruptibleMask(commitNext)),
       step: () => {}
     })
-    yield* Background.run("The writer of commands", Effect.forever(Effect.zipRight(reached("writerLeads"), writeQueued)))
+    yield* Background.run(
+      "The writer of commands",
+      Effect.forever(Effect.zipRight(reached("writerLeads"), writeQueued))
+    )
 
     return {
       waiting: () => waiting.size,
