@@ -5,6 +5,7 @@
  */
 export * as Consumer from "./consumer/Consumer.js"
 export * as ConsumerStore from "./consumer/ConsumerStore.js"
+export * as Backoff from "./runtime/Backoff.js"
 export * as Background from "./runtime/Background.js"
 export * as Waiting from "./runtime/Waiting.js"
 export * as Feed from "./tail/Feed.js"

@@ -1,7 +1,7 @@
 import type { Activity, Position } from "@caravel/domain"
 import { type Cause, Clock, Effect, type Schedule, ScheduleDecision, ScheduleIntervals } from "effect"
 
-/** The attempts at one activity after another. */
+/** Counts the attempts at one activity after another, by a schedule that starts again with each activity. */
 export class Attempts<R> {
   /** How often the activity has failed. */
   count = 0
@@ -13,8 +13,8 @@ export class Attempts<R> {
     this.schedule = schedule
   }
 
-  /** Whether a failed activity is to be tried again: runs `before`, and waits until then. */
-  readonly again = <E>(
+  /** Counts a failure. Returns false if the schedule has ended; otherwise runs `before`, waits, and returns true. */
+  readonly waitToRetry = <E>(
     activity: Activity,
     cause: Cause.Cause<unknown>,
     before: Effect.Effect<void, E>

@@ -8,8 +8,9 @@ import { Context, Effect, Layer, type ParseResult } from "effect"
 import { Tail } from "../tail/Tail.js"
 import type { ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 import type { AwaitError, Lag, Options, ReplayError, ReplayOptions, RunError, Service } from "./ConsumerModel.js"
-import { make } from "./Consumers.js"
-import { ConsumerStore, type Parked } from "./ConsumerStore.js"
+import { make } from "./ConsumerService.js"
+import { ConsumerStore } from "./ConsumerStore.js"
+import type { Parked } from "./Parking.js"
 
 /**
  * Why a consumer ends, or cannot be found.

@@ -1,7 +1,7 @@
 /** What a durable consumer can fail with. */
 import { Position } from "@caravel/domain"
 import { Duration, Schema } from "effect"
-import { describe } from "./Describe.js"
+import { describe } from "./HandlerFailure.js"
 
 /**
  * The handler has failed at an activity until its schedule was exhausted, and the consumer stands there. To recover, cure

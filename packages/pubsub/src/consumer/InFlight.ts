@@ -1,14 +1,14 @@
-/** What a run is handling just now, and how it is stopped without cutting that off. */
+/** The handlers in progress, and how a run stops: the state Stopping of `Run`. */
 import type { Activity } from "@caravel/domain"
 import { Duration, Effect, Fiber } from "effect"
 import { sleep } from "../runtime/Waiting.js"
-import { Signal } from "./Local.js"
+import { Signal } from "./LocalSignals.js"
 
-/** The handlers of one run that are under way, those of its replays too. */
+/** The handlers of a run that are in progress, those of its replays too. */
 export class InFlight {
-  /** No further activity is begun. */
+  /** Whether the run is stopping: no further handler starts. */
   stopping = false
-  /** Handlers that had not ended when their time to stop was over. */
+  /** The activities whose handlers had not ended within `stopTimeout`. */
   readonly cutOff: Array<Activity> = []
   readonly stopTimeout: Duration.Duration
   private readonly current = new Set<{ readonly activity: () => Activity }>()
@@ -18,7 +18,10 @@ export class InFlight {
     this.stopTimeout = stopTimeout
   }
 
-  /** Runs handlers, unless the run is stopping; then it waits to be interrupted. `activity` tells which one is handled. */
+  /**
+   * Runs handlers. `activity` returns the activity that is being handled. If the run is stopping, this waits to be interrupted
+   * instead.
+   */
   track<A, E, R>(activity: () => Activity, handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
       if (this.stopping) return Effect.never
@@ -34,7 +37,7 @@ export class InFlight {
     })
   }
 
-  /** Begins nothing further, and waits until what is under way has ended, but for `stopTimeout` at most. */
+  /** Starts no further handler, and waits for those in progress, for `stopTimeout` at most. */
   readonly drain: Effect.Effect<void> = Effect.suspend(() => {
     this.stopping = true
     const cutOff = Effect.sync(() => {
@@ -43,21 +46,21 @@ export class InFlight {
     const timeout = Effect.zipRight(sleep(this.stopTimeout), cutOff)
     return this.current.size === 0 || Duration.toMillis(this.stopTimeout) === 0
       ? Effect.void
-      : Effect.raceFirst(this.untilNone, timeout)
+      : Effect.raceFirst(this.allEnded, timeout)
   })
 
-  private readonly untilNone: Effect.Effect<void> = Effect.suspend(() =>
-    this.current.size === 0 ? Effect.void : Effect.zipRight(this.ended.beyond(this.ended.count), this.untilNone)
+  private readonly allEnded: Effect.Effect<void> = Effect.suspend(() =>
+    this.current.size === 0 ? Effect.void : Effect.zipRight(this.ended.after(this.ended.count), this.allEnded)
   )
 }
 
-/** Interrupted, drains what is in flight before it interrupts the effect. */
-export const drained = <A, E, R>(inFlight: InFlight, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/** Runs an effect; when it is interrupted, drains what is in flight first. */
+export const drainOnInterrupt = <A, E, R>(inFlight: InFlight, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
-    // A fiber of its own, which the caller's interruption does not reach by itself.
+    // In a fiber of its own, which the caller's interruption does not reach.
     Effect.flatMap(Effect.forkDaemon(restore(effect)), (fiber) =>
       Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
-        // Neither does it reach the one that waits.
+        // In a fiber of its own too: the finalizer of an interruption cannot be interrupted, but a race has to be.
         Effect.forkDaemon(Effect.interruptible(Effect.raceFirst(inFlight.drain, Fiber.await(fiber)))).pipe(
           Effect.flatMap(Fiber.join),
           Effect.zipRight(Fiber.interrupt(fiber))

@@ -1,20 +1,20 @@
 import type { Position } from "@caravel/domain"
 import { Effect } from "effect"
-import type { Local } from "./Local.js"
+import type { LocalSignals } from "./LocalSignals.js"
 
-/** How far a run has come, how far of that is written, and who waits to write the rest. */
+/** How far a run has come, and how far of that the checkpoint is written. */
 export class Progress {
-  /** Everything up to here is done. */
+  /** Everything up to this position is done. */
   position: Position
-  /** Where the checkpoint stands. */
+  /** The position of the checkpoint. */
   written: Position
-  private readonly local: Local
+  private readonly signals: LocalSignals
   private waiter: { readonly until: () => boolean; readonly wake: () => void } | undefined
 
-  constructor(position: Position, local: Local) {
+  constructor(position: Position, signals: LocalSignals) {
     this.position = position
     this.written = position
-    this.local = local
+    this.signals = signals
   }
 
   /** Called for every activity: it must cost next to nothing. */
@@ -27,9 +27,10 @@ export class Progress {
   commit(position: Position): void {
     this.written = position
     if (position > this.position) this.position = position
-    this.local.changed.notify()
+    this.signals.changed.notify()
   }
 
+  /** Wakes the fiber that writes the checkpoint if what it waits for has come true. */
   readonly check = (): void => {
     if (this.waiter?.until() !== true) return
     const { wake } = this.waiter
@@ -40,16 +41,16 @@ export class Progress {
   /** Completes once there is something to write. */
   readonly dirty = this.wait(() => this.position > this.written)
 
-  /** Completes once there is something to write that somebody waits for. */
+  /** Completes once there is something to write that a fiber waits for. */
   readonly wanted = this.wait(() => {
     if (this.position === this.written) return false
-    for (const { position } of this.local.awaited) {
+    for (const { position } of this.signals.awaited) {
       if (position > this.written && position <= this.position) return true
     }
     return false
   })
 
-  /** Only one fiber waits: the one that writes. */
+  /** Only one fiber waits at a time: the one that writes the checkpoint. */
   private wait(until: () => boolean): Effect.Effect<void> {
     return Effect.async((resume) => {
       if (until()) return resume(Effect.void)

@@ -4,44 +4,45 @@ import { sleep } from "../runtime/Waiting.js"
 import { pageSize } from "../tail/Subscription.js"
 import type { Tail } from "../tail/Tail.js"
 import type { Attempts } from "./Attempts.js"
-import type { Blocked } from "./Blocked.js"
+import type { Batch } from "./Batch.js"
+import type { BlockedResources } from "./BlockedResources.js"
 import { ConsumerHalted } from "./ConsumerError.js"
-import type { ConsumerStore, Lease, LeaseLost } from "./ConsumerStore.js"
-import { describeCause } from "./Describe.js"
-import type { Held } from "./Held.js"
+import type { Settings } from "./ConsumerSettings.js"
+import type { ConsumerStore } from "./ConsumerStore.js"
+import { describeCause, logFailure } from "./HandlerFailure.js"
+import type { HeldLease } from "./HeldLease.js"
 import type { InFlight } from "./InFlight.js"
-import { logFailure } from "./LogFailure.js"
-import { patiently } from "./Patiently.js"
+import type { Lease, LeaseLost } from "./Leases.js"
 import type { Progress } from "./Progress.js"
-import type { Settings } from "./Settings.js"
+import { retryWhileUnavailable } from "./StorageRetry.js"
 
-/** How often a checkpoint is written at most, but for who waits for it. */
-const throttle = "100 millis"
+/** The minimum time between two writes of the checkpoint, unless a fiber waits for it. */
+const flushInterval = "100 millis"
 
-/** How far a query looks for what passes the filter, so that it never takes long. */
-const reach = 4096
+/** The maximum number of positions that a query looks through, so that it never takes long. */
+const maxPositions = 4096
 
 interface Page {
   readonly activities: ReadonlyArray<Activity>
-  /** Up to here, there are no others. */
+  /** The page contains all activities up to this position that pass the filter. */
   readonly last: Position
 }
 
-/** Handles a page, in order. */
-export type PageHandling<R> = Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted, R>
+/** What ends the handling of activities under a lease. */
+export type RunEnd = StorageError | PositionFromOtherEpoch | LeaseLost | ConsumerHalted
 
-/** What a consumer does while it holds its lease. */
+/** What a consumer uses and writes while it holds its lease. */
 export class Session<E, R> {
   readonly settings: Settings<E, R>
   readonly store: typeof ConsumerStore.Service
-  readonly held: Held
+  readonly held: HeldLease
   readonly lease: Lease
   readonly progress: Progress
-  readonly blocked: Blocked
+  readonly blocked: BlockedResources
   readonly inFlight: InFlight
-  /** What is being tried again, as recorded. */
+  /** The activity that is being retried, as recorded. */
   private retried: { readonly position: Position; readonly error: string } | undefined
-  /** The checkpoint has one writer at a time. */
+  /** Held by the fiber that writes the checkpoint. */
   readonly writing = Effect.unsafeMakeSemaphore(1)
   private readonly query: typeof Query.Service
   private readonly tail: typeof Tail.Service
@@ -51,9 +52,9 @@ export class Session<E, R> {
     readonly store: typeof ConsumerStore.Service
     readonly query: typeof Query.Service
     readonly tail: typeof Tail.Service
-    readonly held: Held
+    readonly held: HeldLease
     readonly progress: Progress
-    readonly blocked: Blocked
+    readonly blocked: BlockedResources
     readonly inFlight: InFlight
   }) {
     this.settings = options.settings
@@ -67,15 +68,15 @@ export class Session<E, R> {
     this.inFlight = options.inFlight
   }
 
-  /** What comes next after a position. Behind or at the head, it is one and the same: what is broadcast can be read. */
+  /** Waits for activities after a position, and reads the next page. */
   readonly page = (after: Position): Effect.Effect<Page, StorageError | PositionFromOtherEpoch> =>
-    Effect.flatMap(this.tail.beyond(after), (head) => {
-      const upTo = Position.make(Math.min(head, after + reach))
+    Effect.flatMap(this.tail.awaitAfter(after), (head) => {
+      const upTo = Position.make(Math.min(head, after + maxPositions))
       const { filter } = this.settings
       return this.query.activity({ ...filter, after, upTo, limit: pageSize }).pipe(
         Effect.catchTag("ParseError", Effect.die),
-        Effect.zipLeft(this.tail.unchanged(after)),
-        patiently,
+        Effect.zipLeft(this.tail.failIfRestored(after)),
+        retryWhileUnavailable,
         Effect.map((activities) => ({
           activities,
           last: activities.length < pageSize ? upTo : activities[activities.length - 1]!.position
@@ -83,9 +84,11 @@ export class Session<E, R> {
       )
     })
 
-  /** Where the checkpoint is, after a commit that was not answered: that holds the lease's row until it is decided. */
+  /** The committed checkpoint after a commit of unknown outcome. Renewing the lease waits until that transaction has ended. */
   readonly committed: Effect.Effect<Position, StorageError | LeaseLost> = Effect.suspend(() =>
-    patiently(Effect.zipRight(this.store.leases.renew(this.lease), this.store.checkpoints.find(this.lease.consumer)))
+    retryWhileUnavailable(
+      Effect.zipRight(this.store.leases.renew(this.lease), this.store.checkpoints.find(this.lease.consumer))
+    )
   ).pipe(Effect.map((checkpoint) => {
     const position = Option.match(checkpoint, {
       onNone: () => this.progress.written,
@@ -95,32 +98,34 @@ export class Session<E, R> {
     return position
   }))
 
-  /** Writes how far it is. */
-  readonly flush: Effect.Effect<void, StorageError | LeaseLost> = this.writing.withPermits(1)(Effect.suspend(() => {
-    const { position, written } = this.progress
-    if (position === written) return Effect.void
-    return patiently(Effect.uninterruptible(
-      Effect.map(this.store.checkpoints.move(this.lease, written, position), () => this.progress.commit(position))
-    ))
-  }))
+  private readonly flush: Effect.Effect<void, StorageError | LeaseLost> = this.writing.withPermits(1)(
+    Effect.suspend(() => {
+      const { position, written } = this.progress
+      if (position === written) return Effect.void
+      return retryWhileUnavailable(Effect.uninterruptible(
+        Effect.map(this.store.checkpoints.move(this.lease, written, position), () => this.progress.commit(position))
+      ))
+    })
+  )
 
+  /** Writes the checkpoint whenever it has moved. */
   readonly flushing: Effect.Effect<never, StorageError | LeaseLost> = Effect.suspend(() => this.progress.dirty).pipe(
     Effect.zipRight(Effect.suspend(() => this.flush)),
-    Effect.zipRight(Effect.raceFirst(sleep(throttle), Effect.suspend(() => this.progress.wanted))),
+    Effect.zipRight(Effect.raceFirst(sleep(flushInterval), Effect.suspend(() => this.progress.wanted))),
     Effect.forever
   )
 
-  /** Writes what is left when it ends, if it still may: how far it is, and what was cut off or tried again. */
+  /** Writes the final checkpoint, and the error of a handler that was interrupted or was to be retried. Failures are logged. */
   readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
     const { position, written } = this.progress
     if (position !== written) {
       yield* this.store.checkpoints.move(this.lease, written, position)
       this.progress.commit(position)
     }
-    const interrupted = this.interrupted()
-    // No attempts: it neither goes on nor has it halted.
-    if (interrupted !== undefined && interrupted.position > position) {
-      yield* this.store.checkpoints.recordFailure(this.lease, interrupted.position, 0, interrupted.error)
+    const unfinished = this.unfinished()
+    if (unfinished !== undefined && unfinished.position > position) {
+      // With no attempts, as the consumer has not halted.
+      yield* this.store.checkpoints.recordFailure(this.lease, unfinished.position, 0, unfinished.error)
     }
   }).pipe(
     Effect.catchTag("LeaseLost", () => Effect.void),
@@ -128,13 +133,13 @@ export class Session<E, R> {
       "StorageError",
       (error) =>
         Effect.logWarning(
-          `What consumer ${this.settings.name} has done last cannot be written; it will be done again`,
+          `The last progress of consumer ${this.settings.name} cannot be written; these activities will be handled again`,
           error
         )
     )
   )
 
-  private interrupted() {
+  private unfinished() {
     const [first] = [...this.inFlight.cutOff].sort((one, other) => one.position - other.position)
     return first === undefined ? this.retried : {
       position: first.position,
@@ -145,69 +150,72 @@ export class Session<E, R> {
   }
 
   /**
-   * Whether a failed activity is to be tried again; if not, it has been put aside, and the checkpoint moved to it where
-   * everything before it is done. Whatever the handler failed with counts: if the consumer itself had been interrupted, it
-   * would not have come here.
+   * Decides about the failure of a batch's current activity. "retry" is returned when the time to retry has come, "parked" once the
+   * activity is parked. Fails with `ConsumerHalted` if the consumer halts.
+   *
+   * Every cause counts as a failure, interruptions inside the handler too: if the consumer itself were interrupted, this would not
+   * run.
    */
-  failed(
-    activity: Activity,
+  handleFailure(
+    batch: Batch,
     cause: Cause.Cause<unknown>,
-    attempts: Attempts<R>,
-    isNext: boolean
-  ): Effect.Effect<boolean, StorageError | LeaseLost | ConsumerHalted, R> {
-    const { blocked, inFlight, lease, progress, store } = this
-    // It comes again when the consumer is next run.
-    if (inFlight.stopping) return Effect.never
+    attempts: Attempts<R>
+  ): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted, R> {
+    // The activity is handled again by the next run.
+    if (this.inFlight.stopping) return Effect.never
+    const activity = batch.current
     const { position } = activity
     const { name, onFailure } = this.settings
     const error = describeCause(cause)
     const log = (level: LogLevel.LogLevel, consequence: string) =>
       Effect.suspend(() => logFailure(level, name, activity, attempts.count, error, consequence))
     const record = Effect.suspend(() =>
-      patiently(store.checkpoints.recordFailure(lease, position, attempts.count, error))
+      retryWhileUnavailable(this.store.checkpoints.recordFailure(this.lease, position, attempts.count, error))
     )
-    const retry = Effect.zipRight(log(LogLevel.Debug, "tries again"), record).pipe(
+    const beforeRetry = Effect.zipRight(log(LogLevel.Debug, "tries again"), record).pipe(
       Effect.tap(() => Effect.sync(() => this.retried = { position, error }))
     )
-    const park = this.writing.withPermits(1)(patiently(Effect.uninterruptible(
-      Effect.map(
-        Effect.suspend(() => {
-          const parked = store.parking.park(lease, activity, attempts.count, error)
-          const moved = Effect.suspend(() => store.checkpoints.move(lease, progress.written, position))
-          return isNext ? store.transaction(Effect.zipRight(parked, moved)) : parked
-        }),
-        () => {
-          if (onFailure === "parkResource") blocked.add(activity)
-          if (isNext) progress.commit(position)
-        }
-      )
-    )))
     const halt = Effect.suspend(() => {
-      const halted = new ConsumerHalted({
-        consumer: name,
-        position,
-        attempts: attempts.count,
-        cause: Cause.squash(cause)
-      })
+      const { count } = attempts
+      const halted = new ConsumerHalted({ consumer: name, position, attempts: count, cause: Cause.squash(cause) })
       return record.pipe(
         Effect.tap(() => Effect.sync(() => this.retried = undefined)),
         Effect.zipRight(log(LogLevel.Error, "halts")),
-        // Others that are handled at once are not cut off.
-        Effect.zipRight(inFlight.drain),
+        // Handlers of other resources may end.
+        Effect.zipRight(this.inFlight.drain),
         Effect.zipRight(halted)
       )
     })
-    return Effect.flatMap(attempts.again(activity, cause, retry), (again) =>
-      again
-        ? Effect.succeed(true)
-        : Effect.as(onFailure === "halt" ? halt : Effect.zipLeft(park, log(LogLevel.Warning, "parks it")), false))
+    return Effect.flatMap(attempts.waitToRetry(activity, cause, beforeRetry), (retry) =>
+      retry
+        ? Effect.succeed("retry")
+        : onFailure === "halt"
+        ? halt
+        : Effect.suspend(() => this.park(activity, attempts.count, error, batch.isNext)).pipe(
+          Effect.zipRight(log(LogLevel.Warning, "parks it")),
+          Effect.as("parked")
+        ))
   }
 
-  /** Puts activities behind parked ones of their resources; gives those that are free again. */
-  parkBehind(activities: ReadonlyArray<Activity>): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> {
-    return Effect.map(this.store.parking.parkBehind(this.lease, activities), (free) => {
+  /** Parks an activity and, if everything before it is done, moves the checkpoint to it. */
+  private park(activity: Activity, attempts: number, error: string, isNext: boolean) {
+    const { blocked, lease, progress, store } = this
+    const parked = store.parking.park(lease, activity, attempts, error)
+    const moved = Effect.suspend(() => store.checkpoints.move(lease, progress.written, activity.position))
+    return this.writing.withPermits(1)(retryWhileUnavailable(Effect.uninterruptible(
+      Effect.map(isNext ? store.transaction(Effect.zipRight(parked, moved)) : parked, () => {
+        if (this.settings.onFailure === "parkResource") blocked.add(activity)
+        if (isNext) progress.commit(activity.position)
+      })
+    )))
+  }
+
+  /** Parks activities whose resources have parked ones. Returns the others, whose resources are free again. */
+  readonly parkBehind = (
+    activities: ReadonlyArray<Activity>
+  ): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> =>
+    Effect.map(this.store.parking.parkBehind(this.lease, activities), (free) => {
       for (const activity of free) this.blocked.delete(activity)
       return free
     })
-  }
 }

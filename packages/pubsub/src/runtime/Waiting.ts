@@ -1,10 +1,9 @@
-/** The clock that Caravel itself waits by: for leases, polls, and storage that is busy or away. */
-import { Clock, Context, Duration, Effect, type Schedule } from "effect"
+/** The clock by which Caravel itself waits: for leases, polls, and storage that is busy or unavailable. */
+import { Clock, Context, Duration, Effect, Function, Schedule } from "effect"
 
 /**
- * What is waited for here happens outside of the program, so the clock is a real one, whatever `Clock` the program runs
- * by: under a `TestClock`, an idle consumer costs nothing however far that is moved. Provide another clock to test the
- * waiting itself.
+ * The clock to wait by for what happens outside of the program. It is a real clock, whichever `Clock` the program has: under a
+ * `TestClock`, an idle consumer costs nothing however far the time is moved. Provide another clock to test the waiting itself.
  *
  * @since 0.1.0
  * @category references
@@ -14,7 +13,7 @@ export class Waiting extends Context.Reference<Waiting>()("@caravel/pubsub/Waiti
 }) {}
 
 /**
- * Waits by that clock.
+ * Sleeps by that clock.
  *
  * @since 0.1.0
  * @category waiting
@@ -23,24 +22,44 @@ export const sleep = (duration: Duration.DurationInput): Effect.Effect<void> =>
   Effect.flatMap(Waiting, (clock) => clock.sleep(Duration.decode(duration)))
 
 /**
- * Retries what fails like this, by that clock; what is retried keeps the program's. The retry is set up once it has failed:
- * that takes 6 µs, and a lone command 80.
+ * For how long a caller still waits.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Patience {
+  /** The milliseconds that are left; 0 or less when they are over. */
+  readonly remaining: () => number
+}
+
+const unlimited: Patience = { remaining: () => Infinity }
+
+/**
+ * Retries errors that match a predicate, by that clock, while there is patience. In an uninterruptible region, `restore` makes the
+ * waiting interruptible. The retry is set up after the first failure: that takes 6 µs, and a single command takes 80.
  *
  * @since 0.1.0
  * @category waiting
  */
 export const retryWhile =
-  <Retried>(isLikeThis: (error: Retried) => boolean, schedule: Schedule.Schedule<unknown>) =>
-  <A, E extends Retried, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.catchIf(
+  <Retried>(isRetried: (error: Retried) => boolean, schedule: Schedule.Schedule<unknown>) =>
+  <A, E extends Retried, R>(
+    effect: Effect.Effect<A, E, R>,
+    patience: Patience = unlimited,
+    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = Function.identity
+  ): Effect.Effect<A, E, R> => {
+    const isWorthwhile = (error: E) => isRetried(error) && patience.remaining() > 0
+    return Effect.catchIf(
       effect,
-      isLikeThis,
-      () =>
-        Effect.flatMap(Waiting, (waiting) =>
-          Effect.clockWith((clock) =>
-            Effect.withClock(
-              Effect.retry(Effect.withClock(effect, clock), { while: isLikeThis, schedule }),
-              waiting
-            )
-          ))
+      isWorthwhile,
+      (error) =>
+        Effect.flatMap(Effect.zip(Schedule.driver(schedule), Waiting), ([driver, clock]) => {
+          const again = (error: E): Effect.Effect<A, E, R> =>
+            Effect.matchEffect(restore(Effect.withClock(driver.next(error), clock)), {
+              onFailure: () => Effect.fail(error),
+              onSuccess: () => Effect.catchIf(effect, isWorthwhile, again)
+            })
+          return again(error)
+        })
     )
+  }

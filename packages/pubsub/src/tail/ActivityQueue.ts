@@ -1,7 +1,8 @@
 import type { Activity } from "@caravel/domain"
 import { Chunk, Deferred, Effect, Effectable, Exit, FiberId, Option, Queue } from "effect"
+import * as Backoff from "../runtime/Backoff.js"
 import { retryWhile } from "../runtime/Waiting.js"
-import { type Subscription, untilReadable } from "./Subscription.js"
+import type { Subscription } from "./Subscription.js"
 import type { Ended } from "./Window.js"
 
 /**
@@ -49,7 +50,7 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
       subscription.isLast ?
         this.end :
         Effect.logWarning("The journal cannot be read just now; trying again", error).pipe(
-          Effect.zipRight(orEnd(retryWhile(() => !subscription.isLast, untilReadable)(taken)))
+          Effect.zipRight(orEnd(retryWhile(() => !subscription.isLast, Backoff.untilAvailable)(taken)))
         )
     return Effect.map(Effect.catchAll(taken, later), Chunk.unsafeFromArray)
   }

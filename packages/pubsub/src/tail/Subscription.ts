@@ -1,11 +1,6 @@
 import type { Activity, Position } from "@caravel/domain"
-import { Effect, Schedule } from "effect"
+import { Effect } from "effect"
 import type { Ended, Window } from "./Window.js"
-
-/** How often a journal that cannot be read is tried again: at once, then ever slower, every five seconds at last. */
-export const untilReadable = Schedule.jittered(
-  Schedule.union(Schedule.exponential("20 millis"), Schedule.spaced("5 seconds"))
-)
 
 /** How many activities are read from the journal at a time: catching up is a third faster than with 256. */
 export const pageSize = 1024

@@ -11,8 +11,9 @@ import {
 } from "@caravel/domain"
 import { Context, Effect, Layer } from "effect"
 import * as Background from "../runtime/Background.js"
+import * as Backoff from "../runtime/Backoff.js"
 import { retryWhile } from "../runtime/Waiting.js"
-import { pageSize, Subscription, untilReadable } from "./Subscription.js"
+import { pageSize, Subscription } from "./Subscription.js"
 import { type Ended, Window } from "./Window.js"
 
 /**
@@ -34,12 +35,12 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
   /** How far it is, and the last activity up to there, if it is known: what every later state of the journal must have. */
   readonly seen: () => Seen
   /** Completes once something after `position` has been broadcast, with how far that is. */
-  readonly beyond: (position: Position) => Effect.Effect<Position, StorageError | PositionFromOtherEpoch>
+  readonly awaitAfter: (position: Position) => Effect.Effect<Position, StorageError | PositionFromOtherEpoch>
   /**
    * Fails with who holds a position if the journal was restored since the tail began. What was read before is of the
    * tail's own epoch if this succeeds after it: a journal never goes back to an earlier epoch.
    */
-  readonly unchanged: (position: Position) => Effect.Effect<void, StorageError | PositionFromOtherEpoch>
+  readonly failIfRestored: (position: Position) => Effect.Effect<void, StorageError | PositionFromOtherEpoch>
   /** Fails once nothing more is broadcast, with why. */
   readonly ended: Effect.Effect<never, StorageError | PositionFromOtherEpoch>
   /** From now on every subscription fails with this error, as all do by themselves once the journal is restored or goes back. */
@@ -106,7 +107,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         return Effect.fail(new PositionFromOtherEpoch({ position, epoch, current: epoch, common }))
       })
 
-    const unchanged = (position: Position): Effect.Effect<void, Ended> =>
+    const failIfRestored = (position: Position): Effect.Effect<void, Ended> =>
       Effect.suspend(() => {
         const { failure } = window
         if (failure === undefined) return outside(checkEpoch(journal, position, epoch))
@@ -130,16 +131,16 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         : Effect.flatMap(
           activities(last.position - 1, last.position, 1),
           ([found]) =>
-            found?.id === last.id ? Effect.void : Effect.zipRight(unchanged(position), unlessDamaged(position, found))
+            found?.id === last.id ? Effect.void : Effect.zipRight(failIfRestored(position), unlessDamaged(position, found))
         )
-      return Effect.zip(unchanged(position), kept, { concurrent: true })
+      return Effect.zip(failIfRestored(position), kept, { concurrent: true })
     }
 
     const read = (after: Position, upTo: Position) =>
       Effect.zipLeft(activities(after, upTo, pageSize), whole(after)).pipe(
         Effect.tapErrorTag("PositionFromOtherEpoch", fail),
         // What fails once nothing more is broadcast fails by that.
-        Effect.tapError(() => window.failure === undefined ? Effect.void : unchanged(after))
+        Effect.tapError(() => window.failure === undefined ? Effect.void : failIfRestored(after))
       )
 
     const catchUp = (position: Position): Effect.Effect<void, StorageError | PositionFromOtherEpoch> =>
@@ -161,7 +162,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
           ? catchUp(head)
           : head === from
           ? whole(from)
-          : Effect.zipRight(unchanged(from), goneBack(from)))
+          : Effect.zipRight(failIfRestored(from), goneBack(from)))
     })
 
     const unlessEnded = (broadcast: Effect.Effect<unknown, Ended>) =>
@@ -189,7 +190,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     yield* Background.run(
       "Broadcasting",
       Effect.forever(
-        Effect.all([behind.await, behind.close, retryWhile(() => true, untilReadable)(unlessEnded(toHead)), tellEnd])
+        Effect.all([behind.await, behind.close, retryWhile(() => true, Backoff.untilAvailable)(unlessEnded(toHead)), tellEnd])
       )
     )
 
@@ -218,9 +219,9 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       advanceToHead: orLater(toHead),
       position: Effect.sync(() => window.position),
       seen: () => window,
-      beyond: (position) => window.beyond(position),
-      unchanged,
-      ended: Effect.zipRight(window.beyond(Position.make(Number.MAX_SAFE_INTEGER)), Effect.never),
+      awaitAfter: (position) => window.awaitAfter(position),
+      failIfRestored,
+      ended: Effect.zipRight(window.awaitAfter(Position.make(Number.MAX_SAFE_INTEGER)), Effect.never),
       fail,
       subscribe: (position = window.position) => new Subscription(window, read, position)
     }

@@ -50,7 +50,7 @@ export class Window {
   }
 
   /** Completes once the window has moved beyond `position`, with where it is. */
-  beyond(position: Position): Effect.Effect<Position, Ended> {
+  awaitAfter(position: Position): Effect.Effect<Position, Ended> {
     return Effect.async((resume) => {
       const listener = () => {
         if (this.position <= position && this.failure === undefined) return

@@ -52,7 +52,7 @@ describe("whoever follows it", () => {
       yield* (yield* Tail.Tail).advanceToHead
       for (const reader of readers) expect(yield* Fiber.join(reader)).toMatchObject(failed)
       expect(yield* Effect.flip(Stream.runDrain(feed.live))).toMatchObject(failed)
-      expect(yield* Effect.flip((yield* Tail.Tail).beyond(position(3)))).toMatchObject(failed)
+      expect(yield* Effect.flip((yield* Tail.Tail).awaitAfter(position(3)))).toMatchObject(failed)
     }))
 
   test("gives nothing of the other timeline to who reads it page by page, before anybody has looked", (world) =>

@@ -1,7 +1,7 @@
 import { Text } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Data, FastCheck, FiberId, Option, ParseResult, Redacted, Schema } from "effect"
-import { describe as describeValue, describeCause } from "../../src/consumer/Describe.js"
+import { describe as describeValue, describeCause } from "../../src/consumer/HandlerFailure.js"
 
 class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", {
   code: Schema.String,

@@ -1,11 +1,11 @@
 import { type Activity, resourceKey } from "@caravel/domain"
-import type { Resource } from "./ConsumerStore.js"
+import type { Resource } from "./Parking.js"
 
 /**
- * The resources that have parked activities, as far as is known. Only who holds the lease parks, so what is not in here
- * has none; what is in here may have none any more, as others replay and drop.
+ * The resources that may have parked activities. Only the holder of the lease parks, so a resource that is not in here has none. One
+ * that is in here may have none any more, as other processes replay and drop what is parked.
  */
-export class Blocked {
+export class BlockedResources {
   private readonly keys: Set<string>
 
   constructor(resources: ReadonlyArray<Resource>) {

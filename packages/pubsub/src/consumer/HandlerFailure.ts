@@ -1,22 +1,22 @@
-/** What a handler failed with, as text that can be stored and shown. */
-import { storableText, withoutSecrets } from "@caravel/domain"
-import { Cause, Chunk, Inspectable, Option, Redacted } from "effect"
+/** The failure of a handler as text that can be stored, logged and shown. */
+import { type Activity, storableText, withoutSecrets } from "@caravel/domain"
+import { Cause, Chunk, Effect, Inspectable, type LogLevel, Option, Redacted } from "effect"
 
-/** How long a description is at most, in UTF-16 code units. */
+/** The maximum length of a description, in UTF-16 code units. */
 const maxLength = 2000
 
-/** How much of one text is looked at: more than is ever shown, so that a secret is recognised as a whole. */
+/** The maximum length of a text that is read: longer than what is shown, so that secrets are recognised as a whole. */
 const maxText = 4 * maxLength
 
 const maxDepth = 4
 const maxEntries = 32
 
-/** Fields of these names are not shown, whatever they hold. */
+/** The values of fields with these names are not shown. */
 const secretName = /passw|secret|token|credential|authorization|cookie|api.?key|private.?key|nwc.?url/i
 
 const redacted = "<redacted>"
 
-/** A cause as tag, message and fields. It may be anything that JavaScript can throw: this never throws itself. */
+/** Describes a cause by tag, message and fields. Never throws, whatever the handler has failed with. */
 export const describeCause = (cause: Cause.Cause<unknown>): string => {
   const interruption = "Interrupted: something that the handler waited for was interrupted"
   return attempt(() => {
@@ -25,7 +25,7 @@ export const describeCause = (cause: Cause.Cause<unknown>): string => {
   }, "a cause that cannot be read")
 }
 
-/** The same of a value. */
+/** Describes a value by tag, message and fields. Never throws. */
 export const describe = (value: unknown): string => {
   const text = attempt(
     () => typeof value === "string" ? value : render(value, 0, new Set()),
@@ -34,7 +34,25 @@ export const describe = (value: unknown): string => {
   return storableText(withoutSecrets(text.slice(0, maxText)), maxLength)
 }
 
-/** What something says of itself, which may throw. */
+/** Logs the failure of a handler with its activity and attempt, and the consequence. */
+export const logFailure = (
+  level: LogLevel.LogLevel,
+  consumer: string,
+  { activityType, position, resourceId, resourceType }: Activity,
+  attempt: number,
+  error: string,
+  consequence: string
+): Effect.Effect<void> =>
+  Effect.annotateLogs(
+    Effect.logWithLevel(
+      level,
+      `Consumer ${consumer} failed at position ${position} (${activityType} of ${resourceType} ${resourceId}), ` +
+        `attempt ${attempt}, and ${consequence}: ${error}`
+    ),
+    { consumer, position, activityType, resourceId, attempt }
+  )
+
+/** Reads a value from foreign code, which may throw. */
 const attempt = <A, B>(get: () => A, otherwise: B): A | B => {
   try {
     return get()
@@ -43,7 +61,7 @@ const attempt = <A, B>(get: () => A, otherwise: B): A | B => {
   }
 }
 
-/** As JSON would be, but for errors: `Tag: message {"field":1} (caused by …)`. */
+/** Renders values as JSON, and errors as `Tag: message {"field":1} (caused by …)`. */
 const render = (value: unknown, depth: number, within: Set<unknown>): string => {
   if (typeof value === "string") return depth === 0 ? value.slice(0, maxText) : quote(value)
   if (typeof value === "function") return "a function"
@@ -66,15 +84,15 @@ const renderObject = (value: object, depth: number, within: Set<unknown>): strin
   if (value instanceof Error) return renderError(value, fields ?? "", depth, within)
   const tag = tagOf(value)
   if (plain !== value && tag === undefined) return render(plain, depth + 1, within)
-  return tag === undefined ? fields ?? "{}" : said(tag, [fields ?? ""])
+  return tag === undefined ? fields ?? "{}" : labelled(tag, [fields ?? ""])
 }
 
 const renderError = (error: Error, fields: string, depth: number, within: Set<unknown>): string => {
   const cause = attempt(() => error.cause, undefined)
   const errors = error instanceof AggregateError ? attempt(() => error.errors, undefined) : undefined
   const message = attempt(() => textOf(error.message), undefined) ?? ""
-  return said(tagOf(error) ?? attempt(() => textOf(error.name), undefined) ?? "Error", [
-    // Without a message of its own, a tagged error of Schema's shows its fields in it.
+  return labelled(tagOf(error) ?? attempt(() => textOf(error.name), undefined) ?? "Error", [
+    // The default message of a Schema.TaggedError consists of its fields.
     isSame(message, fields) ? "" : message,
     fields,
     errors === undefined ? "" : render(errors, depth + 1, within),
@@ -84,12 +102,12 @@ const renderError = (error: Error, fields: string, depth: number, within: Set<un
 
 const isSame = (one: string, other: string) => one.replace(/\s/g, "") === other.replace(/\s/g, "")
 
-const said = (tag: string, parts: ReadonlyArray<string>) => {
+const labelled = (tag: string, parts: ReadonlyArray<string>) => {
   const rest = parts.filter((part) => part !== "").join(" ")
   return rest === "" ? tag : `${tag}: ${rest}`
 }
 
-/** What a value is in JSON by its own account; itself, if it has none. */
+/** What a value's own `toJSON` returns; the value itself if it has none. */
 const jsonOf = (value: object): unknown =>
   attempt(() => {
     const { toJSON } = value as { readonly toJSON?: unknown }
@@ -100,17 +118,17 @@ const tagOf = (value: object) => attempt(() => textOf((value as { readonly _tag?
 
 const textOf = (value: unknown) => typeof value === "string" && value !== "" ? value.slice(0, maxText) : undefined
 
-/** What has been said of an error when its fields are. */
-const saidOfErrors = new Set(["message", "stack", "cause", "_id"])
+/** Fields of errors that are rendered elsewhere or not at all. */
+const errorFields = new Set(["message", "stack", "cause", "_id"])
 
-/** The fields of what a value is in JSON, or its own; none if it has none but its tag. */
+/** Renders the fields of `plain`, the JSON form of a value. Returns `undefined` if there are none besides its tag. */
 const renderFields = (value: object, plain: object, depth: number, within: Set<unknown>): string | undefined => {
   const tag = tagOf(value)
-  const isSaid = (key: string) =>
+  const isOmitted = (key: string) =>
     attempt(() => (plain as { readonly [key: string]: unknown })[key], null) === undefined ||
     (key === "_tag" && tag !== undefined) ||
-    (value instanceof Error && (saidOfErrors.has(key) || (key === "name" && attempt(() => value.name === tag, true))))
-  const fields = Object.keys(plain).filter((key) => !isSaid(key)).slice(0, maxEntries + 1).map((key) => {
+    (value instanceof Error && (errorFields.has(key) || (key === "name" && attempt(() => value.name === tag, true))))
+  const fields = Object.keys(plain).filter((key) => !isOmitted(key)).slice(0, maxEntries + 1).map((key) => {
     const read = () => render((plain as { readonly [key: string]: unknown })[key], depth + 1, within)
     return `${quote(key)}:${secretName.test(key) ? redacted : attempt(read, "unreadable")}`
   })

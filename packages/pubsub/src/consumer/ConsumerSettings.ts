@@ -1,16 +1,16 @@
-/** What a consumer is asked for, checked: whatever a caller in plain JavaScript may pass. */
+/** The options of consumers, validated: callers in plain JavaScript may pass anything. */
 import { type Activity, Label, Position } from "@caravel/domain"
 import { type Cause, Duration, Effect, Option, ParseResult, Predicate, Schedule, Schema } from "effect"
+import { Filter } from "./Checkpoints.js"
 import { HandlerTimeout } from "./ConsumerError.js"
 import type { Options, ReplayOptions } from "./ConsumerModel.js"
-import { Filter } from "./ConsumerStore.js"
 
 export const decodePosition = Schema.decode(Position)
 
-/** A consumer's name: as long as other texts that callers name things by, so that every database can index it. */
+/** The names of consumers are as long as other names that callers choose, so that every database can index them. */
 export const decodeName = Schema.decode(Label)
 
-/** More resources at once are not even read ahead. */
+/** No more activities than this are read ahead. */
 const maxConcurrency = 1024
 
 /** Six attempts within about three seconds. */
@@ -22,7 +22,7 @@ const untilExhausted: Schedule.Schedule<unknown, Cause.Cause<unknown>> = Schedul
 const duration = (description: string, isValid: (duration: Duration.Duration) => boolean) =>
   Schema.transformOrFail(Schema.Unknown, Schema.DurationFromSelf, {
     strict: true,
-    // A negative duration, or none, would become 0.
+    // `Duration` turns negative numbers and NaN into 0.
     decode: (input, _, ast) =>
       typeof input === "number" && !(input >= 0)
         ? ParseResult.fail(new ParseResult.Type(ast, input, `Expected ${description}`))
@@ -50,7 +50,7 @@ const common = {
   )
 }
 
-// Unknown fields are errors: a filter with a misspelled field would pass everything.
+// Unknown fields are errors: a filter with a misspelled field would pass all activities.
 const strict = { onExcessProperty: "error" } as const
 
 const decodeOptions = Schema.decodeUnknown(
@@ -67,8 +67,8 @@ const decodeOptions = Schema.decodeUnknown(
 
 const decodeReplayOptions = Schema.decodeUnknown(Schema.Struct(common), strict)
 
-/** The handler with its timeout. What it throws before there is an effect is caught here: Effect looks into it. */
-const within = <E, R>(
+/** The handler with its timeout. What it throws instead of returning an effect becomes a defect. */
+const safeHandler = <E, R>(
   handle: Options<E, R>["handle"],
   handlerTimeout: Duration.Duration | undefined
 ): ReplaySettings<E, R>["handle"] => {
@@ -89,7 +89,7 @@ const within = <E, R>(
 const defaultLease = Duration.seconds(10)
 const defaultStop = Duration.seconds(5)
 
-/** What is common to a run and a replay. */
+/** The settings of a replay. A run has them too. */
 export interface ReplaySettings<E, R> {
   readonly name: string
   readonly handle: (activity: Activity) => Effect.Effect<unknown, E | HandlerTimeout, R>
@@ -99,7 +99,7 @@ export interface ReplaySettings<E, R> {
   readonly stopTimeout: Duration.Duration
 }
 
-/** A consumer, as it is run. */
+/** The settings of a run. */
 export interface Settings<E, R> extends ReplaySettings<E, R> {
   readonly filter: Filter
   readonly onFailure: "halt" | "park" | "parkResource"
@@ -110,7 +110,7 @@ export const settingsOf = <E, R>(options: Options<E, R>): Effect.Effect<Settings
   Effect.map(decodeOptions(options), (checked) => ({
     name: checked.name,
     filter: checked.filter ?? {},
-    handle: within(options.handle, checked.handlerTimeout),
+    handle: safeHandler(options.handle, checked.handlerTimeout),
     retry: options.retry ?? untilExhausted,
     onFailure: checked.onFailure ?? "halt",
     transactional: checked.transactional ?? false,
@@ -124,7 +124,7 @@ export const replaySettingsOf = <E, R>(
 ): Effect.Effect<ReplaySettings<E, R>, ParseResult.ParseError> =>
   Effect.map(decodeReplayOptions(options), (checked) => ({
     name: checked.name,
-    handle: within(options.handle, checked.handlerTimeout),
+    handle: safeHandler(options.handle, checked.handlerTimeout),
     retry: options.retry ?? Schedule.stop,
     transactional: checked.transactional ?? false,
     leaseDuration: checked.leaseDuration ?? defaultLease,

@@ -1,0 +1,59 @@
+import type { Activity, StorageError } from "@caravel/domain"
+import type { Cause, Effect, Option } from "effect"
+import type { LeaseLost } from "./Leases.js"
+
+/** Activities that are handled in order. */
+export class Batch {
+  /** The index of the current activity. */
+  index = 0
+  /** Activities that wait behind parked ones of their resources. They are parked together at the end. */
+  readonly behind: Array<Activity> = []
+  readonly activities: ReadonlyArray<Activity>
+  private readonly options: {
+    /** Whether everything before the first activity is done, so that the checkpoint may move with the batch. */
+    readonly followsCheckpoint: boolean
+    /** Called when an activity is done, in order. */
+    readonly onDone: (activity: Activity) => void
+    /** Called when all of them are done. */
+    readonly onEnd: () => void
+  }
+
+  constructor(activities: ReadonlyArray<Activity>, options: Batch["options"]) {
+    this.activities = activities
+    this.options = options
+  }
+
+  /** The current activity; the last one if all are done. */
+  get current(): Activity {
+    return this.activities[Math.min(this.index, this.activities.length - 1)]!
+  }
+
+  get isDone(): boolean {
+    return this.index >= this.activities.length
+  }
+
+  /** Whether everything before the current activity is done. What waits to be parked is not. */
+  get isNext(): boolean {
+    return this.options.followsCheckpoint && this.behind.length === 0
+  }
+
+  /** Moves on from the current activity: it was handled, was parked, or waits to be parked. */
+  complete(): void {
+    if (this.behind.length === 0) this.options.onDone(this.current)
+    this.index++
+  }
+
+  /** The same batch with only these activities. */
+  of(activities: ReadonlyArray<Activity>): Batch {
+    return new Batch(activities, this.options)
+  }
+
+  /** The whole batch is done. */
+  end(): void {
+    for (const activity of this.behind) this.options.onDone(activity)
+    this.options.onEnd()
+  }
+}
+
+/** Runs handlers from where a batch stands, as far as it may. Returns what the current activity has failed with, if it has. */
+export type Handle<R> = Effect.Effect<Option.Option<Cause.Cause<unknown>>, StorageError | LeaseLost, R>

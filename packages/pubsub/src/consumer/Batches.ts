@@ -1,0 +1,78 @@
+/** The activities that a consumer handles next: a page of the log, or the next activity of a resource. */
+import type { Activity, Position, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
+import { Effect } from "effect"
+import { sleep, Waiting } from "../runtime/Waiting.js"
+import { Batch } from "./Batch.js"
+import { ResourcePartitions } from "./ResourcePartitions.js"
+import type { Session } from "./Session.js"
+
+/** How long the event loop may be kept busy, in milliseconds, before timers and sockets get their turn. */
+const maxTurnMillis = 20
+
+/** Where batches come from. */
+export interface Batches {
+  /** Waits for the next batch, which is not empty. */
+  readonly next: Effect.Effect<Batch, StorageError | PositionFromOtherEpoch>
+}
+
+/** The log page by page, in order. */
+export const pages = <E, R>({ page, progress }: Session<E, R>): Batches => {
+  let position: Position = progress.position
+  let turnStartedAt: number | undefined
+
+  const yieldToEventLoop = Effect.flatMap(Waiting, (clock) => {
+    const now = clock.unsafeCurrentTimeMillis()
+    turnStartedAt ??= now
+    if (now - turnStartedAt < maxTurnMillis) return Effect.void
+    return Effect.map(sleep(0), () => {
+      turnStartedAt = clock.unsafeCurrentTimeMillis()
+    })
+  })
+
+  const next: Batches["next"] = Effect.zipRight(yieldToEventLoop, Effect.suspend(() => page(position))).pipe(
+    Effect.flatMap(({ activities, last }) => {
+      position = last
+      const onEnd = () => progress.advance(last)
+      if (activities.length > 0) {
+        const onDone = ({ position }: Activity) => progress.advance(position)
+        return Effect.succeed(new Batch(activities, { followsCheckpoint: true, onDone, onEnd }))
+      }
+      onEnd()
+      return next
+    })
+  )
+  return { next }
+}
+
+/** One activity of a resource at a time, for several workers. `reading` reads ahead for them. */
+export const partitions = <E, R>({ blocked, page, progress }: Session<E, R>): {
+  readonly batches: Batches
+  readonly reading: Effect.Effect<never, StorageError | PositionFromOtherEpoch>
+} => {
+  const partitions = new ResourcePartitions(progress.position)
+
+  const read = (after: Position): Effect.Effect<never, StorageError | PositionFromOtherEpoch> =>
+    Effect.zipRight(partitions.hasCapacity, page(after)).pipe(
+      Effect.flatMap(({ activities, last }) => {
+        partitions.add(activities, last)
+        if (activities.length === 0) progress.advance(partitions.done)
+        return read(last)
+      })
+    )
+
+  const next = Effect.map(partitions.take, (partition) => {
+    const { activity } = partition[0]!
+    // What waits behind parked activities is parked in one step.
+    const activities = blocked.has(activity) ? partition.map(({ activity }) => activity) : [activity]
+    return new Batch(activities, {
+      followsCheckpoint: false,
+      onDone: () => {
+        partitions.completeFirst(partition)
+        progress.advance(partitions.done)
+      },
+      onEnd: () => partitions.release(partition, activity)
+    })
+  })
+
+  return { batches: { next }, reading: Effect.suspend(() => read(progress.position)) }
+}

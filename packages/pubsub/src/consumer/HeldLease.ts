@@ -1,0 +1,110 @@
+import type { StorageError } from "@caravel/domain"
+import { Duration, Effect, Fiber, Option, Random } from "effect"
+import { Waiting } from "../runtime/Waiting.js"
+import { withBackground } from "../runtime/WithBackground.js"
+import { ConsumerNotFound } from "./ConsumerError.js"
+import type { ConsumerStore } from "./ConsumerStore.js"
+import type { Lease, LeaseLost, Task } from "./Leases.js"
+import type { LocalSignals } from "./LocalSignals.js"
+import { isTransient, retryWhileUnavailable } from "./StorageRetry.js"
+
+/** Which lease to wait for. */
+interface LeaseRequest {
+  readonly store: typeof ConsumerStore.Service
+  readonly signals: LocalSignals
+  readonly name: string
+  readonly task: Task
+  /** An owner that has not renewed the lease for this long has lost it. */
+  readonly leaseDuration: Duration.Duration
+}
+
+/** A lease that is held, and is renewed in the background. */
+export interface HeldLease {
+  readonly lease: Lease
+  /** Whether the lease cannot have expired: it was renewed within its duration. It may have if the process was suspended. */
+  readonly isSure: () => boolean
+  /** Renews the lease if it may have expired. */
+  readonly ensureHeld: Effect.Effect<void, StorageError | LeaseLost>
+}
+
+/**
+ * Waits for a lease, runs what `use` returns while it is held, and releases it. If the lease is lost, `use` is interrupted.
+ * The lease is renewed until `use` has ended, also while `use` is being interrupted.
+ *
+ * Only the process's own monotonic clock counts: a lease is free when it was released, or when its fence and heartbeat have
+ * not changed for its whole duration while this process watched it. A stale owner is rejected by its fencing token.
+ */
+export const withLease = <A, E, R>(
+  request: LeaseRequest,
+  use: (held: HeldLease) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | StorageError | LeaseLost | ConsumerNotFound, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const { leaseDuration, signals, store: { leases } } = request
+      const clock = yield* Waiting
+      const duration = Duration.unsafeToNanos(leaseDuration)
+      let renewedAt = clock.unsafeCurrentTimeNanos()
+      const lease = yield* acquire(request, restore)
+
+      const renew = Effect.suspend(() => {
+        const now = clock.unsafeCurrentTimeNanos()
+        return Effect.map(retryWhileUnavailable(leases.renew(lease)), () => {
+          renewedAt = now
+        })
+      })
+      const pause = Effect.suspend(() =>
+        Effect.raceFirst(
+          clock.sleep(Duration.times(leaseDuration, 1 / 3)),
+          signals.revoked.after(signals.revoked.count)
+        )
+      )
+      const isSure = () => clock.unsafeCurrentTimeNanos() - renewedAt < duration
+      const ensureHeld = Effect.suspend(() => isSure() ? Effect.void : renew)
+
+      const renewing = yield* Effect.forkDaemon(Effect.interruptible(Effect.forever(Effect.zipRight(pause, renew))))
+      return yield* restore(withBackground(use({ lease, isSure, ensureHeld }), Fiber.join(renewing))).pipe(
+        Effect.ensuring(Fiber.interrupt(renewing)),
+        Effect.ensuring(
+          Effect.catchTag(leases.release(lease), "StorageError", (error) =>
+            // A database that was restored has no such lease.
+            error.reason === "replaced"
+              ? Effect.void
+              : Effect.logWarning(`The lease of consumer ${lease.consumer} cannot be released; it will expire`, error))
+        ),
+        Effect.ensuring(Effect.sync(signals.changed.notify))
+      )
+    })
+  )
+
+/** Interruptible only while it waits, so that a lease that was acquired is never forgotten. */
+const acquire = (
+  { leaseDuration, name, signals, store: { leases }, task }: LeaseRequest,
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function*() {
+    const clock = yield* Waiting
+    const owner = ((yield* Random.nextInt) >>> 0).toString(36)
+    const look = Effect.flatMap(
+      restore(retryWhileUnavailable(leases.holding(name, task))),
+      Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
+    )
+    const duration = Duration.unsafeToNanos(leaseDuration)
+    const pollInterval = Duration.min(Duration.times(leaseDuration, 1 / 10), "1 second")
+    let seen = yield* look
+    let since = clock.unsafeCurrentTimeNanos()
+    while (true) {
+      const changes = signals.changed.count
+      const now = clock.unsafeCurrentTimeNanos()
+      const holding = yield* look
+      if (holding.fence !== seen.fence || holding.heartbeat !== seen.heartbeat) {
+        seen = holding
+        since = clock.unsafeCurrentTimeNanos()
+      } else if (holding.owner === null || now - since >= duration) {
+        const later = Effect.as(restore(clock.sleep(pollInterval)), Option.none())
+        const lease = yield* Effect.catchIf(leases.acquire(name, task, holding, owner), isTransient, () => later)
+        if (Option.isSome(lease)) return lease.value
+      } else {
+        yield* restore(Effect.raceFirst(signals.changed.after(changes), clock.sleep(pollInterval)))
+      }
+    }
+  })

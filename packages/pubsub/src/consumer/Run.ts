@@ -1,0 +1,208 @@
+/**
+ * A run of a consumer as a state machine.
+ *
+ * ```text
+ *   Registering ──▶ WaitingForLease ──▶ HoldingLease ──▶ Halted, or failed: the run ends
+ *                         ▲                  │
+ *                         └─── LeaseLost ────┘
+ * ```
+ *
+ * In every state, an interruption leads to Stopping (`InFlight`): no further handler starts, those in progress may end until
+ * `stopTimeout`, then everything is interrupted and the lease is released.
+ *
+ * While the lease is held, `handling` handles activities in batches, `flushing` writes the checkpoint, and `replaying` replays what
+ * is parked when it is requested. Handling has states of its own:
+ *
+ * | state         | what happens                                  | next                                                        |
+ * | ------------- | --------------------------------------------- | ----------------------------------------------------------- |
+ * | Reading       | waits for a batch of activities               | EnsuringLease                                               |
+ * | EnsuringLease | renews the lease if it may have expired       | Handling; LeaseLost                                         |
+ * | Handling      | runs handlers until the end of the batch      | Reading, or ParkingBehind if some wait behind parked ones;  |
+ * |               |                                               | Failed; EnsuringLease if the lease may have expired         |
+ * | Failed        | records the failure, waits to retry, or parks | EnsuringLease, to retry or to continue behind it; Halted    |
+ * | ParkingBehind | parks activities whose resource has parked    | Reading; EnsuringLease with those that are free again       |
+ * |               | ones                                          |                                                             |
+ */
+import { Position } from "@caravel/domain"
+import { type Cause, Effect, Option, Schedule } from "effect"
+import { sleep } from "../runtime/Waiting.js"
+import { withBackground } from "../runtime/WithBackground.js"
+import { Attempts } from "./Attempts.js"
+import type { Batch, Handle } from "./Batch.js"
+import { type Batches, pages, partitions } from "./Batches.js"
+import { BlockedResources } from "./BlockedResources.js"
+import type { Checkpoint } from "./Checkpoints.js"
+import type { ConsumerContext } from "./ConsumerContext.js"
+import type { Options } from "./ConsumerModel.js"
+import type { Settings } from "./ConsumerSettings.js"
+import { CurrentHandler } from "./CurrentHandler.js"
+import { directly } from "./DirectHandling.js"
+import { type HeldLease, withLease } from "./HeldLease.js"
+import type { InFlight } from "./InFlight.js"
+import { Progress } from "./Progress.js"
+import { replayWithLease } from "./Replay.js"
+import { type RunEnd, Session } from "./Session.js"
+import { retryUntilDeadline, retryWhileUnavailable } from "./StorageRetry.js"
+import { inTransactions } from "./TransactionalHandling.js"
+
+/** How often a running consumer looks for replays that other processes have requested. */
+const replayPoll = "1 second"
+
+/** Registers a consumer, and handles its activities whenever it holds the lease. */
+export const run = <E, R>(
+  context: ConsumerContext,
+  settings: Settings<E, R>,
+  inFlight: InFlight,
+  options: Options<E, R>
+) => {
+  const { failIfRestored, orRestored, store } = context
+  const { leaseDuration, name } = settings
+  const signals = context.signalsOf(name)
+
+  const holdingLease = (held: HeldLease) =>
+    withBackground(working(context, settings, held, inFlight), replaying(context, settings, inFlight))
+
+  return register(context, settings, options).pipe(
+    Effect.zipRight(
+      withLease({ store, signals, name, task: "run", leaseDuration }, holdingLease).pipe(
+        Effect.retry({ while: (error) => error._tag === "LeaseLost" && !inFlight.stopping })
+      )
+    ),
+    Effect.catchTags({
+      // The consumer has just been registered, and is deleted only if the journal is restored.
+      ConsumerNotFound: (error) => Effect.zipRight(failIfRestored, Effect.die(error)),
+      // The run is stopping, and is about to be interrupted.
+      LeaseLost: () => Effect.never
+    }),
+    orRestored
+  )
+}
+
+const register = <E, R>(context: ConsumerContext, { filter, name }: Settings<E, R>, { epoch, from }: Options<E, R>) =>
+  Effect.gen(function*() {
+    const start = from === "now"
+      ? retryWhileUnavailable(context.journal.head)
+      : from === "beginning"
+      ? Effect.succeed(Position.make(0))
+      : retryWhileUnavailable(context.checkPosition(from, epoch))
+    const position = yield* context.findInEpoch(name).pipe(
+      Effect.map(({ position }: Checkpoint) => position),
+      Effect.catchTag("ConsumerNotFound", () => start)
+    )
+    yield* retryUntilDeadline(context.store.checkpoints.register(name, position, filter))
+  })
+
+/** Handles activities and writes the checkpoint, while the lease is held. */
+const working = <E, R>(context: ConsumerContext, settings: Settings<E, R>, held: HeldLease, inFlight: InFlight) =>
+  Effect.gen(function*() {
+    const { query, store, tail } = context
+    const { name, onFailure, transactional } = settings
+    const signals = context.signalsOf(name)
+    const { position } = yield* context.find(name)
+    const blocked = new BlockedResources(
+      onFailure === "parkResource" ? yield* retryWhileUnavailable(store.parking.resources(name)) : []
+    )
+    const progress = new Progress(position, signals)
+    const session = new Session({ settings, store, query, tail, held, progress, blocked, inFlight })
+    // In a transaction, what has been handled is not written before the whole transaction is committed.
+    const canReach = (position: Position) => position <= (transactional ? progress.written : progress.position)
+    return yield* Effect.acquireUseRelease(
+      Effect.sync(() => signals.progress = progress),
+      () =>
+        withBackground(handling(session), session.flushing).pipe(
+          Effect.provideService(CurrentHandler, Option.some({ signals, task: "run", canReach }))
+        ),
+      () => Effect.zipRight(session.close, Effect.sync(() => signals.progress = undefined))
+    )
+  })
+
+/** Replays what is parked when another fiber or process requests it: only this one has the handler. */
+const replaying = <E, R>(context: ConsumerContext, settings: Settings<E, R>, inFlight: InFlight) => {
+  const { name } = settings
+  const signals = context.signalsOf(name)
+  return Effect.forever(Effect.gen(function*() {
+    const requests = signals.requested.count
+    const { done, requested } = yield* context.replaysOf(name)
+    // In a damaged database, more replays may be done than were requested.
+    if (requested <= done) {
+      return yield* Effect.raceFirst(signals.requested.after(requests), sleep(replayPoll))
+    }
+    yield* replayWithLease(
+      context,
+      { ...settings, retry: Schedule.stop },
+      inFlight,
+      (lease) => retryWhileUnavailable(context.store.parking.completeReplays(lease, requested))
+    )
+    signals.changed.notify()
+  }))
+}
+
+/**
+ * Handles pages of the log in order or, with `concurrency`, activities of several resources at once, each resource in order.
+ * Transactional handlers run one after another: the database has one writer.
+ */
+const handling = <E, R>(session: Session<E, R>): Effect.Effect<never, RunEnd, R> =>
+  Effect.suspend(() => {
+    const { concurrency, transactional } = session.settings
+    if (transactional) return handlingBatches(session, pages(session), inTransactions(session))
+    if (concurrency === 1) return handlingBatches(session, pages(session), directly(session))
+    const { batches, reading } = partitions(session)
+    const worker = handlingBatches(session, batches, directly(session))
+    return Effect.zipRight(
+      Effect.all([reading, ...Array.from({ length: concurrency }, () => worker)], {
+        concurrency: "unbounded",
+        discard: true
+      }),
+      Effect.never
+    )
+  })
+
+type State<R> =
+  | { readonly _tag: "Reading" }
+  | { readonly _tag: "EnsuringLease"; readonly batch: Batch; readonly handle: Handle<R> }
+  | { readonly _tag: "Handling"; readonly batch: Batch; readonly handle: Handle<R> }
+  | { readonly _tag: "Failed"; readonly batch: Batch; readonly handle: Handle<R>; readonly cause: Cause.Cause<unknown> }
+  | { readonly _tag: "ParkingBehind"; readonly batch: Batch }
+
+const handlingBatches = <E, R>(
+  session: Session<E, R>,
+  batches: Batches,
+  handle: (batch: Batch) => Handle<R>
+): Effect.Effect<never, RunEnd, R> => {
+  const begin = (batch: Batch): State<R> => ({ _tag: "EnsuringLease", batch, handle: handle(batch) })
+
+  const next = (state: State<R>, attempts: Attempts<R>): Effect.Effect<State<R>, RunEnd, R> => {
+    switch (state._tag) {
+      case "Reading":
+        return Effect.map(batches.next, begin)
+      case "EnsuringLease":
+        return Effect.as(session.held.ensureHeld, { ...state, _tag: "Handling" })
+      case "Handling":
+        return Effect.map(state.handle, (failure): State<R> => {
+          const { batch } = state
+          if (Option.isSome(failure)) return { ...state, _tag: "Failed", cause: failure.value }
+          if (!batch.isDone) return { ...state, _tag: "EnsuringLease" }
+          if (batch.behind.length > 0) return { _tag: "ParkingBehind", batch }
+          batch.end()
+          return { _tag: "Reading" }
+        })
+      case "Failed":
+        return Effect.map(session.handleFailure(state.batch, state.cause, attempts), (decision) => {
+          if (decision === "parked") state.batch.complete()
+          return { ...state, _tag: "EnsuringLease" }
+        })
+      case "ParkingBehind":
+        return Effect.map(retryWhileUnavailable(session.parkBehind(state.batch.behind)), (free) => {
+          if (free.length > 0) return begin(state.batch.of(free))
+          state.batch.end()
+          return { _tag: "Reading" }
+        })
+    }
+  }
+
+  return Effect.gen(function*() {
+    const attempts = new Attempts(session.settings.retry)
+    let state: State<R> = { _tag: "Reading" }
+    while (true) state = yield* next(state, attempts)
+  })
+}

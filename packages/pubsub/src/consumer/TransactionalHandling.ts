@@ -1,0 +1,106 @@
+/** Handlers that run in the transaction that moves the checkpoint: after a crash, nothing is handled twice. */
+import { type Activity, StorageError } from "@caravel/domain"
+import { Cause, Effect, Either, Exit, Option } from "effect"
+import { sleep, Waiting } from "../runtime/Waiting.js"
+import type { Batch, Handle } from "./Batch.js"
+import type { Session } from "./Session.js"
+import { isTransient, retryWhileTransient } from "./StorageRetry.js"
+
+/** The maximum number of activities in a transaction. */
+const maxActivities = 64
+
+/** After this many milliseconds a transaction begins no further handler: other writers wait for it. */
+const maxMillis = 20
+
+/** How many times handlers that have succeeded run again because their commit fails, before that counts as their failure. */
+const maxRefusals = 5
+
+/** A transaction in progress. */
+interface Attempt {
+  /** The index of the current activity. */
+  index: number
+  /** What the handler of the current activity has failed with. */
+  failure: Cause.Cause<unknown> | undefined
+  /** Whether a handler has been started. */
+  started: boolean
+}
+
+/** Handles a batch in transactions of several activities each. */
+export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): Handle<R> => {
+  const { activities } = batch
+  // Both are kept from one call to the next: a batch whose commit was refused is handled one by one.
+  let most = maxActivities
+  let refusals = 0
+  return Effect.gen(function*() {
+    /** A handler's failure in a transaction that was rolled back. The activities before it are committed first. */
+    let failed: { readonly index: number; readonly cause: Cause.Cause<unknown> } | undefined
+    while (!batch.isDone) {
+      if (failed?.index === batch.index) return Option.some(failed.cause)
+      const attempt: Attempt = { index: batch.index, failure: undefined, started: false }
+      const result = yield* Effect.either(
+        commit(session, batch, failed === undefined ? most : failed.index - batch.index, attempt)
+      )
+      if (attempt.failure !== undefined) failed = { index: attempt.index, cause: attempt.failure }
+      if (Either.isRight(result)) {
+        refusals = 0
+        batch.index = attempt.index
+        continue
+      }
+      const error = result.left
+      if (!(error instanceof StorageError) || !(isTransient(error) || error.reason === "other")) return yield* error
+      if (attempt.failure !== undefined) continue
+      if (error.reason === "commitUnknown") {
+        const position = yield* session.committed
+        batch.index = activities.filter((activity) => activity.position <= position).length
+      } else if (isTransient(error) && ++refusals < maxRefusals) {
+        yield* sleep("100 millis")
+      } else if (most > 1) {
+        // If the commit refuses what one handler did, it refuses all others of the transaction too.
+        most = 1
+      } else failed = { index: batch.index, cause: Cause.fail(error) }
+    }
+    return Option.none()
+  })
+}
+
+/** Commits at most `most` activities. Storage that fails before a handler has started is retried. */
+const commit = <E, R>(session: Session<E, R>, { activities, index }: Batch, most: number, attempt: Attempt) => {
+  const { inFlight, progress, writing } = session
+  const current = (): Activity => activities[Math.min(attempt.index, activities.length - 1)]!
+  const committed = Effect.map(Effect.suspend(() => transaction(session, activities, index, most, attempt)), () => {
+    if (attempt.index > index) progress.commit(activities[attempt.index - 1]!.position)
+  })
+  return writing.withPermits(1)(retryWhileTransient(inFlight.track(current, committed), () => !attempt.started))
+}
+
+const transaction = <E, R>(
+  { blocked, held, inFlight, lease, parkBehind, progress, settings: { handle }, store }: Session<E, R>,
+  activities: ReadonlyArray<Activity>,
+  from: number,
+  most: number,
+  attempt: Attempt
+) =>
+  store.transaction(Effect.gen(function*() {
+    Object.assign(attempt, { index: from, failure: undefined, started: false })
+    yield* store.leases.renew(lease)
+    const clock = yield* Waiting
+    const until = clock.unsafeCurrentTimeMillis() + maxMillis
+    const end = Math.min(activities.length, from + most)
+    while (attempt.index < end) {
+      const activity = activities[attempt.index]!
+      const isFree = !blocked.has(activity) || (yield* parkBehind([activity])).length > 0
+      if (isFree) {
+        attempt.started = true
+        const exit = yield* Effect.exit(store.transaction(Effect.suspend(() => handle(activity))))
+        if (Exit.isFailure(exit)) {
+          attempt.failure = exit.cause
+          break
+        }
+      }
+      attempt.index++
+      if (clock.unsafeCurrentTimeMillis() >= until || inFlight.stopping || !held.isSure()) break
+    }
+    if (attempt.index > from) {
+      yield* store.checkpoints.move(lease, progress.written, activities[attempt.index - 1]!.position)
+    }
+  }))
