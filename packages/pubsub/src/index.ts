@@ -5,8 +5,8 @@
  */
 export * as Consumer from "./consumer/Consumer.js"
 export * as ConsumerStore from "./consumer/ConsumerStore.js"
-export * as Backoff from "./runtime/Backoff.js"
 export * as Background from "./runtime/Background.js"
+export * as Backoff from "./runtime/Backoff.js"
 export * as Waiting from "./runtime/Waiting.js"
 export * as Feed from "./tail/Feed.js"
 export * as InProcess from "./tail/InProcess.js"

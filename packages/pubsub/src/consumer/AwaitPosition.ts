@@ -26,34 +26,36 @@ export const awaitPosition = (
   awaited: number,
   epoch: string | undefined
 ): Effect.Effect<void, AwaitError> =>
-  Effect.zipRight(decodeName(name), retryWhileUnavailable(context.checkPosition(awaited, epoch))).pipe(Effect.flatMap((position) => {
-    const { store, tail } = context
-    const signals = context.signalsOf(name)
-    const reached: Effect.Effect<void, AwaitError> = Effect.gen(function*() {
-      while (true) {
-        const changes = signals.changed.count
-        const checkpoint = yield* retryWhileUnavailable(
-          Effect.zipLeft(store.checkpoints.find(name), tail.failIfRestored(position))
-        )
-        if (Option.exists(checkpoint, (checkpoint) => checkpoint.position >= position)) return
-        yield* failInOwnHandler(name, signals, ({ canReach }) => !canReach(position))
-        const halted = Option.flatMap(checkpoint, haltedAt)
-        // A run in this process waits for the lease, or has just acquired it.
-        if (Option.isSome(halted) && signals.runs === 0) return yield* halted.value
-        signals.progress?.check()
-        yield* awaitChange(signals, changes)
-      }
+  Effect.zipRight(decodeName(name), retryWhileUnavailable(context.checkPosition(awaited, epoch))).pipe(
+    Effect.flatMap((position) => {
+      const { store, tail } = context
+      const signals = context.signalsOf(name)
+      const reached: Effect.Effect<void, AwaitError> = Effect.gen(function*() {
+        while (true) {
+          const changes = signals.changed.count
+          const checkpoint = yield* retryWhileUnavailable(
+            Effect.zipLeft(store.checkpoints.find(name), tail.failIfRestored(position))
+          )
+          if (Option.exists(checkpoint, (checkpoint) => checkpoint.position >= position)) return
+          yield* failInOwnHandler(name, signals, ({ canReach }) => !canReach(position))
+          const halted = Option.flatMap(checkpoint, haltedAt)
+          // A run in this process waits for the lease, or has just acquired it.
+          if (Option.isSome(halted) && signals.runs === 0) return yield* halted.value
+          signals.progress?.check()
+          yield* awaitChange(signals, changes)
+        }
+      })
+      return Effect.acquireUseRelease(
+        // A run that has just been forked starts first.
+        Effect.as(Effect.yieldNow(), { position }),
+        (waiting) => {
+          signals.awaited.add(waiting)
+          return reached
+        },
+        (waiting) => Effect.sync(() => signals.awaited.delete(waiting))
+      )
     })
-    return Effect.acquireUseRelease(
-      // A run that has just been forked starts first.
-      Effect.as(Effect.yieldNow(), { position }),
-      (waiting) => {
-        signals.awaited.add(waiting)
-        return reached
-      },
-      (waiting) => Effect.sync(() => signals.awaited.delete(waiting))
-    )
-  })).pipe(context.store.outside)
+  ).pipe(context.store.outside)
 
 /** Only a consumer that has halted has attempts and no owner. */
 const haltedAt = (checkpoint: Checkpoint): Option.Option<ConsumerHalted> =>

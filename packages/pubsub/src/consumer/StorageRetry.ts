@@ -11,14 +11,14 @@ import { retryWhile } from "../runtime/Waiting.js"
 export const isTransient = (error: unknown): boolean =>
   error instanceof StorageError && (/^(busy|unavailable|commitUnknown)$/.test(error.reason) || error.passes === true)
 
-const isReadonly = (error: unknown): error is StorageError => error instanceof StorageError && error.reason === "readonly"
+const isReadonly = (error: unknown): error is StorageError =>
+  error instanceof StorageError && error.reason === "readonly"
 
 /** Retries transient failures for as long as a condition holds. */
 export const retryWhileTransient = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   condition: () => boolean
-): Effect.Effect<A, E, R> =>
-  retryWhile((error) => isTransient(error) && condition(), Backoff.untilAvailable)(effect)
+): Effect.Effect<A, E, R> => retryWhile((error) => isTransient(error) && condition(), Backoff.untilAvailable)(effect)
 
 const retried = retryWhile(isTransient, Backoff.untilAvailable)
 

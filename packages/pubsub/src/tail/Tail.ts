@@ -131,7 +131,9 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         : Effect.flatMap(
           activities(last.position - 1, last.position, 1),
           ([found]) =>
-            found?.id === last.id ? Effect.void : Effect.zipRight(failIfRestored(position), unlessDamaged(position, found))
+            found?.id === last.id
+              ? Effect.void
+              : Effect.zipRight(failIfRestored(position), unlessDamaged(position, found))
         )
       return Effect.zip(failIfRestored(position), kept, { concurrent: true })
     }
@@ -190,7 +192,12 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     yield* Background.run(
       "Broadcasting",
       Effect.forever(
-        Effect.all([behind.await, behind.close, retryWhile(() => true, Backoff.untilAvailable)(unlessEnded(toHead)), tellEnd])
+        Effect.all([
+          behind.await,
+          behind.close,
+          retryWhile(() => true, Backoff.untilAvailable)(unlessEnded(toHead)),
+          tellEnd
+        ])
       )
     )
 

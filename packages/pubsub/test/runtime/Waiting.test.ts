@@ -10,7 +10,15 @@ it.effect("what is outside of the program is waited for in real time, and the pr
       times.push(time)
       return times.length < 3 ? Effect.fail("away") : Effect.succeed("there")
     })
-    const patiently = Waiting.retryWhile((error: string) => error === "away", Schedule.spaced("1 millis"))
-    expect(yield* patiently(attempt)).toBe("there")
+    const retried = Waiting.retryWhile((error: string) => error === "away", Schedule.spaced("1 millis"))
+    expect(yield* retried(attempt)).toBe("there")
     expect(times).toEqual([42, 42, 42])
+  }))
+
+it.effect("nothing is retried once patience is over", () =>
+  Effect.gen(function*() {
+    let attempts = 0
+    const attempt = Effect.suspend(() => Effect.fail(++attempts))
+    const retried = Waiting.retryWhile(() => true, Schedule.spaced("1 millis"))
+    expect(yield* Effect.flip(retried(attempt, { remaining: () => 3 - attempts }))).toBe(3)
   }))

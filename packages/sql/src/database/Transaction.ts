@@ -57,7 +57,7 @@ export interface Connections {
   readonly release: (connection: AnsweringConnection) => Effect.Effect<void>
   readonly begin: (patience: Patience.Patience) => string
   /** Retries while another process holds a lock, if the server does not wait for it. */
-  readonly patiently: <A>(
+  readonly retryWhileBusy: <A>(
     effect: Effect.Effect<A, SqlError>,
     patience: Patience.Patience,
     restore?: Restore
@@ -117,7 +117,7 @@ export const make = (options: {
 
   /** The connection is released before the effects after the commit run. */
   const outermost = <A, E, R>(
-    { acquire, begin, outcome, patiently, release }: Connections,
+    { acquire, begin, outcome, retryWhileBusy, release }: Connections,
     use: Use<A, E, R>
   ): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) => {
@@ -128,7 +128,10 @@ export const make = (options: {
         return restore(
           usable.pipe(
             Effect.zipRight(
-              patiently(Effect.suspend(() => run(dialect.numbered(connection), beginning(begin(patience)))), patience)
+              retryWhileBusy(
+                Effect.suspend(() => run(dialect.numbered(connection), beginning(begin(patience)))),
+                patience
+              )
             ),
             Effect.zipRight(use(scope))
           )
@@ -179,7 +182,7 @@ export const make = (options: {
     patience: Patience.Patience,
     restore: Restore
   ): Effect.Effect<A, E | SqlError> => {
-    const { acquire, begin, outcome, patiently, release } = writer
+    const { acquire, begin, outcome, retryWhileBusy, release } = writer
     const attempt = (connection: AnsweringConnection) =>
       Effect.suspend((): Effect.Effect<Either.Either<A, E>, SqlError> => {
         if (failure !== undefined) return Effect.fail(failure)
@@ -198,7 +201,7 @@ export const make = (options: {
     return Effect.flatMap(
       acquire(restore, patience),
       (connection) =>
-        Effect.matchCauseEffect(patiently(attempt(connection), patience, restore), {
+        Effect.matchCauseEffect(retryWhileBusy(attempt(connection), patience, restore), {
           onFailure: (cause) => Effect.zipRight(release(connection), Effect.failCause(cause)),
           onSuccess: (result) => Effect.zipRight(release(connection), result)
         })

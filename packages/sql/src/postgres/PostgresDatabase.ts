@@ -1,5 +1,6 @@
 /** A PostgreSQL database: connections for what callers do, for what Caravel does, and the one that writes; none waits for another. */
 import { defaultIdempotencyKeysKept, type Epoch, StorageError } from "@caravel/domain"
+import { Waiting } from "@caravel/pubsub"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import { makeCompiler } from "@effect/sql-pg/PgClient"
 import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
@@ -14,7 +15,6 @@ import * as Epochs from "../schema/Epochs.js"
 import * as Migrations from "../schema/Migrations.js"
 import * as SecretCodec from "../schema/SecretCodec.js"
 import * as Patience from "../statement/Patience.js"
-import { retryWhile } from "../statement/Retry.js"
 import { execute } from "../statement/StatementScript.js"
 import * as PostgresBounds from "./PostgresBounds.js"
 import type { Config } from "./PostgresClient.js"
@@ -70,7 +70,7 @@ const missing = (schema: string | undefined) =>
   })
 
 /** How often the outcome of a COMMIT is looked for, when its answer is lost. */
-const whileUnknown = retryWhile((_: SqlError) => true, Schedule.spaced("250 millis"))
+const whileUnknown = Waiting.retryWhile((_: SqlError) => true, Schedule.spaced("250 millis"))
 
 /**
  * Opens the database and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where
@@ -107,7 +107,7 @@ export const open = (
       acquire: (restore, patience) => restore(acquire(patience)),
       release,
       begin,
-      patiently: Function.identity,
+      retryWhileBusy: Function.identity,
       outcome: (written, error) => isLost(error.cause) ? outcome(written, error) : Effect.fail(error)
     })
     const long: Transaction.Connections = {

@@ -1,9 +1,9 @@
 /** What is looked at when a database is opened: whether it can be reached at all, and whether a session is what was asked for. */
 import { StorageError } from "@caravel/domain"
+import { Backoff, Waiting } from "@caravel/pubsub"
 import { type SqlError } from "@effect/sql/SqlError"
-import { Effect, Option, Schedule } from "effect"
+import { Effect, Option } from "effect"
 import * as Patience from "../statement/Patience.js"
-import { retryWhile } from "../statement/Retry.js"
 import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import { codeOf, isLost, kindOf } from "./PostgresError.js"
@@ -36,9 +36,9 @@ const adviceOf = (cause: unknown): string | undefined => {
   return hopeless.find(([codes, messages]) => codes.test(code) && messages.test(message))?.[2]
 }
 
-const untilReached = retryWhile(
+const untilReached = Waiting.retryWhile(
   ({ cause }: SqlError) => isLost(cause) && adviceOf(cause) === undefined,
-  Schedule.union(Schedule.exponential("10 millis"), Schedule.spaced("250 millis"))
+  Backoff.untilReachable
 )
 
 /**

@@ -1,27 +1,21 @@
 /** A pool of connections, each of which is lent to one at a time. */
+import { Backoff, Waiting } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { type SqlError } from "@effect/sql/SqlError"
-import { Effect, Schedule, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import Pg from "pg"
 import * as Patience from "../statement/Patience.js"
-import { retryWhile } from "../statement/Retry.js"
 import * as PostgresClient from "./PostgresClient.js"
 import { PostgresConnection, type Watched } from "./PostgresConnection.js"
 import { ConnectionLost, isLost, kindOf, PoolExhausted } from "./PostgresError.js"
 
 const isAway = (error: SqlError) => isLost(error.cause)
 
-/** How often to try again while the server is away. */
-const whileAway = Schedule.exponential("10 millis").pipe(
-  Schedule.union(Schedule.spaced("250 millis")),
-  Schedule.jittered
-)
-
 /** Tries again while the server cannot be reached or ends the connection. */
-const whileUnreachable = retryWhile(isAway, whileAway)
+const whileUnreachable = Waiting.retryWhile(isAway, Backoff.untilReachable)
 
 /** Runs again what only reads, and so may be run again, on another connection: while what it fails by passes. */
-export const again = retryWhile((error: SqlError) => kindOf(error.cause).passes, whileAway)
+export const again = Waiting.retryWhile((error: SqlError) => kindOf(error.cause).passes, Backoff.untilReachable)
 
 /** A pool of connections. */
 export interface Pool {

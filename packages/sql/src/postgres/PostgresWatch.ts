@@ -1,6 +1,6 @@
 /** Notices what other processes commit, and tells them of this one's commits. */
 import { makeClockReport, Position, type StorageError } from "@caravel/domain"
-import { Background, Tail } from "@caravel/pubsub"
+import { Background, Backoff, Tail } from "@caravel/pubsub"
 import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
 import { Database } from "../database/Database.js"
 import { clockOffset } from "../statement/ClockOffset.js"
@@ -23,9 +23,6 @@ const keepAlive = Duration.seconds(5)
 
 /** How often this process's clock is compared with the server's. */
 const clockCheck = Duration.minutes(1)
-
-/** How soon a lost connection is made anew: ever later, every two seconds at last. */
-const untilBack = Schedule.jittered(Schedule.union(Schedule.exponential("20 millis"), Schedule.spaced("2 seconds")))
 
 /** It is a transaction of its own, for which the disk need not be waited. */
 const notifyOthers = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(?, ?)"
@@ -122,7 +119,7 @@ export const layer = (
       yield* Effect.sleep(debounce)
     })
 
-    yield* forever("listening for others' commits", Effect.forever(Effect.retry(listen, untilBack)))
+    yield* forever("listening for others' commits", Effect.forever(Effect.retry(listen, Backoff.untilReconnected)))
     yield* forever("reading others' commits", Effect.forever(heed))
     yield* forever("notifying others of commits", Effect.forever(notify))
     yield* forever("looking for others' commits", look(distrust))

@@ -54,15 +54,15 @@ export const make = (filename: string): Effect.Effect<void, StorageError> =>
     }
     const overwritten = yield* execute(isOverwritten)
     for (const statement of overwritten.length > 0 ? rewriting : vacuuming) {
-      yield* patiently(execute(statement))
+      yield* retryWhileBusy(execute(statement))
       yield* nextTurn
     }
-    yield* patiently(
+    yield* retryWhileBusy(
       Effect.filterOrFail(execute("PRAGMA wal_checkpoint(TRUNCATE)"), ([row]) => row?.[0] === 0, () => stillRead)
     )
   }).pipe(Effect.scoped)
 
 const toError = toStorageError(sqlite, "overwriting what was deleted")
 
-const patiently = <A>(effect: Effect.Effect<A, StorageError>) =>
+const retryWhileBusy = <A>(effect: Effect.Effect<A, StorageError>) =>
   Effect.retry(effect, { while: ({ reason }) => reason === "busy", schedule: patience })

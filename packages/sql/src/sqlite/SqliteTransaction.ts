@@ -1,12 +1,12 @@
 /** Transactions on an SQLite file. They share one connection, which one transaction or statement holds at a time. */
+import { Backoff, Waiting } from "@caravel/pubsub"
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
-import { Effect, Schedule } from "effect"
+import { Effect } from "effect"
 import * as Transaction from "../database/Transaction.js"
 import * as Patience from "../statement/Patience.js"
-import { retryWhile } from "../statement/Retry.js"
 import { execute, type Program, run } from "../statement/StatementScript.js"
 import { Turns } from "../statement/Turns.js"
 import type { SqliteConnection } from "./SqliteConnection.js"
@@ -25,15 +25,10 @@ export const make = (
     begun
   })
 
-/** The driver's busy wait would block the event loop, so the wait for another process's transaction is here. */
-const whileBusy = Schedule.exponential("1 millis", 1.5).pipe(
-  Schedule.union(Schedule.spaced("25 millis")),
-  Schedule.jittered
-)
-
 const isBusy = (error: SqlError) => sqlite.reasonOf(error.cause) === "busy"
 
-const patiently = retryWhile(isBusy, whileBusy)
+/** The driver's busy wait would block the event loop, so the wait for another process's transaction is here. */
+const retryWhileBusy = Waiting.retryWhile(isBusy, Backoff.untilUnlocked)
 
 /** Statements that cannot run in a transaction, or have no effect there. */
 const isOutside =
@@ -48,7 +43,7 @@ const begunWith = (connection: SqliteConnection, begun: () => Program<void>): Co
   const around = <A>(text: string, statement: Effect.Effect<A, SqlError>) =>
     Effect.suspend(() => {
       const patience = Patience.make()
-      if (connection.isReading(text)) return patiently(statement, patience)
+      if (connection.isReading(text)) return retryWhileBusy(statement, patience)
       const attempt = () =>
         isOutside.test(text)
           ? Effect.zipRight(run(connection, begun()), statement)
@@ -57,7 +52,7 @@ const begunWith = (connection: SqliteConnection, begun: () => Program<void>): Co
             Effect.zipLeft(connection.executeRaw("COMMIT", [])),
             Effect.tapErrorCause(() => Effect.ignore(connection.executeRaw("ROLLBACK", [])))
           )
-      return patiently(Effect.uninterruptible(Effect.suspend(attempt)), patience)
+      return retryWhileBusy(Effect.uninterruptible(Effect.suspend(attempt)), patience)
     })
   return {
     execute: (text, params, transformRows) => around(text, connection.execute(text, params, transformRows)),
@@ -79,7 +74,7 @@ const lend = (connection: SqliteConnection, begun: () => Program<void>) => {
     acquire,
     release: () => release,
     begin: () => "BEGIN IMMEDIATE",
-    patiently,
+    retryWhileBusy,
     outcome: (_, error) => Effect.fail(error)
   }
   return {

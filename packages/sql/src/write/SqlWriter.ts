@@ -12,15 +12,14 @@ import {
   type Unit,
   withSpan
 } from "@caravel/domain"
-import { Tail } from "@caravel/pubsub"
+import { Backoff, Tail, Waiting } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
-import { Cause, Effect, Either, Exit, Layer, Option, Schedule } from "effect"
+import { Cause, Effect, Either, Exit, Layer, Option } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import type { Transaction } from "../database/TransactionScope.js"
 import type { Unreadable } from "../schema/Tables.js"
 import { longestWait, type Patience } from "../statement/Patience.js"
-import { retryWhile } from "../statement/Retry.js"
 import * as Program from "../statement/StatementScript.js"
 import type { Restore } from "../statement/Turns.js"
 import * as Append from "./Append.js"
@@ -43,12 +42,6 @@ const weigh = ({ commands }: Unit): number => {
   return Math.max(commands.length / batchCommands, characters / batchCharacters)
 }
 
-/** How often a transaction is run again that a deadlock or a lost connection has ended. */
-const whileTransient = Schedule.exponential("5 millis").pipe(
-  Schedule.union(Schedule.spaced("250 millis")),
-  Schedule.jittered
-)
-
 /**
  * The commands over the writer. What it has taken is decided before the layer closes; what is queued is interrupted.
  */
@@ -61,7 +54,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const failed = toStorageError(database.dialect, "commit")
     const isTransient = (error: SqlError | Unreadable | OutcomeMissing) =>
       error instanceof SqlError && database.dialect.isTransient(error.cause)
-    const retryWhileTransient = retryWhile(isTransient, whileTransient)
+    const retryWhileTransient = Waiting.retryWhile(isTransient, Backoff.untilCommitted)
 
     const report = makeClockReport()
 

@@ -1,9 +1,9 @@
 import { Command, Journal, Position, Query } from "@caravel/domain"
-import { Consumer } from "@caravel/pubsub"
+import { Consumer, Waiting } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, type Context, Deferred, Effect, Fiber, Layer, Queue, Schedule, type Scope } from "effect"
+import { Cause, Clock, type Context, Deferred, Effect, Fiber, Layer, Queue, Schedule, type Scope } from "effect"
 import { join } from "node:path"
 import { createHandled, handled } from "../fixtures/handled.js"
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
@@ -111,7 +111,9 @@ describe("a transactional handler", () => {
       const queue = yield* command.notify.subscribe
       let fails = true
       const sizes: Array<number> = []
-      yield* Effect.fork(Consumer.run({
+      // However slow the machine is, all three are of one transaction: its clock stands.
+      const clock = Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => 0 })
+      yield* Effect.fork(Effect.provideService(Consumer.run({
         name,
         from,
         retry,
@@ -127,7 +129,7 @@ describe("a transactional handler", () => {
               return yield* Effect.fail("once")
             }
           })
-      }))
+      }), Waiting.Waiting, clock))
       const broadcast = [...yield* Queue.takeBetween(queue, 3, 9)]
       yield* Consumer.awaitPosition(name, 7)
       expect((yield* rows).length).toBe(3)
