@@ -113,23 +113,27 @@ describe("a transactional handler", () => {
       const sizes: Array<number> = []
       // However slow the machine is, all three are of one transaction: its clock stands.
       const clock = Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => 0 })
-      yield* Effect.fork(Effect.provideService(Consumer.run({
-        name,
-        from,
-        retry,
-        transactional,
-        filter: { activityType: "create_relay" },
-        handle: ({ resourceId }) =>
-          Effect.gen(function*() {
-            yield* command.completeRelaySync(resourceId)
-            yield* sql`INSERT INTO handled (position) VALUES (1)`
-            sizes.push(yield* queue.size)
-            if (fails) {
-              fails = false
-              return yield* Effect.fail("once")
-            }
-          })
-      }), Waiting.Waiting, clock))
+      yield* Effect.fork(Effect.provideService(
+        Consumer.run({
+          name,
+          from,
+          retry,
+          transactional,
+          filter: { activityType: "create_relay" },
+          handle: ({ resourceId }) =>
+            Effect.gen(function*() {
+              yield* command.completeRelaySync(resourceId)
+              yield* sql`INSERT INTO handled (position) VALUES (1)`
+              sizes.push(yield* queue.size)
+              if (fails) {
+                fails = false
+                return yield* Effect.fail("once")
+              }
+            })
+        }),
+        Waiting.Waiting,
+        clock
+      ))
       const broadcast = [...yield* Queue.takeBetween(queue, 3, 9)]
       yield* Consumer.awaitPosition(name, 7)
       expect((yield* rows).length).toBe(3)
