@@ -1,7 +1,7 @@
 /** The benchmark's command line. */
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { Console, DateTime, Effect, Option, Record, Schema } from "effect"
+import { Console, DateTime, Effect, Option, Record as Rec, Schema } from "effect"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import process from "node:process"
@@ -61,7 +61,7 @@ const bench = Command.make(
       const machine = yield* Machine.detect(directory)
       yield* Console.error(`files on ${machine.disk}`)
       const results = yield* Run.run({
-        scenarios: Record.filter(scenarios, (_, name) => only.includes(name)),
+        scenarios: Rec.filter(scenarios, (_, name) => only.includes(name)),
         subjects,
         settings,
         directory

@@ -1,5 +1,5 @@
 /** The load: callers that each issue their next command when the one before was answered. */
-import { Array, Effect, Schedule } from "effect"
+import { Array as Arr, Effect, Schedule } from "effect"
 import { performance } from "node:perf_hooks"
 import type { CommandName } from "./Case.js"
 import { type Input, inputs, type Part } from "./Input.js"
@@ -56,7 +56,7 @@ export const blocking = (execute: (inputs: ReadonlyArray<Input>) => void, batch 
     const meter = new Meter(load)
     while (meter.goesOn) {
       const started = performance.now()
-      execute(Array.makeBy(batch, () => meter.next()))
+      execute(Arr.makeBy(batch, () => meter.next()))
       meter.answered(started)
     }
     return meter.outcome
@@ -73,7 +73,7 @@ export const promising = (execute: (input: Input) => Promise<unknown>): Session[
         meter.answered(started)
       }
     }
-    await Promise.all(Array.makeBy(load.callers, caller))
+    await Promise.all(Arr.makeBy(load.callers, caller))
     return meter.outcome
   })
 
@@ -92,7 +92,7 @@ export const effectful = <E>(execute: (input: Input) => Effect.Effect<unknown, E
         step: () => meter.answered(started)
       })
     })
-    yield* Effect.all(Array.replicate(caller, load.callers), { concurrency: "unbounded", discard: true })
+    yield* Effect.all(Arr.replicate(caller, load.callers), { concurrency: "unbounded", discard: true })
     return meter.outcome
   }).pipe(Effect.orDie)
 

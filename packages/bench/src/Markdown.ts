@@ -1,5 +1,5 @@
 /** A run for people. */
-import { Array, DateTime } from "effect"
+import { Array as Arr, DateTime } from "effect"
 import { settingOf } from "./Case.js"
 import type { Report } from "./Report.js"
 import { Results, type Series } from "./Results.js"
@@ -95,7 +95,7 @@ const table = (titles: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<
   })
   const line = (cells: ReadonlyArray<string>) =>
     `| ${
-      Array.zipWith(cells, columns, (cell, { right, width }) => right ? cell.padStart(width) : cell.padEnd(width))
+      Arr.zipWith(cells, columns, (cell, { right, width }) => right ? cell.padStart(width) : cell.padEnd(width))
         .join(" | ")
     } |`
   const rule = columns.map(({ right, width }) => right ? `${"-".repeat(width - 1)}:` : "-".repeat(width))

@@ -2,7 +2,7 @@
 import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import Database from "better-sqlite3"
-import { Array, Clock, Effect } from "effect"
+import { Array as Arr, Clock, Effect } from "effect"
 import * as fs from "node:fs/promises"
 import { pubkey, relayId, tenants } from "./Input.js"
 
@@ -51,9 +51,9 @@ const project = `UPDATE caravel_relay SET (version, status) = (
 export const creations = (relays: number): Effect.Effect<void, never, Command> =>
   Effect.gen(function*() {
     const command = yield* Command
-    yield* Effect.forEach(Array.range(0, tenants - 1), (index) => command.createTenant({ pubkey: pubkey(index) }))
+    yield* Effect.forEach(Arr.range(0, tenants - 1), (index) => command.createTenant({ pubkey: pubkey(index) }))
     yield* Effect.forEach(
-      Array.range(0, relays - 1),
+      Arr.range(0, relays - 1),
       (index) =>
         command.createRelay({ id: relayId(index), tenant: pubkey(index % tenants), subdomain: relayId(index) }),
       { concurrency: 256, discard: true }

@@ -1,7 +1,7 @@
 import { evolve, Journal, Position, Query, stateOf } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
-import { Array, Clock, Effect, HashMap, Order } from "effect"
+import { Array as Arr, Clock, Effect, HashMap, Order } from "effect"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -21,14 +21,14 @@ it.scopedLive("a template is a journal as Caravel writes it, and its rows follow
     yield* Template.make(filename, { events: 133, relays: 20 })
     yield* Effect.gen(function*() {
       const events = yield* (yield* Journal).read(Position.make(0), 1000)
-      expect(events.map(({ position }) => position)).toEqual(Array.range(1, 133))
+      expect(events.map(({ position }) => position)).toEqual(Arr.range(1, 133))
       expect(new Set(events.map(({ id }) => id)).size).toBe(133)
       // What comes next has a later id than all.
       const now = yield* Clock.currentTimeMillis
       expect(Math.max(...events.map(({ createdAt }) => createdAt.epochMillis))).toBeLessThan(now)
 
       const { relays } = events.reduce(evolve, stateOf([], []))
-      const folded = Array.sortWith(HashMap.values(relays), ({ id }) => id, Order.string)
+      const folded = Arr.sortWith(HashMap.values(relays), ({ id }) => id, Order.string)
       const rows = yield* (yield* Query).relays
       expect(rows.map((relay) => ({ ...relay }))).toEqual(folded.map((relay) => ({ ...relay })))
       expect(new Set(rows.map(({ status }) => status))).toEqual(new Set(["active", "inactive"]))

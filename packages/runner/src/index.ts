@@ -1,36 +1,7 @@
 /**
- * Caravel's host: the program and its parts.
+ * Caravel's host: the program, and where it writes.
  *
  * @since 0.1.0
  */
 export * as Cli from "./Cli.js"
-export * as Arguments from "./cli/Arguments.js"
-export * as CommandOptions from "./cli/CommandOptions.js"
-export * as Completions from "./cli/Completions.js"
-export * as DatabaseName from "./cli/DatabaseName.js"
-export * as Help from "./cli/Help.js"
-export * as SentWith from "./cli/SentWith.js"
-export * as Suggestion from "./cli/Suggestion.js"
-export * as Syntax from "./cli/Syntax.js"
-export * as Values from "./cli/Values.js"
-export * as BackupCommands from "./commands/BackupCommands.js"
-export * as Backups from "./commands/Backups.js"
-export * as Commands from "./commands/Commands.js"
-export * as Consumers from "./commands/Consumers.js"
-export * as Copy from "./commands/Copy.js"
-export * as Demo from "./commands/Demo.js"
-export * as HistoryCommands from "./commands/HistoryCommands.js"
-export * as Import from "./commands/Import.js"
-export * as Init from "./commands/Init.js"
-export * as Past from "./commands/Past.js"
-export * as Read from "./commands/Read.js"
-export * as ReadCommands from "./commands/ReadCommands.js"
-export * as Run from "./commands/Run.js"
-export * as Verify from "./commands/Verify.js"
-export * as Layout from "./terminal/Layout.js"
-export * as Lines from "./terminal/Lines.js"
 export * as Output from "./terminal/Output.js"
-export * as ProgressBar from "./terminal/ProgressBar.js"
-export * as Render from "./terminal/Render.js"
-export * as RenderPast from "./terminal/RenderPast.js"
-export * as Steps from "./terminal/Steps.js"

@@ -1,4 +1,4 @@
-import { Array, Effect, type Scope } from "effect"
+import { Array as Arr, Effect, type Scope } from "effect"
 import { type Case, commandNames } from "../Case.js"
 import * as Load from "../Load.js"
 import type { Part } from "../Message.js"
@@ -36,7 +36,7 @@ export const scenario: Scenario = {
       yield* subjectOf(value).prepare(url)
       const { processes: of = 1 } = value
       const parts = yield* Effect.forEach(
-        Array.range(0, of - 1),
+        Arr.range(0, of - 1),
         (index) =>
           of === 1
             ? measurePart(value, place, { url, index, of })

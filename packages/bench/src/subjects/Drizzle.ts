@@ -2,7 +2,7 @@
 import { eq, getTableColumns, sql } from "drizzle-orm"
 import { drizzle } from "drizzle-orm/better-sqlite3"
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core"
-import { Effect, Record } from "effect"
+import { Effect, Record as Rec } from "effect"
 import type { Input } from "../Input.js"
 import * as Load from "../Load.js"
 import * as Row from "../Row.js"
@@ -76,9 +76,9 @@ const prepared = (db: Pick<Database, "select" | "insert" | "update">): Statement
   const tenantOf = db.select({ pubkey: tenant.pubkey }).from(tenant).where(eq(tenant.pubkey, hole("pubkey"))).prepare()
   const relayOf = db.select({ tenant: relay.tenant, version: relay.version }).from(relay)
     .where(eq(relay.id, hole("id"))).prepare()
-  const insertEvent = db.insert(event).values(Record.map(eventColumns, (_, name) => hole(name)))
+  const insertEvent = db.insert(event).values(Rec.map(eventColumns, (_, name) => hole(name)))
     .returning({ position: event.position }).prepare()
-  const insertRelay = db.insert(relay).values(Record.map(getTableColumns(relay), (_, name) => hole(name))).prepare()
+  const insertRelay = db.insert(relay).values(Rec.map(getTableColumns(relay), (_, name) => hole(name))).prepare()
   const updateRelay = db.update(relay).set({ status: "inactive", version: sql`${hole("version")}` })
     .where(eq(relay.id, hole("id"))).prepare()
   return {

@@ -8,7 +8,7 @@ import {
   type RecordedEvent,
   type State
 } from "@caravel/domain"
-import { Effect, type Either, Function, HashMap, String } from "effect"
+import { Effect, type Either, Function, HashMap, String as Str } from "effect"
 import { invoke, type MethodName, type Plain, plain } from "./fixture.js"
 import { applyAll, type Call, type Entry, type Model, type PlainCommand } from "./model.js"
 
@@ -29,7 +29,7 @@ export const call = ({ commands, expected }: Call) =>
 const callMethod = ({ _tag, ...payload }: PlainCommand) => {
   const { parameters: [resource, ...values] } = commandTable[_tag as keyof typeof commandTable]
   const first = resource === "id" || resource === "pubkey" ? payload[resource] : payload
-  return invoke(String.uncapitalize(_tag) as MethodName, [first, ...values.map((name) => payload[name])])
+  return invoke(Str.uncapitalize(_tag) as MethodName, [first, ...values.map((name) => payload[name])])
 }
 
 /** An event as the model's journal has it, with the row that the fold of the journal has after it. */

@@ -1,7 +1,7 @@
 /** The options of each command's subcommand, generated from the command's data: nothing here names a command or a field. */
 import { commands, commandTable, type CommandTag, Relay, Tenant } from "@caravel/domain"
 import * as Options from "@effect/cli/Options"
-import { Array, Option, pipe, Record, Redacted, Schema, SchemaAST, String } from "effect"
+import { Array as Arr, Option, pipe, Record as Rec, Redacted, Schema, SchemaAST, String as Str } from "effect"
 import * as Values from "./Values.js"
 
 /**
@@ -27,7 +27,7 @@ export interface Field {
  * @since 0.1.0
  * @category generation
  */
-export const kebab = (name: string) => String.snakeToKebab(String.camelToSnake(String.uncapitalize(name)))
+export const kebab = (name: string) => Str.snakeToKebab(Str.camelToSnake(Str.uncapitalize(name)))
 
 /**
  * The name of a command's subcommand: `CreateRelay` is `create-relay`.
@@ -62,7 +62,7 @@ const described = (ast: SchemaAST.AST) =>
   Option.orElse(
     SchemaAST.getDescriptionAnnotation(ast),
     () =>
-      Array.findFirst(members(ast), (member) => !isNull(member)).pipe(
+      Arr.findFirst(members(ast), (member) => !isNull(member)).pipe(
         Option.flatMap(SchemaAST.getDescriptionAnnotation)
       )
   )
@@ -93,7 +93,7 @@ const signatureOf = (schema: Schema.Schema.All | Schema.PropertySignature.All) =
  */
 export const fieldsOf = (tag: CommandTag): ReadonlyArray<Field> => {
   const fields: Schema.Struct.Fields = commands[tag].fields
-  return Record.toEntries(fields).filter(([name]) => name !== "_tag").map(([name, schema]) => {
+  return Rec.toEntries(fields).filter(([name]) => name !== "_tag").map(([name, schema]) => {
     const { fallback, isOptional, type } = signatureOf(schema)
     const leaf = members(type).find((member) => !isNull(member) && !SchemaAST.isUndefinedKeyword(member)) ?? type
     const description = Option.firstSomeOf([
@@ -162,7 +162,7 @@ export const optionsOf = (tag: CommandTag): Options.Options<Record<string, unkno
       ? Options.map(option, (value) => Option.some(entry(value)))
       : Options.map(Options.optional(option), Option.map(entry))
   })
-  return pipe(Options.all(options), Options.map((entries) => Record.fromEntries(Array.getSomes(entries))))
+  return pipe(Options.all(options), Options.map((entries) => Rec.fromEntries(Arr.getSomes(entries))))
 }
 
 const isEmpty = (value: unknown) => value === "" || Redacted.isRedacted(value) && Redacted.value(value) === ""

@@ -1,12 +1,13 @@
-/** What `caravel` says about itself. */
+/** The help of `caravel`: its overview, and a page for each subcommand. */
 import { commandTable, withoutSecrets } from "@caravel/domain"
 import * as HelpDoc from "@effect/cli/HelpDoc"
-import { Console, Effect, Record } from "effect"
+import { Console, Effect, Record as Rec } from "effect"
 import { stripVTControlCharacters } from "node:util"
 import { wrapped } from "../terminal/Layout.js"
 import type { Output, Style } from "../terminal/Output.js"
 import { subcommandOf } from "./CommandOptions.js"
 import * as SentWith from "./SentWith.js"
+import { version } from "./Version.js"
 
 /**
  * The subcommands at a glance.
@@ -15,55 +16,55 @@ import * as SentWith from "./SentWith.js"
  * @category help
  */
 export const overview = (style: Style): string => {
-  const width = Math.max(...Record.keys(commandTable).map((tag) => subcommandOf(tag).length)) + 2
+  const width = Math.max(...Rec.keys(commandTable).map((tag) => subcommandOf(tag).length)) + 2
   const row = (name: string, text: string) => `  ${style.bold(name.padEnd(width))}${text}`
   const generated = (resource: "tenant" | "relay") =>
-    Record.keys(commandTable).filter((tag) => commandTable[tag].resource === resource).map((tag) =>
+    Rec.keys(commandTable).filter((tag) => commandTable[tag].resource === resource).map((tag) =>
       row(
         subcommandOf(tag),
         style.dim(commandTable[tag].activity === null ? "no activity" : `logs ${commandTable[tag].activity}`)
       )
     )
   return [
-    `${style.bold("caravel")} 0.1.0: tenants, relays and what happened to them`,
+    `${style.bold("caravel")} ${version}: tenants, relays and their history`,
     "",
     style.dim("Usage: caravel <command> [options] [argument]"),
     "",
-    "Beginning",
-    row("init", "creates the database; so does --create of any command that writes"),
+    "Getting started",
+    row("init", "creates the database, as --create does in any command that writes"),
     "",
     "Many commands at once",
-    row("run [FILE|-]", "executes commands from JSON lines, each answered by a JSON line"),
+    row("run [FILE|-]", "executes commands from JSON lines, and answers each with a JSON line"),
     row("demo", "runs a scenario into a database of its own"),
-    row("import FILE", "takes over another database; --dry-run: says what would come of it"),
+    row("import FILE", "imports another database; --dry-run shows what would happen"),
     "",
-    "What there is",
-    row("activity", "the activity log; --follow waits for what is to come"),
+    "Current state",
+    row("activity", "the activity log; --follow waits for further activities"),
     row("tenant [PUBKEY]", "tenants, or one"),
     row("relay [ID]", "relays, or one"),
     "",
-    "What was",
-    row("history relay ID", "what happened to it; --at MOMENT: what it was then"),
-    row("history tenant PUBKEY", "the same of a tenant"),
-    row("diff FROM TO", "what differs between two moments"),
-    row("usage TENANT", "when its relays were active, on which plan; --from, --to"),
+    "The past",
+    row("history relay ID", "the changes of a relay; --at MOMENT shows it as it was then"),
+    row("history tenant PUBKEY", "the changes of a tenant"),
+    row("diff FROM TO", "the difference between two moments"),
+    row("usage TENANT", "when a tenant's relays were active, and on which plan; --from, --to"),
     "",
-    "Whether it is right",
-    row("verify", "whether every row says what the journal says"),
-    row("rebuild", "--yes: rewrites the rows that do not"),
+    "Checking",
+    row("verify", "compares every row with the journal"),
+    row("rebuild", "--yes: rewrites the rows that differ from the journal"),
     "",
     "Copies",
-    row("backup FILE", "copies the database while it is written, and verifies the copy"),
-    row("restore FILE", "makes the database what a backup is; --force: also if there is one"),
-    row("copy FROM TO", "moves to another database, between SQLite and PostgreSQL too"),
-    row("epochs", "when it was restored, and where from"),
+    row("backup FILE", "copies the database, even while it is written, and verifies the copy"),
+    row("restore FILE", "restores the database from a backup; --force overwrites an existing one"),
+    row("copy FROM TO", "copies to another database, also between SQLite and PostgreSQL"),
+    row("epochs", "when the database was restored, and at which position"),
     "",
     "Durable consumers",
-    row("consumers", "all of them, and what each has before it"),
-    row("consumers parked NAME", "what it has put aside because it failed"),
-    row("consumers replay NAME", "has it handled once more by the program that runs it"),
-    row("consumers drop NAME", "gives up what is parked: --position N, or all with --yes"),
-    row("consumers reset NAME", "--to N: goes on after another position"),
+    row("consumers", "all consumers, and how far behind each is"),
+    row("consumers parked NAME", "the activities that a consumer has parked after failures"),
+    row("consumers replay NAME", "has parked activities handled again by the running consumer"),
+    row("consumers drop NAME", "drops parked activities: --position N, or all with --yes"),
+    row("consumers reset NAME", "--to N: moves the consumer to another position"),
     "",
     "Secrets",
     row("secrets erase PUBKEY", "--yes: clears a wallet URL and removes its bytes"),
@@ -75,8 +76,8 @@ export const overview = (style: Style): string => {
     "Commands on relays",
     ...generated("relay"),
     "",
-    "Each has --help, and --database FILE or postgres://… (also CARAVEL_DATABASE; default ./data/caravel.db).",
-    "On PostgreSQL, --schema NAME or CARAVEL_SCHEMA says in which schema the tables are.",
+    "Each command has --help, and --database FILE or postgres://… (also CARAVEL_DATABASE; default ./data/caravel.db).",
+    "On PostgreSQL, --schema NAME or CARAVEL_SCHEMA selects the schema of the tables.",
     "CARAVEL_SECRET_KEYS encrypts wallet URLs: keys of openssl rand -base64 32, the current one first.",
     "Tables on a terminal, JSON lines elsewhere or with --json. --completions bash, fish or zsh prints a script to source.",
     "Exit codes: 0 done; 1 refused, not found, different or wrong; 130 after Ctrl-C, 143 after SIGTERM."

@@ -1,7 +1,7 @@
 /** What a command may be sent with, on every subcommand and on every line of `caravel run`. */
 import { type CallerMetadata, Command } from "@caravel/domain"
 import * as Options from "@effect/cli/Options"
-import { type Effect, type Option, type ParseResult, Record } from "effect"
+import { type Effect, type Option, type ParseResult, Record as Rec } from "effect"
 import * as Values from "./Values.js"
 
 /**
@@ -27,7 +27,7 @@ export const lineKeys: ReadonlyArray<keyof SentWith> = ["metadata", "idempotency
 const text = (name: string, description: string) =>
   Options.text(name).pipe(Options.optional, Options.withDescription(description))
 
-const given = <A extends Record.ReadonlyRecord<string, Option.Option<unknown>>>(options: A) => Record.getSomes(options)
+const given = <A extends Rec.ReadonlyRecord<string, Option.Option<unknown>>>(options: A) => Rec.getSomes(options)
 
 /**
  * Options that say where commands come from.

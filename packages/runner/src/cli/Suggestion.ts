@@ -5,13 +5,8 @@ import * as CliConfig from "@effect/cli/CliConfig"
 const distance = (first: string, second: string) =>
   AutoCorrect.levensteinDistance(first, second, CliConfig.defaultConfig)
 
-/**
- * The known word that a word is most like, whatever its case, if it is like one at all.
- *
- * @since 0.1.0
- * @category text
- */
-export const closest = (word: string, known: ReadonlyArray<string>): string | undefined => {
+/** The known word that a word is most like, whatever its case, if it is like one at all. */
+const closest = (word: string, known: ReadonlyArray<string>): string | undefined => {
   // Comparing takes time by the product of both lengths.
   if (word.length > 64) return undefined
   const [best] = known.map((candidate) => ({ candidate, away: distance(word, candidate) })).sort((a, b) =>

@@ -1,6 +1,6 @@
 /** What a subcommand takes, and arguments read by it: what is wrong with them is said by name, all at once. */
 import type * as Usage from "@effect/cli/Usage"
-import { Array, Either, Option } from "effect"
+import { Array as Arr, Either, Option } from "effect"
 import { parseArgs } from "node:util"
 import { shortened } from "../terminal/Layout.js"
 import { didYouMean } from "./Suggestion.js"
@@ -71,7 +71,7 @@ const parameters = (
 export const fromUsage = (usage: Usage.Usage): Syntax => {
   // The first is the subcommand itself.
   const [, ...all] = parameters(usage, { isRequired: true, isRepeated: false })
-  const [args, options] = Array.partition(all, ({ name }) => name.startsWith("-"))
+  const [args, options] = Arr.partition(all, ({ name }) => name.startsWith("-"))
   return { options, args }
 }
 

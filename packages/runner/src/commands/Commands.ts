@@ -7,12 +7,13 @@ import * as Command from "@effect/cli/Command"
 import type { HelpDoc } from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import type { ValidationError } from "@effect/cli/ValidationError"
-import { Array, Effect, Record } from "effect"
+import { Array as Arr, Effect, Record as Rec } from "effect"
 import { create, database, json, provideDatabase, provideWritable, yes } from "../cli/Arguments.js"
 import { descriptionOf, optionsOf, subcommandOf } from "../cli/CommandOptions.js"
 import * as SentWith from "../cli/SentWith.js"
 import * as Syntax from "../cli/Syntax.js"
 import * as Values from "../cli/Values.js"
+import { version } from "../cli/Version.js"
 import { Output } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
 import { backup, copy, epochs, restore } from "./BackupCommands.js"
@@ -126,15 +127,15 @@ const consumersReset = Command.make("consumers reset", {
 
 const verify = Command.make("verify", { json, database }, Verify.verify).pipe(
   Command.withDescription(
-    "Folds the journal and compares every row with it, whatever is written meanwhile. The exit code is 1 if any differs."
+    "Folds the journal and compares every row with it, even while the database is being written. The exit code is 1 if any row differs."
   ),
   provideDatabase
 )
 
 const rebuild = Command.make("rebuild", { yes, json, database }, Verify.rebuild).pipe(
   Command.withDescription(
-    "Rewrites the rows that differ from the journal, all in one transaction, for which writers wait. " +
-      "It is no event, and nobody is told."
+    "Rewrites the rows that differ from the journal, in one transaction, for which writers wait. " +
+      "It adds no event to the journal and broadcasts nothing."
   ),
   provideWritable
 )
@@ -142,14 +143,6 @@ const rebuild = Command.make("rebuild", { yes, json, database }, Verify.rebuild)
 const demo = Command.make("demo", {}, () => Demo.demo).pipe(
   Command.withDescription(`Runs a scenario into a database of its own, ${Demo.filename}, which it recreates.`)
 )
-
-/**
- * The program's version.
- *
- * @since 0.1.0
- * @category commands
- */
-export const version = "0.1.0"
 
 /**
  * How the library reads arguments and describes them.
@@ -180,7 +173,7 @@ const entry = <Name extends string, R extends Output, E extends Error & { readon
 ): Entry => {
   const execute = Command.run(command, { name: "caravel", version, executable: "caravel" })
   return {
-    name: Array.join(Command.getNames(command), ""),
+    name: Arr.join(Command.getNames(command), ""),
     help: () => Command.getHelp(command, config),
     syntax: () => Syntax.fromUsage(Command.getUsage(command)),
     execute: (args) => execute(["node", "caravel", ...args])
@@ -217,5 +210,5 @@ export const entries: ReadonlyArray<Entry> = [
   entry(secretsErase),
   entry(secretsRotate),
   entry(demo),
-  ...Record.keys(commands).map((tag) => entry(commandOf(tag)))
+  ...Rec.keys(commands).map((tag) => entry(commandOf(tag)))
 ]

@@ -1,7 +1,7 @@
 /** `caravel demo`: a realistic scenario into a database of its own, with the live activity beside each command. */
 import { type Activity, Command, commandTable, type CommandTag, decodeCommand, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
-import { Chunk, Duration, Effect, Either, Option, Queue, Schema, String } from "effect"
+import { Chunk, Duration, Effect, Either, Option, Queue, Schema, String as Str } from "effect"
 import { readFile, rm } from "node:fs/promises"
 import { basename, relative } from "node:path"
 import process from "node:process"
@@ -45,7 +45,7 @@ const wordsOf = ({ _tag, id, note: _, pubkey, tenant, ...fields }: Step): readon
     name === "nwcUrl" && value !== null ? "nwcUrl=<redacted>" : isOneValue ? `"${value}"` : `${name}=${value}`
   )
   const owner = tenant === undefined ? [] : [`for ${tenant}`]
-  return [String.uncapitalize(_tag), short([id ?? pubkey, ...owner, ...values].join(" "))]
+  return [Str.uncapitalize(_tag), short([id ?? pubkey, ...owner, ...values].join(" "))]
 }
 
 const short = (text: string) => text.replace(/\b([0-9a-f]{8})[0-9a-f]{56}\b/g, "$1…")

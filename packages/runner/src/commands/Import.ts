@@ -11,13 +11,8 @@ import { Failed, Output, type OutputClosed, type Style } from "../terminal/Outpu
 import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
 import * as Render from "../terminal/Render.js"
 
-/**
- * What was refused, as a line for people.
- *
- * @since 0.1.0
- * @category text
- */
-export const refusalLine = ({ key, reason, table }: Import.Refused, style: Style): string =>
+/** What was refused, as a line for people. */
+const refusalLine = ({ key, reason, table }: Import.Refused, style: Style): string =>
   `${style.yellow(readable(`${table} ${key}`))}  ${readable(reason)}`
 
 const readable = (text: string) =>

@@ -1,7 +1,7 @@
 /** `caravel run`: commands as JSON lines, executed in order, each answered by a JSON line. */
 import { Activity, Command, commands, type CommandTag, decodeCommand } from "@caravel/domain"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Chunk, Data, Duration, Effect, Either, Predicate, Record, Ref, Schedule, Stream } from "effect"
+import { Chunk, Data, Duration, Effect, Either, Predicate, Record as Rec, Ref, Schedule, Stream } from "effect"
 import { createReadStream } from "node:fs"
 import process from "node:process"
 import { lineKeys, type SentWith, sentWith } from "../cli/SentWith.js"
@@ -11,13 +11,8 @@ import * as Lines from "../terminal/Lines.js"
 import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
 import { activityJson, errorJson } from "../terminal/Render.js"
 
-/**
- * A line is not JSON, or not of a command's form. Nothing of it was executed; the lines after it are.
- *
- * @since 0.1.0
- * @category errors
- */
-export class MalformedLine extends Data.TaggedError("MalformedLine")<{ readonly message: string }> {}
+/** A line is not JSON, or not of a command's form. Nothing of it was executed; the lines after it are. */
+class MalformedLine extends Data.TaggedError("MalformedLine")<{ readonly message: string }> {}
 
 /**
  * How many lines were accepted and how many failed.
@@ -47,26 +42,21 @@ const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
 const tagOf = (input: unknown) => {
   if (!Predicate.hasProperty(input, "_tag")) return ""
   const tag = input._tag
-  const suggestion = typeof tag === "string" ? didYouMean(tag, Record.keys(commands)) : ""
+  const suggestion = typeof tag === "string" ? didYouMean(tag, Rec.keys(commands)) : ""
   return `, got ${shortened(JSON.stringify(tag), 60)}${suggestion}`
 }
 
 /** A key that is not known would be lost, and with it what it was to do. */
 const unknownKey = (input: { readonly _tag: CommandTag }): MalformedLine | undefined => {
   const known = [...Object.keys(commands[input._tag].fields), ...lineKeys]
-  const key = Record.keys(input).find((key) => !known.includes(key))
+  const key = Rec.keys(input).find((key) => !known.includes(key))
   if (key === undefined) return undefined
   const name = JSON.stringify(shortened(key, 60))
   return new MalformedLine({ message: `${input._tag} has no field ${name}${didYouMean(key, known)}` })
 }
 
-/**
- * Executes the command on a line. Succeeds with its activity, if it logs one.
- *
- * @since 0.1.0
- * @category execution
- */
-export const execute = Effect.fnUntraced(function*(line: Lines.Line) {
+/** Executes the command on a line. Succeeds with its activity, if it logs one. */
+const execute = Effect.fnUntraced(function*(line: Lines.Line) {
   if (line.text === null) {
     return yield* new MalformedLine({ message: `The line is longer than ${Lines.maxLength} characters` })
   }
@@ -100,13 +90,8 @@ const answer = (line: Lines.Line): Effect.Effect<{ readonly ok: boolean; readonl
 
 const isBlank = ({ text }: Lines.Line) => text !== null && text.trim() === ""
 
-/**
- * The bytes of a file, or of standard input for `-`.
- *
- * @since 0.1.0
- * @category input
- */
-export const open = (file: string): Stream.Stream<Uint8Array, Failed> =>
+/** The bytes of a file, or of standard input for `-`. */
+const open = (file: string): Stream.Stream<Uint8Array, Failed> =>
   NodeStream.fromReadable(
     () => file === "-" ? process.stdin : createReadStream(file),
     (error) => new Failed({ message: `${file === "-" ? "Standard input" : file} cannot be read: ${reasonOf(error)}` })

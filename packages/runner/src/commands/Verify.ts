@@ -48,13 +48,8 @@ const happened = ({ expected, field, found, kind, position, resourceType }: Drif
   }
 }
 
-/**
- * A difference as a line for people.
- *
- * @since 0.1.0
- * @category text
- */
-export const differenceLine = (difference: Drift, style: Style): string => {
+/** A difference as a line for people. */
+const differenceLine = (difference: Drift, style: Style): string => {
   const { resourceId, resourceType } = difference
   const name = `${resourceType} ${Render.short(Layout.oneLine(resourceId))}`.padEnd(24)
   return `${(isMendable(difference) ? style.yellow : style.red)(name)}  ${happened(difference)}`

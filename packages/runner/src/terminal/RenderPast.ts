@@ -1,6 +1,6 @@
 /** The past as people and programs get to see it, and never a secret. */
 import type { Change, Difference, HistoryEntry, Position, Usage } from "@caravel/domain"
-import { type Array, DateTime, String } from "effect"
+import { type Array as Arr, DateTime, String as Str } from "effect"
 import { beside, oneLine, shortened, table, wrapped } from "./Layout.js"
 import type { Output, Style } from "./Output.js"
 import { metadataTexts, time } from "./Render.js"
@@ -92,7 +92,7 @@ export const entryTitles = (style: Style): string =>
 
 /** `RelaySyncFailed` as `sync failed`: whose history it is, is known. */
 const eventWords = (tag: string) =>
-  String.camelToSnake(String.uncapitalize(tag.replace(/^(Tenant|Relay)/, ""))).replaceAll("_", " ")
+  Str.camelToSnake(Str.uncapitalize(tag.replace(/^(Tenant|Relay)/, ""))).replaceAll("_", " ")
 
 /**
  * An entry of a history as lines of a table of unknown length: a line for each change, and one for the metadata of the
@@ -193,7 +193,7 @@ const millisOf = ({ from, to }: Usage) => to.epochMillis - from.epochMillis
  * @category combinators
  */
 export const totals = (usage: ReadonlyArray<Usage>): ReadonlyArray<Total> => {
-  const groups = new Map<string, Array.NonEmptyArray<Usage>>()
+  const groups = new Map<string, Arr.NonEmptyArray<Usage>>()
   for (const interval of usage) {
     const key = `${interval.relay} ${interval.plan}`
     const group = groups.get(key)
