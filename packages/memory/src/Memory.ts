@@ -10,6 +10,7 @@ import {
   decideInSteps,
   defaultClockTolerance,
   defaultIdempotencyKeysKept,
+  fieldIn,
   History,
   type IdempotencyConflict,
   identityOf,
@@ -24,8 +25,13 @@ import {
   type Refusal,
   Relay,
   type RelayId,
+  type RelayState,
   resourceKey,
+  resources,
+  type ResourceState,
+  type ResourceType,
   scopesOf,
+  type SecretId,
   Secrets,
   type Steps,
   Tenant,
@@ -33,7 +39,7 @@ import {
   type Unit
 } from "@caravel/domain"
 import { Consumer, type ConsumerStore, InProcess, Tail } from "@caravel/pubsub"
-import { Array, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
+import { Array as Arr, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
 import { type KeptUntil, layerStore, Store } from "./internal/Store.js"
 import { Turns } from "./internal/Turns.js"
 import * as MemoryConsumerStore from "./MemoryConsumerStore.js"
@@ -44,30 +50,41 @@ type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
 const layerQuery = Layer.effect(
   Query,
   Effect.map(Store, (store) => {
-    const toTenant = (tenant: TenantState) =>
-      Tenant.trusted({ ...tenant, nwcUrl: tenant.nwcUrl === null ? null : store.secrets.get(tenant.nwcUrl) ?? null })
-    const tenants = Effect.sync(() =>
-      Array.map(Array.sortWith(HashMap.values(store.state.tenants), ({ pubkey }) => pubkey, Order.string), toTenant)
-    )
-    const relays = Effect.sync(() =>
-      Array.map(
-        Array.sortWith(HashMap.values(store.state.relays), ({ id }) => id, Order.string),
-        (relay) => Relay.trusted(relay)
+    /** A resource with its secret in the place of the reference. */
+    const withSecret = <State extends ResourceState>(type: ResourceType, state: State): State => {
+      const { secret } = resources[type]
+      return secret === undefined
+        ? state
+        : { ...state, [secret]: store.secrets.get(fieldIn(state, secret) as SecretId) ?? null }
+    }
+    const toTenant = (tenant: TenantState) => Tenant.trusted(withSecret<any>("tenant", tenant))
+    const toRelay = (relay: RelayState) => Relay.trusted(withSecret("relay", relay))
+
+    /** All resources of a collection, in the order of their keys. */
+    const all = <Id extends string, State, Model>(
+      collection: () => HashMap.HashMap<Id, State>,
+      toModel: (state: State) => Model
+    ) =>
+      Effect.sync(() =>
+        Arr.map(
+          Arr.sortWith(HashMap.entries(collection()), ([id]): string => id, Order.string),
+          ([, state]) => toModel(state)
+        )
       )
-    )
-    const relay = (id: RelayId) => Option.map(HashMap.get(store.state.relays, id), (relay) => Relay.trusted(relay))
+    const relays = all(() => store.state.relays, toRelay)
+    const relay = (id: RelayId) => Option.map(HashMap.get(store.state.relays, id), toRelay)
 
     return Query.make({
       tenant: (pubkey) => Effect.sync(() => Option.map(HashMap.get(store.state.tenants, pubkey), toTenant)),
-      tenants,
+      tenants: all(() => store.state.tenants, toTenant),
       relay: (id) => Effect.sync(() => relay(id)),
       relayBySubdomain: (subdomain) =>
         Effect.sync(() => Option.flatMap(HashMap.get(store.state.subdomains, subdomain), relay)),
-      relaysOf: (pubkey) => Effect.map(relays, Array.filter(({ tenant }) => tenant === pubkey)),
+      relaysOf: (pubkey) => Effect.map(relays, Arr.filter(({ tenant }) => tenant === pubkey)),
       relays,
       activity: ({ activityType, after, limit = Infinity, resourceId, tenant, upTo = Infinity }) =>
         Effect.sync(() => {
-          const types: ReadonlyArray<ActivityType> | undefined = activityType && Array.ensure(activityType)
+          const types: ReadonlyArray<ActivityType> | undefined = activityType && Arr.ensure(activityType)
           const activities: Array<Activity> = []
           for (let index: number = after; index < Math.min(upTo, store.events.length); index++) {
             if (activities.length >= limit) break
@@ -118,7 +135,7 @@ function* writeOnce(
     store.keys.delete(slot)
   }
   const identity = Redacted.value(identityOf(unit))
-  const slots = Array.map(scopesOf(store.state, unit), (scope) => `${scope} ${idempotencyKey}`)
+  const slots = Arr.map(scopesOf(store.state, unit), (scope) => `${scope} ${idempotencyKey}`)
   const kept = slots.flatMap((slot) => store.keys.get(slot) ?? []).filter((kept) => !isOver(kept))
   const recalled = recall(kept, identity, idempotencyKey)
   if (recalled !== undefined) return recalled

@@ -3,11 +3,13 @@ import {
   defaultClockTolerance,
   type Drift,
   evolve,
-  Fold,
-  isMendable,
+  isRepairable,
   Journal,
   Position,
   resourceKey,
+  resources,
+  ResourceType,
+  ResourceVerifier,
   type SecretId,
   stateOf,
   StorageError,
@@ -15,48 +17,44 @@ import {
   unexpectedSecret,
   type Verification
 } from "@caravel/domain"
-import { Array, Effect, HashMap, Layer, Order, Stream } from "effect"
+import { Array as Arr, Effect, HashMap, Layer, Order, Record as Rec, Stream } from "effect"
 import { Store } from "./internal/Store.js"
 
 const keyOf = ({ resourceId, resourceType }: Pick<Drift, "resourceId" | "resourceType">) =>
   `${resourceId} ${resourceType}`
 
-/** All in one step, and whether all events are sound. */
+type Row = { readonly [field: string]: unknown }
+
+/** Compares everything in one step; returns also whether all events are sound. */
 const compare = ({ events, secrets, state }: typeof Store.Service) => {
-  const differences: Array<Drift> = []
-  const folds = new Map<string, Fold>()
+  const drifts: Array<Drift> = []
+  const verifiers = new Map<string, ResourceVerifier>()
   for (const event of events) {
     const { resourceId, resourceType } = event
     const key = keyOf(event)
-    const fold = folds.get(key) ?? new Fold(resourceType, resourceId, (found) => differences.push(found))
-    folds.set(key, fold)
-    fold.add(event)
+    const verifier = verifiers.get(key) ?? new ResourceVerifier(resourceType, resourceId, (drift) => drifts.push(drift))
+    verifiers.set(key, verifier)
+    verifier.add(event)
   }
 
-  const rows = {
-    tenant: new Map<string, { readonly [field: string]: unknown }>(
-      HashMap.toEntries(state.tenants).map(([id, row]) => [id, { ...row }])
-    ),
-    relay: new Map<string, { readonly [field: string]: unknown }>(
-      HashMap.toEntries(state.relays).map(([id, row]) => [id, { ...row }])
-    )
-  }
+  const rows = Rec.map(resources, ({ collection }) => new Map(HashMap.toEntries<string, Row>(state[collection])))
   const references = new Set<string>()
-  for (const [, fold] of Array.sortWith(folds, ([key]) => key, Order.string)) {
-    const { isSound, resourceId, resourceType, secret } = fold
-    fold.compare(rows[resourceType].get(resourceId), (id) => secrets.has(id))
+  for (const [, verifier] of Arr.sortWith(verifiers, ([key]) => key, Order.string)) {
+    const { isSound, resourceId, resourceType, secret } = verifier
+    verifier.compare(rows[resourceType].get(resourceId), (id) => secrets.has(id))
     if (isSound && secret !== null) references.add(secret)
   }
-  for (const resourceType of ["relay", "tenant"] as const) {
+  // Relays first, as they refer to tenants.
+  for (const resourceType of Arr.reverse(ResourceType.literals)) {
     for (const [resourceId, row] of rows[resourceType]) {
-      if (!folds.has(keyOf({ resourceId, resourceType }))) {
-        differences.push(unexpectedRow(resourceType, resourceId, row))
+      if (!verifiers.has(keyOf({ resourceId, resourceType }))) {
+        drifts.push(unexpectedRow(resourceType, resourceId, row))
       }
     }
   }
   for (const id of secrets.keys()) {
     const setBy = events.find((event) => event.id as string === id)
-    if (!references.has(id)) differences.push(unexpectedSecret(id, setBy?.position ?? Position.make(0)))
+    if (!references.has(id)) drifts.push(unexpectedSecret(id, setBy?.position ?? Position.make(0)))
   }
   const step: Verification = {
     events: events.length,
@@ -64,20 +62,20 @@ const compare = ({ events, secrets, state }: typeof Store.Service) => {
     tenants: rows.tenant.size,
     relays: rows.relay.size,
     secrets: secrets.size,
-    differences,
+    differences: drifts,
     clocks: clockJumps(events, -Infinity, defaultClockTolerance)
   }
-  return { step, isSound: Array.fromIterable(folds.values()).every(({ isSound }) => isSound) }
+  return { step, isSound: Arr.fromIterable(verifiers.values()).every(({ isSound }) => isSound) }
 }
 
-/** Writes what the events come to in the place of the rows, if any differ. Gives how many did. */
-const mend = (store: typeof Store.Service, differences: ReadonlyArray<Drift>) => {
-  const mended = differences.filter(isMendable)
-  if (mended.length > 0) store.state = store.events.reduce(evolve, stateOf([], []))
-  for (const { resourceId, resourceType } of mended) {
+/** Replaces the rows by what the events result in, if any differ. Returns how many differed. */
+const repair = (store: typeof Store.Service, drifts: ReadonlyArray<Drift>) => {
+  const repairable = drifts.filter(isRepairable)
+  if (repairable.length > 0) store.state = store.events.reduce(evolve, stateOf([], []))
+  for (const { resourceId, resourceType } of repairable) {
     if (resourceType === "secret") store.secrets.delete(resourceId as SecretId)
   }
-  return new Set(mended.map(keyOf)).size
+  return new Set(repairable.map(keyOf)).size
 }
 
 /** The journal in an array. */
@@ -86,7 +84,7 @@ export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
   Effect.map(Store, (store) => ({
     read: (position, limit) => Effect.sync(() => store.events.slice(position, position + limit)),
     at: (positions) =>
-      Effect.sync(() => Array.sort(new Set(positions), Order.number).flatMap((at) => store.events[at - 1] ?? [])),
+      Effect.sync(() => Arr.sort(new Set(positions), Order.number).flatMap((at) => store.events[at - 1] ?? [])),
     head: Effect.sync(() => Position.make(store.events.length)),
     positionAt: ({ epochMillis }) =>
       Effect.sync(() => {
@@ -100,7 +98,7 @@ export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
       Effect.sync(() => store.ofResource.get(resourceKey(resource))?.slice(version, version + limit) ?? []),
     readTenant: (tenant, position, limit) =>
       Effect.sync(() =>
-        Array.take(store.ofTenant.get(tenant)?.filter((event) => event.position > position) ?? [], limit)
+        Arr.take(store.ofTenant.get(tenant)?.filter((event) => event.position > position) ?? [], limit)
       ),
     verify: Stream.fromEffect(Effect.sync(() => compare(store).step)),
     rebuild: (onStep = () => Effect.void) =>
@@ -110,7 +108,7 @@ export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
           const cause = new Error("the events are damaged or missing, as verify tells; nothing was changed")
           return new StorageError({ reason: "corrupt", operation: "Journal.rebuild", cause })
         }
-        const written = mend(store, step.differences)
+        const written = repair(store, step.differences)
         return Effect.as(onStep(step), written)
       })
   }))

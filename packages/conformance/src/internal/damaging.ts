@@ -1,5 +1,5 @@
 /** Random programs, whose rows are damaged at random, again and again: a rebuild mends all that is called mendable. */
-import { isMendable, Query, type ResourceType, type SecretId } from "@caravel/domain"
+import { isRepairable, Query, type ResourceType, type SecretId } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, type Layer } from "effect"
 import * as LongRun from "../LongRun.js"
@@ -183,7 +183,7 @@ export const damaging = <R, E>(
       for (const damage of all) yield* inflict(stored, secrets, damage)
 
       const { differences } = yield* verify
-      const mendable = differences.filter(isMendable)
+      const mendable = differences.filter(isRepairable)
       const lost = differences.filter(({ kind }) => kind === "lost")
       expect(mendable.length + lost.length).toBe(differences.length)
       const { written } = yield* rebuild

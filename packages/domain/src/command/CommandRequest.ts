@@ -1,5 +1,6 @@
 /** Any of the seventeen commands as data: what each carries, succeeds with and fails with. */
 import { Either, type ParseResult, Predicate, Record, Redacted, Schema } from "effect"
+import { secretFields } from "../model/Resource.js"
 import type { CommandTag } from "./CommandTable.js"
 import * as Decoder from "./Decoder.js"
 import * as RelayCommand from "./RelayCommand.js"
@@ -104,7 +105,13 @@ export const decodeCommand = (input: unknown): Decoded =>
  */
 export const decodePayload = (tag: CommandTag, input: unknown): Decoded => decoders[tag](withoutClearSecret(input))
 
-const withoutClearSecret = (input: unknown): unknown =>
-  typeof input === "object" && input !== null && "nwcUrl" in input && typeof input.nwcUrl === "string"
-    ? { ...input, nwcUrl: Redacted.make(input.nwcUrl) }
-    : input
+/** Secrets are redacted before anything is checked, so that no error can show them. */
+const withoutClearSecret = (input: unknown): unknown => {
+  if (!Predicate.isRecord(input)) return input
+  let redacted = input
+  for (const field of secretFields) {
+    const value = input[field]
+    if (typeof value === "string") redacted = { ...redacted, [field]: Redacted.make(value) }
+  }
+  return redacted
+}

@@ -3,6 +3,7 @@
  * (`command.md`, `model.md`). Nothing else repeats this knowledge.
  */
 import type { ActivityType, ResourceType } from "../model/Activity.js"
+import type { resources } from "../model/Resource.js"
 
 interface Row {
   /** What the command touches. */
@@ -69,3 +70,11 @@ export type CommandTable = typeof commandTable
  * @category commands
  */
 export type CommandTag = keyof CommandTable
+
+/**
+ * The name of a command that creates a resource.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export type CreatingTag = Extract<CommandTag, typeof resources[ResourceType]["createdBy"]>

@@ -1,18 +1,20 @@
 /** Commands that are accepted together or not at all, and what an adapter has to write for them. */
-import { Array, Effect, Either, HashMap, Option, type Redacted } from "effect"
+import { Array, Effect, Either, HashMap, Option, Record, Redacted } from "effect"
 import { circumstances } from "../command/CommandContext.js"
 import type { StorageError } from "../command/CommandError.js"
-import type { CommandRequest } from "../command/CommandRequest.js"
+import { type CommandRequest, commands as schemas } from "../command/CommandRequest.js"
 import { currentInstant } from "../command/CurrentInstant.js"
 import type { IdempotencyKey } from "../command/IdempotencyKey.js"
+import { referencesOf } from "../command/Payload.js"
 import type { Event } from "../event/Event.js"
 import * as EventId from "../model/EventId.js"
 import { withSpanIds } from "../model/Metadata.js"
 import type { RelayId, RelayState, Subdomain } from "../model/Relay.js"
+import { fieldIn, resources } from "../model/Resource.js"
 import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
 import { isTraced } from "../runtime/Span.js"
 import { isPauseAt, type Steps } from "../runtime/Steps.js"
-import { decide, type DecisionContext, evolve, type Refusal, type State } from "./Decider.js"
+import { decide, type DecisionContext, evolve, type Refusal, resourceIn, type State } from "./Decider.js"
 
 /**
  * What accepted commands come to.
@@ -52,24 +54,27 @@ export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelaySt
   return state
 }
 
+/** By each command's tag, the fields that name resources. */
+const references = Record.map(schemas, referencesOf)
+
 /**
  * The resources that the decisions on these commands depend on: a state that holds them, as far as they exist, and the
- * owners of these subdomains decides as the whole one does.
+ * relays that have these subdomains decides as the whole state does. They are what the commands' fields name, by their
+ * schemas. A rule that reads any other resource fails the test "names all that the decisions depend on".
  *
  * @since 0.1.0
  * @category decisions
  */
 export const reads = (commands: Iterable<Undecided>) => {
-  const tenants = new Set<Pubkey>()
-  const relays = new Set<RelayId>()
-  const subdomains = new Set<Subdomain>()
+  const named = { tenants: new Set<Pubkey>(), relays: new Set<RelayId>(), subdomains: new Set<Subdomain>() }
   for (const [command] of commands) {
-    if ("pubkey" in command) tenants.add(command.pubkey)
-    else relays.add(command.id)
-    if ("tenant" in command) tenants.add(command.tenant)
-    if ("subdomain" in command && command.subdomain !== undefined) subdomains.add(command.subdomain)
+    for (const [field, collection] of references[command._tag]) {
+      const value = fieldIn(command, field)
+      // The field's schema is that of the collection's identifiers.
+      if (value !== undefined && value !== null) (named[collection] as Set<unknown>).add(value)
+    }
   }
-  return { tenants: [...tenants], relays: [...relays], subdomains: [...subdomains] }
+  return { tenants: [...named.tenants], relays: [...named.relays], subdomains: [...named.subdomains] }
 }
 
 /**
@@ -164,11 +169,18 @@ class Decided implements Batch {
     const decided = decide(this.state, command, context)
     if (Either.isLeft(decided)) return decided.left
     const event = decided.right
-    if (event.resourceType === "tenant" && "nwcUrl" in event.changes) {
-      const dropped = Option.flatMapNullable(HashMap.get(this.state.tenants, event.resourceId), ({ nwcUrl }) => nwcUrl)
-      if (Option.isSome(dropped)) this.droppedSecrets.push(dropped.value)
-      const id = event.changes.nwcUrl
-      if (id && "nwcUrl" in command && command.nwcUrl) this.secrets.push({ id, value: command.nwcUrl })
+    const { secret: field } = resources[event.resourceType]
+    if (field !== undefined && field in event.changes) {
+      // The state and the event hold references; the command holds the secret itself.
+      const dropped = Option.map(
+        resourceIn(this.state, event),
+        (resource) => fieldIn(resource, field) as SecretId | null
+      )
+      if (Option.isSome(dropped) && dropped.value !== null) this.droppedSecrets.push(dropped.value)
+      const value = fieldIn(command, field)
+      if (Redacted.isRedacted(value)) {
+        this.secrets.push({ id: fieldIn(event.changes, field) as SecretId, value: value as Redacted.Redacted })
+      }
     }
     this.events.push(event)
     this.state = evolve(this.state, event)

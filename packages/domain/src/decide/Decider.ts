@@ -15,6 +15,7 @@ import type { IdempotencyConflict, StorageError } from "../command/CommandError.
 import type { CommandOf, CommandRequest, FailureOf } from "../command/CommandRequest.js"
 import { type CommandTable, commandTable, type CommandTag } from "../command/CommandTable.js"
 import type { Event, EventOf } from "../event/Event.js"
+import { isWhole } from "../event/EventTable.js"
 import type { EventId } from "../model/EventId.js"
 import type { Metadata } from "../model/Metadata.js"
 import {
@@ -24,6 +25,7 @@ import {
   type RelayState,
   type Subdomain
 } from "../model/Relay.js"
+import { fieldIn, type Resource, resources, type ResourceState } from "../model/Resource.js"
 import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
 
 /**
@@ -189,20 +191,43 @@ const withClearedAsDefaults = (
 }
 
 /**
- * Refuses a command on a resource that has moved on from the expected version; 0 is that of one that does not exist. That
- * it has to exist, or must not, is for the rules to say, whatever is expected.
+ * The resource that a command is about.
+ *
+ * @since 0.1.0
+ * @category accessors
  */
-const unmoved = (
+export const resourceOf = (command: CommandRequest): Resource => {
+  const { resource: resourceType } = commandTable[command._tag]
+  return { resourceType, resourceId: fieldIn(command, resources[resourceType].key) } as Resource
+}
+
+/**
+ * A resource in a state, if it exists there.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const resourceIn = (
+  state: State,
+  { resourceId, resourceType }: Pick<Event, "resourceId" | "resourceType">
+): Option.Option<ResourceState> => {
+  const collection: HashMap.HashMap<string, ResourceState> = state[resources[resourceType].collection]
+  return HashMap.get(collection, resourceId)
+}
+
+/**
+ * Refuses a command whose resource is not at the expected version; 0 is the version of a resource that does not exist.
+ * Whether the resource has to exist is left to the rules, whatever version is expected.
+ */
+const checkExpectedVersion = (
   state: State,
   command: CommandRequest,
+  resource: Resource,
   expected: number | undefined
 ): Either.Either<void, VersionConflict> => {
   if (expected === undefined) return Either.void
-  const resource: Option.Option<TenantState | RelayState> = "pubkey" in command
-    ? HashMap.get(state.tenants, command.pubkey)
-    : HashMap.get(state.relays, command.id)
-  const actual = Option.match(resource, { onNone: () => 0, onSome: ({ version }) => version })
-  const creates = command._tag === "CreateTenant" || command._tag === "CreateRelay"
+  const actual = Option.match(resourceIn(state, resource), { onNone: () => 0, onSome: ({ version }) => version })
+  const creates = command._tag === resources[resource.resourceType].createdBy
   return actual === expected || creates === actual > 0
     ? Either.void
     : Either.left(new VersionConflict({ expected, actual }))
@@ -219,19 +244,19 @@ export const decide = <Command extends CommandRequest>(
   command: Command,
   context: DecisionContext
 ): Either.Either<EventFor<Command["_tag"]>, RefusalOf<Command>> => {
-  const { event, resource } = commandTable[command._tag]
+  const resource = resourceOf(command)
   // Each rule fits its own command; TypeScript cannot follow that through a lookup.
   const rule = rules[command._tag] as unknown as (
     ...parameters: Parameters<typeof decide>
   ) => Either.Either<Decision<EventFor<Command["_tag"]>["changes"]>, RefusalOf<Command>>
-  const moved = unmoved(state, command, context.expected)
-  if (Either.isLeft(moved)) return Either.left(moved.left as RefusalOf<Command>)
+  const checked = checkExpectedVersion(state, command, resource, context.expected)
+  if (Either.isLeft(checked)) return Either.left(checked.left as RefusalOf<Command>)
   return Either.map(rule(state, command, context), ({ changes, tenant, version }) => ({
-    _tag: event,
+    _tag: commandTable[command._tag].event,
     id: context.id,
     tenant,
-    resourceType: resource,
-    resourceId: resource === "tenant" ? tenant : (command as CommandOf<"DeactivateRelay">).id,
+    resourceType: resource.resourceType,
+    resourceId: resource.resourceId,
     version,
     createdAt: context.now,
     metadata: context.metadata,
@@ -278,7 +303,7 @@ type RelayEvent = Extract<Event, { readonly resourceType: "relay" }>
  * @category decisions
  */
 export const evolveTenant = (tenant: Option.Option<TenantState>, event: TenantEvent): Option.Option<TenantState> =>
-  event._tag === "TenantCreated" || event._tag === "TenantImported" || event._tag === "TenantReconciled"
+  isWhole(event)
     ? Option.some({ pubkey: event.resourceId, createdAt: event.createdAt, version: event.version, ...event.changes })
     : Option.map(tenant, (tenant) => ({ ...tenant, ...event.changes, version: event.version }))
 
@@ -289,7 +314,7 @@ export const evolveTenant = (tenant: Option.Option<TenantState>, event: TenantEv
  * @category decisions
  */
 export const evolveRelay = (relay: Option.Option<RelayState>, event: RelayEvent): Option.Option<RelayState> =>
-  event._tag === "RelayCreated" || event._tag === "RelayImported" || event._tag === "RelayReconciled"
+  isWhole(event)
     ? Option.some({
       id: event.resourceId,
       tenant: event.tenant,

@@ -1,9 +1,10 @@
 /** Commands that are sent with a key: which are the same, and where the first one's outcome is kept. */
-import { type Array, Either, HashMap, Option, Redacted } from "effect"
+import { type Array, Either, Option, Redacted } from "effect"
 import { IdempotencyConflict } from "../command/CommandError.js"
 import type { IdempotencyKey } from "../command/IdempotencyKey.js"
+import { fieldIn, resourceKey, resources } from "../model/Resource.js"
 import type { Unit } from "./Batch.js"
-import type { State } from "./Decider.js"
+import { resourceIn, resourceOf, type State } from "./Decider.js"
 
 /**
  * What makes commands the same: all that they carry and the version that they expect, but not their metadata, which may
@@ -30,12 +31,14 @@ const canonical = (command: object) =>
  * @category accessors
  */
 export const scopesOf = (state: State, { commands: [[command]] }: Unit): Array.NonEmptyReadonlyArray<string> => {
-  if ("pubkey" in command) return [command.pubkey]
-  if ("tenant" in command) return [command.tenant]
-  const withoutOwner = `relay ${command.id}`
-  return Option.match(HashMap.get(state.relays, command.id), {
+  const resource = resourceOf(command)
+  const { owner } = resources[resource.resourceType]
+  const named = fieldIn(command, owner)
+  if (typeof named === "string") return [named]
+  const withoutOwner = resourceKey(resource)
+  return Option.match(resourceIn(state, resource), {
     onNone: () => [withoutOwner],
-    onSome: ({ tenant }) => [tenant, withoutOwner]
+    onSome: (found) => [String(fieldIn(found, owner)), withoutOwner]
   })
 }
 

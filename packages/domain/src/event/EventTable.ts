@@ -1,6 +1,7 @@
 /** What each event is about, and which activity it is: those that commands give, and those of imports. */
-import { type CommandTable, commandTable, type CommandTag } from "../command/CommandTable.js"
+import { type CommandTable, commandTable, type CommandTag, type CreatingTag } from "../command/CommandTable.js"
 import type { ActivityType, ResourceType } from "../model/Activity.js"
+import { resources } from "../model/Resource.js"
 
 interface Row {
   readonly resource: ResourceType
@@ -23,6 +24,14 @@ const importTable = {
  * @category events
  */
 export type EventTag = CommandTable[CommandTag]["event"] | keyof typeof importTable
+
+/**
+ * The name of an event that states a resource as a whole: a creation, or the row of another database.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export type WholeEventTag = CommandTable[CreatingTag]["event"] | keyof typeof importTable
 
 const rows = new Map<string, Row>([
   ...Object.values(commandTable).map(({ event, ...row }) => [event, row] as const),
@@ -52,6 +61,31 @@ export const activityTypeOf = (tag: EventTag): ActivityType | null => rows.get(t
  * @category events
  */
 export const isImport = (tag: EventTag): boolean => Object.hasOwn(importTable, tag)
+
+/**
+ * The event that the creating command of a resource type results in.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export const creationOf = (type: ResourceType): CommandTable[CreatingTag]["event"] =>
+  commandTable[resources[type].createdBy].event
+
+const wholeTags: ReadonlySet<EventTag> = new Set<WholeEventTag>([
+  creationOf("tenant"),
+  creationOf("relay"),
+  ...Object.keys(importTable) as Array<keyof typeof importTable>
+])
+
+/**
+ * Whether an event states its resource as a whole, so that nothing of the resource before it remains.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export const isWhole = <E extends { readonly _tag: EventTag }>(
+  event: E
+): event is Extract<E, { readonly _tag: WholeEventTag }> => wholeTags.has(event._tag)
 
 /**
  * Whether events of this tag may tell when a relay was active: activities, and what an import found beyond them.

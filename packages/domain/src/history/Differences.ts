@@ -1,16 +1,14 @@
 /** What differs between two states. */
-import { Equal, HashMap, Option } from "effect"
-import type { State } from "../decide/Decider.js"
+import { Equal, Option } from "effect"
+import { resourceIn, type State } from "../decide/Decider.js"
 import type { RecordedEvent } from "../event/Event.js"
-import type { RelayState } from "../model/Relay.js"
 import type { Resource } from "../model/Resource.js"
-import type { TenantState } from "../model/Tenant.js"
 import type { Change, Difference, HistoryEntry } from "./Change.js"
 
 /** What an event changed, given the states before and after it. */
 export const entryOf = (before: State, event: RecordedEvent, after: State): HistoryEntry => ({
   event,
-  changes: changesBetween(resourceIn(before, event), resourceIn(after, event), Object.keys(event.changes))
+  changes: changesBetween(fieldsIn(before, event), fieldsIn(after, event), Object.keys(event.changes))
 })
 
 /** What became of a resource from one state to another. */
@@ -20,8 +18,8 @@ export const differenceOf = (
   to: State
 ): Difference => {
   const resource = { resourceType, resourceId } as Resource
-  const before = resourceIn(from, resource)
-  const after = resourceIn(to, resource)
+  const before = fieldsIn(from, resource)
+  const after = fieldsIn(to, resource)
   // Both are states of the one type that the resource is of.
   return { ...resource, before, after, changes: changesBetween(before, after) } as Difference
 }
@@ -30,10 +28,8 @@ interface Fields {
   readonly [field: string]: unknown
 }
 
-const resourceIn = ({ relays, tenants }: State, { resourceId, resourceType }: Resource): Fields | undefined =>
-  Option.getOrUndefined<TenantState | RelayState>(
-    resourceType === "tenant" ? HashMap.get(tenants, resourceId) : HashMap.get(relays, resourceId)
-  )
+const fieldsIn = (state: State, resource: Pick<RecordedEvent, "resourceId" | "resourceType">): Fields | undefined =>
+  Option.getOrUndefined(resourceIn(state, resource))
 
 /** The fields, of those named or of all, that differ. */
 const changesBetween = (

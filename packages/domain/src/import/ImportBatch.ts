@@ -1,14 +1,15 @@
 /** What the rows and the activities of another database come to here: events that reproduce them, or why they are refused. */
-import { Either, Equal, Function, HashMap, Option, Record, Struct } from "effect"
+import { Either, Equal, Function, HashMap, Option, Record, Redacted } from "effect"
 import type { CommandRequest } from "../command/CommandRequest.js"
 import { commandTable } from "../command/CommandTable.js"
 import * as RelayCommand from "../command/RelayCommand.js"
 import { UpdateTenant } from "../command/TenantCommand.js"
 import type { Batch } from "../decide/Batch.js"
-import { decide, evolve, type Refusal, type State } from "../decide/Decider.js"
+import { decide, evolve, type Refusal, resourceIn, type State } from "../decide/Decider.js"
 import type { Event } from "../event/Event.js"
+import { resourceTypeOf } from "../event/EventTable.js"
 import type { ActivityType, ResourceType } from "../model/Activity.js"
-import { type Resource, resourceKey } from "../model/Resource.js"
+import { fieldIn, type Resource, resourceKey, resources } from "../model/Resource.js"
 import type { SecretId } from "../model/Tenant.js"
 import { trusted } from "../model/Trusted.js"
 import type { ActivityRow, ImportContext, RelayRow, TenantRow, Why } from "./ImportModel.js"
@@ -65,20 +66,23 @@ export class ImportBatch {
 
   /** Makes a tenant what its row says. */
   addTenant(pubkey: string): Either.Either<void, Why> {
-    return Either.map(this.tenant(pubkey), (row) => {
-      const here = HashMap.unsafeGet(this.state.tenants, row.pubkey)
-      const differs = Struct.keys(row).some((field) => field !== "nwcUrl" && !Equal.equals(row[field], here[field]))
-      if (differs) this.stateTenant("TenantReconciled", row, this.reconciling(`tenant ${pubkey}`, here.version + 1))
-    })
+    return Either.map(this.tenant(pubkey), (row) => this.reconcile("TenantReconciled", row))
   }
 
   /** Makes a relay what its row says. */
   addRelay(id: string): Either.Either<void, Why> {
-    return Either.map(this.relay(id), (row) => {
-      const here = HashMap.unsafeGet(this.state.relays, row.id)
-      const differs = Struct.keys(row).some((field) => !Equal.equals(row[field], here[field]))
-      if (differs) this.stateRelay("RelayReconciled", row, this.reconciling(`relay ${id}`, here.version + 1))
-    })
+    return Either.map(this.relay(id), (row) => this.reconcile("RelayReconciled", row))
+  }
+
+  /** States the row of a resource that is here, if the log has not led to it. A secret is stated with the first event only. */
+  private reconcile(tag: StatingTag, row: TenantRow | RelayRow): void {
+    const resource = resourceNamed(tag, row)
+    const here = Option.getOrThrow(resourceIn(this.state, resource))
+    const { secret } = resources[resource.resourceType]
+    const differs = Object.entries(row).some(([field, value]) =>
+      field !== secret && !Equal.equals(value, fieldIn(here, field))
+    )
+    if (differs) this.stateRow(tag, row, this.reconciling(resourceKey(resource), here.version + 1))
   }
 
   private reproduce(activity: ActivityRow): Either.Either<void, Why> {
@@ -114,9 +118,9 @@ export class ImportBatch {
     return Either.flatMap(this.context.tenants.get(pubkey) ?? missing(`tenant ${pubkey}`), (row) => {
       const isHere = HashMap.has(this.state.tenants, row.pubkey)
       if (isHere && this.isForeign({ resourceType: "tenant", resourceId: row.pubkey })) return exists("tenant")
-      if (creation !== undefined) this.stateTenant("TenantImported", row, creation)
+      if (creation !== undefined) this.stateRow("TenantImported", row, creation)
       else if (!isHere) {
-        this.stateTenant("TenantReconciled", row, this.reconciling(`tenant ${pubkey}`, 1, row.createdAt))
+        this.stateRow("TenantReconciled", row, this.reconciling(`tenant ${pubkey}`, 1, row.createdAt))
       }
       return Either.right(row)
     })
@@ -136,10 +140,10 @@ export class ImportBatch {
         relays: HashMap.remove(this.state.relays, row.id)
       })
       if (Either.isLeft(created)) return refuse("duplicate", created.left.message)
-      if (creation === undefined) this.stateRelay("RelayReconciled", row, origin)
+      if (creation === undefined) this.stateRow("RelayReconciled", row, origin)
       else {
         const { stripeSubscriptionItemId } = row
-        this.stateRelay("RelayImported", { ...row, ...created.right.changes, stripeSubscriptionItemId }, origin)
+        this.stateRow("RelayImported", { ...row, ...created.right.changes, stripeSubscriptionItemId }, origin)
       }
       return Either.right(row)
     })
@@ -170,36 +174,42 @@ export class ImportBatch {
     return { id: this.context.idOf(`${resource} ${version}`), createdAt, metadata: this.context.metadata }
   }
 
-  private stateTenant(_tag: "TenantImported" | "TenantReconciled", row: TenantRow, origin: Origin): void {
-    const { nwcUrl, pubkey, ...fields } = row
-    const here = Option.getOrUndefined(HashMap.get(this.state.tenants, pubkey))
-    // The secret is that of the row, so it is kept once.
-    const reference = here !== undefined ? here.nwcUrl : nwcUrl === null ? null : origin.id as string as SecretId
-    if (here === undefined && nwcUrl !== null) this.secrets.push({ id: reference!, value: nwcUrl })
-    this.record({
-      _tag,
-      ...origin,
-      tenant: pubkey,
-      resourceType: "tenant",
-      resourceId: pubkey,
-      version: (here?.version ?? 0) + 1,
-      changes: { ...fields, nwcUrl: reference }
-    })
-  }
-
-  private stateRelay(_tag: "RelayImported" | "RelayReconciled", row: RelayRow, origin: Origin): void {
-    const { id, tenant, ...changes } = row
-    const version = Option.match(HashMap.get(this.state.relays, id), {
-      onNone: () => 1,
-      onSome: (here) => here.version + 1
-    })
-    this.record({ _tag, ...origin, tenant, resourceType: "relay", resourceId: id, version, changes })
+  /** Records a row as it is in the other database, at the next version of its resource. */
+  private stateRow(_tag: StatingTag, row: TenantRow | RelayRow, origin: Origin): void {
+    const resource = resourceNamed(_tag, row)
+    const { key, owner, secret } = resources[resource.resourceType]
+    const here = Option.getOrUndefined(resourceIn(this.state, resource))
+    const changes: { [field: string]: unknown } = { ...row }
+    delete changes[key]
+    delete changes[owner]
+    if (secret !== undefined) {
+      const value = fieldIn(row, secret)
+      // The event that creates the resource refers to its secret; later ones keep the reference, so that it is stored once.
+      if (here !== undefined) changes[secret] = fieldIn(here, secret)
+      else if (Redacted.isRedacted(value)) {
+        const id = origin.id as string as SecretId
+        changes[secret] = id
+        this.secrets.push({ id, value: value as Redacted.Redacted })
+      }
+    }
+    const version = (here?.version ?? 0) + 1
+    // The changes are the fields of this resource type's state.
+    this.record({ _tag, ...origin, tenant: fieldIn(row, owner), ...resource, version, changes } as Event)
   }
 
   private record(event: Event): void {
     this.events.push(event)
     this.state = evolve(this.state, event)
   }
+}
+
+/** The events that state a row of another database. */
+type StatingTag = "TenantImported" | "TenantReconciled" | "RelayImported" | "RelayReconciled"
+
+/** The resource that a row is of. */
+const resourceNamed = (tag: StatingTag, row: TenantRow | RelayRow): Resource => {
+  const resourceType = resourceTypeOf(tag)!
+  return { resourceType, resourceId: fieldIn(row, resources[resourceType].key) } as Resource
 }
 
 /** What an event has of where it comes from. */

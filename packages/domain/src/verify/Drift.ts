@@ -15,7 +15,7 @@ import { type Found, isSecretId, redacted, shownRow } from "./Shown.js"
  *   cannot be.
  * - `damaged`: the database's own check of its file has found this.
  *
- * A rebuild mends rows, and secrets that are too many (`isMendable`).
+ * A rebuild mends rows, and secrets that are too many (`isRepairable`).
  *
  * @since 0.1.0
  * @category models
@@ -58,7 +58,7 @@ export interface Drift extends Schema.Schema.Type<typeof Drift> {}
  * @since 0.1.0
  * @category accessors
  */
-export const isMendable = ({ kind, resourceType }: Drift): boolean =>
+export const isRepairable = ({ kind, resourceType }: Drift): boolean =>
   kind === "field" || kind === "unexpected" || kind === "missing" && resourceType !== "event"
 
 /**
@@ -68,7 +68,7 @@ export const isMendable = ({ kind, resourceType }: Drift): boolean =>
  * @category accessors
  */
 export const isOfJournal = (drift: Drift): boolean =>
-  !isMendable(drift) && drift.kind !== "lost" &&
+  !isRepairable(drift) && drift.kind !== "lost" &&
   (drift.resourceType === "database" || drift.resourceType === "event" || isResourceType(drift.resourceType))
 
 /**

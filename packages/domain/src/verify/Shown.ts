@@ -1,4 +1,5 @@
 import { DateTime, Record, Schema } from "effect"
+import { secretFields } from "../model/Resource.js"
 import { SecretId } from "../model/Tenant.js"
 
 /** A row that may be damaged: its fields, decoded as far as they can be. */
@@ -8,9 +9,9 @@ export const isSecretId = Schema.is(SecretId)
 
 export const redacted = "<redacted>"
 
-/** A value as JSON has it. What stands where a reference to a secret should may be the secret itself. */
+/** A value as JSON has it. It is redacted where a reference to a secret belongs and is not: it may be the secret itself. */
 export const shown = (field: string, value: unknown): unknown =>
-  field === "nwcUrl" && value !== null && !isSecretId(value)
+  secretFields.has(field) && value !== null && !isSecretId(value)
     ? redacted
     : DateTime.isDateTime(value)
     ? DateTime.formatIso(value)

@@ -1,64 +1,64 @@
-/** Whether the rows say what the journal says: how it is found out. */
+/** Comparing the rows with the journal. */
 import { Equal, Option, Record } from "effect"
-import { commandTable } from "../command/CommandTable.js"
 import { evolveRelay, evolveTenant } from "../decide/Decider.js"
 import type { ClockFinding } from "../event/ClockJump.js"
 import type { RecordedEvent } from "../event/Event.js"
-import { isImport, resourceTypeOf } from "../event/EventTable.js"
+import { creationOf, isImport, resourceTypeOf } from "../event/EventTable.js"
 import { Position, type ResourceType } from "../model/Activity.js"
-import { RelayState } from "../model/Relay.js"
-import { type Pubkey, type SecretId, TenantState } from "../model/Tenant.js"
+import type { RelayState } from "../model/Relay.js"
+import { fieldIn, resources, type ResourceState } from "../model/Resource.js"
+import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
 import type { Drift } from "./Drift.js"
 import { type Found, shown, shownRow } from "./Shown.js"
 
 /**
- * A step of a verification: how far it is, and what it has found since the step before.
+ * A step of a verification: its progress, and what it has found since the previous step.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Verification {
-  /** How many events have been folded. */
+  /** The number of events folded so far. */
   readonly events: number
-  /** The last position of the journal as it is verified: in the end, as many events at most have been folded. */
+  /** The last position of the journal that is verified, and so the largest number of events to fold. */
   readonly head: Position
-  /** How many tenants, relays and secrets have been compared. */
+  /** The numbers of tenants, relays and secrets compared so far. */
   readonly tenants: number
   readonly relays: number
   readonly secrets: number
   readonly differences: ReadonlyArray<Drift>
-  /** Clocks that were wrong. The rows agree with the journal all the same. */
+  /** Clocks that were wrong. Rows can agree with the journal all the same. */
   readonly clocks: ReadonlyArray<ClockFinding>
 }
 
 /**
- * The events of one resource, folded as they are read, to be compared with its row.
+ * Folds the events of one resource as they are read, and compares the result with the stored row.
  *
  * @since 0.1.0
  * @category models
  */
-export class Fold {
-  /** Whether the events are whole and consistent, so that the row must be what they come to. */
+export class ResourceVerifier {
+  /** Whether the events are complete and consistent, so that the row must equal their result. */
   isSound = true
   readonly resourceType: ResourceType
   readonly resourceId: string
-  private readonly report: (difference: Drift) => void
-  private tenant: Option.Option<TenantState> = Option.none()
-  private relay: Option.Option<RelayState> = Option.none()
+  private readonly onDrift: (drift: Drift) => void
+  private state: Option.Option<ResourceState> = Option.none()
   private version = 0
   private position: Position = Position.make(0)
-  /** By which event each field was last set. */
+  /** By field, the position of the event that last set it. */
   private readonly touched: { [field: string]: Position } = {}
 
-  constructor(resourceType: ResourceType, resourceId: string, report: (difference: Drift) => void) {
+  constructor(resourceType: ResourceType, resourceId: string, onDrift: (drift: Drift) => void) {
     this.resourceType = resourceType
     this.resourceId = resourceId
-    this.report = report
+    this.onDrift = onDrift
   }
 
-  /** The next event of the resource. */
+  /** Adds the next event of the resource. */
   add(event: RecordedEvent): void {
     const { _tag, changes, position, version } = event
+    const creation = creationOf(this.resourceType)
     if (resourceTypeOf(_tag) !== this.resourceType) {
       this.isSound = false
       return this.inconsistent(position, "resourceType", resourceTypeOf(_tag), this.resourceType)
@@ -66,15 +66,17 @@ export class Fold {
     if (version !== this.version + 1) {
       this.isSound = false
       this.inconsistent(position, "version", this.version + 1, version)
-    } else if (!isImport(_tag) && (_tag === creations[this.resourceType]) !== (version === 1)) {
+    } else if (!isImport(_tag) && (_tag === creation) !== (version === 1)) {
       this.isSound = false
-      this.inconsistent(position, "type", version === 1 ? creations[this.resourceType] : "a change", _tag)
+      this.inconsistent(position, "type", version === 1 ? creation : "a change", _tag)
     }
     if (position < this.position) this.inconsistent(position, "position", `more than ${this.position}`, position)
-    if (event.resourceType === "tenant") this.tenant = evolveTenant(this.tenant, event)
-    else this.relay = evolveRelay(this.relay, event)
-    const row = this.row
-    const owner = row === undefined ? event.tenant : "pubkey" in row ? row.pubkey : row.tenant
+    // The tag is one of this resource's type, and so is the state.
+    this.state = event.resourceType === "tenant"
+      ? evolveTenant(this.state as Option.Option<TenantState>, event)
+      : evolveRelay(this.state as Option.Option<RelayState>, event)
+    const { row } = this
+    const owner = row === undefined ? event.tenant : fieldIn(row, resources[this.resourceType].owner)
     if (event.tenant !== owner) this.inconsistent(position, "tenant", owner, event.tenant)
     if (version === 1) { for (const field in row) this.touched[field] = position }
     else for (const field in changes) this.touched[field] = position
@@ -83,7 +85,7 @@ export class Fold {
     this.position = position
   }
 
-  /** The next event cannot be read, for what stands in this field. */
+  /** Adds the next event, which cannot be read because of the value of this field. */
   addUnreadable({ field, position, version }: {
     readonly position: Position
     readonly version: number
@@ -91,63 +93,68 @@ export class Fold {
   }): void {
     this.isSound = false
     this.version = version
-    this.tell("unreadable", field, null, null, position)
+    this.report("unreadable", field, null, null, position)
   }
 
-  /** Something about an event contradicts the rest of it, or those before it. */
+  /** Reports a field of an event that contradicts the rest of the event, or earlier events. */
   inconsistent(position: Position, field: string, expected: unknown, found: unknown): void {
-    this.tell("inconsistent", field, expected, found, position)
+    this.report("inconsistent", field, expected, found, position)
   }
 
-  /** The row that the events come to. */
-  get row(): TenantState | RelayState | undefined {
-    return Option.getOrUndefined<TenantState | RelayState>(this.resourceType === "tenant" ? this.tenant : this.relay)
+  /** The row that the events result in; undefined if they do not begin with a creation. */
+  get row(): ResourceState | undefined {
+    return Option.getOrUndefined(this.state)
   }
 
-  /** The secret that the row has to refer to, if any. */
+  /** The secret that the row has to refer to, or null. */
   get secret(): SecretId | null {
-    const row = this.row
-    return row !== undefined && "nwcUrl" in row ? row.nwcUrl : null
+    const { row } = this
+    const { secret } = resources[this.resourceType]
+    return row === undefined || secret === undefined ? null : fieldIn(row, secret) as SecretId | null
   }
 
   /**
-   * Compares the row with the one that is stored, if any, and returns whether they are the same. Where the secret is not kept,
-   * that is reported, and a row without a reference is as right as one that still has it.
+   * Compares the row with the stored one, if there is one, and returns whether they are equal. If the secret is not stored,
+   * that is reported as `lost`; then a row without the reference is as correct as a row with it.
    */
   compare(found: Found | undefined, isSecretKept: (id: SecretId) => boolean): boolean {
     const row: Found | undefined = this.isSound ? { ...this.row } : undefined
     if (row === undefined) return true
     const { secret } = this
     const isLost = secret !== null && !isSecretKept(secret)
-    const isSame = this.compareFields(row, found, isLost)
-    if (isLost) this.tell("lost", "nwcUrl", secret, null, this.setAt("nwcUrl"))
+    const secretField = resources[this.resourceType].secret
+    const isSame = this.compareFields(row, found, isLost ? secretField : undefined)
+    if (isLost && secretField !== undefined) {
+      this.report("lost", secretField, secret, null, this.setAt(secretField))
+    }
     return isSame
   }
 
-  private compareFields(row: Found, found: Found | undefined, isLost: boolean): boolean {
+  /** Compares field by field. The field whose secret is lost may be null. */
+  private compareFields(row: Found, found: Found | undefined, lost: string | undefined): boolean {
     if (found === undefined) {
-      this.tell("missing", null, shownRow(row), null, this.position)
+      this.report("missing", null, shownRow(row), null, this.position)
       return false
     }
     const different = fields[this.resourceType].filter((field) =>
-      !Equal.equals(row[field], found[field]) && !(isLost && field === "nwcUrl" && found[field] === null)
+      !Equal.equals(row[field], found[field]) && !(field === lost && found[field] === null)
     )
     for (const field of different) {
-      this.tell("field", field, shown(field, row[field]), shown(field, found[field]), this.setAt(field))
+      this.report("field", field, shown(field, row[field]), shown(field, found[field]), this.setAt(field))
     }
     return different.length === 0
   }
 
-  /** The event that last set a field. */
+  /** The position of the event that last set a field. */
   readonly setAt = (field: string): Position => this.touched[field] ?? this.position
 
-  /** The journal has no tenant that the relay could belong to, so that there cannot be such a row. */
+  /** Reports that the journal has no such tenant, so that the relay's row cannot exist. */
   ownerless(tenant: Pubkey): void {
     this.isSound = false
     this.inconsistent(this.setAt("tenant"), "tenant", "a tenant that was created", tenant)
   }
 
-  private tell(
+  private report(
     kind: Drift["kind"],
     field: string | null,
     expected: unknown,
@@ -155,10 +162,9 @@ export class Fold {
     position: Position
   ): void {
     const { resourceId, resourceType } = this
-    this.report({ kind, resourceType, resourceId, field, expected, found, position })
+    this.onDrift({ kind, resourceType, resourceId, field, expected, found, position })
   }
 }
 
-const creations = { tenant: commandTable.CreateTenant.event, relay: commandTable.CreateRelay.event }
-
-const fields = { tenant: Record.keys(TenantState.fields), relay: Record.keys(RelayState.fields) }
+/** All fields of each resource type's rows. */
+const fields = Record.map(resources, ({ state }): ReadonlyArray<string> => Object.keys(state.fields))

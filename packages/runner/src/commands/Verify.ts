@@ -2,8 +2,8 @@
 import {
   clockMessage,
   type Drift,
-  isMendable,
   isOfJournal,
+  isRepairable,
   Journal,
   type StorageError,
   type Verification,
@@ -52,7 +52,7 @@ const happened = ({ expected, field, found, kind, position, resourceType }: Drif
 const differenceLine = (difference: Drift, style: Style): string => {
   const { resourceId, resourceType } = difference
   const name = `${resourceType} ${Render.short(Layout.oneLine(resourceId))}`.padEnd(24)
-  return `${(isMendable(difference) ? style.yellow : style.red)(name)}  ${happened(difference)}`
+  return `${(isRepairable(difference) ? style.yellow : style.red)(name)}  ${happened(difference)}`
 }
 
 const covered = ({ events, relays, secrets, tenants }: Verification) =>
@@ -87,7 +87,7 @@ class Progress {
 
   readonly add = (step: Verification) =>
     Effect.suspend(() => {
-      const mendable = step.differences.filter(isMendable).length
+      const mendable = step.differences.filter(isRepairable).length
       this.last = step
       this.mendable += mendable
       this.others += step.differences.length - mendable

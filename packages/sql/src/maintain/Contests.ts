@@ -1,22 +1,25 @@
-import { contestedSubdomain, type Drift, type Fold, type Position } from "@caravel/domain"
+import { contestedSubdomain, type Drift, type Position, type ResourceVerifier } from "@caravel/domain"
 
 /**
- * Whether the journal gives one subdomain to several relays. Rows cannot have it twice, so at most one of these relays has the row
- * that it should have: only those that drifted are kept.
+ * Finds subdomains that the journal assigns to several relays. Rows cannot share a subdomain, so at most one of these relays has
+ * the row that it should have. Hence only relays that drifted are remembered.
  */
 export class Contests {
   private readonly report: (drift: Drift) => void
-  /** By the subdomain that they should have. */
+  /** Relays that do not have the subdomain that they should have, by that subdomain. */
   private readonly awaiting = new Map<string, { readonly id: string; readonly position: Position }>()
-  /** Relays of which a row's subdomain says nothing: they should have another one, or their events are not sound. */
+  /** Relays whose row's subdomain proves nothing: they should have another one, or their events are damaged. */
   private readonly unsettled = new Set<string>()
 
   constructor(report: (drift: Drift) => void) {
     this.report = report
   }
 
-  /** A relay that drifted, and its row. */
-  add({ isSound, resourceId: id, row, setAt }: Fold, found: { readonly subdomain?: unknown } | undefined): void {
+  /** Adds a relay that drifted, with its row. */
+  add(
+    { isSound, resourceId: id, row, setAt }: ResourceVerifier,
+    found: { readonly subdomain?: unknown } | undefined
+  ): void {
     if (!isSound) this.unsettled.add(id)
     if (!isSound || row === undefined || !("subdomain" in row) || found?.subdomain === row.subdomain) return
     this.unsettled.add(id)
@@ -26,12 +29,12 @@ export class Contests {
     else this.awaiting.set(subdomain, { id, position })
   }
 
-  /** The subdomains whose holders have to be looked up. */
+  /** The subdomains whose relays have to be looked up. */
   get subdomains(): ReadonlyArray<string> {
     return [...this.awaiting.keys()]
   }
 
-  /** A relay that has one of these, and whether the journal knows it. */
+  /** Adds a relay that has one of these subdomains, and whether the journal has events of it. */
   held(by: string, subdomain: string, isKnown: boolean): void {
     const contender = this.awaiting.get(subdomain)
     if (contender === undefined || !isKnown || this.unsettled.has(by)) return

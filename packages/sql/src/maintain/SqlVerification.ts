@@ -6,10 +6,11 @@ import {
   activityTypeOf,
   type ClockFinding,
   type Drift,
-  Fold,
   NewerEvent,
   type Position,
+  resources,
   ResourceType,
+  ResourceVerifier,
   type StorageError,
   unattributedEvent,
   unexpectedRow,
@@ -18,19 +19,19 @@ import {
 } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Array, Chunk, Effect, Either, Option, Schema, Stream } from "effect"
+import { Array as Arr, Chunk, Effect, Either, Option, Schema, Stream, String as Str } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import { headOf } from "../schema/Head.js"
-import type { Unreadable } from "../schema/Tables.js"
+import { tableOf, type Unreadable } from "../schema/Tables.js"
 import { clockOffset } from "../statement/ClockOffset.js"
 import * as GiveWay from "../statement/EventLoop.js"
-import { chunked, repeat, type Statement } from "../statement/Table.js"
+import { chunked, repeat, type Statement, type Table } from "../statement/Table.js"
 import { ClockCheck } from "./ClockCheck.js"
 import { Contests } from "./Contests.js"
 import { fieldOf } from "./FieldOf.js"
 import { PositionCheck } from "./PositionCheck.js"
-import type { Mender } from "./SqlMender.js"
+import type { ProjectionRepair } from "./ProjectionRepair.js"
 import { UnreadableKey } from "./UnreadableKey.js"
 
 /** How many events or rows are read at a time: some milliseconds' work. */
@@ -40,6 +41,8 @@ const pageSize = 512
 const isThere = (select: string) => `(${select} LIMIT 1) IS NOT NULL`
 
 const isResourceType = Schema.is(ResourceType)
+
+const resourceTypes = ResourceType.literals
 
 /**
  * Goes through the journal and then through what it may not know, on a connection that sees one state of the database.
@@ -61,34 +64,41 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
   // A page ends before the key that the next one begins with.
   const keysFrom = (table: string, key: string, columns: string) =>
     `SELECT ${key}, ${columns} FROM ${table} WHERE ${key} >= ? ORDER BY ${key} LIMIT ${pageSize + 1}`
-  const resourcesFrom = (type: ResourceType, table: string, key: string) =>
-    keysFrom(
-      table,
+  /** How the rows of a type are read, by their keys and all of them with whether the journal has events of them. */
+  const readingOf = <A>(type: ResourceType, table: Table<A>, key: keyof A & string) => ({
+    select: table.select(key),
+    decodeFields: table.decodeFields,
+    keysFrom: keysFrom(
+      table.name,
       key,
       isThere(
-        `SELECT 1 FROM caravel_event AS event WHERE event.resource_id = ${table}.${key} AND event.resource_type = '${type}'`
+        `SELECT 1 FROM caravel_event AS event
+          WHERE event.resource_id = ${table.name}.${key} AND event.resource_type = '${type}'`
       )
     )
-  const resources = {
-    tenant: {
-      table: tenant,
-      select: tenant.select("pubkey"),
-      keysFrom: resourcesFrom("tenant", tenant.name, "pubkey")
-    },
-    relay: { table: relay, select: relay.select("id"), keysFrom: resourcesFrom("relay", relay.name, "id") }
+  })
+  const reading = {
+    tenant: readingOf("tenant", tenant, resources.tenant.key),
+    relay: readingOf("relay", relay, resources.relay.key)
   }
   const secretsOf = secretId.select("id")
+  const isReferred = resourceTypes.flatMap((type) => {
+    const { secret } = resources[type]
+    return secret === undefined
+      ? []
+      : isThere(`SELECT 1 FROM ${tableOf(type)} WHERE ${Str.camelToSnake(secret)} = caravel_secret.id`)
+  })
   const secretsFrom = keysFrom(
     secretId.name,
     "id",
-    `${isThere("SELECT 1 FROM caravel_tenant WHERE nwc_url = caravel_secret.id")},
+    `${isReferred.join(" OR ")},
       coalesce((SELECT position FROM caravel_event AS event WHERE event.id = caravel_secret.id), 0)`
   )
 
   return <E extends { readonly _tag: string; readonly message: string } = never>(
     connection: Connection,
     operation: string,
-    mender?: Mender<E>
+    repair?: ProjectionRepair<E>
   ): Stream.Stream<Verification, StorageError> => {
     const valuesOf = (statements: ReadonlyArray<Statement>) =>
       Effect.map(
@@ -98,12 +108,12 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
 
     /** The rows of these resources by their keys, as far as there are any, and as they were before they made room. */
     const rowsOf = (type: ResourceType, ids: ReadonlyArray<string>) => {
-      const { select, table } = resources[type]
+      const { decodeFields, select } = reading[type]
       return Effect.map(valuesOf(select(ids)), (rows) =>
         new Map(rows.map((row) => {
           const id = String(row[0])
-          const subdomain = type === "relay" ? mender?.vacated.get(id) : undefined
-          return [id, { ...table.decodeFields(row), ...(subdomain !== undefined && { subdomain }) }]
+          const subdomain = type === "relay" ? repair?.vacated.get(id) : undefined
+          return [id, { ...decodeFields(row), ...(subdomain !== undefined && { subdomain }) }]
         })))
     }
 
@@ -127,74 +137,76 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
             return [step, next]
           }))
 
-      let fold: Fold | undefined
+      let current: ResourceVerifier | undefined
       // Secrets that a row should refer to and does not: they are in their place, the row is not in its.
       const misplaced = new Set<string>()
       const contests = new Contests(report)
 
       /** Compares rows with what their events come to, and has those that differ rewritten. */
-      const compare = (folds: ReadonlyArray<Fold>) =>
+      const compare = (verified: ReadonlyArray<ResourceVerifier>) =>
         Effect.gen(function*() {
           const idsOf = (type: ResourceType) =>
-            folds.filter(({ resourceType }) => resourceType === type).map(({ resourceId }) => resourceId)
+            verified.filter(({ resourceType }) => resourceType === type).map(({ resourceId }) => resourceId)
           const rows = {
             tenant: yield* rowsOf("tenant", idsOf("tenant")),
             relay: yield* rowsOf("relay", idsOf("relay"))
           }
-          const secrets = folds.flatMap(({ isSound, secret }) => isSound && secret !== null ? [secret] : [])
+          const secrets = verified.flatMap(({ isSound, secret }) => isSound && secret !== null ? [secret] : [])
           const kept = new Set((yield* valuesOf(secretsOf(secrets))).map(([id]) => String(id)))
-          const different = folds.filter((fold) => {
-            const { isSound, resourceId, resourceType, secret } = fold
-            const isSame = fold.compare(rows[resourceType].get(resourceId), (id) => kept.has(id))
+          const different = verified.filter((resource) => {
+            const { isSound, resourceId, resourceType, secret } = resource
+            const isSame = resource.compare(rows[resourceType].get(resourceId), (id) => kept.has(id))
             if (!isSame && secret !== null && kept.has(secret)) misplaced.add(secret)
-            return !isSame || !isSound || resourceType === "relay" && mender?.vacated.has(resourceId) === true
+            return !isSame || !isSound || resourceType === "relay" && repair?.vacated.has(resourceId) === true
           })
           const relays = different.filter(({ resourceType }) => resourceType === "relay")
           const owners = relays.flatMap(({ row }) => row !== undefined && "tenant" in row ? [row.tenant] : [])
           const created = new Set((yield* valuesOf(tenantsCreated(owners))).map(([id]) => String(id)))
-          for (const fold of relays) {
-            const { isSound, resourceId, row } = fold
-            if (isSound && row !== undefined && "tenant" in row && !created.has(row.tenant)) fold.ownerless(row.tenant)
-            if (mender === undefined) contests.add(fold, rows.relay.get(resourceId))
+          for (const resource of relays) {
+            const { isSound, resourceId, row } = resource
+            if (isSound && row !== undefined && "tenant" in row && !created.has(row.tenant)) {
+              resource.ownerless(row.tenant)
+            }
+            if (repair === undefined) contests.add(resource, rows.relay.get(resourceId))
           }
-          if (mender !== undefined && different.length > 0) {
-            yield* mender.rewrite(different, { kept, upTo: folds[folds.length - 1]!.resourceId })
+          if (repair !== undefined && different.length > 0) {
+            yield* repair.rewrite(different, { kept, upTo: verified[verified.length - 1]!.resourceId })
           }
         })
 
       const events = steps(["", "", Number.MIN_SAFE_INTEGER], (cursor) =>
         Effect.gen(function*() {
           const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(eventsAfter, cursor)
-          const finished: Array<Fold> = []
+          const finished: Array<ResourceVerifier> = []
           for (const row of page) {
             const position: Position = row[event.at.position]
             const resourceType: unknown = row[event.at.resourceType]
             const resourceId: string = row[event.at.resourceId]
             if (!isResourceType(resourceType)) {
-              if (mender !== undefined) return yield* mender.giveUp(position)
+              if (repair !== undefined) return yield* repair.giveUp(position)
               report(unattributedEvent(position))
               continue
             }
-            if (fold === undefined || fold.resourceId !== resourceId || fold.resourceType !== resourceType) {
-              if (fold !== undefined) finished.push(fold)
-              fold = new Fold(resourceType, resourceId, report)
+            if (current === undefined || current.resourceId !== resourceId || current.resourceType !== resourceType) {
+              if (current !== undefined) finished.push(current)
+              current = new ResourceVerifier(resourceType, resourceId, report)
             }
             const decoded = event.decodeRow(row)
             if (Either.isLeft(decoded)) {
               if (decoded.left instanceof NewerEvent) return yield* decoded.left
-              fold.addUnreadable({ position, version: row[event.at.resourceVersion], field: fieldOf(decoded.left) })
+              current.addUnreadable({ position, version: row[event.at.resourceVersion], field: fieldOf(decoded.left) })
             } else {
               const activityType = activityTypeOf(decoded.right._tag)
               const found = row[event.at.activityType]
-              fold.add(decoded.right)
-              if (found !== activityType) fold.inconsistent(position, "activityType", activityType, found)
+              current.add(decoded.right)
+              if (found !== activityType) current.inconsistent(position, "activityType", activityType, found)
             }
           }
           const end = page[page.length - 1]
-          if (page.length < pageSize && fold !== undefined) finished.push(fold)
+          if (page.length < pageSize && current !== undefined) finished.push(current)
           yield* compare(finished)
           counts.events += page.length
-          for (const { resourceType } of finished) counts[`${resourceType}s`]++
+          for (const { resourceType } of finished) counts[resources[resourceType].collection]++
           if (page.length < pageSize || end === undefined) return Option.none()
           const next: typeof cursor = [
             end[event.at.resourceId],
@@ -208,7 +220,7 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
 
       const contested = Stream.suspend(() =>
         steps(
-          Array.chunksOf(contests.subdomains, pageSize),
+          Arr.chunksOf(contests.subdomains, pageSize),
           ([subdomains = [], ...rest]) =>
             Effect.map(valuesOf(relay.ofSubdomains(subdomains)), (holders) => {
               for (const [id, subdomain, isKnown] of holders) contests.held(String(id), subdomain, Boolean(isKnown))
@@ -227,8 +239,8 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
           for (const [position] of page) check.add(position)
           if (page.length < pageSize) check.end()
           const wrong = differences[known]
-          if (mender !== undefined && wrong !== undefined) {
-            return yield* mender.giveUp(Number.parseInt(wrong.resourceId))
+          if (repair !== undefined && wrong !== undefined) {
+            return yield* repair.giveUp(Number.parseInt(wrong.resourceId))
           }
           for (const [position, createdAt, latestAt, isImported] of page) {
             clockCheck.add(position, createdAt, latestAt, Boolean(isImported))
@@ -251,12 +263,12 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
       const unexpectedRows = (type: ResourceType) =>
         steps("", (from) =>
           Effect.gen(function*() {
-            const [page, next] = yield* keys(type, resources[type].keysFrom, from)
+            const [page, next] = yield* keys(type, reading[type].keysFrom, from)
             const ids = page.flatMap(([key, known]) => known ? [] : [String(key)])
             const rows = yield* rowsOf(type, ids)
             for (const id of ids) report(unexpectedRow(type, id, rows.get(id) ?? {}))
-            counts[`${type}s`] += ids.length
-            if (mender !== undefined && ids.length > 0) yield* mender.remove(type, ids)
+            counts[resources[type].collection] += ids.length
+            if (repair !== undefined && ids.length > 0) yield* repair.remove(type, ids)
             return next
           }))
 
@@ -270,7 +282,7 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
             report(unexpectedSecret(String(id), position))
           }
           counts.secrets += page.length
-          if (mender !== undefined && ids.length > 0) yield* mender.remove("secret", ids)
+          if (repair !== undefined && ids.length > 0) yield* repair.remove("secret", ids)
           return next
         }))
 
@@ -279,6 +291,7 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
           events,
           contested,
           positions,
+          // A tenant can be deleted only after its relays.
           unexpectedRows("relay"),
           unexpectedRows("tenant"),
           unexpectedSecrets

@@ -2,8 +2,8 @@ import { damagedDatabase, Journal, Position, StorageError, type Verification } f
 import { Array, Effect, Fiber, Layer, Order, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import * as ProjectionRepair from "../maintain/ProjectionRepair.js"
 import * as SqlBookkeeping from "../maintain/SqlBookkeeping.js"
-import * as SqlMender from "../maintain/SqlMender.js"
 import * as SqlVerification from "../maintain/SqlVerification.js"
 import * as Epochs from "../schema/Epochs.js"
 
@@ -17,7 +17,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
     const { dialect, integrity, read, rows: { event }, snapshot, transactLong } = yield* Database
     const bookkeeping = yield* SqlBookkeeping.make
     const verification = yield* SqlVerification.make
-    const makeMender = yield* SqlMender.make
+    const makeRepair = yield* ProjectionRepair.make
     const events = `SELECT ${event.columns()} FROM caravel_event`
     const page = `${events} WHERE position > ? ORDER BY position LIMIT ?`
     const head = "SELECT coalesce(max(position), 0) FROM caravel_event"
@@ -85,18 +85,20 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       rebuild: (onStep = () => Effect.void) =>
         transactLong(({ connection }) =>
           Effect.gen(function*() {
-            const mender = makeMender(connection)
+            const repair = makeRepair(connection)
             if (dialect.lock !== undefined) yield* connection.execute(dialect.lock, [], undefined)
             yield* connection.execute(dialect.deferForeignKeys, [], undefined)
-            yield* Stream.runForEach(verification(connection, "Journal.rebuild", mender), onStep)
-            return mender.written()
+            yield* Stream.runForEach(verification(connection, "Journal.rebuild", repair), onStep)
+            return repair.written()
           })
         ).pipe(
           Effect.catchTag(
             "SqlError",
             (error) =>
               Effect.fail(
-                toStorageError(dialect, "Journal.rebuild")(SqlMender.explained(dialect, error, "Journal.rebuild"))
+                toStorageError(dialect, "Journal.rebuild")(
+                  ProjectionRepair.explained(dialect, error, "Journal.rebuild")
+                )
               )
           ),
           (rebuilt) => Effect.zipRight(mustBeWhole, rebuilt)

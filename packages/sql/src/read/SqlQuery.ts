@@ -7,15 +7,12 @@ import { activityWhere } from "./ActivityWhere.js"
 export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
   Query,
   Effect.map(Database, ({ query, rows }) => {
-    const tenants = `SELECT ${rows.tenant.columnsWithSecret}
-      FROM caravel_tenant LEFT JOIN caravel_secret ON caravel_secret.id = caravel_tenant.nwc_url`
-    const relays = `SELECT ${rows.relay.columns()} FROM caravel_relay`
     const activity = `SELECT ${rows.activity.columns()} FROM caravel_activity`
 
     const tenantsWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
-      query(`Query.${operation}`, `${tenants} ${clause}`, params, rows.tenant.decodeWithSecret)
+      query(`Query.${operation}`, `${rows.tenant.models.select} ${clause}`, params, rows.tenant.models.decode)
     const relaysWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
-      query(`Query.${operation}`, `${relays} ${clause}`, params, rows.relay.decodeModels)
+      query(`Query.${operation}`, `${rows.relay.models.select} ${clause}`, params, rows.relay.models.decode)
 
     return Query.make({
       tenant: (pubkey) => Effect.map(tenantsWhere("tenant", "WHERE pubkey = ?", pubkey), Array.head),

@@ -8,23 +8,25 @@ import {
   Relay,
   RelayAlreadyExists,
   RelayNotFound,
+  resources,
+  type ResourceType,
   SecretId,
   SubdomainTaken,
   Tenant,
   TenantAlreadyExists,
   TenantNotFound,
-  TenantState,
   type Upcasters,
   upcasters,
   VersionConflict
 } from "@caravel/domain"
-import { Array, Either, Function, Schema } from "effect"
+import { Array, Either, Function, Schema, type SchemaAST, String } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 import type { Rows } from "../statement/StatementScript.js"
 import * as Table from "../statement/Table.js"
 import { eventFields, toEventBy, toRowBy } from "./EventRow.js"
 import { importFields, importRefusalFields } from "./ImportTables.js"
 import * as SecretCodec from "./SecretCodec.js"
+import { isBoolean, isInstant, storedFields } from "./StoredFields.js"
 
 const { Instant } = Table
 
@@ -60,6 +62,9 @@ export const isOutcome = (
 
 const secretFields = { id: SecretId, value: Schema.String, keyId: Schema.NullOr(Schema.String) }
 
+/** The table that holds the resources of a type. */
+export const tableOf = <Type extends ResourceType>(type: Type): `caravel_${Type}` => `caravel_${type}`
+
 /**
  * The tables of a dialect's database. Events of older versions are read as today's, by the upcasters; secrets are stored
  * by their codec, in clear if none is given.
@@ -71,8 +76,7 @@ export const make = (
     readonly upcasters?: Upcasters
   } = {}
 ) => {
-  const boolean = dialect.boolean
-  const tenantFields = { ...TenantState.fields, pastDueAt: Schema.NullOr(Instant), createdAt: Instant }
+  const encoding = (ast: SchemaAST.AST) => isBoolean(ast) ? dialect.boolean : isInstant(ast) ? Instant : undefined
 
   const toRow = toRowBy(all)
   const toEvent = toEventBy(all)
@@ -84,24 +88,44 @@ export const make = (
     latestAt: Schema.NullOr(Schema.Int)
   })
   const activity = Table.make("caravel_activity", { ...Activity.fields, createdAt: Instant }, Activity.prototype)
-  const tenant = Table.make("caravel_tenant", tenantFields)
-  const tenantWithSecret = Table.make("caravel_tenant", {
-    ...tenantFields,
-    value: Schema.NullOr(secretFields.value),
-    keyId: secretFields.keyId
-  })
-  const relay = Table.make("caravel_relay", {
-    ...Relay.fields,
-    policyPublicJoin: boolean,
-    policyStripSignatures: boolean,
-    groupsEnabled: boolean,
-    managementEnabled: boolean,
-    blossomEnabled: boolean,
-    livekitEnabled: boolean,
-    pushEnabled: boolean,
-    synced: boolean,
-    createdAt: Instant
-  })
+  const tenant = Table.make(tableOf("tenant"), storedFields(resources.tenant.state.fields, encoding))
+  const relay = Table.make(tableOf("relay"), storedFields(resources.relay.state.fields, encoding))
+
+  /** Resources as `Query` returns them: selected and decoded with their secrets. */
+  const modelsOf = <Model extends Tenant | Relay>(type: ResourceType, trusted: (values: any) => Model) => {
+    const { secret: field, state } = resources[type]
+    const name = tableOf(type)
+    if (field === undefined) {
+      const table = Table.make(name, storedFields(state.fields, encoding))
+      return {
+        select: `SELECT ${table.columns()} FROM ${name}`,
+        decode: (rows: Rows) => Either.map(table.decode(rows), Array.map(trusted))
+      }
+    }
+    const withSecret = Table.make<any, any>(name, {
+      ...storedFields(state.fields, encoding),
+      value: Schema.NullOr(secretFields.value),
+      keyId: secretFields.keyId
+    })
+    const columns = { [field]: "caravel_secret.id", value: "caravel_secret.value", keyId: "caravel_secret.key_id" }
+    return {
+      select: `SELECT ${withSecret.columns(columns)}
+        FROM ${name} LEFT JOIN caravel_secret ON caravel_secret.id = ${name}.${String.camelToSnake(field)}`,
+      decode: (rows: Rows) =>
+        Either.flatMap(
+          withSecret.decode(rows),
+          (rows) =>
+            Either.all(rows.map(({ keyId, value, ...row }) => {
+              const id = row[field]
+              return Either.map(
+                id === null || value === null ? noSecret : secrets.decode({ id, value, keyId }),
+                (secret) => trusted({ ...row, [field]: secret })
+              )
+            }))
+        )
+    }
+  }
+
   const secret = Table.make("caravel_secret", secretFields)
   const stored =
     (write: (rows: ReadonlyArray<SecretCodec.StoredSecret>) => ReadonlyArray<Table.Statement>) =>
@@ -136,31 +160,13 @@ export const make = (
       columns: activity.columns,
       decode: activity.decode
     },
-    tenant: {
-      ...tenant,
-      /** What to select for `decodeWithSecret`, from tenants joined with their secrets. */
-      columnsWithSecret: tenantWithSecret.columns({
-        nwcUrl: "caravel_secret.id",
-        value: "caravel_secret.value",
-        keyId: "caravel_secret.key_id"
-      }),
-      decodeWithSecret: (rows: Rows) =>
-        Either.flatMap(
-          tenantWithSecret.decode(rows),
-          (tenants) =>
-            Either.all(tenants.map(({ keyId, nwcUrl: id, value, ...tenant }) =>
-              Either.map(
-                id === null || value === null ? noSecret : secrets.decode({ id, value, keyId }),
-                (nwcUrl) => Tenant.trusted({ ...tenant, nwcUrl })
-              )
-            ))
-        )
-    },
+    tenant: { ...tenant, models: modelsOf("tenant", Tenant.trusted) },
     relay: {
       ...relay,
+      models: modelsOf("relay", Relay.trusted),
       /**
-       * Gives relays subdomains that no other row has or will have, so that others can take over theirs: a unique column is
-       * checked row by row. A row that was deleted and inserted again would take with it what refers to it.
+       * Sets the subdomains of relays to values that no other row has, so that other relays can take over theirs: the database
+       * checks a unique column row by row. Rows are not deleted and inserted again, as rows of other tables may refer to them.
        */
       vacate: Table.chunked<string>(
         (size) =>
@@ -174,8 +180,7 @@ export const make = (
               WHERE resource_id = ${relay.name}.id AND resource_type = 'relay' LIMIT 1) IS NOT NULL
             FROM ${relay.name} WHERE subdomain IN (${Table.repeat("?", size)})`,
         Function.identity
-      ),
-      decodeModels: (rows: Rows) => Either.map(relay.decode(rows), Array.map(Relay.trusted))
+      )
     },
     secret: {
       columns: secret.columns,

@@ -6,7 +6,7 @@ import { Effect, Option, Schema, Stream } from "effect"
 import { Database } from "../../database/Database.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import type { Transaction } from "../../database/TransactionScope.js"
-import * as SqlMender from "../../maintain/SqlMender.js"
+import * as ProjectionRepair from "../../maintain/ProjectionRepair.js"
 import * as SqlVerification from "../../maintain/SqlVerification.js"
 import * as Epochs from "../../schema/Epochs.js"
 import { execute, run } from "../../statement/StatementScript.js"
@@ -74,7 +74,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
   Effect.gen(function*() {
     const { dialect, transactLong } = database
     const verification = yield* SqlVerification.make
-    const makeMender = yield* SqlMender.make
+    const makeRepair = yield* ProjectionRepair.make
 
     const transaction = <A, E>(use: (transaction: Transaction) => Effect.Effect<A, E | SqlError>) =>
       transactLong((transaction) => {
@@ -150,7 +150,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
         }
         for (const task of ["run", "replay"]) yield* connection.execute(freeLeases, [task], undefined)
         yield* Stream.runForEach(
-          verification(connection, operation, makeMender(connection, operation)),
+          verification(connection, operation, makeRepair(connection, operation)),
           ({ events, head }) => Effect.sync(() => onStep("projecting", events, head))
         )
         const last = yield* Stream.runFoldEffect(

@@ -10,12 +10,14 @@ import {
   Pubkey,
   Relay,
   RelayId,
+  RelayOptions,
   RelayStatus,
   ResourceType,
   StripeId,
   Tenant
 } from "@caravel/domain"
-import { Redacted, Schema, Struct } from "effect"
+import { Record, Redacted, Schema, type SchemaAST, Struct } from "effect"
+import { isBoolean, isInstant, storedFields } from "../../schema/StoredFields.js"
 import { sqlite } from "../../sqlite/SqliteDialect.js"
 import * as Table from "../../statement/Table.js"
 
@@ -52,12 +54,13 @@ const nwcUrl = Schema.transform(Schema.NullOr(Schema.Redacted(Schema.String)), S
   message: () => ({ message: "Expected a URL that begins with nostr+walletconnect://", override: true })
 })
 
-const boolean = withDefault(sqlite.boolean.annotations(expected("0 or 1")), false)
 /** One of several words. */
 const oneOf = <A extends string>(words: Schema.Literal<[A, ...Array<A>]>) =>
   words.annotations(expected(`one of ${words.literals.join(", ")}`))
 
-const { infoDescription, infoIcon, infoName, plan } = Relay.fields
+/** How the other program stores the model's types. */
+const encoding = (ast: SchemaAST.AST) =>
+  isInstant(ast) ? UnixSeconds : isBoolean(ast) ? sqlite.boolean.annotations(expected("0 or 1")) : undefined
 
 export const activity = Table.make("activity", {
   ...Struct.omit(Activity.fields, "position"),
@@ -69,33 +72,26 @@ export const activity = Table.make("activity", {
 })
 
 export const tenant = Table.make("tenant", {
-  ...Struct.omit(Tenant.fields, "version"),
+  ...storedFields(Struct.omit(Tenant.fields, "version"), encoding),
   nwcUrl,
   nwcError: Schema.NullOr(Diagnostic),
   stripeCustomerId: unlessEmpty(StripeId),
-  stripeSubscriptionId: unlessEmpty(StripeId),
-  pastDueAt: Schema.NullOr(UnixSeconds),
-  createdAt: UnixSeconds
+  stripeSubscriptionId: unlessEmpty(StripeId)
 })
 
+/** A relay's options have defaults, so that a source may lack their columns. */
+const options = Record.map(
+  storedFields(RelayOptions.fields, encoding),
+  (schema: Schema.Schema<any, any>, name) => withDefault(schema, defaultRelayOptions[name])
+) as { readonly [Name in keyof RelayOptions]: Schema.Schema<RelayOptions[Name], any> }
+
 export const relay = Table.make("relay", {
-  ...Struct.omit(Relay.fields, "version"),
-  plan: withDefault(plan, defaultRelayOptions.plan),
-  infoName: withDefault(infoName, ""),
-  infoIcon: withDefault(infoIcon, ""),
-  infoDescription: withDefault(infoDescription, ""),
-  policyPublicJoin: boolean,
-  policyStripSignatures: boolean,
-  groupsEnabled: boolean,
-  managementEnabled: boolean,
-  blossomEnabled: boolean,
-  livekitEnabled: boolean,
-  pushEnabled: boolean,
+  ...storedFields(Struct.omit(Relay.fields, "version"), encoding),
+  ...options,
   status: oneOf(RelayStatus),
-  synced: boolean,
+  synced: withDefault(sqlite.boolean.annotations(expected("0 or 1")), false),
   syncError: withDefault(Diagnostic, ""),
-  stripeSubscriptionItemId: unlessEmpty(StripeId),
-  createdAt: UnixSeconds
+  stripeSubscriptionItemId: unlessEmpty(StripeId)
 })
 
 /** What each has to have; other columns have defaults. */

@@ -1,9 +1,12 @@
-/** Writes the rows that the journal says, where others were found. */
+/** Corrects the rows that differ from the journal. */
 import {
-  type Fold,
+  fieldIn,
   type RelayState,
   resourceKey,
+  resources,
+  type ResourceState,
   type ResourceType,
+  type ResourceVerifier,
   StorageError,
   type TenantState
 } from "@caravel/domain"
@@ -15,23 +18,23 @@ import type { Dialect } from "../statement/Dialect.js"
 import type { Statement } from "../statement/Table.js"
 import { UnreadableKey } from "./UnreadableKey.js"
 
-/** Mends what has been found, on the connection that it is found on. */
-export interface Mender<E> {
-  /** Writes the rows of these resources, with references to secrets that are kept. */
-  readonly rewrite: (folds: ReadonlyArray<Fold>, options: {
+/** Corrects what a verification finds, on the connection of the verification. */
+export interface ProjectionRepair<E> {
+  /** Writes the rows of these resources. References to secrets that are not in `kept` become null. */
+  readonly rewrite: (resources: ReadonlyArray<ResourceVerifier>, options: {
     readonly kept: ReadonlySet<string>
     /** Resources up to this id have been compared, or are in the list. */
     readonly upTo: string
   }) => Effect.Effect<void, E>
-  /** The subdomains that relays had before others came to have them, of those that are still to be rewritten or deleted. */
+  /** The previous subdomains of relays whose subdomain was given to another relay, until they are rewritten or deleted. */
   readonly vacated: ReadonlyMap<string, string>
-  /** Fails, as the event at this position is missing or belongs to nothing. */
+  /** Fails: the event at this position is missing, or belongs to no resource. */
   readonly giveUp: (position: number) => Effect.Effect<never, E>
-  /** Deletes what the journal does not know. */
+  /** Deletes rows that the journal does not have. Fails if rows of other tables refer to them. */
   readonly remove: (from: ResourceType | "secret", ids: ReadonlyArray<string>) => Effect.Effect<void, E>
 }
 
-/** Events are unreadable, missing or contradictory, so that what the rows should be cannot be known. */
+/** Events are unreadable, missing or contradictory, so the correct rows are unknown. */
 class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about: string }> {
   override get message() {
     return `the events ${this.about} are damaged or missing, as verify tells; nothing was changed`
@@ -39,18 +42,21 @@ class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about
 }
 
 /**
- * A mender on a connection whose transaction checks foreign keys at its end. Rows that are wrong are updated in place, so that
- * rows of other tables that refer to them stay as they are. Only those that the journal does not have are deleted.
+ * Repairs on a connection whose transaction checks foreign keys at its end. Wrong rows are updated in place, so that rows of other
+ * tables can refer to them throughout. Only rows that the journal does not have are deleted.
  */
 export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, tenant } }) => {
-  const upsertTenants = tenant.upsert("pubkey", [])
-  const upsertRelays = relay.upsert("id", [])
+  const upsertTenants = tenant.upsert(resources.tenant.key, [])
+  const upsertRelays = relay.upsert(resources.relay.key, [])
   const deletions = {
-    tenant: tenant.deleteReturning("pubkey"),
-    relay: relay.deleteReturning("id"),
+    tenant: tenant.deleteReturning(resources.tenant.key),
+    relay: relay.deleteReturning(resources.relay.key),
     secret: secretId.deleteReturning("id")
   }
-  return (connection: Connection, operation = "Journal.rebuild"): Mender<SqlError | UnsoundJournal | UnreadableKey> & {
+  return (
+    connection: Connection,
+    operation = "Journal.rebuild"
+  ): ProjectionRepair<SqlError | UnsoundJournal | UnreadableKey> & {
     readonly written: () => number
   } => {
     let written = 0
@@ -61,7 +67,10 @@ export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, te
         (pages): ReadonlyArray<ReadonlyArray<any>> => pages.flat()
       )
 
-    /** Has other relays give up the subdomains that these have by the journal. Those that are not compared yet come to theirs. */
+    /**
+     * Frees the subdomains that these relays have by the journal. A relay that loses its subdomain and has not been compared yet
+     * gets its own when it is.
+     */
     const makeRoom = (relays: ReadonlyArray<RelayState>, upTo: string) =>
       Effect.gen(function*() {
         const rewritten = new Set<string>(relays.map(({ id }) => id))
@@ -76,7 +85,7 @@ export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, te
           const owner = owners.get(subdomain)!
           if (id === owner) continue
           if (!rewritten.has(id)) {
-            // It has been compared, and the subdomain is its own.
+            // This relay has been compared, and the subdomain is its own.
             if (isKnown && id <= upTo) return yield* contested(subdomain, id, owner)
             vacated.set(id, subdomain)
           }
@@ -88,16 +97,17 @@ export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, te
     return {
       written: () => written,
       vacated,
-      rewrite: (folds, { kept, upTo }) =>
+      rewrite: (verified, { kept, upTo }) =>
         Effect.gen(function*() {
           const tenants: Array<TenantState> = []
           const relays: Array<RelayState> = []
-          for (const { isSound, resourceId, resourceType, row } of folds) {
+          for (const { isSound, resourceId, resourceType, row } of verified) {
             if (!isSound || row === undefined) {
               return yield* new UnsoundJournal({ about: `of ${resourceKey({ resourceId, resourceType })}` })
             }
-            if ("subdomain" in row) relays.push(row)
-            else tenants.push(row.nwcUrl !== null && kept.has(row.nwcUrl) ? row : { ...row, nwcUrl: null })
+            const storable = withKeptSecret(resourceType, row, kept)
+            if ("subdomain" in storable) relays.push(storable)
+            else tenants.push(storable)
           }
           yield* run(upsertTenants(tenants))
           if (relays.length > 0) {
@@ -105,7 +115,7 @@ export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, te
             yield* run(upsertRelays(relays))
             for (const { id } of relays) vacated.delete(id)
           }
-          written += folds.length
+          written += verified.length
         }),
       giveUp: (position) => new UnsoundJournal({ about: `from position ${position}` }),
       remove: (from, ids) =>
@@ -123,12 +133,18 @@ export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, te
   }
 })
 
+/** A row without the reference to a secret that is not kept. */
+const withKeptSecret = (type: ResourceType, row: ResourceState, kept: ReadonlySet<string>): ResourceState => {
+  const { secret } = resources[type]
+  return secret === undefined || kept.has(String(fieldIn(row, secret))) ? row : { ...row, [secret]: null }
+}
+
 const contested = (subdomain: string, one: string, other: string) =>
   new UnsoundJournal({ about: `that give the subdomain ${subdomain} to the relays ${one} and ${other}` })
 
 /**
- * The error of a mender, or of the commit after it. Rows that the journal does not have are deleted, which a foreign key of the
- * application's may not allow.
+ * The error of a repair, or of the commit after it, with advice. A foreign key of the application can forbid the deletion of rows
+ * that the journal does not have.
  */
 export const explained = (dialect: Dialect, error: SqlError, operation: string): SqlError => {
   if (!dialect.isReferenced(error.cause)) return error
