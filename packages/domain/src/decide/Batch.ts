@@ -50,7 +50,9 @@ export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelaySt
     HashMap.set(state.relays, relay.id, relay)
     HashMap.set(state.subdomains, relay.subdomain, relay.id)
   }
-  for (const map of Object.values(state)) HashMap.endMutation(map)
+  HashMap.endMutation(state.tenants)
+  HashMap.endMutation(state.relays)
+  HashMap.endMutation(state.subdomains)
   return state
 }
 
