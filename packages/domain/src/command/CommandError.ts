@@ -81,7 +81,7 @@ export class SubdomainTaken extends Schema.TaggedError<SubdomainTaken>("@caravel
 
 /**
  * The resource is not at the version that `Command.expecting` named: it has moved on since the caller read it. To recover,
- * read it again and decide anew. 0 is the version of a resource that does not exist.
+ * read it again and decide again. 0 is the version of a resource that does not exist.
  *
  * @since 0.1.0
  * @category errors
@@ -123,14 +123,14 @@ const advice = {
   key: "configure the key that it needs and try again",
   newer: "written by a newer version; use a newer Caravel",
   missing: "create it, or name another one",
-  replaced: "open it anew",
+  replaced: "open the database again",
   // The cause says what it is.
   other: undefined
 }
 
 /**
  * Why storage failed. `busy`, `unavailable`, `full`, `readonly` and `key` can be cured from outside, and then the same command
- * tried again. After `replaced` the layer has to be built anew: the database was restored, or its file replaced, while it was open.
+ * tried again. After `replaced` the layer has to be built again: the database was restored, or its file replaced, while it was open.
  *
  * @since 0.1.0
  * @category errors

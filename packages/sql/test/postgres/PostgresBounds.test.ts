@@ -91,6 +91,25 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         expect(Either.getOrThrow(yield* Fiber.join(sent)).position).toBe(2)
       }))
 
+    it.scopedLive("does not hold in Caravel's own transactions", () =>
+      Effect.gen(function*() {
+        const schema = yield* temporarySchema(url)
+        const context = yield* open(inSchema(url, schema, "-c statement_timeout=300"))
+        yield* statements(
+          inSchema(url, schema),
+          "CREATE TABLE seen (statement TEXT, idle TEXT)",
+          `CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO seen VALUES (current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout'));
+            RETURN NEW; END $$`,
+          "CREATE TRIGGER look BEFORE INSERT ON caravel_event FOR EACH ROW EXECUTE FUNCTION look()"
+        )
+        yield* create(context, "a")
+        expect(yield* statements(inSchema(url, schema), "SELECT * FROM seen")).toEqual([[{
+          statement: "10s",
+          idle: "4s"
+        }]])
+      }))
+
     it.scopedLive("that ends a statement while it waits in a caller's transaction is told as busy", () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)
@@ -126,6 +145,9 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         // Longer than the server lets it be idle.
         yield* statements(url, "SELECT pg_sleep(4)")
         expect(seen).toEqual([])
+        const lasting = `SELECT count(*)::int AS transactions FROM pg_stat_activity WHERE datname = current_database()
+          AND state = 'idle in transaction' AND xact_start < now() - interval '3 seconds'`
+        expect(yield* statements(url, lasting)).toEqual([[{ transactions: 1 }]])
         yield* child.kill("SIGSTOP")
         yield* Effect.provide(Consumer.awaitPosition("hanging", 1), context)
         expect(seen).toEqual([1])

@@ -4,6 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:net"
+import Pg from "pg"
 import * as PostgresConnection from "../../src/postgres/PostgresConnection.js"
 import { postgres } from "../../src/postgres/PostgresDialect.js"
 import { errorOf, type Kind, kindOf } from "../../src/postgres/PostgresError.js"
@@ -95,7 +96,23 @@ const refusing = (code: string, message: string) =>
     (server) => `postgres://user@127.0.0.1:${(server.address() as { readonly port: number }).port}/database`
   )
 
+/** An error of a connection that is open. */
+const said = (code: string, severity: string) =>
+  Object.assign(new Pg.DatabaseError("it ends", 0, "error"), { code, severity })
+
 describe("PostgreSQL: what follows from an error", () => {
+  it("is that the connection is lost if it is the last word, unless it is one that another connection gets too", () => {
+    for (const severity of ["FATAL", "PANIC"]) {
+      for (const code of ["XX000", "58000", "58030", "55000", "P0001"]) {
+        expect([code, ...pick(kindOf(said(code, severity)))]).toEqual([code, "unavailable", "passes", "lost"])
+        expect([code, ...pick(kindOf(said(code, "ERROR")))]).toEqual([code, "other", "stays", "usable"])
+      }
+      for (const code of ["28000", "28P01", "3D000", "22023"]) {
+        expect([code, ...pick(kindOf(said(code, severity)))]).toEqual([code, "other", "stays", "usable"])
+      }
+    }
+  })
+
   it("of the driver's own is of the connection, unless nothing could be sent", () => {
     for (const [error, reason, connection] of thrown) {
       const kind = kindOf(errorOf(error))

@@ -77,6 +77,8 @@ const losses: Record<string, (filename: string) => Promise<unknown>> = {
     await fs.writeFile(filename, "")
   },
   "the file was removed": (filename) => fs.rm(filename),
+  // Its pages are still in the log alone: only its name tells.
+  "the database was renamed": (filename) => fs.rename(filename, `${filename}.moved`),
   "-wal was removed": (filename) => fs.rm(`${filename}-wal`),
   "-shm was removed": (filename) => fs.rm(`${filename}-shm`),
   "both were removed": (filename) => Promise.all([fs.rm(`${filename}-wal`), fs.rm(`${filename}-shm`)]),
