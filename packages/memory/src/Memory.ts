@@ -122,7 +122,7 @@ function* write(store: typeof Store.Service, { commands }: Unit): Steps<Outcome>
   })
 }
 
-/** Writes what is the first with its key, and gives its outcome to all that follow. */
+/** Writes the first submission with an idempotency key. Later ones with the key return its outcome. */
 function* writeOnce(
   store: typeof Store.Service,
   unit: Unit

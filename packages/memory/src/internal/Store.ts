@@ -34,7 +34,7 @@ export interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
   readonly until: DateTime.Utc
 }
 
-/** An empty store, of whoever builds the layer. */
+/** An empty store for each build of the layer. */
 export const layerStore = Layer.effect(
   Store,
   // It says nothing of the past, so any clock will do.

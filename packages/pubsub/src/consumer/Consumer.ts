@@ -1,7 +1,7 @@
 /**
- * Durable consumers: named readers of the activity log that go on where they were, in whatever process, and miss nothing.
+ * Durable consumers: named readers of the activity log that continue where they stopped, in any process, and miss nothing.
  *
- * Each name is run by one process at a time, under a lease; others that run it wait for their turn.
+ * One process at a time runs a consumer, under a lease. Others wait for the lease.
  */
 import { Journal, type PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
 import { Context, Effect, Layer, type ParseResult } from "effect"
@@ -13,7 +13,7 @@ import { ConsumerStore } from "./ConsumerStore.js"
 import type { Parked } from "./Parking.js"
 
 /**
- * Why a consumer ends, or cannot be found.
+ * The errors of consumers.
  *
  * @since 0.1.0
  * @category exports
@@ -21,7 +21,7 @@ import type { Parked } from "./Parking.js"
 export * from "./ConsumerError.js"
 
 /**
- * What a consumer is given, and what it tells.
+ * The options and results of consumers.
  *
  * @since 0.1.0
  * @category exports
@@ -29,7 +29,7 @@ export * from "./ConsumerError.js"
 export * from "./ConsumerModel.js"
 
 /**
- * Durable consumers over an adapter's `ConsumerStore`. The functions of this module go by it.
+ * The service behind the functions of this module: durable consumers over an adapter's `ConsumerStore`.
  *
  * @since 0.1.0
  * @category services
@@ -48,14 +48,14 @@ export const layer: Layer.Layer<Consumer, never, ConsumerStore | Journal | Query
 )
 
 /**
- * Runs a consumer for ever: every activity that passes its filter is handled at least once, in order, and with
- * `transactional` exactly once. Where another process, or another fiber, runs it already, waits for its turn.
+ * Runs a consumer forever: every activity that passes its filter is handled at least once, in order, and with `transactional`
+ * exactly once. If another process or fiber runs the consumer already, this waits for the lease.
  *
- * While a database is busy or away it waits. It ends with `ConsumerHalted` when a handler has failed for good, or with a
- * `StorageError` that does not pass; interrupted, it lets the handler end, for `stopTimeout` at most, and gives its lease
- * back. Where the journal was restored from a backup, since it was made or
- * while it runs, it ends with `PositionFromOtherEpoch`: what it has done after the backup no longer happened, and only
- * who knows what that was can tell where to `reset` it to.
+ * The consumer waits while the database is busy or unavailable. It fails with `ConsumerHalted` when retries of a handler are
+ * exhausted, and with a `StorageError` that is not transient. When it is interrupted, it waits for handlers in progress, for
+ * `stopTimeout` at most, and releases its lease. If the journal was restored from a backup since the consumer was registered, it
+ * fails with `PositionFromOtherEpoch`: activities that it has handled may no longer exist. Decide what to do about their effects,
+ * then `reset` the consumer.
  *
  * @example
  * ```ts
@@ -89,9 +89,9 @@ export const run = <E, R>(
 ): Effect.Effect<never, RunError, Consumer | R> => Effect.flatMap(Consumer, (consumer) => consumer.run(options))
 
 /**
- * Waits until a consumer, in whatever process, has done everything up to a position of the journal; also for one that has
- * yet to be run. Fails with `ConsumerHalted` when it has halted and does not run in this process. In a handler of the same
- * consumer it fails with `ConsumerWaitsForItself` at once, unless the position is done.
+ * Waits until a consumer, in any process, has done everything up to a position of the journal. The consumer need not have been run
+ * yet. Fails with `ConsumerHalted` if it has halted and does not run in this process. In a handler of the same consumer, this fails
+ * with `ConsumerWaitsForItself` at once, unless the position is done.
  *
  * @since 0.1.0
  * @category accessors
@@ -104,7 +104,7 @@ export const awaitPosition = (
   Effect.flatMap(Consumer, (consumer) => consumer.awaitPosition(name, position, options))
 
 /**
- * How a consumer stands: what it has before it, when it last moved, what failed, and who runs it.
+ * Returns the state of a consumer: its backlog, when it last moved, what failed, and the owner of its lease.
  *
  * @since 0.1.0
  * @category accessors
@@ -113,7 +113,7 @@ export const lag = (name: string): Effect.Effect<Lag, ConsumerNotFound | Storage
   Effect.flatMap(Consumer, (consumer) => consumer.lag(name))
 
 /**
- * How all consumers stand, by name.
+ * Returns the state of all consumers, sorted by name.
  *
  * @since 0.1.0
  * @category accessors
@@ -124,7 +124,7 @@ export const list: Effect.Effect<ReadonlyArray<Lag>, StorageError, Consumer> = E
 )
 
 /**
- * What a consumer has parked, oldest first, with what it failed with.
+ * Returns the parked activities of a consumer and their errors, oldest first.
  *
  * @since 0.1.0
  * @category parking
@@ -136,9 +136,9 @@ export const parked = (
   Effect.flatMap(Consumer, (consumer) => consumer.parked(name, page))
 
 /**
- * Handles what a consumer has parked, in order, while that may go on running. What succeeds leaves the parking, with
- * `transactional` in the same transaction; what fails again stays, and what waits behind it. A resource that has nothing
- * parked any more flows again. Where somebody else replays already, waits for its turn.
+ * Handles what a consumer has parked, in order; the consumer may be running. An activity that succeeds is no longer parked, with
+ * `transactional` from the same transaction on. One that fails again stays parked, as does what waits behind it. Once nothing of a
+ * resource is parked, the consumer handles its activities again. If another fiber or process replays already, this waits for it.
  *
  * @since 0.1.0
  * @category parking
@@ -149,8 +149,8 @@ export const replay = <E, R>(
   Effect.flatMap(Consumer, (consumer) => consumer.replay(options))
 
 /**
- * Has whoever runs a consumer, in whatever process, replay what is parked with its own handler, and waits until that is
- * done. Where nobody runs it, the request is kept for who does next.
+ * Requests that the process that runs a consumer replays what is parked, with its own handler, and waits until that is done. If no
+ * process runs the consumer, the request is kept for the next one.
  *
  * @since 0.1.0
  * @category parking
@@ -164,7 +164,7 @@ export const requestReplay = (
 > => Effect.flatMap(Consumer, (consumer) => consumer.requestReplay(name))
 
 /**
- * Gives parked activities up, all or those at some positions, and how many that were.
+ * Deletes parked activities, all or those at some positions, and returns how many were deleted.
  *
  * @since 0.1.0
  * @category parking
@@ -176,8 +176,8 @@ export const drop = (
   Effect.flatMap(Consumer, (consumer) => consumer.drop(name, positions))
 
 /**
- * Moves a consumer to a position, back or forth, while it may go on running: what comes after is handled, once more where
- * it has been. What is parked after the position leaves the parking. It goes on in the journal's epoch, whatever its was.
+ * Moves a consumer to a position, backward or forward; the consumer may be running. Activities after the position are handled, also
+ * those that have been handled before. What is parked after the position is deleted. The consumer continues in the journal's epoch.
  *
  * @since 0.1.0
  * @category parking

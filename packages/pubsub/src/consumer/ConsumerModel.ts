@@ -1,60 +1,60 @@
-/** What a durable consumer is asked for, and what it answers. */
+/** The options and results of durable consumers. */
 import type { Activity, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import type { Cause, Duration, Effect, ParseResult, Schedule } from "effect"
 import type { ConsumerHalted, ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 import type { Checkpoint, Filter, Parked } from "./ConsumerStore.js"
 
-/** A consumer. */
+/** The options of a consumer. */
 export interface Options<E, R> {
-  /** Under this name it goes on where it was: at least one character and at most 256, without NUL. */
+  /** The name under which it continues where it stopped: at least one character and at most 256, without NUL. */
   readonly name: string
-  /** Where it begins when it is run for the first time: after a position, or at the head. */
+  /** Where it starts when it is first run: after a position, at the beginning, or at the head. */
   readonly from: "beginning" | "now" | number
-  /** That of the position in `from`, where it was kept with it. */
+  /** The epoch of the position in `from`, if you stored it. */
   readonly epoch?: string | undefined
-  /** What it is for; the query applies it, and the checkpoint passes by what it leaves out. */
+  /** Which activities it handles. The checkpoint moves past all others. */
   readonly filter?: typeof Filter.Encoded | undefined
   /**
-   * Handles an activity. Whatever it fails with counts as a failure, defects and what is interrupted inside of it too; only
-   * the interruption of the consumer itself does not.
+   * Handles an activity. Errors, defects and interruptions inside the handler count as failures; an interruption of the consumer
+   * itself does not.
    */
   readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
   /**
-   * When a failed activity is tried again, in place: the others wait, or those of its resource with `concurrency`.
-   * By default five more times within about three seconds, with jitter.
+   * When a failed activity is retried. Later activities wait; with `concurrency`, only those of its resource. By default there are
+   * five retries within about three seconds, with jitter.
    */
   readonly retry?: Schedule.Schedule<unknown, Cause.Cause<unknown>, R> | undefined
   /**
-   * What becomes of an activity that has failed for good. `halt`, the default: the consumer stops there. `park`: it is put
-   * aside, and the consumer goes on. `parkResource`: so are the later ones of its resource, in order.
+   * What to do when retries are exhausted. `halt`, the default: the consumer stops at the activity. `park`: the activity is put aside
+   * and the consumer continues. `parkResource`: later activities of its resource are parked too, in order.
    */
   readonly onFailure?: "halt" | "park" | "parkResource" | undefined
   /**
-   * Whether the handler runs in the database transaction that moves the checkpoint: what it writes to the same database, its
-   * commands too, then happens exactly once. It should be quick, as on SQLite all other writers wait for it.
+   * Whether the handler runs in the database transaction that moves the checkpoint. What it writes to the same database, its
+   * commands too, then happens exactly once. It should be quick: on SQLite all other writers wait for it.
    */
   readonly transactional?: boolean | undefined
   /**
-   * How many activities are handled at once, of different resources: within one they keep their order. 1 by default, which
-   * keeps the order of all. Transactional handlers run one after another whatever it is: a database like SQLite has one writer.
+   * How many activities of different resources are handled at once; those of one resource keep their order. 1 by default, which
+   * keeps the order of all. Transactional handlers always run one after another: a database like SQLite has one writer.
    */
   readonly concurrency?: number | undefined
-  /** After so long without a sign of life another process takes over; ten seconds by default, renewed at each third. */
+  /** How long the lease lasts without renewal; then another process takes over. Ten seconds by default, renewed at each third. */
   readonly leaseDuration?: Duration.DurationInput | undefined
   /**
-   * How long a handler may go on when the consumer is interrupted; nothing further is begun meanwhile, and the lease is
-   * kept. Then it is interrupted, which `lag` says. Five seconds of real time by default; with 0 it is interrupted at once.
+   * How long handlers in progress may continue when the consumer is interrupted. No further handler starts, and the lease is kept.
+   * Then they are interrupted, which `lag` shows. Five seconds of real time by default; with 0 they are interrupted at once.
    */
   readonly stopTimeout?: Duration.DurationInput | undefined
-  /** How long a handler may take; then it is interrupted, and has failed with `HandlerTimeout`. No limit by default. */
+  /** How long a handler may take before it is interrupted and fails with `HandlerTimeout`. No limit by default. */
   readonly handlerTimeout?: Duration.DurationInput | undefined
 }
 
-/** How to handle parked activities once more. */
+/** The options of a replay. */
 export interface ReplayOptions<E, R> {
   readonly name: string
   readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
-  /** When one that fails again is tried again at once; never by default. */
+  /** When an activity that fails again is retried; never by default. */
   readonly retry?: Schedule.Schedule<unknown, Cause.Cause<unknown>, R> | undefined
   /** As for `run`: the handler runs in the transaction that ends the parking. */
   readonly transactional?: boolean | undefined
@@ -65,15 +65,15 @@ export interface ReplayOptions<E, R> {
   readonly handlerTimeout?: Duration.DurationInput | undefined
 }
 
-/** How a consumer stands. */
+/** The state of a consumer. */
 export interface Lag extends Omit<Checkpoint, "filter"> {
-  /** How many activities are before it. */
+  /** The number of activities that it has yet to handle. */
   readonly activities: number
-  /** For how long the oldest of them has waited; 0 if there are none. */
+  /** The age of the oldest of them, in seconds; 0 if there are none. */
   readonly seconds: number
 }
 
-/** What ends a consumer. */
+/** The errors of `run`. */
 export type RunError =
   | ConsumerHalted
   | ConsumerWaitsForItself
@@ -81,10 +81,10 @@ export type RunError =
   | StorageError
   | ParseResult.ParseError
 
-/** Why a position is not waited for. */
+/** The errors of `awaitPosition`. */
 export type AwaitError = RunError
 
-/** Why nothing more is replayed. */
+/** The errors of `replay`. */
 export type ReplayError =
   | ConsumerNotFound
   | ConsumerWaitsForItself
@@ -96,7 +96,7 @@ type Known<A, E = never> = Effect.Effect<A, ConsumerNotFound | StorageError | E>
 
 type Checked<A, E = never> = Known<A, ParseResult.ParseError | E>
 
-/** What the functions of `Consumer` go by. */
+/** The functions of `Consumer`. */
 export interface Service {
   /** See `run`. */
   readonly run: <E, R>(

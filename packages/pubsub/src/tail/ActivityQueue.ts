@@ -94,7 +94,7 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
     Deferred.unsafeDone(this.closed, Exit.void)
   }
 
-  /** What has ended it is in the log of who broadcasts. */
+  /** The tail has logged the reason. */
   private get end(): Effect.Effect<never> {
     return Effect.zipRight(this.shutdown, Effect.interrupt)
   }

@@ -31,7 +31,7 @@ export class Subscription {
     window.listeners.add(this.wake)
   }
 
-  /** Ends it: whoever waits here, or comes later, is interrupted. */
+  /** Closes the subscription: takes that wait, and all later ones, are interrupted. */
   close(): void {
     this.closed = true
     this.window.listeners.delete(this.wake)

@@ -28,22 +28,22 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
    * done; if the journal cannot be read just now, goes on trying in the background.
    */
   readonly broadcast: (committed: ReadonlyArray<RecordedEvent>) => Effect.Effect<void>
-  /** Broadcasts everything up to the head of the journal, for who does not know what has been committed. */
+  /** Broadcasts everything up to the head of the journal. Call it when you do not know what has been committed. */
   readonly advanceToHead: Effect.Effect<void>
   /** Everything up to here has been broadcast. */
   readonly position: Effect.Effect<Position>
-  /** How far it is, and the last activity up to there, if it is known: what every later state of the journal must have. */
+  /** The position of the tail and the last activity up to it, if known: every later state of the journal contains them. */
   readonly seen: () => Seen
-  /** Completes once something after `position` has been broadcast, with how far that is. */
+  /** Waits until something after `position` has been broadcast. Returns the position of the tail. */
   readonly awaitAfter: (position: Position) => Effect.Effect<Position, StorageError | PositionFromOtherEpoch>
   /**
-   * Fails with who holds a position if the journal was restored since the tail began. What was read before is of the
-   * tail's own epoch if this succeeds after it: a journal never goes back to an earlier epoch.
+   * Fails if the journal was restored since the tail started; the error carries `position`. If this succeeds, everything read before
+   * is of the tail's epoch, as a journal never returns to an earlier epoch.
    */
   readonly failIfRestored: (position: Position) => Effect.Effect<void, StorageError | PositionFromOtherEpoch>
-  /** Fails once nothing more is broadcast, with why. */
+  /** Fails with the reason once nothing more is broadcast. */
   readonly ended: Effect.Effect<never, StorageError | PositionFromOtherEpoch>
-  /** From now on every subscription fails with this error, as all do by themselves once the journal is restored or goes back. */
+  /** Ends every subscription with an error. The tail does so itself when the journal is restored or goes back. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** A subscription to every activity after `position`; without one, from now on. */
   readonly subscribe: (position?: Position) => Subscription
@@ -60,7 +60,7 @@ export interface Seen {
   readonly last: Activity | undefined
 }
 
-/** So many positions before the head are looked through at the start for activities that the journal must go on having. */
+/** At the start, this many positions before the head are read: the journal must always contain their activities. */
 const recent = 64
 
 /**
@@ -141,7 +141,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     const read = (after: Position, upTo: Position) =>
       Effect.zipLeft(activities(after, upTo, pageSize), whole(after)).pipe(
         Effect.tapErrorTag("PositionFromOtherEpoch", fail),
-        // What fails once nothing more is broadcast fails by that.
+        // Once nothing more is broadcast, every read fails with the reason.
         Effect.tapError(() => window.failure === undefined ? Effect.void : failIfRestored(after))
       )
 
@@ -151,7 +151,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         if (from >= position) return Effect.void
         return Effect.flatMap(read(from, position), (page) => {
           const last = page.length < pageSize ? position : page[page.length - 1]!.position
-          // Meanwhile somebody else may have broadcast what was read.
+          // Another fiber may have broadcast these activities meanwhile.
           if (window.position === from) window.advance(page, last)
           return catchUp(position)
         })

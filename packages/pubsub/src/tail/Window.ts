@@ -6,7 +6,7 @@ export type Ended = StorageError | PositionFromOtherEpoch
 
 /**
  * The last activities that were broadcast, shared by all subscriptions: they hold a position in it, not a copy.
- * Who has fallen behind it reads the journal.
+ * A subscription that has fallen behind it reads the journal.
  */
 export class Window {
   /** Everything up to here has been broadcast. */
@@ -49,7 +49,7 @@ export class Window {
     for (const listener of this.listeners) listener()
   }
 
-  /** Completes once the window has moved beyond `position`, with where it is. */
+  /** Waits until the window has moved past `position`. Returns its position. */
   awaitAfter(position: Position): Effect.Effect<Position, Ended> {
     return Effect.async((resume) => {
       const listener = () => {
