@@ -1,7 +1,9 @@
 /** Commands that are sent with a key: which are the same, and where the first one's outcome is kept. */
-import { type Array, Either, Option, Redacted } from "effect"
+import { type Array, Either, Option, Record as Rec, Redacted } from "effect"
 import { IdempotencyConflict } from "../command/CommandError.js"
+import { commands } from "../command/CommandRequest.js"
 import type { IdempotencyKey } from "../command/IdempotencyKey.js"
+import { defaultsOf } from "../command/Payload.js"
 import { fieldIn, resourceKey, resources } from "../model/Resource.js"
 import type { Unit } from "./Batch.js"
 import { resourceIn, resourceOf, type State } from "./Decider.js"
@@ -13,13 +15,37 @@ import { resourceIn, resourceOf, type State } from "./Decider.js"
  * @since 0.1.0
  * @category accessors
  */
-export const identityOf = ({ commands }: Unit): Redacted.Redacted =>
-  Redacted.make(JSON.stringify(commands.map(([command, { expected }]) => [expected ?? null, ...canonical(command)])))
+export const identityOf = (unit: Unit): Redacted.Redacted =>
+  Redacted.make(
+    JSON.stringify(
+      unit.commands.map(([command, { expected }]) => [expected ?? null, ...canonical(command, defaults[command._tag])])
+    )
+  )
 
-/** The fields are values of JSON, or secrets. */
-const canonical = (command: object) =>
+/** By each command's tag, the defaults of its fields. */
+const defaults = Rec.map(commands, defaultsOf)
+
+/**
+ * Fields with a default that are part of every identity: stored identities were made with them. Never add one: a retry across a
+ * deployment that adds a field must have the identity that was stored without it.
+ */
+const alwaysNamed: ReadonlySet<string> = new Set([
+  ...["nwcUrl", "stripeCustomerId", "plan", "infoName", "infoIcon", "infoDescription", "policyPublicJoin"],
+  ...["policyStripSignatures", "groupsEnabled", "managementEnabled", "blossomEnabled", "livekitEnabled", "pushEnabled"]
+])
+
+/**
+ * The fields that distinguish a command, given the defaults of its fields: a field that was added later does not count while it
+ * has its default. Values are those of JSON, or secrets.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const canonical = (command: object, defaults: ReadonlyMap<string, unknown>) =>
   Object.entries(command)
-    .filter(([, value]) => value !== undefined)
+    .filter(([name, value]) =>
+      value !== undefined && (alwaysNamed.has(name) || !defaults.has(name) || value !== defaults.get(name))
+    )
     .sort(([one], [other]) => one < other ? -1 : 1)
     .map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
 

@@ -1,4 +1,5 @@
 import {
+  canonical,
   type CommandRequest,
   type IdempotencyKey,
   identityOf,
@@ -44,6 +45,34 @@ describe("identityOf", () => {
     ].map((commands) => identity(commands))
     const all = [...identities, identity([one], 0), identity([one], 1)]
     expect(new Set(all).size).toBe(all.length)
+  })
+
+  it("is the one that is stored already, whatever fields commands get later", () => {
+    const flags = ["blossomEnabled", "groupsEnabled", "livekitEnabled", "managementEnabled"].map((
+      flag
+    ) => [flag, false])
+    expect(JSON.parse(identity([createOne]))).toEqual([[
+      null,
+      ["_tag", "CreateRelay"],
+      ...flags.slice(0, 2),
+      ["id", "one"],
+      ["infoDescription", ""],
+      ["infoIcon", ""],
+      ["infoName", ""],
+      ...flags.slice(2),
+      ["plan", "free"],
+      ["policyPublicJoin", false],
+      ["policyStripSignatures", false],
+      ["pushEnabled", false],
+      ["subdomain", "uno"],
+      ["tenant", alice]
+    ]])
+    expect(JSON.parse(identity([createAlice], 0))).toEqual([
+      [0, ["_tag", "CreateTenant"], ["nwcUrl", null], ["pubkey", alice], ["stripeCustomerId", null]]
+    ])
+    const later = new Map([["region", "eu"]])
+    expect(canonical({ id: "one", region: "eu" }, later)).toEqual([["id", "one"]])
+    expect(canonical({ id: "one", region: "us" }, later)).toEqual([["id", "one"], ["region", "us"]])
   })
 
   it("does not show the secret that it holds", () => {
