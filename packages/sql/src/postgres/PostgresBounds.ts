@@ -22,22 +22,22 @@ const watchful = {
   client_connection_check_interval: "1s"
 }
 
-/** No lock is waited for without end. */
+/** Bounds every wait for a lock. */
 const waiting = (wait: number) => ({ ...watchful, lock_timeout: String(wait) })
 
-/** How a caller's transaction begins. Before its first command it holds nobody up. */
+/** How a caller's transaction begins. Before its first command no other transaction waits for it. */
 export const beginCallers = begin("READ COMMITTED", waiting(longestWait))
 
-/** A process that has stopped lets go before the others' patience is over. */
+/** The server ends the transaction of a stopped process before the deadline of those that wait for it. */
 const bounds = { idle_in_transaction_session_timeout: "4s", statement_timeout: "10s" }
 
-/** What takes long by its nature: copies, restores, imports, rebuilds. */
+/** For copies, restores, imports and rebuilds, which take long. */
 const unbounded = { idle_in_transaction_session_timeout: "0", statement_timeout: "0" }
 
-/** How a transaction begins that takes long by its nature. */
+/** How the transaction of a copy, restore, import or rebuild begins. */
 export const beginLong = begin("READ COMMITTED", { ...waiting(longestWait), ...unbounded })
 
-/** How long a caller's transaction may be idle after a command, if nothing else was said. */
+/** How long a caller's transaction may be idle after a command, by default. */
 export const defaultHoldTimeout = "10 seconds"
 
 /** What bounds a caller's transaction from a command on. A stricter bound, the role's or the caller's own, stays. */
@@ -55,8 +55,8 @@ export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => 
 }
 
 /**
- * How a caller's transaction begins that others take over: the server ends it unless this process shows that it lives, as often
- * as that.
+ * How the transaction of a consumer's handler begins, and how often in milliseconds this process must show a sign of life: without
+ * one the server ends the transaction, so that another process can take the consumer over.
  */
 export const live = (timeout: Duration.Duration): { readonly begin: string; readonly signOfLife: number } => {
   const idle = Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout)))
@@ -69,8 +69,8 @@ export const live = (timeout: Duration.Duration): { readonly begin: string; read
 const begins = new Map<number, string>()
 
 /**
- * How Caravel's own begins: it waits for locks for as long as there is patience, in quarters of a second, so that the texts
- * stay few.
+ * How Caravel's own transaction begins. It waits for locks until the deadline, rounded to quarters of a second so that few
+ * different statements are prepared.
  */
 export const beginOwn = (patience: Patience): string => {
   const wait = Math.max(1, Math.ceil(Math.min(longestWait, patience.remaining()) / 250)) * 250
@@ -82,8 +82,8 @@ export const beginOwn = (patience: Patience): string => {
 }
 
 /**
- * How a snapshot begins. A restore empties the tables for whatever snapshot was taken before it: the lock waits for the
- * restore's end before the snapshot is taken.
+ * How a snapshot begins. TRUNCATE, which a restore uses, empties a table for earlier snapshots too: the lock makes the snapshot
+ * wait for the end of the restore.
  */
 export const beginSnapshot = `${
   begin("REPEATABLE READ READ ONLY", { ...watchful, ...unbounded })

@@ -12,7 +12,7 @@ import { isCaravels } from "./PostgresDialect.js"
 import { ConnectionLost, errorOf, kindOf } from "./PostgresError.js"
 import { Silence } from "./Silence.js"
 
-/** Integers of 64 bits, as SQLite's client gives them: numbers, or whole to who asks for it. */
+/** Reads integers of 64 bits as SQLite's client does: as numbers, or as bigints under `SafeIntegers`. */
 const typesWith = (int8: (text: string) => unknown): Pg.CustomTypesConfig => ({
   getTypeParser: (id, format) => Number(id) === Pg.types.builtins.INT8 ? int8 : Pg.types.getTypeParser(id, format)
 })
@@ -109,7 +109,7 @@ export class PostgresConnection implements AnsweringConnection {
           text,
           params,
           rowMode: "array",
-          // A lone command takes a sixth less. Those of many rows are planned anew: what is planned for an empty table stays so.
+          // Preparing saves a lone command a sixth. Statements of many rows are planned each time: a plan made for an empty table would stay.
           ...(this.prepares && count === 1 && { name: nameOf(text) })
         })),
         numbers,

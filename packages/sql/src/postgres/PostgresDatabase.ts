@@ -44,8 +44,8 @@ export interface Options {
    */
   readonly wakeUps?: "listen" | "poll" | undefined
   /**
-   * For how long a transaction of yours may be idle, or one of its statements run, after a command in it: until it ends, nobody
-   * else can write. The server ends it then. 10 seconds by default; `Duration.infinity` for no bound.
+   * For how long a transaction of yours may be idle, or one of its statements run, after a command in it: until it ends, no other
+   * command can be written. After that the server ends the transaction. 10 seconds by default; `Duration.infinity` for no bound.
    */
   readonly holdTimeout?: Duration.DurationInput | undefined
   /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
@@ -53,8 +53,8 @@ export interface Options {
   /** By how much clocks may differ before it is logged, counted and told by `Journal.verify`; 5 minutes by default. */
   readonly clockTolerance?: Duration.DurationInput | undefined
   /**
-   * Encrypts wallet URLs in the database. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. Whoever
-   * loses a key loses what it has encrypted. Without keys, the default, they stand there in clear.
+   * Encrypts wallet URLs in the database. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. If you
+   * lose a key, the URLs that it encrypted cannot be recovered. Without keys, the default, they are stored in clear.
    */
   readonly secretKeys?: ReadonlyArray<Redacted.Redacted> | undefined
 }
@@ -132,8 +132,8 @@ export const open = (
     }
 
     /**
-     * What has become of a transaction whose COMMIT was not answered. It holds the lock for as long as it lasts, which is shorter
-     * than the patience with its COMMIT.
+     * Finds out whether a transaction whose COMMIT was not answered has committed. The lock is held as long as that transaction
+     * runs, which is shorter than the deadline.
      */
     const outcome = (written: ReadonlyArray<string>, error: SqlError): Effect.Effect<void, SqlError> => {
       const [last] = written.slice(-1)
@@ -223,7 +223,7 @@ export const open = (
     )
   )
 
-/** A connection that takes another for each statement; as they only read, they may be run again. */
+/** A connection that takes one from the pool for each statement. The statements only read, so they may be run again. */
 const plainly = ({ scoped }: PostgresPool.Pool): Connection => {
   const run = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
     Effect.suspend(() => {

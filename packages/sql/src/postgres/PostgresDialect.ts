@@ -36,7 +36,7 @@ export const postgres: Dialect = {
     executeRaw: (text, params) => connection.executeRaw(number(text), params),
     executeValues: (text, params) => connection.executeValues(number(text), params)
   }),
-  // Of this journal, so that others in the same database do not wait. It is not held while nobody appends, and needs no row.
+  // Of this journal, so that others in the same database do not wait. It is held only while a transaction appends, and needs no row.
   lock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)",
   lockEpoch: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 1)",
   deferForeignKeys: "SET CONSTRAINTS ALL DEFERRED",
@@ -52,7 +52,7 @@ export const postgres: Dialect = {
   // A server's, a database's and a schema's.
   identity: `SELECT concat_ws(' ', extract(epoch from pg_postmaster_start_time()), oid, 'caravel_event'::regclass::oid)
     FROM pg_database WHERE datname = current_database()`,
-  // Whoever appends has the lock, and events are never deleted.
+  // The transaction that appends holds the lock, and events are never deleted.
   lastPosition: "SELECT coalesce(max(position), 0) FROM caravel_event",
   lastEvent: `SELECT position, created_at, coalesce(latest_at, created_at)
     FROM caravel_event ORDER BY position DESC LIMIT 1`,

@@ -74,7 +74,7 @@ const codes: { readonly [code: string]: Kind } = {
   // object_in_use, lock_not_available
   "55006": busy,
   "55P03": busy,
-  // query_canceled: by statement_timeout, or by somebody.
+  // query_canceled: by statement_timeout, or by pg_cancel_backend.
   "57014": kind("busy", {
     passes: true,
     advice: "the server canceled the statement; try again, or raise the role's statement_timeout"

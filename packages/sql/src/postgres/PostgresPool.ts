@@ -19,9 +19,9 @@ export const again = Waiting.retryWhile((error: SqlError) => kindOf(error.cause)
 
 /** A pool of connections. */
 export interface Pool {
-  /** Waits for a connection while there is patience, or while others give theirs back. */
+  /** Waits for a connection until the deadline, or for as long as others release theirs. */
   readonly acquire: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError>
-  /** Takes it back, or gives it up if it is lost. */
+  /** Returns it to the pool, or closes it if it is lost. */
   readonly release: (connection: Connection) => Effect.Effect<void>
   /** Takes a connection for each statement. */
   readonly scoped: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError, Scope.Scope>
@@ -29,7 +29,7 @@ export interface Pool {
 
 /**
  * A pool, whose connections are closed at its end. They have the server prepare statements where those can be found again:
- * not behind a pooler that gives each transaction another connection.
+ * not behind a pooler that lends each transaction another connection.
  */
 export const make = (
   config: PostgresClient.Config & { readonly max: number },
@@ -38,13 +38,13 @@ export const make = (
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        // Who waits for a connection is told here when it has been too long.
+        // A wait for a connection that has taken too long fails here.
         const pool = new Pg.Pool({
           ...config,
           connectionTimeoutMillis: 0,
           Client: PostgresClient.constructorOf(config)
         })
-        // One that dies while nobody has it is taken out.
+        // A connection that dies while it is idle is removed.
         pool.on("error", () => {})
         return pool
       }),
@@ -115,7 +115,7 @@ export const make = (
       const acquire = (asked?: Patience.Patience) =>
         Effect.suspend(() => {
           const patience = asked ?? Patience.make()
-          // An attempt that the end of the patience cuts short does not say why the others failed.
+          // An attempt that the deadline cuts short does not say why the others failed.
           let last: SqlError | undefined
           const kept = Effect.mapError(attempt(patience, () => last), (error) => {
             last = error

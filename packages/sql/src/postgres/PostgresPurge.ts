@@ -15,7 +15,7 @@ const notAllowed = new StorageError({
 const file = "SELECT pg_relation_filenode('caravel_secret')"
 
 /**
- * Has the server write the table of secrets anew, without what was deleted, and remove the old file. In its write-ahead log, in
+ * Has the server rewrite the table of secrets without deleted rows, and remove the old file. In its write-ahead log, in
  * archives and in replicas a secret stays for as long as these are kept.
  */
 export const make = (config: Config): Effect.Effect<void, StorageError> =>
@@ -25,7 +25,7 @@ export const make = (config: Config): Effect.Effect<void, StorageError> =>
     yield* connection.executeRaw("SET lock_timeout = '10s'; SET statement_timeout = 0", [])
     yield* connection.executeRaw("VACUUM (FULL) caravel_secret", [])
     const [[after] = []] = yield* connection.executeValues(file, [])
-    // To who may not, the server only gives a warning.
+    // Without the right, the server answers with a warning only.
     if (after === before) return yield* notAllowed
   }).pipe(
     Effect.scoped,

@@ -9,13 +9,13 @@ import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import { serverTime } from "./PostgresDialect.js"
 
-/** How often to look although nobody has notified: a notification may be lost with its connection. */
+/** How often to poll beside notifications: one may be lost with its connection. */
 const distrust = Duration.seconds(2)
 
-/** How often to look where nobody notifies. */
+/** How often to poll without notifications. */
 const poll = Duration.millis(200)
 
-/** How often others are notified at most: one notification stands for all commits before it. */
+/** The shortest time between two notifications: one stands for all commits before it. */
 const debounce = Duration.millis(5)
 
 /** How often the listening connection is asked whether it is still there. */
@@ -24,7 +24,7 @@ const keepAlive = Duration.seconds(5)
 /** How often this process's clock is compared with the server's. */
 const clockCheck = Duration.minutes(1)
 
-/** It is a transaction of its own, for which the disk need not be waited. */
+/** Runs in a transaction of its own, which need not wait for the disk. */
 const notifyOthers = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(?, ?)"
 
 const decodeOid = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Int)))
@@ -32,8 +32,8 @@ const decodeNothing = () => Effect.void
 const decodePosition = Schema.decodeEither(Schema.compose(Schema.NumberFromString, Position))
 
 /**
- * Wakes the tail when others notify, and now and then without; without a place to listen, by looking often. The journal is
- * the truth: whatever wakes it, the tail reads what is committed after its position. In real time, also under a `TestClock`.
+ * Wakes the tail on notifications and by a slow poll, or without a connection to listen on by a fast poll. Whatever wakes it, the
+ * tail reads what is committed after its position. Waits in real time, also under a `TestClock`.
  */
 export const layer = (
   config: Config | undefined
@@ -88,7 +88,7 @@ export const layer = (
         notified.unsafeOpen()
       })
       yield* connection.executeRaw(`LISTEN ${channel}`, [])
-      // While nobody listened, others may have committed.
+      // Others may have committed before it listened.
       yield* wake("listen")
       const alive = Effect.repeat(connection.executeRaw("SELECT 1", []), Schedule.spaced(keepAlive))
       return yield* Effect.raceFirst(connection.end, alive)
@@ -97,7 +97,7 @@ export const layer = (
     const heed = Effect.gen(function*() {
       yield* notified.await
       yield* notified.close
-      // Of its own commits the tail knows already.
+      // The tail knows of its own commits already.
       if (heardOf > (yield* tail.position)) yield* wake("notification")
     })
 
@@ -105,11 +105,11 @@ export const layer = (
     const tell = Effect.gen(function*() {
       const position = yield* tail.position
       if (position === told) return
-      // Who is not told looks by himself.
+      // Processes that are not notified poll.
       yield* Effect.ignore(read("notify", notifyOthers, [channel, String(position)], decodeNothing))
       told = position
     })
-    // Of what was committed right before the end, too: the fiber below is interrupted first, perhaps within its telling.
+    // Notifies of the last commits too: the fiber below is interrupted first, perhaps while it notifies.
     yield* Effect.addFinalizer(() => tell)
 
     const notify = Effect.gen(function*() {

@@ -4,7 +4,7 @@ import { longestWait, slack } from "../statement/Patience.js"
 /** After so long without an answer, in milliseconds, the server is taken for one that hangs or cannot be reached. */
 const longest = longestWait + slack
 
-/** The same for a COMMIT: what has become of it is found out on another connection, in what is left of the patience. */
+/** The same for a COMMIT: whether it succeeded is looked up on another connection, in the time that is left until the deadline. */
 const longestCommit = longestWait / 2
 
 /** How often to look, in milliseconds. */
@@ -28,12 +28,12 @@ export class Silence {
     this.onSilence = onSilence
   }
 
-  /** The first answer must come in so many milliseconds. */
+  /** The first answer must come within this many milliseconds. */
   within(remaining: number): void {
     this.answerBy = performance.now() + Math.max(0, remaining) + slack
   }
 
-  /** From now on it owes so many answers more. */
+  /** From now on it owes this many more answers. */
   expect(answers: number, endsInCommit: boolean): void {
     if (this.owed === 0) {
       this.since = performance.now()

@@ -23,7 +23,7 @@ const reasons: { readonly [code: string]: StorageErrorReason } = {
   EDQUOT: "full"
 }
 
-/** What is done with files, failing with why it could not. */
+/** Runs an operation on files. Fails with a `StorageError` that says why it could not. */
 export const attempt = <A>(operation: string, promise: () => Promise<A>): Effect.Effect<A, StorageError> =>
   Effect.tryPromise({
     try: promise,
@@ -37,7 +37,7 @@ type Statfs = (path: string) => Promise<{ readonly type: number }>
 
 /**
  * Makes missing parent directories, and says clearly why a file cannot be Caravel's database before it is opened. The file
- * itself is not read: as it was closed again, the system would drop the locks of whoever has the database open in this process.
+ * itself is not read: as it was closed again, the system would drop the locks of every connection to it in this process.
  */
 export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {

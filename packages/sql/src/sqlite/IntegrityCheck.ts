@@ -13,7 +13,7 @@ interface Answer {
   readonly message?: string
 }
 
-/** A check is one statement, and takes seconds: on a thread of its own it keeps nobody waiting. */
+/** A check is one statement that takes seconds: on a thread of its own it does not block the event loop. */
 const script = `
   const { parentPort, workerData } = require("node:worker_threads")
   const Sqlite = require(workerData)
@@ -29,7 +29,7 @@ const script = `
     } finally {
       database?.close()
     }
-    // The file is closed by then: who waits for the answer may want it alone.
+    // The file is closed before the answer, whose recipient may want to lock it.
     parentPort.postMessage(answer)
   })
 `
@@ -62,7 +62,7 @@ const start = (): Worker => {
   return started
 }
 
-/** What SQLite finds damaged in a file, at most so many things; nothing if it is whole. */
+/** Returns what SQLite finds damaged in a file, at most `most` findings; none if the file is sound. */
 export const check = (filename: string, most: number): Effect.Effect<ReadonlyArray<string>, StorageError> =>
   Effect.async<Answer>((resume) => {
     const id = requests++

@@ -40,8 +40,8 @@ export interface Options {
   /** By how much clocks may differ before it is logged, counted and told by `Journal.verify`; 5 minutes by default. */
   readonly clockTolerance?: Duration.DurationInput | undefined
   /**
-   * Encrypts wallet URLs in the file. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. Whoever
-   * loses a key loses what it has encrypted. Without keys, the default, they stand there in clear.
+   * Encrypts wallet URLs in the file. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. If you
+   * lose a key, the URLs that it encrypted cannot be recovered. Without keys, the default, they are stored in clear.
    */
   readonly secretKeys?: ReadonlyArray<Redacted.Redacted> | undefined
 }
@@ -161,7 +161,7 @@ const mustExist = (filename: string) =>
     (isMissing) => isMissing ? missing(filename, `there is no file ${filename}`) : Effect.void
   )
 
-/** How many things that SQLite finds damaged in the file a verification tells. */
+/** How many damages that SQLite finds in the file a verification reports at most. */
 const mostDamages = 100
 
 /** A client whose transactions are refused once the journal is in another epoch. */
@@ -175,7 +175,7 @@ const inItsEpoch = (writer: SqliteConnection.SqliteConnection) =>
 const intact = (files: SqliteFiles, reader: Connection): Effect.Effect<void, SqlError> => {
   const number = (pragma: string, column = 0) =>
     Effect.map(reader.executeValues(`PRAGMA ${pragma}`, []), ([row]) => Number(row?.[column]))
-  // It checkpoints nothing, and tells of the log.
+  // This checkpoint copies nothing, and returns the length of the log.
   const isTruncated = Effect.all({
     frames: number("wal_checkpoint(NOOP)", 1),
     checkpointed: number("wal_checkpoint(NOOP)", 2),

@@ -11,7 +11,7 @@ const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]
   ["SQLITE_IOERR_CORRUPTFS", "corrupt"],
   ["SQLITE_BUSY", "busy"],
   ["SQLITE_LOCKED", "busy"],
-  // Somebody recovers or closes the log at this very moment.
+  // Another process recovers or closes the log at this moment.
   ["SQLITE_PROTOCOL", "busy"],
   ["SQLITE_INTERRUPT", "busy"],
   ["SQLITE_SCHEMA", "busy"],
@@ -34,7 +34,7 @@ const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String
 /** SQLite by better-sqlite3. */
 export const sqlite: Dialect = {
   numbered: Function.identity,
-  // Transactions begin immediately: whoever writes waits there.
+  // Transactions begin IMMEDIATE: writers wait there.
   lock: undefined,
   lockEpoch: undefined,
   deferForeignKeys: "PRAGMA defer_foreign_keys = ON",

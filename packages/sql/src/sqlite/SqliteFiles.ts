@@ -3,7 +3,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-/** A look at the files counts for so long, in milliseconds. */
+/** How long a look at the files is valid, in milliseconds. */
 const freshness = 100
 
 /** Of a write-ahead log, and of each of its frames beside the page, in bytes. */
@@ -23,7 +23,7 @@ export interface Extent {
  * The files that SQLite has open, as their names lead to them. SQLite keeps using files that were removed, renamed or replaced:
  * whatever is committed then is lost with the process, and another process that opens the names writes beside it.
  *
- * They are looked at by `stat`, and never opened: when a file is closed, the system drops every lock that the process has on it.
+ * They are examined by `stat` and never opened: when a file is closed, the system drops every lock that the process has on it.
  * A log that does not exist yet is known from when it does; while the database is open, SQLite itself removes none of them.
  */
 export class SqliteFiles {

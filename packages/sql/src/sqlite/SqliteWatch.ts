@@ -5,16 +5,16 @@ import { Clock, Duration, Effect, Layer, Schedule, Schema } from "effect"
 import { watch } from "node:fs"
 import { Database } from "../database/Database.js"
 
-/** How long to wait between two looks at least, after others have committed. */
+/** The shortest wait between two looks after other processes have committed. */
 const soonest = Duration.millis(5)
 
-/** The same, when only this process has: looking while it writes without a pause costs it a few percent. */
+/** The same after commits of this process alone: looking while it writes without a pause costs it a few percent. */
 const sooner = Duration.millis(25)
 
-/** How long to wait at most: where files cannot be watched, this is the delay. An idle process looks so often. */
+/** The longest wait between two looks: the delay where files cannot be watched, and the interval of an idle process. */
 const latest = Duration.millis(250)
 
-/** How often to look after the files, and to read the head although nothing seems to have happened. */
+/** How often to check the files, and to read the head although no change was seen. */
 const distrust = Duration.millis(500)
 
 const decodeVersion = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
@@ -60,7 +60,7 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
     yield* untilEnded("looking after the files", Effect.repeat(lookAfterFiles, Schedule.spaced(distrust)))
   }))
 
-/** A latch that opens when the file is written to, if the system can tell: a hint, behind which stands the clock. */
+/** A latch that opens when the file is written to, if the system can tell. It is a hint only: the watch also looks by the clock. */
 const writtenTo = (filename: string) =>
   Effect.gen(function*() {
     const latch = yield* Effect.makeLatch()

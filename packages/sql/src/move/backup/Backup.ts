@@ -84,7 +84,7 @@ export interface Copied {
 }
 
 /**
- * Copies a database, as it is at one instant, to the SQLite file `to`, whoever writes it meanwhile: they do not wait. The copy
+ * Copies a database, as it is at one instant, to the SQLite file `to`. Writers do not wait for it. The copy
  * is one file, which appears under its name once it has been verified and is on the disk.
  *
  * It holds wallet URLs as they are stored, and only the user who made it may read it.
@@ -129,7 +129,7 @@ const convertedCopyOf = (from: PostgresOptions, to: string, onStep: OnStep | und
  * Makes a database what the backup in the SQLite file `from` is, in a new epoch. The backup is verified before.
  *
  * It happens in one transaction of that database: processes that have it open are refused whatever they would write from
- * then on, and who holds a position of before gets `PositionFromOtherEpoch`. An SQLite file that is too damaged for a
+ * then on, and positions of before are refused with `PositionFromOtherEpoch`. An SQLite file that is too damaged for a
  * transaction is replaced by another one, which processes that have it open notice within a second. On PostgreSQL, the role
  * must own the tables, and nobody else can use them until it is done.
  *
@@ -189,7 +189,7 @@ const inNewEpoch = <E>(
           const { connection, verification } = copy
           const epoch = yield* makeEpoch
           yield* connection.execute(Epochs.beginEpoch, [epoch, (yield* currentInstant).epochMillis], undefined)
-          // Whoever ran a consumer when the backup was made does not run it in this epoch.
+          // The processes that ran consumers when the backup was made do not run them in this epoch.
           yield* connection.execute("UPDATE caravel_lease SET fence = fence + 1, owner = NULL", [], undefined)
           yield* then(copy)
           return copiedOf(epoch, verification)
@@ -228,7 +228,7 @@ const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean
     if (!overwrite) return yield* new FileExists({ filename: to })
   })
 
-/** The name of a file that is gone in the end, with whatever was beside it, in a directory that nobody else may read. */
+/** The name of a temporary file in a directory of its own, which other users cannot read and which is removed with the scope. */
 const copyBeside = (operation: string, to: string) =>
   Effect.map(
     Effect.acquireRelease(
@@ -249,7 +249,7 @@ const sync = async (filename: string, flags: "r" | "r+") => {
   await handle.sync().finally(() => handle.close())
 }
 
-/** Gives a copy its name, for good, in the place of what has it. A log of that, read with the copy, would damage it. */
+/** Renames a copy to its final name, durably. The log of the file that it replaces is removed: with it the copy would be damaged. */
 const putInPlace = (operation: string, copy: string, to: string) =>
   Effect.uninterruptible(attempt(operation, async () => {
     await sync(copy, "r+")
@@ -258,10 +258,10 @@ const putInPlace = (operation: string, copy: string, to: string) =>
     await sync(path.dirname(path.resolve(to)), "r")
   }))
 
-/** Who writes without a pause leaves little room between two transactions. */
+/** A process that writes without a pause leaves little time between two transactions. */
 const whileWritten = Schedule.jittered(Schedule.spaced("2 millis")).pipe(Schedule.upTo("30 seconds"))
 
-/** Takes the place of a file that is too damaged for a transaction, for whoever could read and write it. */
+/** Replaces a file that is too damaged for a transaction, and keeps its owner and mode. */
 const replace = (copy: string, to: string) =>
   Effect.zipRight(
     attempt("restore", async () => {
@@ -293,7 +293,7 @@ const transplant = (copy: string, to: string, onStep: OnStep | undefined) =>
 const busy = new StorageError({
   reason: "busy",
   operation: "restore",
-  cause: new Error("somebody has been writing the database without a pause")
+  cause: new Error("other processes have been writing the database without a pause")
 })
 
 const unlessMissing = (error: NodeJS.ErrnoException) => {

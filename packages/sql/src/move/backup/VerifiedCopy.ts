@@ -46,7 +46,7 @@ export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlErr
     (database) => Effect.sync(() => database.close())
   )
 
-/** One state of a database, whatever is committed meanwhile: a transaction that reads keeps the copy from starting anew. */
+/** Holds one state of a database, whatever is committed meanwhile: without the open read transaction the copy would start again. */
 const snapshot = (filename: string, operation: string) =>
   Effect.gen(function*() {
     const database = yield* connect(filename)
@@ -69,7 +69,7 @@ export interface VerifiedCopy {
 }
 
 /**
- * A database that nobody else has open, over one connection, brought to the newest schema. It has no log beside it, so
+ * A database that no other process has open, over one connection, brought to the newest schema. It has no log beside it, so
  * that it is one file, wherever that is.
  */
 const openAlone = (filename: string) =>

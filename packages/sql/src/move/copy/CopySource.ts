@@ -26,7 +26,7 @@ export interface Copyable {
 /** The journal. */
 export const events: Copyable = { name: "caravel_event", key: ["position"], first: [0] }
 
-/** What is beside the journal, in an order in which it can be inserted. Leases are of those who hold them. */
+/** The tables beside the journal, in an order in which they can be inserted. Leases stay with the processes that hold them. */
 export const beside: ReadonlyArray<Copyable> = [
   // Once one is encrypted, none is inserted in clear.
   { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NULL" },

@@ -49,7 +49,7 @@ const clear: ReadonlyArray<Statement> = [
 ]
   .map((name) => [`DELETE FROM ${name}`, [], 0])
 
-/** Nobody runs a consumer here yet, whoever does there. */
+/** Leases are not copied: consumers start without an owner. */
 const freeLeases =
   "INSERT INTO caravel_lease (consumer, task, fence, heartbeat) SELECT name, ?, 0, 0 FROM caravel_consumer"
 
@@ -88,7 +88,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
     const headOf = (connection: Connection) =>
       Effect.map(CopySource.valueOf(connection, dialect.lastPosition), (head) => Position.make(Number(head)))
 
-    /** Makes sure that nobody else has written the unfinished copy since. */
+    /** Makes sure that no other process has written the unfinished copy since. */
     const mustBeAt = (head: number, connection: Connection) =>
       Effect.gen(function*() {
         const isWhole = (yield* connection.executeValues(Epochs.currentEpoch, [])).length > 0
@@ -233,7 +233,7 @@ const isSqlError = (error: unknown): error is SqlError => error instanceof SqlEr
 const overtaken = new StorageError({
   reason: "busy",
   operation: "copy",
-  cause: new Error("somebody else writes the target at the same time")
+  cause: new Error("another process writes the target at the same time")
 })
 
 const corrupt = (why: string) =>
