@@ -1,6 +1,6 @@
 import { Array, Context, Effect, Either, type ParseResult, Record, String, type Types } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
-import * as circumstances from "./command/CommandContext.js"
+import * as CommandContext from "./command/CommandContext.js"
 import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
 import { count } from "./command/CommandMetric.js"
 import {
@@ -15,7 +15,7 @@ import {
 import { type CommandTable, commandTable, type CommandTag } from "./command/CommandTable.js"
 import * as Input from "./command/Input.js"
 import { InputLimits } from "./command/InputLimits.js"
-import { type Unit, unitOf } from "./decide/Batch.js"
+import { type Submission, submissionOf } from "./decide/Batch.js"
 import type { Refusal } from "./decide/Decider.js"
 import { activityOf, type RecordedEvent } from "./event/Event.js"
 import type { CallerMetadata } from "./model/Metadata.js"
@@ -117,7 +117,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
   static readonly withMetadata: (
     metadata: CallerMetadata
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ParseResult.ParseError, R> =
-    circumstances.withMetadata
+    CommandContext.withMetadata
 
   /**
    * Makes the command inside the effect safe to repeat: sent again with its key it gives the first one's answer, be it
@@ -131,7 +131,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
   static readonly withIdempotencyKey: (
     key: string
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ParseResult.ParseError, R> =
-    circumstances.withIdempotencyKey
+    CommandContext.withIdempotencyKey
 
   /**
    * Makes every command inside the effect fail with `VersionConflict` unless its resource is at this version, so that who
@@ -141,12 +141,12 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
   static readonly expecting: (
     version: number
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ParseResult.ParseError, R> =
-    circumstances.expecting
+    CommandContext.expecting
 
   /** The service over an adapter's `append`, which writes the events of the decisions together or not at all. */
   static readonly make = (adapter: {
     readonly append: (
-      unit: Unit
+      submission: Submission
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
     readonly notify: typeof ActivityPubSub.Service
     readonly limits?: typeof InputLimits.Service
@@ -157,7 +157,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
       commands: Array.NonEmptyReadonlyArray<CommandRequest>,
       result: (events: ReadonlyArray<RecordedEvent>) => A
     ) =>
-      Effect.matchEffect(Effect.flatMap(unitOf(commands), adapter.append), {
+      Effect.matchEffect(Effect.flatMap(submissionOf(commands), adapter.append), {
         onFailure: (error) => {
           for (const command of commands) count(command._tag, error._tag)
           return Effect.fail(error)

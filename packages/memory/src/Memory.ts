@@ -34,9 +34,9 @@ import {
   type SecretId,
   Secrets,
   type Steps,
+  type Submission,
   Tenant,
-  type TenantState,
-  type Unit
+  type TenantState
 } from "@caravel/domain"
 import { Consumer, type ConsumerStore, InProcess, Tail } from "@caravel/pubsub"
 import { Array as Arr, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
@@ -103,7 +103,7 @@ const layerQuery = Layer.effect(
 )
 
 /** Decides, and keeps what was decided if nothing else was meanwhile. */
-function* write(store: typeof Store.Service, { commands }: Unit): Steps<Outcome> {
+function* write(store: typeof Store.Service, { commands }: Submission): Steps<Outcome> {
   return Either.map(yield* decideInSteps(store.state, commands), (batch) => {
     const events = batch.events.map((event, index): RecordedEvent => ({
       ...event,
@@ -125,21 +125,21 @@ function* write(store: typeof Store.Service, { commands }: Unit): Steps<Outcome>
 /** Writes the first submission with an idempotency key. Later ones with the key return its outcome. */
 function* writeOnce(
   store: typeof Store.Service,
-  unit: Unit
+  submission: Submission
 ): Steps<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>> {
-  const { commands: [[, { now }]], idempotencyKey } = unit
-  if (idempotencyKey === undefined) return yield* write(store, unit)
+  const { commands: [[, { now }]], idempotencyKey } = submission
+  if (idempotencyKey === undefined) return yield* write(store, submission)
   const isOver = ({ until }: KeptUntil) => DateTime.lessThanOrEqualTo(until, now)
   for (const [slot, kept] of store.keys) {
     if (!isOver(kept)) break
     store.keys.delete(slot)
   }
-  const identity = Redacted.value(identityOf(unit))
-  const slots = Arr.map(scopesOf(store.state, unit), (scope) => `${scope} ${idempotencyKey}`)
+  const identity = Redacted.value(identityOf(submission))
+  const slots = Arr.map(scopesOf(store.state, submission), (scope) => `${scope} ${idempotencyKey}`)
   const kept = slots.flatMap((slot) => store.keys.get(slot) ?? []).filter((kept) => !isOver(kept))
   const recalled = recall(kept, identity, idempotencyKey)
   if (recalled !== undefined) return recalled
-  const outcome = yield* write(store, unit)
+  const outcome = yield* write(store, submission)
   // What is over leaves its place in the order of first uses.
   store.keys.delete(slots[0])
   store.keys.set(slots[0], { identity, outcome, until: DateTime.addDuration(now, defaultIdempotencyKeysKept) })
@@ -153,9 +153,9 @@ const append = (events: Map<string, Array<RecordedEvent>>, name: string, event: 
 }
 
 /** The same, with how the clock has jumped in what was written. */
-function* writeWatched(store: typeof Store.Service, unit: Unit) {
+function* writeWatched(store: typeof Store.Service, submission: Submission) {
   const before = store.events.length
-  return Either.map(yield* writeOnce(store, unit), (events) => ({
+  return Either.map(yield* writeOnce(store, submission), (events) => ({
     events,
     jumps: clockJumps(
       store.events.slice(before),
@@ -178,9 +178,9 @@ const layerCommand = Layer.effect(
     return Command.make({
       notify: yield* ActivityPubSub,
       limits: yield* InputLimits,
-      append: (unit) =>
+      append: (submission) =>
         Effect.flatMap(
-          turns.take(unit.commands.length > longList, () => writeWatched(store, unit)),
+          turns.take(submission.commands.length > longList, () => writeWatched(store, submission)),
           ({ events, jumps }) => jumps.length === 0 ? Effect.succeed(events) : Effect.as(report(jumps), events)
         ).pipe(
           Effect.tap(tail.broadcast),

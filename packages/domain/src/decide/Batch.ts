@@ -1,6 +1,6 @@
 /** Commands that are accepted together or not at all, and what an adapter has to write for them. */
 import { Array, Effect, Either, HashMap, Option, Record, Redacted } from "effect"
-import { circumstances } from "../command/CommandContext.js"
+import { commandContext } from "../command/CommandContext.js"
 import type { StorageError } from "../command/CommandError.js"
 import { type CommandRequest, commands as schemas } from "../command/CommandRequest.js"
 import { currentInstant } from "../command/CurrentInstant.js"
@@ -67,7 +67,7 @@ const references = Record.map(schemas, referencesOf)
  * @since 0.1.0
  * @category decisions
  */
-export const reads = (commands: Iterable<Undecided>) => {
+export const reads = (commands: Iterable<PendingCommand>) => {
   const named = { tenants: new Set<Pubkey>(), relays: new Set<RelayId>(), subdomains: new Set<Subdomain>() }
   for (const [command] of commands) {
     for (const [field, collection] of references[command._tag]) {
@@ -85,7 +85,7 @@ export const reads = (commands: Iterable<Undecided>) => {
  * @since 0.1.0
  * @category models
  */
-export type Undecided = readonly [CommandRequest, DecisionContext]
+export type PendingCommand = readonly [CommandRequest, DecisionContext]
 
 /**
  * Commands that are accepted together or refused together, under one key if they have one.
@@ -93,24 +93,26 @@ export type Undecided = readonly [CommandRequest, DecisionContext]
  * @since 0.1.0
  * @category models
  */
-export interface Unit {
-  readonly commands: Array.NonEmptyReadonlyArray<Undecided>
+export interface Submission {
+  readonly commands: Array.NonEmptyReadonlyArray<PendingCommand>
   readonly idempotencyKey: IdempotencyKey | undefined
 }
 
 /**
- * Commands that are to be decided now, each under a new id, in the circumstances of the fiber. What it expects, it expects
- * of the first one's resource: the others meet what that one leaves.
+ * Commands that are to be decided now, each under a new id, in the command context of the fiber. An expected version is that
+ * of the first command's resource: the others are decided on what that one leaves.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): Effect.Effect<Unit, StorageError> =>
+export const submissionOf = (
+  commands: Array.NonEmptyReadonlyArray<CommandRequest>
+): Effect.Effect<Submission, StorageError> =>
   Effect.withFiberRuntime((fiber) => {
-    const { expected, idempotencyKey, metadata: given } = fiber.getFiberRef(circumstances)
+    const { expected, idempotencyKey, metadata: given } = fiber.getFiberRef(commandContext)
     const metadata = isTraced(fiber) ? withSpanIds(given, fiber.currentSpan) : given
     return Effect.map(currentInstant, (now) => ({
-      commands: Array.map(commands, (command, index): Undecided => [
+      commands: Array.map(commands, (command, index): PendingCommand => [
         command,
         { now, id: EventId.unsafeMake(now.epochMillis), expected: index === 0 ? expected : undefined, metadata }
       ]),
@@ -126,7 +128,7 @@ export const unitOf = (commands: Array.NonEmptyReadonlyArray<CommandRequest>): E
  */
 export const decideAll = (
   state: State,
-  commands: ReadonlyArray<Undecided>
+  commands: ReadonlyArray<PendingCommand>
 ): Either.Either<Batch, Refusal> => {
   const batch = new Decided(state)
   for (const command of commands) {
@@ -144,7 +146,7 @@ export const decideAll = (
  */
 export function* decideInSteps(
   state: State,
-  commands: ReadonlyArray<Undecided>
+  commands: ReadonlyArray<PendingCommand>
 ): Steps<Either.Either<Batch, Refusal>> {
   const batch = new Decided(state)
   for (const command of commands) {
@@ -167,7 +169,7 @@ class Decided implements Batch {
   }
 
   /** Adds a command's event, unless the command is refused: then it returns why. */
-  decide([command, context]: Undecided): Refusal | undefined {
+  decide([command, context]: PendingCommand): Refusal | undefined {
     const decided = decide(this.state, command, context)
     if (Either.isLeft(decided)) return decided.left
     const event = decided.right

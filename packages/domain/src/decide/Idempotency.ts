@@ -5,7 +5,7 @@ import { commands } from "../command/CommandRequest.js"
 import type { IdempotencyKey } from "../command/IdempotencyKey.js"
 import { defaultsOf } from "../command/Payload.js"
 import { fieldIn, resourceKey, resources } from "../model/Resource.js"
-import type { Unit } from "./Batch.js"
+import type { Submission } from "./Batch.js"
 import { resourceIn, resourceOf, type State } from "./Decider.js"
 
 /**
@@ -15,10 +15,12 @@ import { resourceIn, resourceOf, type State } from "./Decider.js"
  * @since 0.1.0
  * @category accessors
  */
-export const identityOf = (unit: Unit): Redacted.Redacted =>
+export const identityOf = (submission: Submission): Redacted.Redacted =>
   Redacted.make(
     JSON.stringify(
-      unit.commands.map(([command, { expected }]) => [expected ?? null, ...canonical(command, defaults[command._tag])])
+      submission.commands.map((
+        [command, { expected }]
+      ) => [expected ?? null, ...canonical(command, defaults[command._tag])])
     )
   )
 
@@ -50,13 +52,13 @@ export const canonical = (command: object, defaults: ReadonlyMap<string, unknown
     .map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
 
 /**
- * Where a unit's key may be kept, and first where it is to be kept: with the tenant of its first command. A relay that
+ * Where a submission's key may be kept, and first where it is to be kept: with the tenant of its first command. A relay that
  * does not exist has no tenant; that it did not is kept with its id, and found there when it does.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const scopesOf = (state: State, { commands: [[command]] }: Unit): Array.NonEmptyReadonlyArray<string> => {
+export const scopesOf = (state: State, { commands: [[command]] }: Submission): Array.NonEmptyReadonlyArray<string> => {
   const resource = resourceOf(command)
   const { owner } = resources[resource.resourceType]
   const named = fieldIn(command, owner)

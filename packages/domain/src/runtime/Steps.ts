@@ -13,7 +13,7 @@ export type Steps<A> = Generator<void, A, void>
 declare const performance: { readonly now: () => number }
 
 /** How long a fiber may keep the event loop, in milliseconds. */
-const longestTurn = 5
+const maxTurnMillis = 5
 
 /** How many of many things are done in a step. */
 const stepSize = 64
@@ -33,7 +33,7 @@ export const runInTurns = <A, E>(work: Steps<Either.Either<A, E>>): Effect.Effec
     for (;;) {
       const step = work.next()
       if (step.done === true) return step.value
-      if (performance.now() - started > longestTurn) return Effect.zipRight(nextTurn, runInTurns(work))
+      if (performance.now() - started > maxTurnMillis) return Effect.zipRight(nextTurn, runInTurns(work))
     }
   })
 

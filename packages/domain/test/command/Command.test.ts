@@ -18,10 +18,10 @@ import {
   type SetTenantPastDue,
   type StorageError,
   type SubdomainTaken,
+  type Submission,
   type Tenant,
   type TenantAlreadyExists,
   type TenantNotFound,
-  type Unit,
   type VersionConflict
 } from "@caravel/domain"
 import { describe, expect, expectTypeOf, it } from "@effect/vitest"
@@ -119,7 +119,7 @@ describe("types", () => {
   })
 })
 
-const append = ({ commands }: Unit) =>
+const append = ({ commands }: Submission) =>
   Either.map(
     decideAll(empty, commands),
     ({ events }) => events.map((event, n): RecordedEvent => ({ ...event, position: Position.make(n + 1) }))

@@ -7,12 +7,12 @@ import {
   decideInSteps,
   EventId,
   evolve,
+  type PendingCommand,
   reads,
   runInTurns,
   type State,
   stateOf,
-  type Undecided,
-  unitOf
+  submissionOf
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { DateTime, Effect, Either, FastCheck as fc, Fiber, HashMap, Redacted, Schema, TestClock, Tracer } from "effect"
@@ -31,7 +31,7 @@ import {
 } from "../given.js"
 import { anyCommand } from "../programs.js"
 
-const numbered = (commands: ReadonlyArray<CommandRequest>, from = 0): ReadonlyArray<Undecided> =>
+const numbered = (commands: ReadonlyArray<CommandRequest>, from = 0): ReadonlyArray<PendingCommand> =>
   commands.map((command, n) => [command, context(from + n)])
 
 const secretsOf = (batch: Batch) => batch.secrets.map(({ id, value }) => [id, Redacted.value(value)])
@@ -95,7 +95,7 @@ describe("decideAll", () => {
 })
 
 /** The part of a state that `reads` names. */
-const subset = ({ relays, subdomains, tenants }: State, commands: ReadonlyArray<Undecided>): State => {
+const subset = ({ relays, subdomains, tenants }: State, commands: ReadonlyArray<PendingCommand>): State => {
   const named = reads(commands)
   const ids = new Set([
     ...named.relays,
@@ -171,7 +171,7 @@ describe("reads", () => {
 })
 
 describe("a long list", () => {
-  const list = Array.from({ length: 1000 }, (_, n): Undecided => [
+  const list = Array.from({ length: 1000 }, (_, n): PendingCommand => [
     n === 0 ? createAlice : command("CreateRelay", { id: `r${n}`, tenant: alice, subdomain: `s${n}` }),
     context(n)
   ])
@@ -215,9 +215,9 @@ describe("unitOf", () => {
   it.effect("takes the instant from the clock, and a new id that sorts by it", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(1_000_000_000_000)
-      const both = (yield* unitOf([createAlice, createAlice])).commands
+      const both = (yield* submissionOf([createAlice, createAlice])).commands
       yield* TestClock.adjust("1 millis")
-      const contexts = [...both, ...(yield* unitOf([createAlice])).commands].map(([, context]) => context)
+      const contexts = [...both, ...(yield* submissionOf([createAlice])).commands].map(([, context]) => context)
       expect(contexts.map(({ now }) => DateTime.toEpochMillis(now) - 1_000_000_000_000)).toEqual([0, 0, 1])
       const [first, second, third] = contexts.map(({ id }) => id as string)
       expect([first, second].sort().concat(third)).toEqual([first, second, third].sort())
@@ -228,7 +228,7 @@ describe("unitOf", () => {
     Effect.gen(function*() {
       for (const millis of [0, 0.5, 1.5, 253_402_300_799_999]) {
         yield* TestClock.setTime(millis)
-        const { commands: [[, { id, now }]] } = yield* unitOf([createAlice])
+        const { commands: [[, { id, now }]] } = yield* submissionOf([createAlice])
         expect([Schema.is(EventId)(id), parseInt(id.replace("-", "").slice(0, 12), 16)]).toEqual([
           true,
           Math.floor(millis)
@@ -237,7 +237,7 @@ describe("unitOf", () => {
       }
       for (const millis of [-1, NaN, Infinity, 253_402_300_800_000, 2 ** 48]) {
         yield* TestClock.setTime(millis)
-        expect((yield* Effect.flip(unitOf([createAlice])))._tag).toBe("StorageError")
+        expect((yield* Effect.flip(submissionOf([createAlice])))._tag).toBe("StorageError")
       }
     }))
 
@@ -249,10 +249,11 @@ describe("unitOf", () => {
           const made = native.span(...options)
           return Object.assign(Object.create(made), { spanId })
         }
-        return Effect.map(unitOf([createAlice]), ({ commands: [[, { metadata }]] }) => Object.keys(metadata)).pipe(
-          Effect.withSpan("command"),
-          Effect.withTracer(Tracer.make({ span, context: native.context }))
-        )
+        return Effect.map(submissionOf([createAlice]), ({ commands: [[, { metadata }]] }) => Object.keys(metadata))
+          .pipe(
+            Effect.withSpan("command"),
+            Effect.withTracer(Tracer.make({ span, context: native.context }))
+          )
       }
       expect(yield* Effect.forEach(["a", 5, null, "", "nul\0", "x".repeat(257)], metadataOf)).toEqual([
         ["traceId", "spanId"],
@@ -262,7 +263,7 @@ describe("unitOf", () => {
 
   it.effect("takes metadata and key from the fiber, and expects a version of the first one's resource", () =>
     Effect.gen(function*() {
-      const unit = yield* unitOf([createAlice, createBob]).pipe(
+      const unit = yield* submissionOf([createAlice, createBob]).pipe(
         Command.withMetadata({ actor: "alice" }),
         Command.withIdempotencyKey("key"),
         Command.expecting(0)
@@ -272,13 +273,13 @@ describe("unitOf", () => {
         [0, { actor: "alice" }],
         [undefined, { actor: "alice" }]
       ])
-      const { commands: [[, { expected, metadata }]], idempotencyKey } = yield* unitOf([createAlice])
+      const { commands: [[, { expected, metadata }]], idempotencyKey } = yield* submissionOf([createAlice])
       expect([expected, metadata, idempotencyKey]).toEqual([undefined, {}, undefined])
     }))
 
   it.effect("takes the ids of a span that somebody keeps", () =>
     Effect.gen(function*() {
-      const metadataOf = Effect.map(unitOf([createAlice]), ({ commands: [[, { metadata }]] }) => metadata)
+      const metadataOf = Effect.map(submissionOf([createAlice]), ({ commands: [[, { metadata }]] }) => metadata)
       const native = yield* Effect.tracer
       const tracer = Tracer.make({ span: native.span, context: native.context })
       const kept = yield* Effect.flatMap(Effect.currentSpan, ({ spanId, traceId }) =>

@@ -6,10 +6,10 @@ import {
   History,
   Instant,
   isMetered,
+  type PendingCommand,
   Position,
   type RecordedEvent,
-  type RelayId,
-  type Undecided
+  type RelayId
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Array, DateTime, Effect, Either, HashMap, Record, Schema, Stream } from "effect"
@@ -68,7 +68,7 @@ const recorded = (
   commands: ReadonlyArray<CommandRequest>,
   seconds: ReadonlyArray<number> = commands.map((_, n) => n)
 ) => {
-  const undecided = commands.map((command, n): Undecided => [command, context(seconds[n]!)])
+  const undecided = commands.map((command, n): PendingCommand => [command, context(seconds[n]!)])
   return new Recorded(Either.getOrThrowWith(decideAll(empty, undecided), (error) => error).events)
 }
 

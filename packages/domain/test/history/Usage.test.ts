@@ -2,7 +2,7 @@
 import { type Event, History, Position, type RecordedEvent } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { Array, DateTime, Effect, Either, FastCheck as fc, Stream } from "effect"
-import { decideAll, type Undecided } from "../../src/decide/Batch.js"
+import { decideAll, type PendingCommand } from "../../src/decide/Batch.js"
 import { alice, command, context, createAlice, empty } from "../given.js"
 
 const never = Effect.dieMessage("not asked for")
@@ -66,7 +66,7 @@ const journals = fc.array(fc.record({ choice: fc.nat(5), wait: fc.integer({ min:
     command("CreateRelay", { id: "r", tenant: alice, subdomain: "r", plan: plans[0]! }),
     ...turning(steps.map(({ choice }) => choice))
   ]
-  const undecided = commands.map((command, n): Undecided => [command, context(n)])
+  const undecided = commands.map((command, n): PendingCommand => [command, context(n)])
   const { events } = Either.getOrThrowWith(decideAll(empty, undecided), (error) => error)
   // The tenant and the relay are created at second 40.
   const seconds = [40, ...Array.scan(steps, 40, (now, { wait }) => now + wait)]

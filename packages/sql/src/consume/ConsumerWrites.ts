@@ -32,13 +32,13 @@ export const run = (connection: Connection, statement: string, params: ReadonlyA
   Effect.asVoid(connection.executeValues(statement, params))
 
 /** The writes to a database. */
-export const make = ({ current, dialect, transact }: typeof Database.Service): ConsumerWrites => {
+export const make = ({ currentTransaction, dialect, transact }: typeof Database.Service): ConsumerWrites => {
   const write: ConsumerWrites["write"] = <A, E>(
     operation: string,
     use: (connection: Connection) => Effect.Effect<A, E | SqlError>
   ) =>
     Effect.flatMap(
-      current,
+      currentTransaction,
       (transaction) =>
         transaction === undefined ? transact(({ connection }) => use(connection)) : use(transaction.connection)
     ).pipe(
@@ -53,7 +53,10 @@ export const make = ({ current, dialect, transact }: typeof Database.Service): C
   const queued = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) => {
     const queue = queues.get(name) ?? Effect.unsafeMakeSemaphore(1)
     queues.set(name, queue)
-    return Effect.flatMap(current, (transaction) => transaction === undefined ? queue.withPermits(1)(effect) : effect)
+    return Effect.flatMap(
+      currentTransaction,
+      (transaction) => transaction === undefined ? queue.withPermits(1)(effect) : effect
+    )
   }
 
   return {

@@ -59,7 +59,7 @@ const dropAfter = `DELETE FROM caravel_parked WHERE consumer = ? AND position > 
 
 /** The checkpoints in a database. */
 export const make = (
-  { read }: typeof Database.Service,
+  { readCommitted }: typeof Database.Service,
   { fenced, write }: ConsumerWrites
 ): ConsumerStore.Checkpoints => ({
   register: (name, position, filter) =>
@@ -70,12 +70,12 @@ export const make = (
         run(connection, insertLease, ["replay", name, name, "replay"]),
         run(connection, changeFilter, [encodeFilter(filter), name, encodeFilter(filter)])
       ], { discard: true })),
-  find: (name) => Effect.map(read("Checkpoints.find", find, [name], checkpoint.decode), Arr.head),
-  list: read("Checkpoints.list", list, [], checkpoint.decode),
+  find: (name) => Effect.map(readCommitted("Checkpoints.find", find, [name], checkpoint.decode), Arr.head),
+  list: readCommitted("Checkpoints.list", list, [], checkpoint.decode),
   backlog: (after, filter) => {
     const [clause, params] = activityWhere({ ...filter, after })
     return Effect.map(
-      read("Checkpoints.backlog", `${countBacklog} ${clause}`, params, backlog.decode),
+      readCommitted("Checkpoints.backlog", `${countBacklog} ${clause}`, params, backlog.decode),
       ([counted]) => counted ?? { activities: 0, since: null }
     )
   },

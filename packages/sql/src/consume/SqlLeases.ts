@@ -17,8 +17,11 @@ const acquire = `UPDATE caravel_lease SET fence = fence + 1, owner = ?
 const release = `UPDATE caravel_lease SET owner = NULL WHERE consumer = ? AND task = ? AND fence = ?`
 
 /** The leases in a database. */
-export const make = ({ read }: typeof Database.Service, { fenced, write }: ConsumerWrites): ConsumerStore.Leases => ({
-  holding: (name, task) => Effect.map(read("Leases.holding", find, [name, task], holding.decode), Arr.head),
+export const make = (
+  { readCommitted }: typeof Database.Service,
+  { fenced, write }: ConsumerWrites
+): ConsumerStore.Leases => ({
+  holding: (name, task) => Effect.map(readCommitted("Leases.holding", find, [name, task], holding.decode), Arr.head),
   acquire: (name, task, { fence, heartbeat }, owner) =>
     write("Leases.acquire", (connection) =>
       Effect.map(

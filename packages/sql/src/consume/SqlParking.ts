@@ -49,7 +49,10 @@ const findReplays = `SELECT ${
 const completeReplays = `UPDATE caravel_consumer SET replays_done = ? WHERE name = ? AND replays_done < ?`
 
 /** The parked activities in a database. */
-export const make = ({ read }: typeof Database.Service, { fenced, write }: ConsumerWrites): ConsumerStore.Parking => ({
+export const make = (
+  { readCommitted }: typeof Database.Service,
+  { fenced, write }: ConsumerWrites
+): ConsumerStore.Parking => ({
   park: (lease, { position, resourceId, resourceType }, attempts, error) =>
     fenced(
       "Parking.park",
@@ -85,7 +88,7 @@ export const make = ({ read }: typeof Database.Service, { fenced, write }: Consu
 
   list: (name, after, limit) =>
     Effect.map(
-      read("Parking.list", list, [name, after, limit], parked.decode),
+      readCommitted("Parking.list", list, [name, after, limit], parked.decode),
       Arr.map(({ attempts, error, parkedAt, ...activity }): ConsumerStore.Parked => ({
         activity: Activity.trusted(activity),
         attempts,
@@ -95,10 +98,15 @@ export const make = ({ read }: typeof Database.Service, { fenced, write }: Consu
     ),
   isParkedBefore: (name, { position, resourceId, resourceType }) =>
     Effect.map(
-      read("Parking.isParkedBefore", isParkedBefore, [name, resourceType, resourceId, position], Effect.succeed),
+      readCommitted(
+        "Parking.isParkedBefore",
+        isParkedBefore,
+        [name, resourceType, resourceId, position],
+        Effect.succeed
+      ),
       (earlier) => earlier.length > 0
     ),
-  resources: (name) => read("Parking.resources", resources, [name], resource.decode),
+  resources: (name) => readCommitted("Parking.resources", resources, [name], resource.decode),
   drop: (name, positions) =>
     write("Parking.drop", (connection) =>
       positions === undefined
@@ -117,7 +125,7 @@ export const make = ({ read }: typeof Database.Service, { fenced, write }: Consu
         connection.executeValues(requestReplay, [name]),
         ([row]) => Option.map(Option.fromNullable(row), ([count]) => Number(count))
       )),
-  replays: (name) => Effect.map(read("Parking.replays", findReplays, [name], replays.decode), Arr.head),
+  replays: (name) => Effect.map(readCommitted("Parking.replays", findReplays, [name], replays.decode), Arr.head),
   completeReplays: (lease, count) =>
     fenced(
       "Parking.completeReplays",

@@ -7,7 +7,7 @@ import type { SecretCodec } from "../schema/SecretCodec.js"
 import * as Rows from "../schema/Tables.js"
 import type { Dialect } from "../statement/Dialect.js"
 import type { Statement } from "../statement/Table.js"
-import { caravels } from "./OpenTransaction.js"
+import { internalConnection } from "./OpenTransaction.js"
 import { toStorageError } from "./StorageErrors.js"
 import type { TransactionalClient } from "./Transaction.js"
 
@@ -16,7 +16,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly sql: SqlClient
   readonly dialect: Dialect
   /** Opened by each commit of this process. The fiber that notifies other processes closes it. */
-  readonly committed: Effect.Latch
+  readonly commitSignal: Effect.Latch
   readonly rows: ReturnType<typeof Rows.make>
   readonly idempotencyKeysKept: Duration.Duration
   /** Statements that bound a caller's transaction from its first command on, so that others do not wait for it without end. */
@@ -24,8 +24,8 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   /** How far clocks may differ before it is reported. */
   readonly clockTolerance: Duration.Duration
   /** The transaction of this database that the fiber is in, if any. */
-  readonly current: TransactionalClient["current"]
-  readonly currentOf: TransactionalClient["currentOf"]
+  readonly currentTransaction: TransactionalClient["currentTransaction"]
+  readonly transactionOf: TransactionalClient["transactionOf"]
   readonly transact: TransactionalClient["transact"]
   readonly transactLong: TransactionalClient["transactLong"]
   readonly withLiveTransaction: TransactionalClient["withLiveTransaction"]
@@ -35,11 +35,11 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   /** From now on every read and write fails with this error. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** Reads committed state, whichever transaction the caller is in. */
-  readonly read: Read
+  readonly readCommitted: Read
   /** A connection that reads a snapshot: the state of the database at its first read. */
   readonly snapshot: Effect.Effect<Connection, StorageError, Scope.Scope>
   /** Reads in the caller's transaction, if it is in one of this database, and committed state otherwise. */
-  readonly query: Read
+  readonly readInTransaction: Read
   /** The damage that the database's own integrity check finds, on a separate thread; none if there is no such check. */
   readonly integrity: Effect.Effect<ReadonlyArray<string>, StorageError>
   /** Overwrites what is left of deleted secrets in the database's files. */
@@ -93,7 +93,7 @@ export const make = (options: {
       withSpan(`sql.${operation}`, { kind: "client" })
     )
   let failure: StorageError | undefined
-  const readCommitted = readFrom(caravels(dialect, reader))
+  const readCommitted = readFrom(internalConnection(dialect, reader))
   const unlessFailed = <A, R>(effect: () => Effect.Effect<A, StorageError, R>) =>
     Effect.suspend(() => failure === undefined ? effect() : Effect.fail(failure))
   const read: Read = (...parameters) => unlessFailed(() => readCommitted(...parameters))
@@ -105,12 +105,12 @@ export const make = (options: {
         return client.fail(new SqlError({ message: error.message, cause: error }))
       }),
     dialect,
-    committed: Effect.unsafeMakeLatch(),
+    commitSignal: Effect.unsafeMakeLatch(),
     rows: Rows.make(dialect, { secrets }),
     idempotencyKeysKept,
     holderBounds,
     clockTolerance: Duration.decode(clockTolerance),
-    read,
+    readCommitted: read,
     intact,
     // These open the files by name.
     purge: unlessFailed(() => Effect.zipRight(intact, purge)),
@@ -118,12 +118,12 @@ export const make = (options: {
     snapshot: unlessFailed(() =>
       Effect.mapBoth(snapshot, {
         onFailure: toStorageError(dialect, "snapshot"),
-        onSuccess: (connection) => caravels(dialect, connection)
+        onSuccess: (connection) => internalConnection(dialect, connection)
       })
     ),
-    query: (...parameters) =>
+    readInTransaction: (...parameters) =>
       Effect.withFiberRuntime((fiber) => {
-        const transaction = client.currentOf(fiber)
+        const transaction = client.transactionOf(fiber)
         return transaction === undefined || transaction.hasEnded
           ? read(...parameters)
           : readFrom(transaction.connection)(...parameters)

@@ -11,7 +11,13 @@ import type { Compiler } from "@effect/sql/Statement"
 import { Context, Effect, Either, type Fiber, Function, Option, type Scope } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 import * as Patience from "../statement/Patience.js"
-import { type AnsweringConnection, execute, type Program, run, type Step } from "../statement/StatementScript.js"
+import {
+  type AnsweringConnection,
+  execute,
+  run,
+  type StatementScript,
+  type Step
+} from "../statement/StatementScript.js"
 import type { Restore } from "../statement/Turns.js"
 import { each } from "./AfterCommit.js"
 import { OpenTransaction } from "./OpenTransaction.js"
@@ -37,15 +43,15 @@ export interface TransactionalClient {
    * interruptibly, by `restore`, until the transaction begins.
    */
   readonly commit: <A, E>(
-    script: () => Program<Either.Either<A, E>>,
+    script: () => StatementScript<Either.Either<A, E>>,
     written: (result: A) => string | undefined,
     patience: Patience.Patience,
     restore: Restore
   ) => Effect.Effect<A, E | SqlError>
   /** The transaction of this client that a fiber is in; it may have ended. A transaction of another client is none. */
-  readonly currentOf: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => Transaction | undefined
+  readonly transactionOf: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => Transaction | undefined
   /** The same of the fiber that runs it. */
-  readonly current: Effect.Effect<Transaction | undefined>
+  readonly currentTransaction: Effect.Effect<Transaction | undefined>
   /** From now on every transaction and statement fails with this error. */
   readonly fail: (error: SqlError) => Effect.Effect<void>
 }
@@ -66,41 +72,51 @@ export interface Connections {
    * Finds out whether a transaction whose COMMIT failed was committed after all, by the events written in it. Fails with that
    * error if it was not.
    */
-  readonly outcome: (written: ReadonlyArray<string>, error: SqlError) => Effect.Effect<void, SqlError>
+  readonly resolveUnknownCommit: (written: ReadonlyArray<string>, error: SqlError) => Effect.Effect<void, SqlError>
 }
 
 /** A client over the connections for plain statements and for transactions, which may be the same. */
 export const make = (options: {
   /** For callers' plain statements. */
-  readonly plain: Effect.Effect<Connection, SqlError, Scope.Scope>
+  readonly callerStatements: Effect.Effect<Connection, SqlError, Scope.Scope>
   /** For callers' transactions. */
-  readonly callers: Connections
+  readonly callerTransactions: Connections
   /** For Caravel's own transactions, so that a caller that waits for one inside a transaction does not wait for itself. */
-  readonly own: Connections
+  readonly internal: Connections
   /** The same for long operations. */
-  readonly long: Connections
+  readonly longInternal: Connections
   /** For callers' transactions that another process takes over if this one hangs. */
-  readonly live: Connections
+  readonly liveTransactions: Connections
   /** For scripts of the command writer, which wait only for one another. */
-  readonly writer: Connections
+  readonly commandWriter: Connections
   readonly compiler: Compiler
   readonly dialect: Dialect
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
   /** Runs right after BEGIN. If it fails, nothing is written. */
-  readonly begun?: () => Program<void>
+  readonly afterBegin?: () => StatementScript<void>
 }): Effect.Effect<TransactionalClient, never, Reactivity> => {
-  const { callers, compiler, dialect, live, long, own, plain, spanAttributes, writer } = options
+  const {
+    callerTransactions,
+    compiler,
+    dialect,
+    liveTransactions,
+    longInternal,
+    internal,
+    callerStatements,
+    spanAttributes,
+    commandWriter
+  } = options
   let failure: SqlError | undefined
   const usable = Effect.suspend(() => failure === undefined ? Effect.void : Effect.fail(failure))
-  const acquirer = Effect.zipLeft(plain, usable)
-  const beginning = function*(begin: string): Program<void> {
+  const acquirer = Effect.zipLeft(callerStatements, usable)
+  const beginning = function*(begin: string): StatementScript<void> {
     yield* execute([[begin, [], 0]])
-    if (options.begun !== undefined) yield* options.begun()
+    if (options.afterBegin !== undefined) yield* options.afterBegin()
   }
 
   const scopes = new WeakMap<Connection, TransactionScope>()
   /** The scope that a fiber is in. */
-  const current = (fiber: Fiber.RuntimeFiber<unknown, unknown>): TransactionScope | undefined => {
+  const scopeOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): TransactionScope | undefined => {
     const context = Context.getOption(fiber.currentContext, SqlClient.TransactionConnection)
     return Option.isSome(context) ? scopes.get(context.value[0]) : undefined
   }
@@ -117,7 +133,7 @@ export const make = (options: {
 
   /** The connection is released before the effects after the commit run. */
   const outermost = <A, E, R>(
-    { acquire, begin, outcome, retryWhileBusy, release }: Connections,
+    { acquire, begin, resolveUnknownCommit, retryWhileBusy, release }: Connections,
     use: Use<A, E, R>
   ): Effect.Effect<A, E | SqlError, R> =>
     Effect.uninterruptibleMask((restore) => {
@@ -129,7 +145,7 @@ export const make = (options: {
           usable.pipe(
             Effect.zipRight(
               retryWhileBusy(
-                Effect.suspend(() => run(dialect.numbered(connection), beginning(begin(patience)))),
+                Effect.suspend(() => run(dialect.withNativePlaceholders(connection), beginning(begin(patience)))),
                 patience
               )
             ),
@@ -139,7 +155,7 @@ export const make = (options: {
           Effect.zipLeft(scope.close(restore)),
           Effect.zipLeft(Effect.catchAll(
             connection.executeRaw("COMMIT", []),
-            (error) => outcome(transaction.written, error)
+            (error) => resolveUnknownCommit(transaction.written, error)
           )),
           Effect.tapErrorCause(() => {
             scope.abort()
@@ -158,9 +174,9 @@ export const make = (options: {
    */
   function* committed<A, E>(
     begin: string,
-    script: Program<Either.Either<A, E>>,
+    script: StatementScript<Either.Either<A, E>>,
     onDecided: (decided: Either.Either<A, E>) => void
-  ): Program<Either.Either<A, E>> {
+  ): StatementScript<Either.Either<A, E>> {
     let isCommitted = false
     try {
       yield* beginning(begin)
@@ -177,12 +193,12 @@ export const make = (options: {
   }
 
   const commit = <A, E>(
-    script: () => Program<Either.Either<A, E>>,
+    script: () => StatementScript<Either.Either<A, E>>,
     written: (result: A) => string | undefined,
     patience: Patience.Patience,
     restore: Restore
   ): Effect.Effect<A, E | SqlError> => {
-    const { acquire, begin, outcome, retryWhileBusy, release } = writer
+    const { acquire, begin, resolveUnknownCommit, retryWhileBusy, release } = commandWriter
     const attempt = (connection: AnsweringConnection) =>
       Effect.suspend((): Effect.Effect<Either.Either<A, E>, SqlError> => {
         if (failure !== undefined) return Effect.fail(failure)
@@ -193,9 +209,9 @@ export const make = (options: {
           if (Either.isRight(decided)) id = written(decided.right)
         }
         return Effect.catchAll(
-          run(dialect.numbered(connection), committed(begin(patience), script(), onDecided)),
+          run(dialect.withNativePlaceholders(connection), committed(begin(patience), script(), onDecided)),
           // If nothing was written, it makes no difference whether it was committed.
-          (error) => id === undefined ? Effect.fail(error) : Effect.map(outcome([id], error), () => result)
+          (error) => id === undefined ? Effect.fail(error) : Effect.map(resolveUnknownCommit([id], error), () => result)
         )
       })
     return Effect.flatMap(
@@ -210,7 +226,7 @@ export const make = (options: {
 
   const transactOn = <A, E, R>(connections: Connections, outer: Use<A, E, R>, inner: Use<A, E, R>) =>
     Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
-      const scope = current(fiber)
+      const scope = scopeOf(fiber)
       return scope === undefined ? outermost(connections, outer) : scope.nest(inner)
     }).pipe(
       withSpan("sql.transaction", { kind: "client" })
@@ -229,13 +245,13 @@ export const make = (options: {
   return Effect.map(
     SqlClient.make({ acquirer, compiler, spanAttributes, transactionAcquirer: acquirer }),
     (client) => ({
-      sql: Object.assign(client, { withTransaction: withTransactionOn(callers) }),
-      withLiveTransaction: withTransactionOn(live),
-      transact: (use) => transactOn(own, use, inScope(use)),
-      transactLong: (use) => transactOn(long, use, inScope(use)),
+      sql: Object.assign(client, { withTransaction: withTransactionOn(callerTransactions) }),
+      withLiveTransaction: withTransactionOn(liveTransactions),
+      transact: (use) => transactOn(internal, use, inScope(use)),
+      transactLong: (use) => transactOn(longInternal, use, inScope(use)),
       commit,
-      currentOf: current,
-      current: Effect.withFiberRuntime((fiber) => Effect.succeed(current(fiber))),
+      transactionOf: scopeOf,
+      currentTransaction: Effect.withFiberRuntime((fiber) => Effect.succeed(scopeOf(fiber))),
       fail: (error) =>
         Effect.sync(() => {
           failure = error
@@ -252,7 +268,7 @@ const commitStep: Step = { statements: [["COMMIT", [], 0]], answer: "rows" }
 const rollbackStep: Step = { statements: [["ROLLBACK", [], 0]], answer: "rows" }
 
 /** Nothing is left to roll back where SQLite has ended the transaction by itself, as it does on some errors. */
-function* rolledBack(): Program<void> {
+function* rolledBack(): StatementScript<void> {
   try {
     yield rollbackStep
   } catch (error) {

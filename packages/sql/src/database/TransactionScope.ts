@@ -1,10 +1,10 @@
 /** The scopes of a transaction: the transaction itself, and the savepoints in it. */
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Exit } from "effect"
-import { type AnsweringConnection, execute, type Program, run } from "../statement/StatementScript.js"
+import { type AnsweringConnection, execute, run, type StatementScript } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
 import { type Restore, Turns } from "../statement/Turns.js"
-import { caravels, type OpenTransaction, wrap } from "./OpenTransaction.js"
+import { internalConnection, type OpenTransaction, wrap } from "./OpenTransaction.js"
 
 /** How long a nested transaction may make others of the same transaction wait, in milliseconds. */
 const patience = 5_000
@@ -24,7 +24,7 @@ export interface Transaction {
    * committed right after it.
    */
   readonly run: <A, E>(
-    program: () => Program<Either.Either<A, E>>,
+    program: () => StatementScript<Either.Either<A, E>>,
     onSuccess: (result: A) => void
   ) => Effect.Effect<A, E | SqlError>
 }
@@ -74,7 +74,7 @@ export class TransactionScope implements Transaction {
   }
 
   get connection(): AnsweringConnection {
-    return caravels(this.transaction.dialect, this.callers)
+    return internalConnection(this.transaction.dialect, this.callers)
   }
 
   get hasEnded(): boolean {
@@ -87,7 +87,7 @@ export class TransactionScope implements Transaction {
   }
 
   readonly run: Transaction["run"] = <A, E>(
-    program: () => Program<Either.Either<A, E>>,
+    program: () => StatementScript<Either.Either<A, E>>,
     onSuccess: (result: A) => void
   ): Effect.Effect<A, E | SqlError> =>
     Effect.uninterruptibleMask((restore) =>
@@ -165,7 +165,7 @@ export class TransactionScope implements Transaction {
     )
   }
 
-  private *inSavepoint<A, E>(program: Program<Either.Either<A, E>>): Program<Either.Either<A, E>> {
+  private *inSavepoint<A, E>(program: StatementScript<Either.Either<A, E>>): StatementScript<Either.Either<A, E>> {
     yield* execute(this.statements("SAVEPOINT"))
     const result = yield* program
     if (Either.isRight(result)) yield* execute(this.statements("RELEASE"))
@@ -263,7 +263,7 @@ export class TransactionScope implements Transaction {
     if (this.ownConnection === undefined) {
       const { connection, dialect } = this.transaction
       const { answer, send } = connection
-      this.ownConnection = dialect.numbered({
+      this.ownConnection = dialect.withNativePlaceholders({
         ...wrap(connection, (statement) => this.guarded(statement)),
         ...(answer && { answer: (request) => this.transaction.guardAnswer(() => answer(request), this.refusal) }),
         ...(send && { send: (statements) => this.guarded(send(statements)) })

@@ -13,7 +13,7 @@ const decodeCount = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.NonNeg
 export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effect(
   Secrets,
   Effect.gen(function*() {
-    const { current, dialect, purge, read, rows: { secret }, transact } = yield* Database
+    const { currentTransaction, dialect, purge, readCommitted, rows: { secret }, transact } = yield* Database
     const others = "FROM caravel_secret WHERE key_id IS DISTINCT FROM ?"
     const page = `SELECT ${secret.columns()} ${others} AND id > ? ORDER BY id LIMIT ${pageSize}`
     const upsert = secret.upsert()
@@ -33,7 +33,12 @@ export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effe
       purge,
       rotate: (onStep) =>
         Effect.gen(function*() {
-          const [[total]] = yield* read("Secrets.rotate", `SELECT count(*) ${others}`, [secret.keyId], decodeCount)
+          const [[total]] = yield* readCommitted(
+            "Secrets.rotate",
+            `SELECT count(*) ${others}`,
+            [secret.keyId],
+            decodeCount
+          )
           let rotated = 0
           let ids: ReadonlyArray<string> = []
           do {
@@ -46,7 +51,7 @@ export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effe
     })
 
     const outside = (operation: string) =>
-      Effect.flatMap(current, (transaction) =>
+      Effect.flatMap(currentTransaction, (transaction) =>
         transaction === undefined
           ? Effect.void
           : new StorageError({ reason: "other", operation, cause: new Error("it cannot be part of a transaction") }))

@@ -5,7 +5,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Array, Clock, Context, Effect, type Scope, Stream } from "effect"
 import type { Socket } from "node:net"
 import Pg from "pg"
-import type { AnsweringConnection, Rows } from "../statement/StatementScript.js"
+import type { AnsweringConnection, ResultRows } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
 import * as PostgresClient from "./PostgresClient.js"
 import { isCaravels } from "./PostgresDialect.js"
@@ -63,8 +63,8 @@ export class PostgresConnection implements AnsweringConnection {
   }
 
   /**
-   * Has the server see, while it is lent, that this process lives, although its transaction is idle; until the transaction holds
-   * others up, from when on it is bounded.
+   * Has the server see, while it is lent, that this process lives, although its transaction is idle; until the transaction
+   * holds others up, from when on it is bounded.
    */
   showLife(every: number, [untilHeld]: ReadonlyArray<Statement>): void {
     this.untilHeld = untilHeld
@@ -101,7 +101,7 @@ export class PostgresConnection implements AnsweringConnection {
   readonly executeStream: Connection["executeStream"] = (text, params, transformRows) =>
     Stream.fromIterableEffect(this.execute(text, params, transformRows))
 
-  readonly send = (statements: ReadonlyArray<Statement>): Effect.Effect<ReadonlyArray<Rows>, SqlError> => {
+  readonly send = (statements: ReadonlyArray<Statement>): Effect.Effect<ReadonlyArray<ResultRows>, SqlError> => {
     if (this.life !== undefined && statements.some(([, params]) => params === this.untilHeld?.[1])) this.rest()
     return Effect.map(
       this.queries(
@@ -120,8 +120,8 @@ export class PostgresConnection implements AnsweringConnection {
   }
 
   /**
-   * The same connection, on which each statement that may write is a transaction of its own, begun by others, in one round trip.
-   * One that cannot be in a transaction comes right after them.
+   * The same connection, on which each statement that may write is a transaction of its own, begun by others, in one round
+   * trip. One that cannot be in a transaction comes right after them.
    */
   begunWith(first: Query): Connection {
     const query = (query: Query) => {

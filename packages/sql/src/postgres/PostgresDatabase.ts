@@ -1,4 +1,7 @@
-/** A PostgreSQL database: connections for what callers do, for what Caravel does, and the one that writes; none waits for another. */
+/**
+ * A PostgreSQL database: connections for what callers do, for what Caravel does, and the one that writes; none waits for
+ * another.
+ */
 import { defaultIdempotencyKeysKept, type Epoch, StorageError } from "@caravel/domain"
 import { Waiting } from "@caravel/pubsub"
 import * as Reactivity from "@effect/experimental/Reactivity"
@@ -30,9 +33,13 @@ import * as PostgresUrl from "./PostgresUrl.js"
 export interface Options {
   /** Such as `postgres://user:password@host:5432/database`. */
   readonly url: Redacted.Redacted
-  /** The schema of all tables, made if there is none; without it, the role's own (`search_path`), which is `public` as a rule. */
+  /**
+   * The schema of all tables, made if there is none; without it, the role's own (`search_path`), which is `public` as a rule.
+   */
   readonly schema?: string | undefined
-  /** Whether the tables are created if there are none, as they are by default; otherwise opening fails with reason `missing`. */
+  /**
+   * Whether the tables are created if there are none, as they are by default; otherwise opening fails with reason `missing`.
+   */
   readonly create?: boolean | undefined
   /** Whether to use TLS, or how; what the URL says of it (`sslmode`) goes first. */
   readonly ssl?: boolean | ConnectionOptions | undefined
@@ -44,8 +51,9 @@ export interface Options {
    */
   readonly wakeUps?: "listen" | "poll" | undefined
   /**
-   * For how long a transaction of yours may be idle, or one of its statements run, after a command in it: until it ends, no other
-   * command can be written. After that the server ends the transaction. 10 seconds by default; `Duration.infinity` for no bound.
+   * For how long a transaction of yours may be idle, or one of its statements run, after a command in it: until it ends, no
+   * other command can be written. After that the server ends the transaction. 10 seconds by default; `Duration.infinity` for no
+   * bound.
    */
   readonly holdTimeout?: Duration.DurationInput | undefined
   /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
@@ -108,7 +116,7 @@ export const open = (
       release,
       begin,
       retryWhileBusy: Function.identity,
-      outcome: (written, error) => isLost(error.cause) ? outcome(written, error) : Effect.fail(error)
+      resolveUnknownCommit: (written, error) => isLost(error.cause) ? outcome(written, error) : Effect.fail(error)
     })
     const long: Transaction.Connections = {
       ...connections(own, () => PostgresBounds.beginLong),
@@ -146,7 +154,7 @@ export const open = (
       const lookUp = Effect.gen(function*() {
         const connection = yield* own.scoped(patience)
         yield* connection.executeRaw(PostgresBounds.beginOwn(patience), [])
-        yield* connection.executeRaw(postgres.lock!, [])
+        yield* connection.executeRaw(postgres.appendLock!, [])
         const found = yield* connection.executeValues("SELECT 1 FROM caravel_event WHERE id = $1", [last])
         yield* connection.executeRaw("ROLLBACK", [])
         return found.length > 0
@@ -159,18 +167,18 @@ export const open = (
 
     let epoch: Epoch | undefined
     const client = yield* Transaction.make({
-      plain: Effect.map(
+      callerStatements: Effect.map(
         callers.scoped(),
         (connection) =>
           epoch === undefined
             ? connection
             : connection.begunWith({ text: "SELECT caravel_in_epoch($1)", params: [epoch] })
       ),
-      callers: connections(callers, () => PostgresBounds.beginCallers),
-      own: connections(own, PostgresBounds.beginOwn),
-      long,
-      live,
-      writer: connections(writer, PostgresBounds.beginOwn),
+      callerTransactions: connections(callers, () => PostgresBounds.beginCallers),
+      internal: connections(own, PostgresBounds.beginOwn),
+      longInternal: long,
+      liveTransactions: live,
+      commandWriter: connections(writer, PostgresBounds.beginOwn),
       compiler: makeCompiler(),
       dialect: postgres,
       spanAttributes: [
@@ -178,7 +186,7 @@ export const open = (
         ...(config.host === undefined ? [] : [["server.address", config.host]] as const)
       ],
       // It goes with what comes next: no round trip of its own.
-      begun: () => execute(epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]])
+      afterBegin: () => execute(epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]])
     })
     if (!create || purpose === "source") {
       const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, client.sql)

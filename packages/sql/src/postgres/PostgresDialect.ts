@@ -26,7 +26,7 @@ export const serverTime = "SELECT floor(extract(epoch FROM clock_timestamp()) * 
 
 /** PostgreSQL by pg. */
 export const postgres: Dialect = {
-  numbered: <C extends AnsweringConnection>(connection: C): C => ({
+  withNativePlaceholders: <C extends AnsweringConnection>(connection: C): C => ({
     ...connection,
     ...(connection.send && {
       send: (statements: ReadonlyArray<Statement>) =>
@@ -37,8 +37,8 @@ export const postgres: Dialect = {
     executeValues: (text, params) => connection.executeValues(number(text), params)
   }),
   // Of this journal, so that others in the same database do not wait. It is held only while a transaction appends, and needs no row.
-  lock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)",
-  lockEpoch: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 1)",
+  appendLock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)",
+  epochLock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 1)",
   deferForeignKeys: "SET CONSTRAINTS ALL DEFERRED",
   reasonOf: (cause) => kindOf(cause).reason,
   adviceOf: (cause) => kindOf(cause).advice,

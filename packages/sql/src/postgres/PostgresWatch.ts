@@ -32,14 +32,14 @@ const decodeNothing = () => Effect.void
 const decodePosition = Schema.decodeEither(Schema.compose(Schema.NumberFromString, Position))
 
 /**
- * Wakes the tail on notifications and by a slow poll, or without a connection to listen on by a fast poll. Whatever wakes it, the
- * tail reads what is committed after its position. Waits in real time, also under a `TestClock`.
+ * Wakes the tail on notifications and by a slow poll, or without a connection to listen on by a fast poll. Whatever wakes it,
+ * the tail reads what is committed after its position. Waits in real time, also under a `TestClock`.
  */
 export const layer = (
   config: Config | undefined
 ): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {
-    const { clockTolerance, committed, read } = yield* Database
+    const { clockTolerance, commitSignal, readCommitted } = yield* Database
     const tail = yield* Tail.Tail
 
     const wake = (source: Metrics.WakeUp) =>
@@ -64,7 +64,7 @@ export const layer = (
 
     const report = makeClockReport()
     // Of the clock that commands are decided by.
-    const offset = clockOffset(read("clock", serverTime, [], Effect.succeed), clockTolerance).pipe(
+    const offset = clockOffset(readCommitted("clock", serverTime, [], Effect.succeed), clockTolerance).pipe(
       Effect.withClock(yield* Effect.clock)
     )
     yield* forever(
@@ -75,7 +75,7 @@ export const layer = (
     if (config === undefined) return yield* forever("looking for others' commits", look(poll))
 
     // The journal's own, as many may be in one database.
-    const [[oid]] = yield* read("watch", "SELECT 'caravel_event'::regclass::oid", [], decodeOid)
+    const [[oid]] = yield* readCommitted("watch", "SELECT 'caravel_event'::regclass::oid", [], decodeOid)
     const channel = `caravel_${oid}`
 
     const notified = yield* Effect.makeLatch()
@@ -106,15 +106,15 @@ export const layer = (
       const position = yield* tail.position
       if (position === told) return
       // Processes that are not notified poll.
-      yield* Effect.ignore(read("notify", notifyOthers, [channel, String(position)], decodeNothing))
+      yield* Effect.ignore(readCommitted("notify", notifyOthers, [channel, String(position)], decodeNothing))
       told = position
     })
     // Notifies of the last commits too: the fiber below is interrupted first, perhaps while it notifies.
     yield* Effect.addFinalizer(() => tell)
 
     const notify = Effect.gen(function*() {
-      yield* committed.await
-      yield* committed.close
+      yield* commitSignal.await
+      yield* commitSignal.close
       yield* tell
       yield* Effect.sleep(debounce)
     })

@@ -14,7 +14,7 @@ const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.gen(function*() {
-    const { dialect, integrity, read, rows: { event }, snapshot, transactLong } = yield* Database
+    const { dialect, integrity, readCommitted, rows: { event }, snapshot, transactLong } = yield* Database
     const bookkeeping = yield* SqlBookkeeping.make
     const verification = yield* SqlVerification.make
     const makeRepair = yield* ProjectionRepair.make
@@ -25,7 +25,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       ORDER BY resource_version LIMIT ?`
     const latestAt =
       "SELECT coalesce(latest_at, created_at) FROM caravel_event WHERE position >= ? ORDER BY position LIMIT 1"
-    const headOf = Effect.map(read("Journal.head", head, [], decodeHead), ([[position]]) => position)
+    const headOf = Effect.map(readCommitted("Journal.head", head, [], decodeHead), ([[position]]) => position)
     const tenantPage =
       `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
       ORDER BY position LIMIT ?`
@@ -45,11 +45,11 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       at: (positions) =>
         Effect.map(
           Effect.forEach(event.selectAt([...new Set(positions)]), ([text, params]) =>
-            read("Journal.at", text, params, event.decode)),
+            readCommitted("Journal.at", text, params, event.decode)),
           (pages) =>
             Array.sortWith(pages.flat(), ({ position }) => position, Order.number)
         ),
-      read: (position, limit) => read("Journal.read", page, [position, limit], event.decode),
+      read: (position, limit) => readCommitted("Journal.read", page, [position, limit], event.decode),
       head: headOf,
       // The latest instant of all events up to a position never goes back, so it can be halved.
       positionAt: ({ epochMillis }) =>
@@ -57,18 +57,18 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
           let found = 0
           for (let last: number = yield* headOf; found < last;) {
             const middle = Math.ceil((found + last) / 2)
-            const [[latest]] = yield* read("Journal.positionAt", latestAt, [middle], decodeInstant)
+            const [[latest]] = yield* readCommitted("Journal.positionAt", latestAt, [middle], decodeInstant)
             if (latest <= epochMillis) found = middle
             else last = middle - 1
           }
           return Position.make(found)
         }),
-      epoch: read("Journal.epoch", Epochs.currentEpoch, [], Epochs.decodeCurrent),
-      epochs: read("Journal.epochs", Epochs.allEpochs, [], Epochs.decodeAll),
+      epoch: readCommitted("Journal.epoch", Epochs.currentEpoch, [], Epochs.decodeCurrent),
+      epochs: readCommitted("Journal.epochs", Epochs.allEpochs, [], Epochs.decodeAll),
       readResource: ({ resourceId, resourceType }, version, limit) =>
-        read("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
+        readCommitted("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
       readTenant: (tenant, position, limit) =>
-        read("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
+        readCommitted("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
       verify: Stream.unwrapScoped(Effect.gen(function*() {
         const connection = yield* snapshot
         const checking = yield* Effect.forkScoped(integrity)
@@ -86,7 +86,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
         transactLong(({ connection }) =>
           Effect.gen(function*() {
             const repair = makeRepair(connection)
-            if (dialect.lock !== undefined) yield* connection.execute(dialect.lock, [], undefined)
+            if (dialect.appendLock !== undefined) yield* connection.execute(dialect.appendLock, [], undefined)
             yield* connection.execute(dialect.deferForeignKeys, [], undefined)
             yield* Stream.runForEach(verification(connection, "Journal.rebuild", repair), onStep)
             return repair.written()

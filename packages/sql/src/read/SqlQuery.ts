@@ -6,13 +6,18 @@ import { activityWhere } from "./ActivityWhere.js"
 /** Queries of the projections and the view `caravel_activity`. */
 export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
   Query,
-  Effect.map(Database, ({ query, rows }) => {
+  Effect.map(Database, ({ readInTransaction, rows }) => {
     const activity = `SELECT ${rows.activity.columns()} FROM caravel_activity`
 
     const tenantsWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
-      query(`Query.${operation}`, `${rows.tenant.models.select} ${clause}`, params, rows.tenant.models.decode)
+      readInTransaction(
+        `Query.${operation}`,
+        `${rows.tenant.models.select} ${clause}`,
+        params,
+        rows.tenant.models.decode
+      )
     const relaysWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
-      query(`Query.${operation}`, `${rows.relay.models.select} ${clause}`, params, rows.relay.models.decode)
+      readInTransaction(`Query.${operation}`, `${rows.relay.models.select} ${clause}`, params, rows.relay.models.decode)
 
     return Query.make({
       tenant: (pubkey) => Effect.map(tenantsWhere("tenant", "WHERE pubkey = ?", pubkey), Array.head),
@@ -26,8 +31,8 @@ export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
         const [clause, params] = activityWhere(filter)
         const statement = `${activity} ${clause} ORDER BY position`
         return limit === undefined
-          ? query("Query.activity", statement, params, rows.activity.decode)
-          : query("Query.activity", `${statement} LIMIT ?`, [...params, limit], rows.activity.decode)
+          ? readInTransaction("Query.activity", statement, params, rows.activity.decode)
+          : readInTransaction("Query.activity", `${statement} LIMIT ?`, [...params, limit], rows.activity.decode)
       }
     })
   })

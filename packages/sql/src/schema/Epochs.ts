@@ -2,7 +2,7 @@
 import { type Epoch, EpochStart, StorageError } from "@caravel/domain"
 import { SqlError } from "@effect/sql/SqlError"
 import { Array, Effect, type ParseResult, Schema } from "effect"
-import { type Program, select } from "../statement/StatementScript.js"
+import { select, type StatementScript } from "../statement/StatementScript.js"
 
 /**
  * Selects the epoch that the journal is in: the last one. In an unfinished copy all numbers are negative, and it is in none.
@@ -61,7 +61,7 @@ export const goneBack = replaced(
  * Fails if the journal is in another epoch than it was: what is written then would be acknowledged to callers, and
  * broadcast to subscribers, who have seen a timeline that is no more.
  */
-export function* unchanged(epoch: Epoch): Program<void> {
+export function* unchanged(epoch: Epoch): StatementScript<void> {
   const [row] = yield* select([[currentEpoch, [], 0]])
   if (row?.[0] === epoch) return
   throw replaced("the database was restored from a backup, or copied to, while it was open")

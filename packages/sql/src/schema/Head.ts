@@ -1,11 +1,11 @@
 import { Position } from "@caravel/domain"
 import { Either, type ParseResult, Schema } from "effect"
-import type { Rows } from "../statement/StatementScript.js"
+import type { ResultRows } from "../statement/StatementScript.js"
 
 const decode = Schema.decodeUnknownEither(Position)
 
 /** What `Dialect.lastPosition` selects. It is a position unless the sequence is damaged. */
-export const headOf = ([row]: Rows): Either.Either<Position, ParseResult.ParseError> => {
+export const headOf = ([row]: ResultRows): Either.Either<Position, ParseResult.ParseError> => {
   const head = row?.[0]
   return Number.isSafeInteger(head) && head as number >= 0 ? Either.right(head as Position) : decode(head)
 }

@@ -21,7 +21,7 @@ import {
 } from "@caravel/domain"
 import { Array, Either, Function, Schema, type SchemaAST, String } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
-import type { Rows } from "../statement/StatementScript.js"
+import type { ResultRows } from "../statement/StatementScript.js"
 import * as Table from "../statement/Table.js"
 import { eventFields, toEventBy, toRowBy } from "./EventRow.js"
 import { importFields, importRefusalFields } from "./ImportTables.js"
@@ -99,7 +99,7 @@ export const make = (
       const table = Table.make(name, storedFields(state.fields, encoding))
       return {
         select: `SELECT ${table.columns()} FROM ${name}`,
-        decode: (rows: Rows) => Either.map(table.decode(rows), Array.map(trusted))
+        decode: (rows: ResultRows) => Either.map(table.decode(rows), Array.map(trusted))
       }
     }
     const withSecret = Table.make<any, any>(name, {
@@ -111,7 +111,7 @@ export const make = (
     return {
       select: `SELECT ${withSecret.columns(columns)}
         FROM ${name} LEFT JOIN caravel_secret ON caravel_secret.id = ${name}.${String.camelToSnake(field)}`,
-      decode: (rows: Rows) =>
+      decode: (rows: ResultRows) =>
         Either.flatMap(
           withSecret.decode(rows),
           (rows) =>
@@ -151,8 +151,8 @@ export const make = (
           }))
         }
       },
-      decode: (rows: Rows) => Either.flatMap(event.decode(rows), (rows) => Either.all(rows.map(toEvent))),
-      decodeRow: (row: Rows[number]) => Either.flatMap(event.decodeRow(row), toEvent),
+      decode: (rows: ResultRows) => Either.flatMap(event.decode(rows), (rows) => Either.all(rows.map(toEvent))),
+      decodeRow: (row: ResultRows[number]) => Either.flatMap(event.decodeRow(row), toEvent),
       selectAt: event.select("position"),
       at: event.at
     },
@@ -187,7 +187,7 @@ export const make = (
       insert: () => stored(secret.insert()),
       upsert: () => stored(secret.upsert("id", [])),
       delete: secret.delete,
-      decode: (rows: Rows) =>
+      decode: (rows: ResultRows) =>
         Either.flatMap(
           secret.decode(rows),
           (rows) => Either.all(rows.map((row) => Either.map(secrets.decode(row), (value) => ({ id: row.id, value }))))

@@ -3,7 +3,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import Sqlite from "better-sqlite3"
 import { Context, Effect, Either, Function, type Scope, Stream } from "effect"
-import type { AnsweringConnection, Rows } from "../statement/StatementScript.js"
+import type { AnsweringConnection, ResultRows } from "../statement/StatementScript.js"
 
 /** The number of prepared statements that are kept. The least recently used is dropped first. */
 const mostStatements = 256
@@ -82,7 +82,7 @@ export const make = (
           }
         },
         answer: ({ answer, statements }) => {
-          const rows: Array<Rows> = []
+          const rows: Array<ResultRows> = []
           for (const [text, params] of statements) {
             const answered = attempt(text, values(params))
             if (Either.isLeft(answered)) return Either.left(answered.left)
@@ -106,8 +106,8 @@ const result = (params: Params) => (statement: Sqlite.Statement): unknown =>
   statement.reader ? statement.raw(false).all(params) : statement.run(params)
 
 /** Rows as values. */
-const values = (params: Params) => (statement: Sqlite.Statement): Rows => {
-  if (statement.reader) return statement.raw(true).all(params) as Rows
+const values = (params: Params) => (statement: Sqlite.Statement): ResultRows => {
+  if (statement.reader) return statement.raw(true).all(params) as ResultRows
   statement.run(params)
   return []
 }

@@ -33,10 +33,10 @@ const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String
 
 /** SQLite by better-sqlite3. */
 export const sqlite: Dialect = {
-  numbered: Function.identity,
+  withNativePlaceholders: Function.identity,
   // Transactions begin IMMEDIATE: writers wait there.
-  lock: undefined,
-  lockEpoch: undefined,
+  appendLock: undefined,
+  epochLock: undefined,
   deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
   reasonOf,
   adviceOf: (cause) =>

@@ -7,7 +7,7 @@ import { makeCompilerSqlite } from "@effect/sql/Statement"
 import { Effect } from "effect"
 import * as Transaction from "../database/Transaction.js"
 import * as Patience from "../statement/Patience.js"
-import { execute, type Program, run } from "../statement/StatementScript.js"
+import { execute, run, type StatementScript } from "../statement/StatementScript.js"
 import { Turns } from "../statement/Turns.js"
 import type { SqliteConnection } from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
@@ -15,14 +15,14 @@ import { sqlite } from "./SqliteDialect.js"
 /** A client over this connection. `begun` runs first in each of its transactions. */
 export const make = (
   connection: SqliteConnection,
-  begun: () => Program<void> = function*() {}
+  afterBegin: () => StatementScript<void> = function*() {}
 ): Effect.Effect<Transaction.TransactionalClient, never, Reactivity> =>
   Transaction.make({
-    ...lend(connection, begun),
+    ...lend(connection, afterBegin),
     compiler: makeCompilerSqlite(),
     dialect: sqlite,
     spanAttributes: [["db.system.name", "sqlite"]],
-    begun
+    afterBegin
   })
 
 const isBusy = (error: SqlError) => sqlite.reasonOf(error.cause) === "busy"
@@ -35,8 +35,8 @@ const isOutside =
   /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:PRAGMA|VACUUM|ATTACH|DETACH|BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i
 
 /** Runs each plain statement that may write in a transaction of its own, which begins as callers' transactions do. */
-const begunWith = (connection: SqliteConnection, begun: () => Program<void>): Connection => {
-  const begin = function*(): Program<void> {
+const begunWith = (connection: SqliteConnection, begun: () => StatementScript<void>): Connection => {
+  const begin = function*(): StatementScript<void> {
     yield* execute([["BEGIN IMMEDIATE", [], 0]])
     yield* begun()
   }
@@ -64,7 +64,7 @@ const begunWith = (connection: SqliteConnection, begun: () => Program<void>): Co
 }
 
 /** Connections that are all this one: a transaction or plain statement holds it at a time, in FIFO order. */
-const lend = (connection: SqliteConnection, begun: () => Program<void>) => {
+const lend = (connection: SqliteConnection, begun: () => StatementScript<void>) => {
   const turns = new Turns()
   const lent = Effect.succeed(connection)
   const acquire: Transaction.Connections["acquire"] = (restore) => Effect.zipRight(turns.take(restore), lent)
@@ -75,15 +75,15 @@ const lend = (connection: SqliteConnection, begun: () => Program<void>) => {
     release: () => release,
     begin: () => "BEGIN IMMEDIATE",
     retryWhileBusy,
-    outcome: (_, error) => Effect.fail(error)
+    resolveUnknownCommit: (_, error) => Effect.fail(error)
   }
   return {
-    own: connections,
-    long: connections,
-    live: connections,
-    writer: connections,
-    callers: connections,
-    plain: Effect.as(
+    callerTransactions: connections,
+    liveTransactions: connections,
+    internal: connections,
+    longInternal: connections,
+    commandWriter: connections,
+    callerStatements: Effect.as(
       Effect.uninterruptibleMask((restore) =>
         Effect.zipRight(acquire(restore, Patience.make()), Effect.addFinalizer(() => release))
       ),

@@ -26,9 +26,12 @@ const decodeVersion = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Numb
  */
 export const layer = (filename: string): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {
-    const { intact, read } = yield* Database
+    const { intact, readCommitted } = yield* Database
     const tail = yield* Tail.Tail
-    const version = Effect.map(read("watch", "PRAGMA data_version", [], decodeVersion), ([[version]]) => version)
+    const version = Effect.map(
+      readCommitted("watch", "PRAGMA data_version", [], decodeVersion),
+      ([[version]]) => version
+    )
 
     const written = yield* writtenTo(`${filename}-wal`)
 
@@ -60,7 +63,9 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
     yield* untilEnded("looking after the files", Effect.repeat(lookAfterFiles, Schedule.spaced(distrust)))
   }))
 
-/** A latch that opens when the file is written to, if the system can tell. It is a hint only: the watch also looks by the clock. */
+/**
+ * A latch that opens when the file is written to, if the system can tell. It is a hint only: the watch also looks by the clock.
+ */
 const writtenTo = (filename: string) =>
   Effect.gen(function*() {
     const latch = yield* Effect.makeLatch()

@@ -6,13 +6,13 @@ import type { AnsweringConnection } from "./StatementScript.js"
 /** What differs between SQLite and PostgreSQL. */
 export interface Dialect {
   /** Wraps a connection so that it accepts `?` placeholders, which Caravel's own statements use. */
-  readonly numbered: <C extends AnsweringConnection>(connection: C) => C
+  readonly withNativePlaceholders: <C extends AnsweringConnection>(connection: C) => C
   /** A statement after which other transactions that append wait until this one ends; undefined if BEGIN has that effect. */
-  readonly lock: string | undefined
+  readonly appendLock: string | undefined
   /**
    * The same for all other transactions that write, which check the epoch once they go on; undefined if BEGIN has that effect.
    */
-  readonly lockEpoch: string | undefined
+  readonly epochLock: string | undefined
   /** A statement that defers foreign key checks to COMMIT, so that rows can be written in any order. */
   readonly deferForeignKeys: string
   /** The reason for a driver's error, by its code. */

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 
 /** The longest time that a fiber runs before it yields to the event loop, in milliseconds. */
-export const longestTurn = 5
+export const maxTurnMillis = 5
 
 /** Resumes after timers and sockets have had their turn. Yielding to other fibers is not enough: they resume in microtasks. */
 export const nextTurn = Effect.async<void>((resume) => {
@@ -20,6 +20,6 @@ export const make = Effect.sync(() => {
       since = performance.now()
       setImmediate(ended)
     }
-    return performance.now() - since < longestTurn ? Effect.yieldNow() : nextTurn
+    return performance.now() - since < maxTurnMillis ? Effect.yieldNow() : nextTurn
   })
 })

@@ -6,7 +6,7 @@ import type { Steps } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either } from "effect"
-import { longestTurn, nextTurn } from "./EventLoop.js"
+import { maxTurnMillis, nextTurn } from "./EventLoop.js"
 import type { Statement } from "./Table.js"
 
 /**
@@ -19,20 +19,20 @@ export interface Step {
 }
 
 /** A generator that yields steps and receives the rows of each of their statements. */
-export type Program<A> = Generator<Step, A, ReadonlyArray<Rows>>
+export type StatementScript<A> = Generator<Step, A, ReadonlyArray<ResultRows>>
 
 /** The rows of a statement, as values. */
-export type Rows = ReadonlyArray<ReadonlyArray<unknown>>
+export type ResultRows = ReadonlyArray<ReadonlyArray<unknown>>
 
 /** A connection that may answer synchronously, without a fiber, or send several statements in one round trip. */
 export interface AnsweringConnection extends Connection {
-  readonly answer?: (step: Step) => Either.Either<ReadonlyArray<Rows>, SqlError>
+  readonly answer?: (step: Step) => Either.Either<ReadonlyArray<ResultRows>, SqlError>
   /** Fails with the error of the first statement that fails. In a transaction, the statements after it have no effect. */
-  readonly send?: (statements: ReadonlyArray<Statement>) => Effect.Effect<ReadonlyArray<Rows>, SqlError>
+  readonly send?: (statements: ReadonlyArray<Statement>) => Effect.Effect<ReadonlyArray<ResultRows>, SqlError>
 }
 
 /** Returns the rows that the statements select. */
-export function* select(statements: ReadonlyArray<Statement>): Program<Rows> {
+export function* select(statements: ReadonlyArray<Statement>): StatementScript<ResultRows> {
   const rows = statements.length === 0 ? [] : yield { statements, answer: "rows" }
   return rows.length === 1 ? rows[0]! : rows.flat()
 }
@@ -40,11 +40,11 @@ export function* select(statements: ReadonlyArray<Statement>): Program<Rows> {
 /** Returns the rows that several lists of statements select, list by list. */
 export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>>(
   ...lists: Lists
-): Program<{ readonly [index in keyof Lists]: Rows }> {
+): StatementScript<{ readonly [index in keyof Lists]: ResultRows }> {
   const rows = yield { statements: lists.flat(), answer: "rows" }
   let start = 0
   return lists.map(({ length }) => rows.slice(start, start += length).flat()) as {
-    readonly [index in keyof Lists]: Rows
+    readonly [index in keyof Lists]: ResultRows
   }
 }
 
@@ -52,7 +52,7 @@ export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>
 const pause: Step = { statements: [], answer: "none" }
 
 /** Does long work between two statements, with pauses for the event loop. */
-export function* inTurns<A>(work: Steps<A>): Program<A> {
+export function* inTurns<A>(work: Steps<A>): StatementScript<A> {
   for (;;) {
     const step = work.next()
     if (step.done === true) return step.value
@@ -61,7 +61,7 @@ export function* inTurns<A>(work: Steps<A>): Program<A> {
 }
 
 /** Runs statements that write. */
-export function* execute(statements: ReadonlyArray<Statement>): Program<void> {
+export function* execute(statements: ReadonlyArray<Statement>): StatementScript<void> {
   if (statements.length > 0) yield { statements, answer: "none" }
 }
 
@@ -69,15 +69,15 @@ export function* execute(statements: ReadonlyArray<Statement>): Program<void> {
  * Runs a script. The error of a statement is thrown into it. If the connection answers synchronously, the script runs in one
  * step of the fiber, except for pauses. Otherwise steps that ask for no rows are sent together with the next step that does.
  */
-export const run = <A>(connection: AnsweringConnection, program: Program<A>): Effect.Effect<A, SqlError> =>
-  goOn(connection, program, nothing, [])
+export const run = <A>(connection: AnsweringConnection, program: StatementScript<A>): Effect.Effect<A, SqlError> =>
+  resume(connection, program, nothing, [])
 
 const nothing = Either.right([])
 
-const goOn = <A>(
+const resume = <A>(
   connection: AnsweringConnection,
-  program: Program<A>,
-  previous: Either.Either<ReadonlyArray<Rows>, SqlError>,
+  program: StatementScript<A>,
+  previous: Either.Either<ReadonlyArray<ResultRows>, SqlError>,
   unsent: Array<Statement>
 ): Effect.Effect<A, SqlError> =>
   Effect.suspend((): Effect.Effect<A, SqlError> => {
@@ -91,7 +91,7 @@ const goOn = <A>(
         if (connection.answer !== undefined && next.value.statements.length > manyStatements) {
           return Effect.flatMap(
             Effect.either(answerInTurns(connection.answer, next.value)),
-            (answered) => goOn(connection, program, answered, unsent)
+            (answered) => resume(connection, program, answered, unsent)
           )
         } else if (connection.answer !== undefined) {
           last = connection.answer(next.value)
@@ -102,12 +102,12 @@ const goOn = <A>(
           const before = unsent.length
           return Effect.flatMap(
             Effect.either(send(connection, unsent.concat(next.value.statements))),
-            (answered) => goOn(connection, program, Either.map(answered, (rows) => rows.slice(before)), [])
+            (answered) => resume(connection, program, Either.map(answered, (rows) => rows.slice(before)), [])
           )
         }
-        if (performance.now() - started > longestTurn) {
+        if (performance.now() - started > maxTurnMillis) {
           const answered = last
-          return Effect.zipRight(nextTurn, Effect.suspend(() => goOn(connection, program, answered, unsent)))
+          return Effect.zipRight(nextTurn, Effect.suspend(() => resume(connection, program, answered, unsent)))
         }
       }
     } catch (error) {
@@ -122,7 +122,7 @@ const manyStatements = 64
 const answerInTurns = (
   answer: NonNullable<AnsweringConnection["answer"]>,
   { answer: asked, statements }: Step
-): Effect.Effect<ReadonlyArray<Rows>, SqlError> =>
+): Effect.Effect<ReadonlyArray<ResultRows>, SqlError> =>
   Effect.suspend(() => {
     const some = answer({ statements: statements.slice(0, manyStatements), answer: asked })
     if (Either.isLeft(some) || statements.length <= manyStatements) return some

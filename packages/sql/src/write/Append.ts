@@ -15,8 +15,8 @@ import {
   type RelayState,
   type State,
   stateOf,
-  type TenantState,
-  type Unit
+  type Submission,
+  type TenantState
 } from "@caravel/domain"
 import type { Tail } from "@caravel/pubsub"
 import { Array as Arr, Effect, Either, HashMap, Option } from "effect"
@@ -24,7 +24,7 @@ import { Database } from "../database/Database.js"
 import * as Epochs from "../schema/Epochs.js"
 import { headOf } from "../schema/Head.js"
 import type { Unreadable } from "../schema/Tables.js"
-import { execute, inTurns, type Program, type Rows, selectAll } from "../statement/StatementScript.js"
+import { execute, inTurns, type ResultRows, selectAll, type StatementScript } from "../statement/StatementScript.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
 
 /** What became of submissions. */
@@ -66,10 +66,10 @@ export const make = (seen: () => Tail.Seen) =>
       const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
       const deleteSecrets = rows.secret.delete("id")
       const writeRelays = rows.relay[write]("id", ["tenant", "createdAt"])
-      const lock = dialect.lock === undefined ? [] : [[dialect.lock, [], 1] as const]
+      const lock = dialect.appendLock === undefined ? [] : [[dialect.appendLock, [], 1] as const]
 
       /** The state of what is touched, as far as it exists, and the head of the journal. */
-      function* load(touched: ReturnType<typeof reads>): Program<Either.Either<Loaded, Unreadable>> {
+      function* load(touched: ReturnType<typeof reads>): StatementScript<Either.Either<Loaded, Unreadable>> {
         const known = seen().last
         const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
           tenantsOf(touched.tenants),
@@ -92,7 +92,7 @@ export const make = (seen: () => Tail.Seen) =>
         })
       }
 
-      function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): Program<void> {
+      function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): StatementScript<void> {
         const tenants = new Map<string, TenantState>()
         const relays = new Map<string, RelayState>()
         for (const event of events) {
@@ -114,7 +114,7 @@ export const make = (seen: () => Tail.Seen) =>
       }
 
       /** Writes what was decided on what was loaded. */
-      function* record({ head, latest, state }: Loaded, batch: Batch): Program<ReadonlyArray<RecordedEvent>> {
+      function* record({ head, latest, state }: Loaded, batch: Batch): StatementScript<ReadonlyArray<RecordedEvent>> {
         const recorded = batch.events.map((event, index): RecordedEvent => ({
           ...event,
           position: head + index + 1 as Position
@@ -136,16 +136,18 @@ export const make = (seen: () => Tail.Seen) =>
         lock: () => execute(lock),
 
         /** Decides on the submissions that `remaining` returns once nothing is left to wait for, and appends their events. */
-        *units(
-          units: ReadonlyArray<Unit>,
-          remaining: () => ReadonlyArray<Unit> = () => units
-        ): Program<Either.Either<Appended, Unreadable | IdempotencyKeys.OutcomeMissing>> {
+        *appendAll(
+          submissions: ReadonlyArray<Submission>,
+          remaining: () => ReadonlyArray<Submission> = () => submissions
+        ): StatementScript<Either.Either<Appended, Unreadable | IdempotencyKeys.OutcomeMissing>> {
           yield* execute(lock)
-          const loaded = yield* load(reads(units.length === 1 ? units[0]!.commands : units.flatMap(commandsOf)))
+          const loaded = yield* load(
+            reads(submissions.length === 1 ? submissions[0]!.commands : submissions.flatMap(commandsOf))
+          )
           if (Either.isLeft(loaded)) return Either.left(loaded.left)
-          const keys = units.some(hasKey) ? yield* idempotencyKeys.load(loaded.right, units) : noKeys
+          const keys = submissions.some(hasKey) ? yield* idempotencyKeys.load(loaded.right, submissions) : noKeys
           if (Either.isLeft(keys)) return Either.left(keys.left)
-          const { batch, decided } = yield* decideUnits(loaded.right.state, remaining(), keys.right)
+          const { batch, decided } = yield* decideSubmissions(loaded.right.state, remaining(), keys.right)
           const recorded = yield* record(loaded.right, batch)
           if (keys.right !== undefined) yield* idempotencyKeys.store(keys.right, recorded)
           return Either.right({
@@ -168,14 +170,14 @@ const inSteps = <A>(rows: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> =>
   rows.length > stepSize ? Arr.chunksOf(rows, stepSize) : rows.length > 0 ? [rows] : []
 
 interface Decoding<A> {
-  readonly decode: (rows: Rows) => Either.Either<ReadonlyArray<A>, Unreadable>
-  readonly decodeRow: (row: Rows[number]) => Either.Either<A, Unreadable>
+  readonly decode: (rows: ResultRows) => Either.Either<ReadonlyArray<A>, Unreadable>
+  readonly decodeRow: (row: ResultRows[number]) => Either.Either<A, Unreadable>
 }
 
 function* decodeRows<A>(
-  rows: Rows,
+  rows: ResultRows,
   { decode, decodeRow }: Decoding<A>
-): Program<Either.Either<ReadonlyArray<A>, Unreadable>> {
+): StatementScript<Either.Either<ReadonlyArray<A>, Unreadable>> {
   return rows.length <= stepSize ? decode(rows) : yield* inTurns(mapInSteps(rows, decodeRow))
 }
 
@@ -197,9 +199,9 @@ const exchanged = (before: State, relays: ReadonlyMap<string, RelayState>): Read
 
 const millisOf = (instant: unknown) => instant === null || instant === undefined ? -Infinity : Number(instant)
 
-const commandsOf = ({ commands }: Unit) => commands
+const commandsOf = ({ commands }: Submission) => commands
 
-const hasKey = ({ idempotencyKey }: Unit) => idempotencyKey !== undefined
+const hasKey = ({ idempotencyKey }: Submission) => idempotencyKey !== undefined
 
 const noKeys = Either.right(undefined)
 
@@ -209,15 +211,15 @@ interface Decided {
 }
 
 /** Decides on one submission after another. The next one is decided on the same state after one that is refused. */
-function* decideUnits(
+function* decideSubmissions(
   before: State,
-  units: ReadonlyArray<Unit>,
+  submissions: ReadonlyArray<Submission>,
   keys: IdempotencyKeys.Keys | undefined
-): Program<Decided> {
+): StatementScript<Decided> {
   let state = before
   let recorded = 0
   const accepted: Array<Batch> = []
-  function* decide({ commands }: Unit): Program<Either.Either<IdempotencyKeys.Answer, Refusal>> {
+  function* decide({ commands }: Submission): StatementScript<Either.Either<IdempotencyKeys.Answer, Refusal>> {
     const decided = commands.length <= stepSize
       ? decideAll(state, commands)
       : yield* inTurns(decideInSteps(state, commands))
@@ -230,8 +232,10 @@ function* decideUnits(
     return Either.right((events) => events.slice(first, next))
   }
   const decided: Array<Decided["decided"][number]> = []
-  for (const unit of units) {
-    decided.push(yield* keys === undefined ? decide(unit) : keys.decide(state, unit, () => decide(unit)))
+  for (const submission of submissions) {
+    decided.push(
+      yield* keys === undefined ? decide(submission) : keys.decide(state, submission, () => decide(submission))
+    )
   }
   const batch = accepted.length === 1 ? accepted[0]! : {
     state,

@@ -11,13 +11,13 @@ import {
   type RelayId,
   scopesOf,
   type State,
-  type Unit
+  type Submission
 } from "@caravel/domain"
 import { Array, Data, DateTime, Duration, Effect, Either, Redacted } from "effect"
 import { hash } from "node:crypto"
 import { Database } from "../database/Database.js"
 import * as Tables from "../schema/Tables.js"
-import { execute, type Program, select } from "../statement/StatementScript.js"
+import { execute, select, type StatementScript } from "../statement/StatementScript.js"
 
 /** Events of a submission with a key are missing from the journal, so it can be neither answered nor repeated. */
 export class OutcomeMissing extends Data.TaggedError("OutcomeMissing")<
@@ -47,14 +47,14 @@ export class Keys {
   /** Returns the outcome of the first submission with this one's key. Decides this one if it is the first. */
   *decide(
     state: State,
-    unit: Unit,
-    decide: () => Program<Either.Either<Answer, Refusal>>
-  ): Program<Either.Either<Answer, Refusal | IdempotencyConflict>> {
-    const { commands: [[, { now: createdAt }]], idempotencyKey } = unit
+    submission: Submission,
+    decide: () => StatementScript<Either.Either<Answer, Refusal>>
+  ): StatementScript<Either.Either<Answer, Refusal | IdempotencyConflict>> {
+    const { commands: [[, { now: createdAt }]], idempotencyKey } = submission
     if (idempotencyKey === undefined) return yield* decide()
     const now = DateTime.toEpochMillis(createdAt)
-    const ids = Array.map(scopesOf(state, unit), (scope) => hashOf(scope, idempotencyKey))
-    const identity = hashOf(idempotencyKey, Redacted.value(identityOf(unit)))
+    const ids = Array.map(scopesOf(state, submission), (scope) => hashOf(scope, idempotencyKey))
+    const identity = hashOf(idempotencyKey, Redacted.value(identityOf(submission)))
     const kept = ids.flatMap((id) => this.known.get(id) ?? []).filter(({ until }) => until > now)
     const recalled = recall(kept, identity, idempotencyKey)
     if (recalled !== undefined) return recalled
@@ -106,9 +106,9 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
     /** Loads what is known of the submissions' keys, before they are decided on this state. */
     *load(
       { head, state }: { readonly head: number; readonly state: State },
-      units: ReadonlyArray<Unit>
-    ): Program<Either.Either<Keys, Tables.Unreadable | OutcomeMissing>> {
-      const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(state, units))))
+      submissions: ReadonlyArray<Submission>
+    ): StatementScript<Either.Either<Keys, Tables.Unreadable | OutcomeMissing>> {
+      const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(state, submissions))))
       if (Either.isLeft(found)) return Either.left(found.left)
       const damaged = found.right.find((row) => !Tables.isOutcome(row, head))
       if (damaged !== undefined) return Either.left(new OutcomeMissing(damaged))
@@ -129,7 +129,7 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
       })
     },
 
-    *store({ added }: Keys, recorded: ReadonlyArray<RecordedEvent>): Program<void> {
+    *store({ added }: Keys, recorded: ReadonlyArray<RecordedEvent>): StatementScript<void> {
       const stored = added.map((row) => row(recorded))
       if (stored.length === 0) return
       const now = Math.min(...stored.map(({ createdAt }) => DateTime.toEpochMillis(createdAt)))
@@ -143,18 +143,18 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
  * The hashes under which the submissions' keys may be stored. A relay that does not exist yet belongs to the tenant that
  * creates it in the batch.
  */
-const idsOf = (before: State, units: ReadonlyArray<Unit>): ReadonlyArray<string> => {
+const idsOf = (before: State, submissions: ReadonlyArray<Submission>): ReadonlyArray<string> => {
   const owners = new Map<RelayId, Array<Pubkey>>()
-  for (const { commands } of units) {
+  for (const { commands } of submissions) {
     for (const [command] of commands) {
       if (command._tag === "CreateRelay") owners.set(command.id, [...owners.get(command.id) ?? [], command.tenant])
     }
   }
-  const ids = units.flatMap((unit) => {
-    const { commands: [[command]], idempotencyKey } = unit
+  const ids = submissions.flatMap((submission) => {
+    const { commands: [[command]], idempotencyKey } = submission
     if (idempotencyKey === undefined) return []
     const created = "id" in command ? owners.get(command.id) ?? [] : []
-    const scopes = [...scopesOf(before, unit), ...created]
+    const scopes = [...scopesOf(before, submission), ...created]
     return scopes.map((scope) => hashOf(scope, idempotencyKey))
   })
   return [...new Set(ids)]

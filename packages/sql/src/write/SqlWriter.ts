@@ -9,7 +9,7 @@ import {
   type RecordedEvent,
   type Refusal,
   type StorageError,
-  type Unit,
+  type Submission,
   withSpan
 } from "@caravel/domain"
 import { Backoff, Tail, Waiting } from "@caravel/pubsub"
@@ -28,13 +28,13 @@ import * as GroupCommit from "./GroupCommit.js"
 import type { OutcomeMissing } from "./IdempotencyKeys.js"
 import * as Metrics from "./Metrics.js"
 
-type Entry = QueueEntry<Unit, ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
+type Entry = QueueEntry<Submission, ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
 
 /** At most this many commands, or characters of commands, are committed together, unless one submission alone has more. */
 const batchCommands = 256
 const batchCharacters = 1_000_000
 
-const weigh = ({ commands }: Unit): number => {
+const weigh = ({ commands }: Submission): number => {
   let characters = 0
   for (const [command] of commands) {
     for (const value of Object.values(command)) if (typeof value === "string") characters += value.length
@@ -60,7 +60,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     const announce = ({ jumps, outcomes, recorded }: Append.Appended) => {
       if (recorded.length > 0) {
-        const announced = Effect.map(tail.broadcast(recorded), () => database.committed.unsafeOpen())
+        const announced = Effect.map(tail.broadcast(recorded), () => database.commitSignal.unsafeOpen())
         return jumps.length === 0 ? announced : Effect.zipLeft(announced, report(jumps))
       }
       // What is answered a second time may have been committed by another process, just now.
@@ -107,14 +107,14 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         const { position: before } = tail.seen()
         // The first has waited for longest.
         const patience = patienceWith(entries[0]!)
-        const units = entries.map(({ submission }) => submission)
+        const submissions = entries.map(({ submission }) => submission)
         let decided = entries
         const remaining = () => {
           decided = entries.filter((entry) => entry.decide())
-          return decided.length === entries.length ? units : decided.map(({ submission }) => submission)
+          return decided.length === entries.length ? submissions : decided.map(({ submission }) => submission)
         }
         const attempt = Effect.tapError(
-          database.commit(() => append.units(units, remaining), lastIdOf, patience, restore),
+          database.commit(() => append.appendAll(submissions, remaining), lastIdOf, patience, restore),
           (error) => {
             if (isTransient(error)) { for (const entry of decided) entry.reopen() }
             return Effect.void
@@ -165,20 +165,20 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     }
 
     // A server's lock is waited for before a batch is decided.
-    const queue = yield* GroupCommit.make({ commit, weigh, canCallersLead: database.dialect.lock === undefined })
+    const queue = yield* GroupCommit.make({ commit, weigh, canCallersLead: database.dialect.appendLock === undefined })
 
     /** From here on the transaction makes others wait. */
-    function* appendBounded(unit: Unit) {
+    function* appendBounded(submission: Submission) {
       yield* Program.execute(database.holderBounds)
-      return yield* append.units([unit])
+      return yield* append.appendAll([submission])
     }
 
-    const announceAll = Effect.zipRight(tail.advanceToHead, database.committed.open)
+    const announceAll = Effect.zipRight(tail.advanceToHead, database.commitSignal.open)
 
     /** Writes the submission in the caller's transaction, and broadcasts it when that is committed. */
-    const join = ({ afterCommit, run, written }: Transaction, unit: Unit) =>
+    const join = ({ afterCommit, run, written }: Transaction, submission: Submission) =>
       Effect.matchEffect(
-        run(() => appendBounded(unit), ({ jumps, outcomes: [outcome], recorded }) => {
+        run(() => appendBounded(submission), ({ jumps, outcomes: [outcome], recorded }) => {
           for (const { id } of recorded) written.push(id)
           // A savepoint that is rolled back frees its positions, so less may be committed than was written in it.
           if (Either.isRight(outcome!)) afterCommit.add(announceAll)
@@ -196,10 +196,10 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     return Command.make({
       notify: yield* ActivityPubSub,
       limits: yield* InputLimits,
-      append: (unit) =>
+      append: (submission) =>
         Effect.withFiberRuntime((fiber) => {
-          const transaction = database.currentOf(fiber)
-          return transaction === undefined ? queue.execute(unit) : join(transaction, unit)
+          const transaction = database.transactionOf(fiber)
+          return transaction === undefined ? queue.execute(submission) : join(transaction, submission)
         })
     })
   })

@@ -18,8 +18,8 @@ const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<un
       idempotencyKeysKept: Duration.zero,
       holderBounds: [],
       clockTolerance: Duration.zero,
-      currentOf: () => undefined,
-      read: (_operation, text, params, decode) => {
+      transactionOf: () => undefined,
+      readCommitted: (_operation, text, params, decode) => {
         statement = [text, params]
         return Effect.orDie(decode([]))
       }

@@ -54,7 +54,7 @@ describe("a program", () => {
       yield* Effect.addFinalizer(() => Effect.sync(() => clearImmediate(next)))
       yield* Program.run(
         connection,
-        (function*(): Program.Program<void> {
+        (function*(): Program.StatementScript<void> {
           while (turns < 3) yield* Program.select([["SELECT 1", [], 1]])
         })()
       )
@@ -64,7 +64,7 @@ describe("a program", () => {
     Effect.gen(function*() {
       const { answer, ...waiting } = yield* connected
       expect(answer).toBeDefined()
-      const program = function*(): Program.Program<unknown> {
+      const program = function*(): Program.StatementScript<unknown> {
         yield* Program.execute([["CREATE TABLE t (a, b)", [], 0], ["INSERT INTO t VALUES (?, ?)", [1, "x"], 1]])
         const rows = yield* Program.select([["SELECT * FROM t", [], 1], ["SELECT * FROM t", [], 1]])
         const none = yield* Program.select([])
@@ -88,7 +88,7 @@ describe("a program", () => {
       expect(answer).toBeDefined()
       const together = { ...waiting, send: sending(waiting, []) }
       const fails = Program.execute([["INSERT INTO nowhere VALUES (1)", [], 1]])
-      const caught = function*(): Program.Program<string> {
+      const caught = function*(): Program.StatementScript<string> {
         yield* fails
         try {
           yield* Program.select([["SELECT 1", [], 1]])

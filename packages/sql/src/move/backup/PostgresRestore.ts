@@ -53,8 +53,9 @@ const empty = (connection: Connection) =>
   })
 
 /**
- * Opens the database, and returns how to make it what a source is: in one transaction, which locks the tables until it ends. The
- * role must own them. Fails, and changes nothing, if rows of the application refer to a tenant or relay that the source lacks.
+ * Opens the database, and returns how to make it what a source is: in one transaction, which locks the tables until it ends.
+ * The role must own them. Fails, and changes nothing, if rows of the application refer to a tenant or relay that the source
+ * lacks.
  */
 export const make = (
   options: Options,
@@ -69,7 +70,7 @@ export const make = (
     const target = yield* CopyTarget.make(database, "restore")
     const mustBeEmpty = (head: Position) => head === 0 || overwrite ? Effect.void : new NotEmpty({ position: head })
     // Fails here already, before the backup is verified.
-    yield* Effect.flatMap(database.read("restore", database.dialect.lastPosition, [], decodeHead), mustBeEmpty)
+    yield* Effect.flatMap(database.readCommitted("restore", database.dialect.lastPosition, [], decodeHead), mustBeEmpty)
     return (source, onStep) =>
       target.replace(
         source,

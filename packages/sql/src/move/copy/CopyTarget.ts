@@ -78,7 +78,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
 
     const transaction = <A, E>(use: (transaction: Transaction) => Effect.Effect<A, E | SqlError>) =>
       transactLong((transaction) => {
-        const locks = [dialect.lockEpoch, dialect.lock].filter((lock) => lock !== undefined)
+        const locks = [dialect.epochLock, dialect.appendLock].filter((lock) => lock !== undefined)
         return Effect.zipRight(
           Effect.forEach(locks, (lock) => transaction.connection.execute(lock, [], undefined)),
           use(transaction)

@@ -123,7 +123,7 @@ export class Import extends Context.Tag("@caravel/sql/Import")<Import, {
 export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.effect(
   Import,
   Effect.gen(function*() {
-    const { committed, current, dialect, query, rows, sql, transactLong } = yield* Database
+    const { commitSignal, currentTransaction, dialect, readInTransaction, rows, sql, transactLong } = yield* Database
     const tail = yield* Tail.Tail
     const { begin, write } = yield* ImportWriter.make(tail.seen)
     const toError = (error: Failure | SqlError) =>
@@ -133,20 +133,20 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
 
     /** Runs a program in a transaction, the caller's if there is one, and broadcasts what it has recorded. */
     const commit = <A extends { readonly recorded: ReadonlyArray<RecordedEvent> }, E extends Failure>(
-      program: () => Program.Program<Either.Either<A, E>>
+      program: () => Program.StatementScript<Either.Either<A, E>>
     ) => {
       const write = (announce: typeof tail.broadcast) =>
         transactLong(({ afterCommit, connection, written: ids }) =>
           Effect.map(Effect.flatten(Program.run(connection, program())), (written) => {
             for (const { id } of written.recorded) ids.push(id)
             if (written.recorded.length > 0) {
-              afterCommit.add(Effect.zipRight(announce(written.recorded), committed.open))
+              afterCommit.add(Effect.zipRight(announce(written.recorded), commitSignal.open))
             }
             return written
           })
         )
       return Effect.flatMap(
-        current,
+        currentTransaction,
         (transaction) => write(transaction === undefined ? tail.broadcast : () => tail.advanceToHead)
       ).pipe(Effect.mapError(toError))
     }
@@ -158,7 +158,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
     const recall = <E>(row: ImportRow, total: number, onStep: OnStep<E>) =>
       Effect.gen(function*() {
         for (let last = 0;;) {
-          const page = yield* query("import", refusals, [row.id, last], rows.importRefusal.decode)
+          const page = yield* readInTransaction("import", refusals, [row.id, last], rows.importRefusal.decode)
           yield* onStep(progressOf(row, total), page.map(refusedOf))
           if (page.length === 0) return
           last = page[page.length - 1]!.item

@@ -15,7 +15,7 @@ import { Array, type DateTime, Effect, Either, HashMap, Record } from "effect"
 import { Database } from "../../database/Database.js"
 import type { ImportRefusalRow, ImportRow } from "../../schema/ImportTables.js"
 import type { Unreadable } from "../../schema/Tables.js"
-import { execute, type Program, select } from "../../statement/StatementScript.js"
+import { execute, select, type StatementScript } from "../../statement/StatementScript.js"
 import { chunked, repeat } from "../../statement/Table.js"
 import * as Append from "../../write/Append.js"
 import type { Page, Source } from "./ImportSource.js"
@@ -52,7 +52,7 @@ export const make = (seen: () => Tail.Seen) =>
     const insertRefusals = rows.importRefusal.insert()
 
     /** Those resources whose last event others have written: the import leaves them alone. */
-    function* foreignIn({ relays, tenants }: State, correlationId: string): Program<ReadonlySet<string>> {
+    function* foreignIn({ relays, tenants }: State, correlationId: string): StatementScript<ReadonlySet<string>> {
       const last = yield* select(selectLast([
         ...[...HashMap.values(tenants)].map(({ pubkey, version }) => [pubkey, "tenant", version] as const),
         ...[...HashMap.values(relays)].map(({ id, version }) => [id, "relay", version] as const)
@@ -69,7 +69,11 @@ export const make = (seen: () => Tail.Seen) =>
     }
 
     /** A page's rows here, and what else decides about it. */
-    function* batchOf(page: Page, source: Source, { startedAt }: ImportRow): Program<Either.Either<Begun, Unreadable>> {
+    function* batchOf(
+      page: Page,
+      source: Source,
+      { startedAt }: ImportRow
+    ): StatementScript<Either.Either<Begun, Unreadable>> {
       const loaded = yield* append.load(touchedBy(page))
       if (Either.isLeft(loaded)) return Either.left(loaded.left)
       const { state } = loaded.right
@@ -91,7 +95,7 @@ export const make = (seen: () => Tail.Seen) =>
 
     return {
       /** How far the import of this source is; where there is none, it begins. */
-      *begin(source: Source, now: DateTime.Utc): Program<Either.Either<Written, Unreadable | UnusableSource>> {
+      *begin(source: Source, now: DateTime.Utc): StatementScript<Either.Either<Written, Unreadable | UnusableSource>> {
         yield* append.lock()
         const found = rows.import.decode(yield* select(byId([source.id])))
         if (Either.isLeft(found)) return Either.left(found.left)
@@ -117,7 +121,7 @@ export const make = (seen: () => Tail.Seen) =>
         source: Source,
         progress: ImportRow,
         now: DateTime.Utc
-      ): Program<Either.Either<Written, Unreadable | StorageError>> {
+      ): StatementScript<Either.Either<Written, Unreadable | StorageError>> {
         yield* append.lock()
         const current = Either.map(rows.import.decode(yield* select(byId([progress.id]))), ([row]) => row?.items)
         if (Either.isLeft(current)) return Either.left(current.left)
