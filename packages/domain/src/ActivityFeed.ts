@@ -4,7 +4,8 @@ import type { PositionFromOtherEpoch } from "./journal/Epoch.js"
 import type { Activity } from "./model/Activity.js"
 
 /**
- * The activity log as streams that never end, in commit order, each activity once, however slow the reader.
+ * The activity log as streams that never end. Activities arrive in commit order, each exactly once, however slow the
+ * reader is.
  *
  * @example
  * ```ts
@@ -29,11 +30,11 @@ import type { Activity } from "./model/Activity.js"
  * @category services
  */
 export class ActivityFeed extends Context.Tag("@caravel/domain/ActivityFeed")<ActivityFeed, {
-  /** Every activity from the moment the stream is run. */
+  /** Every activity from the moment the stream starts to run. */
   readonly live: Stream.Stream<Activity, StorageError | PositionFromOtherEpoch>
   /**
-   * Every activity after `position`, then live. After a failure or a restart, go on from the last one received; who keeps
-   * that longer than a process lives keeps `Journal.epoch` with it, and gives both.
+   * Every activity after `position`, then live ones. After a failure or a restart, resume from the last activity
+   * received. If you store the position beyond the life of the process, store `Journal.epoch` with it and pass both.
    */
   readonly since: (
     position: number,

@@ -2,8 +2,8 @@ import { Context, type Effect, type Queue, type Scope } from "effect"
 import type { Activity } from "./model/Activity.js"
 
 /**
- * Broadcasts each activity once it is committed. There is no `publish`: what is announced comes from the journal alone,
- * so nothing can be announced that is not committed.
+ * Broadcasts each activity after it is committed. There is no `publish`: broadcasts are read from the journal, so an
+ * activity that is not committed cannot be broadcast.
  *
  * @example
  * ```ts
@@ -26,9 +26,10 @@ import type { Activity } from "./model/Activity.js"
  */
 export class ActivityPubSub extends Context.Tag("@caravel/domain/ActivityPubSub")<ActivityPubSub, {
   /**
-   * A queue of every activity from now on, in commit order, each once. A reader that lags is served from the journal:
-   * it loses nothing, holds back nobody and costs no memory. While the journal cannot be read, the queue waits. Once the
-   * journal was restored, replaced, or has gone back, the queue shuts down, which interrupts its takers; the log says why.
+   * A queue of every activity from now on, in commit order, each once. A slow reader is served from the journal: it
+   * loses nothing, delays no other reader and uses no additional memory. While the journal cannot be read, the queue
+   * waits. If the journal was restored, replaced or truncated, the queue shuts down, which interrupts its takers; the
+   * reason is logged.
    */
   readonly subscribe: Effect.Effect<Queue.Dequeue<Activity>, never, Scope.Scope>
 }>() {}

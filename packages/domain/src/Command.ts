@@ -21,7 +21,7 @@ import { activityOf, type RecordedEvent } from "./event/Event.js"
 import type { CallerMetadata } from "./model/Metadata.js"
 import { withSpan } from "./runtime/Span.js"
 
-/** The type of each parameter that the table names. */
+/** The type of each parameter that the command table names. */
 type Parameter<Tag extends CommandTag, Name> = Name extends "tenant" | "relay"
   ? Omit<PayloadOf<Tag>, CommandTable[Tag]["parameters"][number]>
   : Name extends keyof PayloadOf<Tag> ? PayloadOf<Tag>[Name]
@@ -31,7 +31,7 @@ type Parameters<Tag extends CommandTag> = CommandTable[Tag]["parameters"] extend
   ? readonly [resource: Parameter<Tag, Resource>, value: Parameter<Tag, Value>]
   : readonly [resource: Parameter<Tag, CommandTable[Tag]["parameters"][0]>]
 
-/** The method of each command: `CreateTenant` gives `createTenant(tenant)`. */
+/** One method per command: the command `CreateTenant` has the method `createTenant(tenant)`. */
 type Methods = {
   readonly [Tag in CommandTag as Uncapitalize<Tag>]: (
     ...parameters: Parameters<Tag>
@@ -40,8 +40,9 @@ type Methods = {
 
 interface Submit {
   /**
-   * Executes commands in order, in one transaction: all or none. Succeeds with what each of them succeeds with. Takes plain
-   * values with their tag, and instances, which are checked too; a `ParseError` names the index and the field.
+   * Executes commands in order, in one transaction: all of them or none. Returns the result of each command. Accepts
+   * plain values with their `_tag`, and instances, which are validated too. A `ParseError` names the index and the
+   * field.
    */
   readonly submit: <const Commands extends ReadonlyArray<CommandInput>>(
     commands: Commands
@@ -54,11 +55,12 @@ interface Submit {
 }
 
 /**
- * The writes: one method per command, derived from the commands' data, and `submit` for several at once.
+ * The write side: one method per command, derived from the command table, and `submit` for several commands at once.
  *
- * Each is atomic and returns after its activity was broadcast. Run inside the caller's own transaction it joins it: it is
- * undone with it, and its activity goes out after the outer commit. Methods take plain values and whole models alike,
- * and fail with a `ParseError` on malformed ones before anything is written.
+ * Each method is atomic and returns after its activity was broadcast. A method that runs inside the caller's own
+ * transaction joins it: the command is rolled back with that transaction, and its activity is broadcast after the outer
+ * commit. Methods accept plain values and model instances, and fail with a `ParseError` on malformed input before
+ * anything is written.
  *
  * @example
  * ```ts
@@ -110,9 +112,9 @@ interface Submit {
  */
 export class Command extends Context.Tag("@caravel/domain/Command")<Command, Types.Simplify<Methods & Submit>>() {
   /**
-   * Says of every command inside the effect where it came from: who wanted it, what it belongs to, what it follows from.
-   * It is stored with their events. Nested uses are merged, the inner one first. Fails with a `ParseError`, before
-   * anything inside runs, if one of them is not a text of 1 to 256 characters.
+   * Adds metadata to every command inside the effect: its actor, its correlation id and its causation id. The metadata
+   * is stored with the commands' events. Nested uses are merged, and the inner one takes precedence. Fails with a
+   * `ParseError`, before anything inside runs, if a value is not a text of 1 to 256 characters.
    */
   static readonly withMetadata: (
     metadata: CallerMetadata
@@ -120,13 +122,13 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
     CommandContext.withMetadata
 
   /**
-   * Makes the command inside the effect safe to repeat: sent again with its key it gives the first one's answer, be it
-   * success or refusal, without a second event or broadcast, from any process and for as long as keys are kept. What can
-   * be cured by trying again, a `StorageError` or an interruption, is not remembered.
+   * Makes the command inside the effect safe to retry. A command with a known key returns the outcome of the first
+   * attempt, success or refusal, without a second event or broadcast, from any process and for as long as keys are
+   * kept. Failures that a retry can cure, a `StorageError` or an interruption, are not remembered.
    *
-   * A key names one command, or one list that is submitted: a second, different one inside the effect fails with
-   * `IdempotencyConflict`, as it does anywhere else. It is kept with the tenant of the command, of the first one in a list,
-   * so that tenants may use the same keys. The key should be random, such as a UUID.
+   * A key identifies one command, or one submitted list. A second, different command inside the effect fails with
+   * `IdempotencyConflict`, as it does anywhere else. Keys are stored per tenant, so different tenants may use the same
+   * key; a list belongs to the tenant of its first command. The key should be random, such as a UUID.
    */
   static readonly withIdempotencyKey: (
     key: string
@@ -134,16 +136,16 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
     CommandContext.withIdempotencyKey
 
   /**
-   * Makes every command inside the effect fail with `VersionConflict` unless its resource is at this version, so that who
-   * comes late cannot overwrite what others did. 0 is the version of what does not exist yet. Of a list that is
-   * submitted, it is that of the first command's resource, before the list.
+   * Makes every command inside the effect fail with `VersionConflict` unless its resource is at this version, so that a
+   * late command cannot overwrite changes that its caller has not seen. The version of a resource that does not exist
+   * is 0. For a submitted list, the version is that of the first command's resource before the list runs.
    */
   static readonly expecting: (
     version: number
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ParseResult.ParseError, R> =
     CommandContext.expecting
 
-  /** The service over an adapter's `append`, which writes the events of the decisions together or not at all. */
+  /** Builds the service on an adapter's `append`, which writes the events of a submission atomically. */
   static readonly make = (adapter: {
     readonly append: (
       submission: Submission
@@ -200,12 +202,12 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
       ...Record.mapEntries(commands, (_, tag) => [String.uncapitalize(tag), method(tag)]),
       submit,
       notify: adapter.notify
-      // The methods' types follow from the table, as their arguments' and results' schemas do.
+      // The methods' types follow from the command table, and so do the schemas of their arguments and results.
     } as unknown as typeof Command.Service
   }
 }
 
-/** The command that a method's parameters stand for, as data. */
+/** Returns a function that turns the parameters of a method into a command as data. */
 const payloadOf = (tag: CommandTag) => {
   const { parameters: [resource, ...names] } = commandTable[tag]
   const byKey = resource === "pubkey" || resource === "id"

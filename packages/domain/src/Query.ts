@@ -5,20 +5,20 @@ import { type Relay, RelayId, Subdomain } from "./model/Relay.js"
 import { Pubkey, type Tenant } from "./model/Tenant.js"
 
 /**
- * Which activities to read.
+ * Selects the activities to read.
  *
  * @since 0.1.0
  * @category models
  */
 export const ActivityFilter = Schema.Struct({
-  /** After this position; from the beginning if absent. */
+  /** Only activities after this position; from the beginning if absent. */
   after: Schema.optionalWith(Position, { default: () => Position.make(0) }),
-  /** Up to and including this position. */
+  /** Only activities up to and including this position. */
   upTo: Schema.optional(Position),
-  /** At most so many; all if absent. */
+  /** At most this number of activities; all if absent. */
   limit: Schema.optional(Schema.NonNegativeInt),
   tenant: Schema.optional(Pubkey),
-  /** Of this type, or of one of these. */
+  /** Only activities of this type, or of one of these types. */
   activityType: Schema.optional(Schema.Union(ActivityType, Schema.Array(ActivityType))),
   resourceId: Schema.optional(Schema.Union(Pubkey, RelayId))
 })
@@ -29,7 +29,7 @@ export const ActivityFilter = Schema.Struct({
  */
 export interface ActivityFilter extends Schema.Schema.Type<typeof ActivityFilter> {}
 
-/** What an adapter fills: the same reads over values that have been checked. */
+/** The reads that an adapter implements. Their arguments have already been validated. */
 interface Reads {
   readonly tenant: (pubkey: Pubkey) => Effect.Effect<Option.Option<Tenant>, StorageError>
   readonly tenants: Effect.Effect<ReadonlyArray<Tenant>, StorageError>
@@ -43,8 +43,8 @@ interface Reads {
 type Read<A> = Effect.Effect<A, StorageError | ParseResult.ParseError>
 
 /**
- * Reads of tenants, relays and the activity log. Inside the caller's own transaction they see its writes; elsewhere,
- * what is committed. They never wait for a writer.
+ * Reads of tenants, relays and the activity log. Inside the caller's own transaction, reads see its writes; elsewhere
+ * they see committed data. They never wait for a writer.
  *
  * @example
  * ```ts
@@ -66,19 +66,22 @@ type Read<A> = Effect.Effect<A, StorageError | ParseResult.ParseError>
  * @category services
  */
 export class Query extends Context.Tag("@caravel/domain/Query")<Query, {
+  /** The tenant with this pubkey, or `None`. Fails with a `ParseError` if the pubkey is malformed. */
   readonly tenant: (pubkey: string) => Read<Option.Option<Tenant>>
-  /** All tenants, by pubkey. */
+  /** All tenants, ordered by pubkey. */
   readonly tenants: Effect.Effect<ReadonlyArray<Tenant>, StorageError>
+  /** The relay with this id, or `None`. Fails with a `ParseError` if the id is malformed. */
   readonly relay: (id: string) => Read<Option.Option<Relay>>
+  /** The relay with this subdomain, whatever its status, or `None`. Fails with a `ParseError` if it is malformed. */
   readonly relayBySubdomain: (subdomain: string) => Read<Option.Option<Relay>>
-  /** A tenant's relays, by id. */
+  /** The relays of a tenant, ordered by id. Fails with a `ParseError` if the pubkey is malformed. */
   readonly relaysOf: (pubkey: string) => Read<ReadonlyArray<Relay>>
-  /** All relays, by id. */
+  /** All relays, ordered by id. */
   readonly relays: Effect.Effect<ReadonlyArray<Relay>, StorageError>
-  /** The activity log, oldest first. */
+  /** The activity log, oldest first. Fails with a `ParseError` if the filter is malformed. */
   readonly activity: (filter?: typeof ActivityFilter.Encoded) => Read<ReadonlyArray<Activity>>
 }>() {
-  /** The service over an adapter's reads: it checks what callers pass. */
+  /** Builds the service on an adapter's reads and validates the arguments of callers. */
   static readonly make = (reads: Reads): typeof Query.Service => ({
     tenant: checked(Pubkey, reads.tenant),
     tenants: reads.tenants,

@@ -10,8 +10,8 @@ import type { Activity } from "./model/Activity.js"
 import { withSpan } from "./runtime/Span.js"
 
 /**
- * What was to be erased is deleted, and no query gives it any more, but its bytes are still in the files of the database.
- * To recover, do what the cause calls for and erase, or rotate, once more.
+ * The erased data is deleted and no query returns it, but its bytes are still in the database's files. To recover, fix
+ * the cause and run the erasure or the rotation again.
  *
  * @since 0.1.0
  * @category errors
@@ -25,25 +25,25 @@ export class SecretsRemain extends Schema.TaggedError<SecretsRemain>("@caravel/d
 }
 
 /**
- * How far a rotation is.
+ * The progress of a rotation.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Rotation {
-  /** How many secrets have been written anew. */
+  /** The number of secrets re-encrypted so far. */
   readonly rotated: number
-  /** How many there were to be. */
+  /** The number of secrets to re-encrypt. */
   readonly total: number
 }
 
 /**
- * The secrets beside the journal, of which the journal knows nothing but that they were there: how they are erased so
- * that no copy is left where they were stored, and encrypted with another key. What is done can be done again, by any
- * process, until it succeeds.
+ * The secrets, which are stored outside the journal; events hold only references to them. A secret can be erased so
+ * that no copy remains in storage, and re-encrypted with another key. Both operations can be repeated by any process
+ * until they succeed.
  *
- * Bytes cannot go before the transaction that deletes them is committed: inside one of the caller's, both fail with a
- * `StorageError` and do nothing.
+ * Bytes can be removed only after the transaction that deletes them has committed. Inside a transaction of the caller,
+ * both operations fail with a `StorageError` and change nothing.
  *
  * @example
  * ```ts
@@ -72,23 +72,24 @@ export interface Rotation {
  */
 export class Secrets extends Context.Tag("@caravel/domain/Secrets")<Secrets, {
   /**
-   * Clears the tenant's wallet URL, as `updateTenant` does, and leaves no byte of it in the files of the database, nor of
-   * any other secret that has been replaced or cleared. Succeeds too if there is none any more.
+   * Clears the tenant's wallet URL, as `updateTenant` does, and removes every byte of it from the database's files, as
+   * well as the bytes of all secrets that were replaced or cleared earlier. Succeeds even if the tenant has no wallet
+   * URL.
    */
   readonly eraseTenantSecrets: (tenant: { readonly pubkey: string }) => Effect.Effect<
     Activity,
     TenantNotFound | VersionConflict | IdempotencyConflict | StorageError | SecretsRemain | ParseResult.ParseError
   >
   /**
-   * Encrypts with the current key whatever is not: what is in clear, and what another key has encrypted. It does so in many
-   * small transactions, between which others write, and leaves no byte of how it was stored before. Gives how many it has
-   * written anew; none, if all were.
+   * Encrypts with the current key all secrets that are in clear text or encrypted with another key. The work is done in
+   * many small transactions, and other writers can commit between them. No byte of the earlier stored form remains.
+   * Returns the number of secrets that were re-encrypted, 0 if all were current.
    */
   readonly rotate: (
     onStep?: (step: Rotation) => Effect.Effect<void>
   ) => Effect.Effect<number, StorageError | SecretsRemain>
 }>() {
-  /** The service over an adapter's ways to write the stored values anew, and to remove what deleted ones have left. */
+  /** Builds the service on an adapter's functions to re-encrypt stored secrets and to purge deleted bytes. */
   static readonly make = (adapter: {
     readonly command: typeof Command.Service
     readonly rotate: (onStep: (step: Rotation) => Effect.Effect<void>) => Effect.Effect<number, StorageError>

@@ -1,6 +1,6 @@
 /**
- * Caravel's domain: tenants and relays, the seventeen commands as data, the events they give, the decisions between them,
- * and the services that adapters provide.
+ * Caravel's domain: tenants and relays, the seventeen commands as data, the events they produce, the decisions between
+ * them, and the services that adapters provide.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * Which timeline a journal is in. One that is restored from a backup gets a new epoch: what came after the backup never
- * happened there, and its later positions are given a second time, to other events.
+ * The timeline of a journal. A journal that is restored from a backup gets a new epoch: events after the backup are
+ * gone, and their positions are assigned again to other events.
  */
 import { Array, Effect, type ParseResult, Schema } from "effect"
 import type { StorageError } from "../command/CommandError.js"
@@ -24,11 +24,11 @@ export const Epoch = Schema.UUID.pipe(Schema.brand("Epoch")).annotations({
  */
 export type Epoch = typeof Epoch.Type
 
-// Web Crypto is a global of every runtime that Effect runs on, but not of ECMAScript's own types.
+// Every runtime that Effect supports has Web Crypto as a global, but ECMAScript's own types do not include it.
 declare const crypto: { readonly randomUUID: () => string }
 
 /**
- * A timeline that has not been before.
+ * Generates a new epoch.
  *
  * @since 0.1.0
  * @category constructors
@@ -36,7 +36,7 @@ declare const crypto: { readonly randomUUID: () => string }
 export const makeEpoch: Effect.Effect<Epoch> = Effect.sync(() => Epoch.make(crypto.randomUUID()))
 
 /**
- * An epoch and where it began: up to that position it has everything in common with the one before.
+ * An epoch and the position where it started. Up to that position, its events are the same as in the previous epoch.
  *
  * @since 0.1.0
  * @category models
@@ -54,9 +54,9 @@ export const EpochStart = Schema.Struct({
 export interface EpochStart extends Schema.Schema.Type<typeof EpochStart> {}
 
 /**
- * A position was held of another timeline than the journal is in, as it was restored from a backup since. To recover, undo
- * or accept what was done about the activities after `common`, and go on from there, in the epoch `current`; a consumer
- * does by `Consumer.reset`.
+ * The position belongs to another timeline: the journal was restored from a backup after the position was stored. To
+ * recover, undo or accept the effects of the activities after `common`, and resume from `common` in the epoch
+ * `current`. For a consumer, use `Consumer.reset`.
  *
  * @since 0.1.0
  * @category errors
@@ -66,11 +66,11 @@ export class PositionFromOtherEpoch
     "PositionFromOtherEpoch",
     {
       position: Position,
-      /** That of the position; null if nobody has said, and the position is beyond the head. */
+      /** The epoch of the position; null if the caller passed none and the position is beyond the head. */
       epoch: Schema.NullOr(Epoch),
-      /** That of the journal. */
+      /** The epoch of the journal. */
       current: Epoch,
-      /** Up to here, both have the same events. */
+      /** Both epochs have the same events up to this position. */
       common: Position
     }
   )
@@ -86,18 +86,18 @@ export class PositionFromOtherEpoch
   }
 }
 
-/** What the functions below read of a journal. */
+/** The part of the journal that the functions below read. */
 interface Timelines {
   readonly epoch: Effect.Effect<Epoch, StorageError>
   readonly epochs: Effect.Effect<Array.NonEmptyReadonlyArray<EpochStart>, StorageError>
   readonly head: Effect.Effect<Position, StorageError>
 }
 
-/** What a position is told that is not the journal's; its `common` says whether it is. */
+/** The error for a position in another epoch. The position is valid if it is not greater than the error's `common`. */
 const fromOtherEpoch = ({ epochs, head }: Timelines, position: Position, epoch: Epoch | null) =>
   Effect.zipWith(epochs, head, (starts, head) => {
     const index = epoch === null ? starts.length - 1 : starts.findIndex((start) => start.epoch === epoch)
-    // With one that is unknown, it has nothing in common: the first began at 0.
+    // An unknown epoch has index -1, so `common` is 0, where the first epoch started.
     const common = starts[index + 1]?.position ?? head
     return new PositionFromOtherEpoch({ position, epoch, current: Array.lastNonEmpty(starts).epoch, common })
   })
@@ -105,8 +105,8 @@ const fromOtherEpoch = ({ epochs, head }: Timelines, position: Position, epoch: 
 const decodeHeld = Schema.decode(Schema.Struct({ position: Position, epoch: Schema.NullOr(Epoch) }))
 
 /**
- * A caller's position, if it is one of the journal's timeline: not beyond the head and, where its epoch is known, not
- * another's since.
+ * Returns a caller's position if it belongs to the journal's timeline: it is not beyond the head and, if its epoch is
+ * known, all events up to it are also in the current epoch. Fails with `PositionFromOtherEpoch` otherwise.
  *
  * @since 0.1.0
  * @category combinators
@@ -123,8 +123,8 @@ export const checkPosition = (
     ))
 
 /**
- * Fails if the journal is no longer in the epoch of a position, even if it has that position in common with it: for who
- * may have acted on what came after.
+ * Fails if the journal is no longer in the epoch of a position, even if both epochs have that position in common. Use
+ * it for a caller that may have acted on later events.
  *
  * @since 0.1.0
  * @category combinators

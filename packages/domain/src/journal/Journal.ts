@@ -9,7 +9,8 @@ import type { Verification } from "../verify/Verification.js"
 import type { Epoch, EpochStart } from "./Epoch.js"
 
 /**
- * Reads of the append-only journal, in commit order. It holds what is committed, whatever transaction the caller is in.
+ * Reads of the append-only journal, in commit order. They return committed events only, even inside a transaction of
+ * the caller.
  *
  * @example
  * ```ts
@@ -17,7 +18,7 @@ import type { Epoch, EpochStart } from "./Epoch.js"
  * import { Memory } from "@caravel/memory"
  * import { Effect } from "effect"
  *
- * // The state, folded from what has happened.
+ * // The current state, folded from all events.
  * const program = Effect.gen(function*() {
  *   const journal = yield* Journal
  *   const events = yield* journal.read(Position.make(0), 1000)
@@ -31,43 +32,49 @@ import type { Epoch, EpochStart } from "./Epoch.js"
  * @category services
  */
 export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
-  /** Events after `position`, oldest first, at most `limit`; fewer only at the head. */
+  /** The events after `position`, oldest first, at most `limit`. There are fewer only at the head. */
   readonly read: (position: Position, limit: number) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
-  /** The events at these positions, in their order; without those that there are not. */
+  /** The events at these positions, ordered by position. Positions without an event are omitted. */
   readonly at: (positions: ReadonlyArray<Position>) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
   /** The last committed position; 0 for an empty journal. */
   readonly head: Effect.Effect<Position, StorageError>
   /**
-   * The last position before the first event that is later than an instant; the head if no event is. Once there is a later
-   * event, the answer never changes.
+   * The last position before the first event that is later than the instant; the head if there is none. Once a later
+   * event exists, the result never changes.
    */
   readonly positionAt: (instant: DateTime.Utc) => Effect.Effect<Position, StorageError>
-  /** The timeline that it is in: who keeps a position for later keeps this with it. */
+  /** The current timeline. If you store a position, store the epoch with it. */
   readonly epoch: Effect.Effect<Epoch, StorageError>
-  /** All timelines that led to it, oldest first; the last one is that. */
+  /** All timelines of the journal, oldest first. The last one is the current one. */
   readonly epochs: Effect.Effect<NonEmptyReadonlyArray<EpochStart>, StorageError>
-  /** The events of one resource after a version of it, oldest first, at most `limit`; it costs what the resource has. */
+  /**
+   * The events of one resource after a version, oldest first, at most `limit`. The cost grows with the resource's
+   * events, not with the journal.
+   */
   readonly readResource: (
     resource: Resource,
     version: number,
     limit: number
   ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
-  /** The events of a tenant and its relays that are metered, after `position`; it costs what the tenant has. */
+  /**
+   * The metered events of a tenant and its relays after `position`, at most `limit`. The cost grows with the tenant's
+   * events, not with the journal.
+   */
   readonly readTenant: (
     tenant: Pubkey,
     position: Position,
     limit: number
   ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
   /**
-   * Folds the whole journal and compares every row with what it comes to, on one state of the database, whatever is
-   * written meanwhile. Steps tell how far it is and what it has found; there is at least one.
-   * An adapter also looks at what it keeps beside the journal, and at its files.
+   * Folds the whole journal and compares the result with every row, on one snapshot of the database, whatever is
+   * written meanwhile. Steps report the progress and the drifts found; there is at least one step. An adapter also
+   * checks its tables outside the journal, and its files.
    */
   readonly verify: Stream.Stream<Verification, StorageError>
   /**
-   * The same, mending in one transaction what differs; writers wait. Gives how many rows and secrets it has written or
-   * deleted: none, if nothing had drifted. Fails, and changes nothing, if events are unreadable, missing or
-   * contradictory, or the database is damaged. It has no position and broadcasts nothing.
+   * Verifies and repairs the rows in one transaction, during which writers wait. Returns the number of rows and secrets
+   * written or deleted, 0 if nothing had drifted. Fails and changes nothing if events are unreadable, missing or
+   * contradictory, or if the database is damaged. Appends no event and broadcasts nothing.
    */
   readonly rebuild: (onStep?: (step: Verification) => Effect.Effect<void>) => Effect.Effect<number, StorageError>
 }>() {}

@@ -1,4 +1,7 @@
-/** The audit log: who owns it, what happened, to which resource (`model.md`). Workers follow it to provision and to bill. */
+/**
+ * The audit log: what happened to which resource, and which tenant owns it (`model.md`). Workers read it for
+ * provisioning and billing.
+ */
 import { Schema } from "effect"
 import { EventId } from "./EventId.js"
 import { RelayId } from "./Relay.js"
@@ -7,7 +10,7 @@ import { expected } from "./Text.js"
 import { trusted } from "./Trusted.js"
 
 /**
- * A place in the journal, in commit order. The first event has position 1; 0 is before them all.
+ * A position in the journal, in commit order. The first event has position 1; 0 is before all events.
  *
  * @since 0.1.0
  * @category models
@@ -24,7 +27,7 @@ export const Position = Schema.NonNegativeInt.pipe(Schema.brand("Position")).ann
 export type Position = typeof Position.Type
 
 /**
- * What an event is about.
+ * The type of the resource that an event is about.
  *
  * @since 0.1.0
  * @category models
@@ -38,7 +41,7 @@ export const ResourceType = Schema.Literal("tenant", "relay")
 export type ResourceType = typeof ResourceType.Type
 
 /**
- * What happened (`model.md`).
+ * The kind of an activity (`model.md`).
  *
  * @since 0.1.0
  * @category models
@@ -61,7 +64,7 @@ export const ActivityType = Schema.Literal(
 export type ActivityType = typeof ActivityType.Type
 
 /**
- * One entry of the activity log: what a logged command returns and what subscribers receive.
+ * One entry of the activity log. A logged command returns it, and subscribers receive it.
  *
  * @since 0.1.0
  * @category models
@@ -69,7 +72,7 @@ export type ActivityType = typeof ActivityType.Type
 export class Activity extends Schema.Class<Activity>("@caravel/domain/Activity")({
   position: Position,
   id: EventId,
-  /** The tenant's pubkey; for a relay, its owner's. */
+  /** The tenant's pubkey; for a relay, the pubkey of its owner. */
   tenant: Pubkey,
   createdAt: Schema.DateTimeUtc,
   activityType: ActivityType,
@@ -77,6 +80,6 @@ export class Activity extends Schema.Class<Activity>("@caravel/domain/Activity")
   /** The tenant's pubkey or the relay's id. */
   resourceId: Schema.Union(Pubkey, RelayId)
 }) {
-  /** An activity of values that have been checked. */
+  /** Creates an activity from values that have already been validated. */
   static readonly trusted = (values: Schema.Struct.Type<typeof Activity.fields>): Activity => trusted(Activity, values)
 }

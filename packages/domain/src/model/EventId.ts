@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 
 /**
- * The random id of an event, and of the activity that it is (UUIDv7, RFC 9562).
+ * The random id of an event, and of its activity (UUIDv7, RFC 9562).
  *
  * @since 0.1.0
  * @category models
@@ -14,20 +14,22 @@ export const EventId = Schema.UUID.pipe(Schema.brand("EventId")).annotations({ i
  */
 export type EventId = typeof EventId.Type
 
-// Web Crypto is a global of every runtime that Effect runs on, but not of ECMAScript's own types.
+// Every runtime that Effect supports has Web Crypto as a global, but ECMAScript's own types do not include it.
 declare const crypto: { readonly randomUUID: () => string }
 
-/** Kept, as looking the global up takes as long as the id itself: 1 µs. */
+/** Cached: looking up the global takes as long as generating the id, 1 µs. */
 const webCrypto = crypto
 
 /**
- * A new id: the milliseconds since 1970, which are whole and at most 48 bits, then random bits.
+ * Generates an id: the milliseconds since 1970 (an integer of at most 48 bits), followed by random bits. The argument
+ * is not validated.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const unsafeMake = (millis: number): EventId => {
   const time = millis.toString(16).padStart(12, "0")
-  // A random (version 4) UUID has its random bits where version 7 has them, but for the first 48 and the version.
+  // A random (version 4) UUID has its random bits at the same places as version 7, except for the first 48 bits and the
+  // version.
   return `${time.slice(0, 8)}-${time.slice(8)}-7${webCrypto.randomUUID().slice(15)}` as EventId
 }

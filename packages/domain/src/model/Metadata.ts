@@ -1,4 +1,4 @@
-/** Where a command came from: stored with its event, looked at by no decision. */
+/** The origin of a command. It is stored with the event, and no decision reads it. */
 import { type Effect, type ParseResult, Predicate, Schema, type Tracer } from "effect"
 import { expectedUnseen, Text } from "./Text.js"
 
@@ -16,19 +16,19 @@ export const Label = Text.pipe(Schema.minLength(1), Schema.maxLength(256)).annot
 const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
 
 /**
- * What is stored with an event. `traceId` and `spanId` are those of the command's span, where it has one that is kept:
- * called and written as OpenTelemetry has them in its logs, so that events are found by a trace, and a trace by an event,
- * without taking a `traceparent` apart.
+ * The metadata that is stored with an event. `traceId` and `spanId` are those of the command's span, if that span is
+ * sampled. They have the names and the format of OpenTelemetry's log fields, so that you can find events by a trace,
+ * and a trace by an event, without parsing a `traceparent`.
  *
  * @since 0.1.0
  * @category models
  */
 export const Metadata = Schema.Struct({
-  /** Who wanted it: a user, an administrator, a worker. */
+  /** The user, administrator or worker that sent the command. */
   actor: optional(Label),
-  /** What it belongs to: the same for all that one request comes to. */
+  /** Groups the commands of one request: all of them have the same id. */
   correlationId: optional(Label),
-  /** What it follows from: the id of an activity, or of a message. */
+  /** The id of the activity or message that caused the command. */
   causationId: optional(Label),
   traceId: optional(Schema.String),
   spanId: optional(Schema.String)
@@ -41,7 +41,7 @@ export const Metadata = Schema.Struct({
 export interface Metadata extends Schema.Schema.Type<typeof Metadata> {}
 
 /**
- * What a caller may say of its commands.
+ * The metadata that a caller can set.
  *
  * @since 0.1.0
  * @category models
@@ -57,7 +57,7 @@ const decode = Schema.decodeUnknown(Metadata.pick("actor", "correlationId", "cau
 })
 
 /**
- * Reads what a caller says. A name that is none of the three is refused, as it would be lost.
+ * Validates a caller's metadata. Fails on any other field name, which would otherwise be lost silently.
  *
  * @since 0.1.0
  * @category constructors
@@ -68,7 +68,7 @@ export const decodeMetadata = (metadata: CallerMetadata): Effect.Effect<Metadata
 const isThere = ([, value]: readonly [string, unknown]) => value !== undefined
 
 /**
- * Metadata with the ids of a span. One that nobody keeps leads nowhere.
+ * Adds the ids of a span to the metadata, if the span is sampled. The ids of any other span could not be looked up.
  *
  * @since 0.1.0
  * @category constructors
@@ -78,5 +78,5 @@ export const withSpanIds = (metadata: Metadata, span: Tracer.AnySpan | undefined
     ? { ...metadata, traceId: span.traceId, spanId: span.spanId }
     : metadata
 
-/** An application's own tracer may call its spans anything. */
+/** A custom tracer may use ids of any form. */
 const isLabel = Schema.is(Label)

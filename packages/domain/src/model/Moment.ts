@@ -1,4 +1,4 @@
-/** When: by a place in the journal, or by the clock. */
+/** Points in time, given as a position in the journal or as an instant. */
 import { DateTime, Schema } from "effect"
 import { Position } from "./Activity.js"
 import { expected } from "./Text.js"
@@ -6,7 +6,7 @@ import { expected } from "./Text.js"
 const iso =
   /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,3})?)?(Z|[+-][01]\d:[0-5]\d))?$/
 
-/** What JavaScript would read as another day, such as February 30, is none. */
+/** Rejects dates that do not exist, such as February 30, which JavaScript would read as a later day. */
 const isInstant = (text: string) => {
   if (!iso.test(text)) return false
   const [year = 0, month = 0, day = 0] = text.slice(0, 10).split("-").map(Number)
@@ -14,8 +14,8 @@ const isInstant = (text: string) => {
 }
 
 /**
- * An instant, to the millisecond: a `DateTime`, or ISO 8601 text that leaves no time zone open, such as
- * `2026-11-01T00:00Z` or `2026-11-01T01:00:00.000+01:00`. A date alone is its first instant in UTC.
+ * An instant, to the millisecond: a `DateTime`, or ISO 8601 text with a time zone, such as `2026-11-01T00:00Z` or
+ * `2026-11-01T01:00:00.000+01:00`. A date without a time is the start of that day in UTC.
  *
  * @since 0.1.0
  * @category models
@@ -35,7 +35,7 @@ export const Instant = Schema.Union(
 export type Instant = typeof Instant.Type
 
 /**
- * A moment in the journal's life: after the event at a position, or as of an instant.
+ * A point in the journal's history: after the event at a position, or as of an instant.
  *
  * @since 0.1.0
  * @category models
@@ -52,7 +52,7 @@ export const Moment = Schema.Union(Position, Instant).annotations({
 export type Moment = typeof Moment.Type
 
 /**
- * The journal has not come to this position yet. To recover, ask for one up to `head`.
+ * The journal has not reached this position. To recover, use a position up to `head`.
  *
  * @since 0.1.0
  * @category errors

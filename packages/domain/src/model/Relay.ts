@@ -24,7 +24,7 @@ export const RelayId = Schema.String.pipe(Schema.pattern(/^[A-Za-z0-9_-]{1,64}$/
 export type RelayId = typeof RelayId.Type
 
 /**
- * One DNS label: 1–63 of `a-z 0-9 -`, no leading or trailing `-`.
+ * One DNS label: 1–63 of `a-z 0-9 -`, without a leading or trailing `-`.
  *
  * @since 0.1.0
  * @category models
@@ -64,8 +64,9 @@ export const PlanId = Schema.String.pipe(
 export type PlanId = typeof PlanId.Type
 
 /**
- * Whether the relay serves. `inactive` is its owner's wish, `delinquent` an unpaid bill's consequence: a relay that its
- * owner switched off must not come back when the bill is paid.
+ * Whether the relay serves clients. A relay is `inactive` because its owner switched it off, and `delinquent` because
+ * of an unpaid bill. The two are distinct: a relay that its owner switched off must not be activated when the bill is
+ * paid.
  *
  * @since 0.1.0
  * @category models
@@ -79,7 +80,7 @@ export const RelayStatus = Schema.Literal("active", "inactive", "delinquent")
 export type RelayStatus = typeof RelayStatus.Type
 
 /**
- * The configuration that has a default, which a new relay takes and a cleared field returns to.
+ * The options that have defaults. A new relay starts with the defaults, and clearing a field restores its default.
  *
  * @since 0.1.0
  * @category models
@@ -105,7 +106,7 @@ export const RelayOptions = Schema.Struct({
 export interface RelayOptions extends Schema.Schema.Type<typeof RelayOptions> {}
 
 /**
- * The model's defaults.
+ * The defaults of a relay's options.
  *
  * @since 0.1.0
  * @category models
@@ -125,7 +126,8 @@ export const defaultRelayOptions: RelayOptions = {
 }
 
 /**
- * A relay. Its subdomain is unique over all relays whatever their status; its tenant never changes.
+ * A relay as `Query` returns it. Its subdomain is unique among all relays, whatever their status; its tenant never
+ * changes.
  *
  * @since 0.1.0
  * @category models
@@ -142,7 +144,7 @@ export class Relay extends Schema.Class<Relay>("@caravel/domain/Relay")({
   createdAt: Schema.DateTimeUtc,
   version: Version
 }) {
-  /** A relay of values that have been checked. */
+  /** Creates a relay from values that have already been validated. */
   static readonly trusted = (values: Schema.Struct.Type<typeof Relay.fields>): Relay => trusted(Relay, values)
 }
 

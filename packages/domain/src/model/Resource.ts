@@ -1,24 +1,24 @@
-/** Tenants and relays as data: what each is called, keyed by, created by, and which of its fields are special. */
+/** Tenants and relays as data: their names, keys, creating commands and special fields. */
 import { Schema } from "effect"
 import type { ResourceType } from "./Activity.js"
 import { Relay, RelayId, RelayState } from "./Relay.js"
 import { Pubkey, Tenant, TenantState } from "./Tenant.js"
 
 /**
- * One record per resource type. What differs between them only by a name is told here once, for all that iterates over
- * resources: decisions, verification, imports, and the tables and queries of adapters. What a field holds, such as a boolean
- * or an instant, its schema says.
+ * One record per resource type. It holds the differences between resource types that are only names, for all code that
+ * works on every type: decisions, verification, imports, and the tables and queries of adapters. The type of a field,
+ * such as a boolean or an instant, is in its schema.
  *
  * - `key`: the field that identifies a resource.
- * - `owner`: the field that names the tenant to which it belongs.
- * - `collection`: what several of them are called, as in `State` and `Verification`.
- * - `createdBy`: the only command that creates one.
- * - `fixed`: the fields that never change once it exists, beside the key.
- * - `unique`: the fields whose value no two of them share, beside the key.
- * - `secret`: the field that holds a secret, if any. The state refers to the secret by the id of the event that set it, so
- *   there can be only one.
+ * - `owner`: the field that names the tenant that owns the resource.
+ * - `collection`: the plural name, as in `State` and `Verification`.
+ * - `createdBy`: the only command that creates such a resource.
+ * - `fixed`: the fields, besides the key, that never change after creation.
+ * - `unique`: the fields, besides the key, whose values are unique among resources of the type.
+ * - `secret`: the field that holds a secret, if any. The state refers to a secret by the id of the event that set it,
+ *   so a resource type can have only one such field.
  * - `state`: the schema of a resource as decisions see it and projections store it.
- * - `model`: the class of a resource as `Query` returns it.
+ * - `model`: the class that `Query` returns.
  *
  * @since 0.1.0
  * @category models
@@ -61,7 +61,7 @@ export const resources = {
 }
 
 /**
- * The fields that hold a secret, of all resources.
+ * The names of the fields that hold a secret, for all resource types.
  *
  * @since 0.1.0
  * @category models
@@ -77,7 +77,7 @@ export const secretFields: ReadonlySet<string> = new Set(Object.values(resources
 export type ResourceState = TenantState | RelayState
 
 /**
- * The value of a field that a record names.
+ * The value of a field, given the field's name.
  *
  * @since 0.1.0
  * @category accessors
@@ -85,7 +85,7 @@ export type ResourceState = TenantState | RelayState
 export const fieldIn = (fields: object, name: string): unknown => (fields as { readonly [name: string]: unknown })[name]
 
 /**
- * What identifies a tenant or a relay: the fields by which every event and every activity says what it is about.
+ * Identifies a tenant or a relay. Every event and every activity has these fields.
  *
  * @since 0.1.0
  * @category models
@@ -102,7 +102,7 @@ export const Resource = Schema.Union(
 export type Resource = typeof Resource.Type
 
 /**
- * A resource as one text, for use as a key: a tenant's pubkey may also be a relay's id.
+ * A resource as one string, for use as a key. It includes the type, because a tenant's pubkey is also a valid relay id.
  *
  * @since 0.1.0
  * @category accessors

@@ -24,7 +24,7 @@ export type Pubkey = typeof Pubkey.Type
 const nwcUrl = {
   identifier: "NwcUrl",
   description: "a wallet connection URL, nostr+walletconnect://… (NIP-47)",
-  // What was passed is a secret even when it is malformed.
+  // The input is treated as a secret even if it is malformed.
   message: () => ({ message: "Expected a URL that begins with nostr+walletconnect://", override: true })
 }
 
@@ -37,7 +37,7 @@ const isNwcUrl = (redacted: Redacted.Redacted) => {
 }
 
 /**
- * A wallet connection URL (NIP-47). It can spend money, so it stays redacted, in its encoded form too.
+ * A wallet connection URL (NIP-47). It authorizes payments, so it stays redacted, even in its encoded form.
  *
  * @since 0.1.0
  * @category models
@@ -45,7 +45,7 @@ const isNwcUrl = (redacted: Redacted.Redacted) => {
 export const NwcUrl = Schema.RedactedFromSelf(Schema.String).pipe(Schema.filter(isNwcUrl)).annotations(nwcUrl)
 
 /**
- * A wallet connection URL as callers pass it: in clear or already redacted. It encodes to clear text.
+ * A wallet connection URL as callers pass it: clear text or already redacted. It encodes to clear text.
  *
  * @since 0.1.0
  * @category models
@@ -55,7 +55,7 @@ export const NwcUrlInput = Schema.Union(Schema.Redacted(Schema.String), Schema.R
 ).annotations(nwcUrl)
 
 /**
- * The reference to a secret that is kept beside the journal: the id of the event that set it.
+ * The reference to a secret that is stored outside the journal: the id of the event that set it.
  *
  * @since 0.1.0
  * @category models
@@ -69,7 +69,7 @@ export const SecretId = EventId.pipe(Schema.brand("SecretId"))
 export type SecretId = typeof SecretId.Type
 
 /**
- * An id that Stripe gave.
+ * An id that Stripe assigned.
  *
  * @since 0.1.0
  * @category models
@@ -96,19 +96,19 @@ export class Tenant extends Schema.Class<Tenant>("@caravel/domain/Tenant")({
   ...fields,
   nwcUrl: Schema.NullOr(NwcUrl)
 }) {
-  /** A tenant of values that have been checked. */
+  /** Creates a tenant from values that have already been validated. */
   static readonly trusted = (values: Schema.Struct.Type<typeof Tenant.fields>): Tenant => trusted(Tenant, values)
 }
 
 /**
- * A tenant as decisions see it and projections store it: with a reference in the place of the secret.
+ * A tenant as decisions see it and projections store it, with a reference instead of the secret.
  *
  * @since 0.1.0
  * @category models
  */
 export const TenantState = Schema.Struct({
   ...fields,
-  // What stands in the place of a reference may be the secret itself.
+  // An invalid value may be the secret itself, so the error must not show it.
   nwcUrl: Schema.NullOr(SecretId).annotations(expectedUnseen("the reference to a secret, or null"))
 })
 

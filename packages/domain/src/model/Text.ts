@@ -1,7 +1,7 @@
 import { ParseResult, Schema } from "effect"
 
 /**
- * Annotations that make a schema's failure say what was expected and what was passed instead.
+ * Annotations that make a schema's error say what was expected and what was passed instead.
  *
  * @since 0.1.0
  * @category constructors
@@ -14,7 +14,7 @@ export const expected = (description: string) => ({
   })
 })
 
-/** What is longer is not shown whole: it is no help, and may be megabytes. */
+/** Longer values are truncated in messages: they do not help, and may be megabytes. */
 const longestShown = 200
 
 const shown = (actual: unknown) => {
@@ -29,7 +29,7 @@ const shown = (actual: unknown) => {
 }
 
 /**
- * The same, without repeating what was passed: it may be long, or nobody's business.
+ * Like `expected`, but without the value that was passed: it may be long or private.
  *
  * @since 0.1.0
  * @category constructors
@@ -44,14 +44,14 @@ export const expectedUnseen = (description: string) => ({
   })
 })
 
-/** What a database may be unable to keep: NUL, and surrogates that are no pair. */
+/** Characters that some databases cannot store: NUL and lone surrogates. */
 const unstorable = /[\0\p{Cs}]/gu
 
-/** By a search for what it must not hold: a pattern for all that it may hold overflows the stack on long texts. */
+/** Searches for invalid characters: a pattern that matches all valid ones overflows the stack on long texts. */
 const isStorable = (text: string) => text.search(unstorable) === -1
 
 /**
- * A string that every database can keep: well-formed Unicode without NUL.
+ * A string that every database can store: well-formed Unicode without NUL.
  *
  * @since 0.1.0
  * @category models
@@ -62,27 +62,27 @@ export const Text = Schema.String.pipe(Schema.filter(isStorable)).annotations({
 })
 
 /**
- * A text that every database can keep, from one that may be anything: what an error said, for instance. Each NUL and each
- * lone surrogate becomes U+FFFD, and what is longer than `maxLength` UTF-16 units is cut there and ends in "…".
+ * Converts any text, such as an error's message, to a text that every database can store. Each NUL and each lone
+ * surrogate becomes U+FFFD. A text longer than `maxLength` UTF-16 units is cut to that length and ends in "…".
  *
  * @since 0.1.0
  * @category constructors
  */
 export const storableText = (text: string, maxLength = Infinity): string => {
   if (text.length <= maxLength) return text.replace(unstorable, "\ufffd")
-  // Not through the middle of a character.
+  // Never cut between the two halves of a surrogate pair.
   const end = maxLength - 1 - (isHighSurrogate(text.charCodeAt(maxLength - 2)) ? 1 : 0)
   return `${text.slice(0, Math.max(0, end)).replace(unstorable, "\ufffd")}…`
 }
 
 const isHighSurrogate = (unit: number) => unit >= 0xd800 && unit <= 0xdbff
 
-/** How long a diagnostic may be, in UTF-16 units. */
+/** The maximum length of a diagnostic, in UTF-16 units. */
 const longestDiagnostic = 10_000
 
 /**
- * What an error said, as callers pass it: any text, of which what is kept is storable, and 10,000 characters at most. A
- * program that reports an error must not fail for what that error says.
+ * The text of an error, as callers pass it. Any string is accepted; it is made storable and cut to 10,000 characters.
+ * Reporting an error must not fail because of the error's text.
  *
  * @since 0.1.0
  * @category models
@@ -105,7 +105,7 @@ export const NonEmptyText = Text.pipe(Schema.minLength(1)).annotations({
 })
 
 /**
- * The number of accepted commands on a resource: 1 at its creation, +1 for each further one.
+ * The number of accepted commands on a resource: 1 after its creation, plus 1 for each further command.
  *
  * @since 0.1.0
  * @category models
@@ -116,7 +116,7 @@ export const Version = Schema.Int.pipe(Schema.positive()).annotations({
 })
 
 /**
- * The version that a caller expects a resource to be at; 0 that it does not exist.
+ * The version that a caller expects a resource to have; 0 if the resource must not exist.
  *
  * @since 0.1.0
  * @category models
@@ -127,7 +127,7 @@ export const ExpectedVersion = Schema.NonNegativeInt.annotations({
 })
 
 /**
- * A text without wallet URLs and private keys, wherever they came from.
+ * Redacts wallet URLs, private keys and the passwords of PostgreSQL URLs in a text.
  *
  * @since 0.1.0
  * @category secrets
@@ -139,8 +139,8 @@ export const withoutSecrets = (text: string): string =>
     .replace(/(postgres(?:ql)?:\/\/[^\s:@/]*):[^\s@/]+@/gi, "$1:<redacted>@")
 
 /**
- * What is wrong at each place, as `subdomain: Expected …`: of a field's alternatives, the first is what it is for, the
- * others that it may be empty.
+ * The message for each invalid field, as `subdomain: Expected …`. If a field accepts several types, only the message of
+ * the first is returned, since the others only allow it to be empty.
  *
  * @since 0.1.0
  * @category errors

@@ -1,11 +1,11 @@
-/** Tracing that costs nothing while nobody looks. */
+/** Tracing that costs nothing if no tracer is configured. */
 import { Context, DefaultServices, Effect, type Fiber, Tracer } from "effect"
 
-/** Effect's own tracer, which keeps nothing. */
+/** Effect's default tracer, which discards spans. */
 const builtIn = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 /**
- * Whether the fiber has a tracer that keeps spans.
+ * Whether the fiber has a tracer that records spans.
  *
  * @since 0.1.0
  * @category tracing
@@ -14,7 +14,8 @@ export const isTraced = ({ currentTracer }: Fiber.RuntimeFiber<unknown, unknown>
   currentTracer !== undefined && currentTracer !== builtIn
 
 /**
- * `Effect.withSpan` for who has a tracer. For who has none a span would cost 12 µs, a fifth of a command in a batch.
+ * `Effect.withSpan` if the fiber has a tracer. Without one, a span would only cost 12 µs, a fifth of a command in a
+ * batch.
  *
  * @since 0.1.0
  * @category tracing
@@ -23,7 +24,7 @@ export const withSpan =
   (name: string, options?: Tracer.SpanOptions) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiberRuntime((fiber) =>
       isTraced(fiber)
-        // A span's parent is the fiber's own: `R` does not ask for one.
+        // The span's parent is the fiber's current span, so `R` does not require one.
         ? Effect.withSpan(effect, name, { captureStackTrace: false, ...options }) as Effect.Effect<A, E, R>
         : effect
     )

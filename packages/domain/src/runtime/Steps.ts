@@ -1,28 +1,31 @@
-/** Long work in steps, between which timers and sockets get their turn: fibers alone go on in microtasks. */
+/**
+ * Long computations in steps that yield to the event loop. Fibers alone resume in microtasks, which starves timers and
+ * sockets.
+ */
 import { Clock, Effect, Either } from "effect"
 
 /**
- * Work that may be paused wherever it yields.
+ * A computation that can be paused at each `yield`.
  *
  * @since 0.1.0
  * @category models
  */
 export type Steps<A> = Generator<void, A, void>
 
-// A global of every runtime that Effect runs on, but not of ECMAScript's own types.
+// Every runtime that Effect supports has this global, but ECMAScript's own types do not include it.
 declare const performance: { readonly now: () => number }
 
-/** How long a fiber may keep the event loop, in milliseconds. */
+/** The longest time that a fiber may block the event loop, in milliseconds. */
 const maxTurnMillis = 5
 
-/** How many of many things are done in a step. */
+/** The number of items processed between two pauses. */
 const stepSize = 64
 
-/** In real time, whatever the fiber's clock. */
+/** Uses real time, whatever the fiber's clock is. */
 const nextTurn = Effect.withClock(Effect.sleep(0), Clock.make())
 
 /**
- * Does the work, and lets the event loop have its turns where it takes long.
+ * Runs the computation, and yields to the event loop whenever it has run for more than 5 ms.
  *
  * @since 0.1.0
  * @category combinators
@@ -38,7 +41,7 @@ export const runInTurns = <A, E>(work: Steps<Either.Either<A, E>>): Effect.Effec
   })
 
 /**
- * Does the work at once.
+ * Runs the computation without pauses.
  *
  * @since 0.1.0
  * @category combinators
@@ -51,7 +54,7 @@ export const runAtOnce = <A>(work: Steps<A>): A => {
 }
 
 /**
- * Whether work that has done so many of its things has to pause.
+ * Whether a computation that has processed `done` items should pause.
  *
  * @since 0.1.0
  * @category predicates
@@ -59,7 +62,7 @@ export const runAtOnce = <A>(work: Steps<A>): A => {
 export const isPauseAt = (done: number): boolean => done > 0 && done % stepSize === 0
 
 /**
- * Does something for each of many, up to the first that fails.
+ * Applies a function to each item, and stops at the first failure.
  *
  * @since 0.1.0
  * @category constructors
