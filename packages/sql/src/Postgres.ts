@@ -8,7 +8,7 @@ import { layer as servicesOver, type Services } from "./Services.js"
 
 export type {
   /**
-   * Which database, and how to reach it.
+   * The database, and how to connect to it.
    *
    * @since 0.1.0
    * @category models
@@ -18,7 +18,7 @@ export type {
 
 export type {
   /**
-   * Every service, and the client that the caller's own statements and transactions go through.
+   * Every service of Caravel, and the `SqlClient` for the caller's own statements and transactions.
    *
    * @since 0.1.0
    * @category models
@@ -27,7 +27,7 @@ export type {
 } from "./Services.js"
 
 /**
- * Opens the database and brings it to the newest schema. Fails with a `StorageError` that says why it cannot.
+ * Opens the database and migrates it to the newest schema. Fails with a `StorageError` if it cannot be opened.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** What every database gives, and how it is put together. */
+/** The services that every database provides, and the layer that builds them. */
 import {
   type ActivityFeed,
   type ActivityPubSub,
@@ -20,7 +20,7 @@ import * as SqlJournal from "./read/SqlJournal.js"
 import * as SqlQuery from "./read/SqlQuery.js"
 import * as SqlWriter from "./write/SqlWriter.js"
 
-/** Every service, and the client that the caller's own statements and transactions go through. */
+/** Every service of Caravel, and the `SqlClient` for the caller's own statements and transactions. */
 export type Services =
   | Command
   | Query
@@ -34,7 +34,10 @@ export type Services =
   | Import.Import
   | SqlClient
 
-/** What is committed could not be broadcast any more, and would be built on what is no longer there: everything else fails too. */
+/**
+ * Makes every operation fail once the tail has ended: commits could no longer be broadcast, and would build on a state
+ * that is gone.
+ */
 const refusal = Layer.scopedDiscard(Effect.gen(function*() {
   const { fail } = yield* Database
   const tail = yield* Tail.Tail
@@ -44,10 +47,10 @@ const refusal = Layer.scopedDiscard(Effect.gen(function*() {
         ? cause
         : new StorageError({ reason: "replaced", operation: "following the journal", cause })
     ))
-  yield* Background.run("Refusing what a replaced database is asked", refuse)
+  yield* Background.run("Refusing operations on a replaced database", refuse)
 }))
 
-/** The services over an opened database, and what notices that others have committed to it. */
+/** The services on an open database. `watch` notices the commits of other processes. */
 export const layer = (
   database: Layer.Layer<Database, StorageError>,
   watch: Layer.Layer<never, StorageError, Database | Tail.Tail>

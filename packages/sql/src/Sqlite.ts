@@ -12,7 +12,7 @@ import * as SqliteWatch from "./sqlite/SqliteWatch.js"
 
 export type {
   /**
-   * Which file, and how safe against power loss.
+   * The database file, and how durable its commits are.
    *
    * @since 0.1.0
    * @category models
@@ -22,7 +22,7 @@ export type {
 
 export type {
   /**
-   * Every service, and the client that the caller's own statements and transactions go through.
+   * Every service of Caravel, and the `SqlClient` for the caller's own statements and transactions.
    *
    * @since 0.1.0
    * @category models
@@ -31,7 +31,7 @@ export type {
 } from "./Services.js"
 
 /**
- * Opens the database and brings it to the newest schema. Fails with a `StorageError` that says why it cannot.
+ * Opens the database and migrates it to the newest schema. Fails with a `StorageError` if it cannot be opened.
  *
  * @example
  * ```ts
@@ -81,7 +81,7 @@ export const layerConfig = (
   Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
 
 /**
- * A database in a temporary directory that is removed afterwards, for tests.
+ * A database for tests, in a temporary directory that is removed when the layer is released.
  *
  * @since 0.1.0
  * @category layers

@@ -1,5 +1,5 @@
 /**
- * Caravel over SQL.
+ * Caravel's storage in SQLite and PostgreSQL.
  *
  * @since 0.1.0
  */

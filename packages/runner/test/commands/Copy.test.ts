@@ -39,7 +39,7 @@ describe("copy", () => {
     expect({ code, stderr, stdout }).toEqual({
       code: 1,
       stdout: "",
-      stderr: "caravel: the target has been written: its journal goes on to position 4, where the source has nothing\n"
+      stderr: "caravel: the target has been written to: its journal ends at position 4, after the source's journal\n"
     })
     expect(await program(["copy", join(cwd, "none.db"), to])).toMatchObject({
       code: 1,

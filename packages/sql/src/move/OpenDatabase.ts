@@ -5,7 +5,7 @@ import * as Driver from "../database/Driver.js"
 import type { Options as PostgresOptions } from "../postgres/PostgresDatabase.js"
 import type { Options as SqliteOptions } from "../sqlite/SqliteDatabase.js"
 
-/** Opens a database of whichever kind, to copy it or to copy to it. */
+/** Opens an SQLite or PostgreSQL database as the source or the target of a copy. */
 export const openDatabase = (
   options: SqliteOptions | PostgresOptions,
   purpose: Purpose

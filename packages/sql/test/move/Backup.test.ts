@@ -93,7 +93,7 @@ describe("a backup", () => {
       database.exec("UPDATE caravel_tenant SET stripe_customer_id = 'another'")
       const drifted = yield* refused(from)
       expect(drifted).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
-      expect(drifted.message).toContain(`rows differ from the journal, as at tenant ${tenant}; see caravel verify`)
+      expect(drifted.message).toContain(`rows differ from the journal, first at tenant ${tenant}; see caravel verify`)
       database.exec("UPDATE caravel_tenant SET stripe_customer_id = NULL")
 
       // The index has what the table does not.

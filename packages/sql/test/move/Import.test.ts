@@ -132,7 +132,7 @@ describe("an import", () => {
       })
       const failures = exits.flatMap((exit) => Either.isLeft(exit) ? [exit.left] : [])
       expect(failures).toMatchObject([{ _tag: "StorageError", reason: "busy" }])
-      expect(failures[0]!.message).toContain("another process imports the same at the same time")
+      expect(failures[0]!.message).toContain("another process is importing the same source")
       expect(yield* observed(yield* Query)).toEqual(expectedOf(rows))
     })
   )

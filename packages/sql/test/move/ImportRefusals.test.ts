@@ -30,7 +30,7 @@ describe("an import", () => {
         ]
       },
       refused: [
-        "tenant null malformed Its key is no text",
+        "tenant null malformed Its key is not text",
         `tenant ${"A".repeat(64)} malformed pubkey: Expected a public key of 64 lower-case hex characters, got "${
           "A".repeat(64)
         }"`,
@@ -166,10 +166,10 @@ describe("an import", () => {
       expect(yield* lacking("notes.txt")).toBe("cannot be read: file is not a database")
       made("table.db", schema.replace("TABLE relay", "TABLE relays"))
       expect(yield* lacking("table.db")).toBe(
-        "has no table relay: it is no database of tenants, relays and their activities"
+        "has no table relay: it is not a database of tenants, relays and their activities"
       )
       made("column.db", schema.replace("resource_id TEXT", "resource TEXT"))
-      expect(yield* lacking("column.db")).toBe("has no column activity.resource_id, which cannot be left away")
+      expect(yield* lacking("column.db")).toBe("has no column activity.resource_id, which cannot be omitted")
       yield* Effect.provide(Effect.asVoid(Query), Sqlite.layer({ filename: join(directory, "ours.db") }))
       expect(yield* lacking("ours.db")).toBe(
         "is a database of this Caravel already: name it with --database, or copy the file"

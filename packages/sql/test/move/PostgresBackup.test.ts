@@ -185,7 +185,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
       yield* using(backup, filled)
       const database = yield* raw(filename)
       database.exec("UPDATE caravel_relay SET info_name = 'another' WHERE id = 'r7'")
-      expect((yield* refused).message).toContain("rows differ from the journal, as at relay r7")
+      expect((yield* refused).message).toContain("rows differ from the journal, first at relay r7")
       expect(yield* dump(to)).toEqual(before)
     }), 60_000)
 

@@ -1,4 +1,4 @@
-/** Copies of a database in one file, and a database made what such a copy is. */
+/** Backs up a database to a single SQLite file, and restores a database from one. */
 import { currentInstant, type Epoch, makeEpoch, type Position, StorageError, type Verification } from "@caravel/domain"
 import { Effect, Option, Schedule, Schema } from "effect"
 import * as fs from "node:fs/promises"
@@ -17,7 +17,7 @@ import * as PostgresRestore from "./PostgresRestore.js"
 import type { OnStep as Told, VerifiedCopy } from "./VerifiedCopy.js"
 
 /**
- * There is a file where one would be written. To recover, name another one, or say that it may be overwritten.
+ * The target file already exists. Name another file, or allow this one to be overwritten.
  *
  * @since 0.1.0
  * @category errors
@@ -32,7 +32,7 @@ export class FileExists extends Schema.TaggedError<FileExists>("@caravel/sql/Fil
 
 export {
   /**
-   * Why a PostgreSQL database is not restored to what a backup is.
+   * The PostgreSQL database to restore already holds a journal.
    *
    * @since 0.1.0
    * @category errors
@@ -41,8 +41,8 @@ export {
 } from "./PostgresRestore.js"
 
 /**
- * Is told how far a copy is: in pages of SQLite files or events of PostgreSQL while it is copied or restored, in events while
- * rows are folded from them or compared with them. How long a file is checked is not known before.
+ * Called with the progress of a copy. SQLite files are copied and restored in pages, and PostgreSQL databases in
+ * events. Rows are projected and verified in events. The step `checking` reports no progress.
  *
  * @since 0.1.0
  * @category models
@@ -58,19 +58,19 @@ export type OnStep = Told
 export type Place = string | PostgresOptions
 
 /**
- * How it is copied.
+ * The options of a backup or restore.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** Whether what is there may be overwritten; not by default. */
+  /** Whether an existing target may be overwritten; false by default. */
   readonly overwrite?: boolean | undefined
   readonly onStep?: OnStep | undefined
 }
 
 /**
- * What was copied.
+ * The contents of the copy.
  *
  * @since 0.1.0
  * @category models
@@ -84,10 +84,10 @@ export interface Copied {
 }
 
 /**
- * Copies a database, as it is at one instant, to the SQLite file `to`. Writers do not wait for it. The copy
- * is one file, which appears under its name once it has been verified and is on the disk.
+ * Copies a database, as it is at one instant, to the SQLite file `to`. Writers do not wait. The file appears under its
+ * name after it has been verified and synced to disk.
  *
- * It holds wallet URLs as they are stored, and only the user who made it may read it.
+ * The copy holds wallet URLs as they are stored. Only the user who made it may read it.
  *
  * @example
  * ```ts
@@ -126,12 +126,12 @@ const convertedCopyOf = (from: PostgresOptions, to: string, onStep: OnStep | und
   })
 
 /**
- * Makes a database what the backup in the SQLite file `from` is, in a new epoch. The backup is verified before.
+ * Verifies the backup in the SQLite file `from`, and replaces the contents of a database with it, in a new epoch.
  *
- * It happens in one transaction of that database: processes that have it open are refused whatever they would write from
- * then on, and positions of before are refused with `PositionFromOtherEpoch`. An SQLite file that is too damaged for a
- * transaction is replaced by another one, which processes that have it open notice within a second. On PostgreSQL, the role
- * must own the tables, and nobody else can use them until it is done.
+ * The replacement is one transaction. From then on, processes that have the database open cannot write to it, and
+ * earlier positions are refused with `PositionFromOtherEpoch`. An SQLite file that is too damaged for a transaction is
+ * replaced by a new file; processes that have the old file open notice within a second. On PostgreSQL, the role must
+ * own the tables, which are locked until the restore ends.
  *
  * @example
  * ```ts
@@ -153,7 +153,7 @@ export const restore = (
     const copy = yield* copyBeside("restore", path.join(tmpdir(), "caravel"))
     return yield* inNewEpoch(from, copy, onStep, ({ database }) =>
       Effect.scoped(Effect.gen(function*() {
-        // It is open, and must not be left behind by a process that is killed: it holds wallet URLs.
+        // The copy holds wallet URLs, so a killed process must not leave it behind. It is open, and stays readable.
         yield* Effect.promise(() => fs.rm(copy).catch(() => {}))
         const source = yield* CopySource.make(database)
         yield* become(source, (step, ...far) => onStep?.(step === "copying" ? "restoring" : step, ...far))
@@ -163,7 +163,7 @@ export const restore = (
 const restoreFile = (from: string, named: string, overwrite: boolean, onStep: OnStep | undefined) =>
   Effect.gen(function*() {
     yield* mayWrite("restore", from, named, overwrite)
-    // The log of a database is beside the file itself, not beside a link to it.
+    // The write-ahead log is beside the file itself, not beside a link to it.
     const to = yield* Effect.promise(() => fs.realpath(named).catch(() => named))
     yield* prepareDirectory(to)
     const copy = yield* copyBeside("restore", to)
@@ -174,7 +174,7 @@ const restoreFile = (from: string, named: string, overwrite: boolean, onStep: On
 
 const copies = Driver.loadSqlite(() => import("./VerifiedCopy.js"))
 
-/** A verified copy of a backup, in an epoch that begins where it ends, for as long as `then` takes. */
+/** Makes a verified copy of a backup, begins a new epoch at its head, and passes the copy to `then`. */
 const inNewEpoch = <E>(
   from: string,
   to: string,
@@ -189,7 +189,7 @@ const inNewEpoch = <E>(
           const { connection, verification } = copy
           const epoch = yield* makeEpoch
           yield* connection.execute(Epochs.beginEpoch, [epoch, (yield* currentInstant).epochMillis], undefined)
-          // The processes that ran consumers when the backup was made do not run them in this epoch.
+          // Leases of the backup's epoch are not valid in the new one.
           yield* connection.execute("UPDATE caravel_lease SET fence = fence + 1, owner = NULL", [], undefined)
           yield* then(copy)
           return copiedOf(epoch, verification)
@@ -214,7 +214,10 @@ const mustExist = (operation: string, filename: string) =>
     Effect.filterOrFail((stat) => !stat.isDirectory(), () => refuse(operation, `${filename} is a directory`))
   )
 
-/** Makes sure that there is something to copy, and that it is not where it would be copied to. */
+/**
+ * Fails if the source is missing, if source and target are the same file, or if the target exists and may not be
+ * overwritten.
+ */
 const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean) =>
   Effect.gen(function*() {
     const source = typeof from === "string" ? yield* mustExist(operation, from) : undefined
@@ -228,7 +231,9 @@ const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean
     if (!overwrite) return yield* new FileExists({ filename: to })
   })
 
-/** The name of a temporary file in a directory of its own, which other users cannot read and which is removed with the scope. */
+/**
+ * Returns the name of a temporary file in a directory that other users cannot read. The scope removes the directory.
+ */
 const copyBeside = (operation: string, to: string) =>
   Effect.map(
     Effect.acquireRelease(
@@ -249,7 +254,10 @@ const sync = async (filename: string, flags: "r" | "r+") => {
   await handle.sync().finally(() => handle.close())
 }
 
-/** Renames a copy to its final name, durably. The log of the file that it replaces is removed: with it the copy would be damaged. */
+/**
+ * Renames a copy to its final name, durably. The write-ahead log of the replaced file is removed first: SQLite would
+ * apply it to the copy.
+ */
 const putInPlace = (operation: string, copy: string, to: string) =>
   Effect.uninterruptible(attempt(operation, async () => {
     await sync(copy, "r+")
@@ -258,7 +266,7 @@ const putInPlace = (operation: string, copy: string, to: string) =>
     await sync(path.dirname(path.resolve(to)), "r")
   }))
 
-/** A process that writes without a pause leaves little time between two transactions. */
+/** A process that writes without a pause leaves little time between its transactions. */
 const whileWritten = Schedule.jittered(Schedule.spaced("2 millis")).pipe(Schedule.upTo("30 seconds"))
 
 /** Replaces a file that is too damaged for a transaction, and keeps its owner and mode. */
@@ -272,7 +280,7 @@ const replace = (copy: string, to: string) =>
     putInPlace("restore", copy, to)
   )
 
-/** Writes a copy into a file in one transaction, if that can be. */
+/** Writes a copy into a file in one transaction. A file that is too damaged for one is replaced. */
 const transplant = (copy: string, to: string, onStep: OnStep | undefined) =>
   Effect.scoped(Effect.gen(function*() {
     const database = yield* (yield* copies).connect(copy)
@@ -280,7 +288,7 @@ const transplant = (copy: string, to: string, onStep: OnStep | undefined) =>
     yield* Effect.filterOrFail(pages, (count) => count > 0, () => busy).pipe(
       Effect.retry({ while: (error) => error === busy, schedule: whileWritten })
     )
-    // The driver leaves it to the system when the log reaches the disk.
+    // The driver does not sync the log to disk.
     yield* attempt("restore", () => sync(`${to}-wal`, "r+").catch(unlessMissing))
     yield* attempt("restore", () => sync(path.dirname(path.resolve(to)), "r"))
   })).pipe(

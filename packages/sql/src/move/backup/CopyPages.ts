@@ -2,12 +2,13 @@ import { SqlError } from "@effect/sql/SqlError"
 import type Sqlite from "better-sqlite3"
 import { Effect } from "effect"
 
-/** How many pages are copied before timers and sockets have their turn: about a millisecond's work. */
+/** How many pages are copied before timers and sockets are served: about a millisecond's work. */
 const pagesPerTurn = 128
 
 /**
- * Makes a file what a database is, by SQLite's own means: in one transaction of that file, whoever has it open. Gives how
- * many pages that were; none, and nothing is copied, if somebody else is writing the file.
+ * Replaces the contents of a file with a database's, through SQLite's backup API: in one transaction, even if other
+ * processes have the file open. Returns the number of pages, or 0 if another process was writing to the file and
+ * nothing was copied.
  */
 export const copyPages = (
   database: Sqlite.Database,

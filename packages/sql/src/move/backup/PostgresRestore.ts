@@ -7,7 +7,7 @@ import type { Source } from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
 import { openDatabase } from "../OpenDatabase.js"
 
-/** The database holds a journal. To recover, name another one, or say that it may be overwritten. */
+/** The database already holds a journal. Name another database, or allow this one to be overwritten. */
 export class NotEmpty extends Schema.TaggedError<NotEmpty>("@caravel/sql/NotEmpty")("NotEmpty", {
   /** The journal's last position. */
   position: Position
@@ -37,9 +37,10 @@ const isReferenced = `SELECT 1 FROM pg_constraint WHERE contype = 'f' AND conrel
   AND confrelid IN ('caravel_tenant'::regclass, 'caravel_relay'::regclass) LIMIT 1`
 
 /**
- * Empties the database. Readers wait from here on. The tables are truncated: a DELETE would look for each event in tables that
- * have no index for it. PostgreSQL truncates no table that another one refers to, so tenants and relays that the application
- * refers to stay, and are updated in place when the restored journal is folded, as by `Journal.rebuild`.
+ * Empties the database. Readers wait from here on. The tables are truncated, because a DELETE would look up each event
+ * in tables that have no index for it. PostgreSQL does not truncate a table that another table references. Therefore
+ * tenants and relays that the application references stay, and are updated in place when the restored journal is
+ * folded, as by `Journal.rebuild`.
  */
 const empty = (connection: Connection) =>
   Effect.gen(function*() {
@@ -53,9 +54,9 @@ const empty = (connection: Connection) =>
   })
 
 /**
- * Opens the database, and returns how to make it what a source is: in one transaction, which locks the tables until it ends.
- * The role must own them. Fails, and changes nothing, if rows of the application refer to a tenant or relay that the source
- * lacks.
+ * Opens the database, and returns a function that replaces its contents with a source's. This takes one transaction,
+ * which locks the tables until it ends; the role must own them. It fails, and changes nothing, if rows of the
+ * application refer to a tenant or relay that the source lacks.
  */
 export const make = (
   options: Options,
@@ -69,7 +70,7 @@ export const make = (
     const database = yield* openDatabase(options, "target")
     const target = yield* CopyTarget.make(database, "restore")
     const mustBeEmpty = (head: Position) => head === 0 || overwrite ? Effect.void : new NotEmpty({ position: head })
-    // Fails here already, before the backup is verified.
+    // Checked here too, to fail before the backup is verified.
     yield* Effect.flatMap(database.readCommitted("restore", database.dialect.lastPosition, [], decodeHead), mustBeEmpty)
     return (source, onStep) =>
       target.replace(

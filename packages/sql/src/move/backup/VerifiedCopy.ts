@@ -20,7 +20,7 @@ import type * as CopySource from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
 import { copyPages } from "./CopyPages.js"
 
-/** Is told of each step. */
+/** Called at each step, with the part of it that is done. */
 export type OnStep = (
   step: "copying" | "checking" | "projecting" | "verifying" | "restoring",
   done: number,
@@ -36,7 +36,7 @@ const mustBeWhole = (operation: string, filename: string, name: string) =>
     ([damaged]) => damaged === undefined ? Effect.void : corrupt(operation, `${name} is damaged: ${damaged}`)
   )
 
-/** A connection of our own, which closes with the scope. */
+/** Opens a read-only connection, which the scope closes. */
 export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({
@@ -46,7 +46,9 @@ export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlErr
     (database) => Effect.sync(() => database.close())
   )
 
-/** Holds one state of a database, whatever is committed meanwhile: without the open read transaction the copy would start again. */
+/**
+ * Opens a read transaction, so that the copy sees one state: otherwise SQLite would restart the copy after a commit.
+ */
 const snapshot = (filename: string, operation: string) =>
   Effect.gen(function*() {
     const database = yield* connect(filename)
@@ -60,7 +62,7 @@ const snapshot = (filename: string, operation: string) =>
     return isOurs ? database : yield* corrupt(operation, `${filename} is not a Caravel database`)
   })
 
-/** What a copy is known by, once it has been verified. */
+/** A verified copy that is still open. */
 export interface VerifiedCopy {
   readonly connection: Connection
   readonly database: typeof Database.Database.Service
@@ -69,8 +71,8 @@ export interface VerifiedCopy {
 }
 
 /**
- * A database that no other process has open, over one connection, brought to the newest schema. It has no log beside it, so
- * that it is one file, wherever that is.
+ * Opens a file that no other process has open, on one connection, and migrates it to the newest schema. Without a
+ * write-ahead log the database is a single file, and may be on any file system.
  */
 const openAlone = (filename: string) =>
   Effect.gen(function*() {
@@ -85,7 +87,7 @@ const openAlone = (filename: string) =>
       reader: connection,
       snapshot: Effect.succeed(connection),
       dialect: sqlite,
-      // Whether a wallet URL is there is verified, not what it says: that would need the keys.
+      // The verification checks that wallet URLs exist. Decrypting them would need the keys.
       secrets: SecretCodec.clear,
       purge: Effect.void,
       idempotencyKeysKept: Duration.decode(defaultIdempotencyKeysKept)
@@ -94,7 +96,7 @@ const openAlone = (filename: string) =>
     return { connection, database, journal: Context.get(yield* Layer.build(journal), Journal) }
   })
 
-/** What is done to databases that are opened for it. */
+/** Runs an operation on databases that it opens itself: outside the caller's transaction. */
 const apart = (operation: string) => <A, E>(effect: Effect.Effect<A, E, Reactivity.Reactivity>) =>
   effect.pipe(
     Effect.catchIf(
@@ -103,11 +105,11 @@ const apart = (operation: string) => <A, E>(effect: Effect.Effect<A, E, Reactivi
       (error) => Effect.fail(toStorageError(sqlite, operation)(error))
     ),
     Effect.provide(Reactivity.layer),
-    // A transaction of the context is another database's.
+    // A transaction in the context belongs to another database.
     Effect.mapInputContext((context: Context.Context<never>) => Context.omit(TransactionConnection)(context as never))
   )
 
-/** Copies a database of another kind into a file that is not there. What it has folded and verified is told. */
+/** Copies a PostgreSQL database to a new SQLite file, and returns the verification of the copy. */
 export const convertedCopy = (
   operation: string,
   options: { readonly source: CopySource.Source; readonly to: string; readonly onStep?: OnStep | undefined }
@@ -126,8 +128,8 @@ export const convertedCopy = (
   }).pipe(apart(operation))
 
 /**
- * Copies a database into a file, and makes sure that the copy is whole and that its rows are what its journal says. `then`
- * may still write it, before it is closed.
+ * Copies an SQLite database to a file, and fails if the copy is damaged or its rows differ from its journal. `then` may
+ * still write to the copy before it is closed.
  */
 export const verifiedCopy = <A, E = never>(
   operation: string,
@@ -153,7 +155,7 @@ export const verifiedCopy = <A, E = never>(
           ? Effect.succeedSome(step)
           : corrupt(
             operation,
-            `in ${from}, rows differ from the journal, as at ${drift.resourceType} ${drift.resourceId}; see caravel verify`
+            `in ${from}, rows differ from the journal, first at ${drift.resourceType} ${drift.resourceId}; see caravel verify`
           )
       })
       return yield* then({ connection, database, journal, verification: Option.getOrThrow(last) })

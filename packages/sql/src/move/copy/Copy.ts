@@ -1,4 +1,4 @@
-/** Copies of a journal, and of what is beside it, from one database to another of whichever kind. */
+/** Copies a journal, and the tables beside it, from one SQLite or PostgreSQL database to another. */
 import type { Epoch, Position, StorageError } from "@caravel/domain"
 import { Effect } from "effect"
 import type { Options as PostgresOptions } from "../../postgres/PostgresDatabase.js"
@@ -9,7 +9,7 @@ import * as CopyTarget from "./CopyTarget.js"
 
 export {
   /**
-   * Why a database cannot be the target.
+   * The target's journal is not the beginning of the source's journal.
    *
    * @since 0.1.0
    * @category errors
@@ -19,7 +19,7 @@ export {
 
 export type {
   /**
-   * Is told how far a copy is.
+   * Called with the progress of a copy.
    *
    * @since 0.1.0
    * @category models
@@ -28,7 +28,7 @@ export type {
 } from "./CopyTarget.js"
 
 /**
- * What is copied, and where to.
+ * The databases to copy from and to.
  *
  * @since 0.1.0
  * @category models
@@ -40,7 +40,7 @@ export interface Options {
 }
 
 /**
- * What the target holds.
+ * The contents of the target.
  *
  * @since 0.1.0
  * @category models
@@ -49,19 +49,19 @@ export interface Copied {
   readonly epoch: Epoch
   /** The last position of its journal. */
   readonly position: Position
-  /** How many of the events were not there before. */
+  /** How many events this run copied. */
   readonly copied: number
   readonly tenants: number
   readonly relays: number
 }
 
 /**
- * Copies the journal as it is at one instant, whoever writes it meanwhile, to an empty database or to an earlier copy: events
- * with their positions, epochs, secrets as they are stored, idempotency keys, imports, and consumers with what they have parked.
- * Rows of tenants and relays are folded from the events, and all is verified.
+ * Copies the journal, as it is at one instant, to an empty database or to an earlier copy: events with their positions,
+ * epochs, secrets as they are stored, idempotency keys, imports, and consumers with their parked activities. The source
+ * may be written meanwhile. Rows of tenants and relays are folded from the events, and the copy is verified.
  *
- * The target cannot be opened until it is whole: one that was interrupted, at whatever instant, is completed by doing the same
- * again. So is one that the source has gone on from; what is written after the copy has begun is left to the next.
+ * The target cannot be opened until the copy is complete. Run an interrupted copy again to complete it. Run a complete
+ * copy again to add the events that the source has appended since.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** What a copy reads: one state of a database, page by page, as it is stored. */
+/** Reads a snapshot of a database for a copy: its stored rows, page by page. */
 import { type Epoch, type Position, type StorageError } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Option, type Scope, Stream } from "effect"
@@ -8,27 +8,27 @@ import * as Epochs from "../../schema/Epochs.js"
 import { headOf } from "../../schema/Head.js"
 import { repeat } from "../../statement/Table.js"
 
-/** How many rows are read and written at a time: some milliseconds' work. */
+/** The number of rows read and written at a time: a few milliseconds of work. */
 const pageSize = 512
 
-/** A row by its columns. */
+/** The values of a row, by column. */
 export type Row = Readonly<Record<string, unknown>>
 
 /** A table whose rows are copied as they are stored, in the order of its key. */
 export interface Copyable {
   readonly name: string
   readonly key: ReadonlyArray<string>
-  /** What every key comes after. */
+  /** Values that sort before every key. */
   readonly first: ReadonlyArray<unknown>
   readonly where?: string
 }
 
-/** The journal. */
+/** The table of the journal. */
 export const events: Copyable = { name: "caravel_event", key: ["position"], first: [0] }
 
-/** The tables beside the journal, in an order in which they can be inserted. Leases stay with the processes that hold them. */
+/** The tables beside the journal, in the order of their foreign keys. Leases are not copied. */
 export const beside: ReadonlyArray<Copyable> = [
-  // Once one is encrypted, none is inserted in clear.
+  // Secrets in clear come first: a trigger rejects them once one is encrypted.
   { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NULL" },
   { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NOT NULL" },
   { name: "caravel_idempotency", key: ["id"], first: [""] },
@@ -38,7 +38,7 @@ export const beside: ReadonlyArray<Copyable> = [
   { name: "caravel_parked", key: ["consumer", "position"], first: ["", 0] }
 ]
 
-/** One state of the source. */
+/** A snapshot of the source. */
 export interface Source {
   readonly identity: unknown
   readonly epoch: Epoch
@@ -53,7 +53,7 @@ export interface Source {
   readonly secrets: number
 }
 
-/** A database as it is at one instant. */
+/** Opens a snapshot of a database. */
 export const make = (
   database: typeof Database.Service,
   operation = "copy"
@@ -93,7 +93,7 @@ export const make = (
 /** Selects the id of the event at a position. */
 export const eventAt = "SELECT id FROM caravel_event WHERE position = ?"
 
-/** The only value that a statement selects. */
+/** Returns the only value that a statement selects. */
 export const valueOf = (connection: Connection, text: string, params: ReadonlyArray<unknown> = []) =>
   Effect.map(
     connection.executeValues(text, params),

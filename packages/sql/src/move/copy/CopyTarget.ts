@@ -1,4 +1,4 @@
-/** What a copy writes: pages of events, each in a transaction, and in the last one all the rest. */
+/** Writes a copy: each page of events in a transaction, and everything else in the last transaction. */
 import { Position, storableText, StorageError, type Verification } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
@@ -13,7 +13,7 @@ import { execute, run } from "../../statement/StatementScript.js"
 import { chunked, repeat, type Statement } from "../../statement/Table.js"
 import * as CopySource from "./CopySource.js"
 
-/** The target holds something else than the beginning of the source's journal. To recover, name an empty one. */
+/** The target's journal is not the beginning of the source's journal. Name an empty database. */
 export class NotACopy extends Schema.TaggedError<NotACopy>("@caravel/sql/NotACopy")("NotACopy", {
   reason: Schema.Literal("same", "epoch", "ahead", "event"),
   /** The target's last position. */
@@ -26,15 +26,15 @@ export class NotACopy extends Schema.TaggedError<NotACopy>("@caravel/sql/NotACop
       case "epoch":
         return `the target holds another journal, up to position ${this.position}: name an empty one`
       case "ahead":
-        return `the target has been written: its journal goes on to position ${this.position}, where the source has nothing`
+        return `the target has been written to: its journal ends at position ${this.position}, after the source's journal`
       case "event":
-        return `the target has been written, or the source restored: they differ at position ${this.position}`
+        return `the target has been written to, or the source restored: they differ at position ${this.position}`
     }
   }
 }
 
 /**
- * Is told how far a copy is, in events: while they are copied, folded into the target's rows, and compared with those.
+ * Called with the progress of a copy, in events: while they are copied, folded into the target's rows, and verified.
  */
 export type OnStep = (step: "copying" | "projecting" | "verifying", done: number, total: number) => void
 
@@ -53,13 +53,13 @@ const clear: ReadonlyArray<Statement> = [
 const freeLeases =
   "INSERT INTO caravel_lease (consumer, task, fence, heartbeat) SELECT name, ?, 0, 0 FROM caravel_consumer"
 
-/** What handlers' errors said: SQLite may hold it with characters that PostgreSQL cannot keep. */
+/** Columns with error messages of handlers. In SQLite they may hold characters that PostgreSQL cannot store. */
 const diagnostics = new Set(["caravel_consumer last_error", "caravel_parked error"])
 
 const valueFor = (table: string, column: string, value: unknown) =>
   typeof value === "string" && diagnostics.has(`${table} ${column}`) ? storableText(value) : value
 
-/** Statements that insert rows with the columns that they have. */
+/** Statements that insert rows, with the columns of the first row. */
 const insert = (name: string, rows: ReadonlyArray<CopySource.Row>): ReadonlyArray<Statement> => {
   const columns = Object.keys(rows[0] ?? {})
   const row = `(${repeat("?", columns.length)})`
@@ -69,7 +69,7 @@ const insert = (name: string, rows: ReadonlyArray<CopySource.Row>): ReadonlyArra
   )(rows)
 }
 
-/** A database that becomes what another one is. */
+/** Writes copies into a database. */
 export const make = (database: typeof Database.Service, operation = "copy") =>
   Effect.gen(function*() {
     const { dialect, transactLong } = database
@@ -88,7 +88,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
     const headOf = (connection: Connection) =>
       Effect.map(CopySource.valueOf(connection, dialect.lastPosition), (head) => Position.make(Number(head)))
 
-    /** Makes sure that no other process has written the unfinished copy since. */
+    /** Fails if another process has written to the unfinished copy since. */
     const mustBeAt = (head: number, connection: Connection) =>
       Effect.gen(function*() {
         const isWhole = (yield* connection.executeValues(Epochs.currentEpoch, [])).length > 0
@@ -111,18 +111,18 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
         }
       })
 
-    /** What the journal is folded to must be what the source has. */
+    /** Fails if the folded journal has other numbers of rows than the source. */
     const mustEqual = (source: CopySource.Source, verified: Verification) =>
       Effect.gen(function*() {
         const { events, head, relays, secrets, tenants } = verified
         const expected = [source.head, source.head, source.tenants, source.relays, source.secrets]
         if ([head, events, tenants, relays, secrets].some((count, n) => count !== expected[n])) {
-          return yield* corrupt("the source has other rows than its journal says")
+          return yield* corrupt("the source's rows differ from its journal")
         }
         return verified
       })
 
-    /** Takes the source's epochs, in numbers by which the database is in none. */
+    /** Copies the source's epochs with negative numbers, which mark the copy as unfinished. */
     const begin = (connection: Connection, source: CopySource.Source, head: number) =>
       Effect.gen(function*() {
         yield* connection.execute(dialect.deferForeignKeys, [], undefined)
@@ -137,7 +137,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
         )
       })
 
-    /** Writes what is beside the journal, all of it, and has the database be whole if it is. */
+    /** Writes everything beside the journal, verifies the copy, and marks it as finished. */
     const finish = (connection: Connection, source: CopySource.Source, onStep: OnStep) =>
       Effect.gen(function*() {
         yield* connection.execute(dialect.deferForeignKeys, [], undefined)
@@ -161,7 +161,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
             const [drift] = step.differences
             return drift === undefined
               ? Effect.succeedSome(step)
-              : corrupt(`the source's journal is not sound, as at ${drift.resourceType} ${drift.resourceId}`)
+              : corrupt(`the source's journal is not sound, first at ${drift.resourceType} ${drift.resourceId}`)
           }
         )
         const verified = yield* mustEqual(source, Option.getOrThrow(last))
@@ -173,7 +173,10 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
       run(connection, execute(insert(CopySource.events.name, page)))
 
     return {
-      /** Becomes a copy, or goes on with one, page by page. Tells where it went on. */
+      /**
+       * Copies the source page by page, or continues an earlier copy. Returns the verification, and the position that
+       * it continued from.
+       */
       complete: (source: CopySource.Source, onStep: OnStep) =>
         Effect.gen(function*() {
           const before = yield* transaction(({ connection }) =>
@@ -206,7 +209,7 @@ export const make = (database: typeof Database.Service, operation = "copy") =>
           return { before, verified }
         }),
 
-      /** Becomes what the source is, at once, after `empty` has removed what is there. */
+      /** Replaces the database's contents with the source's in one transaction, which begins with `empty`. */
       replace: <E>(
         source: CopySource.Source,
         empty: (connection: Connection, head: Position) => Effect.Effect<void, E | SqlError>,
@@ -233,7 +236,7 @@ const isSqlError = (error: unknown): error is SqlError => error instanceof SqlEr
 const overtaken = new StorageError({
   reason: "busy",
   operation: "copy",
-  cause: new Error("another process writes the target at the same time")
+  cause: new Error("another process is writing to the target")
 })
 
 const corrupt = (why: string) =>

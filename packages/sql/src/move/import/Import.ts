@@ -1,4 +1,4 @@
-/** Taking over another Caravel-style database, as events that reproduce its rows and its activity log. */
+/** Imports another Caravel-style database, as events that reproduce its rows and its activity log. */
 import { currentInstant, type RecordedEvent, type StorageError, type Why } from "@caravel/domain"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
@@ -25,46 +25,46 @@ export {
 }
 
 /**
- * What was refused.
+ * A row that was refused, and why.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Refused extends Why {
   readonly table: "tenant" | "relay" | "activity"
-  /** The row's key there. */
+  /** The row's key in the source. */
   readonly key: string
 }
 
 /**
- * How far an import is.
+ * The progress of an import.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Progress {
-  /** How many activities, tenants and relays have been looked at, and how many there are. */
+  /** How many activities, tenants and relays have been read, and how many there are. */
   readonly items: number
   readonly total: number
-  /** How many have been taken over. */
+  /** How many of them have been imported. */
   readonly activities: number
   readonly tenants: number
   readonly relays: number
   readonly refused: number
-  /** Of the activities, those that have got another id because theirs is no UUID. */
+  /** How many activities received a new id because theirs is not a UUID. */
   readonly renamed: number
-  /** How many events they have come to. */
+  /** How many events have been appended. */
   readonly events: number
 }
 
 /**
- * What an import came to.
+ * The result of an import.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Report extends Progress {
-  /** Columns of the source that are unknown here, as `relay.colour`. */
+  /** Columns of the source that Caravel does not know, such as `relay.colour`. */
   readonly ignored: ReadonlyArray<string>
 }
 
@@ -75,20 +75,24 @@ export interface Report extends Progress {
  * @category models
  */
 export interface Options<E = never> {
-  /** The SQLite file. It is only read. */
+  /** The SQLite file. It is never written. */
   readonly source: string
-  /** Does everything and then undoes it. Meanwhile other writers wait. */
+  /** Runs the whole import and then rolls it back. Other writers wait meanwhile. */
   readonly dryRun?: boolean | undefined
-  /** Is told how far the import is and what has been refused since; in the end, everything that was. */
+  /**
+   * Called after each page with the progress and the rows refused since the last call. A run reports every refused row
+   * once, including those of interrupted runs before it.
+   */
   readonly onStep?: ((progress: Progress, refused: ReadonlyArray<Refused>) => Effect.Effect<void, E>) | undefined
 }
 
 /**
- * Imports another database, with the tables `tenant`, `relay` and `activity` of `model.md` and times in Unix seconds: its
- * rows and its activity log, field for field and in its order, but for versions and positions, which are counted here.
+ * Imports another SQLite database with the tables `tenant`, `relay` and `activity` of `model.md` and times in Unix
+ * seconds. Its rows and its activity log are imported field for field and in their order; Caravel assigns versions and
+ * positions.
  *
- * Each page is one transaction, with how far the import is: one that was interrupted, at whatever instant, goes on where it
- * was when it is run again, and has then written the same. What is refused is told and kept, and the rest goes on.
+ * Each page is one transaction, which also records the progress. An interrupted import continues from there when you
+ * run it again, and results in the same events. Refused rows are reported and recorded, and the import continues.
  *
  * @example
  * ```ts
@@ -131,7 +135,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
         ? error
         : toStorageError(dialect, "import")(error)
 
-    /** Runs a program in a transaction, the caller's if there is one, and broadcasts what it has recorded. */
+    /** Runs a script in a transaction, the caller's if there is one, and broadcasts the events that it recorded. */
     const commit = <A extends { readonly recorded: ReadonlyArray<RecordedEvent> }, E extends Failure>(
       program: () => Program.StatementScript<Either.Either<A, E>>
     ) => {
@@ -154,7 +158,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
     const refusals = `SELECT ${rows.importRefusal.columns()} FROM caravel_import_refusal
       WHERE import = ? AND item > ? ORDER BY item LIMIT 512`
 
-    /** Tells what an earlier run has refused. */
+    /** Reports the rows that an earlier run refused. */
     const recall = <E>(row: ImportRow, total: number, onStep: OnStep<E>) =>
       Effect.gen(function*() {
         for (let last = 0;;) {
@@ -185,7 +189,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
         return { ...progressOf(progress, total), ignored }
       })
 
-    /** Runs what writes in a transaction of its own, which is then rolled back. */
+    /** Runs an effect in a transaction, and then rolls the transaction back. */
     const undone = <A, E>(effect: Effect.Effect<A, E>) =>
       sql.withTransaction(Effect.flatMap(effect, (result) => Effect.fail(new Undone(result)))).pipe(
         Effect.catchAll((error) =>
@@ -218,7 +222,7 @@ const refusedOf = ({ key, kind, reason, tableName: table }: ImportRefusalRow): R
 
 type Failure = UnusableSource | StorageError | Unreadable
 
-/** How a dry run ends its transaction. */
+/** The failure that rolls back the transaction of a dry run. */
 class Undone<A> {
   readonly result: A
   constructor(result: A) {

@@ -1,4 +1,4 @@
-/** Another Caravel-style database as an import reads it: never written, in one state, and a page at a time. */
+/** Reads another Caravel-style database for an import: from one snapshot, page by page, without writing to it. */
 import { type EventId, type RelayRow, type TenantRow, type Why } from "@caravel/domain"
 import SqliteDatabase from "better-sqlite3"
 import { Effect, Either, type Scope, String } from "effect"
@@ -12,7 +12,7 @@ import { activityItem, type Item, malformed, rowItem, uuidOf, type Values } from
 import { activity, relay, required, tenant } from "./SourceTables.js"
 import { UnusableSource } from "./UnusableSource.js"
 
-/** Items that are imported together, with the rows that they are about. */
+/** Items that are imported together, and the tenants and relays that they concern. */
 export interface Page {
   readonly items: ReadonlyArray<Item>
   readonly tenants: ReadonlyMap<string, Either.Either<TenantRow, Why>>
@@ -21,29 +21,29 @@ export interface Page {
 
 /** An opened source. */
 export interface Source {
-  /** The whole path. */
+  /** The absolute path. */
   readonly filename: string
-  /** The hash of all that is imported: the same for the same rows. */
+  /** A hash of all rows that are imported. The same rows have the same id. */
   readonly id: string
-  /** How many items there are: activities, tenants and relays, in this order. */
+  /** The number of items: activities, tenants and relays, which are read in this order. */
   readonly total: number
-  /** Its columns that are unknown here. */
+  /** Columns of the source that Caravel does not know. */
   readonly ignored: ReadonlyArray<string>
-  /** The id of an event that no activity gives one. */
+  /** Derives an event's id from a name, if no activity has an id for it. */
   readonly idOf: (name: string) => EventId
-  /** Reads on after so many items; an empty page is the end. */
+  /** Skips the first `items` items, and returns the effect that reads the next page. An empty page is the end. */
   readonly pagesAfter: (
     items: number
   ) => Effect.Effect<Effect.Effect<Page, UnusableSource>, UnusableSource, Scope.Scope>
 }
 
-/** How many items a page has: some milliseconds' work. */
+/** The number of items on a page: a few milliseconds of work. */
 const pageSize = 1024
 
-/** What is neither imported nor worth a word. */
+/** Columns that are neither imported nor reported as ignored. */
 const passedOver = ["version", "position"]
 
-/** Opens a source. Until the scope closes it is seen as it is now, whatever others write. */
+/** Opens a source. Until the scope closes, all reads see its state at this moment. */
 export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.Scope> =>
   Effect.gen(function*() {
     const filename = path.resolve(file)
@@ -67,7 +67,8 @@ export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.
       return (table: string) => names.all(table) as ReadonlyArray<string>
     })
     const tables = yield* reading(() => decodeTables(db.prepare(selectTables).all()))
-    // Beside Caravel's tables there may be those of another program. What was called `activity` here once was a view.
+    // The file may hold another program's tables beside Caravel's. A table `activity` is the other program's: Caravel's
+    // own was a view.
     if (isCaravel(tables) && !tables.has(activity.name)) return yield* unusable("caravel")
 
     const known = yield* Either.all(
@@ -75,7 +76,7 @@ export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.
     )
     const [activities, tenants, relays] = known.map(({ select }) => select) as [string, string, string]
     const order = columnsOf("activity").includes("position") ? "position" : "created_at"
-    // What has no rowid has its own order.
+    // A table WITHOUT ROWID has no rowid to sort by.
     const isNumbered = Either.isRight(Either.try(() => db.prepare("SELECT rowid FROM activity")))
     const log = `${activities} ORDER BY ${order}${isNumbered ? ", rowid" : ""}`
 
@@ -113,7 +114,10 @@ type Unusable = (reason: UnusableSource["reason"], detail?: string) => UnusableS
 
 type Reading = <A>(read: () => A) => Effect.Effect<A, UnusableSource>
 
-/** How to select what a table must have and may have, of these columns. What is not there is null. */
+/**
+ * Selects a table's known columns, with NULL for the optional ones that are missing. Fails if a required one is
+ * missing.
+ */
 const columnsIn = (table: Table.Table<any>, columns: ReadonlyArray<string>, unusable: Unusable) => {
   if (columns.length === 0) return Either.left(unusable("table", table.name))
   const fields = Object.keys(table.at)
@@ -127,7 +131,7 @@ const columnsIn = (table: Table.Table<any>, columns: ReadonlyArray<string>, unus
   })
 }
 
-/** How many rows there are of each table, and a hash of them all. */
+/** Counts the rows of each table, and hashes all of them. */
 const digest = (
   statements: ReadonlyArray<string>,
   read: (
@@ -154,7 +158,10 @@ const digest = (
 
 type LookUp<A> = (keys: ReadonlySet<string>) => ReadonlyMap<string, Either.Either<A, Why>>
 
-/** The rows with these keys. Of several with one key, the first; the others are refused when it is their turn. */
+/**
+ * Returns the rows with these keys. If several rows have the same key, it returns the first; the others are refused
+ * when the import reaches them.
+ */
 const lookUp = <A>(
   db: SqliteDatabase.Database,
   table: Table.Table<A>,
@@ -170,7 +177,7 @@ const lookUp = <A>(
   }
 }
 
-/** Items with the rows that they are about, and these rows' tenants. */
+/** Builds a page: the items, the rows that they concern, and the tenants of these rows. */
 const pages = (tenants: LookUp<TenantRow>, relays: LookUp<RelayRow>) => (items: ReadonlyArray<Item>): Page => {
   const pubkeys = new Set<string>()
   const ids = new Set<string>()
@@ -188,11 +195,11 @@ const pages = (tenants: LookUp<TenantRow>, relays: LookUp<RelayRow>) => (items: 
 const rowsOf = (db: SqliteDatabase.Database, statement: string, skipped = 0) =>
   db.prepare(`${statement} LIMIT -1 OFFSET ?`).raw(true).iterate(skipped) as IterableIterator<Values>
 
-/** The keys of a table, each with which of its rows it is. */
+/** Selects the keys of a table, each with the number of its row among the rows with the same key. */
 const numbered = (table: string, key: string) =>
   `SELECT ${key}, row_number() OVER (PARTITION BY ${key}) FROM ${table} ORDER BY ${key}`
 
-/** Takes a page at a time from an iterator, which is ended with the scope. */
+/** Returns an effect that takes the next page from an iterator. The scope closes the iterator. */
 const cursor = <A>(
   reading: Reading,
   iterate: () => Iterator<A>

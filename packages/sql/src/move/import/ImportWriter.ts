@@ -1,4 +1,4 @@
-/** What an import writes: each page of its source in a transaction, with how far it is. */
+/** Writes an import: each page in one transaction, which also records the progress. */
 import {
   type ActivityRow,
   ImportBatch,
@@ -22,7 +22,7 @@ import type { Page, Source } from "./ImportSource.js"
 import type { Item } from "./SourceItems.js"
 import { UnusableSource } from "./UnusableSource.js"
 
-/** How far an import has come, and by what. */
+/** The result of one transaction of an import. */
 export interface Written {
   readonly progress: ImportRow
   readonly refused: ReadonlyArray<ImportRefusalRow>
@@ -36,7 +36,7 @@ const selectIds = chunked<string>(
   (ids) => ids
 )
 
-/** Of resources, by their versions, the last events. */
+/** Selects the last event of each resource, by its version. */
 const selectLast = chunked<readonly [id: string, type: "tenant" | "relay", version: number]>(
   (size) =>
     `SELECT resource_type, resource_id, metadata FROM caravel_event
@@ -44,20 +44,20 @@ const selectLast = chunked<readonly [id: string, type: "tenant" | "relay", versi
   (resources) => resources.flat()
 )
 
-/** The programs of an import, each to be run in a transaction of its own. */
+/** The statement scripts of an import. Each runs in a transaction of its own. */
 export const make = (seen: () => Tail.Seen) =>
   Effect.zipWith(Database, Append.make(seen), ({ rows }, append) => {
     const byId = rows.import.select("id")
     const upsert = rows.import.upsert("id", ["source", "startedAt"])
     const insertRefusals = rows.importRefusal.insert()
 
-    /** Those resources whose last event others have written: the import leaves them alone. */
+    /** The resources whose last event was not written by this import. The import does not change them. */
     function* foreignIn({ relays, tenants }: State, correlationId: string): StatementScript<ReadonlySet<string>> {
       const last = yield* select(selectLast([
         ...[...HashMap.values(tenants)].map(({ pubkey, version }) => [pubkey, "tenant", version] as const),
         ...[...HashMap.values(relays)].map(({ id, version }) => [id, "relay", version] as const)
       ]))
-      // Nothing comes before it in what the import writes.
+      // `correlationId` is the first field of the metadata that the import writes.
       const own = JSON.stringify({ correlationId }).slice(0, -1)
       return new Set(
         last.flatMap(([resourceType, resourceId, metadata]) =>
@@ -68,7 +68,7 @@ export const make = (seen: () => Tail.Seen) =>
       )
     }
 
-    /** A page's rows here, and what else decides about it. */
+    /** Loads the state that decides a page, and prepares the page's batch. */
     function* batchOf(
       page: Page,
       source: Source,
@@ -94,7 +94,10 @@ export const make = (seen: () => Tail.Seen) =>
     }
 
     return {
-      /** How far the import of this source is; where there is none, it begins. */
+      /**
+       * Returns the progress of this source's import, and begins the import if there is none. Fails with reason
+       * `changed` if an import of the file's earlier contents is unfinished.
+       */
       *begin(source: Source, now: DateTime.Utc): StatementScript<Either.Either<Written, Unreadable | UnusableSource>> {
         yield* append.lock()
         const found = rows.import.decode(yield* select(byId([source.id])))
@@ -115,7 +118,9 @@ export const make = (seen: () => Tail.Seen) =>
         return Either.right({ progress, refused: [], recorded: [] })
       },
 
-      /** Imports the page that follows. */
+      /**
+       * Imports the page after `progress`. Fails with reason `busy` if another process has written the progress since.
+       */
       *write(
         page: Page,
         source: Source,
@@ -174,7 +179,7 @@ const counted = { activity: "activities", tenant: "tenants", relay: "relays" } a
 const addTo = (batch: ImportBatch, { key, table }: Item, row: ActivityRow | undefined): Either.Either<void, Why> =>
   row !== undefined ? batch.addActivity(row) : table === "tenant" ? batch.addTenant(key) : batch.addRelay(key)
 
-/** Whose rows have to be here to decide about a page. */
+/** The tenants, relays and subdomains whose rows decide a page. */
 const touchedBy = ({ relays, tenants }: Page) => {
   const found = Array.getRights(relays.values())
   return {
@@ -187,5 +192,5 @@ const touchedBy = ({ relays, tenants }: Page) => {
 const overtaken = new StorageError({
   reason: "busy",
   operation: "import",
-  cause: new Error("another process imports the same at the same time")
+  cause: new Error("another process is importing the same source")
 })

@@ -1,13 +1,13 @@
-/** What an import takes, one after another, and what of it is malformed. */
+/** The items of an import, and why an item is malformed. */
 import { type ActivityRow, EventId, issuesOf, storableText, type Why, withoutSecrets } from "@caravel/domain"
 import { Either, type ParseResult, Schema, String } from "effect"
 import { activity } from "./SourceTables.js"
 
-/** A row that is to be imported, with what it is called in reports. */
+/** A row to import, with its table and key for reports. */
 export interface Item {
   readonly table: "activity" | "tenant" | "relay"
   readonly key: string
-  /** Of an activity what it says; tenants and relays are looked up by their keys. */
+  /** An activity's fields. Undefined for tenants and relays, which are looked up by their keys. */
   readonly row: Either.Either<ActivityRow | undefined, Why>
 }
 
@@ -37,13 +37,13 @@ export const rowItem = (table: "tenant" | "relay", [key, number]: Values): Item 
   table,
   key: `${key}`,
   row: typeof key !== "string"
-    ? Either.left({ kind: "malformed", reason: "Its key is no text" })
+    ? Either.left({ kind: "malformed", reason: "Its key is not text" })
     : Number(number) > 1
     ? Either.left({ kind: "duplicate", reason: "Another row has this key" })
     : Either.right(undefined)
 })
 
-/** A UUID of version 8 (RFC 9562), whose bits are those of a hash. */
+/** A UUID of version 8 (RFC 9562) with the bits of a hash. */
 export const uuidOf = (hex: string) =>
   EventId.make([
     hex.slice(0, 8),

@@ -1,4 +1,4 @@
-/** The tables that an import reads: their columns, and how values of another program are read as the model's. */
+/** The tables that an import reads: their columns, and how another program's values are decoded to the model's. */
 import {
   Activity,
   ActivityType,
@@ -29,7 +29,7 @@ const UnixSeconds = Schema.transform(
   { decode: (seconds) => seconds * 1000, encode: (millis) => millis / 1000 }
 )
 
-/** Null, and so a column that is not there, is the model's default. */
+/** Decodes null, also of a missing column, as the model's default. */
 const withDefault = <A, I>(schema: Schema.Schema<A, I>, value: A) =>
   Schema.transform(Schema.NullOr(schema), Schema.typeSchema(schema), {
     strict: true,
@@ -37,7 +37,7 @@ const withDefault = <A, I>(schema: Schema.Schema<A, I>, value: A) =>
     encode: (value) => value
   })
 
-/** Some programs write an empty text where they have none. */
+/** Decodes an empty text as null: some programs store it for a missing value. */
 const unlessEmpty = <A>(schema: Schema.Schema<A, string>) =>
   Schema.transform(Schema.NullOr(Schema.String), Schema.NullOr(schema), {
     strict: true,
@@ -50,15 +50,15 @@ const nwcUrl = Schema.transform(Schema.NullOr(Schema.Redacted(Schema.String)), S
   decode: (url) => url !== null && Redacted.value(url) === "" ? null : url,
   encode: (url) => url
 }).annotations({
-  // What stands there instead may be a secret too.
+  // The invalid value may be a secret too, so it is not shown.
   message: () => ({ message: "Expected a URL that begins with nostr+walletconnect://", override: true })
 })
 
-/** One of several words. */
+/** A literal, with an error message that lists the allowed words. */
 const oneOf = <A extends string>(words: Schema.Literal<[A, ...Array<A>]>) =>
   words.annotations(expected(`one of ${words.literals.join(", ")}`))
 
-/** How the other program stores the model's types. */
+/** The source's encoding of the model's instants and booleans. */
 const encoding = (ast: SchemaAST.AST) =>
   isInstant(ast) ? UnixSeconds : isBoolean(ast) ? sqlite.boolean.annotations(expected("0 or 1")) : undefined
 
@@ -79,7 +79,7 @@ export const tenant = Table.make("tenant", {
   stripeSubscriptionId: unlessEmpty(StripeId)
 })
 
-/** A relay's options have defaults, so that a source may lack their columns. */
+/** A relay's options have defaults, so a source may lack their columns. */
 const options = Record.map(
   storedFields(RelayOptions.fields, encoding),
   (schema: Schema.Schema<any, any>, name) => withDefault(schema, defaultRelayOptions[name])
@@ -94,7 +94,7 @@ export const relay = Table.make("relay", {
   stripeSubscriptionItemId: unlessEmpty(StripeId)
 })
 
-/** What each has to have; other columns have defaults. */
+/** The columns that each table must have. Other columns have defaults. */
 export const required: { readonly [table: string]: ReadonlyArray<string> } = {
   activity: Struct.keys(activity.at),
   tenant: ["pubkey", "createdAt"],

@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 
-/** The file is nothing that can be imported. To recover, do what its message says. */
+/** The file cannot be imported. The message says what to do. */
 export class UnusableSource
   extends Schema.TaggedError<UnusableSource>("@caravel/sql/UnusableSource")("UnusableSource", {
     filename: Schema.String,
@@ -20,13 +20,13 @@ export class UnusableSource
       case "unreadable":
         return `cannot be read: ${this.detail}`
       case "table":
-        return `has no table ${this.detail}: it is no database of tenants, relays and their activities`
+        return `has no table ${this.detail}: it is not a database of tenants, relays and their activities`
       case "column":
-        return `has no column ${this.detail}, which cannot be left away`
+        return `has no column ${this.detail}, which cannot be omitted`
       case "caravel":
         return "is a database of this Caravel already: name it with --database, or copy the file"
       case "changed":
-        return "has changed since its import began: import it into another database, with nobody writing to it"
+        return "has changed since its import began: import it into another database, while no program writes to it"
     }
   }
 }
