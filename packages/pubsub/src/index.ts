@@ -1,5 +1,5 @@
 /**
- * Caravel's broadcasting: the tail of the journal, and subscriptions to it that lose nothing.
+ * Caravel's broadcasting: the tail of the journal, subscriptions that lose nothing, and durable consumers.
  *
  * @since 0.1.0
  */

@@ -1,4 +1,4 @@
-/** A checkpoint store of one consumer that never parks, with transactions, and writes that can be made to fail. */
+/** A checkpoint store for one consumer that never parks. It has transactions, and its writes can be made to fail. */
 import type { Position, StorageError } from "@caravel/domain"
 import { ConsumerStore } from "@caravel/pubsub"
 import { Effect, Exit, Layer, Option } from "effect"
@@ -8,11 +8,11 @@ const unused = Effect.dieMessage("not in these tests")
 
 export class Store {
   position: Position | undefined
-  /** What handlers have written in transactions. */
+  /** The positions that handlers have written in transactions. */
   readonly written: Array<number> = []
   /** Every move of the checkpoint. */
   readonly moves: Array<Position> = []
-  /** How often leases were renewed, and requests for a replay looked for. */
+  /** How often leases were read or renewed, and replay requests polled. */
   looks = 0
   /** Runs before each move. */
   beforeMove: (to: Position) => Effect.Effect<void, StorageError> = () => Effect.void

@@ -1,4 +1,4 @@
-/** An activity log in an array, with reads that can be made to fail or to wait. */
+/** An activity log in an array. Its reads can be made to fail or to wait. */
 import {
   Activity,
   Epoch,
@@ -24,7 +24,10 @@ const made = new Map<string, Activity>()
 
 export const activity = (n: number): Activity => activityIn(0, n)
 
-/** Always the same one of a timeline and a position: tests of thousands of orders make millions. */
+/**
+ * Returns the same object for a timeline and position every time, as tests of thousands of orders need millions of
+ * them.
+ */
 const activityIn = (timeline: number, n: number): Activity => {
   const key = `${timeline} ${n}`
   const known = made.get(key) ?? make(n, timeline)
@@ -43,7 +46,7 @@ const make = (n: number, timeline: number) =>
     resourceId: Pubkey.make("a".repeat(64))
   })
 
-/** The event that `activity` is of; one that is not logged at other positions. */
+/** The event at a position of a timeline. It has an activity unless `logged` is false. */
 export const event = (n: number, logged = true, timeline = 0): RecordedEvent => {
   const { activityType: _, resourceType: __, resourceId, ...fields } = activityIn(timeline, n)
   const about = {
@@ -66,20 +69,20 @@ export const range = (from: number, to: number) =>
 
 const unreadable = new StorageError({ reason: "busy", operation: "read", cause: new Error("unreadable") })
 
-/** The log that a test writes: `head` moves when something is committed, logged or not. */
+/** The log that a test writes. Every commit moves `head`, whether or not the event has an activity. */
 export class World {
   readonly activities: Array<Activity> = []
   head = 0
   reads = 0
   timeline = 0
-  /** How many reads fail from now on. */
+  /** The number of next reads that fail. */
   failing = 0
-  /** The timelines that led to it. */
+  /** The timelines so far. */
   epochs: [EpochStart, ...Array<EpochStart>] = [{ epoch, position: position(0), startedAt: DateTime.unsafeMake(0) }]
-  /** Run before each read. */
+  /** Runs before each read. */
   beforeRead: Effect.Effect<void> = Effect.void
 
-  /** Commits so many events; those for which `logged` says so are activities. */
+  /** Commits `count` events. Those for which `logged` holds are activities. */
   commit(count: number, logged: (n: number) => boolean = () => true): Position {
     for (let n = 0; n < count; n++) {
       this.head++
@@ -88,14 +91,14 @@ export class World {
     return position(this.head)
   }
 
-  /** Takes it back to a position, in the same epoch: what is committed from then on are other events. */
+  /** Goes back to a position in the same epoch. Different events are committed from there on. */
   goBack(to: number) {
     this.activities.length = this.activities.filter((activity) => activity.position <= to).length
     this.head = to
     this.timeline++
   }
 
-  /** Takes it back to a position, in a new epoch. */
+  /** Goes back to a position, in a new epoch. */
   restore(to: number) {
     this.goBack(to)
     this.epochs.push({
@@ -112,7 +115,7 @@ export class World {
   ): Effect.Effect<ReadonlyArray<Activity>, StorageError> =>
     Effect.suspend(() => {
       const found = () => this.activities.filter(({ position }) => position > after && position <= upTo).slice(0, limit)
-      // The tail makes sure of what it has broadcast last.
+      // The tail checks the last activity that it has broadcast.
       if (limit === 1) return Effect.succeed(found())
       this.reads++
       return Effect.zipRight(

@@ -57,7 +57,7 @@ const details = <E>(layer: Layer.Layer<Services, E>) => {
         expect(halted).toMatchObject({ _tag: "ConsumerHalted", name: "ConsumerHalted", consumer: name, position: 1 })
         expect(halted.message).toBe(
           `Consumer c halted at position 1 after one attempt: ${told}. ` +
-            "Cure the cause and run it again, or pass it by: caravel consumers reset c --to 1"
+            "Fix the cause and run it again, or skip the activity: caravel consumers reset c --to 1"
         )
         expect((yield* Consumer.lag(name)).lastError).toBe(told)
         yield* Effect.fork(run("park"))
@@ -236,7 +236,7 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
         expect(seen.positions).toEqual((yield* positions()).slice(1))
         const [parked] = yield* Consumer.parked(name)
         expect(parked!.error).toBe(
-          "ConsumerWaitsForItself: A handler of consumer \"c\" cannot wait for this consumer: it goes on only once the " +
+          "ConsumerWaitsForItself: A handler of consumer \"c\" cannot wait for this consumer, which continues only once the " +
             "handler has ended; wait outside of the handler {\"consumer\":\"c\"}"
         )
         // Of another consumer, and of what is done, it may.

@@ -1,7 +1,7 @@
 import type { Activity, Position } from "@caravel/domain"
 import { type Cause, Clock, Effect, type Schedule, ScheduleDecision, ScheduleIntervals } from "effect"
 
-/** Counts the attempts at one activity after another, by a schedule that starts again with each activity. */
+/** Counts the failed attempts at the current activity. The retry schedule starts again with each activity. */
 export class Attempts<R> {
   /** How often the activity has failed. */
   count = 0

@@ -13,7 +13,9 @@ import { retryWhileUnavailable } from "./StorageRetry.js"
 /** How often another process's checkpoint is read. */
 const pollInterval = "50 millis"
 
-/** Completes once a consumer may have changed. If it does not run in this process, its checkpoint has to be polled. */
+/**
+ * Completes once a consumer may have changed. If the consumer does not run in this process, its checkpoint is polled.
+ */
 export const awaitChange = (signals: LocalSignals, changes: number): Effect.Effect<void> =>
   signals.progress === undefined
     ? Effect.raceFirst(signals.changed.after(changes), sleep(pollInterval))
@@ -46,7 +48,7 @@ export const awaitPosition = (
         }
       })
       return Effect.acquireUseRelease(
-        // A run that has just been forked starts first.
+        // Lets a run that was just forked start first.
         Effect.as(Effect.yieldNow(), { position }),
         (waiting) => {
           signals.awaited.add(waiting)
@@ -57,7 +59,7 @@ export const awaitPosition = (
     })
   ).pipe(context.store.outside)
 
-/** Only a consumer that has halted has attempts and no owner. */
+/** The error of a halted consumer: only a halted consumer has failed attempts and no owner. */
 const haltedAt = (checkpoint: Checkpoint): Option.Option<ConsumerHalted> =>
   checkpoint.owner !== null || checkpoint.attempts === 0 || checkpoint.failedPosition === null
     ? Option.none()

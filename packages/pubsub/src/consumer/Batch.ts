@@ -6,7 +6,7 @@ import type { LeaseLost } from "./Leases.js"
 export class Batch {
   /** The index of the current activity. */
   index = 0
-  /** Activities that wait behind parked ones of their resources. They are parked together at the end. */
+  /** Activities whose resources have parked activities. They are parked together at the end. */
   readonly behind: Array<Activity> = []
   readonly activities: ReadonlyArray<Activity>
   private readonly options: {
@@ -32,7 +32,7 @@ export class Batch {
     return this.index >= this.activities.length
   }
 
-  /** Whether everything before the current activity is done. What waits to be parked is not. */
+  /** Whether everything before the current activity is done. Activities that wait to be parked are not done. */
   get isNext(): boolean {
     return this.options.followsCheckpoint && this.behind.length === 0
   }
@@ -55,5 +55,8 @@ export class Batch {
   }
 }
 
-/** Runs handlers from where a batch stands, as far as it may. Returns what the current activity has failed with, if it has. */
+/**
+ * Runs handlers from the batch's current activity on. Returns the failure of the activity that it stops at, if there is
+ * one.
+ */
 export type Handle<R> = Effect.Effect<Option.Option<Cause.Cause<unknown>>, StorageError | LeaseLost, R>

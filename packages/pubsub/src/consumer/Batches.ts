@@ -44,7 +44,7 @@ export const pages = <E, R>({ page, progress }: Session<E, R>): Batches => {
   return { next }
 }
 
-/** One activity of a resource at a time, for several workers. `reading` reads ahead for them. */
+/** Batches for several workers, which never handle the same resource at once. `reading` reads ahead for them. */
 export const partitions = <E, R>({ blocked, page, progress }: Session<E, R>): {
   readonly batches: Batches
   readonly reading: Effect.Effect<never, StorageError | PositionFromOtherEpoch>
@@ -62,7 +62,7 @@ export const partitions = <E, R>({ blocked, page, progress }: Session<E, R>): {
 
   const next = Effect.map(partitions.take, (partition) => {
     const { activity } = partition[0]!
-    // What waits behind parked activities is parked in one step.
+    // Activities that wait behind parked ones are parked in one step.
     const activities = blocked.has(activity) ? partition.map(({ activity }) => activity) : [activity]
     return new Batch(activities, {
       followsCheckpoint: false,

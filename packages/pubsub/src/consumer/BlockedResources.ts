@@ -2,8 +2,8 @@ import { type Activity, resourceKey } from "@caravel/domain"
 import type { Resource } from "./Parking.js"
 
 /**
- * The resources that may have parked activities. Only the holder of the lease parks, so a resource that is not in here has none. One
- * that is in here may have none any more, as other processes replay and drop what is parked.
+ * The resources that may have parked activities. A resource that is missing here has none, as only the holder of the
+ * lease parks. A resource that is here may have none left, as other processes replay and drop parked activities.
  */
 export class BlockedResources {
   private readonly keys: Set<string>

@@ -31,7 +31,10 @@ export interface Checkpoint {
   readonly name: string
   /** Everything up to this position is done: handled, parked, or excluded by the filter. */
   readonly position: Position
-  /** The journal's epoch when the checkpoint was registered or reset. The consumer does not continue in another epoch by itself. */
+  /**
+   * The journal's epoch when the checkpoint was registered or reset. The consumer does not continue in another epoch by
+   * itself.
+   */
   readonly epoch: Epoch
   readonly filter: Filter
   /** How often the activity at `failedPosition` has failed, while it is retried or the consumer has halted at it. */
@@ -68,8 +71,8 @@ export interface Backlog {
  */
 export interface Checkpoints {
   /**
-   * Registers a consumer that starts after `position`, in the journal's current epoch. A consumer that exists keeps its position
-   * and gets the filter.
+   * Registers a consumer that starts after `position`, in the journal's current epoch. A consumer that exists keeps its
+   * position and gets the filter.
    */
   readonly register: (name: string, position: Position, filter: Filter) => Effect.Effect<void, StorageError>
   /** The committed checkpoint of a consumer. */
@@ -83,8 +86,8 @@ export interface Checkpoints {
   /** Records a failed attempt. The checkpoint stays where it is. */
   readonly recordFailure: (lease: Lease, position: Position, attempts: number, error: string) => Fenced
   /**
-   * Moves a consumer to `position` in the journal's current epoch, takes the lease from its owner, and deletes what is parked
-   * after `position`. Returns false if there is no such consumer.
+   * Moves a consumer to `position` in the journal's current epoch, takes the lease from its owner, and deletes what is
+   * parked after `position`. Returns false if there is no such consumer.
    */
   readonly reset: (name: string, position: Position) => Effect.Effect<boolean, StorageError>
 }

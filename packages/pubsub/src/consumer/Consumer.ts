@@ -1,5 +1,6 @@
 /**
- * Durable consumers: named readers of the activity log that continue where they stopped, in any process, and miss nothing.
+ * Durable consumers: named readers of the activity log that continue where they stopped, in any process, and miss
+ * nothing.
  *
  * One process at a time runs a consumer, under a lease. Others wait for the lease.
  */
@@ -48,14 +49,14 @@ export const layer: Layer.Layer<Consumer, never, ConsumerStore | Journal | Query
 )
 
 /**
- * Runs a consumer forever: every activity that passes its filter is handled at least once, in order, and with `transactional`
- * exactly once. If another process or fiber runs the consumer already, this waits for the lease.
+ * Runs a consumer forever: every activity that passes its filter is handled at least once, in order, and with
+ * `transactional` exactly once. If another process or fiber runs the consumer already, this waits for the lease.
  *
- * The consumer waits while the database is busy or unavailable. It fails with `ConsumerHalted` when retries of a handler are
- * exhausted, and with a `StorageError` that is not transient. When it is interrupted, it waits for handlers in progress, for
- * `stopTimeout` at most, and releases its lease. If the journal was restored from a backup since the consumer was registered, it
- * fails with `PositionFromOtherEpoch`: activities that it has handled may no longer exist. Decide what to do about their effects,
- * then `reset` the consumer.
+ * The consumer waits while the database is busy or unavailable. It fails with `ConsumerHalted` when retries of a
+ * handler are exhausted, and with a `StorageError` that is not transient. When it is interrupted, it waits for handlers
+ * in progress, for at most `stopTimeout`, and releases its lease. If the journal was restored from a backup since the
+ * consumer was registered, it fails with `PositionFromOtherEpoch`: activities that it has handled may no longer exist.
+ * Decide what to do about their effects, then `reset` the consumer.
  *
  * @example
  * ```ts
@@ -89,9 +90,10 @@ export const run = <E, R>(
 ): Effect.Effect<never, RunError, Consumer | R> => Effect.flatMap(Consumer, (consumer) => consumer.run(options))
 
 /**
- * Waits until a consumer, in any process, has done everything up to a position of the journal. The consumer need not have been run
- * yet. Fails with `ConsumerHalted` if it has halted and does not run in this process. In a handler of the same consumer, this fails
- * with `ConsumerWaitsForItself` at once, unless the position is done.
+ * Waits until a consumer, in any process, has handled everything up to a position of the journal. You can call this
+ * before the consumer is first run. Fails with `ConsumerHalted` if the consumer has halted and does not run in this
+ * process. In a handler of the same consumer, fails with `ConsumerWaitsForItself` at once, unless the position is
+ * already handled.
  *
  * @since 0.1.0
  * @category accessors
@@ -136,9 +138,10 @@ export const parked = (
   Effect.flatMap(Consumer, (consumer) => consumer.parked(name, page))
 
 /**
- * Handles what a consumer has parked, in order; the consumer may be running. An activity that succeeds is no longer parked, with
- * `transactional` from the same transaction on. One that fails again stays parked, as does what waits behind it. Once nothing of a
- * resource is parked, the consumer handles its activities again. If another fiber or process replays already, this waits for it.
+ * Handles a consumer's parked activities again, in order; the consumer may be running. An activity that succeeds is
+ * unparked, with `transactional` in the handler's transaction. An activity that fails again stays parked, as do those
+ * that wait behind it. Once a resource has no parked activities, the consumer handles its activities again. If another
+ * fiber or process is replaying, this waits for it.
  *
  * @since 0.1.0
  * @category parking
@@ -149,8 +152,8 @@ export const replay = <E, R>(
   Effect.flatMap(Consumer, (consumer) => consumer.replay(options))
 
 /**
- * Requests that the process that runs a consumer replays what is parked, with its own handler, and waits until that is done. If no
- * process runs the consumer, the request is kept for the next one.
+ * Requests a replay of parked activities from the process that runs a consumer, and waits until it is done. That
+ * process replays with its own handler. If no process runs the consumer, the request is kept for the next run.
  *
  * @since 0.1.0
  * @category parking
@@ -164,7 +167,7 @@ export const requestReplay = (
 > => Effect.flatMap(Consumer, (consumer) => consumer.requestReplay(name))
 
 /**
- * Deletes parked activities, all or those at some positions, and returns how many were deleted.
+ * Deletes all parked activities, or those at the given positions. Returns how many were deleted.
  *
  * @since 0.1.0
  * @category parking
@@ -176,8 +179,9 @@ export const drop = (
   Effect.flatMap(Consumer, (consumer) => consumer.drop(name, positions))
 
 /**
- * Moves a consumer to a position, backward or forward; the consumer may be running. Activities after the position are handled, also
- * those that have been handled before. What is parked after the position is deleted. The consumer continues in the journal's epoch.
+ * Moves a consumer to a position, backward or forward; the consumer may be running. Activities after the position are
+ * handled, even if they were handled before. Activities parked after the position are deleted. The consumer continues
+ * in the journal's epoch.
  *
  * @since 0.1.0
  * @category parking

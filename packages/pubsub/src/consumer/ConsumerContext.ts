@@ -26,7 +26,7 @@ export interface Ports {
 
 type Restored = StorageError | PositionFromOtherEpoch
 
-/** What all consumers of a process share: the services they use, and how they find one another. */
+/** What all consumers of a process share: the services they use, and the signals by which they notify one another. */
 export class ConsumerContext {
   readonly store: Ports["store"]
   readonly journal: Ports["journal"]
@@ -55,8 +55,9 @@ export class ConsumerContext {
   }
 
   /**
-   * Finds a checkpoint of the journal's epoch, at a position that the journal has. Fails if the journal was restored from a backup
-   * since the checkpoint was registered or reset: the consumer may have handled activities that no longer exist.
+   * Finds a checkpoint of the journal's epoch, at a position that the journal has. Fails if the journal was restored
+   * from a backup since the checkpoint was registered or reset: the consumer may have handled activities that no longer
+   * exist.
    */
   findInEpoch(name: string): Effect.Effect<Checkpoint, Restored | ConsumerNotFound> {
     return Effect.tap(this.find(name), ({ epoch, position }) =>
@@ -66,7 +67,7 @@ export class ConsumerContext {
       )))
   }
 
-  /** Checks a position that a caller passes. */
+  /** Validates a position that a caller passes. */
   checkPosition(
     position: number,
     epoch: string | undefined
@@ -85,7 +86,7 @@ export class ConsumerContext {
     Effect.flatMap(this.tail.position, this.tail.failIfRestored)
   )
 
-  /** Fails with `PositionFromOtherEpoch` where a write is refused because the journal was restored. */
+  /** Fails with `PositionFromOtherEpoch` if a write is refused because the journal was restored. */
   readonly orRestored = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Restored, R> =>
     Effect.tapError(
       effect,

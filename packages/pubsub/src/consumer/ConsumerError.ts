@@ -1,11 +1,12 @@
-/** What a durable consumer can fail with. */
+/** The errors of durable consumers. */
 import { Position } from "@caravel/domain"
 import { Duration, Schema } from "effect"
 import { describe } from "./HandlerFailure.js"
 
 /**
- * The handler has failed at an activity until its schedule was exhausted, and the consumer stands there. To recover, cure
- * the cause and run it again, or pass it by: `onFailure: "park"`, or `Consumer.reset` to this position.
+ * The handler failed at an activity until its retries were exhausted, and the consumer stopped there. To recover, fix
+ * the cause and run the consumer again, or skip the activity: run with `onFailure: "park"`, or `Consumer.reset` to this
+ * position.
  */
 export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel/pubsub/ConsumerHalted")(
   "ConsumerHalted",
@@ -13,7 +14,7 @@ export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel
     consumer: Schema.String,
     position: Position,
     attempts: Schema.Int,
-    /** What the handler failed with last; as text, if it was read from the database. */
+    /** The handler's last failure; as text if it was read from the database. */
     cause: Schema.Defect
   }
 ) {
@@ -22,23 +23,23 @@ export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel
     return `Consumer ${this.consumer} halted at position ${this.position} after ${attempts}: ${
       describe(this.cause)
     }. ` +
-      `Cure the cause and run it again, or pass it by: caravel consumers reset ${this.consumer} --to ${this.position}`
+      `Fix the cause and run it again, or skip the activity: caravel consumers reset ${this.consumer} --to ${this.position}`
   }
 }
 
-/** No consumer of this name has ever run. To recover, run it, or look for its name in `Consumer.list`. */
+/** No consumer of this name has ever run. To recover, run it, or look up its name in `Consumer.list`. */
 export class ConsumerNotFound extends Schema.TaggedError<ConsumerNotFound>("@caravel/pubsub/ConsumerNotFound")(
   "ConsumerNotFound",
   { consumer: Schema.String }
 ) {
   override get message() {
-    return `There is no consumer ${JSON.stringify(this.consumer)}; it is made when it is first run`
+    return `There is no consumer ${JSON.stringify(this.consumer)}; it is registered when it is first run`
   }
 }
 
 /**
- * A handler was about to wait for its own consumer, which goes on only once the handler has ended. To recover, let the handler
- * end first, and wait outside of it: not in a fiber that it has forked either.
+ * A handler was about to wait for its own consumer, which continues only once the handler has ended. To recover, wait
+ * outside of the handler, and not in a fiber that it forks.
  */
 export class ConsumerWaitsForItself
   extends Schema.TaggedError<ConsumerWaitsForItself>("@caravel/pubsub/ConsumerWaitsForItself")(
@@ -47,8 +48,8 @@ export class ConsumerWaitsForItself
   )
 {
   override get message() {
-    return `A handler of consumer ${JSON.stringify(this.consumer)} cannot wait for this consumer: it goes on only ` +
-      "once the handler has ended; wait outside of the handler"
+    return `A handler of consumer ${JSON.stringify(this.consumer)} cannot wait for this consumer, which continues ` +
+      "only once the handler has ended; wait outside of the handler"
   }
 }
 

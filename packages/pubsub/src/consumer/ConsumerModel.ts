@@ -15,35 +15,42 @@ export interface Options<E, R> {
   /** Which activities it handles. The checkpoint moves past all others. */
   readonly filter?: typeof Filter.Encoded | undefined
   /**
-   * Handles an activity. Errors, defects and interruptions inside the handler count as failures; an interruption of the consumer
-   * itself does not.
+   * Handles an activity. Errors, defects and interruptions inside the handler count as failures; an interruption of the
+   * consumer itself does not.
    */
   readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
   /**
-   * When a failed activity is retried. Later activities wait; with `concurrency`, only those of its resource. By default there are
-   * five retries within about three seconds, with jitter.
+   * When a failed activity is retried. Later activities wait; with `concurrency`, only those of its resource. By
+   * default there are five retries within about three seconds, with jitter.
    */
   readonly retry?: Schedule.Schedule<unknown, Cause.Cause<unknown>, R> | undefined
   /**
-   * What to do when retries are exhausted. `halt`, the default: the consumer stops at the activity. `park`: the activity is put aside
-   * and the consumer continues. `parkResource`: later activities of its resource are parked too, in order.
+   * What to do when retries are exhausted. `halt`, the default: the consumer stops at the activity. `park`: the
+   * activity is put aside and the consumer continues. `parkResource`: later activities of its resource are parked too,
+   * in order.
    */
   readonly onFailure?: "halt" | "park" | "parkResource" | undefined
   /**
-   * Whether the handler runs in the database transaction that moves the checkpoint. What it writes to the same database, its
-   * commands too, then happens exactly once. It should be quick: on SQLite all other writers wait for it.
+   * Whether the handler runs in the database transaction that moves the checkpoint. Its writes to the same database,
+   * including its commands, then happen exactly once. The handler should be quick: on SQLite all other writers wait for
+   * it.
    */
   readonly transactional?: boolean | undefined
   /**
-   * How many activities of different resources are handled at once; those of one resource keep their order. 1 by default, which
-   * keeps the order of all. Transactional handlers always run one after another: a database like SQLite has one writer.
+   * How many activities of different resources are handled at once; activities of one resource keep their order. 1 by
+   * default, which keeps the order of all activities. Transactional handlers always run one after another, as SQLite
+   * has one writer.
    */
   readonly concurrency?: number | undefined
-  /** How long the lease lasts without renewal; then another process takes over. Ten seconds by default, renewed at each third. */
+  /**
+   * How long the lease lasts without renewal before another process takes over. Ten seconds by default; renewed at each
+   * third.
+   */
   readonly leaseDuration?: Duration.DurationInput | undefined
   /**
-   * How long handlers in progress may continue when the consumer is interrupted. No further handler starts, and the lease is kept.
-   * Then they are interrupted, which `lag` shows. Five seconds of real time by default; with 0 they are interrupted at once.
+   * How long handlers in progress may continue when the consumer is interrupted. No further handler starts, and the
+   * lease is kept. Handlers that take longer are interrupted, which `lag` reports. Five seconds of real time by
+   * default; 0 interrupts them at once.
    */
   readonly stopTimeout?: Duration.DurationInput | undefined
   /** How long a handler may take before it is interrupted and fails with `HandlerTimeout`. No limit by default. */
@@ -56,7 +63,7 @@ export interface ReplayOptions<E, R> {
   readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
   /** When an activity that fails again is retried; never by default. */
   readonly retry?: Schedule.Schedule<unknown, Cause.Cause<unknown>, R> | undefined
-  /** As for `run`: the handler runs in the transaction that ends the parking. */
+  /** As for `run`: the handler runs in the transaction that unparks the activity. */
   readonly transactional?: boolean | undefined
   readonly leaseDuration?: Duration.DurationInput | undefined
   /** As for `run`. */
@@ -67,7 +74,7 @@ export interface ReplayOptions<E, R> {
 
 /** The state of a consumer. */
 export interface Lag extends Omit<Checkpoint, "filter"> {
-  /** The number of activities that it has yet to handle. */
+  /** The number of activities that the consumer has yet to handle. */
   readonly activities: number
   /** The age of the oldest of them, in seconds; 0 if there are none. */
   readonly seconds: number

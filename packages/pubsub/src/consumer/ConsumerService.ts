@@ -14,7 +14,10 @@ import { replayWithLease } from "./Replay.js"
 import * as Run from "./Run.js"
 import { retryUntilDeadline, retryWhileUnavailable } from "./StorageRetry.js"
 
-/** Makes the service. When the scope closes, all runs are interrupted, and release their leases while the store is still open. */
+/**
+ * Makes the service. When the scope closes, all runs are interrupted and release their leases, while the store is still
+ * open.
+ */
 export const make = (ports: Ports): Effect.Effect<Consumer.Service, never, Scope.Scope> =>
   Effect.gen(function*() {
     const closing = new Signal()

@@ -1,4 +1,4 @@
-/** The options of consumers, validated: callers in plain JavaScript may pass anything. */
+/** Validation of consumers' options: callers in plain JavaScript may pass anything. */
 import { type Activity, Label, Position } from "@caravel/domain"
 import { type Cause, Duration, Effect, Option, ParseResult, Predicate, Schedule, Schema } from "effect"
 import { Filter } from "./Checkpoints.js"
@@ -7,10 +7,13 @@ import type { Options, ReplayOptions } from "./ConsumerModel.js"
 
 export const decodePosition = Schema.decode(Position)
 
-/** The names of consumers are as long as other names that callers choose, so that every database can index them. */
+/**
+ * Consumer names have the same maximum length as other names that callers choose, so that every database can index
+ * them.
+ */
 export const decodeName = Schema.decode(Label)
 
-/** No more activities than this are read ahead. */
+/** The number of activities that are read ahead: more workers than this would have nothing to do. */
 const maxConcurrency = 1024
 
 /** Six attempts within about three seconds. */
@@ -44,9 +47,9 @@ const common = {
   retry: Schema.optional(Schema.Unknown),
   transactional: Schema.optional(Schema.Boolean),
   leaseDuration: Schema.optional(lease),
-  stopTimeout: Schema.optional(duration("a time to stop of at least 0", () => true)),
+  stopTimeout: Schema.optional(duration("a stop timeout of at least 0", () => true)),
   handlerTimeout: Schema.optional(
-    duration("a handler's timeout of at least 1 millisecond", (given) => Duration.toMillis(given) >= 1)
+    duration("a handler timeout of at least 1 millisecond", (given) => Duration.toMillis(given) >= 1)
   )
 }
 
@@ -67,7 +70,7 @@ const decodeOptions = Schema.decodeUnknown(
 
 const decodeReplayOptions = Schema.decodeUnknown(Schema.Struct(common), strict)
 
-/** The handler with its timeout. What it throws instead of returning an effect becomes a defect. */
+/** The handler with its timeout. An exception that it throws instead of returning an effect becomes a defect. */
 const safeHandler = <E, R>(
   handle: Options<E, R>["handle"],
   handlerTimeout: Duration.Duration | undefined
@@ -89,7 +92,7 @@ const safeHandler = <E, R>(
 const defaultLease = Duration.seconds(10)
 const defaultStop = Duration.seconds(5)
 
-/** The settings of a replay. A run has them too. */
+/** The settings that runs and replays share. */
 export interface ReplaySettings<E, R> {
   readonly name: string
   readonly handle: (activity: Activity) => Effect.Effect<unknown, E | HandlerTimeout, R>

@@ -1,4 +1,4 @@
-/** Where durable consumers keep their checkpoints, leases and parked activities: the port that an adapter implements. */
+/** The port through which adapters store the checkpoints, leases and parked activities of durable consumers. */
 import type { StorageError } from "@caravel/domain"
 import { Context, type Effect } from "effect"
 import type { Checkpoints } from "./Checkpoints.js"
@@ -30,8 +30,8 @@ export * from "./Leases.js"
 export * from "./Parking.js"
 
 /**
- * The storage of durable consumers. A member that takes a `Lease` writes only while the lease is held, and renews it. A write of
- * several parts is atomic, and joins the transaction that it runs in.
+ * The storage of durable consumers. A member that takes a `Lease` writes only while the lease is held, and renews it.
+ * Every write is atomic and joins the transaction that it runs in.
  *
  * @since 0.1.0
  * @category services
@@ -39,11 +39,14 @@ export * from "./Parking.js"
 export class ConsumerStore extends Context.Tag("@caravel/pubsub/ConsumerStore")<ConsumerStore, {
   /** How far consumers have come. */
   readonly checkpoints: Checkpoints
-  /** Which processes run them. */
+  /** Which processes run consumers. */
   readonly leases: Leases
-  /** What they have put aside. */
+  /** The activities that consumers have parked. */
   readonly parking: Parking
-  /** Runs an effect in a transaction. In another transaction, this is a savepoint: only its own part is rolled back if it fails. */
+  /**
+   * Runs an effect in a transaction or, inside another transaction, in a savepoint. If the effect fails, its writes are
+   * rolled back.
+   */
   readonly transaction: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | StorageError, R>
   /** Runs an effect outside the transaction that the fiber is in. */
   readonly outside: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

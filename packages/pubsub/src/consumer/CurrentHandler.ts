@@ -11,12 +11,12 @@ interface Handler {
   readonly canReach: (position: Position) => boolean
 }
 
-/** The handler in which a fiber runs, or was forked. */
+/** The handler in which a fiber runs or was forked. */
 export class CurrentHandler extends Context.Reference<CurrentHandler>()("@caravel/pubsub/CurrentHandler", {
   defaultValue: (): Option.Option<Handler> => Option.none()
 }) {}
 
-/** Fails in a handler of the consumer for which `waitsFor` holds: it would wait for what comes after its own end. */
+/** Fails if the fiber runs in a handler of the consumer for which `waitsFor` holds: it would wait for its own end. */
 export const failInOwnHandler = (
   consumer: string,
   signals: LocalSignals,

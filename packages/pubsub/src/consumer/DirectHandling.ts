@@ -2,11 +2,14 @@ import { Effect, Exit, Option } from "effect"
 import type { Batch, Handle } from "./Batch.js"
 import type { Session } from "./Session.js"
 
-/** Handles activities outside of transactions. The checkpoint moves later, once for many: after a crash, some are handled again. */
+/**
+ * Handles activities outside of transactions. The checkpoint is written later, for many at once: a crash repeats some
+ * of them.
+ */
 export const directly =
   <E, R>({ blocked, held, inFlight, settings: { handle } }: Session<E, R>) => (batch: Batch): Handle<R> =>
-    // The loop does nothing but call the handler: this is the cost of catching up. It ends early if a handler has blocked the event
-    // loop, or the process was suspended, for longer than the lease lasts.
+    // Catching up costs what this loop costs, so it does nothing but call the handler. It ends early if the lease may
+    // have expired because a handler blocked the event loop or the process was suspended.
     Effect.map(
       Effect.exit(inFlight.track(
         () => batch.current,

@@ -1,11 +1,14 @@
-/** The failure of a handler as text that can be stored, logged and shown. */
+/** Describes failures of handlers as text that can be stored, logged and shown. */
 import { type Activity, storableText, withoutSecrets } from "@caravel/domain"
 import { Cause, Chunk, Effect, Inspectable, type LogLevel, Option, Redacted } from "effect"
 
 /** The maximum length of a description, in UTF-16 code units. */
 const maxLength = 2000
 
-/** The maximum length of a text that is read: longer than what is shown, so that secrets are recognised as a whole. */
+/**
+ * The maximum length of a text that is read. It is longer than a description, so that secrets are recognised as a
+ * whole.
+ */
 const maxText = 4 * maxLength
 
 const maxDepth = 4
@@ -18,7 +21,7 @@ const redacted = "<redacted>"
 
 /** Describes a cause by tag, message and fields. Never throws, whatever the handler has failed with. */
 export const describeCause = (cause: Cause.Cause<unknown>): string => {
-  const interruption = "Interrupted: something that the handler waited for was interrupted"
+  const interruption = "Interrupted: an effect that the handler waited for was interrupted"
   return attempt(() => {
     const failure = Option.orElse(Cause.failureOption(cause), () => Chunk.head(Cause.defects(cause)))
     return Option.match(failure, { onNone: () => interruption, onSome: describe })

@@ -21,18 +21,21 @@ interface LeaseRequest {
 /** A lease that is held, and is renewed in the background. */
 export interface HeldLease {
   readonly lease: Lease
-  /** Whether the lease cannot have expired: it was renewed within its duration. It may have if the process was suspended. */
+  /**
+   * Whether the lease was renewed within its duration and cannot have expired. It may expire while the process is
+   * suspended.
+   */
   readonly isSure: () => boolean
   /** Renews the lease if it may have expired. */
   readonly ensureHeld: Effect.Effect<void, StorageError | LeaseLost>
 }
 
 /**
- * Waits for a lease, runs what `use` returns while it is held, and releases it. If the lease is lost, `use` is interrupted.
- * The lease is renewed until `use` has ended, also while `use` is being interrupted.
+ * Waits for a lease, runs `use` while the lease is held, and releases it. If the lease is lost, `use` is interrupted.
+ * The lease is renewed until `use` has ended, even while `use` is being interrupted.
  *
- * Only the process's own monotonic clock counts: a lease is free when it was released, or when its fence and heartbeat have
- * not changed for its whole duration while this process watched it. A stale owner is rejected by its fencing token.
+ * A lease is free if it was released, or if its fence and heartbeat have not changed for its whole duration, measured
+ * by this process's monotonic clock. A stale owner is rejected by its fencing token.
  */
 export const withLease = <A, E, R>(
   request: LeaseRequest,
@@ -66,7 +69,7 @@ export const withLease = <A, E, R>(
         Effect.ensuring(Fiber.interrupt(renewing)),
         Effect.ensuring(
           Effect.catchTag(leases.release(lease), "StorageError", (error) =>
-            // A database that was restored has no such lease.
+            // A restored database does not have this lease.
             error.reason === "replaced"
               ? Effect.void
               : Effect.logWarning(`The lease of consumer ${lease.consumer} cannot be released; it will expire`, error))
@@ -76,7 +79,7 @@ export const withLease = <A, E, R>(
     })
   )
 
-/** Interruptible only while it waits, so that a lease that was acquired is never forgotten. */
+/** Interruptible only while it waits, so that an acquired lease is always released. */
 const acquire = (
   { leaseDuration, name, signals, store: { leases }, task }: LeaseRequest,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

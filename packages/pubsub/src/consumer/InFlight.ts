@@ -1,10 +1,10 @@
-/** The handlers in progress, and how a run stops: the state Stopping of `Run`. */
+/** The handlers in progress and how a run stops: the state Stopping of `Run`. */
 import type { Activity } from "@caravel/domain"
 import { Duration, Effect, Fiber } from "effect"
 import { sleep } from "../runtime/Waiting.js"
 import { Signal } from "./LocalSignals.js"
 
-/** The handlers of a run that are in progress, those of its replays too. */
+/** The handlers of a run that are in progress, including those of its replays. */
 export class InFlight {
   /** Whether the run is stopping: no further handler starts. */
   stopping = false
@@ -19,8 +19,8 @@ export class InFlight {
   }
 
   /**
-   * Runs handlers. `activity` returns the activity that is being handled. If the run is stopping, this waits to be interrupted
-   * instead.
+   * Runs handlers. `activity` returns the activity that is being handled. If the run is stopping, no handler runs and
+   * this waits to be interrupted.
    */
   track<A, E, R>(activity: () => Activity, handling: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
@@ -37,7 +37,7 @@ export class InFlight {
     })
   }
 
-  /** Starts no further handler, and waits for those in progress, for `stopTimeout` at most. */
+  /** Lets no further handler start, and waits for those in progress, for at most `stopTimeout`. */
   readonly drain: Effect.Effect<void> = Effect.suspend(() => {
     this.stopping = true
     const cutOff = Effect.sync(() => {
@@ -54,13 +54,13 @@ export class InFlight {
   )
 }
 
-/** Runs an effect; when it is interrupted, drains what is in flight first. */
+/** Runs an effect. On interruption, waits for handlers in progress before the effect is interrupted. */
 export const drainOnInterrupt = <A, E, R>(inFlight: InFlight, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
-    // In a fiber of its own, which the caller's interruption does not reach.
+    // The effect runs in its own fiber, which the caller's interruption does not reach.
     Effect.flatMap(Effect.forkDaemon(restore(effect)), (fiber) =>
       Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
-        // In a fiber of its own too: the finalizer of an interruption cannot be interrupted, but a race has to be.
+        // The race runs in its own fiber too: it interrupts its loser, and finalizers cannot be interrupted.
         Effect.forkDaemon(Effect.interruptible(Effect.raceFirst(inFlight.drain, Fiber.await(fiber)))).pipe(
           Effect.flatMap(Fiber.join),
           Effect.zipRight(Fiber.interrupt(fiber))

@@ -3,7 +3,7 @@ import type { StorageError } from "@caravel/domain"
 import { type Effect, type Option, Schema } from "effect"
 
 /**
- * The tasks of a consumer, each with a lease of its own: to run the consumer, and to replay what it has parked.
+ * The tasks of a consumer, each with its own lease: to run the consumer, and to replay its parked activities.
  *
  * @since 0.1.0
  * @category models
@@ -17,7 +17,7 @@ export const Task = Schema.Literal("run", "replay")
 export type Task = typeof Task.Type
 
 /**
- * The state of a lease as other processes see it. While it does not change, its owner has not renewed it.
+ * The state of a lease as other processes see it. As long as it does not change, the owner has not renewed the lease.
  *
  * @since 0.1.0
  * @category models
@@ -32,8 +32,8 @@ export interface Holding {
 }
 
 /**
- * The right to a task, valid until another process takes the lease over. That changes the fence, so that a stale owner's writes
- * are rejected.
+ * The right to a task, valid until another process takes the lease over. A takeover changes the fence, so that the
+ * stale owner's writes are rejected.
  *
  * @since 0.1.0
  * @category models
@@ -45,7 +45,8 @@ export interface Lease {
 }
 
 /**
- * Another process has taken the lease over, and nothing was written. Stop, and wait for the lease to be free, as `Consumer` does.
+ * Another process has taken the lease over, and nothing was written. To recover, stop and wait until the lease is free,
+ * as `Consumer` does.
  *
  * @since 0.1.0
  * @category errors

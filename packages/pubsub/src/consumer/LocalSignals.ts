@@ -1,7 +1,7 @@
 import type { Position } from "@caravel/domain"
 import { Effect } from "effect"
 
-/** Counts events, so that a fiber that reads the count before it checks a condition misses none that follow. */
+/** Counts notifications. A fiber that reads the count before it checks a condition misses no later notification. */
 export class Signal {
   count = 0
   private readonly waiting = new Set<() => void>()
@@ -23,7 +23,7 @@ export class Signal {
   }
 }
 
-/** How the fibers of this process that work with the same consumer notify one another. Processes communicate by the database. */
+/** Signals between fibers of this process that use the same consumer. Processes communicate through the database. */
 export class LocalSignals {
   /** The checkpoint or a lease has changed. */
   readonly changed = new Signal()
@@ -35,6 +35,9 @@ export class LocalSignals {
   readonly awaited = new Set<{ readonly position: Position }>()
   /** The number of runs of the consumer in this process: at most one holds the lease, the others wait for it. */
   runs = 0
-  /** The run that holds the lease, if it is in this process: `check` has it write what is waited for. */
+  /**
+   * The run that holds the lease, if it is in this process. `check` makes it write the checkpoint if a fiber waits for
+   * it.
+   */
   progress: { readonly check: () => void } | undefined
 }

@@ -1,4 +1,4 @@
-/** What durable consumers have put aside, and requests to replay it. */
+/** Parked activities of durable consumers, and requests to replay them. */
 import type { Activity, Position, ResourceType, StorageError } from "@caravel/domain"
 import type { DateTime, Effect, Option } from "effect"
 import type { Fenced, Lease } from "./Leases.js"
@@ -29,7 +29,7 @@ export interface Resource {
 }
 
 /**
- * How many replays have been requested of the process that runs a consumer, and how many of them are done.
+ * How many replays were requested from the process that runs a consumer, and how many of them are done.
  *
  * @since 0.1.0
  * @category models
@@ -52,15 +52,15 @@ export interface Parking {
   readonly parkBehind: (lease: Lease, activities: ReadonlyArray<Activity>) => Fenced<ReadonlyArray<Activity>>
   /** Records further failed attempts at a parked activity. */
   readonly recordFailure: (lease: Lease, position: Position, attempts: number, error: string) => Fenced
-  /** Deletes an activity that has been handled. */
+  /** Deletes a parked activity that has been handled. */
   readonly unpark: (lease: Lease, position: Position) => Fenced
-  /** At most `limit` parked activities after a position, oldest first. */
+  /** Returns at most `limit` parked activities after a position, oldest first. */
   readonly list: (name: string, after: Position, limit: number) => Effect.Effect<ReadonlyArray<Parked>, StorageError>
   /** Whether an earlier activity of the same resource is parked. */
   readonly isParkedBefore: (name: string, activity: Activity) => Effect.Effect<boolean, StorageError>
   /** The resources that have parked activities. */
   readonly resources: (name: string) => Effect.Effect<ReadonlyArray<Resource>, StorageError>
-  /** Deletes all parked activities, or those at some positions. Returns how many were deleted. */
+  /** Deletes all parked activities, or those at the given positions. Returns how many were deleted. */
   readonly drop: (name: string, positions?: ReadonlyArray<Position>) => Effect.Effect<number, StorageError>
 
   /** Requests a replay. Returns the number of requests so far; none if there is no such consumer. */

@@ -2,7 +2,7 @@ import type { Position } from "@caravel/domain"
 import { Effect } from "effect"
 import type { LocalSignals } from "./LocalSignals.js"
 
-/** How far a run has come, and how far of that the checkpoint is written. */
+/** The position up to which a run has handled activities, and the position of the written checkpoint. */
 export class Progress {
   /** Everything up to this position is done. */
   position: Position
@@ -17,20 +17,20 @@ export class Progress {
     this.signals = signals
   }
 
-  /** Called for every activity: it must cost next to nothing. */
+  /** Called for every activity, so it must be cheap. */
   advance(position: Position): void {
     this.position = position
     if (this.waiter !== undefined) this.check()
   }
 
-  /** The checkpoint has been moved. */
+  /** Call this once the checkpoint is written. */
   commit(position: Position): void {
     this.written = position
     if (position > this.position) this.position = position
     this.signals.changed.notify()
   }
 
-  /** Wakes the fiber that writes the checkpoint if what it waits for has come true. */
+  /** Wakes the fiber that writes the checkpoint if its condition holds. */
   readonly check = (): void => {
     if (this.waiter?.until() !== true) return
     const { wake } = this.waiter
@@ -41,7 +41,7 @@ export class Progress {
   /** Completes once there is something to write. */
   readonly dirty = this.wait(() => this.position > this.written)
 
-  /** Completes once there is something to write that a fiber waits for. */
+  /** Completes once a fiber waits for a position that is handled and not yet written. */
   readonly wanted = this.wait(() => {
     if (this.position === this.written) return false
     for (const { position } of this.signals.awaited) {

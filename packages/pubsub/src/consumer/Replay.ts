@@ -1,4 +1,4 @@
-/** Handles parked activities again. */
+/** Replays: handling parked activities again. */
 import { type Activity, Position, type StorageError } from "@caravel/domain"
 import { Effect, Exit, LogLevel, Option } from "effect"
 import { Attempts } from "./Attempts.js"
@@ -22,7 +22,9 @@ export interface Replayed {
   readonly failed: number
 }
 
-/** Waits for the lease to replay, replays, and runs `then` while the lease is held. Starts again if the lease is lost. */
+/**
+ * Waits for the lease to replay, replays, and runs `then` while the lease is held. Starts again if the lease is lost.
+ */
 export const replayWithLease = <A, E, R>(
   context: ConsumerContext,
   settings: ReplaySettings<E, R>,
@@ -47,7 +49,7 @@ export const replayWithLease = <A, E, R>(
   )
 }
 
-/** Handles what is parked, in order, until only what fails and what waits behind it is left. */
+/** Handles parked activities in order, until only those that fail and those that wait behind them are left. */
 const replay = <E, R>(
   { parking, ...store }: typeof ConsumerStore.Service,
   { ensureHeld, lease }: HeldLease,
@@ -65,7 +67,7 @@ const replay = <E, R>(
       (exit) => Exit.isSuccess(exit) ? retryWhileUnavailable(unpark(activity)) : Effect.void
     )
 
-  /** Storage that fails before the handler has started is retried. Afterwards, its failure counts as the handler's. */
+  /** Retries storage failures until the handler has started. Later ones count as failures of the handler. */
   const inTransaction = (activity: Activity) => {
     let exit: Exit.Exit<unknown, unknown> | undefined
     const committed = Effect.suspend(() => {
@@ -112,8 +114,8 @@ const replay = <E, R>(
   return Effect.gen(function*() {
     const failedResources = new BlockedResources([])
     const count = { replayed: 0, failed: 0 }
-    // The consumer may park an earlier activity of a resource meanwhile: then another pass is needed. A second pass that handles
-    // nothing is the last one, even in a damaged database.
+    // If the consumer parks an earlier activity of a resource meanwhile, another pass is needed. The second pass that
+    // handles nothing is the last, so that the loop ends even in a damaged database.
     for (let idle = 0, overtaken = true; idle === 0 || (overtaken && idle < 2);) {
       idle++
       overtaken = false
@@ -122,7 +124,8 @@ const replay = <E, R>(
         if (page.length === 0) break
         for (const { activity } of page) {
           if (failedResources.has(activity)) continue
-          // The first page contains everything parked before its last activity, so the order is known there.
+          // The first page contains everything that was parked before its last activity, so no earlier activity is
+          // missing there.
           if (after > 0 && (yield* retryWhileUnavailable(parking.isParkedBefore(lease.consumer, activity)))) {
             overtaken = true
             continue

@@ -13,7 +13,7 @@ interface Item {
 /** The activities of one resource that are not done, in order. */
 export type Partition = Array<Item>
 
-/** Activities that were read and are not done, by resource. One worker at a time takes the partition of a resource. */
+/** Activities that were read and are not done, by resource. A partition is taken by one worker at a time. */
 export class ResourcePartitions {
   private readonly partitions = new Map<string, Partition>()
   private readonly ready: Array<Partition> = []
@@ -39,7 +39,7 @@ export class ResourcePartitions {
       : Effect.zipRight(this.removed.after(this.removed.count), this.hasCapacity)
   )
 
-  /** Adds what was read up to a position. */
+  /** Adds the activities that were read up to a position. */
   add(activities: ReadonlyArray<Activity>, position: Position): void {
     this.position = position
     for (const activity of activities) {
@@ -64,7 +64,7 @@ export class ResourcePartitions {
       : Effect.succeed(partition)
   })
 
-  /** The first activity of a partition is done. */
+  /** Marks the first activity of a partition as done. */
   completeFirst(partition: Partition): void {
     for (const item of partition.splice(0, 1)) item.done = true
     const first = this.items.findIndex(({ done }) => !done)

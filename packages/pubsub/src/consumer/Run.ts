@@ -7,11 +7,11 @@
  *                         └─── LeaseLost ────┘
  * ```
  *
- * In every state, an interruption leads to Stopping (`InFlight`): no further handler starts, those in progress may end until
- * `stopTimeout`, then everything is interrupted and the lease is released.
+ * In every state, an interruption leads to Stopping (`InFlight`): no further handler starts, and handlers in progress
+ * may end within `stopTimeout`. Then everything is interrupted and the lease is released.
  *
- * While the lease is held, `handling` handles activities in batches, `flushing` writes the checkpoint, and `replaying` replays what
- * is parked when it is requested. Handling has states of its own:
+ * While the lease is held, `handling` handles activities in batches, `flushing` writes the checkpoint, and `replaying`
+ * replays parked activities on request. Handling has its own states:
  *
  * | state         | what happens                                  | next                                                        |
  * | ------------- | --------------------------------------------- | ----------------------------------------------------------- |
@@ -45,7 +45,7 @@ import { type RunEnd, Session } from "./Session.js"
 import { retryUntilDeadline, retryWhileUnavailable } from "./StorageRetry.js"
 import { inTransactions } from "./TransactionalHandling.js"
 
-/** How often a running consumer looks for replays that other processes have requested. */
+/** How often a running consumer polls for replays that other processes have requested. */
 const replayPoll = "1 second"
 
 /** Registers a consumer, and handles its activities whenever it holds the lease. */
@@ -69,7 +69,7 @@ export const run = <E, R>(
       )
     ),
     Effect.catchTags({
-      // The consumer has just been registered, and is deleted only if the journal is restored.
+      // The consumer was just registered, so it is missing only if the journal was restored.
       ConsumerNotFound: (error) => Effect.zipRight(failIfRestored, Effect.die(error)),
       // The run is stopping, and is about to be interrupted.
       LeaseLost: () => Effect.never
@@ -104,7 +104,7 @@ const working = <E, R>(context: ConsumerContext, settings: Settings<E, R>, held:
     )
     const progress = new Progress(position, signals)
     const session = new Session({ settings, store, query, tail, held, progress, blocked, inFlight })
-    // In a transaction, what has been handled is not written before the whole transaction is committed.
+    // In a transaction, handled activities are written only when the whole transaction is committed.
     const canReach = (position: Position) => position <= (transactional ? progress.written : progress.position)
     return yield* Effect.acquireUseRelease(
       Effect.sync(() => signals.progress = progress),
@@ -116,7 +116,7 @@ const working = <E, R>(context: ConsumerContext, settings: Settings<E, R>, held:
     )
   })
 
-/** Replays what is parked when another fiber or process requests it: only this one has the handler. */
+/** Replays parked activities when another fiber or process requests it. Only the running consumer has the handler. */
 const replaying = <E, R>(context: ConsumerContext, settings: Settings<E, R>, inFlight: InFlight) => {
   const { name } = settings
   const signals = context.signalsOf(name)
@@ -138,7 +138,7 @@ const replaying = <E, R>(context: ConsumerContext, settings: Settings<E, R>, inF
 }
 
 /**
- * Handles pages of the log in order or, with `concurrency`, activities of several resources at once, each resource in order.
+ * Handles pages of the log in order. With `concurrency`, handles several resources at once, each in order.
  * Transactional handlers run one after another: the database has one writer.
  */
 const handling = <E, R>(session: Session<E, R>): Effect.Effect<never, RunEnd, R> =>

@@ -19,7 +19,7 @@ import { retryWhileUnavailable } from "./StorageRetry.js"
 /** The minimum time between two writes of the checkpoint, unless a fiber waits for it. */
 const flushInterval = "100 millis"
 
-/** The maximum number of positions that a query looks through, so that it never takes long. */
+/** The maximum number of positions that a query scans, so that it never takes long. */
 const maxPositions = 4096
 
 interface Page {
@@ -28,7 +28,7 @@ interface Page {
   readonly last: Position
 }
 
-/** What ends the handling of activities under a lease. */
+/** The errors that end a run's hold of the lease. */
 export type RunEnd = StorageError | PositionFromOtherEpoch | LeaseLost | ConsumerHalted
 
 /** What a consumer uses and writes while it holds its lease. */
@@ -40,9 +40,9 @@ export class Session<E, R> {
   readonly progress: Progress
   readonly blocked: BlockedResources
   readonly inFlight: InFlight
-  /** The activity that is being retried, as recorded. */
+  /** The activity that is being retried, and its recorded error. */
   private retried: { readonly position: Position; readonly error: string } | undefined
-  /** Held by the fiber that writes the checkpoint. */
+  /** Held while the checkpoint is written. */
   readonly writing = Effect.unsafeMakeSemaphore(1)
   private readonly query: typeof Query.Service
   private readonly tail: typeof Tail.Service
@@ -84,7 +84,10 @@ export class Session<E, R> {
       )
     })
 
-  /** The committed checkpoint after a commit of unknown outcome. Renewing the lease waits until that transaction has ended. */
+  /**
+   * Reads the checkpoint after a commit with an unknown outcome. Renewing the lease first waits until that transaction
+   * has ended.
+   */
   readonly committed: Effect.Effect<Position, StorageError | LeaseLost> = Effect.suspend(() =>
     retryWhileUnavailable(
       Effect.zipRight(this.store.leases.renew(this.lease), this.store.checkpoints.find(this.lease.consumer))
@@ -115,7 +118,10 @@ export class Session<E, R> {
     Effect.forever
   )
 
-  /** Writes the final checkpoint, and the error of a handler that was interrupted or was to be retried. Failures are logged. */
+  /**
+   * Writes the final checkpoint, and the error of a handler that was interrupted or waited for a retry. Failures are
+   * logged.
+   */
   readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
     const { position, written } = this.progress
     if (position !== written) {
@@ -124,7 +130,7 @@ export class Session<E, R> {
     }
     const unfinished = this.unfinished()
     if (unfinished !== undefined && unfinished.position > position) {
-      // With no attempts, as the consumer has not halted.
+      // 0 attempts, as more would mean that the consumer has halted.
       yield* this.store.checkpoints.recordFailure(this.lease, unfinished.position, 0, unfinished.error)
     }
   }).pipe(
@@ -133,7 +139,7 @@ export class Session<E, R> {
       "StorageError",
       (error) =>
         Effect.logWarning(
-          `The last progress of consumer ${this.settings.name} cannot be written; these activities will be handled again`,
+          `The last checkpoint of consumer ${this.settings.name} cannot be written; its last activities will be handled again`,
           error
         )
     )
@@ -143,25 +149,25 @@ export class Session<E, R> {
     const [first] = [...this.inFlight.cutOff].sort((one, other) => one.position - other.position)
     return first === undefined ? this.retried : {
       position: first.position,
-      error: `StopTimeout: the handler was interrupted, as it had not ended ${
+      error: `StopTimeout: the handler was interrupted because it had not ended ${
         Duration.format(this.inFlight.stopTimeout)
       } after the consumer was stopped`
     }
   }
 
   /**
-   * Decides about the failure of a batch's current activity. "retry" is returned when the time to retry has come, "parked" once the
+   * Handles the failure of a batch's current activity. Returns "retry" when it is time to retry, and "parked" once the
    * activity is parked. Fails with `ConsumerHalted` if the consumer halts.
    *
-   * Every cause counts as a failure, interruptions inside the handler too: if the consumer itself were interrupted, this would not
-   * run.
+   * Every cause counts as a failure, including interruptions inside the handler: this does not run if the consumer
+   * itself is interrupted.
    */
   handleFailure(
     batch: Batch,
     cause: Cause.Cause<unknown>,
     attempts: Attempts<R>
   ): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted, R> {
-    // The activity is handled again by the next run.
+    // The next run handles the activity again.
     if (this.inFlight.stopping) return Effect.never
     const activity = batch.current
     const { position } = activity
@@ -181,7 +187,7 @@ export class Session<E, R> {
       return record.pipe(
         Effect.tap(() => Effect.sync(() => this.retried = undefined)),
         Effect.zipRight(log(LogLevel.Error, "halts")),
-        // Handlers of other resources may end.
+        // Handlers of other resources may finish.
         Effect.zipRight(this.inFlight.drain),
         Effect.zipRight(halted)
       )
@@ -210,7 +216,9 @@ export class Session<E, R> {
     )))
   }
 
-  /** Parks activities whose resources have parked ones. Returns the others, whose resources are free again. */
+  /**
+   * Parks those activities whose resources have parked activities. Returns the others, whose resources are free again.
+   */
   readonly parkBehind = (
     activities: ReadonlyArray<Activity>
   ): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> =>

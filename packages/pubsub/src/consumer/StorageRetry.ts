@@ -5,8 +5,8 @@ import * as Backoff from "../runtime/Backoff.js"
 import { retryWhile } from "../runtime/Waiting.js"
 
 /**
- * Whether a failure of storage is expected to pass: another process holds the database, it cannot be reached, or it is read-only
- * for now. A consumer may also repeat a write whose commit is unknown, as its writes are idempotent.
+ * Whether a storage failure is transient: another process has locked the database, it cannot be reached, or it is
+ * temporarily read-only. A commit of unknown outcome counts too, as consumers' writes are idempotent.
  */
 export const isTransient = (error: unknown): boolean =>
   error instanceof StorageError && (/^(busy|unavailable|commitUnknown)$/.test(error.reason) || error.passes === true)
@@ -23,8 +23,8 @@ export const retryWhileTransient = <A, E, R>(
 const retried = retryWhile(isTransient, Backoff.untilAvailable)
 
 /**
- * Retries transient failures without limit. A database that is read-only for now is logged once, as the tail, which only reads, does
- * not notice it.
+ * Retries transient failures without limit. A temporarily read-only database is logged once here, as the tail only
+ * reads and does not notice it.
  */
 export const retryWhileUnavailable = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
@@ -32,13 +32,13 @@ export const retryWhileUnavailable = <A, E, R>(effect: Effect.Effect<A, E, R>): 
     return retried(Effect.tapError(effect, (error) => {
       if (isLogged || !isReadonly(error) || !isTransient(error)) return Effect.void
       isLogged = true
-      return Effect.logWarning(`Waiting until the database takes writes. ${error.message}`)
+      return Effect.logWarning(`Waiting until the database accepts writes. ${error.message}`)
     }))
   })
 
 /**
- * Retries transient failures for at most 30 seconds, which is longer than a process that hangs can hold a lock. A read-only database
- * fails at once.
+ * Retries transient failures for at most 30 seconds, which is longer than a hanging process can hold a lock. Fails at
+ * once if the database is read-only.
  */
 export const retryUntilDeadline = retryWhile(
   (error) => isTransient(error) && !isReadonly(error),

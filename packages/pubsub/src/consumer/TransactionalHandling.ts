@@ -9,17 +9,17 @@ import { isTransient, retryWhileTransient } from "./StorageRetry.js"
 /** The maximum number of activities in a transaction. */
 const maxActivities = 64
 
-/** After this many milliseconds a transaction begins no further handler: other writers wait for it. */
+/** After this many milliseconds a transaction starts no further handler, as other writers wait for it. */
 const maxMillis = 20
 
-/** How many times handlers that have succeeded run again because their commit fails, before that counts as their failure. */
+/** How often a commit may fail after its handlers succeeded. Then the commit's error counts as a handler failure. */
 const maxRefusals = 5
 
 /** A transaction in progress. */
 interface Attempt {
   /** The index of the current activity. */
   index: number
-  /** What the handler of the current activity has failed with. */
+  /** The failure of the current activity's handler. */
   failure: Cause.Cause<unknown> | undefined
   /** Whether a handler has been started. */
   started: boolean
@@ -28,7 +28,7 @@ interface Attempt {
 /** Handles a batch in transactions of several activities each. */
 export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): Handle<R> => {
   const { activities } = batch
-  // Both are kept from one call to the next: a batch whose commit was refused is handled one by one.
+  // Both outlive a call: a batch whose commit was refused is handled in transactions of one activity.
   let most = maxActivities
   let refusals = 0
   return Effect.gen(function*() {
@@ -55,7 +55,7 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
       } else if (isTransient(error) && ++refusals < maxRefusals) {
         yield* sleep("100 millis")
       } else if (most > 1) {
-        // If the commit refuses what one handler did, it refuses all others of the transaction too.
+        // If the writes of one handler make the commit fail, all handlers of the transaction fail with it.
         most = 1
       } else failed = { index: batch.index, cause: Cause.fail(error) }
     }
@@ -63,7 +63,7 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
   })
 }
 
-/** Commits at most `most` activities. Storage that fails before a handler has started is retried. */
+/** Handles and commits at most `most` activities. Retries storage failures until a handler has started. */
 const commit = <E, R>(session: Session<E, R>, { activities, index }: Batch, most: number, attempt: Attempt) => {
   const { inFlight, progress, writing } = session
   const current = (): Activity => activities[Math.min(attempt.index, activities.length - 1)]!

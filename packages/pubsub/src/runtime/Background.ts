@@ -1,12 +1,12 @@
-/** Fibers that work for others without being waited for: their end must not go unnoticed. */
+/** Background fibers. No fiber waits for them, so an unexpected end is logged and they are restarted. */
 import { Clock, Effect, Schedule, type Scope } from "effect"
 
-/** How long a fiber that ended stays away. */
+/** The pause before a fiber that ended is restarted. */
 const pause = Schedule.jittered(Schedule.spaced("1 second"))
 
 /**
- * Runs an effect in a fiber of the scope. If it fails, dies or is interrupted from inside, the log says so at error level,
- * and it runs again after a second; it is done when it succeeds. The pause is a second of real time, also under a `TestClock`.
+ * Runs an effect in a fiber of the scope, until it succeeds. If it fails, dies or is interrupted from inside, this is
+ * logged at error level and the effect runs again after a second of real time, even under a `TestClock`.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,11 +1,11 @@
-/** How often what is unavailable is tried again: at once, then ever more slowly up to an interval, with jitter. */
+/** Schedules for retrying while something is unavailable: exponential backoff up to a maximum interval, with jitter. */
 import { type Duration, Schedule } from "effect"
 
 const exponentialUpTo = (first: Duration.DurationInput, longest: Duration.DurationInput, factor?: number) =>
   Schedule.jittered(Schedule.union(Schedule.exponential(first, factor), Schedule.spaced(longest)))
 
 /**
- * Until a journal can be read, or a consumer's checkpoint written: every 5 seconds in the end.
+ * Retries until a journal can be read or a consumer's checkpoint written. The interval grows to 5 seconds.
  *
  * @since 0.1.0
  * @category schedules
@@ -13,7 +13,7 @@ const exponentialUpTo = (first: Duration.DurationInput, longest: Duration.Durati
 export const untilAvailable = exponentialUpTo("20 millis", "5 seconds")
 
 /**
- * Until a connection that listens for notifications is open again: every 2 seconds in the end.
+ * Retries until a connection that listens for notifications is open again. The interval grows to 2 seconds.
  *
  * @since 0.1.0
  * @category schedules
@@ -21,7 +21,7 @@ export const untilAvailable = exponentialUpTo("20 millis", "5 seconds")
 export const untilReconnected = exponentialUpTo("20 millis", "2 seconds")
 
 /**
- * Until a database server can be reached, while a caller waits: every 250 milliseconds in the end.
+ * Retries until a database server can be reached, while a caller waits. The interval grows to 250 milliseconds.
  *
  * @since 0.1.0
  * @category schedules
@@ -29,7 +29,7 @@ export const untilReconnected = exponentialUpTo("20 millis", "2 seconds")
 export const untilReachable = exponentialUpTo("10 millis", "250 millis")
 
 /**
- * Until a batch of commands can be committed: every 250 milliseconds in the end.
+ * Retries until a batch of commands can be committed. The interval grows to 250 milliseconds.
  *
  * @since 0.1.0
  * @category schedules
@@ -37,7 +37,7 @@ export const untilReachable = exponentialUpTo("10 millis", "250 millis")
 export const untilCommitted = exponentialUpTo("5 millis", "250 millis")
 
 /**
- * Until another process has released the lock of a database file: every 25 milliseconds in the end.
+ * Retries until another process has released the lock of a database file. The interval grows to 25 milliseconds.
  *
  * @since 0.1.0
  * @category schedules

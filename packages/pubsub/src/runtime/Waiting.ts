@@ -1,9 +1,10 @@
-/** The clock by which Caravel itself waits: for leases, polls, and storage that is busy or unavailable. */
+/** The clock that Caravel itself waits by: for leases, polls, and storage that is busy or unavailable. */
 import { Clock, Context, Duration, Effect, Function, Schedule } from "effect"
 
 /**
- * The clock to wait by for what happens outside of the program. It is a real clock, whichever `Clock` the program has: under a
- * `TestClock`, an idle consumer costs nothing however far the time is moved. Provide another clock to test the waiting itself.
+ * The clock for waiting on what happens outside of the program. By default it is a real clock, whichever `Clock` the
+ * program has. Under a `TestClock`, an idle consumer therefore costs nothing, however far you move the time. Provide
+ * another clock to test the waiting itself.
  *
  * @since 0.1.0
  * @category references
@@ -13,7 +14,7 @@ export class Waiting extends Context.Reference<Waiting>()("@caravel/pubsub/Waiti
 }) {}
 
 /**
- * Sleeps by that clock.
+ * Sleeps by the clock of `Waiting`.
  *
  * @since 0.1.0
  * @category waiting
@@ -22,21 +23,22 @@ export const sleep = (duration: Duration.DurationInput): Effect.Effect<void> =>
   Effect.flatMap(Waiting, (clock) => clock.sleep(Duration.decode(duration)))
 
 /**
- * For how long a caller still waits.
+ * How much longer a caller is willing to wait.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Patience {
-  /** The milliseconds that are left; 0 or less when they are over. */
+  /** The milliseconds that are left; 0 or less when the time is over. */
   readonly remaining: () => number
 }
 
 const unlimited: Patience = { remaining: () => Infinity }
 
 /**
- * Retries errors that match a predicate, by that clock, while there is patience. In an uninterruptible region, `restore` makes the
- * waiting interruptible. The retry is set up after the first failure: that takes 6 µs, and a single command takes 80.
+ * Retries errors that match a predicate, by the clock of `Waiting`, while `patience` has time left. In an
+ * uninterruptible region, `restore` makes the waiting interruptible. The retry is set up only after the first failure:
+ * the setup takes 6 µs, and a single command takes 80.
  *
  * @since 0.1.0
  * @category waiting

@@ -8,8 +8,9 @@ class Succeeded<A> {
 }
 
 /**
- * Runs an effect while another one, which never succeeds, runs in the background, until either ends. When this returns or is
- * interrupted, both have ended; `Effect.raceFirst` would not wait for them when it is interrupted.
+ * Runs an effect while another one, which never succeeds, runs in the background. When either ends, the other is
+ * interrupted. Both have ended when this returns or is interrupted; an interrupted `Effect.raceFirst` would not wait
+ * for them.
  */
 export const withBackground = <A, E, R, E2, R2>(
   effect: Effect.Effect<A, E, R>,

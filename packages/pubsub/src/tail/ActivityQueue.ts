@@ -6,8 +6,8 @@ import type { Subscription } from "./Subscription.js"
 import type { Ended } from "./Window.js"
 
 /**
- * A live subscription as the `Dequeue` of a `PubSub`, without its bound and without its losses. It shuts down when nothing more
- * is broadcast and what was has been taken.
+ * A live subscription as a `Dequeue`. Unlike the `Dequeue` of a `PubSub`, it is unbounded and loses nothing. It shuts
+ * down when broadcasting has ended and everything that was broadcast has been taken.
  */
 export class ActivityQueue extends Effectable.Class<Activity> implements Queue.Dequeue<Activity> {
   readonly [Queue.DequeueTypeId] = { _Out: (_: never) => _ }
@@ -42,14 +42,14 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
 
   private takeChunk(min: number, given: number): Effect.Effect<Chunk.Chunk<Activity>> {
     const { subscription } = this
-    // As a `Queue` does: less than one is none.
+    // As in a `Queue`, a number below one means none.
     const max = given >= 1 ? Math.floor(given) : 0
     const taken = subscription.take(min >= 1 ? Math.min(min, max) : 0, max)
     const orEnd = <A>(effect: Effect.Effect<A, Ended>) => Effect.catchAll(effect, () => this.end)
     const later = (error: Ended) =>
       subscription.isLast ?
         this.end :
-        Effect.logWarning("The journal cannot be read just now; trying again", error).pipe(
+        Effect.logWarning("The journal cannot be read at present; retrying", error).pipe(
           Effect.zipRight(orEnd(retryWhile(() => !subscription.isLast, Backoff.untilAvailable)(taken)))
         )
     return Effect.map(Effect.catchAll(taken, later), Chunk.unsafeFromArray)
@@ -94,7 +94,7 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
     Deferred.unsafeDone(this.closed, Exit.void)
   }
 
-  /** The tail has logged the reason. */
+  /** Shuts down and interrupts the taker. The tail has logged the reason. */
   private get end(): Effect.Effect<never> {
     return Effect.zipRight(this.shutdown, Effect.interrupt)
   }

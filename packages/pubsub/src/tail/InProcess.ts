@@ -21,7 +21,7 @@ export const layerPubSub: Layer.Layer<ActivityPubSub, never, Tail.Tail> = Layer.
 )
 
 /**
- * Everything that broadcasts: the tail of the journal, and what follows it.
+ * All of broadcasting: the tail of the journal, and the queues and feeds that follow it.
  *
  * @since 0.1.0
  * @category layers

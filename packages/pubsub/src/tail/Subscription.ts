@@ -2,20 +2,21 @@ import type { Activity, Position } from "@caravel/domain"
 import { Effect } from "effect"
 import type { Ended, Window } from "./Window.js"
 
-/** How many activities are read from the journal at a time: catching up is a third faster than with 256. */
+/** The number of activities that are read from the journal at a time. Catching up is a third faster than with 256. */
 export const pageSize = 1024
 
 /**
- * A reader's place in the activity log. It takes from the shared window while it keeps up and reads the journal page by
- * page while it does not, so that it holds a page at most, misses nothing and is waited for by nobody.
+ * A reader's place in the activity log. A subscription takes from the shared window while it keeps up, and otherwise
+ * reads the journal page by page. It therefore holds at most a page, misses nothing, and never delays the tail or other
+ * readers.
  */
 export class Subscription {
-  /** Read from the journal and not yet taken. */
+  /** Activities that were read from the journal and not yet taken. */
   private page: Array<Activity> = []
-  /** The place after the page. */
+  /** The position up to which the journal has been read. */
   private position: Position
   private closed = false
-  /** How many activities had been broadcast when it began, or have since been taken. */
+  /** The number of activities that were broadcast before the subscription began, plus those taken since. */
   private accounted: number
   private readonly waiting = new Set<() => void>()
   private whenEnded: (() => void) | undefined
@@ -31,7 +32,7 @@ export class Subscription {
     window.listeners.add(this.wake)
   }
 
-  /** Closes the subscription: takes that wait, and all later ones, are interrupted. */
+  /** Closes the subscription. Waiting and later takes are interrupted. */
   close(): void {
     this.closed = true
     this.window.listeners.delete(this.wake)
@@ -42,25 +43,25 @@ export class Subscription {
     return this.closed
   }
 
-  /** Whether nothing more is broadcast. What has been can still be taken, as far as the window holds it. */
+  /** Whether broadcasting has ended. Activities that the window holds can still be taken. */
   get isLast(): boolean {
     return this.window.failure !== undefined
   }
 
-  /** Has something done, once, when nothing more is broadcast and nothing is left to take. */
+  /** Registers a callback that runs once, when broadcasting has ended and nothing is left to take. */
   onEnd(whenEnded: () => void): void {
     this.whenEnded = whenEnded
     this.checkEnd()
   }
 
-  /** How many activities wait to be taken, if it began live. */
+  /** The number of activities that wait to be taken, for a subscription that began live. */
   get pending(): number {
     return this.window.published - this.accounted
   }
 
   /**
-   * Takes up to `max` activities, and waits until there are `min`. What a caller does not receive, because it is
-   * interrupted or the journal cannot be read, stays for the next one.
+   * Takes at most `max` activities, and waits until there are `min`. If the caller is interrupted or the journal cannot
+   * be read, nothing is taken, and the next caller receives the same activities.
    */
   take(min: number, max: number): Effect.Effect<Array<Activity>, Ended> {
     return Effect.uninterruptibleMask((restore) => {
@@ -106,7 +107,7 @@ export class Subscription {
     whenEnded()
   }
 
-  /** Makes more available: the next page of the journal or, once the window covers the rest, what is broadcast next. */
+  /** Reads the next page of the journal or, once the window covers the rest, waits for the next broadcast. */
   private more(min: number): Effect.Effect<void, Ended> {
     return Effect.suspend(() => this.window.covers(this.position) ? this.wait(min) : this.load(min))
   }

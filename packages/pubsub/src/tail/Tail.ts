@@ -17,7 +17,8 @@ import { pageSize, Subscription } from "./Subscription.js"
 import { type Ended, Window } from "./Window.js"
 
 /**
- * Follows the journal and broadcasts what is committed, in order. The journal is the truth; every signal is a wake-up.
+ * Follows the journal and broadcasts committed activities in order. The journal is the source of truth; signals only
+ * wake the tail.
  *
  * @since 0.1.0
  * @category services
@@ -25,32 +26,38 @@ import { type Ended, Window } from "./Window.js"
 export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
   /**
    * Broadcasts events that have just been committed, oldest first, and everything before them. Returns when that is
-   * done; if the journal cannot be read just now, goes on trying in the background.
+   * done. If the journal cannot be read at present, returns and keeps retrying in the background.
    */
   readonly broadcast: (committed: ReadonlyArray<RecordedEvent>) => Effect.Effect<void>
   /** Broadcasts everything up to the head of the journal. Call it when you do not know what has been committed. */
   readonly advanceToHead: Effect.Effect<void>
-  /** Everything up to here has been broadcast. */
+  /** The position up to which everything has been broadcast. */
   readonly position: Effect.Effect<Position>
-  /** The position of the tail and the last activity up to it, if known: every later state of the journal contains them. */
+  /**
+   * The tail's position and the last activity up to it, if known. Unless it is restored, the journal always contains
+   * them.
+   */
   readonly seen: () => Seen
   /** Waits until something after `position` has been broadcast. Returns the position of the tail. */
   readonly awaitAfter: (position: Position) => Effect.Effect<Position, StorageError | PositionFromOtherEpoch>
   /**
-   * Fails if the journal was restored since the tail started; the error carries `position`. If this succeeds, everything read before
-   * is of the tail's epoch, as a journal never returns to an earlier epoch.
+   * Fails if the journal was restored since the tail started; the error carries `position`. If this succeeds,
+   * everything that was read before belongs to the tail's epoch, as a journal never returns to an earlier epoch.
    */
   readonly failIfRestored: (position: Position) => Effect.Effect<void, StorageError | PositionFromOtherEpoch>
-  /** Fails with the reason once nothing more is broadcast. */
+  /** Fails with the reason once broadcasting has ended. */
   readonly ended: Effect.Effect<never, StorageError | PositionFromOtherEpoch>
-  /** Ends every subscription with an error. The tail does so itself when the journal is restored or goes back. */
+  /**
+   * Ends every subscription with an error. The tail does this itself if the journal is restored or loses broadcast
+   * events.
+   */
   readonly fail: (error: StorageError) => Effect.Effect<void>
-  /** A subscription to every activity after `position`; without one, from now on. */
+  /** Subscribes to every activity after `position`; by default, to those that are broadcast from now on. */
   readonly subscribe: (position?: Position) => Subscription
 }>() {}
 
 /**
- * How far a tail is.
+ * How far a tail has read.
  *
  * @since 0.1.0
  * @category models
@@ -60,11 +67,14 @@ export interface Seen {
   readonly last: Activity | undefined
 }
 
-/** At the start, this many positions before the head are read: the journal must always contain their activities. */
+/**
+ * How many positions before the head are read at the start. The tail later checks that the journal still has their
+ * activities.
+ */
 const recent = 64
 
 /**
- * The tail of the journal, from its head at the start.
+ * The tail of the journal. It begins at the head.
  *
  * @since 0.1.0
  * @category layers
@@ -75,7 +85,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     const journal = yield* Journal
     const query = yield* Query
     const epoch = yield* journal.epoch
-    // What is broadcast is what is committed: it must not be read through a transaction that the caller is in.
+    // Only committed activities may be broadcast, so reads must not use a transaction of the caller.
     const context = yield* Effect.context<never>()
     const outside = <A, E>(effect: Effect.Effect<A, E>) =>
       Effect.mapInputContext(effect, (_: Context.Context<never>) => context)
@@ -86,7 +96,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       const floor = Position.make(Math.max(0, head - recent))
       return activities(floor, head).pipe(
         Effect.map((recent) => new Window(head, undefined, recent, floor)),
-        // What is damaged is not what this is about.
+        // A damaged log must not prevent the start; verify reports it.
         Effect.orElseSucceed(() => new Window(head))
       )
     })
@@ -95,10 +105,13 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       Effect.suspend(() => {
         if (window.failure !== undefined) return Effect.void
         window.fail(error)
-        return Effect.logError("Nothing more is broadcast; feeds and consumers fail, and queues are shut down", error)
+        return Effect.logError("Broadcasting has ended; feeds and consumers fail, and queues are shut down", error)
       })
 
-    /** The journal lacks what has been broadcast, in the same epoch: up to where both are known to be the same. */
+    /**
+     * Fails because the journal lacks broadcast activities in the same epoch. The error carries the last common
+     * position.
+     */
     const goneBack = (position: Position) =>
       Effect.flatMap(activities(window.floor, window.position), (found) => {
         const ids = new Set(found.map(({ id }) => id))
@@ -116,14 +129,16 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
         )
       })
 
-    /** An activity that is not listed any more, in a journal that goes on after it, is damaged: verify says how. */
+    /**
+     * If an activity is no longer listed but the journal continues after it, the log is damaged, which verify reports.
+     */
     const unlessDamaged = (position: Position, found: Activity | undefined) =>
       Effect.flatMap(
         outside(journal.head),
         (head) => found === undefined && head >= window.position ? Effect.void : goneBack(position)
       )
 
-    /** The same, if moreover the journal still has what was broadcast last. */
+    /** Fails if the journal was restored, or lacks the last activity that was broadcast. */
     const whole = (position: Position) => {
       const { last } = window
       const kept = last === undefined
@@ -141,7 +156,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
     const read = (after: Position, upTo: Position) =>
       Effect.zipLeft(activities(after, upTo, pageSize), whole(after)).pipe(
         Effect.tapErrorTag("PositionFromOtherEpoch", fail),
-        // Once nothing more is broadcast, every read fails with the reason.
+        // Once broadcasting has ended, every failed read fails with the reason.
         Effect.tapError(() => window.failure === undefined ? Effect.void : failIfRestored(after))
       )
 
@@ -174,13 +189,13 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       )
 
     const behind = yield* Effect.makeLatch()
-    // An outage is told once, however many wake-ups meet it.
+    // An outage is logged once, however many wake-ups encounter it.
     let isTold = false
     const tellOnce = (message: string) =>
       Effect.suspend(() => {
         if (isTold) return Effect.void
         isTold = true
-        return Effect.logWarning(`The journal cannot be read for broadcasting just now; trying again. ${message}`)
+        return Effect.logWarning(`The journal cannot be read for broadcasting at present; retrying. ${message}`)
       })
     const tellEnd = Effect.suspend(() => {
       if (!isTold || window.failure !== undefined) return Effect.void
@@ -201,7 +216,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
       )
     )
 
-    /** Whether what a command has committed is what was broadcast there. */
+    /** Whether the event that was broadcast at this position is the same one. */
     const isKnown = (event: RecordedEvent) => {
       const before = Position.make(event.position - 1)
       if (!window.covers(before)) return false
@@ -215,12 +230,13 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
           const last = committed.at(-1)
           if (last === undefined || window.failure !== undefined) return Effect.void
           if (last.position === window.position + committed.length) {
-            // Where nothing lies between, they need not be read back: that would cost as much as the rest of the command.
+            // Without a gap, the events need not be read back, which would cost as much as the rest of the command.
             window.advance(committed.flatMap((event) => activityOf(event) ?? []), last.position)
             return Effect.void
           }
           if (last.position > window.position) return orLater(catchUp(last.position))
-          // Somebody else has read and broadcast it meanwhile, or else the position was another event's before.
+          // Either another fiber has read and broadcast the event meanwhile, or a different event was broadcast at its
+          // position.
           return isKnown(last) ? Effect.void : orLater(toHead)
         }),
       advanceToHead: orLater(toHead),
@@ -235,5 +251,5 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.sco
   })
 )
 
-/** Whether it is of no use to try again. */
+/** Whether retrying cannot help. */
 const isFinal = (error: Ended) => error._tag === "PositionFromOtherEpoch" || error.reason === "replaced"

@@ -1,28 +1,28 @@
 import type { Activity, Position, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
 import { Effect } from "effect"
 
-/** Why nothing more is broadcast. */
+/** Why broadcasting has ended. */
 export type Ended = StorageError | PositionFromOtherEpoch
 
 /**
- * The last activities that were broadcast, shared by all subscriptions: they hold a position in it, not a copy.
- * A subscription that has fallen behind it reads the journal.
+ * The last activities that were broadcast, shared by all subscriptions: each holds a position in the window, not a
+ * copy. A subscription that falls behind the window reads the journal.
  */
 export class Window {
-  /** Everything up to here has been broadcast. */
+  /** The position up to which everything has been broadcast. */
   position: Position
   /** The window holds every activity after this position. */
   floor: Position
-  /** How many activities have been broadcast. */
+  /** The number of activities that have been broadcast. */
   published = 0
-  /** Whom to tell that the window has moved. */
+  /** Called whenever the window moves or broadcasting ends. */
   readonly listeners = new Set<() => void>()
-  /** Why nothing more comes, if so. */
+  /** Why broadcasting has ended, if it has. */
   failure: Ended | undefined
   private activities: Array<Activity>
   private readonly capacity: number
 
-  /** It may begin with what was committed between `floor` and `position`. */
+  /** `recent` are the activities between `floor` and `position`, if the window is to hold them from the start. */
   constructor(position: Position, capacity = 1024, recent: ReadonlyArray<Activity> = [], floor = position) {
     this.capacity = capacity
     this.position = position
@@ -35,12 +35,12 @@ export class Window {
     return this.activities[this.activities.length - 1]
   }
 
-  /** Moves on to `position`, with the activities between the old one and it, oldest first. */
+  /** Moves to `position`. `activities` are those between the old position and the new one, oldest first. */
   advance(activities: ReadonlyArray<Activity>, position: Position): void {
     for (const activity of activities) this.activities.push(activity)
     this.published += activities.length
     this.position = position
-    // Dropping half at a time keeps the cost per activity constant.
+    // Dropping half of the activities at a time keeps the cost per activity constant.
     const surplus = this.activities.length - this.capacity
     if (surplus >= this.capacity) {
       this.floor = this.activities[surplus - 1]!.position
@@ -63,23 +63,23 @@ export class Window {
     })
   }
 
-  /** From now on nothing is broadcast; the first error counts. */
+  /** Ends broadcasting. If called again, the first error is kept. */
   fail(error: Ended): void {
     this.failure ??= error
     for (const listener of this.listeners) listener()
   }
 
-  /** Whether nothing after `position` is missing here. */
+  /** Whether the window holds every activity after `position`. */
   covers(position: Position): boolean {
     return position >= this.floor
   }
 
-  /** How many activities after `position` it holds. */
+  /** The number of activities after `position` that the window holds. */
   count(position: Position): number {
     return this.activities.length - this.indexAfter(position)
   }
 
-  /** At most `max` activities after `position`, oldest first. */
+  /** Returns at most `max` activities after `position`, oldest first. */
   after(position: Position, max: number): ReadonlyArray<Activity> {
     const index = this.indexAfter(position)
     return this.activities.slice(index, index + max)

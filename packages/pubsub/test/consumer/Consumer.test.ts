@@ -26,7 +26,7 @@ const test = <A, E>(
       return Effect.provide(body(world, store), layerOf(world, store))
     }).pipe(Effect.provideServiceEffect(Waiting.Waiting, Effect.clock)))
 
-/** Commits so many and broadcasts them. */
+/** Commits `count` events and broadcasts them. */
 const append = (world: World, count = 1) =>
   Effect.gen(function*() {
     const before = world.head
@@ -34,11 +34,11 @@ const append = (world: World, count = 1) =>
     yield* (yield* Tail.Tail).broadcast(range(before + 1, head).map((n) => event(n)))
   })
 
-/** Every fiber goes as far as it can. */
+/** Lets every fiber run as far as it can. */
 const settle = Effect.repeatN(Effect.yieldNow(), 12)
 
 describe("the checkpoint", () => {
-  test("is written at once, then every 100 ms at most, and last of all", (world, store) =>
+  test("is written at once, then at most every 100 ms, and when the run ends", (world, store) =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(Consumer.run({ name, from, handle: () => Effect.yieldNow() }))
       yield* append(world, 3000)
@@ -62,7 +62,7 @@ describe("the checkpoint", () => {
       expect(store.position).toBe(3015)
     }))
 
-  test("is written for who waits for it, without the clock", (world, store) =>
+  test("is written at once if a fiber waits for it", (world, store) =>
     Effect.gen(function*() {
       yield* Effect.fork(Consumer.run({ name, from, handle: () => Effect.void }))
       for (let n = 1; n <= 20; n++) {
@@ -73,14 +73,14 @@ describe("the checkpoint", () => {
     }))
 })
 
-it.scoped("while an application's clock moves by an hour, what is idle wakes nobody and reads nothing", () => {
+it.scoped("an idle consumer reads nothing while an application's clock moves by an hour", () => {
   const world = new World()
   const store = new Store()
   return Effect.gen(function*() {
     const seen: Array<number> = []
     const run = (name: string) =>
       Effect.fork(Consumer.run({ name, from, handle: ({ position }) => Effect.sync(() => seen.push(position)) }))
-    // The second waits for its turn.
+    // The second run waits for the lease.
     yield* run(name)
     yield* append(world, 3)
     yield* Consumer.awaitPosition(name, 3)
@@ -88,7 +88,7 @@ it.scoped("while an application's clock moves by an hour, what is idle wakes nob
     yield* settle
     const before = [store.looks, world.reads]
     yield* TestClock.adjust("1 hour")
-    // What is looked at in real time took less than a few seconds of that.
+    // Polling uses real time, of which less than a few seconds have passed.
     expect(store.looks - before[0]!).toBeLessThan(20)
     expect(world.reads - before[1]!).toBe(0)
     yield* append(world)
@@ -103,7 +103,7 @@ describe("storage that fails", () => {
 
   for (const options of [{}, { transactional: true }, { concurrency: 3 }]) {
     test(
-      `is waited for while that passes, and ends the run otherwise: ${JSON.stringify(options)}`,
+      `is retried if the failure is transient, and ends the run otherwise: ${JSON.stringify(options)}`,
       (world, store) =>
         Effect.gen(function*() {
           const seen: Array<number> = []
@@ -131,8 +131,9 @@ describe("storage that fails", () => {
 })
 
 /**
- * The switch from catch-up to live: every order of appends (one, or more than a page), of commits whose wake-up is lost or
- * doubled, of page reads that are let go on, of checkpoint timers, and of consumers that begin, end and lose their lease.
+ * The switch from catch-up to live: every order of appends (of one event, or of more than a page), commits with a lost
+ * or doubled wake-up, page reads that a gate releases, checkpoint timers, and consumers that start, end and lose their
+ * lease.
  */
 describe("every interleaving", () => {
   const steps = [
@@ -161,7 +162,7 @@ describe("every interleaving", () => {
     const title = schedule.join(" ")
     const seen = new Set<number>()
     world.commit(3)
-    // Where a checkpoint is written, nothing is passed by.
+    // A written checkpoint has skipped nothing.
     store.beforeMove = (to) =>
       Effect.sync(() =>
         expect(world.activities.filter(({ position }) => position <= to && !seen.has(position)), title).toEqual([])
@@ -170,8 +171,8 @@ describe("every interleaving", () => {
       const tail = yield* Tail.Tail
       const gate = yield* Effect.makeSemaphore(0)
       world.beforeRead = Effect.asVoid(gate.take(1))
-      // Where more than a page is appended at once, most handlers end without a pause: that they can be interleaved is tried at both
-      // ends and every 32nd.
+      // If more than a page is appended, most handlers run without a yield. Only those near both ends, and every 32nd,
+      // yield and can be interleaved.
       const bulk = new Set<number>()
       const handle = ({ position }: Activity) => {
         const handled = Effect.sync(() => {
@@ -203,13 +204,13 @@ describe("every interleaving", () => {
       yield* gate.release(1_000_000)
       yield* append(world)
       const done = yield* Effect.fork(Consumer.awaitPosition(name, world.head))
-      // Leases that were taken away are noticed when they are renewed.
+      // A lost lease is noticed at the next renewal.
       for (let n = 0; n < 1000 && Option.isNone(yield* Fiber.poll(done)); n++) {
         ticker.advance(1000)
         yield* settle
       }
       const expected = positionsOf(world.activities)
-      // As texts, for which no assertion looks at thousands of elements one by one.
+      // Compared as text, which is faster than comparing thousands of elements.
       expect([...seen].sort((a, b) => a - b).join(), title).toBe(expected.join())
       if (options.transactional === true) expect(store.written.join(), title).toBe(expected.join())
     }).pipe(
@@ -222,7 +223,7 @@ describe("every interleaving", () => {
 
   for (const options of [{}, { transactional: true }, { concurrency: 2 }]) {
     it.live(
-      `skips nothing, and with transactions repeats nothing: ${JSON.stringify(options)}`,
+      `skips nothing and, with transactions, repeats nothing: ${JSON.stringify(options)}`,
       () =>
         Effect.forEach(schedules(3), (schedule) => follow(schedule, options), {
           discard: true

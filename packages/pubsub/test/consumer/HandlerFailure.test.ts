@@ -38,8 +38,8 @@ const mute = Object.defineProperty(new Error(), "message", {
 
 const endless = { toJSON: () => ({ ...endless }) }
 
-describe("what a handler fails with", () => {
-  it("is told by its tag, its message and its fields", () => {
+describe("a handler's failure", () => {
+  it("is described by its tag, message and fields", () => {
     expect(describeValue(new CardDeclined({ code: "insufficient_funds", card: Redacted.make("4242") })))
       .toBe(`CardDeclined: {"code":"insufficient_funds","card":<redacted>}`)
     expect(describeValue(new NoRoute({ message: "no route", hops: 3, name: "r1" })))
@@ -61,7 +61,7 @@ describe("what a handler fails with", () => {
       .toMatch(/^ParseError: [^{]*\{ readonly a: number \}[^{]*Expected number, actual "x"$/)
   })
 
-  it("is told of causes: what failed, what died, what was interrupted", () => {
+  it("is described for every kind of cause: failures, defects and interruptions", () => {
     expect(describeCause(Cause.sequential(Cause.die("defect"), Cause.fail("failure")))).toBe("failure")
     expect(describeCause(Cause.parallel(Cause.interrupt(FiberId.none), Cause.die(new Error("defect"))))).toBe(
       "Error: defect"
@@ -69,7 +69,7 @@ describe("what a handler fails with", () => {
     expect(describeCause(Cause.interrupt(FiberId.none))).toMatch(/^Interrupted: /)
   })
 
-  it("is told whatever it is, in text that can be stored", () => {
+  it("is described as text that can be stored, even if reading it throws", () => {
     const deep = Array.from({ length: 100 }).reduce<unknown>((inner) => ({ inner }), 1)
     const many = Array.from({ length: 1000 }, () => "long ".repeat(1000))
     const wide = Array.from({ length: 100_000 }, () => many)
@@ -117,7 +117,7 @@ describe("what a handler fails with", () => {
     }
   })
 
-  it("is told whatever it is: any value", () => {
+  it("is described for any value", () => {
     FastCheck.assert(
       FastCheck.property(
         FastCheck.anything({ withBigInt: true, withMap: true, withSet: true, withNullPrototype: true, withDate: true }),
@@ -130,7 +130,7 @@ describe("what a handler fails with", () => {
     )
   })
 
-  it("is told without secrets", () => {
+  it("is described without secrets", () => {
     const url = "nostr+walletconnect://b0b?relay=wss://r&secret=5ec2e7"
     const values = [
       url,

@@ -8,9 +8,9 @@ const ends: ReadonlyArray<readonly [how: string, end: Effect.Effect<never, strin
   ["is interrupted from inside", Effect.interrupt]
 ]
 
-describe("what runs in the background", () => {
+describe("a background fiber", () => {
   for (const [how, end] of ends) {
-    it.scoped(`is started again when it ${how}, and the log says so`, () =>
+    it.scoped(`is restarted when it ${how}, which is logged`, () =>
       Effect.gen(function*() {
         const lines: Array<string> = []
         const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel.label} ${String(message)}`))
@@ -33,7 +33,7 @@ describe("what runs in the background", () => {
       }))
   }
 
-  it.scoped("is done when it succeeds", () =>
+  it.scoped("ends when its effect succeeds", () =>
     Effect.gen(function*() {
       const done = yield* Deferred.make<void>()
       yield* Background.run("The watch", Deferred.succeed(done, undefined))

@@ -2,7 +2,7 @@ import { Waiting } from "@caravel/pubsub"
 import { expect, it } from "@effect/vitest"
 import { Clock, Effect, Schedule, TestClock } from "effect"
 
-it.effect("what is outside of the program is waited for in real time, and the program keeps its own clock", () =>
+it.effect("a retry waits in real time, and the retried effect keeps the program's clock", () =>
   Effect.gen(function*() {
     yield* TestClock.setTime(42)
     const times: Array<number> = []
@@ -15,7 +15,7 @@ it.effect("what is outside of the program is waited for in real time, and the pr
     expect(times).toEqual([42, 42, 42])
   }))
 
-it.effect("nothing is retried once patience is over", () =>
+it.effect("a retry ends once no patience is left", () =>
   Effect.gen(function*() {
     let attempts = 0
     const attempt = Effect.suspend(() => Effect.fail(++attempts))

@@ -3,10 +3,10 @@ import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import { World } from "../world.js"
 
-/** The event loop's timers have their turn. */
+/** Lets the event loop's timers run. */
 const turn = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
-it.effect("an outage is told once, in one line, however many meet it, and so is its end", () =>
+it.effect("an outage and its end are logged in one line each, however many fibers encounter them", () =>
   Effect.suspend(() => {
     const world = new World()
     const lines: Array<string> = []
@@ -21,7 +21,7 @@ it.effect("an outage is told once, in one line, however many meet it, and so is 
         expect([outage, lines]).toEqual([outage, [
           expect.stringMatching(/^WARN The journal cannot be read .*unreadable.*$/)
         ]])
-        // The journal is tried again in real time.
+        // Reads of the journal are retried in real time.
         while (world.failing > 0 || lines.length < 2) yield* turn
         expect([outage, lines.slice(1)]).toEqual([outage, [
           "INFO The journal can be read again; everything is broadcast"

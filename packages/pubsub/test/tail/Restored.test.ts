@@ -1,4 +1,4 @@
-/** A journal that is restored from a backup while it is followed. */
+/** A journal that is restored from a backup while readers follow it. */
 import { ActivityFeed, ActivityPubSub, StorageError } from "@caravel/domain"
 import { Consumer, InProcess, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
@@ -25,20 +25,20 @@ const test = <A, E>(title: string, body: (world: World, store: Store) => Effect.
       return Effect.provide(body(world, store), layerOf(world, store))
     }).pipe(Effect.provideServiceEffect(Waiting.Waiting, Effect.clock)))
 
-/** Commits so many and announces the last of them: those before it have to be read. */
+/** Commits `count` events and announces only the last, so that the others have to be read. */
 const append = (world: World, count: number) =>
   Effect.flatMap(Tail.Tail, (tail) => tail.broadcast([event(world.commit(count))]))
 
 /** More than the shared window holds. */
 const overflow = 5000
 
-/** Every fiber goes as far as it can. */
+/** Lets every fiber run as far as it can. */
 const settle = Effect.repeatN(Effect.yieldNow(), 12)
 
-describe("whoever follows it", () => {
+describe("a journal that is restored", () => {
   const failed = { _tag: "PositionFromOtherEpoch", epoch, common: 2 }
 
-  test("fails live, since and who comes later, as soon as somebody looks", (world) =>
+  test("fails live feeds, feeds since a position and later readers, as soon as the tail reads it", (world) =>
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* append(world, 3)
@@ -47,7 +47,7 @@ describe("whoever follows it", () => {
         (stream) => Effect.fork(Effect.flip(Stream.runDrain(stream)))
       )
       yield* settle
-      // It ends before what was broadcast, so that there is nothing to read.
+      // The restored journal ends before the last broadcast, so there is nothing to read.
       world.restore(2)
       yield* (yield* Tail.Tail).advanceToHead
       for (const reader of readers) expect(yield* Fiber.join(reader)).toMatchObject(failed)
@@ -55,7 +55,7 @@ describe("whoever follows it", () => {
       expect(yield* Effect.flip((yield* Tail.Tail).awaitAfter(position(3)))).toMatchObject(failed)
     }))
 
-  test("gives nothing of the other timeline to who reads it page by page, before anybody has looked", (world) =>
+  test("shows nothing of the new timeline to a reader that catches up, even before the tail reads it", (world) =>
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* append(world, overflow)
@@ -75,7 +75,7 @@ describe("whoever follows it", () => {
       expect(received).toEqual(range(1, pageSize))
     }))
 
-  test("is not read for broadcasting", (world) =>
+  test("is not broadcast", (world) =>
     Effect.gen(function*() {
       const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
       yield* append(world, 3)
@@ -86,14 +86,14 @@ describe("whoever follows it", () => {
     }))
 })
 
-describe("a journal that goes back without a word, as a replica does that lagged and was promoted", () => {
+describe("a journal that goes back in the same epoch, like a lagging replica that was promoted", () => {
   const failed = { _tag: "PositionFromOtherEpoch", epoch, current: epoch }
 
   const ways: Record<string, (world: World) => Effect.Effect<unknown, never, Tail.Tail>> = {
     "ends before what was broadcast": () => Effect.void,
-    "has others' events there": (world) => Effect.sync(() => world.commit(3)),
-    "has more than before": (world) => Effect.sync(() => world.commit(overflow)),
-    "takes a command of this process's where others were": (world) =>
+    "has other events at those positions": (world) => Effect.sync(() => world.commit(3)),
+    "has more events than before": (world) => Effect.sync(() => world.commit(overflow)),
+    "commits a command of this process at a position that was broadcast": (world) =>
       Effect.flatMap(Tail.Tail, (tail) => tail.broadcast([event(world.commit(1), true, world.timeline)]))
   }
 
@@ -131,7 +131,7 @@ describe("a journal that goes back without a word, as a replica does that lagged
       }))
   }
 
-  test("gives nothing of it to who reads page by page, before anybody has looked", (world) =>
+  test("shows none of its new events to a reader that catches up, even before the tail reads it", (world) =>
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* append(world, overflow)
@@ -152,7 +152,7 @@ describe("a journal that goes back without a word, as a replica does that lagged
       expect(yield* Effect.flip(Stream.runDrain(feed.live))).toMatchObject(failed)
     }))
 
-  test("is not gone on in by a consumer whose checkpoint is beyond its head", (world, store) =>
+  test("fails a consumer whose checkpoint is after its head", (world, store) =>
     Effect.gen(function*() {
       yield* append(world, 3)
       const run = Consumer.run({ name, from, handle: () => Effect.void })
@@ -168,7 +168,7 @@ describe("a journal that goes back without a word, as a replica does that lagged
       for (const error of errors) expect(error).toMatchObject({ ...failed, position: 3, common: 2 })
     }))
 
-  test("leaves what was broadcast before to subscribers that have yet to take it", (world) =>
+  test("leaves earlier broadcasts to subscribers that have yet to take them", (world) =>
     Effect.gen(function*() {
       const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
       yield* append(world, 3)
@@ -181,12 +181,12 @@ describe("a journal that goes back without a word, as a replica does that lagged
     }))
 })
 
-describe("consumers", () => {
+describe("a restore", () => {
   const replaced = new StorageError({ reason: "replaced", operation: "test", cause: new Error("restored") })
 
   for (const options of [{}, { transactional: true }, { concurrency: 3 }]) {
     test(
-      `ends a consumer that reads, before it handles anything of the other timeline: ${JSON.stringify(options)}`,
+      `ends a consumer before it handles anything of the new timeline: ${JSON.stringify(options)}`,
       (world) =>
         Effect.gen(function*() {
           const handled: Array<number> = []
@@ -207,7 +207,7 @@ describe("consumers", () => {
     )
   }
 
-  test("is told to who waits for a position of it", (world) =>
+  test("fails a fiber that awaits a consumer's position", (world) =>
     Effect.gen(function*() {
       yield* append(world, 3)
       const waiting = yield* Effect.fork(Effect.flip(Consumer.awaitPosition(name, 3)))
@@ -218,7 +218,7 @@ describe("consumers", () => {
     }))
 
   test(
-    "ends a consumer that writes what the storage refuses with what that means",
+    "ends a consumer with PositionFromOtherEpoch if the storage refuses its write",
     (world, store) =>
       Effect.gen(function*() {
         yield* append(world, 3)
@@ -231,7 +231,7 @@ describe("consumers", () => {
       })
   )
 
-  test("does not let a consumer go on that has stopped before, nor replay", (world, store) =>
+  test("keeps a stopped consumer from continuing and from replaying", (world, store) =>
     Effect.gen(function*() {
       yield* append(world, 3)
       const run = Consumer.run({ name, from, handle: () => Effect.void })
@@ -240,7 +240,7 @@ describe("consumers", () => {
       yield* Fiber.interrupt(fiber)
       world.restore(2)
       store.position = world.activities[0]!.position
-      // Another process, which has seen nothing of the earlier timeline.
+      // As in another process, which knows nothing of the earlier timeline.
       const errors = yield* Effect.all([
         Effect.flip(run),
         Effect.flip(Consumer.replay({ name, handle: () => Effect.void })),

@@ -19,7 +19,7 @@ const setup = (capacity = 1024, from = 0) => {
   return { world, window, append, subscribe }
 }
 
-/** What lies ready, and no more. */
+/** Takes activities until there are `upTo`. */
 const drain = (subscription: Subscription, upTo: number) =>
   Effect.gen(function*() {
     const taken: Array<number> = []
@@ -29,8 +29,8 @@ const drain = (subscription: Subscription, upTo: number) =>
     return taken
   })
 
-describe("Subscription", () => {
-  it.effect("takes what is broadcast without a read", () =>
+describe("a subscription", () => {
+  it.effect("takes broadcast activities without reading the journal", () =>
     Effect.gen(function*() {
       const { append, subscribe, world } = setup()
       const subscription = subscribe()
@@ -43,7 +43,7 @@ describe("Subscription", () => {
       expect(world.reads).toBe(0)
     }))
 
-  it.effect("begins anywhere in the past, page by page", () =>
+  it.effect("begins anywhere in the past and reads page by page", () =>
     Effect.gen(function*() {
       for (const total of [1, pageSize - 1, pageSize, pageSize + 1, 2 * pageSize, 2.5 * pageSize]) {
         const { append, subscribe } = setup(16, total)
@@ -53,7 +53,7 @@ describe("Subscription", () => {
       }
     }))
 
-  it.effect("skips what is committed and logged nothing", () =>
+  it.effect("skips events without an activity", () =>
     Effect.gen(function*() {
       const { append, subscribe, world } = setup(2)
       const subscription = subscribe()
@@ -64,7 +64,7 @@ describe("Subscription", () => {
       expect(world.reads).toBeGreaterThan(0)
     }))
 
-  it.effect("reads what has left the window, holding a page at most", () =>
+  it.effect("reads activities that have left the window, at most a page at a time", () =>
     Effect.gen(function*() {
       const { append, subscribe, window, world } = setup(4)
       const subscription = subscribe()
@@ -77,7 +77,7 @@ describe("Subscription", () => {
       expect(subscription.pending).toBe(0)
     }))
 
-  it.effect("loses nothing when the window overflows while it catches up, at every read", () =>
+  it.effect("loses nothing if the window overflows at every read while it catches up", () =>
     Effect.gen(function*() {
       const { append, subscribe, world } = setup(4, 600)
       const subscription = subscribe(0)
@@ -89,7 +89,7 @@ describe("Subscription", () => {
       expect(bursts).toBeLessThanOrEqual(0)
     }))
 
-  it.effect("waits for its least, and wakes for it", () =>
+  it.effect("waits for its minimum, and wakes once it is there", () =>
     Effect.gen(function*() {
       const { append, subscribe } = setup()
       const subscription = subscribe()
@@ -104,7 +104,7 @@ describe("Subscription", () => {
       expect(positionsOf(yield* subscription.take(1, 5))).toEqual([6])
     }))
 
-  it.effect("a failed read fails its taker, and the next takes from the same place", () =>
+  it.effect("fails a take if the read fails, and the next take continues at the same place", () =>
     Effect.gen(function*() {
       const { subscribe, world } = setup(4, pageSize + 44)
       const subscription = subscribe(0)
@@ -118,7 +118,7 @@ describe("Subscription", () => {
       expect(yield* drain(subscription, 44)).toEqual(range(pageSize + 1, pageSize + 44))
     }))
 
-  it.effect("an interrupted read loses nothing and holds nothing", () =>
+  it.effect("loses nothing and blocks no later take if a read is interrupted", () =>
     Effect.gen(function*() {
       const { subscribe, world } = setup(4, pageSize + 44)
       const subscription = subscribe(0)
@@ -131,7 +131,7 @@ describe("Subscription", () => {
       expect(yield* drain(subscription, 300)).toEqual(range(1, 300))
     }))
 
-  it.effect("two takers at once share one read and get each activity once", () =>
+  it.effect("serves two concurrent takers with one read, each activity once", () =>
     Effect.gen(function*() {
       const { subscribe, world } = setup(4, 20)
       const subscription = subscribe(0)
@@ -141,7 +141,7 @@ describe("Subscription", () => {
       expect(world.reads).toBe(1)
     }))
 
-  it.effect("its end interrupts who waits in it, and who comes later, and leaves the window", () =>
+  it.effect("interrupts waiting and later takers when it is closed, and leaves the window", () =>
     Effect.gen(function*() {
       const { append, subscribe, window } = setup()
       const subscription = subscribe()
@@ -156,8 +156,8 @@ describe("Subscription", () => {
 })
 
 /**
- * The switch from catch-up to live, with a window of one: every order of a few appends (of one or of enough to overflow
- * it), takes that are begun, and reads that are let go on, that may be held in between.
+ * The switch from catch-up to live, with a window of one: every order of a few appends (of one, or of enough to
+ * overflow the window), takes, and page reads that a gate releases.
  */
 describe("every interleaving of append, overflow, take and page read", () => {
   const steps = ["append", "overflow", "unlogged", "take", "read"] as const
@@ -179,7 +179,7 @@ describe("every interleaving of append, overflow, take and page read", () => {
         else if (step === "unlogged") append(1, () => false)
         else if (step === "read") yield* gate.release(1)
         else takers.push(yield* Effect.fork(Effect.map(subscription.take(1, 2), positionsOf)))
-        // Every fiber goes as far as it can.
+        // Lets every fiber run as far as it can.
         for (let n = 0; n < 4; n++) yield* Effect.yieldNow()
       }
       yield* gate.release(1000)
@@ -192,7 +192,7 @@ describe("every interleaving of append, overflow, take and page read", () => {
         else yield* Fiber.interrupt(taker)
       }
       const rest = yield* drain(subscription, expected.length - taken.length)
-      // Takers that wait at the same time may be served in any order; each activity goes to one of them.
+      // Takers that wait at the same time are served in any order. Each activity goes to one of them.
       taken.sort((a, b) => a - b)
       expect([...taken, ...rest], schedule.join(" ")).toEqual(expected)
       expect(yield* subscription.take(0, 9)).toEqual([])

@@ -15,17 +15,17 @@ const test = <A, E>(name: string, body: (world: World) => Effect.Effect<A, E, Br
 
 const subscribe = Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
 
-/** Announces the event at a position, and with it all before. */
+/** Announces the event at a position, which broadcasts everything before it too. */
 const announce = (position: number) => Effect.flatMap(Tail.Tail, (tail) => tail.broadcast([event(position)]))
 
-/** Commits so many and announces the last of them: those before it have to be read. */
+/** Commits `count` events and announces only the last, so that the others have to be read. */
 const append = (world: World, count: number, logged?: (n: number) => boolean) => announce(world.commit(count, logged))
 
 /** More than the shared window holds. */
 const overflow = 5000
 
-describe("Tail", () => {
-  test("begins at the head: what was there is not broadcast", (world) =>
+describe("the tail", () => {
+  test("begins at the head and broadcasts nothing before it", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* append(world, 2)
@@ -35,7 +35,7 @@ describe("Tail", () => {
       expect(positionsOf(yield* late.takeAll)).toEqual([3])
     }))
 
-  test("a queue takes nothing where less than one is asked for, and loses nothing", (world) =>
+  test("returns nothing from a queue if less than one is requested, and loses nothing", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* append(world, 3)
@@ -45,7 +45,7 @@ describe("Tail", () => {
       expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2, 3])
     }))
 
-  it.effect("begins where an old journal ends", () =>
+  it.effect("begins at the end of an existing journal", () =>
     Effect.suspend(() => {
       const world = new World()
       world.commit(700)
@@ -56,7 +56,7 @@ describe("Tail", () => {
       }).pipe(Effect.scoped, Effect.provide(Layer.provide(InProcess.layer, world.layer)))
     }))
 
-  it.effect("a journal that cannot be read at the start is a StorageError", () =>
+  it.effect("fails to start with a StorageError if the journal cannot be read", () =>
     Effect.gen(function*() {
       const world = new World()
       const error = new StorageError({ reason: "corrupt", operation: "head", cause: "torn" })
@@ -65,7 +65,7 @@ describe("Tail", () => {
       expect(yield* Effect.flip(Effect.scoped(Layer.build(layer)))).toBe(error)
     }))
 
-  test("broadcasts up to a position, each once, however it is told", (world) =>
+  test("broadcasts every activity up to a position once, in whatever order commits are announced", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       world.commit(600, (n) => n % 2 === 0)
@@ -77,7 +77,7 @@ describe("Tail", () => {
       expect(positionsOf(yield* queue.takeAll)).toEqual(range(3, 300).map((n) => 2 * n))
     }))
 
-  test("hands over what follows what has been broadcast, without reading it back", (world) =>
+  test("broadcasts consecutive events without reading them back", (world) =>
     Effect.gen(function*() {
       const tail = yield* Tail.Tail
       const queue = yield* subscribe
@@ -86,14 +86,14 @@ describe("Tail", () => {
       yield* tail.broadcast([])
       expect(positionsOf(yield* queue.takeAll)).toEqual([1, 3])
       expect(world.reads).toBe(0)
-      // Part of these has been broadcast, and between the others something is missing.
+      // The first call repeats an event that was broadcast; the second leaves a gap.
       yield* tail.broadcast([event(3), event(4)])
       yield* tail.broadcast([event(6)])
       expect(positionsOf(yield* queue.takeAll)).toEqual([4, 5, 6])
       expect(world.reads).toBe(2)
     }))
 
-  test("what is handed over while the journal is read is broadcast once", (world) =>
+  test("broadcasts events once that are announced while it reads the journal", (world) =>
     Effect.gen(function*() {
       const tail = yield* Tail.Tail
       const queue = yield* subscribe
@@ -111,7 +111,7 @@ describe("Tail", () => {
       expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2])
     }))
 
-  test("reads a page at a time, with nothing missing at its edges", (world) =>
+  test("reads page by page and misses nothing at page boundaries", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       let head = 0
@@ -125,7 +125,7 @@ describe("Tail", () => {
       expect(world.reads).toBe(3)
     }))
 
-  test("returns although the journal cannot be read, goes on trying, and loses nothing", (world) =>
+  test("returns if the journal cannot be read, keeps retrying, and loses nothing", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       world.failing = 6
@@ -140,10 +140,10 @@ describe("Tail", () => {
       expect(positionsOf(yield* queue.takeAll)).toEqual([6])
     }))
 
-  test("what it could not read goes out with the next, in order", (world) =>
+  test("broadcasts events that it could not read with the next ones, in order", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
-      // The first attempt, and the first one in the background.
+      // The first attempt and the first background attempt fail.
       world.failing = 2
       yield* append(world, 300)
       yield* Effect.yieldNow()
@@ -152,7 +152,7 @@ describe("Tail", () => {
       expect(positionsOf(yield* queue.takeAll)).toEqual(range(1, 600))
     }))
 
-  test("reads nothing through what the caller's context holds", (world) =>
+  test("reads nothing through the caller's context", (world) =>
     Effect.gen(function*() {
       class Transaction extends Context.Tag("Transaction")<Transaction, string>() {}
       const seen: Array<Option.Option<string>> = []
@@ -170,7 +170,7 @@ describe("Tail", () => {
 })
 
 describe("the queue", () => {
-  test("gives what it has been sent, in every way of taking", (world) =>
+  test("returns its activities by every way of taking", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       expect([queue.capacity(), yield* queue.isFull, yield* queue.isEmpty]).toEqual([Infinity, false, true])
@@ -184,7 +184,7 @@ describe("the queue", () => {
       expect(positionsOf(yield* Stream.runCollect(Stream.take(Stream.fromQueue(queue), 3)))).toEqual([8, 9, 10])
     }))
 
-  test("keeps more than the window for who does not take, and then gives it in one", (world) =>
+  test("keeps more than the window holds, and returns all of it at once", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* append(world, overflow, (n) => n % 3 !== 0)
@@ -210,7 +210,7 @@ describe("the queue", () => {
       expect(positionsOf(yield* queue.takeAll)).toEqual(range(2, overflow))
     }))
 
-  test("tries a journal that cannot be read ever more slowly, but every few seconds", (world) =>
+  test("retries a journal that cannot be read with backoff, at least every few seconds", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* append(world, overflow)
@@ -222,7 +222,7 @@ describe("the queue", () => {
       expect(world.reads).toBeLessThan(200)
     }))
 
-  test("a taker interrupted while the journal cannot be read loses nothing", (world) =>
+  test("loses nothing if a taker is interrupted while the journal cannot be read", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* append(world, overflow)
@@ -234,7 +234,7 @@ describe("the queue", () => {
       expect(positionsOf(yield* queue.takeUpTo(2))).toEqual([1, 2])
     }))
 
-  test("shutdown ends it, for who waits in it and who comes later", (world) =>
+  test("interrupts waiting and later takers when it is shut down", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
       const waiting = yield* Effect.forEach([1, 2], (min) => Effect.fork(queue.takeBetween(min, 3)))
@@ -253,7 +253,7 @@ describe("the queue", () => {
 })
 
 describe("the feed", () => {
-  test("gives the past, then what comes, and never the same twice", (world) =>
+  test("emits past activities, then new ones, each once", (world) =>
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* append(world, 1000, (n) => n % 2 === 1)
@@ -269,7 +269,7 @@ describe("the feed", () => {
       expect(positionsOf(yield* Fiber.join(reader))).toEqual([...range(0, 499).map((n) => 2 * n + 1), 1001])
     }))
 
-  test("fails with a StorageError when its read fails, and goes on from where its reader was", (world) =>
+  test("fails with a StorageError if its read fails, and can be resumed at the reader's position", (world) =>
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* append(world, overflow)
@@ -288,7 +288,7 @@ describe("the feed", () => {
       expect(positionsOf(rest)).toEqual(range(pageSize + 1, overflow))
     }))
 
-  test("live begins when it is run", (world) =>
+  test("begins, if live, when it is run", (world) =>
     Effect.gen(function*() {
       const { live } = yield* ActivityFeed
       yield* append(world, 3)

@@ -5,8 +5,8 @@ import { activity, position, positionsOf, range } from "../world.js"
 
 const max = Number.POSITIVE_INFINITY
 
-describe("Window", () => {
-  it("holds what was broadcast since it began", () => {
+describe("the window", () => {
+  it("holds the activities that were broadcast since it began", () => {
     const window = new Window(position(5), 2)
     expect([window.position, window.floor, window.published]).toEqual([5, 5, 0])
     expect([window.covers(position(5)), window.covers(position(4))]).toEqual([true, false])
@@ -19,7 +19,7 @@ describe("Window", () => {
     expect([5, 6, 7, 8, 9].map((n) => window.count(position(n)))).toEqual([2, 1, 1, 0, 0])
   })
 
-  it("tells its listeners, once for each move", () => {
+  it("notifies its listeners once for each move", () => {
     const window = new Window(position(0))
     let told = 0
     const listener = () => void told++
@@ -31,7 +31,7 @@ describe("Window", () => {
     expect(told).toBe(2)
   })
 
-  it("drops the oldest, by half, and says from where it is whole", () => {
+  it("drops its oldest half and reports the position after which it is complete", () => {
     const window = new Window(position(0), 4)
     for (const n of range(1, 7)) window.advance([activity(n)], position(n))
     expect([window.floor, window.count(position(0))]).toEqual([0, 7])
@@ -43,7 +43,7 @@ describe("Window", () => {
     expect([window.floor, positionsOf(window.after(window.floor, max))]).toEqual([36, range(37, 40)])
   })
 
-  it("gives, wherever it covers, exactly what was broadcast after that", () => {
+  it("returns exactly the activities that were broadcast after a covered position", () => {
     const moves = fc.array(fc.array(fc.boolean(), { maxLength: 9 }), { maxLength: 30 })
     fc.assert(fc.property(moves, fc.integer({ min: 1, max: 6 }), (moves, capacity) => {
       const window = new Window(position(0), capacity)
