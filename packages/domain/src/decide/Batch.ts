@@ -1,4 +1,4 @@
-/** Commands that are accepted together or not at all, and what an adapter has to write for them. */
+/** Decides commands that are accepted or refused together, and collects what an adapter has to write. */
 import { Array, Effect, Either, HashMap, Option, Record, Redacted } from "effect"
 import { commandContext } from "../command/CommandContext.js"
 import type { StorageError } from "../command/CommandError.js"
@@ -17,24 +17,24 @@ import { isPauseAt, type Steps } from "../runtime/Steps.js"
 import { decide, type DecisionContext, evolve, type Refusal, resourceIn, type State } from "./Decider.js"
 
 /**
- * What accepted commands come to.
+ * The result of accepted commands.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Batch {
-  /** The state after them. */
+  /** The state after the commands. */
   readonly state: State
   /** One event per command, in order. */
   readonly events: ReadonlyArray<Event>
-  /** The secrets that they set, to be kept beside the journal. */
+  /** The secrets that the commands set, to be stored outside the journal. */
   readonly secrets: ReadonlyArray<{ readonly id: SecretId; readonly value: Redacted.Redacted }>
-  /** The secrets that they replaced or cleared, to be deleted after the others have been stored. */
+  /** The secrets that the commands replaced or cleared. Delete them after `secrets` have been stored. */
   readonly droppedSecrets: ReadonlyArray<SecretId>
 }
 
 /**
- * The state that holds these resources and no others.
+ * The state that holds these tenants and relays and no others.
  *
  * @since 0.1.0
  * @category constructors
@@ -56,13 +56,14 @@ export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelaySt
   return state
 }
 
-/** By each command's tag, the fields that name resources. */
+/** For each command's tag, the fields that name resources. */
 const references = Record.map(schemas, referencesOf)
 
 /**
- * The resources that the decisions on these commands depend on: a state that holds them, as far as they exist, and the
- * relays that have these subdomains decides as the whole state does. They are what the commands' fields name, by their
- * schemas. A rule that reads any other resource fails the test "names all that the decisions depend on".
+ * The resources that the decisions on these commands depend on. A state that holds those of them that exist, and the
+ * relays with these subdomains, leads to the same decisions as the whole state. They are the resources that the
+ * commands' fields name, by their schemas. A rule that reads any other resource fails the test "names all that the
+ * decisions depend on".
  *
  * @since 0.1.0
  * @category decisions
@@ -72,7 +73,7 @@ export const reads = (commands: Iterable<PendingCommand>) => {
   for (const [command] of commands) {
     for (const [field, collection] of references[command._tag]) {
       const value = fieldIn(command, field)
-      // The field's schema is that of the collection's identifiers.
+      // The field's schema is the schema of the collection's keys.
       if (value !== undefined && value !== null) (named[collection] as Set<unknown>).add(value)
     }
   }
@@ -80,7 +81,7 @@ export const reads = (commands: Iterable<PendingCommand>) => {
 }
 
 /**
- * A command with what its decision takes from outside.
+ * A command and the context of its decision.
  *
  * @since 0.1.0
  * @category models
@@ -88,7 +89,7 @@ export const reads = (commands: Iterable<PendingCommand>) => {
 export type PendingCommand = readonly [CommandRequest, DecisionContext]
 
 /**
- * Commands that are accepted together or refused together, under one key if they have one.
+ * Commands that are accepted or refused together, with their idempotency key if they have one.
  *
  * @since 0.1.0
  * @category models
@@ -99,8 +100,9 @@ export interface Submission {
 }
 
 /**
- * Commands that are to be decided now, each under a new id, in the command context of the fiber. An expected version is that
- * of the first command's resource: the others are decided on what that one leaves.
+ * A submission of commands to be decided now, each with a new event id, in the fiber's command context. An expected
+ * version applies to the first command's resource only: each further command is decided on the state that the previous
+ * ones leave.
  *
  * @since 0.1.0
  * @category constructors
@@ -121,7 +123,7 @@ export const submissionOf = (
   })
 
 /**
- * Decides commands one after another, each on what the ones before it have changed. The first refusal refuses them all.
+ * Decides commands in order, each on the state that the previous ones leave. The first refusal refuses them all.
  *
  * @since 0.1.0
  * @category decisions
@@ -139,7 +141,7 @@ export const decideAll = (
 }
 
 /**
- * The same in steps, for long lists.
+ * Like `decideAll`, in steps, for long lists.
  *
  * @since 0.1.0
  * @category decisions
@@ -168,7 +170,7 @@ class Decided implements Batch {
     this.state = state
   }
 
-  /** Adds a command's event, unless the command is refused: then it returns why. */
+  /** Adds the command's event, or returns the refusal. */
   decide([command, context]: PendingCommand): Refusal | undefined {
     const decided = decide(this.state, command, context)
     if (Either.isLeft(decided)) return decided.left

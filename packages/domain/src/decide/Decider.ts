@@ -1,6 +1,6 @@
 /**
- * What may happen, and what it changes: the only place where a rule lives. Pure and total; it knows no clock, no
- * randomness and no storage.
+ * The business rules: which commands are accepted, and what they change. Rules are in this file only. They are pure and
+ * total, and use no clock, randomness or storage.
  */
 import { type DateTime, Either, HashMap, Option, Record } from "effect"
 import {
@@ -41,8 +41,8 @@ export interface State {
 }
 
 /**
- * What a decision takes from outside: the instant, the version that the resource is expected to be at, and the id and the
- * metadata of the event that it may give.
+ * The inputs of a decision besides the state and the command: the current instant, the expected version of the
+ * resource, and the id and metadata of the resulting event.
  *
  * @since 0.1.0
  * @category decisions
@@ -55,7 +55,7 @@ export interface DecisionContext {
 }
 
 /**
- * Why a command is refused.
+ * The errors that can refuse a command.
  *
  * @since 0.1.0
  * @category decisions
@@ -63,7 +63,7 @@ export interface DecisionContext {
 export type RefusalOf<Command> = Exclude<FailureOf<Command>, IdempotencyConflict | StorageError>
 
 /**
- * Why any command is refused.
+ * The errors that can refuse any command.
  *
  * @since 0.1.0
  * @category decisions
@@ -72,7 +72,7 @@ export type Refusal = RefusalOf<CommandRequest>
 
 type EventFor<Tag extends CommandTag> = EventOf<CommandTable[Tag]["event"]>
 
-/** Accepts a command with what it changes on which version of whose resource, or refuses it. */
+/** Accepts a command and returns its changes, the new version and the owning tenant, or refuses it. */
 type Rule<Tag extends CommandTag> = (
   state: State,
   command: CommandOf<Tag>,
@@ -179,10 +179,10 @@ const freeSubdomain = (state: State, subdomain: Subdomain, id: RelayId) =>
     ? Either.left(new SubdomainTaken({ subdomain }))
     : Either.void
 
-/** A secret is named by the event that sets it. */
+/** The id of the event that sets a secret is the reference to the secret. */
 const reference = (secret: unknown, id: EventId) => secret === null ? null : id as string as SecretId
 
-/** An absent field stays as it is, and one that is null is cleared: it returns to its default. */
+/** An absent field keeps its value; a null field is reset to its default. */
 const withClearedAsDefaults = (
   options: { readonly [Name in keyof RelayOptions]?: RelayOptions[Name] | null | undefined }
 ): Partial<RelayOptions> => {
@@ -202,7 +202,7 @@ export const resourceOf = (command: CommandRequest): Resource => {
 }
 
 /**
- * A resource in a state, if it exists there.
+ * A resource in a state, or `None` if it does not exist there.
  *
  * @since 0.1.0
  * @category accessors
@@ -217,7 +217,7 @@ export const resourceIn = (
 
 /**
  * Refuses a command whose resource is not at the expected version; 0 is the version of a resource that does not exist.
- * Whether the resource has to exist is left to the rules, whatever version is expected.
+ * Whether the resource must exist is checked by the rules, whatever version is expected.
  */
 const checkExpectedVersion = (
   state: State,
@@ -234,7 +234,7 @@ const checkExpectedVersion = (
 }
 
 /**
- * Decides one command: the event that it gives, or why it is refused.
+ * Decides one command. Returns its event, or the refusal.
  *
  * @since 0.1.0
  * @category decisions
@@ -245,7 +245,7 @@ export const decide = <Command extends CommandRequest>(
   context: DecisionContext
 ): Either.Either<EventFor<Command["_tag"]>, RefusalOf<Command>> => {
   const resource = resourceOf(command)
-  // Each rule fits its own command; TypeScript cannot follow that through a lookup.
+  // Each rule accepts its own command; TypeScript cannot infer that from a lookup.
   const rule = rules[command._tag] as unknown as (
     ...parameters: Parameters<typeof decide>
   ) => Either.Either<Decision<EventFor<Command["_tag"]>["changes"]>, RefusalOf<Command>>
@@ -265,7 +265,7 @@ export const decide = <Command extends CommandRequest>(
 }
 
 /**
- * The state after an event. An event of a resource that does not exist changes nothing.
+ * The state after an event. A change to a resource that does not exist has no effect.
  *
  * @since 0.1.0
  * @category decisions
@@ -297,7 +297,7 @@ type TenantEvent = Extract<Event, { readonly resourceType: "tenant" }>
 type RelayEvent = Extract<Event, { readonly resourceType: "relay" }>
 
 /**
- * A tenant after an event about it, if it exists then.
+ * The tenant after an event about it; `None` if it does not exist.
  *
  * @since 0.1.0
  * @category decisions
@@ -308,7 +308,7 @@ export const evolveTenant = (tenant: Option.Option<TenantState>, event: TenantEv
     : Option.map(tenant, (tenant) => ({ ...tenant, ...event.changes, version: event.version }))
 
 /**
- * A relay after an event about it, if it exists then.
+ * The relay after an event about it; `None` if it does not exist.
  *
  * @since 0.1.0
  * @category decisions

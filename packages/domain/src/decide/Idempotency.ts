@@ -1,4 +1,4 @@
-/** Commands that are sent with a key: which are the same, and where the first one's outcome is kept. */
+/** Idempotency keys: which submissions count as equal, and where the outcome of the first one is stored. */
 import { type Array, Either, Option, Record as Rec, Redacted } from "effect"
 import { IdempotencyConflict } from "../command/CommandError.js"
 import { commands } from "../command/CommandRequest.js"
@@ -9,8 +9,8 @@ import type { Submission } from "./Batch.js"
 import { resourceIn, resourceOf, type State } from "./Decider.js"
 
 /**
- * What makes commands the same: all that they carry and the version that they expect, but not their metadata, which may
- * differ between attempts. It holds their secrets.
+ * The identity of a submission: all fields of its commands and their expected versions. Metadata is not part of it, as
+ * it may differ between attempts. The identity contains the commands' secrets.
  *
  * @since 0.1.0
  * @category accessors
@@ -24,12 +24,12 @@ export const identityOf = (submission: Submission): Redacted.Redacted =>
     )
   )
 
-/** By each command's tag, the defaults of its fields. */
+/** For each command's tag, the defaults of its fields. */
 const defaults = Rec.map(commands, defaultsOf)
 
 /**
- * Fields with a default that are part of every identity: stored identities were made with them. Never add one: a retry across a
- * deployment that adds a field must have the identity that was stored without it.
+ * Fields that are part of every identity although they have defaults: stored identities include them. Never add one: a
+ * retry across a deployment that adds a field must have the identity that was stored without the field.
  */
 const alwaysNamed: ReadonlySet<string> = new Set([
   ...["nwcUrl", "stripeCustomerId", "plan", "infoName", "infoIcon", "infoDescription", "policyPublicJoin"],
@@ -37,8 +37,8 @@ const alwaysNamed: ReadonlySet<string> = new Set([
 ])
 
 /**
- * The fields that distinguish a command, given the defaults of its fields: a field that was added later does not count while it
- * has its default. Values are those of JSON, or secrets.
+ * The fields that distinguish a command, given the defaults of its fields. A field that was added later is omitted
+ * while it has its default. Values are JSON values or secrets.
  *
  * @since 0.1.0
  * @category accessors
@@ -52,8 +52,9 @@ export const canonical = (command: object, defaults: ReadonlyMap<string, unknown
     .map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
 
 /**
- * Where a submission's key may be kept, and first where it is to be kept: with the tenant of its first command. A relay that
- * does not exist has no tenant; that it did not is kept with its id, and found there when it does.
+ * The scopes in which a submission's key may be stored. A new key is stored in the first one: the tenant of the first
+ * command. A relay that does not exist has no tenant, so the refusal is stored under the relay's id, and is found there
+ * even if the relay is created later.
  *
  * @since 0.1.0
  * @category accessors
@@ -71,7 +72,7 @@ export const scopesOf = (state: State, { commands: [[command]] }: Submission): A
 }
 
 /**
- * What is kept of the first command with a key. Its identity may be a hash of it.
+ * The stored outcome of the first submission with a key. An adapter may store a hash of the identity.
  *
  * @since 0.1.0
  * @category models
@@ -82,7 +83,8 @@ export interface Kept<A, E> {
 }
 
 /**
- * The answer to a command with a key: the outcome of the first one, if it is the same; none if it is the first.
+ * The outcome to return for a submission with a key: the stored outcome if the identity is equal, an
+ * `IdempotencyConflict` if it differs, `undefined` if the key is new.
  *
  * @since 0.1.0
  * @category decisions

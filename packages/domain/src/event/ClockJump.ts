@@ -1,4 +1,4 @@
-/** Clocks that were wrong: how they are found out in the journal, and reported. */
+/** Wrong clocks: how they are detected in the journal and reported. */
 import { Array, Clock, DateTime, Duration, Effect, Metric, Option } from "effect"
 import type { Position } from "../model/Activity.js"
 import type { RecordedEvent } from "./Event.js"
@@ -14,7 +14,7 @@ export interface ClockJump {
   readonly _tag: "ClockJump"
   readonly position: Position
   readonly createdAt: DateTime.Utc
-  /** The instant of the event before it. */
+  /** The instant of the previous event. */
   readonly previous: DateTime.Utc
 }
 
@@ -31,7 +31,7 @@ export interface ClockOffset {
 }
 
 /**
- * What was found out about clocks. Nothing is repaired by it: an event keeps its instant.
+ * A finding about clocks. Nothing is repaired: events keep their instants.
  *
  * @since 0.1.0
  * @category models
@@ -39,7 +39,7 @@ export interface ClockOffset {
 export type ClockFinding = ClockJump | ClockOffset
 
 /**
- * By how much clocks may differ, if nothing else is configured: five minutes.
+ * The default tolerance for differences between clocks: five minutes.
  *
  * @since 0.1.0
  * @category constants
@@ -47,7 +47,8 @@ export type ClockFinding = ClockJump | ClockOffset
 export const defaultClockTolerance: Duration.Duration = Duration.minutes(5)
 
 /**
- * The jumps in consecutive events, given the instant of the event before the first, in milliseconds; `-Infinity` if none is.
+ * The clock jumps in consecutive events. `previous` is the instant of the event before the first, in milliseconds;
+ * `-Infinity` if there is none.
  *
  * @since 0.1.0
  * @category accessors
@@ -73,7 +74,7 @@ export const clockJumps = (
 const noJumps: ReadonlyArray<ClockJump> = []
 
 /**
- * What was found, and what to do, in a sentence or two.
+ * Describes a finding, and what to do about it.
  *
  * @since 0.1.0
  * @category accessors
@@ -102,14 +103,18 @@ const counters = {
   ClockOffset: Metric.tagged(findings, "kind", "offset")
 }
 
-/** For how long nothing is logged after a warning, in nanoseconds: two processes that disagree may jump with every event. */
+/**
+ * The time without further logging after a warning, in nanoseconds. If the clocks of two processes disagree, every
+ * event may be a jump.
+ */
 const quiet = 60_000_000_000n
 
-/** The one clock that is never set back: the machine's own, since it started. */
+/** The only clock that is never set back: the machine's monotonic clock. */
 const monotonic = Clock.make()
 
 /**
- * A way to count what is found, and to log it as warnings: the last of a report, and at most one report a minute.
+ * Makes a function that counts findings and logs them as warnings: only the last finding of each report, and at most
+ * one report per minute.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,6 @@
 /**
- * What has happened: one event per accepted command, each the changes it makes to one resource, and those of imports, each
- * a row of another database.
+ * Events. Each accepted command appends one event, with its changes to one resource. Each event of an import holds a
+ * row of another database.
  */
 import { Record, Schema, Struct } from "effect"
 import { Activity, type Position, type ResourceType } from "../model/Activity.js"
@@ -36,7 +36,7 @@ const relayEvent = eventAbout("relay", RelayId)
 const { nwcUrl, nwcError, pastDueAt, stripeCustomerId, stripeSubscriptionId } = TenantState.fields
 const { status, stripeSubscriptionItemId, syncError, synced } = RelayState.fields
 
-/** The row of a tenant, or of a relay, as another database had it. */
+/** The fields of an imported tenant or relay. */
 const tenantRow = Struct.omit(TenantState.fields, "pubkey", "version")
 const relayRow = Struct.omit(RelayState.fields, "id", "tenant", "version")
 
@@ -77,16 +77,19 @@ export const events = {
   TenantNwcErrorCleared: tenantEvent("TenantNwcErrorCleared", { nwcError: Schema.Null }),
   TenantPastDueSet: tenantEvent("TenantPastDueSet", { pastDueAt: Schema.DateTimeUtc }),
   TenantPastDueCleared: tenantEvent("TenantPastDueCleared", { pastDueAt: Schema.Null }),
-  /** A tenant was created in another database, at this instant by its log; the changes are what is known of it. */
+  /**
+   * A tenant that was created in another database. The instant is from that database's log, and the changes hold its
+   * row.
+   */
   TenantImported: tenantEvent("TenantImported", tenantRow),
-  /** The row of another database, where its log does not lead to it. */
+  /** The row of another database, recorded if that database's log does not lead to it. */
   TenantReconciled: tenantEvent("TenantReconciled", tenantRow),
   RelayImported: relayEvent("RelayImported", relayRow),
   RelayReconciled: relayEvent("RelayReconciled", relayRow)
 } satisfies { readonly [Tag in EventTag]: Schema.Schema.AnyNoContext }
 
 /**
- * The event of a tag.
+ * The type of the event with a tag.
  *
  * @since 0.1.0
  * @category events
@@ -94,7 +97,7 @@ export const events = {
 export type EventOf<Tag extends EventTag> = Schema.Schema.Type<typeof events[Tag]>
 
 /**
- * An event as `decide` gives it, before the journal has given it a position.
+ * An event as `decide` returns it, before the journal assigns its position.
  *
  * @since 0.1.0
  * @category events
@@ -102,7 +105,7 @@ export type EventOf<Tag extends EventTag> = Schema.Schema.Type<typeof events[Tag
 export type Event = EventOf<EventTag>
 
 /**
- * An event of the journal.
+ * An event in the journal, with its position.
  *
  * @since 0.1.0
  * @category events
@@ -110,7 +113,7 @@ export type Event = EventOf<EventTag>
 export type RecordedEvent = Event & { readonly position: Position }
 
 /**
- * The activity that a recorded event is, if it is one.
+ * The activity of a recorded event, or `undefined` if the event is not logged.
  *
  * @since 0.1.0
  * @category events

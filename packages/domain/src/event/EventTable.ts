@@ -1,15 +1,18 @@
-/** What each event is about, and which activity it is: those that commands give, and those of imports. */
+/** The resource type and the activity type of each event, for the events of commands and of imports. */
 import { type CommandTable, commandTable, type CommandTag, type CreatingTag } from "../command/CommandTable.js"
 import type { ActivityType, ResourceType } from "../model/Activity.js"
 import { resources } from "../model/Resource.js"
 
 interface Row {
   readonly resource: ResourceType
-  /** The activity that the event is, if it is one that is logged and broadcast. */
+  /** The activity type, if the event is logged and broadcast. */
   readonly activity: ActivityType | null
 }
 
-/** No command gives these: they state a whole row of another database, at any version of the resource. */
+/**
+ * The events of imports. No command produces them; each states a whole row of another database, at any version of the
+ * resource.
+ */
 const importTable = {
   TenantImported: { resource: "tenant", activity: "create_tenant" },
   TenantReconciled: { resource: "tenant", activity: null },
@@ -26,7 +29,7 @@ const importTable = {
 export type EventTag = CommandTable[CommandTag]["event"] | keyof typeof importTable
 
 /**
- * The name of an event that states a resource as a whole: a creation, or the row of another database.
+ * The name of an event that states a whole resource: a creation, or a row of another database.
  *
  * @since 0.1.0
  * @category events
@@ -39,7 +42,7 @@ const rows = new Map<string, Row>([
 ])
 
 /**
- * What events of this tag are about; undefined where there is no such event.
+ * The resource type of events with this tag; `undefined` if there is no such event.
  *
  * @since 0.1.0
  * @category events
@@ -47,7 +50,7 @@ const rows = new Map<string, Row>([
 export const resourceTypeOf = (tag: string): ResourceType | undefined => rows.get(tag)?.resource
 
 /**
- * The activity type that events of this tag carry; null for those that log none.
+ * The activity type of events with this tag; null if they are not logged.
  *
  * @since 0.1.0
  * @category events
@@ -55,7 +58,7 @@ export const resourceTypeOf = (tag: string): ResourceType | undefined => rows.ge
 export const activityTypeOf = (tag: EventTag): ActivityType | null => rows.get(tag)?.activity ?? null
 
 /**
- * Whether events of this tag come from an import.
+ * Whether events with this tag come from an import.
  *
  * @since 0.1.0
  * @category events
@@ -63,7 +66,7 @@ export const activityTypeOf = (tag: EventTag): ActivityType | null => rows.get(t
 export const isImport = (tag: EventTag): boolean => Object.hasOwn(importTable, tag)
 
 /**
- * The event that the creating command of a resource type results in.
+ * The name of the event that creates a resource of this type.
  *
  * @since 0.1.0
  * @category events
@@ -78,7 +81,7 @@ const wholeTags: ReadonlySet<EventTag> = new Set<WholeEventTag>([
 ])
 
 /**
- * Whether an event states its resource as a whole, so that nothing of the resource before it remains.
+ * Whether an event states its whole resource, so that no earlier value of the resource remains.
  *
  * @since 0.1.0
  * @category events
@@ -88,7 +91,7 @@ export const isWhole = <E extends { readonly _tag: EventTag }>(
 ): event is Extract<E, { readonly _tag: WholeEventTag }> => wholeTags.has(event._tag)
 
 /**
- * Whether events of this tag may tell when a relay was active: activities, and what an import found beyond them.
+ * Whether events with this tag can affect usage: activities, and relay rows that an import reconciled.
  *
  * @since 0.1.0
  * @category events

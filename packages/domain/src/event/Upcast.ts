@@ -1,13 +1,12 @@
 /**
- * Events of older versions, read as today's. What an event of a tag looks like is its schema's to say (`Event`); when
- * that changes, its version grows by one, and what was written before stays as it is and is brought up to date here,
- * each time it is read.
+ * Reads events of older versions as current ones. The schema of an event's tag is in `Event`. If that schema changes,
+ * the event's version grows by one. Stored events are not rewritten; they are upcast each time they are read.
  */
 import { Data, Either } from "effect"
 import type { EventTag } from "./EventTable.js"
 
 /**
- * Turns the changes that an event of one version holds, as JSON has them, into those of the next version.
+ * Converts the changes of an event, as JSON, from one version to the next.
  *
  * @since 0.1.0
  * @category models
@@ -15,8 +14,8 @@ import type { EventTag } from "./EventTable.js"
 export type Upcaster = (changes: { readonly [field: string]: unknown }) => unknown
 
 /**
- * By the tags of events: the first upcaster leads from version 1 to 2, the next from 2 to 3. A tag that has none is at
- * version 1 still.
+ * Upcasters by event tag: the first converts version 1 to 2, the next one 2 to 3. Events with a tag that has no
+ * upcasters are at version 1.
  *
  * @since 0.1.0
  * @category models
@@ -24,8 +23,8 @@ export type Upcaster = (changes: { readonly [field: string]: unknown }) => unkno
 export type Upcasters = { readonly [Tag in EventTag]?: ReadonlyArray<Upcaster> }
 
 /**
- * The upcasters of all events that have ever changed. To change one, change its schema in `Event` and add a line, as
- * `RelayCreated: [(changes) => ({ ...changes, region: "eu" })]`. No line is ever changed or removed.
+ * The upcasters of all events whose schema has ever changed. To change an event, change its schema in `Event` and add a
+ * line such as `RelayCreated: [(changes) => ({ ...changes, region: "eu" })]`. Never change or remove a line.
  *
  * @since 0.1.0
  * @category events
@@ -33,7 +32,7 @@ export type Upcasters = { readonly [Tag in EventTag]?: ReadonlyArray<Upcaster> }
 export const upcasters: Upcasters = {}
 
 /**
- * The version of the events of this tag that are written today.
+ * The version at which new events with this tag are written.
  *
  * @since 0.1.0
  * @category events
@@ -41,7 +40,7 @@ export const upcasters: Upcasters = {}
 export const versionOf = (tag: EventTag, all: Upcasters = upcasters): number => 1 + (all[tag]?.length ?? 0)
 
 /**
- * An event as it was written: of this tag and version, at this position.
+ * The tag, version and position of a stored event.
  *
  * @since 0.1.0
  * @category models
@@ -53,7 +52,8 @@ export interface Written {
 }
 
 /**
- * An event was written by a newer program, which knows more versions. To recover, read it with that program.
+ * The event was written by a newer program and has a version that this program does not know. To recover, read it with
+ * the newer program.
  *
  * @since 0.1.0
  * @category errors
@@ -65,7 +65,7 @@ export class NewerEvent extends Data.TaggedError("NewerEvent")<Written & { reado
 }
 
 /**
- * The changes of an event as today's program has them, before they are decoded.
+ * Upcasts the changes of an event to the current version. They are not yet decoded.
  *
  * @since 0.1.0
  * @category events
@@ -81,7 +81,7 @@ export const upcast = (
   try {
     return Either.right(steps.reduce<unknown>((changes, step) => step(changes as Parameters<Upcaster>[0]), changes))
   } catch {
-    // What an upcaster cannot take is malformed, and its schema will say so.
+    // Changes that an upcaster cannot convert are malformed; decoding them reports the error.
     return Either.right(changes)
   }
 }

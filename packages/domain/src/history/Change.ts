@@ -1,4 +1,4 @@
-/** What changed, field by field. */
+/** The types of changes, field by field. */
 import type { RecordedEvent } from "../event/Event.js"
 import type { RelayId, RelayState } from "../model/Relay.js"
 import type { Pubkey, TenantState } from "../model/Tenant.js"
@@ -12,8 +12,8 @@ type ChangeOf<Fields> = {
 }[keyof Fields]
 
 /**
- * What became of one field; undefined where there was no such resource. Of a secret it has the references, which tell
- * that it changed and never to what.
+ * The change of one field; a side is undefined if the resource did not exist. The change of a secret holds references:
+ * they say that the secret changed, never its value.
  *
  * @since 0.1.0
  * @category models
@@ -21,7 +21,7 @@ type ChangeOf<Fields> = {
 export type Change = ChangeOf<TenantState> | ChangeOf<RelayState>
 
 /**
- * An event, and what it changed: nothing, where it set what was so already.
+ * An event and its changes. There are none if the event set only values that the resource already had.
  *
  * @since 0.1.0
  * @category models
@@ -34,15 +34,15 @@ export interface HistoryEntry {
 interface DifferenceOf<Type, Id, Fields> {
   readonly resourceType: Type
   readonly resourceId: Id
-  /** Undefined where there was no such resource, as in its changes. */
+  /** Undefined if the resource did not exist, as in `changes`. */
   readonly before: Fields | undefined
   readonly after: Fields | undefined
-  /** All fields that differ, the version among them. */
+  /** All fields that differ, including the version. */
   readonly changes: ReadonlyArray<Change>
 }
 
 /**
- * What became of one resource between two moments.
+ * The difference of one resource between two moments.
  *
  * @since 0.1.0
  * @category models

@@ -1,17 +1,17 @@
-/** What differs between two states. */
+/** Differences between two states. */
 import { Equal, Option } from "effect"
 import { resourceIn, type State } from "../decide/Decider.js"
 import type { RecordedEvent } from "../event/Event.js"
 import type { Resource } from "../model/Resource.js"
 import type { Change, Difference, HistoryEntry } from "./Change.js"
 
-/** What an event changed, given the states before and after it. */
+/** The history entry of an event, given the states before and after it. */
 export const entryOf = (before: State, event: RecordedEvent, after: State): HistoryEntry => ({
   event,
   changes: changesBetween(fieldsIn(before, event), fieldsIn(after, event), Object.keys(event.changes))
 })
 
-/** What became of a resource from one state to another. */
+/** The difference of a resource between two states. */
 export const differenceOf = (
   { resourceId, resourceType }: Resource,
   from: State,
@@ -20,7 +20,7 @@ export const differenceOf = (
   const resource = { resourceType, resourceId } as Resource
   const before = fieldsIn(from, resource)
   const after = fieldsIn(to, resource)
-  // Both are states of the one type that the resource is of.
+  // Both states have the type of the resource.
   return { ...resource, before, after, changes: changesBetween(before, after) } as Difference
 }
 
@@ -31,12 +31,12 @@ interface Fields {
 const fieldsIn = (state: State, resource: Pick<RecordedEvent, "resourceId" | "resourceType">): Fields | undefined =>
   Option.getOrUndefined(resourceIn(state, resource))
 
-/** The fields, of those named or of all, that differ. */
+/** The changes of the fields that differ, among the given fields or all. */
 const changesBetween = (
   before: Fields = {},
   after: Fields = {},
   fields = Object.keys({ ...before, ...after })
 ): ReadonlyArray<Change> =>
   fields.filter((field) => !Equal.equals(before[field], after[field]))
-    // The fields are those of a tenant's or of a relay's state.
+    // The fields are those of a tenant's or a relay's state.
     .map((field) => ({ field, before: before[field], after: after[field] } as Change))

@@ -13,16 +13,19 @@ import * as Replay from "./Replay.js"
 import { Period, type Usage } from "./Usage.js"
 
 /**
- * Which of a resource's events to read, and in which order.
+ * The order and the range of a resource's events to read.
  *
  * @since 0.1.0
  * @category models
  */
 export const HistoryOptions = Schema.Struct({
   order: Schema.optionalWith(Schema.Literal("oldest", "newest"), { default: () => "oldest" }),
-  /** Only what comes, in this order, after the event that made this version: the last one of the page before. */
+  /**
+   * Only events that follow this version in the chosen order. For the next page, pass the last version of the previous
+   * one.
+   */
   after: Schema.optional(Schema.NonNegativeInt),
-  /** At most so many; all if absent. */
+  /** At most this number of events; all if absent. */
   limit: Schema.optionalWith(Schema.NonNegativeInt, { default: () => Number.MAX_SAFE_INTEGER })
 })
 
@@ -36,12 +39,12 @@ type At = typeof Moment.Encoded
 type Read<A> = Effect.Effect<A, PositionAhead | StorageError | ParseResult.ParseError>
 
 /**
- * The journal's answers about the past. Everything is folded from events; the rows of the present are not looked at.
+ * Reads of the past. Every result is folded from events; the current rows are not read.
  *
- * A moment is a position or an instant, and each instant stands for a position: the last one before the journal's clocks
- * first passed the instant. Once the journal holds a later event, that position stays, whatever is appended: a later
- * instant never stands for an earlier position, and each answer was the state at some time, as a whole. The price is
- * that an event of a clock that was ahead hides what follows it from instants up to its own; positions reach everything.
+ * A moment is a position or an instant. An instant resolves to the last position before the first event that is later
+ * than the instant. Once such an event exists, the result never changes. A later instant never resolves to an earlier
+ * position, and every result is a state that the journal had at some time. The drawback: if the clock of an event was
+ * ahead, instants up to that event's instant do not reach the events after it. Positions reach all events.
  *
  * @example
  * ```ts
@@ -72,28 +75,32 @@ type Read<A> = Effect.Effect<A, PositionAhead | StorageError | ParseResult.Parse
  * @category services
  */
 export class History extends Context.Tag("@caravel/domain/History")<History, {
-  /** The events of a resource, with what each changed. It costs what the resource has, not what the journal has. */
+  /**
+   * The events of a resource, each with its changes. The cost grows with the resource's events, not with the journal.
+   */
   readonly events: (
     resource: typeof Resource.Encoded,
     options?: typeof HistoryOptions.Encoded
   ) => Stream.Stream<HistoryEntry, StorageError | ParseResult.ParseError>
-  /** The position that a moment stands for. */
+  /** The position that a moment resolves to. */
   readonly position: (at: At) => Read<Position>
-  /** A tenant as it was. */
+  /** The state of a tenant at a moment; `None` if it did not exist. */
   readonly tenant: (pubkey: string, at: At) => Read<Option.Option<TenantState>>
-  /** A relay as it was. */
+  /** The state of a relay at a moment; `None` if it did not exist. */
   readonly relay: (id: string, at: At) => Read<Option.Option<RelayState>>
-  /** Everything as it was, folded from the journal's beginning. */
+  /** The state of all resources at a moment. It folds the journal from the beginning. */
   readonly state: (at: At) => Read<State>
-  /** What differs from one moment to another, be it later or earlier: in one resource, or in all. */
+  /** The differences from one moment to another, in either direction, of one resource or of all. */
   readonly diff: (from: At, to: At, resource?: typeof Resource.Encoded) => Read<ReadonlyArray<Difference>>
   /**
-   * When each of a tenant's relays was active, on which plan: from `from` until just before `to`, by relay and time,
-   * merged where nothing changed. What is active at the end of the journal stays so, also in the future.
+   * The intervals in which each of a tenant's relays was active, with the plan, from `from` (inclusive) to `to`
+   * (exclusive). They are ordered by relay and time, and adjacent intervals on the same plan are merged. A relay that
+   * is active at the end of the journal counts as active until `to`, even if `to` is in the future.
    *
-   * Only events that change a relay's state or plan count, each from its own instant. If the clock of one was wrong, only the
-   * intervals that this event bounds are affected, and if it was wrong by more than the next two or the last two of these events, it counts
-   * from its neighbour's instant. A relay is never on two plans at once: where intervals overlap, the earlier event's counts.
+   * Only events that change a relay's state or plan count, each from its own instant. An event with a wrong clock
+   * affects only the intervals that it starts or ends. If its instant is later than the next two of these events, or
+   * earlier than the previous two, the instant of its neighbour is used instead. A relay is never on two plans at once:
+   * if intervals overlap, the earlier event takes precedence.
    */
   readonly usage: (
     tenant: string,
@@ -101,7 +108,7 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
     to: typeof Instant.Encoded
   ) => Effect.Effect<ReadonlyArray<Usage>, StorageError | ParseResult.ParseError>
 }>() {
-  /** The service over a journal. */
+  /** Builds the service on a journal. */
   static readonly make = (journal: typeof Journal.Service): typeof History.Service => {
     const position = (at: At) => Effect.flatMap(decodeMoment(at), (at) => positionOf(journal, at))
 
@@ -155,7 +162,7 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
     }
   }
 
-  /** The service over an adapter's journal. */
+  /** The service as a layer, built on an adapter's journal. */
   static readonly layer: Layer.Layer<History, never, Journal> = Layer.effect(History, Effect.map(Journal, History.make))
 }
 

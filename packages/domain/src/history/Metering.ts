@@ -1,4 +1,7 @@
-/** Metering usage: from the events that change whether a relay is active, or on which plan, each by its own instant. */
+/**
+ * Meters usage from the events that activate or deactivate a relay or change its plan. Each event counts from its own
+ * instant.
+ */
 import { DateTime, HashMap, Option, Order } from "effect"
 import { stateOf } from "../decide/Batch.js"
 import { evolve, type State } from "../decide/Decider.js"
@@ -6,20 +9,20 @@ import type { RecordedEvent } from "../event/Event.js"
 import type { PlanId, RelayId } from "../model/Relay.js"
 import type { Period, Usage } from "./Usage.js"
 
-/** From here on the relay is active on this plan; on none, it is not active. */
+/** The relay is active on this plan from this instant on; without a plan, it is not active. */
 interface Turn {
   readonly from: number
   readonly plan: PlanId | undefined
 }
 
-/** A relay is active on a plan from one instant until just before another. */
+/** A relay is active on a plan from `from` (inclusive) to `to` (exclusive). */
 interface Interval {
   readonly from: number
   readonly to: number
   readonly plan: PlanId
 }
 
-/** Folds a tenant's activities, and meters a period of them. */
+/** Folds a tenant's metered events and computes the usage in a period. */
 export class Meter {
   private state: State = stateOf([], [])
   private readonly relays = new Map<RelayId, Array<Turn>>()
@@ -31,7 +34,7 @@ export class Meter {
     this.to = to.epochMillis
   }
 
-  /** The next activity, in the journal's order. What changes neither state nor plan bounds nothing. */
+  /** Adds the next event, in the order of the journal. An event that changes neither state nor plan starts no turn. */
   record(event: RecordedEvent): void {
     this.state = evolve(this.state, event)
     if (event.resourceType === "tenant") return
@@ -42,7 +45,7 @@ export class Meter {
     if (turns.at(-1)?.plan !== plan) turns.push({ from: event.createdAt.epochMillis, plan })
   }
 
-  /** The intervals, by relay and time, cut to the period. What is active in the end stays so. */
+  /** The intervals within the period, ordered by relay and time. A relay that is active at the end stays active. */
   get usage(): ReadonlyArray<Usage> {
     return [...this.relays].sort(([one], [other]) => Order.string(one, other)).flatMap(([relay, turns]) =>
       merged(disjoint(intervalsOf(turns))).flatMap(({ from, plan, to }) => {
@@ -54,7 +57,7 @@ export class Meter {
   }
 }
 
-/** Each turn lasts until the next one, or for no time if the next one's instant is not later. */
+/** Each turn lasts until the next one. It has no duration if the next one's instant is not later. */
 const intervalsOf = (turns: ReadonlyArray<Turn>): ReadonlyArray<Interval> =>
   turns.flatMap(({ plan }, index) => {
     const from = instantOf(turns, index)
@@ -63,9 +66,10 @@ const intervalsOf = (turns: ReadonlyArray<Turn>): ReadonlyArray<Interval> =>
   })
 
 /**
- * A turn's own instant, unless its clock was evidently wrong: it is later than the next two turns, or earlier than the last
- * two, while its neighbours are in order. Then the turn counts from its neighbour's instant. Where only two disagree,
- * nothing tells which is wrong, and both keep their instants; at either end, the one that has a neighbour on both sides is.
+ * The instant of a turn: its own, unless its clock was evidently wrong. The clock was wrong if the instant is later
+ * than the next two turns, or earlier than the previous two, while the neighbours are in order; then the neighbour's
+ * instant is used. If only two turns disagree, nothing shows which one is wrong, and both keep their instants. At
+ * either end of the list, the one with neighbours on both sides is taken to be wrong.
  */
 const instantOf = (turns: ReadonlyArray<Turn>, index: number): number => {
   const at = (offset: number) => turns[index + offset]?.from
@@ -79,7 +83,10 @@ const instantOf = (turns: ReadonlyArray<Turn>, index: number): number => {
   return own
 }
 
-/** In order. Where intervals overlap, as a clock went back, the time is the earlier turn's: it is metered once. */
+/**
+ * Makes the intervals ordered and disjoint. If intervals overlap, because a clock was set back, the time belongs to the
+ * earlier turn, so that it is metered once.
+ */
 const disjoint = (intervals: ReadonlyArray<Interval>): ReadonlyArray<Interval> => {
   const taken: Array<Interval> = []
   for (const { from, plan, to } of intervals) {
@@ -94,7 +101,7 @@ const disjoint = (intervals: ReadonlyArray<Interval>): ReadonlyArray<Interval> =
   return taken
 }
 
-/** Of intervals in order, the index of the first that ends after an instant. */
+/** The index of the first interval that ends after an instant. The intervals must be ordered. */
 const firstEndingAfter = (intervals: ReadonlyArray<Interval>, instant: number): number => {
   let low = 0
   let high = intervals.length
@@ -106,7 +113,7 @@ const firstEndingAfter = (intervals: ReadonlyArray<Interval>, instant: number): 
   return low
 }
 
-/** Joins those that meet on one plan. */
+/** Joins adjacent intervals on the same plan. */
 const merged = (intervals: ReadonlyArray<Interval>): ReadonlyArray<Interval> =>
   intervals.reduce<Array<Interval>>((merged, interval) => {
     const last = merged.at(-1)

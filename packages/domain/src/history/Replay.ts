@@ -1,4 +1,4 @@
-/** What follows from the journal's events, which are read a page at a time. */
+/** Folds over the journal's events, which are read in pages. */
 import { Array, Chunk, Effect, Option, type Predicate, Stream } from "effect"
 import type { StorageError } from "../command/CommandError.js"
 import { stateOf } from "../decide/Batch.js"
@@ -28,10 +28,10 @@ const eventsOf = (journal: Reads, resource: Resource): Read => (last) =>
 const activitiesOf = (journal: Reads, tenant: Pubkey): Read => (last) =>
   journal.readTenant(tenant, last?.position ?? Position.make(0), pageSize)
 
-/** Between two pages timers and sockets get their turn: fibers alone go on in microtasks. */
+/** Yields to the event loop between two pages: fibers alone resume in microtasks, which starves timers and sockets. */
 const giveWay = Effect.sleep(0)
 
-/** Folds the events that a read gives, as long as they pass. */
+/** Folds the events of a read up to the first one that does not pass. */
 const fold = <A>(
   read: Read,
   passes: Predicate.Predicate<RecordedEvent>,
@@ -51,13 +51,13 @@ const fold = <A>(
     }
   })
 
-/** The state before anything has happened. */
+/** The state before the first event. */
 const nothing: State = stateOf([], [])
 
 const foldState = (read: Read, passes: Predicate.Predicate<RecordedEvent>) =>
   fold(read, passes, nothing, (state, page) => Effect.succeed(page.reduce(evolve, state)))
 
-/** The state of everything at a position. */
+/** The state of all resources at a position. */
 export const stateAt = (journal: Reads, position: Position): Effect.Effect<State, StorageError> =>
   foldState(eventsAfter(journal, Position.make(0)), (event) => event.position <= position)
 
@@ -84,14 +84,14 @@ export const usageOf = (
 
 type Entries = Stream.Stream<HistoryEntry, StorageError>
 
-/** What each event of a page changed, and the state after them. */
+/** The history entry of each event in a page, and the state after the page. */
 const explained = (before: State, page: Page) =>
   Array.mapAccum(page, before, (before, event) => {
     const after = evolve(before, event)
     return [after, entryOf(before, event, after)]
   })
 
-/** A resource's events after a version, with what each changed. */
+/** The history entries of a resource after a version, oldest first. */
 export const oldestFirst = (journal: Reads, resource: Resource, after = 0): Entries => {
   const read = eventsOf(journal, resource)
   return Stream.paginateChunkEffect(
@@ -108,8 +108,9 @@ export const oldestFirst = (journal: Reads, resource: Resource, after = 0): Entr
 }
 
 /**
- * The same backwards, before a version. What a field was before stands in an earlier event, perhaps in the first: so the
- * pages are read forwards once, for the state that each begins with, and then backwards.
+ * The history entries of a resource before a version, newest first. The value of a field before an event was set by an
+ * earlier event, perhaps the first. Pages are therefore read forwards once, to fold the state at the start of each, and
+ * then backwards.
  */
 export const newestFirst = (journal: Reads, resource: Resource, before = Infinity): Entries => {
   const start: Start = { state: nothing, version: 0, count: 0 }
@@ -134,16 +135,14 @@ export const newestFirst = (journal: Reads, resource: Resource, before = Infinit
   )
 }
 
-/** Where a page begins: the state and the version before it, and how many events it has. */
+/** The start of a page: the state and the version before it, and its number of events. */
 interface Start {
   readonly state: State
   readonly version: number
   readonly count: number
 }
 
-/**
- * What became of each resource from one position to another, in the order in which they were first touched between them.
- */
+/** The difference of each resource between two positions, in the order in which events first changed them. */
 export const differences = (
   journal: Reads,
   from: Position,

@@ -1,10 +1,10 @@
-/** How long relays were active, and on which plan: what a bill is computed from. */
+/** How long relays were active, and on which plan: the basis of bills. */
 import { DateTime, Schema } from "effect"
 import { Instant } from "../model/Moment.js"
 import type { PlanId, RelayId } from "../model/Relay.js"
 
 /**
- * A relay was active on a plan from one instant until just before another.
+ * A relay was active on a plan from `from` (inclusive) to `to` (exclusive).
  *
  * @since 0.1.0
  * @category models
@@ -17,7 +17,7 @@ export interface Usage {
 }
 
 /**
- * The instants between which usage is metered: the first is in, the last is not.
+ * The period to meter: `from` is inclusive, `to` is exclusive.
  *
  * @since 0.1.0
  * @category models
