@@ -20,7 +20,7 @@ export class SecretsRemain extends Schema.TaggedError<SecretsRemain>("@caravel/d
   cause: StorageError
 }) {
   override get message() {
-    return `What was deleted can still be found in the database's files. ${this.cause.message}`
+    return `Deleted secrets can still be found in the database's files. ${this.cause.message}`
   }
 }
 

@@ -55,7 +55,7 @@ export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
       ])
       expect((yield* Metric.value(jumps)).count - before.count).toBe(2)
       // One warning a minute.
-      expect(logged).toEqual([expect.stringContaining("The event at position 5 is of 2026-01-01T00:07:00.000Z")])
+      expect(logged).toEqual([expect.stringContaining("The event at position 5 has the instant 2026-01-01T00:07:00.000Z")])
       expect(logged[0]).toContain("synchronize the clocks")
     })
     // What the layer logs goes to the logger too.

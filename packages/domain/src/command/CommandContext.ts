@@ -3,7 +3,7 @@ import { type CallerMetadata, decodeMetadata, type Metadata } from "../model/Met
 import { ExpectedVersion } from "../model/Text.js"
 import { IdempotencyKey } from "./IdempotencyKey.js"
 
-/** What the commands of a fiber are sent with. */
+/** The context that a fiber's commands are sent with. */
 export interface CommandContext {
   readonly metadata: Metadata
   readonly idempotencyKey: IdempotencyKey | undefined
@@ -11,8 +11,8 @@ export interface CommandContext {
 }
 
 /**
- * Of the fiber, as Effect's own annotations of logs and spans are, and not of its context: a service that was built
- * elsewhere and provides the context of that place must not bring the command context of that place.
+ * Stored in the fiber, like Effect's annotations of logs and spans, and not in its `Context`. A service that was built
+ * elsewhere and provides its own `Context` must not replace the caller's command context.
  */
 export const commandContext = GlobalValue.globalValue(
   "@caravel/domain/commandContext",
@@ -24,7 +24,7 @@ export const commandContext = GlobalValue.globalValue(
     })
 )
 
-/** Runs an effect in a context that a decoded value changes. */
+/** Runs an effect in a command context that is changed by a decoded value. */
 const changed = <Value, Read, E2>(
   read: (value: Value) => Effect.Effect<Read, E2>,
   change: (context: CommandContext, value: Read) => CommandContext

@@ -1,11 +1,11 @@
-/** What a command can fail with. Each method's error channel names only those that it can meet. */
+/** The errors of commands. Each method's error channel names only the errors that it can fail with. */
 import { Schema } from "effect"
 import { RelayId, Subdomain } from "../model/Relay.js"
 import { Pubkey } from "../model/Tenant.js"
 import { ExpectedVersion } from "../model/Text.js"
 
 /**
- * A tenant with this pubkey exists. To recover, use `updateTenant`, or treat the tenant as created.
+ * A tenant with this pubkey already exists. To recover, use `updateTenant`, or treat the tenant as created.
  *
  * @since 0.1.0
  * @category errors
@@ -35,7 +35,7 @@ export class TenantNotFound extends Schema.TaggedError<TenantNotFound>("@caravel
 }
 
 /**
- * A relay with this id exists. To recover, choose another id, use `updateRelay`, or treat the relay as created.
+ * A relay with this id already exists. To recover, choose another id, use `updateRelay`, or treat the relay as created.
  *
  * @since 0.1.0
  * @category errors
@@ -65,7 +65,7 @@ export class RelayNotFound extends Schema.TaggedError<RelayNotFound>("@caravel/d
 }
 
 /**
- * Another relay, whatever its status, has this subdomain. To recover, choose another one.
+ * Another relay has this subdomain, whatever that relay's status. To recover, choose another one.
  *
  * @since 0.1.0
  * @category errors
@@ -80,8 +80,8 @@ export class SubdomainTaken extends Schema.TaggedError<SubdomainTaken>("@caravel
 }
 
 /**
- * The resource is not at the version that `Command.expecting` named: it has moved on since the caller read it. To recover,
- * read it again and decide again. 0 is the version of a resource that does not exist.
+ * The resource is not at the version that `Command.expecting` named: it has changed since the caller read it. To
+ * recover, read it again and decide again. 0 is the version of a resource that does not exist.
  *
  * @since 0.1.0
  * @category errors
@@ -98,8 +98,8 @@ export class VersionConflict extends Schema.TaggedError<VersionConflict>("@carav
 }
 
 /**
- * The idempotency key was used for a different command, or for the same one with other values. To recover, use a new key
- * for each command, and the same only to send the same again.
+ * The idempotency key was used for a different command, or for the same command with other values. To recover, use a
+ * new key for each command, and reuse a key only to retry the same command.
  *
  * @since 0.1.0
  * @category errors
@@ -124,13 +124,14 @@ const advice = {
   newer: "written by a newer version; use a newer Caravel",
   missing: "create it, or name another one",
   replaced: "open the database again",
-  // The cause says what it is.
+  // The cause itself is the advice.
   other: undefined
 }
 
 /**
- * Why storage failed. `busy`, `unavailable`, `full`, `readonly` and `key` can be cured from outside, and then the same command
- * tried again. After `replaced` the layer has to be built again: the database was restored, or its file replaced, while it was open.
+ * The reason of a storage failure. `busy`, `unavailable`, `full`, `readonly` and `key` can be fixed from outside; then
+ * retry the command. After `replaced` the layer must be built again: the database was restored, or its file replaced,
+ * while it was open.
  *
  * @since 0.1.0
  * @category errors
@@ -156,20 +157,23 @@ export const StorageErrorReason = Schema.Literal(
 export type StorageErrorReason = typeof StorageErrorReason.Type
 
 /**
- * The storage could not do what was asked. Nothing was written, unless the reason is `commitUnknown`.
- * To recover, do what `reason` calls for and try again.
+ * The storage failed. Nothing was written, unless the reason is `commitUnknown`. To recover, fix the cause that
+ * `reason` names and try again.
  *
  * @since 0.1.0
  * @category errors
  */
 export class StorageError extends Schema.TaggedError<StorageError>("@caravel/domain/StorageError")("StorageError", {
   reason: StorageErrorReason,
-  /** What was being done, such as "commit". */
+  /** The operation that failed, such as "commit". */
   operation: Schema.String,
   cause: Schema.Defect,
-  /** What to do, where the storage can say it better than the reason alone does. */
+  /** What to do, if the storage has more specific advice than the reason. */
   advice: Schema.optional(Schema.String),
-  /** Whether it passes by itself, although the reason does not say so: what is `busy` or `unavailable` does. */
+  /**
+   * Whether the failure is temporary although its reason does not imply it. `busy` and `unavailable` are always
+   * temporary.
+   */
   passes: Schema.optional(Schema.Boolean)
 }) {
   override get message() {

@@ -1,4 +1,4 @@
-/** Any of the seventeen commands as data: what each carries, succeeds with and fails with. */
+/** The seventeen commands as data: their payloads, results and errors. */
 import { Either, type ParseResult, Predicate, Record, Redacted, Schema } from "effect"
 import { secretFields } from "../model/Resource.js"
 import type { CommandTag } from "./CommandTable.js"
@@ -15,7 +15,7 @@ import * as TenantCommand from "./TenantCommand.js"
 export const commands = { ...TenantCommand, ...RelayCommand } satisfies { readonly [Tag in CommandTag]: unknown }
 
 /**
- * The command of a tag.
+ * The type of the command with a tag.
  *
  * @since 0.1.0
  * @category commands
@@ -45,7 +45,7 @@ export type CommandRequest = CommandOf<CommandTag>
 export type PayloadOf<Tag extends CommandTag> = Omit<Schema.Schema.Encoded<typeof commands[Tag]>, "_tag">
 
 /**
- * What a command succeeds with: its `Activity`, or nothing when it logs none.
+ * The result of a command: its `Activity`, or nothing if the command logs none.
  *
  * @since 0.1.0
  * @category commands
@@ -53,7 +53,7 @@ export type PayloadOf<Tag extends CommandTag> = Omit<Schema.Schema.Encoded<typeo
 export type SuccessOf<Command> = Command extends Schema.WithResult<infer A, any, any, any, any> ? A : never
 
 /**
- * What a command can fail with.
+ * The errors that a command can fail with.
  *
  * @since 0.1.0
  * @category commands
@@ -61,7 +61,7 @@ export type SuccessOf<Command> = Command extends Schema.WithResult<infer A, any,
 export type FailureOf<Command> = Command extends Schema.WithResult<any, any, infer E, any, any> ? E : never
 
 /**
- * A command as callers pass it: in plain values, with its tag, or as an instance.
+ * A command as callers pass it: plain values with a `_tag`, or an instance.
  *
  * @since 0.1.0
  * @category commands
@@ -86,8 +86,8 @@ const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
   Predicate.hasProperty(input, "_tag") && Predicate.isString(input._tag) && Object.hasOwn(commands, input._tag)
 
 /**
- * Reads a command from plain values with its tag as `_tag`, or from an instance: what it gives is always a copy of its own,
- * all of whose fields have been checked. A `ParseError` never holds a secret, in its issues neither.
+ * Decodes a command from plain values with a `_tag`, or from an instance. Returns a new, validated copy. A `ParseError`
+ * never contains a secret, not even in its issues.
  *
  * @since 0.1.0
  * @category commands
@@ -98,14 +98,14 @@ export const decodeCommand = (input: unknown): Decoded =>
     : Either.flatMap(decodeTag(withoutClearSecret(input)), ({ _tag }) => decodePayload(_tag, input))
 
 /**
- * Reads a command of a known tag from plain values.
+ * Decodes a command with a known tag from plain values.
  *
  * @since 0.1.0
  * @category commands
  */
 export const decodePayload = (tag: CommandTag, input: unknown): Decoded => decoders[tag](withoutClearSecret(input))
 
-/** Secrets are redacted before anything is checked, so that no error can show them. */
+/** Secrets are redacted before anything is validated, so that no error can show them. */
 const withoutClearSecret = (input: unknown): unknown => {
   if (!Predicate.isRecord(input)) return input
   let redacted = input

@@ -1,26 +1,26 @@
 /**
- * The seventeen commands at a glance: what each touches, gives and logs, and how its method takes its arguments
- * (`command.md`, `model.md`). Nothing else repeats this knowledge.
+ * A table of the seventeen commands: the resource, event and activity of each, and the parameters of its method
+ * (`command.md`, `model.md`). It is the only place with this information.
  */
 import type { ActivityType, ResourceType } from "../model/Activity.js"
 import type { resources } from "../model/Resource.js"
 
 interface Row {
-  /** What the command touches. */
+  /** The type of the command's resource. */
   readonly resource: ResourceType
-  /** The event that an accepted command gives. */
+  /** The event that an accepted command appends. */
   readonly event: string
-  /** The activity that the event is, if the command is one of the nine that log and broadcast. */
+  /** The activity type of the event, if the command is one of the nine that log and broadcast. */
   readonly activity: ActivityType | null
   /**
-   * The parameters of the method. The first names the resource: `tenant` and `relay` are objects that hold the
-   * payload's fields, `pubkey` and `id` are that field alone. Each further one is the payload's field of that name.
+   * The parameters of the method. The first one names the resource: `tenant` and `relay` are objects with the payload's
+   * fields, `pubkey` and `id` are only that field. Each further parameter is the payload's field of that name.
    */
   readonly parameters: readonly ["tenant" | "relay" | "pubkey" | "id", ...ReadonlyArray<string>]
 }
 
 /**
- * A row per command.
+ * One row per command.
  *
  * @since 0.1.0
  * @category commands
@@ -56,7 +56,7 @@ function row<
 }
 
 /**
- * The type of `commandTable`, which types of methods and events follow from.
+ * The type of `commandTable`, from which the types of methods and events are derived.
  *
  * @since 0.1.0
  * @category commands

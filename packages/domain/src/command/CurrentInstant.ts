@@ -1,13 +1,13 @@
 import { Clock, DateTime, Effect } from "effect"
 import { StorageError } from "./CommandError.js"
 
-/** The last millisecond of the year 9999: what ISO 8601 writes with four digits, and a UUIDv7 can hold. */
+/** The last millisecond of the year 9999: the limit of ISO 8601 with a four-digit year. A UUIDv7 can hold it too. */
 const last = 253_402_300_799_999
 
 /**
- * The instant that the clock says, as it is stored: a whole millisecond from 1970 to 9999, so that it is read back from every
- * column and text. Everything that stores an instant takes it from here. A clock that says anything else fails it with a
- * `StorageError`, before something is written; to recover, set the clock right.
+ * The clock's current instant, in a form that can be stored: a whole millisecond from 1970 to 9999, which every column
+ * and text format preserves. Every stored instant is read here. Fails with a `StorageError`, before anything is
+ * written, if the clock returns any other value. To recover, correct the clock.
  *
  * @since 0.1.0
  * @category accessors
@@ -15,7 +15,7 @@ const last = 253_402_300_799_999
 export const currentInstant: Effect.Effect<DateTime.Utc, StorageError> = Effect.flatMap(
   Clock.currentTimeMillis,
   (millis) => {
-    // Not -0.
+    // Adding 0 turns -0 into 0.
     const whole = Math.floor(millis) + 0
     return whole >= 0 && whole <= last ? Effect.succeed(DateTime.unsafeMake(whole)) : unusable(millis)
   }
@@ -25,5 +25,5 @@ const unusable = (millis: number) =>
   new StorageError({
     reason: "other",
     operation: "clock",
-    cause: new Error(`the clock says ${millis} ms since 1970, which is no instant from 1970 to 9999; set it right`)
+    cause: new Error(`the clock returned ${millis} ms since 1970, which is outside the years 1970 to 9999; correct the clock`)
   })

@@ -1,11 +1,11 @@
 /**
- * Readers of commands as plain functions, for those whose fields are only checked, or changed by a function: a `create_relay`
- * is read in 1 µs, and in 8 µs by its schema, in a loop.
+ * Decoders of commands as plain functions, for classes whose fields are only validated or changed by a function. In a
+ * loop, decoding a `create_relay` takes 1 µs; its schema takes 8 µs.
  */
 import { Either, Option, Predicate, Schema, SchemaAST as AST } from "effect"
 import { trusted } from "../model/Trusted.js"
 
-/** Returns the value as the command has it, or `refused`. */
+/** Returns the decoded value, or `refused`. */
 type Read = (value: unknown) => unknown
 
 const refused = Symbol.for("@caravel/domain/refused")
@@ -14,13 +14,13 @@ interface Field {
   readonly name: string
   readonly isOptional: boolean
   readonly read: Read
-  /** Of a field with a default: what takes the place of an absent value, or of a given one. */
+  /** For a field with a default: replaces an absent value or a given one. */
   readonly decode: ((value: Option.Option<unknown>) => Option.Option<unknown>) | undefined
 }
 
 /**
- * The reader of a class. It returns nothing where the schema has to be asked: for a value that is refused, as the schema says
- * why, and for a class with a field that it does not know how to read.
+ * Returns the decoder of a class. The decoder returns `undefined` if the schema has to be used instead: for an invalid
+ * value, because the schema reports the error, and for a class with a field of an unsupported type.
  */
 export const make = <Self extends object>(
   Class: { readonly fields: Schema.Struct.Fields; readonly prototype: Self }
@@ -62,7 +62,7 @@ const fieldsOf = (ast: AST.AST): ReadonlyArray<Field> | undefined => {
 
 const checked = (is: (value: unknown) => boolean): Read => (value) => is(value) ? value : refused
 
-/** Reads values of a type; nothing for a type that this does not know. */
+/** Returns the reader of a type, or `undefined` if the type is not supported. */
 const readOf = (ast: AST.AST): Read | undefined => {
   switch (ast._tag) {
     case "StringKeyword":

@@ -3,8 +3,8 @@ import { Label } from "../model/Metadata.js"
 import { expectedUnseen } from "../model/Text.js"
 
 /**
- * A key that names one command of one tenant: 1 to 256 characters. It should be random, such as a UUID: who knows it gets
- * the command's answer.
+ * A key that identifies one command of one tenant: 1 to 256 characters. It should be random, such as a UUID: any caller
+ * that knows the key can obtain the command's result.
  *
  * @since 0.1.0
  * @category models
@@ -21,7 +21,7 @@ export const IdempotencyKey = Label.pipe(Schema.brand("IdempotencyKey")).annotat
 export type IdempotencyKey = typeof IdempotencyKey.Type
 
 /**
- * How long keys are kept, unless an adapter is told otherwise.
+ * How long keys are kept, unless an adapter is configured otherwise.
  *
  * @since 0.1.0
  * @category models

@@ -1,4 +1,4 @@
-/** What callers pass, read as commands and checked against the limits of a call. */
+/** Decodes the input of callers to commands, and checks it against the limits. */
 import { Effect, Either, ParseResult, Redacted, Schema } from "effect"
 import { mapInSteps, runInTurns } from "../runtime/Steps.js"
 import { type CommandRequest, decodeCommand, decodePayload } from "./CommandRequest.js"
@@ -8,7 +8,7 @@ import type { InputLimits } from "./InputLimits.js"
 type Reading<A> = Either.Either<A, ParseResult.ParseError>
 
 export const make = ({ charactersPerSubmit, charactersPerText, commandsPerSubmit }: typeof InputLimits.Service) => {
-  /** How many characters a command's texts have, if none is too long. */
+  /** Returns the number of characters in a command's texts. Fails if one text is too long. */
   const measure = (command: CommandRequest): Reading<number> => {
     let sum = 0
     for (const value of Object.values(command)) {
@@ -60,7 +60,7 @@ const tooLong = (command: CommandRequest, most: number) => {
   return at(name, malformed(`Expected text of at most ${most} characters, got ${lengthOf(value)}`))
 }
 
-/** What was passed is in no error: it is long, or may hold a secret. */
+/** The error does not contain the input, which is long or may hold a secret. */
 const malformed = (message: string) =>
   ParseResult.parseError(new ParseResult.Type(Schema.Unknown.ast, undefined, message))
 

@@ -1,8 +1,9 @@
 import { Context } from "effect"
 
 /**
- * How much a caller may pass at once; what is more is a `ParseError` before anything is written. What is stored is always
- * read, whatever the limits are. To change them, provide a layer of services with others: `Infinity` is no limit.
+ * The limits of a caller's input. Input beyond them fails with a `ParseError` before anything is written. Stored data
+ * is always read, whatever the limits are. To change the limits, provide this service to the layer of your database;
+ * `Infinity` is no limit.
  *
  * @example
  * ```ts
@@ -21,7 +22,7 @@ import { Context } from "effect"
 export class InputLimits extends Context.Reference<InputLimits>()("@caravel/domain/InputLimits", {
   defaultValue: (): Limits => InputLimits.defaults
 }) {
-  /** Texts of 65,536 characters, in lists of 10,000 commands with 10,000,000 characters. */
+  /** 65,536 characters per text, 10,000 commands per `submit`, and 10,000,000 characters per `submit`. */
   static readonly defaults: Limits = {
     charactersPerText: 65_536,
     commandsPerSubmit: 10_000,
@@ -29,11 +30,11 @@ export class InputLimits extends Context.Reference<InputLimits>()("@caravel/doma
   }
 }
 
-/** Characters are UTF-16 units, as in `string.length`. */
+/** A character is a UTF-16 unit, as in `string.length`. */
 interface Limits {
   readonly charactersPerText: number
-  /** The length of a list that is submitted. */
+  /** The number of commands in a submitted list. */
   readonly commandsPerSubmit: number
-  /** In all texts of such a list together. */
+  /** The number of characters in all texts of a submitted list. */
   readonly charactersPerSubmit: number
 }

@@ -1,16 +1,19 @@
-/** What follows from the schemas of a command's fields, so that nobody has to list it. */
+/** Information that is derived from the schemas of a command's fields, so that it is not listed by hand. */
 import { Option, Schema, SchemaAST as AST } from "effect"
 
 interface WithFields {
   readonly fields: Schema.Struct.Fields
 }
 
-/** By the brand of an identifier, what it names: the part of `State` that holds it. */
+/** For each brand of an identifier, the part of `State` that it is the key of. */
 const namedBy = { Pubkey: "tenants", RelayId: "relays", Subdomain: "subdomains" } as const
 
 type Named = typeof namedBy[keyof typeof namedBy]
 
-/** The fields of a command that name resources: those whose type is a public key, a relay's id or a subdomain, optional or not. */
+/**
+ * The fields of a command that name resources: fields whose type is a pubkey, a relay id or a subdomain, optional or
+ * not.
+ */
 export const referencesOf = ({ fields }: WithFields): ReadonlyArray<readonly [field: string, named: Named]> => {
   const { ast } = Schema.typeSchema(Schema.Struct(fields))
   return AST.getPropertySignatures(ast).flatMap(({ name, type }) => {
@@ -26,7 +29,7 @@ const referredTo = (ast: AST.AST): Named | undefined => {
   return ast.types.reduce<Named | undefined>((found, type) => found ?? referredTo(type), undefined)
 }
 
-/** The values that absent fields of a command take. */
+/** The default values of a command's absent fields. */
 export const defaultsOf = ({ fields }: WithFields): ReadonlyMap<string, unknown> => {
   const { ast } = Schema.Struct(fields)
   if (!AST.isTransformation(ast) || !AST.isTypeLiteralTransformation(ast.transformation)) return new Map()

@@ -9,13 +9,13 @@ import { patch, request, withDefaults } from "./Request.js"
 const relayKey = { id: RelayId }
 
 /**
- * `create_relay`: creates a relay; its status is active, whatever is passed.
+ * `create_relay`: creates a relay. Its status is active, whatever is passed.
  *
  * @since 0.1.0
  * @category commands
  */
 export class CreateRelay extends request<CreateRelay>()("CreateRelay", {
-  description: "Creates a relay; its status is active, whatever is passed.",
+  description: "Creates a relay. Its status is active, whatever is passed.",
   payload: {
     ...relayKey,
     tenant: Pubkey,
@@ -26,25 +26,25 @@ export class CreateRelay extends request<CreateRelay>()("CreateRelay", {
 }) {}
 
 /**
- * `update_relay`: updates a relay's configuration; what is absent stays, what is null returns to its default.
+ * `update_relay`: updates a relay's configuration: absent fields keep their values, null restores a default.
  *
  * @since 0.1.0
  * @category commands
  */
 export class UpdateRelay extends request<UpdateRelay>()("UpdateRelay", {
-  description: "Updates a relay's configuration; what is absent stays, what is null returns to its default.",
+  description: "Updates a relay's configuration: absent fields keep their values, null restores a default.",
   payload: { ...relayKey, subdomain: Schema.optional(Subdomain), ...patch(RelayOptions.fields) },
   failure: [RelayNotFound, SubdomainTaken]
 }) {}
 
 /**
- * `deactivate_relay`: sets a relay's status to inactive, on its owner's or an admin's wish only.
+ * `deactivate_relay`: sets a relay's status to inactive, only at the request of its owner or an admin.
  *
  * @since 0.1.0
  * @category commands
  */
 export class DeactivateRelay extends request<DeactivateRelay>()("DeactivateRelay", {
-  description: "Sets a relay's status to inactive, on its owner's or an admin's wish only.",
+  description: "Sets a relay's status to inactive, only at the request of its owner or an admin.",
   payload: relayKey,
   failure: [RelayNotFound]
 }) {}

@@ -5,7 +5,7 @@ import { type CommandTable, commandTable, type CommandTag } from "./CommandTable
 
 type Success<Tag extends CommandTag> = CommandTable[Tag]["activity"] extends null ? typeof Schema.Void : typeof Activity
 
-/** The class of a command's data; the table says whether it succeeds with an activity. */
+/** The base class of a command's data. The command table determines whether its result is an activity. */
 export const request = <Self>() =>
 <
   const Tag extends CommandTag,
@@ -21,7 +21,7 @@ export const request = <Self>() =>
     failure: Schema.Union(...options.failure, VersionConflict, IdempotencyConflict, StorageError)
   }, { description: options.description })
 
-/** An absent field takes its default, and so does one that is null. */
+/** A field that is absent or null takes its default. */
 export const withDefaults = <Fields extends Record<string, Schema.Schema.AnyNoContext>>(
   fields: Fields,
   defaults: { readonly [Name in keyof Fields]: Schema.Schema.Type<Fields[Name]> }
@@ -36,7 +36,7 @@ export const withDefaults = <Fields extends Record<string, Schema.Schema.AnyNoCo
     >
   }
 
-/** An absent field stays as it is, and one that is null is cleared. */
+/** An absent field keeps its value; a null field is cleared. */
 export const patch = <Fields extends Record<string, Schema.Schema.AnyNoContext>>(fields: Fields) =>
   Record.map(fields, (schema) => Schema.optional(Schema.NullOr(schema))) as {
     readonly [Name in keyof Fields]: Schema.optional<Schema.NullOr<Fields[Name]>>

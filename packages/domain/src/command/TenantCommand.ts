@@ -24,13 +24,13 @@ export class CreateTenant extends request<CreateTenant>()("CreateTenant", {
 }) {}
 
 /**
- * `update_tenant`: updates a tenant; what is absent stays, what is null is cleared.
+ * `update_tenant`: updates a tenant: absent fields keep their values, null clears a field.
  *
  * @since 0.1.0
  * @category commands
  */
 export class UpdateTenant extends request<UpdateTenant>()("UpdateTenant", {
-  description: "Updates a tenant; what is absent stays, what is null is cleared.",
+  description: "Updates a tenant: absent fields keep their values, null clears a field.",
   payload: { ...tenantKey, ...patch({ nwcUrl: NwcUrlInput, stripeCustomerId: StripeId }) },
   failure: [TenantNotFound]
 }) {}
@@ -84,13 +84,13 @@ export class ClearTenantNwcError extends request<ClearTenantNwcError>()("ClearTe
 }) {}
 
 /**
- * `set_tenant_past_due`: records that a tenant's bill is past due from now on.
+ * `set_tenant_past_due`: records that a tenant's bill is past due as of now.
  *
  * @since 0.1.0
  * @category commands
  */
 export class SetTenantPastDue extends request<SetTenantPastDue>()("SetTenantPastDue", {
-  description: "Records that a tenant's bill is past due from now on.",
+  description: "Records that a tenant's bill is past due as of now.",
   payload: tenantKey,
   failure: [TenantNotFound]
 }) {}

@@ -86,9 +86,9 @@ export const clockMessage = (finding: ClockFinding): string => {
       "Synchronize both clocks: the events that this process writes carry its own."
   }
   const { createdAt, position, previous } = finding
-  return `The event at position ${position} is of ${DateTime.formatIso(createdAt)}, ` +
-    `${spanOf(previous.epochMillis - createdAt.epochMillis)} earlier than the event before it. ` +
-    "One of the two was written by a wrong clock: synchronize the clocks of all processes, and check the bills of these days."
+  return `The event at position ${position} has the instant ${DateTime.formatIso(createdAt)}, ` +
+    `${spanOf(previous.epochMillis - createdAt.epochMillis)} earlier than that of the previous event. ` +
+    "One of the two was written by a wrong clock: synchronize the clocks of all processes, and check the bills of that time."
 }
 
 const spanOf = (millis: number) => Duration.format(Duration.millis(millis)).split(" ").slice(0, 2).join(" ")

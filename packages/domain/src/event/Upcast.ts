@@ -60,7 +60,7 @@ export interface Written {
  */
 export class NewerEvent extends Data.TaggedError("NewerEvent")<Written & { readonly known: number }> {
   override get message() {
-    return `the ${this.tag} at position ${this.position} is of version ${this.version}, this Caravel knows ${this.known}`
+    return `the ${this.tag} at position ${this.position} has version ${this.version}, this Caravel knows ${this.known}`
   }
 }
 

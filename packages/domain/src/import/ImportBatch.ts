@@ -1,4 +1,4 @@
-/** What the rows and the activities of another database come to here: events that reproduce them, or why they are refused. */
+/** Converts the rows and activities of another database to events that reproduce them, or refuses them. */
 import { Either, Equal, Function, HashMap, Option, Record, Redacted } from "effect"
 import type { CommandRequest } from "../command/CommandRequest.js"
 import { commandTable } from "../command/CommandTable.js"
@@ -17,9 +17,10 @@ import type { ActivityRow, ImportContext, RelayRow, TenantRow, Why } from "./Imp
 /**
  * A batch of an import.
  *
- * An activity gives the event that its command would give. Of what a command carried, the log knows nothing: what is known
- * is the row as it stood in the end. So that is how a resource begins, but for a new relay's state, which the log follows;
- * and where the log has not led to the row, it is reconciled.
+ * Each activity becomes the event that its command would have appended. The log does not record the values of commands;
+ * only the final row is known. A resource therefore starts with the values of its final row, except for a new relay's
+ * status and sync state, which follow the log. If the log does not lead to the final row, an event reconciles the
+ * resource with it.
  *
  * @since 0.1.0
  * @category models
@@ -37,13 +38,13 @@ export class ImportBatch {
     this.ids = new Set(context.ids)
   }
 
-  /** What is to be written. */
+  /** The events and secrets to write, and the state after them. */
   get batch(): Batch {
     const { events, secrets, state } = this
     return { events, secrets, state, droppedSecrets: [] }
   }
 
-  /** Adds the event that an activity is. */
+  /** Adds the event for an activity. */
   addActivity(activity: ActivityRow): Either.Either<void, Why> {
     const { activityType, id, resourceId, resourceType, tenant } = activity
     if (this.ids.has(id)) return refuse("duplicate", `Its id ${id} is taken`)
@@ -53,7 +54,7 @@ export class ImportBatch {
     }
     const owner = this.ownerOf(activity)
     if (owner !== undefined && owner !== tenant) {
-      return refuse("contradictory", `It names tenant ${tenant}, where it is ${owner}'s`)
+      return refuse("contradictory", `It names tenant ${tenant}, but belongs to ${owner}`)
     }
     return Either.match(this.reproduce(activity), {
       onLeft: (why) => because(`The ${resourceType} ${resourceId}`, why),
@@ -64,17 +65,20 @@ export class ImportBatch {
     })
   }
 
-  /** Makes a tenant what its row says. */
+  /** Brings a tenant to the state of its row. */
   addTenant(pubkey: string): Either.Either<void, Why> {
     return Either.map(this.tenant(pubkey), (row) => this.reconcile("TenantReconciled", row))
   }
 
-  /** Makes a relay what its row says. */
+  /** Brings a relay to the state of its row. */
   addRelay(id: string): Either.Either<void, Why> {
     return Either.map(this.relay(id), (row) => this.reconcile("RelayReconciled", row))
   }
 
-  /** States the row of a resource that is here, if the log has not led to it. A secret is stated with the first event only. */
+  /**
+   * Records the row of an existing resource if the log has not led to it. A secret is recorded with the first event
+   * only.
+   */
   private reconcile(tag: StatingTag, row: TenantRow | RelayRow): void {
     const resource = resourceNamed(tag, row)
     const here = Option.getOrThrow(resourceIn(this.state, resource))
@@ -106,14 +110,17 @@ export class ImportBatch {
     }
   }
 
-  /** Whose a resource is, by its row. */
+  /** The pubkey of a resource's tenant, according to its row. */
   private ownerOf({ resourceId, resourceType }: Pick<ActivityRow, "resourceId" | "resourceType">): string | undefined {
     if (resourceType === "tenant") return resourceId
     const row = this.context.relays.get(resourceId)
     return row !== undefined && Either.isRight(row) ? row.right.tenant : undefined
   }
 
-  /** A tenant's row, once the tenant is here: it is made, by its creation if that is known. */
+  /**
+   * Returns a tenant's row after making sure that the tenant exists. If it does not, it is created, at the origin of
+   * its creation if that is known.
+   */
   private tenant(pubkey: string, creation?: Origin): Either.Either<TenantRow, Why> {
     return Either.flatMap(this.context.tenants.get(pubkey) ?? missing(`tenant ${pubkey}`), (row) => {
       const isHere = HashMap.has(this.state.tenants, row.pubkey)
@@ -126,7 +133,7 @@ export class ImportBatch {
     })
   }
 
-  /** A relay's row, once the relay and its tenant are here. */
+  /** Returns a relay's row after making sure that the relay and its tenant exist. */
   private relay(id: string, creation?: Origin): Either.Either<RelayRow, Why> {
     return Either.flatMap(this.context.relays.get(id) ?? missing(`relay ${id}`), (row) => {
       const isHere = HashMap.has(this.state.relays, row.id)
@@ -153,7 +160,7 @@ export class ImportBatch {
     return this.context.foreign.has(resourceKey(resource))
   }
 
-  /** The event that a command gives, given where the row is from. */
+  /** Decides a command at the time and with the metadata of its origin. */
   private decide<Command extends CommandRequest>(
     command: Command,
     { createdAt: now, id, metadata }: Origin,
@@ -174,7 +181,7 @@ export class ImportBatch {
     return { id: this.context.idOf(`${resource} ${version}`), createdAt, metadata: this.context.metadata }
   }
 
-  /** Records a row as it is in the other database, at the next version of its resource. */
+  /** Records a row of the other database at the next version of its resource. */
   private stateRow(_tag: StatingTag, row: TenantRow | RelayRow, origin: Origin): void {
     const resource = resourceNamed(_tag, row)
     const { key, owner, secret } = resources[resource.resourceType]
@@ -184,7 +191,8 @@ export class ImportBatch {
     delete changes[owner]
     if (secret !== undefined) {
       const value = fieldIn(row, secret)
-      // The event that creates the resource refers to its secret; later ones keep the reference, so that it is stored once.
+      // The event that creates the resource refers to the secret. Later ones keep that reference, so the secret is
+      // stored once.
       if (here !== undefined) changes[secret] = fieldIn(here, secret)
       else if (Redacted.isRedacted(value)) {
         const id = origin.id as string as SecretId
@@ -203,16 +211,16 @@ export class ImportBatch {
   }
 }
 
-/** The events that state a row of another database. */
+/** The events that record a row of another database. */
 type StatingTag = "TenantImported" | "TenantReconciled" | "RelayImported" | "RelayReconciled"
 
-/** The resource that a row is of. */
+/** The resource of a row. */
 const resourceNamed = (tag: StatingTag, row: TenantRow | RelayRow): Resource => {
   const resourceType = resourceTypeOf(tag)!
   return { resourceType, resourceId: fieldIn(row, resources[resourceType].key) } as Resource
 }
 
-/** What an event has of where it comes from. */
+/** The fields of an event that depend on its origin. */
 type Origin = Pick<Event, "id" | "createdAt" | "metadata">
 
 const refuse = (kind: Why["kind"], reason: string): Either.Either<never, Why> => Either.left({ kind, reason })
@@ -223,20 +231,23 @@ const because = (whose: string, why: Why) =>
   why.kind === "missing" ? Either.left(why) : refuse("dependent", `${whose} is refused: ${why.reason}`)
 
 const exists = (resource: string) =>
-  refuse("exists", `Such a ${resource} is here already, and not by this import alone`)
+  refuse("exists", `This ${resource} already exists, and this import is not its only source`)
 
 const resourceTypes = Record.fromEntries(
   Object.values(commandTable).flatMap(({ activity, resource }) => activity === null ? [] : [[activity, resource]])
 ) as { readonly [Type in ActivityType]: ResourceType }
 
-/** A command of values that have been checked. */
+/** Creates a command from values that have already been validated. */
 const commandOf = <Command extends CommandRequest>(
   Class: { readonly prototype: Command },
   _tag: Command["_tag"],
   values: Omit<Command, keyof CommandRequest>
 ): Command => trusted(Class, { ...values, _tag })
 
-/** The commands that activities about relays tell of, as far as the row allows: only of the last one it has traces. */
+/**
+ * The command for each type of activity about a relay, reconstructed from the final row. The row holds the values of
+ * the last such command only.
+ */
 const relayCommands: {
   readonly [Type in Exclude<ActivityType, `${string}_tenant` | "create_relay">]: (row: RelayRow) => CommandRequest
 } = {

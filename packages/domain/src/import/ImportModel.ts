@@ -1,4 +1,4 @@
-/** Another database's rows and activities as an import has them, and why it refuses some. */
+/** The rows and activities of another database, as an import reads them, and the reasons to refuse them. */
 import { type DateTime, type Either, Schema } from "effect"
 import type { State } from "../decide/Decider.js"
 import type { Activity } from "../model/Activity.js"
@@ -8,7 +8,7 @@ import type { RelayState } from "../model/Relay.js"
 import type { Tenant } from "../model/Tenant.js"
 
 /**
- * A tenant as another database has it. Versions are counted here anew.
+ * A tenant in another database. It has no version: an import counts versions from 1.
  *
  * @since 0.1.0
  * @category models
@@ -16,7 +16,7 @@ import type { Tenant } from "../model/Tenant.js"
 export interface TenantRow extends Omit<Schema.Struct.Type<typeof Tenant.fields>, "version"> {}
 
 /**
- * A relay as another database has it.
+ * A relay in another database.
  *
  * @since 0.1.0
  * @category models
@@ -24,25 +24,25 @@ export interface TenantRow extends Omit<Schema.Struct.Type<typeof Tenant.fields>
 export interface RelayRow extends Omit<RelayState, "version"> {}
 
 /**
- * An activity as another database has it.
+ * An activity in another database.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ActivityRow extends Omit<Schema.Struct.Type<typeof Activity.fields>, "position"> {
-  /** What the activity was called there, if that can be no id here. */
+  /** The activity's id in the other database, if it is not a valid id here. */
   readonly formerId: string | undefined
 }
 
 /**
- * Why something is refused:
+ * The reasons to refuse a row or an activity:
  *
- * - `malformed`: a field is not what the model asks for.
- * - `missing`: what it is about is not there.
- * - `duplicate`: something else has its key, its id or its subdomain.
- * - `exists`: it is here already, and not by this import alone.
- * - `contradictory`: it says something else than the rows.
- * - `dependent`: what it is about, or whom it belongs to, is refused.
+ * - `malformed`: a field does not match the model.
+ * - `missing`: the row of its resource, or of its tenant, does not exist.
+ * - `duplicate`: its key, id or subdomain is taken.
+ * - `exists`: the resource already exists here, and commands other than this import have changed it.
+ * - `contradictory`: it contradicts the rows.
+ * - `dependent`: its resource or its tenant is refused.
  *
  * @since 0.1.0
  * @category models
@@ -50,7 +50,7 @@ export interface ActivityRow extends Omit<Schema.Struct.Type<typeof Activity.fie
 export const RefusalKind = Schema.Literal("malformed", "missing", "duplicate", "exists", "contradictory", "dependent")
 
 /**
- * Why a row or an activity is refused, for programs and for people.
+ * The reason to refuse a row or an activity: `kind` for programs, `reason` for people.
  *
  * @since 0.1.0
  * @category models
@@ -61,24 +61,24 @@ export interface Why {
 }
 
 /**
- * What a batch of an import depends on.
+ * The input that a batch of an import depends on.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ImportContext {
-  /** The resources here that it touches, and the owners of their subdomains. */
+  /** The state of the batch's resources in this database, and of the relays that have their subdomains. */
   readonly state: State
-  /** Those of them that others have touched, by `resourceKey`. */
+  /** The resources that something other than this import has changed, by `resourceKey`. */
   readonly foreign: ReadonlySet<string>
-  /** Those of its activities' ids that are taken here. */
+  /** The ids of the batch's activities that are already taken. */
   readonly ids: ReadonlySet<string>
-  /** The rows that it touches there, or what is wrong with them. */
+  /** The rows of the batch in the other database, or why they are refused. */
   readonly tenants: ReadonlyMap<string, Either.Either<TenantRow, Why>>
   readonly relays: ReadonlyMap<string, Either.Either<RelayRow, Why>>
-  /** When the import began: what it adds to the log happened then. */
+  /** When the import started. It is the instant of reconciling events. */
   readonly startedAt: DateTime.Utc
   readonly metadata: Metadata
-  /** The id of an event that no activity gives one: always the same for the same name. */
+  /** The id of an event that has no activity: the same name always returns the same id. */
   readonly idOf: (name: string) => EventId
 }

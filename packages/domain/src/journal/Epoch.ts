@@ -15,7 +15,7 @@ import { expected } from "../model/Text.js"
  */
 export const Epoch = Schema.UUID.pipe(Schema.brand("Epoch")).annotations({
   identifier: "Epoch",
-  ...expected("an epoch: the UUID that Journal.epoch gives")
+  ...expected("an epoch: the UUID that Journal.epoch returns")
 })
 
 /**
@@ -79,9 +79,9 @@ export class PositionFromOtherEpoch
     const { common, current, epoch, position } = this
     return epoch === null || epoch === current
       ? `Position ${position} is not in this journal, which ends at ${common}, in epoch ${current}; ` +
-        `it may have been restored: go on from ${common} or before`
-      : `Position ${position} is of epoch ${epoch}, and the journal was restored: it is in epoch ${current}, ` +
-        `which has what is up to position ${common} in common with that; go on from there or before, a consumer by ` +
+        `it may have been restored: resume from ${common} or before`
+      : `Position ${position} belongs to epoch ${epoch}, but the journal was restored: it is in epoch ${current}. ` +
+        `Both are the same up to position ${common}: resume from there or before; for a consumer, use ` +
         "Consumer.reset or caravel consumers reset"
   }
 }

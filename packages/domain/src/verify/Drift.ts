@@ -1,28 +1,31 @@
-/** Where rows and journal disagree, and how that is reported. */
+/** Disagreements between the rows and the journal, and how they are reported. */
 import { Schema } from "effect"
 import { Position, ResourceType } from "../model/Activity.js"
 import { type Found, isSecretId, redacted, shownRow } from "./Shown.js"
 
 /**
- * A disagreement, of one of these kinds:
+ * A disagreement of one of these kinds:
  *
- * - `field`: a field of a row is not what the journal says.
- * - `missing`: the journal has the resource, and there is no row of it; or the event of a position is gone.
- * - `unexpected`: there is a row, or a secret, of which the journal knows nothing.
- * - `lost`: the secret that a tenant refers to is not kept. The journal does not have it: it has to be set again.
+ * - `field`: a field of a row differs from the journal.
+ * - `missing`: the journal has the resource but there is no row for it, or the event at a position is missing.
+ * - `unexpected`: there is a row or a secret that the journal does not have.
+ * - `lost`: the secret that a tenant refers to is not stored. The journal does not hold it, so it must be set again.
  * - `unreadable`: the event at this position cannot be read.
- * - `inconsistent`: the event at this position does not follow from those before it; or, beside the journal, what a row says
- *   cannot be.
- * - `damaged`: the database's own check of its file has found this.
+ * - `inconsistent`: the event at this position contradicts earlier events, or a row outside the journal contradicts
+ *   itself or the journal.
+ * - `damaged`: the database's own integrity check reported an error.
  *
- * A rebuild mends rows, and secrets that are too many (`isRepairable`).
+ * A rebuild repairs rows, and deletes unexpected secrets (`isRepairable`).
  *
  * @since 0.1.0
  * @category models
  */
 export const Drift = Schema.Struct({
   kind: Schema.Literal("field", "missing", "unexpected", "lost", "unreadable", "inconsistent", "damaged"),
-  /** What is beside the journal, from `idempotency` on, is not folded from it, and no rebuild looks at it. */
+  /**
+   * The types from `idempotency` on are tables outside the journal. They are not folded from it, and a rebuild ignores
+   * them.
+   */
   resourceType: Schema.Literal(
     "tenant",
     "relay",
@@ -34,15 +37,15 @@ export const Drift = Schema.Struct({
     "epoch",
     "import"
   ),
-  /** Of a row that is damaged, whatever stands there. Of events, their positions, as `7` or `7-9`. */
+  /** The id of the resource; for a damaged row, the stored value. For events, their positions, such as `7` or `7-9`. */
   resourceId: Schema.String,
-  /** Null where the row as a whole is meant. */
+  /** Null if the whole row is meant. */
   field: Schema.NullOr(Schema.String),
-  /** What the journal says, as JSON has it; null if it says that there is nothing. Never a secret. */
+  /** The value according to the journal, as JSON; null if it has none. Never a secret. */
   expected: Schema.Unknown,
-  /** What is there, as JSON has it; null if there is nothing, or nothing that can be read. Never a secret. */
+  /** The stored value, as JSON; null if there is none, or if it cannot be read. Never a secret. */
   found: Schema.Unknown,
-  /** That of the last event that touched what this is about; 0 if none did. */
+  /** The position of the last event that affected the value; 0 if there is none. */
   position: Position
 })
 
@@ -53,7 +56,7 @@ export const Drift = Schema.Struct({
 export interface Drift extends Schema.Schema.Type<typeof Drift> {}
 
 /**
- * Whether a rebuild mends it: the journal knows what should be there.
+ * Whether a rebuild repairs the drift: the journal has the correct value.
  *
  * @since 0.1.0
  * @category accessors
@@ -62,7 +65,7 @@ export const isRepairable = ({ kind, resourceType }: Drift): boolean =>
   kind === "field" || kind === "unexpected" || kind === "missing" && resourceType !== "event"
 
 /**
- * Whether it is the journal that is damaged, or the file that it is in: a restore mends that, and a rebuild of the rows does not.
+ * Whether the journal or the database's file is damaged. A restore repairs that; a rebuild of the rows does not.
  *
  * @since 0.1.0
  * @category accessors
@@ -72,8 +75,8 @@ export const isOfJournal = (drift: Drift): boolean =>
   (drift.resourceType === "database" || drift.resourceType === "event" || isResourceType(drift.resourceType))
 
 /**
- * A row beside the journal that cannot be read, for what stands in a field, or that says what cannot be. Its position is that of
- * the event that it is about, or 0.
+ * A row outside the journal that cannot be read because of the value of a field, or whose values are impossible.
+ * `position` is that of the related event, or 0.
  *
  * @since 0.1.0
  * @category constructors
@@ -91,7 +94,7 @@ export const damagedRow = (
 ): Drift => ({ kind, resourceType, resourceId, field, expected, found, position })
 
 /**
- * What the database's own check has found.
+ * An error that the database's own integrity check reported.
  *
  * @since 0.1.0
  * @category constructors
@@ -107,7 +110,7 @@ export const damagedDatabase = (found: string): Drift => ({
 })
 
 /**
- * A row of which the journal knows nothing.
+ * A row that the journal does not have.
  *
  * @since 0.1.0
  * @category constructors
@@ -123,7 +126,7 @@ export const unexpectedRow = (resourceType: ResourceType, resourceId: string, ro
 })
 
 /**
- * Something about the event at a position that contradicts those before it.
+ * A field of the event at a position that contradicts earlier events.
  *
  * @since 0.1.0
  * @category constructors
@@ -139,7 +142,7 @@ export const inconsistentEvent = (position: Position, field: string, expected: u
 })
 
 /**
- * A secret that no tenant refers to, with the position of the event that set it, or 0 if none did.
+ * A secret that no tenant refers to, with the position of the event that set it, or 0 if there is none.
  *
  * @since 0.1.0
  * @category constructors
@@ -155,7 +158,7 @@ export const unexpectedSecret = (id: string, position: Position): Drift => ({
 })
 
 /**
- * Positions that the journal has given, and whose events are gone.
+ * Positions that the journal assigned but whose events are missing.
  *
  * @since 0.1.0
  * @category constructors
@@ -171,7 +174,7 @@ export const missingEvents = (first: Position, last: Position): Drift => ({
 })
 
 /**
- * An event that belongs to no resource, as its type says none, and whose content therefore cannot be read.
+ * An event whose resource type is unknown. It belongs to no resource, so its content cannot be read.
  *
  * @since 0.1.0
  * @category constructors
@@ -187,7 +190,7 @@ export const unattributedEvent = (position: Position): Drift => ({
 })
 
 /**
- * Events at positions that the journal has never given: before 1, or after its last one.
+ * Events at positions that the journal never assigned: before 1, or after the head.
  *
  * @since 0.1.0
  * @category constructors
@@ -203,7 +206,7 @@ export const misplacedEvents = (first: Position, last: Position, head: Position)
 })
 
 /**
- * A subdomain that the journal gives to a relay, in the event at this position, and to another relay too.
+ * A subdomain that the journal assigns to two relays: to this one, in the event at `position`, and to another one.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,4 +1,4 @@
-/** Comparing the rows with the journal. */
+/** Compares the rows with the journal. */
 import { Equal, Option, Record } from "effect"
 import { evolveRelay, evolveTenant } from "../decide/Decider.js"
 import type { ClockFinding } from "../event/ClockJump.js"
@@ -20,14 +20,14 @@ import { type Found, shown, shownRow } from "./Shown.js"
 export interface Verification {
   /** The number of events folded so far. */
   readonly events: number
-  /** The last position of the journal that is verified, and so the largest number of events to fold. */
+  /** The last position that is verified, and so the maximum number of events to fold. */
   readonly head: Position
   /** The numbers of tenants, relays and secrets compared so far. */
   readonly tenants: number
   readonly relays: number
   readonly secrets: number
   readonly differences: ReadonlyArray<Drift>
-  /** Clocks that were wrong. Rows can agree with the journal all the same. */
+  /** Wrong clocks. The rows may agree with the journal even if clocks were wrong. */
   readonly clocks: ReadonlyArray<ClockFinding>
 }
 
@@ -46,7 +46,7 @@ export class ResourceVerifier {
   private state: Option.Option<ResourceState> = Option.none()
   private version = 0
   private position: Position = Position.make(0)
-  /** By field, the position of the event that last set it. */
+  /** For each field, the position of the event that last set it. */
   private readonly touched: { [field: string]: Position } = {}
 
   constructor(resourceType: ResourceType, resourceId: string, onDrift: (drift: Drift) => void) {
@@ -71,7 +71,7 @@ export class ResourceVerifier {
       this.inconsistent(position, "type", version === 1 ? creation : "a change", _tag)
     }
     if (position < this.position) this.inconsistent(position, "position", `more than ${this.position}`, position)
-    // The tag is one of this resource's type, and so is the state.
+    // The tag belongs to this resource's type, and so does the state.
     this.state = event.resourceType === "tenant"
       ? evolveTenant(this.state as Option.Option<TenantState>, event)
       : evolveRelay(this.state as Option.Option<RelayState>, event)
@@ -85,7 +85,7 @@ export class ResourceVerifier {
     this.position = position
   }
 
-  /** Adds the next event, which cannot be read because of the value of this field. */
+  /** Adds the next event, which cannot be read because of the value of `field`. */
   addUnreadable({ field, position, version }: {
     readonly position: Position
     readonly version: number
@@ -96,17 +96,17 @@ export class ResourceVerifier {
     this.report("unreadable", field, null, null, position)
   }
 
-  /** Reports a field of an event that contradicts the rest of the event, or earlier events. */
+  /** Reports a field of an event that contradicts the rest of the event or earlier events. */
   inconsistent(position: Position, field: string, expected: unknown, found: unknown): void {
     this.report("inconsistent", field, expected, found, position)
   }
 
-  /** The row that the events result in; undefined if they do not begin with a creation. */
+  /** The row that the events result in; undefined if they do not start with a creation. */
   get row(): ResourceState | undefined {
     return Option.getOrUndefined(this.state)
   }
 
-  /** The secret that the row has to refer to, or null. */
+  /** The secret that the row must refer to, or null. */
   get secret(): SecretId | null {
     const { row } = this
     const { secret } = resources[this.resourceType]
@@ -114,8 +114,8 @@ export class ResourceVerifier {
   }
 
   /**
-   * Compares the row with the stored one, if there is one, and returns whether they are equal. If the secret is not stored,
-   * that is reported as `lost`; then a row without the reference is as correct as a row with it.
+   * Compares the row with the stored one, if there is one, and returns whether they are equal. A secret that is not
+   * stored is reported as `lost`; the stored row may then have no reference.
    */
   compare(found: Found | undefined, isSecretKept: (id: SecretId) => boolean): boolean {
     const row: Found | undefined = this.isSound ? { ...this.row } : undefined
@@ -130,7 +130,7 @@ export class ResourceVerifier {
     return isSame
   }
 
-  /** Compares field by field. The field whose secret is lost may be null. */
+  /** Compares the rows field by field. The field whose secret is lost may be null. */
   private compareFields(row: Found, found: Found | undefined, lost: string | undefined): boolean {
     if (found === undefined) {
       this.report("missing", null, shownRow(row), null, this.position)

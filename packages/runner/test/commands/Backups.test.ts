@@ -72,7 +72,7 @@ describe("backup and restore", () => {
     )
     await run("activate-relay", "--id", "a")
     expect((await run("activity", "--since", "3", "--epoch", before.epoch)).stderr).toContain(
-      `Position 3 is of epoch ${before.epoch}, and the journal was restored`
+      `Position 3 belongs to epoch ${before.epoch}, but the journal was restored`
     )
     expect((await run("activity", "--since", "2", "--epoch", before.epoch)).json).toMatchObject([{ position: 3 }])
     expect((await run("activity", "--since", "2", "--epoch", now.epoch)).json).toMatchObject([{ position: 3 }])
@@ -102,7 +102,7 @@ describe("backup and restore", () => {
     expect((await run("restore", "--force", file)).code).toBe(0)
     expect(await ended).toBe(1)
     // Before it stands what was logged.
-    expect(stderr).toMatch(/^caravel: Position 4 is of epoch .*, and the journal was restored: .*\n$/m)
+    expect(stderr).toMatch(/^caravel: Position 4 belongs to epoch .*, but the journal was restored: .*\n$/m)
     expect(stdout.trim().split("\n")).toHaveLength(1)
   }, 60_000)
 

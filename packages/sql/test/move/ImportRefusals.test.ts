@@ -118,8 +118,8 @@ describe("an import", () => {
         ]
       },
       refused: [
-        `activity 00000000-0000-4000-8000-000000000002 contradictory It names tenant ${bob}, where it is ${alice}'s`,
-        `activity 00000000-0000-4000-8000-000000000003 contradictory It names tenant ${bob}, where it is ${alice}'s`,
+        `activity 00000000-0000-4000-8000-000000000002 contradictory It names tenant ${bob}, but belongs to ${alice}`,
+        `activity 00000000-0000-4000-8000-000000000003 contradictory It names tenant ${bob}, but belongs to ${alice}`,
         "activity 00000000-0000-4000-8000-000000000004 contradictory create_tenant is about a tenant, not about a relay"
       ]
     }

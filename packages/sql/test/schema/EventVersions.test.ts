@@ -83,7 +83,7 @@ describe("an event of another version", () => {
       const filename = yield* journalOf([{ ...deactivated, schema_version: 2 }])
       const error = yield* Effect.flip(Effect.provide(read, Sqlite.layer({ filename })))
       expect(error).toMatchObject({ _tag: "StorageError", reason: "newer", operation: "Journal.read" })
-      expect(error.message).toContain(`the RelayDeactivated at position ${deactivated.position} is of version 2`)
+      expect(error.message).toContain(`the RelayDeactivated at position ${deactivated.position} has version 2`)
       expect(error.message).toContain("written by a newer version")
     }))
 })
