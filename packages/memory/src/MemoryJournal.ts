@@ -105,7 +105,7 @@ export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
       Effect.suspend(() => {
         const { isSound, step } = compare(store)
         if (!isSound) {
-          const cause = new Error("the events are damaged or missing, as verify tells; nothing was changed")
+          const cause = new Error("the events are damaged or missing, as verify reports; nothing was changed")
           return new StorageError({ reason: "corrupt", operation: "Journal.rebuild", cause })
         }
         const written = repair(store, step.differences)

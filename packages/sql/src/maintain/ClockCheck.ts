@@ -1,7 +1,10 @@
 import { type ClockFinding, type Drift, inconsistentEvent, type Position } from "@caravel/domain"
 import { DateTime, Duration } from "effect"
 
-/** Where the clocks of events went back, and whether events keep the instant that the journal had come to; added in order. */
+/**
+ * Finds events that are earlier than the event before them, and events with a wrong `latestAt`. Events are added in
+ * order.
+ */
 export class ClockCheck {
   private readonly limit: number
   private readonly report: (drift: Drift) => void
@@ -14,7 +17,7 @@ export class ClockCheck {
     this.report = report
   }
 
-  /** The instants that imported events have are of elsewhere, and no finding. */
+  /** Adds an event. Imported events keep the instants of their source, which are no findings. */
   add(position: Position, createdAt: number, latestAt: number | null, isImported: boolean): void {
     const expected = this.latest > createdAt ? this.latest : null
     if (latestAt !== expected) this.report(inconsistentEvent(position, "latestAt", expected, latestAt))
@@ -30,7 +33,7 @@ export class ClockCheck {
     this.latest = Math.max(this.latest, createdAt)
   }
 
-  /** What has been found since the last time. */
+  /** Returns the findings since the last call. */
   take(): ReadonlyArray<ClockFinding> {
     return this.found.splice(0)
   }

@@ -8,7 +8,7 @@ export class Contests {
   private readonly report: (drift: Drift) => void
   /** Relays that do not have the subdomain that they should have, by that subdomain. */
   private readonly awaiting = new Map<string, { readonly id: string; readonly position: Position }>()
-  /** Relays whose row's subdomain proves nothing: they should have another one, or their events are damaged. */
+  /** Relays whose row's subdomain does not count: they should have another one, or their events are damaged. */
   private readonly unsettled = new Set<string>()
 
   constructor(report: (drift: Drift) => void) {

@@ -1,5 +1,5 @@
 import { ParseResult } from "effect"
 
-/** Which field of a row cannot be read. */
+/** The field of a row that cannot be decoded. */
 export const fieldOf = (error: ParseResult.ParseError): string =>
   ParseResult.ArrayFormatter.formatErrorSync(error)[0]?.path.join(".") ?? "payload"

@@ -1,6 +1,6 @@
 import { type Drift, misplacedEvents, missingEvents, Position } from "@caravel/domain"
 
-/** Whether every position that the journal has given has its event, and no other has one; they are added in their order. */
+/** Finds positions up to the head that have no event, and events at other positions. Positions are added in order. */
 export class PositionCheck {
   private readonly head: Position
   private readonly report: (drift: Drift) => void

@@ -37,7 +37,7 @@ export interface ProjectionRepair<E> {
 /** Events are unreadable, missing or contradictory, so the correct rows are unknown. */
 class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about: string }> {
   override get message() {
-    return `the events ${this.about} are damaged or missing, as verify tells; nothing was changed`
+    return `the events ${this.about} are damaged or missing, as verify reports; nothing was changed`
   }
 }
 
@@ -140,7 +140,7 @@ const withKeptSecret = (type: ResourceType, row: ResourceState, kept: ReadonlySe
 }
 
 const contested = (subdomain: string, one: string, other: string) =>
-  new UnsoundJournal({ about: `that give the subdomain ${subdomain} to the relays ${one} and ${other}` })
+  new UnsoundJournal({ about: `that assign the subdomain ${subdomain} to the relays ${one} and ${other}` })
 
 /**
  * The error of a repair, or of the commit after it, with advice. A foreign key of the application can forbid the deletion of rows

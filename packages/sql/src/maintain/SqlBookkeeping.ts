@@ -1,4 +1,7 @@
-/** Whether the rows beside the journal can be read and say what can be: outcomes of keys, consumers, epochs and imports. */
+/**
+ * Checks that the rows beside the journal can be decoded and are consistent: outcomes of idempotency keys, consumers,
+ * epochs and imports.
+ */
 import { damagedRow, type Drift, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
 import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
@@ -13,7 +16,7 @@ import * as Table from "../statement/Table.js"
 import { fieldOf } from "./FieldOf.js"
 import { UnreadableKey } from "./UnreadableKey.js"
 
-/** How many rows are read at a time: some milliseconds' work. */
+/** The number of rows read at a time: a few milliseconds of work. */
 const pageSize = 512
 
 const { Instant } = Table
@@ -55,17 +58,17 @@ const epoch = Table.make("caravel_epoch", { number: Schema.Int, epoch: Epoch, po
 
 const first = { text: "", number: Number.MIN_SAFE_INTEGER }
 
-/** What is wrong with a row that can be read: a field, and what it says in place of what it could say. */
+/** An inconsistent field of a decoded row, with its expected and its found value. */
 type Fault = readonly [field: string, expected: unknown, found: unknown]
 
-/** A table whose rows are looked at in the order of their key. */
+/** A table whose rows are checked in the order of its key. */
 interface Checked<A> {
   readonly table: Pick<Table.Table<A>, "name" | "columns" | "at" | "decodeRow">
   readonly key: ReadonlyArray<readonly [column: string, first: string | number]>
   readonly resourceType: Parameters<typeof damagedRow>[1]
-  /** The first of the key's columns names the row, unless it is a number. */
+  /** The field with the position that a drift of the row reports. */
   readonly position?: keyof A
-  /** Expressions that are selected beside the row, and what they tell of it. */
+  /** Expressions that are selected with the row, for `fault`. */
   readonly beside?: ReadonlyArray<string>
   readonly fault?: (row: A, beside: ReadonlyArray<any>, head: Position) => Fault | undefined
 }
@@ -73,7 +76,8 @@ interface Checked<A> {
 const checked = <A>(table: Checked<A>) => table as Checked<any>
 
 /**
- * A way to look at them, page by page, on a connection that sees one state of the database: it returns what is wrong.
+ * Returns a function that checks these tables page by page, on a connection that sees one state of the database, and
+ * emits their drifts.
  */
 export const make = Effect.map(Database, ({ dialect, rows }) => {
   const tables = [
@@ -161,14 +165,14 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
     )
 })
 
-/** Selects the key, the row and what is beside it. */
+/** Selects a page of rows: key columns, row and the expressions beside it. */
 const pageOf = ({ beside = [], key, table }: Checked<any>): string => {
   const columns = key.map(([column]) => column).join(", ")
   return `SELECT ${[columns, table.columns(), ...beside].join(", ")} FROM ${table.name}
     WHERE (${columns}) > (${Table.repeat("?", key.length)}) ORDER BY ${columns} LIMIT ${pageSize}`
 }
 
-/** What is wrong with a row, if anything. */
+/** The drift of a row, or undefined if there is none. */
 const driftOf = (
   { fault, key, position: field, resourceType, table }: Checked<any>,
   selected: ReadonlyArray<unknown>,

@@ -4,7 +4,7 @@ import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import * as Program from "../statement/StatementScript.js"
 
-/** How many secrets are written anew in one transaction: some milliseconds' work. */
+/** The number of secrets rewritten in one transaction: a few milliseconds of work. */
 const pageSize = 256
 
 const decodeCount = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.NonNegativeInt)))
@@ -18,7 +18,7 @@ export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effe
     const page = `SELECT ${secret.columns()} ${others} AND id > ? ORDER BY id LIMIT ${pageSize}`
     const upsert = secret.upsert()
 
-    /** Writes the next secrets after this one anew, and gives their ids. */
+    /** Rewrites the page of secrets after this id with the current key, and returns their ids. */
     const rotatePage = (after: string) =>
       transact(({ connection }) =>
         Effect.gen(function*() {

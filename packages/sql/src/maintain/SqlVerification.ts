@@ -1,6 +1,7 @@
 /**
- * Compares the projections with the journal. Events are read by resource, along the index that keeps their versions
- * unique: a row is compared as soon as the last event of its resource is folded, and nothing is kept.
+ * Compares the projections with the journal. Events are read by resource, in the order of the index that keeps their
+ * versions unique. A row is compared as soon as the last event of its resource is folded, so no resources are kept in
+ * memory.
  */
 import {
   activityTypeOf,
@@ -34,10 +35,10 @@ import { PositionCheck } from "./PositionCheck.js"
 import type { ProjectionRepair } from "./ProjectionRepair.js"
 import { UnreadableKey } from "./UnreadableKey.js"
 
-/** How many events or rows are read at a time: some milliseconds' work. */
+/** The number of events or rows read at a time: a few milliseconds of work. */
 const pageSize = 512
 
-/** For EXISTS, PostgreSQL may read all events for each page. */
+/** Instead of EXISTS, for which PostgreSQL may read all events for each page. */
 const isThere = (select: string) => `(${select} LIMIT 1) IS NOT NULL`
 
 const isResourceType = Schema.is(ResourceType)
@@ -45,10 +46,11 @@ const isResourceType = Schema.is(ResourceType)
 const resourceTypes = ResourceType.literals
 
 /**
- * Goes through the journal and then through what it may not know, on a connection that sees one state of the database.
+ * Verifies the journal, and then the rows and secrets that have no event, on a connection that sees one state of the
+ * database.
  */
 export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { event, relay, secretId, tenant } }) => {
-  // An import brings its events' instants from elsewhere.
+  // Imported events keep the instants of their source.
   const instantsAfter = `SELECT position, created_at, latest_at, metadata LIKE '{"correlationId":"import-%'
     FROM caravel_event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
   const eventsAfter = `SELECT ${event.columns()} FROM caravel_event
@@ -61,10 +63,12 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
       })`,
     (ids) => ids
   )
-  // A page ends before the key that the next one begins with.
+  // Selects one key more than a page has: the first key of the next page.
   const keysFrom = (table: string, key: string, columns: string) =>
     `SELECT ${key}, ${columns} FROM ${table} WHERE ${key} >= ? ORDER BY ${key} LIMIT ${pageSize + 1}`
-  /** How the rows of a type are read, by their keys and all of them with whether the journal has events of them. */
+  /**
+   * Statements that read the rows of a type by their keys, and its keys with whether the journal has events of them.
+   */
   const readingOf = <A>(type: ResourceType, table: Table<A>, key: keyof A & string) => ({
     select: table.select(key),
     decodeFields: table.decodeFields,
@@ -106,7 +110,9 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
         (pages): ReadonlyArray<ReadonlyArray<any>> => pages.flat()
       )
 
-    /** The rows of these resources by their keys, as far as there are any, and as they were before they made room. */
+    /**
+     * The existing rows of these resources, by key. A subdomain that the repair has vacated is still that of its relay.
+     */
     const rowsOf = (type: ResourceType, ids: ReadonlyArray<string>) => {
       const { decodeFields, select } = reading[type]
       return Effect.map(valuesOf(select(ids)), (rows) =>
@@ -127,7 +133,10 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
         ? []
         : yield* clockOffset(connection.executeValues(dialect.serverTime, []), clockTolerance)
 
-      /** The steps of reading page by page, from a cursor to the next. */
+      /**
+       * Reads page by page, and emits a step for each page. `page` returns the cursor of the next page, if there is
+       * one.
+       */
       const steps = <Cursor, E>(first: Cursor, page: (cursor: Cursor) => Effect.Effect<Option.Option<Cursor>, E>) =>
         Stream.paginateEffect(first, (cursor) =>
           Effect.map(Effect.zipLeft(page(cursor), giveWay), (next) => {
@@ -138,11 +147,11 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
           }))
 
       let current: ResourceVerifier | undefined
-      // Secrets that a row should refer to and does not: they are in their place, the row is not in its.
+      // Secrets that a row should refer to, but does not. These secrets are expected: the drift is the row's.
       const misplaced = new Set<string>()
       const contests = new Contests(report)
 
-      /** Compares rows with what their events come to, and has those that differ rewritten. */
+      /** Compares rows with their folded events, and rewrites those that differ if there is a repair. */
       const compare = (verified: ReadonlyArray<ResourceVerifier>) =>
         Effect.gen(function*() {
           const idsOf = (type: ResourceType) =>
@@ -229,7 +238,7 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
         )
       )
 
-      // Every position that has been given has its event: what is rolled back gives its positions back.
+      // Every assigned position has an event: a rollback also undoes the assignment.
       const check = new PositionCheck(head, report)
       const clockCheck = new ClockCheck(clockTolerance, report)
       const positions = steps(Number.MIN_SAFE_INTEGER, (after) =>
@@ -251,7 +260,7 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
           return next > after ? Option.some(next) : yield* new UnreadableKey({ table: event.name, key: `${next}` })
         }))
 
-      /** A page of keys with what tells whether they are expected, and the key that the next begins with. */
+      /** Reads a page of keys, each with whether it is expected, and the first key of the next page. */
       const keys = (table: string, statement: string, from: string) =>
         Effect.flatMap(connection.executeValues(statement, [from]), (page: ReadonlyArray<ReadonlyArray<any>>) => {
           const next = Option.map(Option.fromNullable(page[pageSize]), ([key]) => String(key))

@@ -1,18 +1,19 @@
-/** The timelines that led to this journal, in the table `caravel_epoch`. */
+/** The epochs of the journal, in the table `caravel_epoch`. */
 import { type Epoch, EpochStart, StorageError } from "@caravel/domain"
 import { SqlError } from "@effect/sql/SqlError"
 import { Array, Effect, type ParseResult, Schema } from "effect"
 import { select, type StatementScript } from "../statement/StatementScript.js"
 
 /**
- * Selects the epoch that the journal is in: the last one. In an unfinished copy all numbers are negative, and it is in none.
+ * Selects the current epoch, which is the last one. In an unfinished copy all numbers are negative, and nothing is
+ * selected.
  */
 export const currentEpoch = "SELECT epoch FROM caravel_epoch WHERE number > 0 ORDER BY number DESC LIMIT 1"
 
-/** Selects all of them, oldest first. */
+/** Selects all epochs, oldest first. */
 export const allEpochs = "SELECT epoch, position, started_at FROM caravel_epoch ORDER BY number"
 
-/** Begins another one at the head of the journal. */
+/** Begins a new epoch at the head of the journal. */
 export const beginEpoch = `INSERT INTO caravel_epoch (number, epoch, position, started_at)
   SELECT (SELECT max(number) + 1 FROM caravel_epoch), ?, coalesce(max(position), 0), ? FROM caravel_event`
 
@@ -33,13 +34,13 @@ const unfinished = new SqlError({
   })
 })
 
-/** What `currentEpoch` selects. Fails in an unfinished copy. */
+/** Decodes what `currentEpoch` selects. Fails if the database is an unfinished copy. */
 export const decodeCurrent = (
   rows: ReadonlyArray<ReadonlyArray<unknown>>
 ): Effect.Effect<Epoch, SqlError | ParseResult.ParseError> =>
   rows.length === 0 ? Effect.fail(unfinished) : Effect.map(decodeEpoch(rows), ([[epoch]]) => epoch)
 
-/** What `allEpochs` selects. */
+/** Decodes what `allEpochs` selects. */
 export const decodeAll = (rows: unknown) =>
   Effect.map(
     decodeStarts(rows),
@@ -52,14 +53,14 @@ const replaced = (message: string) =>
     cause: new StorageError({ reason: "replaced", operation: "begin", cause: new Error(message) })
   })
 
-/** The journal lacks what this process has broadcast. */
+/** The journal lacks events that this process has broadcast. */
 export const goneBack = replaced(
-  "the journal lacks what was broadcast: an older state of the database was put in its place while it was open"
+  "the journal lacks events that were broadcast: the database was replaced by an older state while it was open"
 )
 
 /**
- * Fails if the journal is in another epoch than it was: what is written then would be acknowledged to callers, and
- * broadcast to subscribers, who have seen a timeline that is no more.
+ * Fails if the journal is in another epoch. Callers and subscribers of this process have seen the timeline of `epoch`,
+ * so nothing may be written to another one.
  */
 export function* unchanged(epoch: Epoch): StatementScript<void> {
   const [row] = yield* select([[currentEpoch, [], 0]])

@@ -1,4 +1,4 @@
-/** How events stand in their rows, and come out of them whatever version they were written by. */
+/** Encodes events as rows, and decodes rows of any schema version. */
 import {
   ActivityType,
   activityTypeOf,
@@ -23,7 +23,7 @@ import { Instant } from "../statement/Table.js"
 
 const EventType = Schema.Literal(...Record.keys(events))
 
-/** What an event's row has beside its position. */
+/** The fields of an event's row, without its position. */
 export const eventFields = {
   id: EventId,
   type: EventType,
@@ -48,15 +48,15 @@ const metadata = {
   decode: Schema.decodeEither(Schema.parseJson(Metadata))
 }
 
-/** Why rows cannot be read. */
+/** Why rows cannot be decoded. */
 export type Unreadable = ParseResult.ParseError | NewerEvent
 
 const parse = Schema.decodeEither(Schema.parseJson())
 
-/** What most events have. */
+/** The metadata of most events. */
 const noMetadata: Either.Either<Metadata> = Either.right({})
 
-/** An event's row. */
+/** Encodes an event as a row. */
 export const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
   position: event.position,
   id: event.id,
@@ -74,7 +74,7 @@ export const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
 
 type EventRow = Schema.Struct.Type<typeof eventFields> & { readonly position: Position }
 
-/** The event that a row holds, as today's version has it. */
+/** Decodes a row to an event of the current schema version. */
 export const toEventBy = (all: Upcasters) => (row: EventRow) =>
   Either.zipWith(changesOf(row, all), metadataOf(row), (changes, metadata) => ({
     _tag: row.type,

@@ -4,7 +4,7 @@ import type { ResultRows } from "../statement/StatementScript.js"
 
 const decode = Schema.decodeUnknownEither(Position)
 
-/** What `Dialect.lastPosition` selects. It is a position unless the sequence is damaged. */
+/** Decodes what `Dialect.lastPosition` selects. Fails if the sequence is damaged. */
 export const headOf = ([row]: ResultRows): Either.Either<Position, ParseResult.ParseError> => {
   const head = row?.[0]
   return Number.isSafeInteger(head) && head as number >= 0 ? Either.right(head as Position) : decode(head)

@@ -1,13 +1,13 @@
-/** How imports stand in the tables `import` and `import_refusal`. */
+/** The columns of the tables `caravel_import` and `caravel_import_refusal`. */
 import { RefusalKind } from "@caravel/domain"
 import { Schema } from "effect"
 import { Instant } from "../statement/Table.js"
 
-/** The columns of `import`. */
+/** The columns of `caravel_import`. */
 export const importFields = {
-  /** The hash of what is imported. */
+  /** The hash of the source's rows. */
   id: Schema.String,
-  /** The file that it was read from. */
+  /** The path of the source. */
   source: Schema.String,
   /** How many of its activities, tenants and relays, in this order, have been imported or refused. */
   items: Schema.NonNegativeInt,
@@ -15,21 +15,21 @@ export const importFields = {
   tenants: Schema.NonNegativeInt,
   relays: Schema.NonNegativeInt,
   refused: Schema.NonNegativeInt,
-  /** How many activities have got another id. */
+  /** How many activities received a new id. */
   renamed: Schema.NonNegativeInt,
-  /** How many events it has come to. */
+  /** How many events have been appended. */
   events: Schema.NonNegativeInt,
   startedAt: Instant,
   finishedAt: Schema.NullOr(Instant)
 }
 
-/** How far an import is. */
+/** The progress of an import. */
 export interface ImportRow extends Schema.Struct.Type<typeof importFields> {}
 
-/** The columns of `import_refusal`. */
+/** The columns of `caravel_import_refusal`. */
 export const importRefusalFields = {
   import: Schema.String,
-  /** Which of the import's items it is, from 1. */
+  /** The number of the item in the import, from 1. */
   item: Schema.NonNegativeInt,
   tableName: Schema.Literal("tenant", "relay", "activity"),
   key: Schema.String,
@@ -37,5 +37,5 @@ export const importRefusalFields = {
   reason: Schema.String
 }
 
-/** What an import has refused, and why. */
+/** A row that an import refused, and why. */
 export interface ImportRefusalRow extends Schema.Struct.Type<typeof importRefusalFields> {}

@@ -1,4 +1,4 @@
-/** The schema of the database, as the steps that led to it. A step that has been released is never changed. */
+/** The migrations of the database schema. A released migration is never changed. */
 import { StorageError } from "@caravel/domain"
 import * as Migrator from "@effect/sql/Migrator"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -39,7 +39,8 @@ const latest = Effect.flatMap(SqlClient, (sql) =>
   ))
 
 /**
- * Whether the database has every migration. If so, opening it changes nothing: a role that may not change the schema can open it.
+ * Whether the database has every migration. Opening it then changes nothing, so a role that may not change the schema
+ * can open it.
  */
 export const isUpToDate = Effect.gen(function*() {
   const sql = yield* SqlClient
@@ -50,18 +51,21 @@ export const isUpToDate = Effect.gen(function*() {
   return made.length > 0 && (yield* latest) >= known
 })
 
-// A migration that fails is a defect to the migrator; to who opens somebody else's database it is an answer.
+// The migrator dies if a migration fails. It is a failure here, because the database may be another program's.
 const migrateOrFail = Effect.catchSomeDefect(
   migrate,
   (defect) => defect instanceof Migrator.MigrationError ? Option.some(Effect.fail(defect)) : Option.none()
 )
 
-/** Takes the lock, and creates the schema if there is none: of those who do it at once, all but one would fail. */
+/**
+ * Takes the lock, and creates the schema if there is none. Without the lock, only one of several processes that create
+ * it at once would succeed.
+ */
 const lockPostgres = (schema: string | undefined) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient
     const name = schema === undefined ? sql`current_schema()` : sql`${schema}`
-    // A migration may take longer than others wait for as a rule; one that hangs is ended.
+    // A migration may take longer than the usual lock timeout. The server ends the transaction of a process that hangs.
     yield* sql`SELECT set_config('lock_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '10s', true)`
     yield* sql`SELECT pg_advisory_xact_lock(hashtext('caravel'), hashtext(${name}))`
     if (schema === undefined) return
@@ -69,25 +73,25 @@ const lockPostgres = (schema: string | undefined) =>
     if (found.length === 0) yield* sql`CREATE SCHEMA ${sql(schema)}`
   })
 
-/** All in one transaction, by one process at a time: on SQLite as it writes, on PostgreSQL by a lock. */
+/** Migrates in one transaction, one process at a time: SQLite has one writer, and on PostgreSQL a lock is taken. */
 const migrateAlone = Effect.fnUntraced(function*(schema: string | undefined) {
   const sql = yield* SqlClient
   yield* sql.withTransaction(Effect.gen(function*() {
     yield* sql.onDialectOrElse({ pg: () => lockPostgres(schema), orElse: () => Effect.void })
     if (yield* isUpToDate) return
     yield* adopt
-    // On PostgreSQL the migrator would fail once before it makes it, which would be the end of the transaction.
+    // The migrator creates this table only after a failed query, which would abort the transaction on PostgreSQL.
     yield* createMigrations
     yield* migrateOrFail
   }))
 })
 
-/** Whether the database is one of Caravel's, of whatever version. */
+/** Whether the database has Caravel's tables, of any version. */
 export const isMade = Effect.map(tables, isCaravel)
 
 /**
- * Brings the database to the newest schema, in this schema of PostgreSQL's if it is named. Of several processes that start at
- * once, one does it and the others wait.
+ * Migrates the database to the newest version, in the given PostgreSQL schema if there is one. If several processes
+ * start at once, one migrates and the others wait. Fails if a newer Caravel has migrated the database.
  */
 export const run = Effect.fnUntraced(function*(schema?: string) {
   if (!(yield* isUpToDate)) yield* migrateAlone(schema)

@@ -1,19 +1,21 @@
-/** How the values of the table `caravel_secret` are stored: in clear, or encrypted by AES-256-GCM (NIST SP 800-38D). */
+/**
+ * How the values of the table `caravel_secret` are stored: in clear, or encrypted with AES-256-GCM (NIST SP 800-38D).
+ */
 import type { SecretId } from "@caravel/domain"
 import { Array, Data, Either, Redacted } from "effect"
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject, randomBytes } from "node:crypto"
 
-/** A secret as it is stored. In clear its key is null; otherwise its value is nonce, ciphertext and tag in base64. */
+/** A stored secret. In clear, its key is null. Encrypted, its value is nonce, ciphertext and tag in base64. */
 export interface StoredSecret {
   readonly id: SecretId
   readonly value: string
   readonly keyId: string | null
 }
 
-/** What is configured is not a key. It may be part of one, so it is not shown. */
+/** A configured key is invalid. It may be part of a valid one, so it is not shown. */
 class InvalidSecretKey extends Data.TaggedError("InvalidSecretKey")<{ readonly index: number }> {
   override get message() {
-    return `secret key number ${this.index + 1} is not 32 bytes in base64 or hex, as openssl rand -base64 32 gives them`
+    return `secret key number ${this.index + 1} is not 32 bytes in base64 or hex, as openssl rand -base64 32 prints them`
   }
 }
 
@@ -24,16 +26,16 @@ export class SecretKeyMissing extends Data.TaggedError("SecretKeyMissing")<{ rea
   }
 }
 
-/** A secret was changed, or is in the place of another one. */
+/** A secret was changed, or moved to another secret's row. */
 export class SecretForged extends Data.TaggedError("SecretForged")<{ readonly id: SecretId }> {
   override get message() {
     return `secret ${this.id} is not as it was encrypted`
   }
 }
 
-/** Between a secret and what is stored of it. */
+/** Encodes secrets to store them, and decodes stored ones. */
 export interface SecretCodec {
-  /** The key that encrypts; null if none does. */
+  /** The id of the key that encrypts; null if secrets are stored in clear. */
   readonly keyId: string | null
   readonly encode: (secret: { readonly id: SecretId; readonly value: Redacted.Redacted }) => StoredSecret
   readonly decode: (stored: StoredSecret) => Either.Either<Redacted.Redacted, SecretKeyMissing | SecretForged>
@@ -44,8 +46,9 @@ const nonceLength = 12
 const tagLength = 16
 
 /**
- * The codec by these keys, of which the first encrypts and each decrypts; without any, secrets are stored in clear. What
- * is in clear is read as it is. A secret's id is authenticated with it: none can take another's place.
+ * A codec with these keys: the first encrypts, and each of them decrypts. Without keys, secrets are stored in clear. A
+ * secret that is stored in clear can always be read. A secret's id is authenticated with its value, so a secret that is
+ * moved to another row is rejected.
  */
 export const make = (texts: ReadonlyArray<Redacted.Redacted>): Either.Either<SecretCodec, InvalidSecretKey> =>
   Either.map(Either.all(Array.map(texts, parse)), (keys) => {
@@ -71,9 +74,9 @@ export const make = (texts: ReadonlyArray<Redacted.Redacted>): Either.Either<Sec
 
 const formats = [[/^[0-9a-f]{64}$/i, "hex"], [/^[\w+/-]{43}=?$/, "base64"]] as const
 
-/** A key is named by its hash, so that nobody has to name it, and a wrong one is not taken for the right one. */
+/** A key's id is its hash: keys need no configured names, and a wrong key is not taken for the right one. */
 const parse = (text: Redacted.Redacted, index: number) => {
-  // Types do not tell that a variable of the environment was forgotten.
+  // Despite its type it is undefined if an environment variable is not set.
   const trimmed = String(Redacted.value(text) ?? "").trim()
   const format = formats.find(([pattern]) => pattern.test(trimmed))
   if (format === undefined) return Either.left(new InvalidSecretKey({ index }))
@@ -97,5 +100,5 @@ const decrypt = (key: KeyObject, id: SecretId, value: string) => {
   return decipher.update(bytes.subarray(nonceLength, -tagLength), undefined, "utf8") + decipher.final("utf8")
 }
 
-/** Secrets as they are. */
+/** Stores secrets in clear. */
 export const clear: SecretCodec = Either.getOrThrow(make([]))

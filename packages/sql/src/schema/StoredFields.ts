@@ -4,8 +4,8 @@ import { Schema, SchemaAST as AST } from "effect"
 type Stored<Fields> = { readonly [Name in keyof Fields]: Schema.Schema<Schema.Schema.Type<Fields[Name]>, any> }
 
 /**
- * The same fields, with some types encoded differently: `encoding` returns the schema that takes the place of a type, or
- * undefined. Members of unions are replaced too, so that a field that may be null needs nothing of its own.
+ * The same fields, with some types encoded differently: `encoding` returns the schema that replaces a type, or
+ * undefined. Members of unions are replaced too, so a nullable field needs no encoding of its own.
  */
 export const storedFields = <Fields extends { readonly [name: string]: Schema.Schema.AnyNoContext }>(
   fields: Fields,

@@ -1,4 +1,4 @@
-/** The tables, and how the domain's values stand in their rows. */
+/** The tables, and how the domain's values are encoded in their rows. */
 import {
   Activity,
   type Batch,
@@ -44,14 +44,14 @@ const refusal: Schema.Schema<Refusal, any> = Schema.Union(
 const idempotencyFields = {
   id: Schema.String,
   identity: Schema.String,
-  /** That of the first of its events. */
+  /** The position of the command's first event; null if the command was refused. */
   position: Schema.NullOr(Position),
   events: Schema.NonNegativeInt,
   refusal: Schema.NullOr(Schema.parseJson(refusal)),
   createdAt: Instant
 }
 
-/** What is kept of a command with a key. */
+/** The stored outcome of a command with an idempotency key. */
 export interface IdempotencyRow extends Schema.Struct.Type<typeof idempotencyFields> {}
 
 /** Whether a row is an outcome: a refusal, or events that can be in a journal that ends at `head`. */
@@ -66,8 +66,8 @@ const secretFields = { id: SecretId, value: Schema.String, keyId: Schema.NullOr(
 export const tableOf = <Type extends ResourceType>(type: Type): `caravel_${Type}` => `caravel_${type}`
 
 /**
- * The tables of a dialect's database. Events of older versions are read as today's, by the upcasters; secrets are stored
- * by their codec, in clear if none is given.
+ * The tables in a dialect. The upcasters decode events of older versions. The codec encodes secrets; by default they
+ * are stored in clear.
  */
 export const make = (
   dialect: Dialect,
@@ -136,8 +136,8 @@ export const make = (
       name: event.name,
       columns: event.columns,
       /**
-       * Statements that insert events, given the latest instant before them: one that is earlier keeps it, so that the instants
-       * that the journal has come to are found without a search through all.
+       * Statements that insert events. `before` is the latest instant of the events before them. An event that is
+       * earlier keeps the latest instant, so that it is known at every position without a search.
        */
       insert: () => {
         const insert = newEvent.insert("", dialect.writesEachRow ? 1 : undefined)
@@ -192,7 +192,7 @@ export const make = (
           secret.decode(rows),
           (rows) => Either.all(rows.map((row) => Either.map(secrets.decode(row), (value) => ({ id: row.id, value }))))
         ),
-      /** The key that those which are written are encrypted with; null if none is. */
+      /** The id of the key that encrypts new secrets; null if they are stored in clear. */
       keyId: secrets.keyId
     },
     /** The secrets without their values. */
@@ -204,6 +204,6 @@ export const make = (
 }
 
 export type {
-  /** Why rows cannot be read. */
+  /** Why rows cannot be decoded. */
   Unreadable
 } from "./EventRow.js"

@@ -2,11 +2,11 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/** The log: the events that are activities. */
+/** Selects the activity log: the events that are activities. */
 export const activity = `SELECT position, id, tenant, created_at, activity_type, resource_type, resource_id
     FROM caravel_event WHERE activity_type IS NOT NULL`
 
-/** The journal, the log that is a view of it, the projections, and the secrets beside it. */
+/** Creates the journal, the activity log as a view of it, the projections, and the secrets. */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { boolean, byKey, deferrable, integer, isJson, position, strict, text } = yield* words

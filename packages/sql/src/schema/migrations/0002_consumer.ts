@@ -2,7 +2,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/** Durable consumers: how far each is, who may run it, and what it has put aside. */
+/** Creates the tables of durable consumers: checkpoints, leases and parked activities. */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { byKey, deferrable, integer, isJson, text } = yield* words

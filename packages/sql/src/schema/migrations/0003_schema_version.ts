@@ -2,12 +2,12 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/** Makes the trigger of an SQLite database by which no event is changed. */
+/** Creates the trigger that forbids changes of events, on SQLite. */
 export const unchanged = `CREATE TRIGGER caravel_event_unchanged BEFORE UPDATE ON caravel_event BEGIN
     SELECT RAISE(ABORT, 'the journal is append-only: an event is never changed');
   END`
 
-/** Events say by which version of their schema they were written, and are never changed or deleted, by whomever. */
+/** Adds the schema version of events, and triggers that forbid changing or deleting an event. */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
 

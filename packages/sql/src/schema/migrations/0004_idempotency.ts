@@ -3,8 +3,9 @@ import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
 /**
- * The outcomes of commands that were sent with a key: where their events are, or why they were refused. Key and command are
- * there as hashes only, both of the key, so that nobody can guess from them what a command carried.
+ * Creates the outcomes of commands with an idempotency key: the positions of their events, or the refusal. Key and
+ * command are stored as hashes only. Both hashes include the key, so that a command's contents cannot be guessed from
+ * them.
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient

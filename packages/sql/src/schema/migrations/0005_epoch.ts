@@ -3,7 +3,10 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/** Which timeline this is, and where each one began that led to it; a consumer's checkpoint is of one of them. */
+/**
+ * Creates the epochs of the journal, each with the position where it begins. A consumer's checkpoint belongs to an
+ * epoch.
+ */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { deferrable, integer, number, strict, text } = yield* words

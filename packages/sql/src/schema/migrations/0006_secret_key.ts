@@ -3,8 +3,8 @@ import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
 /**
- * Secrets say which key they are encrypted with, if they are. Once one is, none is stored in clear any more, by a process
- * that was started without the keys.
+ * Adds the key that a secret is encrypted with. Once a secret is encrypted, a trigger rejects secrets in clear, which a
+ * process without the keys would insert.
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient

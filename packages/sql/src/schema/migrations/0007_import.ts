@@ -2,7 +2,10 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
-/** Imports: how far each is, and what it has refused. What they find beyond the activities tells of usage too. */
+/**
+ * Creates the tables of imports and of the rows that they refuse. A tenant's index now includes `RelayReconciled`
+ * events: changes that an import finds beyond the activities affect usage too.
+ */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
   const { byKey, deferrable, integer, text } = yield* words

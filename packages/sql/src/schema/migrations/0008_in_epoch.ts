@@ -2,8 +2,9 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 
 /**
- * Has a transaction on PostgreSQL fail if the journal is in another epoch, and until its end has whoever would begin another
- * one wait. On SQLite only one writes at a time, and a look at the table does.
+ * Creates a function on PostgreSQL that fails if the journal is in another epoch. It takes a shared lock until the end
+ * of the transaction, so that no new epoch begins meanwhile. SQLite has one writer at a time, so a query of the table
+ * is enough.
  */
 export default Effect.flatMap(SqlClient, (sql) =>
   sql.onDialectOrElse({

@@ -4,8 +4,8 @@ import { words } from "../Ddl.js"
 import { unchanged } from "./0003_schema_version.js"
 
 /**
- * An event that is earlier than one before it keeps the latest instant that the journal had come to, so that this is known at
- * every position without a search. It is null where the event itself is the latest.
+ * Adds to each event the latest instant of the journal up to it, so that this instant is known at every position
+ * without a search. It is null if the event itself is the latest.
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
@@ -13,7 +13,7 @@ export default Effect.gen(function*() {
 
   yield* sql`ALTER TABLE caravel_event ADD COLUMN latest_at ${integer}`
 
-  // The journal of before is the only one that is ever changed, and gets nothing but what follows from it.
+  // This is the only change that is ever made to events. It adds only what follows from them.
   yield* sql.onDialectOrElse({
     pg: () => sql`ALTER TABLE caravel_event DISABLE TRIGGER caravel_event_unchanged`,
     orElse: () => sql`DROP TRIGGER caravel_event_unchanged`

@@ -14,7 +14,7 @@ const selectPostgresTables = `SELECT relname AS "table", json_agg(attname)::text
   FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
   WHERE relkind IN ('r', 'p') AND pg_table_is_visible(pg_class.oid) GROUP BY relname`
 
-/** What `selectTables` selects. */
+/** Decodes what `selectTables` selects. */
 export const decodeTables = (rows: ReadonlyArray<unknown>): Tables =>
   new Map((rows as ReadonlyArray<Row>).map(({ columns, table }) => [table, new Set<string>(JSON.parse(columns))]))
 
@@ -23,14 +23,14 @@ interface Row {
   readonly columns: string
 }
 
-/** The client's tables. */
+/** The tables of the client's database. */
 export const tables = Effect.flatMap(SqlClient, (sql) =>
   Effect.map(
     sql.unsafe(sql.onDialectOrElse({ pg: () => selectPostgresTables, orElse: () => selectTables })),
     decodeTables
   ))
 
-/** What each migration had made when names had no prefix: tables, by columns that tell them from an application's. */
+/** The tables of each migration before names had a prefix, with columns that distinguish them from an application's. */
 const made: ReadonlyArray<readonly [name: string, tables: { readonly [table: string]: ReadonlyArray<string> }]> = [
   ["journal", {
     event: ["position", "activity_type", "resource_version", "payload", "metadata"],
@@ -56,15 +56,15 @@ const shared = "effect_sql_migrations"
 const hasShape = (tables: Tables, shape: { readonly [table: string]: ReadonlyArray<string> }) =>
   Object.entries(shape).every(([table, columns]) => columns.every((column) => tables.get(table)?.has(column)))
 
-/** Whether a database is Caravel's, or has Caravel's tables beside others, with the prefix or without. */
+/** Whether a database has Caravel's tables, with the prefix or without, perhaps beside other tables. */
 export const isCaravel = (tables: Tables): boolean =>
   ["migrations", "event", "tenant", "relay"].every((name) => tables.has(`caravel_${name}`)) ||
   tables.has(shared) && hasShape(tables, made[0]![1])
 
 /**
- * Renames, in a database that was made before names had a prefix, all that Caravel made, and moves its part of the
- * bookkeeping from the table that `@effect/sql` shares with the application. Everything else stays as it is, and so do
- * the rights to what is renamed.
+ * Renames everything that Caravel created in a database from before names had a prefix, and moves its migrations out of
+ * the table that `@effect/sql` shares with the application. Everything else is left unchanged, and renamed objects keep
+ * their privileges.
  */
 export const adopt = Effect.gen(function*() {
   const sql = yield* SqlClient
@@ -91,7 +91,7 @@ export const adopt = Effect.gen(function*() {
   yield* sql.onDialectOrElse({ pg: () => adoptPostgres([...names, "migrations"]), orElse: () => adoptSqlite })
 })
 
-/** The bookkeeping, as the migrator would make it. */
+/** Creates the table of migrations as the migrator would. */
 export const createMigrations = Effect.flatMap(
   SqlClient,
   (sql) =>
@@ -107,7 +107,7 @@ export const createMigrations = Effect.flatMap(
 )`)
 )
 
-/** What is not a table. */
+/** Views, indexes and triggers. */
 const others = [
   "activity",
   "event_tenant",
@@ -121,7 +121,7 @@ const others = [
   "secret_encrypted"
 ]
 
-/** They are made again, by the texts in which SQLite has renamed the tables. */
+/** Creates them again from their SQL, in which SQLite has renamed the tables. */
 const adoptSqlite = Effect.gen(function*() {
   const sql = yield* SqlClient
   const found = yield* sql`SELECT type, name, sql FROM sqlite_schema WHERE type <> 'table' AND ${
@@ -136,7 +136,7 @@ const adoptSqlite = Effect.gen(function*() {
 const adoptPostgres = (tables: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient
-    // What the server has named after a table, and with a constraint its index.
+    // The objects that the server named after a table. A constraint's index is renamed with it.
     const found = yield* sql.unsafe(
       `SELECT 'TABLE ' || conrelid::regclass || ' RENAME CONSTRAINT ' || quote_ident(conname) AS what, conname AS name
         FROM pg_constraint, unnest($1::text[]) AS owner
@@ -155,9 +155,9 @@ const adoptPostgres = (tables: ReadonlyArray<string>) =>
     for (const row of found as ReadonlyArray<{ readonly name: string; readonly what: string }>) {
       yield* sql.unsafe(`ALTER ${row.what} TO caravel_${row.name}`)
     }
-    // Otherwise the table would keep its old name in there, as an alias.
+    // Otherwise the view would keep the table's old name as an alias.
     yield* sql`CREATE OR REPLACE VIEW caravel_activity AS ${sql.literal(activity)}`
-    // Their texts name tables.
+    // These functions name tables.
     const functions = yield* sql`SELECT pg_get_functiondef(oid) AS text FROM pg_proc
       WHERE pg_function_is_visible(oid) AND proname IN ('caravel_secret_is_encrypted', 'caravel_in_epoch')`
     for (const { text } of functions) {
