@@ -1,4 +1,4 @@
-/** Given events, when a command, then an event or a refusal. */
+/** Given events, when a command is decided, then an event or a refusal results. */
 import {
   type CommandRequest,
   commandTable,
@@ -36,14 +36,14 @@ export const command = (_tag: CommandTag, payload: object): CommandRequest =>
 
 export const empty: State = stateOf([], [])
 
-/** The state after commands, all of them accepted, each a second after the other. */
+/** The state after these commands, all accepted, one second apart. */
 export const given = (...commands: ReadonlyArray<CommandRequest>): State =>
   commands.reduce(
     (state, command, n) => evolve(state, Either.getOrThrowWith(decide(state, command, context(n)), (error) => error)),
     empty
   )
 
-/** What comes of a command at second 1000. */
+/** The result of a command at second 1000. */
 export const when = (state: State, command: CommandRequest): Either.Either<Event, { readonly _tag: string }> =>
   decide(state, command, context(1000))
 

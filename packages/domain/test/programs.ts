@@ -1,4 +1,4 @@
-/** Random commands over few ids and subdomains, so that they often meet. */
+/** Random commands on few ids and subdomains, so that they often conflict. */
 import { type CommandRequest, type CommandTag } from "@caravel/domain"
 import { FastCheck as fc } from "effect"
 import { command, tags, url } from "./given.js"
@@ -40,7 +40,7 @@ const payloads: { readonly [Tag in CommandTag]: fc.Arbitrary<object> } = {
 
 const payload = (tag: CommandTag) => payloads[tag].map((payload) => command(tag, payload))
 
-/** Any command; those that create and move are the most frequent. */
+/** Any command; those that create resources or change subdomains are the most frequent. */
 export const anyCommand: fc.Arbitrary<CommandRequest> = fc.oneof(
   { arbitrary: payload("CreateTenant"), weight: 4 },
   { arbitrary: payload("UpdateTenant"), weight: 4 },
@@ -49,5 +49,5 @@ export const anyCommand: fc.Arbitrary<CommandRequest> = fc.oneof(
   ...tags.map(payload)
 )
 
-/** A command of each kind. */
+/** One command of each type. */
 export const oneOfEach: fc.Arbitrary<ReadonlyArray<CommandRequest>> = fc.tuple(...tags.map(payload))

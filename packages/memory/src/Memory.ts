@@ -1,4 +1,4 @@
-/** Every service without I/O, for tests and trials: nothing outlives the layer. */
+/** All services without I/O, for tests and trials. Nothing outlives the layer. */
 import {
   type Activity,
   type ActivityFeed,
@@ -50,7 +50,7 @@ type Outcome = Either.Either<ReadonlyArray<RecordedEvent>, Refusal>
 const layerQuery = Layer.effect(
   Query,
   Effect.map(Store, (store) => {
-    /** A resource with its secret in the place of the reference. */
+    /** A resource with its secret instead of the reference. */
     const withSecret = <State extends ResourceState>(type: ResourceType, state: State): State => {
       const { secret } = resources[type]
       return secret === undefined
@@ -60,7 +60,7 @@ const layerQuery = Layer.effect(
     const toTenant = (tenant: TenantState) => Tenant.trusted(withSecret<any>("tenant", tenant))
     const toRelay = (relay: RelayState) => Relay.trusted(withSecret("relay", relay))
 
-    /** All resources of a collection, in the order of their keys. */
+    /** All resources of a collection, ordered by key. */
     const all = <Id extends string, State, Model>(
       collection: () => HashMap.HashMap<Id, State>,
       toModel: (state: State) => Model
@@ -102,7 +102,7 @@ const layerQuery = Layer.effect(
   })
 )
 
-/** Decides, and keeps what was decided if nothing else was meanwhile. */
+/** Decides the commands and stores the result. `Turns` ensures that no other write happens meanwhile. */
 function* write(store: typeof Store.Service, { commands }: Submission): Steps<Outcome> {
   return Either.map(yield* decideInSteps(store.state, commands), (batch) => {
     const events = batch.events.map((event, index): RecordedEvent => ({
@@ -122,7 +122,7 @@ function* write(store: typeof Store.Service, { commands }: Submission): Steps<Ou
   })
 }
 
-/** Writes the first submission with an idempotency key. Later ones with the key return its outcome. */
+/** Writes the first submission with an idempotency key. Later submissions with the key return its outcome. */
 function* writeOnce(
   store: typeof Store.Service,
   submission: Submission
@@ -140,7 +140,7 @@ function* writeOnce(
   const recalled = recall(kept, identity, idempotencyKey)
   if (recalled !== undefined) return recalled
   const outcome = yield* write(store, submission)
-  // What is over leaves its place in the order of first uses.
+  // An expired entry is deleted first, so that the new one is inserted at the end and `keys` stays ordered.
   store.keys.delete(slots[0])
   store.keys.set(slots[0], { identity, outcome, until: DateTime.addDuration(now, defaultIdempotencyKeysKept) })
   return outcome
@@ -152,7 +152,7 @@ const append = (events: Map<string, Array<RecordedEvent>>, name: string, event: 
   else present.push(event)
 }
 
-/** The same, with how the clock has jumped in what was written. */
+/** Like `writeOnce`, and also returns the clock jumps in the events written. */
 function* writeWatched(store: typeof Store.Service, submission: Submission) {
   const before = store.events.length
   return Either.map(yield* writeOnce(store, submission), (events) => ({
@@ -165,7 +165,7 @@ function* writeWatched(store: typeof Store.Service, submission: Submission) {
   }))
 }
 
-/** A list of more commands is decided with pauses. */
+/** Longer lists of commands are decided in steps. */
 const longList = 256
 
 const layerCommand = Layer.effect(
@@ -190,7 +190,7 @@ const layerCommand = Layer.effect(
   })
 )
 
-/** What is deleted is gone, and nothing is encrypted. */
+/** Memory keeps no bytes of deleted secrets and encrypts nothing, so there is nothing to purge or to rotate. */
 const layerSecrets = Layer.effect(
   Secrets,
   Effect.map(Command, (command) => Secrets.make({ command, purge: Effect.void, rotate: () => Effect.succeed(0) }))
@@ -233,6 +233,6 @@ export const layer: Layer.Layer<
   Layer.provideMerge(Layer.merge(InProcess.layer, MemoryConsumerStore.layer)),
   Layer.provideMerge(Layer.merge(MemoryJournal.layer, layerQuery)),
   Layer.provide(layerStore),
-  // Nothing to read from outside, so nothing that fails.
+  // Nothing is read from outside, so building the layer cannot fail.
   Layer.orDie
 )

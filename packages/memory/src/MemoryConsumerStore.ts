@@ -1,4 +1,4 @@
-/** Consumers in memory. */
+/** Stores consumers in memory. */
 import { type Activity, currentInstant, type Position, Query, type StorageError } from "@caravel/domain"
 import { ConsumerStore } from "@caravel/pubsub"
 import { Array as Arr, type DateTime, Effect, Function, Layer, Option, Order } from "effect"
@@ -6,7 +6,6 @@ import { Store } from "./internal/Store.js"
 
 type Mutable<A> = { -readonly [Field in keyof A]: A[Field] }
 
-/** A consumer. */
 interface Entry {
   readonly checkpoint: Mutable<Omit<ConsumerStore.Checkpoint, "owner" | "parked">>
   readonly leases: { readonly [Task in ConsumerStore.Task]: Mutable<ConsumerStore.Holding> }
@@ -18,8 +17,8 @@ interface Entry {
 type Entries = Map<string, Entry>
 
 /**
- * Consumers that end with the layer. Memory has no transactions: what a transactional handler does before it fails is not rolled
- * back, but the checkpoint moves only with activities that it has handled.
+ * A store whose consumers end with the layer. Memory has no transactions: the writes of a transactional handler that
+ * fails are not rolled back, but the checkpoint moves only past activities that were handled.
  */
 export const layer: Layer.Layer<ConsumerStore.ConsumerStore, never, Query | Store> = Layer.effect(
   ConsumerStore.ConsumerStore,

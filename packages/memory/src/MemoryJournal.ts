@@ -25,7 +25,7 @@ const keyOf = ({ resourceId, resourceType }: Pick<Drift, "resourceId" | "resourc
 
 type Row = { readonly [field: string]: unknown }
 
-/** Compares everything in one step; returns also whether all events are sound. */
+/** Compares all rows in one step. Also returns whether all events are sound. */
 const compare = ({ events, secrets, state }: typeof Store.Service) => {
   const drifts: Array<Drift> = []
   const verifiers = new Map<string, ResourceVerifier>()
@@ -68,7 +68,9 @@ const compare = ({ events, secrets, state }: typeof Store.Service) => {
   return { step, isSound: Arr.fromIterable(verifiers.values()).every(({ isSound }) => isSound) }
 }
 
-/** Replaces the rows by what the events result in, if any differ. Returns how many differed. */
+/**
+ * Replaces the rows with the result of the events if any differ. Returns the number of rows and secrets that differed.
+ */
 const repair = (store: typeof Store.Service, drifts: ReadonlyArray<Drift>) => {
   const repairable = drifts.filter(isRepairable)
   if (repairable.length > 0) store.state = store.events.reduce(evolve, stateOf([], []))
@@ -78,7 +80,7 @@ const repair = (store: typeof Store.Service, drifts: ReadonlyArray<Drift>) => {
   return new Set(repairable.map(keyOf)).size
 }
 
-/** The journal in an array. */
+/** A journal in an array. */
 export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
   Journal,
   Effect.map(Store, (store) => ({

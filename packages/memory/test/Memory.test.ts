@@ -22,5 +22,5 @@ ConsumerTest.suite("Memory", Memory.layer)
 SecretsTest.suite("Memory", Memory.layer)
 FeedTest.suite("Memory", Memory.layer)
 PropertyTest.suite("Memory", Memory.layer, { runs: 100 })
-// Built together, both have one store.
+// Built together, both layers share one store.
 VerificationTest.suite("Memory", Layer.merge(Memory.layer, layerStore), backdoor, { runs: 100 })

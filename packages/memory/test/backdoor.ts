@@ -15,7 +15,7 @@ const update = ({ resourceId, resourceType }: VerificationTest.RowId, change: (r
     store.state = { ...store.state, [`${resourceType}s`]: changed }
   })
 
-/** The store of the layer, past all that guards it. */
+/** Direct access to the layer's store, without any checks. */
 export const backdoor: VerificationTest.Backdoor<Store> = {
   dump: Effect.map(Store, ({ events, secrets, state }) =>
     JSON.parse(JSON.stringify({

@@ -25,5 +25,5 @@ const unusable = (millis: number) =>
   new StorageError({
     reason: "other",
     operation: "clock",
-    cause: new Error(`the clock returned ${millis} ms since 1970, which is outside the years 1970 to 9999; correct the clock`)
+    cause: new Error(`the clock returned ${millis} ms since 1970, not between 1970 and 9999; correct the clock`)
   })

@@ -1,4 +1,4 @@
-/** The types of the derived methods, and how they read their arguments. */
+/** The types of the derived methods, and how they decode their arguments. */
 import {
   type Activity,
   ActivityPubSub,
@@ -40,7 +40,7 @@ type Outcome<Answer extends Effect.Effect<any, any>> = readonly [
 ]
 
 describe("types", () => {
-  it("a method fails with what it can meet and no more", () => {
+  it("a method's error type has only the errors that it can fail with", () => {
     expectTypeOf<{ [Name in MethodName]: Outcome<Answer<Name>> }>().toEqualTypeOf<{
       createTenant: Logged<TenantAlreadyExists>
       updateTenant: Logged<TenantNotFound>
@@ -62,7 +62,7 @@ describe("types", () => {
     }>()
   })
 
-  it("a method takes what it names", () => {
+  it("a method accepts the parameters that the table names", () => {
     expectTypeOf<Parameters<Service["failRelaySync"]>>().toEqualTypeOf<[
       resource: { readonly id: string },
       value: string
@@ -77,7 +77,7 @@ describe("types", () => {
     expectTypeOf<{ id: string; subdomain: null }>().not.toExtend<Parameters<Service["updateRelay"]>[0]>()
   })
 
-  it("whole models are arguments", () => {
+  it("methods accept model instances", () => {
     expectTypeOf<Tenant>().toExtend<Parameters<Service["createTenant"]>[0]>()
     expectTypeOf<Tenant>().toExtend<Parameters<Service["updateTenant"]>[0]>()
     expectTypeOf<Relay>().toExtend<Parameters<Service["createRelay"]>[0]>()
@@ -86,7 +86,7 @@ describe("types", () => {
     expectTypeOf<Relay>().toExtend<Parameters<Service["failRelaySync"]>[0]>()
   })
 
-  it("submit gives each command its own result, and all their errors", () => {
+  it("submit returns the result of each command, and fails with the errors of all", () => {
     const submit = (service: Service, one: CreateTenant, two: SetTenantPastDue, three: DeactivateRelay) =>
       service.submit([one, two, three])
     expectTypeOf(submit).returns.toExtend<Effect.Effect<readonly [Activity, void, Activity], any>>()
@@ -97,7 +97,7 @@ describe("types", () => {
     expectTypeOf(many).returns.toExtend<Effect.Effect<ReadonlyArray<Activity>, any>>()
   })
 
-  it("submit takes plain values with their tag, models among them, and refuses others", () => {
+  it("submit accepts plain values and models with a tag, and refuses others", () => {
     const submit = ({ submit }: Service, relay: Relay, wallet: Redacted.Redacted) =>
       submit([
         { _tag: "CreateTenant", pubkey: alice },
@@ -137,7 +137,7 @@ const make = (appended: Array<ReadonlyArray<CommandRequest>>) =>
     })).pipe(Effect.provideService(ActivityPubSub, { subscribe: Effect.never }))
 
 describe("Command.make", () => {
-  it.effect("hands decoded commands on, once each", () =>
+  it.effect("appends each decoded command once", () =>
     Effect.gen(function*() {
       const appended: Array<ReadonlyArray<CommandRequest>> = []
       const command = yield* make(appended)
@@ -149,7 +149,7 @@ describe("Command.make", () => {
       expect(appended).toEqual([[createAlice], [createAlice, createOne]])
     }))
 
-  it.effect("hands nothing on that is malformed or empty", () =>
+  it.effect("appends nothing if the input is malformed or empty", () =>
     Effect.gen(function*() {
       const appended: Array<ReadonlyArray<CommandRequest>> = []
       const command = yield* make(appended)

@@ -11,7 +11,7 @@ import {
 import { expect, it } from "@effect/vitest"
 import { Record, String } from "effect"
 
-/** The table of `model.md`, letter by letter. */
+/** The table of `model.md`, copied literally. */
 const model = `
 | \`create_tenant\` | \`createTenant(tenant)\` | \`TenantCreated\` | \`create_tenant\` | tenant |
 | \`update_tenant\` | \`updateTenant(tenant)\` | \`TenantUpdated\` | \`update_tenant\` | tenant |
@@ -32,7 +32,7 @@ const model = `
 | \`clear_tenant_past_due\` | \`clearTenantPastDue(pubkey)\` | \`TenantPastDueCleared\` | none | tenant |
 `
 
-/** The fields that `model.md` calls otherwise where it names parameters. */
+/** The fields whose parameters have other names in `model.md`. */
 const fieldOf: { readonly [parameter: string]: string } = { relayId: "id", error: "nwcError" }
 
 const rows = model.trim().split("\n").map((line) => {
@@ -52,7 +52,7 @@ const rows = model.trim().split("\n").map((line) => {
   }
 })
 
-it("the command table is the model's, in its order", () => {
+it("the command table equals that of model.md, in the same order", () => {
   expect(Object.entries(commandTable)).toEqual(rows.map(({ row, tag }) => [tag, row]))
   expect(rows.length).toBe(17)
 })
@@ -63,7 +63,7 @@ it("methods are named after the commands of command.md", () => {
   )
 })
 
-it("every command and every event has its schema, under its tag", () => {
+it("every command and every event has a schema under its tag", () => {
   expect(Object.keys(commands).sort()).toEqual(rows.map(({ tag }) => tag).sort())
   const imports = ["TenantImported", "TenantReconciled", "RelayImported", "RelayReconciled"] as const
   expect(Object.keys(events).sort()).toEqual([...rows.map(({ row }) => row.event), ...imports].sort())

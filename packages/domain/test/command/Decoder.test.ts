@@ -10,13 +10,13 @@ const readers = Record.map(commands, (schema) => Decoder.make<CommandRequest>(sc
 
 const encode = (command: CommandRequest) => Schema.encodeSync(schemas[command._tag]!)(command)
 
-/** What may be a value of a command, or not. */
+/** Valid and invalid values of fields. */
 const anyValue = fc.oneof(
   fc.constantFrom<unknown>(undefined, null, true, "", "free", "a b", "\0", "\ud800", "-x-", "x".repeat(300)),
   fc.anything()
 )
 
-/** A command's plain values, of which some were replaced or taken away. */
+/** A command's plain values, some of them replaced or removed. */
 const changed = anyCommand.chain((command) => {
   const names = Object.keys(encode(command))
   return fc.tuple(fc.dictionary(fc.constantFrom(...names, "other"), anyValue), fc.subarray(names)).map(
@@ -28,8 +28,8 @@ const changed = anyCommand.chain((command) => {
   )
 })
 
-describe("reading a command without its schema", () => {
-  it("gives what the schema gives, for all but those with secrets", () => {
+describe("decoding a command without its schema", () => {
+  it("returns the same as the schema, for all commands without secrets", () => {
     const read = new Set<string>()
     fc.assert(fc.property(oneOfEach, (all) => {
       for (const command of all) {
@@ -42,7 +42,7 @@ describe("reading a command without its schema", () => {
     expect([...read].sort()).toEqual(tags.filter((tag) => tag !== "CreateTenant" && tag !== "UpdateTenant").sort())
   })
 
-  it("takes nothing that the schema refuses, and changes nothing otherwise", () => {
+  it("accepts nothing that the schema refuses, and returns the same values otherwise", () => {
     let refused = 0
     fc.assert(
       fc.property(fc.oneof(changed, fc.tuple(fc.constantFrom(...tags), anyValue)), ([tag, input]) => {

@@ -40,7 +40,7 @@ const createRich = command("CreateTenant", { pubkey: alice, nwcUrl: url })
 const setUrl = (nwcUrl: string | null) => command("UpdateTenant", { pubkey: alice, nwcUrl })
 
 describe("decideAll", () => {
-  it("decides each on what the ones before it have changed", () => {
+  it("decides each command on the state that the previous ones leave", () => {
     const commands = numbered([createAlice, createOne, command("DeactivateRelay", { id: "one" })])
     const batch = Either.getOrThrow(decideAll(empty, commands))
     expect(batch.events.map(({ _tag, version }) => [_tag, version]))
@@ -49,12 +49,12 @@ describe("decideAll", () => {
     expect(batch.state).toEqual(batch.events.reduce(evolve, empty))
   })
 
-  it("refuses all by the first refusal", () => {
+  it("refuses all commands with the first refusal", () => {
     const commands = numbered([createAlice, createAlice, command("ActivateRelay", { id: "one" })])
     expect(Either.flip(decideAll(empty, commands))).toMatchObject({ right: { _tag: "TenantAlreadyExists" } })
   })
 
-  it("of no commands is nothing", () => {
+  it("returns an empty batch for no commands", () => {
     expect(decideAll(empty, [])).toEqual(Either.right({ state: empty, events: [], secrets: [], droppedSecrets: [] }))
   })
 
@@ -77,7 +77,7 @@ describe("decideAll", () => {
     for (const [, value] of secretsOf(batch)) expect(value).toContain(url)
   })
 
-  it("has every secret that a tenant refers to, and drops no other", () => {
+  it("stores every secret that a tenant refers to, and drops only replaced or cleared ones", () => {
     fc.assert(fc.property(fc.array(anyCommand, { maxLength: 60, size: "max" }), (commands) => {
       const kept = new Set<string>()
       let state = empty
@@ -110,7 +110,7 @@ const subset = ({ relays, subdomains, tenants }: State, commands: ReadonlyArray<
 }
 
 describe("reads", () => {
-  it("names what the commands name, each once", () => {
+  it("names each resource of the commands once", () => {
     const commands = numbered([
       createAlice,
       createOne,
@@ -148,11 +148,11 @@ describe("reads", () => {
       }),
       { numRuns: 500 }
     )
-    // The test has seen both.
+    // Both outcomes must occur often enough.
     expect(Math.min(taken, accepted)).toBeGreaterThan(10)
   })
 
-  it("names little: a state that holds no more than that is what is loaded", () => {
+  it("names only the resources that have to be loaded", () => {
     const whole = given(
       createAlice,
       createBob,
@@ -176,7 +176,7 @@ describe("a long list", () => {
     context(n)
   ])
 
-  it.effect("is decided in steps as it is at once", () =>
+  it.effect("is decided in steps with the same result as at once", () =>
     Effect.gen(function*() {
       const { events } = Either.getOrThrow(decideAll(empty, list))
       expect(events.length).toBe(1000)
@@ -191,7 +191,7 @@ describe("a long list", () => {
       })
     }))
 
-  it.effect("gives the event loop its turn where it takes long, by no clock but the real one", () =>
+  it.effect("yields to the event loop if it takes long, measured in real time", () =>
     Effect.gen(function*() {
       const done: Array<number> = []
       function* work() {
@@ -211,8 +211,8 @@ describe("a long list", () => {
     }))
 })
 
-describe("unitOf", () => {
-  it.effect("takes the instant from the clock, and a new id that sorts by it", () =>
+describe("submissionOf", () => {
+  it.effect("takes the instant from the clock, and generates ids that sort by it", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(1_000_000_000_000)
       const both = (yield* submissionOf([createAlice, createAlice])).commands
@@ -224,7 +224,7 @@ describe("unitOf", () => {
       expect(new Set([first, second, third]).size).toBe(3)
     }))
 
-  it.effect("gives ids that are UUIDs whatever the clock says, or fails", () =>
+  it.effect("generates valid UUIDs, or fails if the clock is out of range", () =>
     Effect.gen(function*() {
       for (const millis of [0, 0.5, 1.5, 253_402_300_799_999]) {
         yield* TestClock.setTime(millis)
@@ -241,7 +241,7 @@ describe("unitOf", () => {
       }
     }))
 
-  it.effect("takes ids of a span that can be read back, and no others", () =>
+  it.effect("stores the ids of a span only if they are valid", () =>
     Effect.gen(function*() {
       const native = yield* Effect.tracer
       const metadataOf = (spanId: unknown) => {
@@ -261,7 +261,7 @@ describe("unitOf", () => {
       ])
     }))
 
-  it.effect("takes metadata and key from the fiber, and expects a version of the first one's resource", () =>
+  it.effect("takes metadata and key from the fiber, and expects a version of the first command's resource only", () =>
     Effect.gen(function*() {
       const unit = yield* submissionOf([createAlice, createBob]).pipe(
         Command.withMetadata({ actor: "alice" }),
@@ -277,7 +277,7 @@ describe("unitOf", () => {
       expect([expected, metadata, idempotencyKey]).toEqual([undefined, {}, undefined])
     }))
 
-  it.effect("takes the ids of a span that somebody keeps", () =>
+  it.effect("stores the ids of a span only if it is recorded", () =>
     Effect.gen(function*() {
       const metadataOf = Effect.map(submissionOf([createAlice]), ({ commands: [[, { metadata }]] }) => metadata)
       const native = yield* Effect.tracer

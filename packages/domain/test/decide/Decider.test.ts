@@ -204,7 +204,7 @@ describe("decide accepts", () => {
     })
   }
 
-  it("every command, among the above", () => {
+  it("every command, in the cases above", () => {
     expect(new Set(accepted.map(({ when }) => when[0]))).toEqual(new Set(tags))
   })
 })
@@ -218,7 +218,7 @@ describe("decide refuses", () => {
 
   for (const { when: [tag, payload] } of accepted) {
     if (tag === "CreateTenant" || tag === "CreateRelay") continue
-    it(`${tag} on nothing`, () => {
+    it(`${tag} of a resource that does not exist`, () => {
       const error = Option.getOrThrow(Either.getLeft(when(empty, command(tag, payload))))
       expect(error._tag).toBe(commandTable[tag].resource === "tenant" ? "TenantNotFound" : "RelayNotFound")
     })
@@ -231,7 +231,7 @@ const after = (...commands: ReadonlyArray<CommandRequest>) => {
 }
 
 describe("evolve", () => {
-  it("makes a tenant, and then changes what its events say", () => {
+  it("creates a tenant, and then applies the changes of its events", () => {
     const tenant = {
       pubkey: alice,
       nwcUrl: null,
@@ -247,7 +247,7 @@ describe("evolve", () => {
     expect(after(createAlice, pastDue).tenants).toEqual([{ ...tenant, pastDueAt: instant(1), version: 2 }])
   })
 
-  it("makes a relay, and then changes what its events say", () => {
+  it("creates a relay, and then applies the changes of its events", () => {
     const relay = {
       id: "one",
       tenant: alice,
@@ -263,14 +263,14 @@ describe("evolve", () => {
     expect(after(createAlice, createOne, fail).relays).toEqual([{ ...relay, syncError: "no room", version: 2 }])
   })
 
-  it("gives a subdomain up when its relay takes another", () => {
+  it("releases a subdomain when its relay moves to another one", () => {
     const move = command("UpdateRelay", { id: "one", subdomain: "dos" })
     expect(after(createAlice, createOne, move).subdomains).toEqual([["dos", "one"]])
     const back = command("UpdateRelay", { id: "one", subdomain: "uno" })
     expect(after(createAlice, createOne, move, back).subdomains).toEqual([["uno", "one"]])
   })
 
-  it("changes nothing on an event of what does not exist", () => {
+  it("changes nothing if the event's resource does not exist", () => {
     for (const { when: [tag, payload] } of accepted) {
       if (tag === "CreateTenant" || tag === "CreateRelay") continue
       const event: Event = Either.getOrThrow(when(both, command(tag, payload)))
@@ -278,7 +278,7 @@ describe("evolve", () => {
     }
   })
 
-  it("leaves the state that it was given as it was", () => {
+  it("does not mutate the state that it receives", () => {
     const copy = JSON.stringify(HashMap.get(both.relays, "one" as RelayId))
     for (const { when: [tag, payload] } of accepted) {
       Either.map(when(both, command(tag, payload)), (event) => evolve(both, event))
@@ -291,7 +291,7 @@ describe("evolve", () => {
     ])
   })
 
-  it("with decide is deterministic", () => {
+  it("is deterministic, as decide is", () => {
     for (const { given, when: [tag, payload] } of accepted) {
       const [one, two] = [when(given, command(tag, payload)), when(given, command(tag, payload))]
       expect(one).toEqual(two)

@@ -4,13 +4,13 @@ import { Either, FastCheck as fc, HashMap, Option } from "effect"
 import { alice, command, context, createAlice, createOne, empty, given } from "../given.js"
 import { anyCommand } from "../programs.js"
 
-/** The version of what a command is about; 0 if there is none. */
+/** The version of the command's resource; 0 if it does not exist. */
 const versionOf = (state: State, { id, pubkey }: { readonly id?: any; readonly pubkey?: any }) =>
   Option.getOrUndefined(HashMap.get(state.tenants, pubkey))?.version ??
     Option.getOrUndefined(HashMap.get(state.relays, id))?.version ?? 0
 
 describe("decide at an expected version", () => {
-  it("decides as it does at none if that is the version, and otherwise refuses what exists as it has to", () => {
+  it("decides as it does without one if the version matches or existence is wrong, and otherwise refuses", () => {
     let accepted = 0
     let late = 0
     fc.assert(
@@ -34,7 +34,7 @@ describe("decide at an expected version", () => {
     expect(Math.min(accepted, late)).toBeGreaterThan(10)
   })
 
-  it("looks at it before it looks at subdomains", () => {
+  it("checks the version before subdomains", () => {
     const state = given(createAlice, createOne, command("CreateRelay", { id: "two", tenant: alice, subdomain: "dos" }))
     const at = (expected: number) =>
       Either.flip(decide(state, command("UpdateRelay", { id: "two", subdomain: "uno" }), { ...context(9), expected }))

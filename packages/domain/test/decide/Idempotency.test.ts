@@ -20,7 +20,7 @@ const unit = (commands: ReadonlyArray<CommandRequest>, expected?: number) => {
 const identity = (...parameters: Parameters<typeof unit>) => Redacted.value(identityOf(unit(...parameters)))
 
 describe("identityOf", () => {
-  it("is the same for the same values, however they were written", () => {
+  it("is the same for the same values, whatever their order and form", () => {
     const one = command("CreateRelay", { id: "one", tenant: alice, subdomain: "uno" })
     const two = command("CreateRelay", { subdomain: "uno", plan: "free", infoName: null, tenant: alice, id: "one" })
     expect(identity([one])).toBe(identity([two]))
@@ -30,7 +30,7 @@ describe("identityOf", () => {
     expect(identity([patch!])).toBe(identity([undefinedToo!]))
   })
 
-  it("is another for each other command, value, secret, expected version, number or order", () => {
+  it("differs if the command, a value, a secret, the expected version, the number or the order differs", () => {
     const update = (fields: object) => [command("UpdateTenant", { pubkey: alice, ...fields })]
     const [one, two] = [createAlice, createOne]
     const identities = [
@@ -47,7 +47,7 @@ describe("identityOf", () => {
     expect(new Set(all).size).toBe(all.length)
   })
 
-  it("is the one that is stored already, whatever fields commands get later", () => {
+  it("stays the same as stored identities when commands get new fields", () => {
     const flags = ["blossomEnabled", "groupsEnabled", "livekitEnabled", "managementEnabled"].map((
       flag
     ) => [flag, false])
@@ -75,7 +75,7 @@ describe("identityOf", () => {
     expect(canonical({ id: "one", region: "us" }, later)).toEqual([["id", "one"], ["region", "us"]])
   })
 
-  it("does not show the secret that it holds", () => {
+  it("does not show the secrets that it contains", () => {
     const held = identityOf(unit([command("UpdateTenant", { pubkey: alice, nwcUrl: url })]))
     expect(`${held} ${JSON.stringify(held)}`).not.toContain(url)
     expect(Redacted.value(held)).toContain(url)
@@ -85,7 +85,7 @@ describe("identityOf", () => {
 describe("scopesOf", () => {
   const activate = command("ActivateRelay", { id: "one" })
 
-  it("is the tenant, of a relay its owner; where that is unknown, the relay, which is looked at later too", () => {
+  it("returns the tenant, or a relay's owner and the relay; only the relay if its owner is unknown", () => {
     expect(scopesOf(empty, unit([command("SetTenantPastDue", { pubkey: bob })]))).toEqual([bob])
     expect(scopesOf(empty, unit([createOne, activate]))).toEqual([alice])
     expect(scopesOf(empty, unit([activate, createOne]))).toEqual(["relay one"])
@@ -97,7 +97,7 @@ describe("recall", () => {
   const key = "key" as IdempotencyKey
   const kept = [{ identity: "a", outcome: Either.right(1) }, { identity: "b", outcome: Either.left("no") }]
 
-  it("gives what the same command was given, and refuses another", () => {
+  it("returns the outcome of the same command, and refuses a different one", () => {
     expect(recall([], "a", key)).toBe(undefined)
     expect(recall(kept, "a", key)).toEqual(Either.right(1))
     expect(recall(kept, "b", key)).toEqual(Either.left("no"))

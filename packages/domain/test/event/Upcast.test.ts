@@ -2,7 +2,7 @@ import { upcast, type Upcasters, versionOf } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Either } from "effect"
 
-/** As if a deactivation had named a state at first, then a status without its reason, and only now both. */
+/** As if a deactivation had first held a state, then a status without a reason, and now both. */
 const madeUp: Upcasters = {
   RelayDeactivated: [
     ({ state }) => ({ status: String(state).toLowerCase() }),
@@ -13,7 +13,7 @@ const madeUp: Upcasters = {
 const deactivated = (version: number) => ({ tag: "RelayDeactivated", version, position: 7 }) as const
 
 describe("upcasting", () => {
-  it("leads changes of any older version through all later ones", () => {
+  it("converts changes of any older version to the current one, step by step", () => {
     const read = (version: number, changes: unknown) => upcast(deactivated(version), changes, madeUp)
     expect(read(1, { state: "INACTIVE" })).toEqual(Either.right({ status: "inactive", reason: "unknown" }))
     expect(read(2, { status: "inactive" })).toEqual(Either.right({ status: "inactive", reason: "unknown" }))
@@ -24,7 +24,7 @@ describe("upcasting", () => {
     expect(versionOf("RelayActivated", madeUp)).toBe(1)
   })
 
-  it("leaves to the schema what is malformed", () => {
+  it("leaves malformed changes to the schema", () => {
     expect(upcast(deactivated(1), null, madeUp)).toEqual(Either.right(null))
   })
 

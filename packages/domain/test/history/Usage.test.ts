@@ -1,4 +1,4 @@
-/** One wrong clock, and a bill: whatever instant an event says it is of, only what that event bounds is affected. */
+/** Bills with one wrong clock: an event with a wrong instant affects only the intervals that it bounds. */
 import { type Event, History, Position, type RecordedEvent } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { Array, DateTime, Effect, Either, FastCheck as fc, Stream } from "effect"
@@ -39,7 +39,7 @@ const billOf = (events: ReadonlyArray<Event>, seconds: ReadonlyArray<number>, un
 
 const plans = ["free", "basic", "growth"]
 
-/** Each changes the relay's state or plan, as the one before it did something else. */
+/** Commands that each change the relay's state or plan. */
 const turning = (choices: ReadonlyArray<number>) => {
   let plan = 0
   let isActive = true
@@ -73,18 +73,18 @@ const journals = fc.array(fc.record({ choice: fc.nat(5), wait: fc.integer({ min:
   return { events, seconds }
 })
 
-/** Between which instants the bill may change where the nth event is of another instant than it should be. */
+/** The interval in which the bill may change if the nth event has the instant `wrong`. */
 const affected = (seconds: ReadonlyArray<number>, n: number, wrong: number): readonly [from: number, to: number] => {
   const at = (index: number) => index < 1 ? undefined : seconds[index]
   const before = at(n - 1) ?? -Infinity
   const after = at(n + 1) ?? Infinity
-  // Past one neighbour, nothing tells which of the two is wrong.
+  // If the instant is beyond only one neighbour, nothing shows which of the two is wrong.
   if (wrong < before && wrong >= (at(n - 2) ?? (after === Infinity ? -Infinity : before))) return [wrong, after]
   if (wrong > after && wrong <= (at(n + 2) ?? (before === -Infinity ? Infinity : after))) return [before, wrong]
   return [before, after]
 }
 
-it("one event of any other instant moves what it bounds, and nothing else of the bill", () =>
+it("an event with a wrong instant affects only the intervals that it bounds", () =>
   fc.assert(
     fc.property(journals, fc.nat(), fc.integer({ min: 0, max: 200 }), ({ events, seconds }, which, wrong) => {
       const n = 1 + which % (events.length - 1)

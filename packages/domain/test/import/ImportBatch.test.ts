@@ -1,4 +1,4 @@
-/** Given rows of another database, when its activities and rows are added, then events. */
+/** Given rows of another database, when its activities and rows are added, then these events result. */
 import {
   type ActivityRow,
   type Batch,
@@ -49,7 +49,7 @@ const activity = (n: number, activityType: ActivityRow["activityType"], formerId
     : { resourceType: "relay", resourceId: relay.id }
 })
 
-/** What is added, from this state, with these rows. */
+/** The batch that results from these additions, given this state and these rows. */
 const imported = (
   add: (batch: ImportBatch) => ReadonlyArray<Either.Either<void, unknown>>,
   row: Partial<RelayRow> = {},
@@ -76,7 +76,7 @@ const told = ({ events }: Batch) =>
   events.map(({ _tag, changes, version }) => [_tag, version, "status" in changes ? changes.status : undefined])
 
 describe("an import", () => {
-  it("begins with the row, as its creation tells or else as it is", () => {
+  it("starts with the values of the row, at its logged creation if there is one", () => {
     const { events, secrets } = imported(log("create_tenant", "create_relay"))
     const { pubkey: _, ...fields } = tenant
     expect(events[0]).toMatchObject({
@@ -103,7 +103,7 @@ describe("an import", () => {
     ])
   })
 
-  it("ends with the row, and adds nothing where the log leads to it", () => {
+  it("ends with the values of the row, and adds no event if the log leads to them", () => {
     const all = (batch: ImportBatch) => [
       ...log("create_tenant", "create_relay", "deactivate_relay")(batch),
       batch.addTenant(alice),
@@ -125,7 +125,7 @@ describe("an import", () => {
     expect(events.reduce(evolve, empty)).toEqual(state)
   })
 
-  it("follows the log by the commands that it tells of, as far as the row has traces of them", () => {
+  it("reproduces the commands of the log, with the values that the row still has", () => {
     const types = [
       "update_relay",
       "deactivate_relay",
@@ -155,7 +155,7 @@ describe("an import", () => {
     })
   })
 
-  it("takes creations where the log has them, once more too", () => {
+  it("records each logged creation, even a repeated one", () => {
     const { events, secrets } = imported(log("update_tenant", "create_tenant", "create_relay", "create_relay"))
     expect(events.map(({ _tag, version }) => [_tag, version])).toEqual([
       ["TenantReconciled", 1],
@@ -167,12 +167,12 @@ describe("an import", () => {
     expect(secrets.length).toBe(1)
   })
 
-  it("keeps an id that can be none of ours", () => {
+  it("keeps an id that is not a valid event id as the causation id", () => {
     const { events } = imported((batch) => [batch.addActivity(activity(10, "create_tenant", "17"))])
     expect(events[0]!.metadata).toEqual({ correlationId: "import", causationId: "17" })
   })
 
-  it("goes on with what it has written", () => {
+  it("continues from resources that exist already", () => {
     expect(told(imported(log("deactivate_relay"), {}, given(createAlice, createOne)))).toEqual([
       ["RelayDeactivated", 2, "inactive"]
     ])

@@ -1,4 +1,4 @@
-/** What the schemas take and refuse, and that commands and events survive JSON. */
+/** Which values the schemas accept, and that commands and events survive encoding to JSON. */
 import {
   Activity,
   activityOf,
@@ -31,12 +31,12 @@ import { anyCommand, oneOfEach } from "../programs.js"
 const roundTrip = <A, I>(schema: Schema.Schema<A, I>, value: A): A =>
   Schema.decodeUnknownSync(schema)(JSON.parse(JSON.stringify(Schema.encodeSync(schema)(value))))
 
-/** Secrets are equal by their values. */
+/** Secrets are compared by value. */
 const comparable = (request: Request) =>
   "nwcUrl" in request && request.nwcUrl ? { ...request, nwcUrl: Redacted.value(request.nwcUrl) } : { ...request }
 
 describe("JSON", () => {
-  it("every command comes back from it", () => {
+  it("decodes every command that was encoded", () => {
     fc.assert(fc.property(oneOfEach, (commands) => {
       expect(commands.map(({ _tag }) => _tag)).toEqual(tags)
       for (const command of commands) {
@@ -49,7 +49,7 @@ describe("JSON", () => {
     }))
   })
 
-  it("every event of a command comes back from it, with no secret in it", () => {
+  it("decodes every event of a command that was encoded, and contains no secret", () => {
     const seen = new Set<string>()
     fc.assert(fc.property(oneOfEach, fc.array(anyCommand, { maxLength: 30 }), (commands, before) => {
       let state = given(createAlice, createOne)
@@ -70,7 +70,7 @@ describe("JSON", () => {
     expect(seen).toEqual(new Set(Record.keys(events).filter((tag) => !isImport(tag))))
   })
 
-  it("what a command does not take is left out", () => {
+  it("omits fields that a command does not have", () => {
     const request = command("DeactivateRelay", { id: "one", tenant: alice, extra: 1 })
     expect(Schema.encodeSync(CommandRequest)(request)).toEqual({ _tag: "DeactivateRelay", id: "one" })
   })
@@ -142,13 +142,13 @@ const valid: ReadonlyArray<
 describe("text", () => {
   const long = "\u{1F600}".repeat(10_000_000)
 
-  it("of any length is read, or refused with a short message", () => {
+  it("can have any length, and errors about it are short", () => {
     expect([Text, NwcUrlInput].map((schema) => is(schema)(`${url}${long}`))).toEqual([true, true])
     const outcome = Effect.runSync(Effect.either(decodeCommand({ _tag: "CreateTenant", pubkey: `${long}\0` })))
     expect(Either.isLeft(outcome) && outcome.left.message.length).toBeLessThan(2000)
   })
 
-  it("that may be anything is made storable", () => {
+  it("is made storable, whatever it contains", () => {
     const odd = fc.array(fc.constantFrom("a", "\0", "\ud83d", "\ude00", "\u{1F600}", "…"), { maxLength: 12 }).map((
       all
     ) => all.join(""))
@@ -176,7 +176,7 @@ describe("text", () => {
 
 describe("schemas", () => {
   for (const [name, schema, accepted, refused] of valid) {
-    it(`${name} takes what it should, and nothing else`, () => {
+    it(`${name} accepts valid values and refuses all others`, () => {
       expect(accepted.map(is(schema))).toEqual(accepted.map(() => true))
       expect(refused.map(is(schema))).toEqual(refused.map(() => false))
     })
@@ -198,7 +198,7 @@ describe("schemas", () => {
     expect(message({ _tag: "CreateTenant", pubkey: alice, nwcUrl: "https://secret" })).not.toContain("secret")
   })
 
-  it("errors say what to do", () => {
+  it("fail with errors that say what to do", () => {
     const error = new StorageError({ reason: "full", operation: "commit", cause: new Error("disk I/O") })
     expect(error.message).toBe(
       "Storage failed at commit: disk I/O (the disk or the database is full; make room and try again)"

@@ -12,24 +12,24 @@ import {
 } from "@caravel/domain"
 import { Context, DateTime, Effect, Layer, type Redacted } from "effect"
 
-/** What there is: the journal, its projection, and the secrets beside it. */
+/** The data: the journal, its projection, and the secrets. */
 export class Store extends Context.Tag("@caravel/memory/Store")<Store, {
   state: State
-  /** Nothing is restored in memory, so there is one epoch. */
+  /** Memory is never restored, so there is only one epoch. */
   readonly start: EpochStart
   /** The event at position n has index n - 1. */
   readonly events: Array<RecordedEvent>
-  /** The latest instant of all events up to each, in milliseconds. */
+  /** For each event, the latest instant of the events up to it, in milliseconds. */
   readonly latest: Array<number>
-  /** The same by resource, and those that are metered by tenant. */
+  /** The events by resource, and the metered events by tenant. */
   readonly ofResource: Map<string, Array<RecordedEvent>>
   readonly ofTenant: Map<string, Array<RecordedEvent>>
   readonly secrets: Map<SecretId, Redacted.Redacted>
-  /** By scope and key, in the order in which they were first used. */
+  /** Idempotency keys with their scopes, in the order of their first use. */
   readonly keys: Map<string, KeptUntil>
 }>() {}
 
-/** What became of a command with a key, and how long that is remembered. */
+/** The outcome of a submission with a key, and the instant until which it is kept. */
 export interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
   readonly until: DateTime.Utc
 }
@@ -37,7 +37,7 @@ export interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
 /** An empty store for each build of the layer. */
 export const layerStore = Layer.effect(
   Store,
-  // It says nothing of the past, so any clock will do.
+  // The start of the epoch is informational, so any instant will do if the clock is out of range.
   Effect.zipWith(makeEpoch, Effect.orElseSucceed(currentInstant, () => DateTime.unsafeMake(0)), (epoch, startedAt) => ({
     state: stateOf([], []),
     start: { epoch, position: Position.make(0), startedAt },

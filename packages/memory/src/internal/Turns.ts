@@ -2,8 +2,8 @@ import { runAtOnce, runInTurns, type Steps } from "@caravel/domain"
 import { Effect, type Either } from "effect"
 
 /**
- * Writes of concurrent fibers follow one another: a short one in one step of its fiber, a long one in many, for which all
- * others wait.
+ * Serializes the writes of concurrent fibers. A short write runs in one step of its fiber; a long one runs in several
+ * steps, and all other writes wait for it.
  */
 export class Turns {
   private readonly turn = Effect.unsafeMakeSemaphore(1)
