@@ -28,7 +28,7 @@ const eventsOf = (journal: Reads, resource: Resource): Read => (last) =>
 const activitiesOf = (journal: Reads, tenant: Pubkey): Read => (last) =>
   journal.readTenant(tenant, last?.position ?? Position.make(0), pageSize)
 
-/** Yields to the event loop between two pages: fibers alone resume in microtasks, which starves timers and sockets. */
+/** Yields to the event loop between two pages: Effect resumes fibers in microtasks, which block timers and sockets. */
 const giveWay = Effect.sleep(0)
 
 /** Folds the events of a read up to the first one that does not pass. */

@@ -118,8 +118,8 @@ export class ImportBatch {
   }
 
   /**
-   * Returns a tenant's row after making sure that the tenant exists. If it does not, it is created, at the origin of
-   * its creation if that is known.
+   * Returns a tenant's row after making sure that the tenant exists. A missing tenant is created, with the id and the
+   * instant of its logged creation if there is one.
    */
   private tenant(pubkey: string, creation?: Origin): Either.Either<TenantRow, Why> {
     return Either.flatMap(this.context.tenants.get(pubkey) ?? missing(`tenant ${pubkey}`), (row) => {

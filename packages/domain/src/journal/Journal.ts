@@ -32,7 +32,7 @@ import type { Epoch, EpochStart } from "./Epoch.js"
  * @category services
  */
 export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
-  /** The events after `position`, oldest first, at most `limit`. There are fewer only at the head. */
+  /** The events after `position`, oldest first, at most `limit`. Returns fewer only at the head. */
   readonly read: (position: Position, limit: number) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
   /** The events at these positions, ordered by position. Positions without an event are omitted. */
   readonly at: (positions: ReadonlyArray<Position>) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>

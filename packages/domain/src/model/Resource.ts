@@ -5,9 +5,9 @@ import { Relay, RelayId, RelayState } from "./Relay.js"
 import { Pubkey, Tenant, TenantState } from "./Tenant.js"
 
 /**
- * One record per resource type. It holds the differences between resource types that are only names, for all code that
- * works on every type: decisions, verification, imports, and the tables and queries of adapters. The type of a field,
- * such as a boolean or an instant, is in its schema.
+ * One record per resource type, with the names in which the types differ. It is used by all code that works on every
+ * type: decisions, verification, imports, and the tables and queries of adapters. The type of a field, such as a
+ * boolean or an instant, is in the field's schema.
  *
  * - `key`: the field that identifies a resource.
  * - `owner`: the field that names the tenant that owns the resource.

@@ -14,8 +14,8 @@ export const isTraced = ({ currentTracer }: Fiber.RuntimeFiber<unknown, unknown>
   currentTracer !== undefined && currentTracer !== builtIn
 
 /**
- * `Effect.withSpan` if the fiber has a tracer. Without one, a span would only cost 12 µs, a fifth of a command in a
- * batch.
+ * Like `Effect.withSpan`, but adds no span if the fiber has no tracer: a span that is discarded takes 12 µs, a fifth of
+ * the time of a command in a batch.
  *
  * @since 0.1.0
  * @category tracing

@@ -1,5 +1,5 @@
 /**
- * Long computations in steps that yield to the event loop. Fibers alone resume in microtasks, which starves timers and
+ * Long computations in steps that yield to the event loop. Effect resumes fibers in microtasks, which block timers and
  * sockets.
  */
 import { Clock, Effect, Either } from "effect"

@@ -61,15 +61,15 @@ describe("decideAll", () => {
   it.each<readonly [string, ReadonlyArray<CommandRequest>, ReadonlyArray<number>, ReadonlyArray<number>]>([
     ["a new one", [createRich], [0], []],
     ["none", [createAlice, setUrl(null)], [], []],
-    ["the first of one who had none", [createAlice, setUrl(url)], [1], []],
+    ["the first of a tenant", [createAlice, setUrl(url)], [1], []],
     ["a replaced one", [createRich, setUrl(`${url}2`)], [0, 1], [0]],
     ["the same again", [createRich, setUrl(url)], [0, 1], [0]],
     ["a cleared one", [createRich, setUrl(null)], [0], [0]],
-    ["one that is not touched", [createRich, command("SetTenantPastDue", { pubkey: alice })], [0], []],
+    ["an unchanged one", [createRich, command("SetTenantPastDue", { pubkey: alice })], [0], []],
     ["an update of something else", [createRich, command("UpdateTenant", { pubkey: alice, stripeCustomerId: "c" })], [
       0
     ], []],
-    ["a long story", [createRich, setUrl(null), setUrl(url), setUrl(url)], [0, 2, 3], [0, 2]]
+    ["several in a row", [createRich, setUrl(null), setUrl(url), setUrl(url)], [0, 2, 3], [0, 2]]
   ])("keeps and drops secrets: %s", (_, commands, kept, dropped) => {
     const batch = Either.getOrThrow(decideAll(given(createBob), numbered(commands)))
     expect(batch.secrets.map(({ id }) => id)).toEqual(kept.map(eventId))
@@ -127,7 +127,7 @@ describe("reads", () => {
     expect(reads([])).toEqual({ tenants: [], relays: [], subdomains: [] })
   })
 
-  it("names all that the decisions depend on", () => {
+  it("names every resource that the decisions depend on", () => {
     const history = fc.array(anyCommand, { maxLength: 40, size: "max" })
     const list = fc.array(anyCommand, { minLength: 1, maxLength: 4 })
     let [taken, accepted] = [0, 0]
