@@ -15,8 +15,8 @@ import { submit } from "./internal/submit.js"
 import { updates } from "./internal/updates.js"
 
 /**
- * Proves an adapter's `Command`: all seventeen commands, their conflicts, secrets, `submit`, what they are
- * sent with, and the invariants.
+ * Proves an adapter's `Command`: all seventeen commands, their conflicts, secrets, `submit`, metadata, expected
+ * versions, idempotency keys and the invariants.
  *
  * @since 0.1.0
  * @category suites

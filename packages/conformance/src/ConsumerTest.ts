@@ -11,14 +11,14 @@ import { replaying } from "./internal/replaying.js"
 import { stopping } from "./internal/stopping.js"
 
 /**
- * Every handling, lease, failure and parking of consumers over an adapter.
+ * Proves an adapter's consumers: handling, leases, failures, parking and replays.
  *
  * @since 0.1.0
  * @category suites
  */
 export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void => {
   describe(`Consumer: ${name}`, () => {
-    // Of handlers that fail on purpose nothing need be told.
+    // Handlers fail on purpose here, which need not be logged.
     const quiet = Layer.merge(layer, Logger.minimumLogLevel(LogLevel.None))
     describe("following", () => following(quiet))
     describe("epochs", () => consumedEpochs(quiet))

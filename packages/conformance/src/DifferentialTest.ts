@@ -1,4 +1,4 @@
-/** Two adapters that are given the same random programs, one call after another, and must say and hold the same. */
+/** Runs the same random programs on two adapters, one call after another, and compares all results. */
 import { Command } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, type Layer } from "effect"
@@ -11,7 +11,7 @@ import * as LongRun from "./LongRun.js"
 interface Step {
   readonly call: Call
   readonly clock: ClockOf
-  /** Few enough that calls share them. */
+  /** One of a few keys, so that calls share them. */
   readonly key: string | undefined
   readonly metadata: object
   readonly outer: object
@@ -27,7 +27,7 @@ const programs: fc.Arbitrary<ReadonlyArray<Step>> = fc.array(
   { minLength: 1, maxLength: 60, size: "max" }
 )
 
-/** All that a program has been answered and has left, but for the random ids: each event has that of its position. */
+/** All answers of a program and the data that it leaves. Random event ids are replaced by the events' positions. */
 const outcomeOf = (program: ReadonlyArray<Step>) =>
   Effect.gen(function*() {
     const answers: Array<unknown> = []
@@ -50,8 +50,8 @@ const outcomeOf = (program: ReadonlyArray<Step>) =>
   })
 
 /**
- * Proves that two adapters are the same to callers: by answers, refusals, rows, events and activities of random programs with
- * keys, expected versions, metadata, odd texts and odd clocks.
+ * Proves that callers cannot distinguish two adapters. Random programs with keys, expected versions, metadata, unusual
+ * texts and wrong clocks must have the same answers, refusals, rows, events and activities.
  *
  * @since 0.1.0
  * @category suites
@@ -65,7 +65,7 @@ export const suite = <E, E2>(
     const run = <E>(program: ReadonlyArray<Step>, layer: Layer.Layer<Services, E>) =>
       Effect.runPromise(outcomeOf(program).pipe(Effect.scoped, Effect.provide(layer)))
 
-    it("random programs have the same answers and leave the same", () =>
+    it("random programs have the same answers and leave the same data", () =>
       fc.assert(
         fc.asyncProperty(programs, async (program) => {
           expect(await run(program, one)).toEqual(await run(program, other))

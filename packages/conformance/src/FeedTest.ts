@@ -17,7 +17,7 @@ const subscribe = Effect.flatMap(ActivityPubSub, (pubsub) => pubsub.subscribe)
 
 const activate: Effect.Effect<CommandRequest> = Effect.orDie(decodeCommand({ _tag: "ActivateRelay", id: "relay-1" }))
 
-/** Logs so many activities, a thousand at a time; between them, some that log nothing. */
+/** Logs `count` activities, a thousand per submission. After each submission follows an event without an activity. */
 const log = (count: number) =>
   Effect.gen(function*() {
     const { submit } = yield* Command
@@ -34,7 +34,7 @@ const logged = (after = 0) =>
 const collect = <E, R>(stream: Stream.Stream<Activity, E, R>, count: number) =>
   Effect.map(Stream.runCollect(Stream.take(stream, count)), (chunk) => plain([...chunk]))
 
-/** Runs a stream until it waits for what comes next: its first element is there. */
+/** Runs a stream in a fiber. `first` completes once its first element is there. */
 const started = <E, R>(stream: Stream.Stream<Activity, E, R>, count: number) =>
   Effect.gen(function*() {
     const first = yield* Deferred.make<void>()
@@ -50,7 +50,7 @@ const feed = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "since(n) gives every activity after n, for every n, and then what comes next",
+    "since(n) emits every activity after n, for every n, and then new ones",
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* furnished
@@ -68,13 +68,13 @@ const feed = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "live gives what comes after it was run, and nothing from before",
+    "live emits activities that are logged after it was run, and no earlier ones",
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* furnished
       const before = yield* logged()
       const { fiber, first } = yield* started(feed.live, 3)
-      // It may begin at any of these; from its first on it misses none.
+      // The feed may begin at any of these. It misses none after its first.
       yield* Effect.race(first, Effect.forever(Effect.zipRight(log(1), Effect.yieldNow())))
       yield* log(3)
       const seen = yield* Fiber.join(fiber)
@@ -86,7 +86,7 @@ const feed = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a position that is none is a ParseError",
+    "a malformed position is a ParseError",
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       for (const position of [-1, 1.5, NaN, Infinity, "1" as unknown as number, null as unknown as number]) {
@@ -141,7 +141,7 @@ const feed = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a feed that was left costs the others nothing",
+    "a feed that was interrupted does not affect others",
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* furnished
@@ -158,7 +158,7 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "a queue begins with what comes after it, and gives every activity once, in order",
+    "a queue begins when it is subscribed, and returns every later activity once, in order",
     Effect.gen(function*() {
       yield* furnished
       const before = (yield* logged()).length
@@ -182,7 +182,7 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "takeBetween waits for its least",
+    "takeBetween waits for its minimum",
     Effect.gen(function*() {
       yield* furnished
       const before = (yield* logged()).length
@@ -197,7 +197,7 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an undrained queue keeps thousands, and gives them all",
+    "a queue that is not drained keeps thousands of activities and returns all of them",
     Effect.gen(function*() {
       yield* furnished
       const before = (yield* logged()).length
@@ -215,7 +215,7 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "what an interrupted taker does not receive stays for the next",
+    "activities that an interrupted taker does not receive stay for the next taker",
     Effect.gen(function*() {
       yield* furnished
       const before = (yield* logged()).length
@@ -238,7 +238,7 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "takers of one queue share it, each activity goes to one of them",
+    "each activity goes to one of a queue's takers",
     Effect.gen(function*() {
       yield* furnished
       const before = (yield* logged()).length
@@ -255,7 +255,7 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "the end of its scope ends a subscription, and who waits there is interrupted",
+    "closing its scope ends a subscription and interrupts its takers",
     Effect.gen(function*() {
       yield* furnished
       const scope = yield* Scope.make()
@@ -270,7 +270,7 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
       for (const attempt of [queue.take, queue.takeAll, queue.size, queue.takeUpTo(1), queue.takeBetween(1, 2)]) {
         expect(Exit.isInterrupted(yield* Effect.exit(Effect.asVoid<unknown, never, never>(attempt)))).toBe(true)
       }
-      // The others go on.
+      // Other subscriptions continue.
       const other = yield* subscribe
       yield* log(1)
       expect(Chunk.size(yield* other.takeAll)).toBe(1)
@@ -279,7 +279,8 @@ const queue = <E>(layer: Layer.Layer<Services, E>) => {
 }
 
 /**
- * Proves an adapter's `ActivityFeed` and `ActivityPubSub`: nothing is lost, doubled or out of order, however one reads.
+ * Proves an adapter's `ActivityFeed` and `ActivityPubSub`: nothing is lost, doubled or out of order for any way of
+ * reading.
  *
  * @since 0.1.0
  * @category suites

@@ -6,8 +6,9 @@ import { Effect, Exit, Fiber, type Layer, type Scope, Stream } from "effect"
 import { alice, type Services, specs } from "./internal/fixture.js"
 
 /**
- * Proves that nothing follows or writes a journal that has gone back: an older state of the database was put in its place, by
- * other means than Caravel's, so its epoch is the same. `remember` keeps the present state, and returns what goes back to it.
+ * Proves that nothing follows or writes a journal that has gone back: the database was replaced by an older state
+ * without Caravel's restore, so its epoch is the same. `remember` saves the current state, and returns an effect that
+ * goes back to it.
  *
  * An adapter whose storage no other program can reach, such as memory, does not need this suite.
  *
@@ -54,7 +55,7 @@ export const suite = <R, E>(
         expect(["PositionFromOtherEpoch", "StorageError"]).toContain(
           (yield* Effect.flip(Consumer.awaitPosition("c", 3)))._tag
         )
-        // Positions of this journal are not those that programs hold.
+        // Positions that programs hold are not positions of this journal.
         expect(yield* Effect.flip(journal.head)).toMatchObject({ _tag: "StorageError", reason: "replaced" })
       })
     )

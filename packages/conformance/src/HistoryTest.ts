@@ -1,4 +1,4 @@
-/** The contract of `History`: what adapters have to give it is the journal's reads. */
+/** The contract of `History`, which reads an adapter's journal. */
 import { describe, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, type Layer } from "effect"
 import type { Services } from "./internal/fixture.js"
@@ -7,7 +7,7 @@ import { timeTravel } from "./internal/timeTravel.js"
 import { usageOverTime } from "./internal/usage.js"
 
 /**
- * Proves an adapter's `History`: by examples, and by random programs that the reference model remembers.
+ * Proves an adapter's `History` by examples, and by comparing random programs with the reference model.
  *
  * @since 0.1.0
  * @category suites
@@ -20,7 +20,7 @@ export const suite = <E>(
   describe(`History: ${name}`, () => {
     describe("time travel", () => timeTravel(layer))
     describe("usage", () => usageOverTime(layer))
-    it("of random programs it says at every moment what the reference model had then", () =>
+    it("agrees with the reference model at every moment of random programs", () =>
       fc.assert(
         fc.asyncProperty(
           stories,

@@ -20,7 +20,7 @@ const everything = Effect.gen(function*() {
   yield* Effect.forEach(cases, ({ args, key, method }) => invoke(method, args(key)))
 })
 
-/** The rows of a state as `Query` returns them. Of a secret, only whether it is set. */
+/** The rows of a state as `Query` returns them. A secret is replaced by whether it is set. */
 const rowsOf = ({ relays, tenants }: State) => ({
   tenants: [...HashMap.values(tenants)]
     .map((tenant) => ({ ...plain(tenant), nwcUrl: tenant.nwcUrl !== null }))
@@ -57,7 +57,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "events have the positions 1, 2, 3 and so on, and read gives those after a position, up to its limit",
+      "events have the positions 1, 2, 3 and so on, and read returns those after a position, up to its limit",
       Effect.gen(function*() {
         yield* everything
         const journal = yield* Journal
@@ -74,7 +74,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "it is in an epoch that began before its first event, and stays in it",
+      "the journal's epoch begins before its first event and does not change",
       Effect.gen(function*() {
         const journal = yield* Journal
         const epoch = yield* journal.epoch
@@ -99,7 +99,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "folding the journal with evolve gives the rows, after every command",
+      "folding the journal with evolve results in the rows, after every command",
       Effect.gen(function*() {
         let state = stateOf([], [])
         let folded = 0

@@ -1,6 +1,6 @@
-/** How often tests repeat what they try: a small share in every run of the suite, and long counts by `pnpm long`. */
+/** How often tests repeat: briefly in every run of the suite, and at length with `pnpm long`. */
 
-// A global of every runtime that vitest runs on, but not of ECMAScript's own types.
+// A global of every runtime that vitest runs on, which ECMAScript's own types lack.
 declare const process: { readonly env: { readonly [variable: string]: string | undefined } }
 
 const numberOf = (variable: string): number | undefined => {
@@ -16,7 +16,8 @@ const numberOf = (variable: string): number | undefined => {
 const isLong = (numberOf("CARAVEL_LONG") ?? 0) > 0
 
 /**
- * The count that a variable of the environment names; without it the usual one, or the long one where `CARAVEL_LONG=1`.
+ * Returns the count in an environment variable. If it is not set, returns the long count with `CARAVEL_LONG=1`, and
+ * otherwise the usual one.
  *
  * @since 0.1.0
  * @category settings
@@ -33,7 +34,7 @@ export const count = (variable: string, counts: { readonly usual: number; readon
 export const timeout = (usual: number): number => isLong ? 43_200_000 : usual
 
 /**
- * What random tests begin with: `CARAVEL_SEED`, and otherwise always the same.
+ * The seed of random tests: `CARAVEL_SEED`, or a fixed one by default.
  *
  * @since 0.1.0
  * @category settings

@@ -1,4 +1,4 @@
-/** Random programs of commands, concurrent where they may be, against a plain reference model. */
+/** Compares random programs of commands, some of them concurrent, with a plain reference model. */
 import {
   ActivityFeed,
   ActivityPubSub,
@@ -18,7 +18,7 @@ import { type ClockOf, clocks, metadata, programs, type Step } from "./internal/
 import { retries, retryPrograms } from "./internal/retries.js"
 import * as LongRun from "./LongRun.js"
 
-/** A program, and of each of its steps what the clock says and with which metadata it is sent; over again when they end. */
+/** A program with the clocks and the metadata of its steps. Both repeat if the program is longer. */
 interface Story {
   readonly program: ReadonlyArray<Step>
   readonly clocks: ReadonlyArray<ClockOf>
@@ -63,12 +63,12 @@ const run = ({ clocks, metadata, program }: Story) =>
         expect([plain(event).createdAt, event.metadata]).toEqual([now, given])
       }
 
-      // The journal's order is one in which the model accepts what was accepted …
+      // The model accepts the accepted calls in the journal's order …
       const models = linearize(model, answered.filter(({ answer }) => Either.isRight(answer)), entries, now)
       if (models === undefined) {
         return expect.fail(`no order explains ${JSON.stringify({ now, step, answers, entries })}`)
       }
-      // … and refuses, somewhere on the way, what was refused, for the same reason.
+      // … and refuses each refused call, for the same reason, at some point of that order.
       for (const { answer, call } of answered) {
         if (Either.isRight(answer)) continue
         const reasons = models.map((model) => applyAll(model, call, now)).map((outcome) =>
@@ -105,8 +105,8 @@ const run = ({ clocks, metadata, program }: Story) =>
   })
 
 /**
- * Proves an adapter by random programs: outcomes, rows, journal, log and broadcasts are those of the reference model,
- * at every step, and concurrent calls have the outcomes of some order of them. With keys, each takes effect once.
+ * Proves an adapter by random programs: outcomes, rows, journal, log and broadcasts agree with the reference model at
+ * every step. Concurrent calls have the outcomes of some sequential order, and a call with a key takes effect once.
  *
  * @since 0.1.0
  * @category suites
@@ -122,7 +122,7 @@ export const suite = <E>(
 
   describe(`Properties: ${name}`, () => {
     it(
-      "random programs, whatever their texts, ids and clocks, agree with the reference model",
+      "random programs with any texts, ids and clocks agree with the reference model",
       () =>
         fc.assert(
           fc.asyncProperty(

@@ -4,7 +4,7 @@ import { describe, expect } from "@effect/vitest"
 import { Effect, type Layer, Option } from "effect"
 import { alice, bob, nobody, type Plain, plain, pubkey, type Services, specs } from "./internal/fixture.js"
 
-/** Ids in no order: by code unit, upper case comes before `_`, and that before lower case. */
+/** Unordered ids. In code unit order, upper case comes before `_`, and `_` before lower case. */
 const ids = ["b", "a", "Z", "_", "-", "10", "9", "aa"]
 const sorted = ["-", "10", "9", "Z", "_", "a", "aa", "b"]
 
@@ -22,7 +22,7 @@ const world = Effect.gen(function*() {
 })
 
 /**
- * Proves an adapter's `Query`: keys, order, filters, and what is missing or malformed.
+ * Proves an adapter's `Query`: keys, order, filters, and missing or malformed keys.
  *
  * @since 0.1.0
  * @category suites
@@ -44,7 +44,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "what is there is found by its key, and what is not is None",
+      "a row is found by its key, and a missing row is None",
       Effect.gen(function*() {
         yield* world
         const query = yield* Query
@@ -60,7 +60,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "lists are ordered by key, by code unit",
+      "lists are ordered by key, in code unit order",
       Effect.gen(function*() {
         yield* world
         const query = yield* Query
@@ -77,7 +77,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "the activity log is oldest first, and every filter holds, alone and with any other",
+      "the activity log is oldest first, and filters apply alone and in every combination",
       Effect.gen(function*() {
         yield* world
         const query = yield* Query
@@ -112,7 +112,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "paging through the log by its last position gives it all",
+      "paging through the log by its last position returns all of it",
       Effect.gen(function*() {
         yield* world
         const query = yield* Query
@@ -160,7 +160,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "rows that were read stay as they were read",
+      "rows that were read do not change",
       Effect.gen(function*() {
         yield* world
         const command = yield* Command
@@ -173,7 +173,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "a thousand rows are a thousand rows",
+      "lists return all of a thousand rows",
       Effect.gen(function*() {
         const command = yield* Command
         const query = yield* Query

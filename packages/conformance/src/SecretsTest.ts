@@ -7,8 +7,8 @@ import { alice, aliceUrl, bob, bobUrl, nobody, type Services, specs, unchangedBy
 import { leaks } from "./internal/secrets.js"
 
 /**
- * Proves that an adapter's `Secrets` erases as the port says and that a rotation changes nothing that can be seen. Whether
- * bytes are left is for the adapter's own tests to search.
+ * Proves that an adapter's `Secrets` erases as the port specifies, and that a rotation changes nothing visible. The
+ * adapter's own tests must check that no bytes are left.
  *
  * @since 0.1.0
  * @category suites
@@ -30,7 +30,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
 
   describe(`Secrets: ${name}`, () => {
     test(
-      "erasing clears the wallet URL of this tenant, as an event that is logged and broadcast",
+      "erasing clears the tenant's wallet URL by an event that is logged and broadcast",
       Effect.gen(function*() {
         yield* furnished
         const command = yield* Command
@@ -54,7 +54,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "erasing succeeds again, where there never was a secret, and for a whole tenant",
+      "erasing succeeds repeatedly, without a secret, and for a whole tenant",
       Effect.gen(function*() {
         const command = yield* Command
         const secrets = yield* Secrets
@@ -69,7 +69,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "erasing what does not exist, or is no pubkey, changes nothing",
+      "erasing for a missing tenant or a malformed pubkey changes nothing",
       Effect.gen(function*() {
         yield* furnished
         const secrets = yield* Secrets
@@ -87,7 +87,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "what was sent with a key or an expected version keeps its meaning",
+      "idempotency keys and expected versions stay valid after an erasure",
       Effect.gen(function*() {
         yield* furnished
         const secrets = yield* Secrets
@@ -101,7 +101,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "a rotation is no event, changes nothing that can be seen, and finds nothing to do the second time",
+      "a rotation writes no event, changes nothing visible, and has nothing to do the second time",
       Effect.gen(function*() {
         yield* furnished
         const secrets = yield* Secrets

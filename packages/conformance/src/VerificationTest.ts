@@ -11,14 +11,14 @@ import * as LongRun from "./LongRun.js"
 
 export type {
   /**
-   * Ways to what an adapter has stored that are not Caravel's.
+   * Access to an adapter's stored data that bypasses Caravel.
    *
    * @since 0.1.0
    * @category models
    */
   Backdoor,
   /**
-   * Which row.
+   * Identifies a row.
    *
    * @since 0.1.0
    * @category models
@@ -27,8 +27,8 @@ export type {
 } from "./internal/backdoor.js"
 
 /**
- * Proves that an adapter's `Journal.verify` names whatever was changed through the backdoor, and nothing else, and that
- * `Journal.rebuild` mends it.
+ * Proves that an adapter's `Journal.verify` reports exactly the changes that were made through the backdoor, and that
+ * `Journal.rebuild` repairs them.
  *
  * @since 0.1.0
  * @category suites

@@ -12,7 +12,7 @@ export class Store {
   readonly written: Array<number> = []
   /** Every move of the checkpoint. */
   readonly moves: Array<Position> = []
-  /** How often leases were read or renewed, and replay requests polled. */
+  /** How often leases were renewed and replay requests were polled. */
   looks = 0
   /** Runs before each move. */
   beforeMove: (to: Position) => Effect.Effect<void, StorageError> = () => Effect.void

@@ -1,4 +1,4 @@
-/** How a test reaches what is stored, behind the core's back, and how it has it looked over. */
+/** Access to stored data that bypasses the core, and helpers that verify and rebuild it. */
 import {
   type Drift,
   evolve,
@@ -14,26 +14,26 @@ import {
 import { Chunk, DateTime, Effect, HashMap, Ref, Stream } from "effect"
 import { journalAfter, plain } from "./fixture.js"
 
-/** Which row. */
+/** Identifies a row. */
 export interface RowId {
   readonly resourceType: ResourceType
   readonly resourceId: string
 }
 
-/** Ways to what an adapter has stored that are not Caravel's. */
+/** Access to an adapter's stored data that bypasses Caravel. */
 export interface Backdoor<R> {
-  /** All that is stored, in plain values. */
+  /** All stored data, in plain values. */
   readonly dump: Effect.Effect<unknown, never, R>
-  /** Overwrites fields of a row, its key too; a value is one of the model's, or is not. */
+  /** Overwrites fields of a row, possibly its key. The values need not be valid in the model. */
   readonly change: (row: RowId, fields: { readonly [field: string]: unknown }) => Effect.Effect<void, never, R>
-  /** Makes a row as another is, but for its id and, of a relay, its subdomain. */
+  /** Copies a row under another id. A relay gets another subdomain too. */
   readonly copy: (row: RowId, id: string) => Effect.Effect<void, never, R>
   readonly remove: (row: RowId) => Effect.Effect<void, never, R>
   readonly addSecret: (id: SecretId, value: string) => Effect.Effect<void, never, R>
   readonly removeSecret: (id: SecretId) => Effect.Effect<void, never, R>
 }
 
-/** All that a verification finds, and its last step. */
+/** All drifts that a verification finds, and its last step. */
 export const verify = Effect.flatMap(Journal, (journal) => Stream.runCollect(journal.verify)).pipe(
   Effect.map((steps) => ({
     last: Chunk.unsafeLast(steps),
@@ -41,7 +41,7 @@ export const verify = Effect.flatMap(Journal, (journal) => Stream.runCollect(jou
   }))
 )
 
-/** What a rebuild has written, and found. */
+/** The number of rows that a rebuild writes, and the drifts that it finds. */
 export const rebuild = Effect.gen(function*() {
   const journal = yield* Journal
   const steps = yield* Ref.make<ReadonlyArray<Verification>>([])
@@ -49,7 +49,7 @@ export const rebuild = Effect.gen(function*() {
   return { written, differences: plain((yield* steps).flatMap(({ differences }) => differences)) }
 })
 
-/** The rows that the journal comes to, and the events that it has. */
+/** The journal's events and the rows that folding them results in. */
 export const folded = Effect.map(journalAfter(), (events) => {
   const { relays, tenants } = events.reduce(evolve, stateOf([], []))
   const rows: ReadonlyArray<TenantState | RelayState> = [...HashMap.values(tenants), ...HashMap.values(relays)]
@@ -61,14 +61,14 @@ export const idOf = (row: TenantState | RelayState): RowId =>
     ? { resourceType: "tenant", resourceId: row.pubkey }
     : { resourceType: "relay", resourceId: row.id }
 
-/** The last event that set a field. */
+/** The position of the last event that set a field. */
 export const positionOf = (events: ReadonlyArray<RecordedEvent>, { resourceId, resourceType }: RowId, field?: string) =>
   events.filter((event) =>
     event.resourceId === resourceId && event.resourceType === resourceType &&
     (field === undefined || field === "version" || event.version === 1 || field in event.changes)
   ).at(-1)?.position
 
-/** A value that is not this one: one that the model has, or one that no schema takes. */
+/** A value that differs from the given one. It need not be valid in the model. */
 export const another = (field: string, value: unknown): unknown =>
   typeof value === "boolean"
     ? !value

@@ -1,20 +1,23 @@
-/** The seventeen commands as `command.md` and `model.md` have them: written out here, not read from the domain. */
+/**
+ * The seventeen commands as `command.md` and `model.md` define them. They are written out here, not derived from the
+ * domain.
+ */
 import { alice, aliceUrl, bob, bobUrl, type MethodName, relayDefaults, tenantDefaults } from "./fixture.js"
 
-/** What one command does in the furnished world. */
+/** A command and its expected effect in the furnished world. */
 export interface Case {
   readonly method: MethodName
   readonly resource: "tenant" | "relay"
   readonly event: string
   readonly activity: string | null
-  /** The arguments that act on the resource of this key. */
+  /** The arguments for the resource with this key. */
   readonly args: (key: string) => ReadonlyArray<unknown>
-  /** The key of the resource in the furnished world, or of the one to be created. */
+  /** The key of the resource, which is in the furnished world or is to be created. */
   readonly key: string
   readonly creates?: true
-  /** Run before it, where the furnished world has already what the command sets. */
+  /** A command to run first, if the furnished world already has the values that this command sets. */
   readonly given?: readonly [MethodName, ReadonlyArray<unknown>]
-  /** How the row changes; `now` stands for the instant. */
+  /** The changed fields of the row. `now` stands for the command's instant. */
   readonly changes: object
   /** Arguments that are refused as malformed. */
   readonly malformed: ReadonlyArray<ReadonlyArray<unknown>>
@@ -30,7 +33,7 @@ const badFlags = ["true", 1]
 const badPlans = ["", "Free", "a b", "-", 7]
 const absent = [null, undefined]
 
-/** Objects that are well-formed but for one field. */
+/** Objects with one malformed field each. */
 const withField = (base: object, name: string, values: ReadonlyArray<unknown>) =>
   values.map((value) => [{ ...base, [name]: value }])
 

@@ -1,4 +1,4 @@
-/** What must be unique stays unique. */
+/** Unique keys and subdomains stay unique. */
 import { Command, Query } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, type Layer, Option } from "effect"
@@ -75,7 +75,7 @@ export const conflicts = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const [what, method, argument, expected] of refused) {
     test(
-      `${what} is refused, and leaves no trace`,
+      `${what} is refused and changes nothing`,
       Effect.gen(function*() {
         yield* crowded
         const { after, before, broadcast, result } = yield* unchangedBy(Effect.flip(invoke(method, [argument])))
@@ -87,7 +87,7 @@ export const conflicts = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "a relay may be given the subdomain that it has",
+    "a relay can be updated to its own subdomain",
     Effect.gen(function*() {
       yield* crowded
       const command = yield* Command
@@ -99,7 +99,7 @@ export const conflicts = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a subdomain that a relay gives up is free for others, and no longer names it",
+    "a subdomain that a relay gives up is free for others and no longer finds it",
     Effect.gen(function*() {
       yield* crowded
       const command = yield* Command
@@ -117,7 +117,7 @@ export const conflicts = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "of many who want one name at once, one gets it",
+    "one of many concurrent requests for a subdomain gets it",
     Effect.gen(function*() {
       yield* crowded
       const command = yield* Command

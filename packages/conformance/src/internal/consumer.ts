@@ -1,11 +1,11 @@
-/** What the suites of consumers share. */
+/** Helpers of the consumer suites. */
 import { type Activity, Command, type CommandRequest, decodeCommand, Query } from "@caravel/domain"
 import { Consumer, type ConsumerStore, Waiting } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
 import { Effect, type Layer, type Scope } from "effect"
 import { alice, invoke, type Services } from "./fixture.js"
 
-/** Tests on a fresh layer each, with the test's clock, for waiting too. */
+/** Runs each test on a fresh layer. Waiting uses the test's clock too. */
 export const timed =
   <E>(layer: Layer.Layer<Services, E>) =>
   <A, E2>(name: string, body: Effect.Effect<A, E2, Services | Scope.Scope>, timeout = 60_000) =>
@@ -18,7 +18,10 @@ export const timed =
 const activate = (id: string): Effect.Effect<CommandRequest> =>
   Effect.orDie(decodeCommand({ _tag: "ActivateRelay", id }))
 
-/** Logs an activity for each of these relays, a thousand at a time; between them, some that log nothing. */
+/**
+ * Logs an activity for each of these relays, a thousand per submission. After each submission follows an event without
+ * one.
+ */
 export const log = (ids: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const { submit } = yield* Command
@@ -32,7 +35,7 @@ export const log = (ids: ReadonlyArray<string>) =>
 export const times = (count: number, id: string | ((n: number) => string) = "r0") =>
   Array.from({ length: count }, (_, n) => typeof id === "string" ? id : id(n))
 
-/** A tenant with so many relays `r0`, `r1`… */
+/** Creates a tenant with `count` relays: `r0`, `r1` and so on. */
 export const relays = (count: number) =>
   Effect.gen(function*() {
     const command = yield* Command
@@ -50,10 +53,10 @@ export const positions = (filter?: typeof ConsumerStore.Filter.Encoded & { reado
 
 export const headOf = Effect.map(positions(), (positions) => positions.at(-1) ?? 0)
 
-/** Waits until a consumer has done all there is. */
+/** Waits until a consumer has handled everything up to the head. */
 export const caughtUp = (name = "c") => Effect.flatMap(headOf, (head) => Consumer.awaitPosition(name, head))
 
-/** Remembers what it is given, and then does what it is told. */
+/** Handlers that record their activities. */
 export class Recorder {
   readonly activities: Array<Activity> = []
   get positions() {
@@ -63,16 +66,16 @@ export class Recorder {
     return this.activities.map(({ resourceId }) => resourceId as string)
   }
   readonly handle = (activity: Activity) => Effect.sync(() => void this.activities.push(activity))
-  /** Fails where it is told to, and remembers what succeeds. */
+  /** A handler that fails for some activities and records the others. */
   readonly failing = (fails: (activity: Activity) => boolean) => (activity: Activity) =>
     Effect.suspend(() => fails(activity) ? Effect.fail(`no ${activity.resourceId}`) : this.handle(activity))
 }
 
-/** Waits, yielding, for something that other fibers will bring about. */
+/** Yields until other fibers have made the condition true. */
 export const until = (condition: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(Effect.yieldNow(), until(condition)))
 
-/** The ways of running that every promise holds in. */
+/** The options of `run` with which every guarantee is tested. */
 export const modes: ReadonlyArray<{ readonly transactional?: boolean; readonly concurrency?: number }> = [
   {},
   { transactional: true },

@@ -1,4 +1,4 @@
-/** Rows and secrets that are missing, too many or wrong: each is named, and mended where it can be. */
+/** Missing, extra and wrong rows and secrets: each is reported, and repaired if possible. */
 import { ActivityPubSub, type Drift, Position, type SecretId, type StorageError } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
@@ -21,7 +21,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
       return (row && "nwcUrl" in row ? row.nwcUrl : null)!
     })
 
-  /** Damages what `furnished` and `cases` have made; expects to be told just this, and a rebuild to undo it. */
+  /** Damages the data of `furnished` and `cases`. Expects exactly these drifts, and that a rebuild repairs them. */
   const damages = (
     what: string,
     damage: Effect.Effect<ReadonlyArray<Partial<Drift>>, StorageError, Services | R>
@@ -49,7 +49,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   )
 
   test(
-    "rows that Caravel wrote agree, and a rebuild neither writes nor tells anybody",
+    "rows that Caravel wrote agree, and a rebuild writes and broadcasts nothing",
     Effect.gen(function*() {
       yield* everything
       const { events, rows } = yield* folded
@@ -97,7 +97,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   )
 
   damages(
-    "a tenant and a relay that nobody created",
+    "a tenant and a relay that no event created",
     Effect.gen(function*() {
       yield* backdoor.copy({ resourceType: "tenant", resourceId: alice }, "0".repeat(64))
       yield* backdoor.copy({ resourceType: "relay", resourceId: "relay-1" }, "")
@@ -125,7 +125,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   )
 
   test(
-    "a secret in the place of its reference is not shown",
+    "a secret that replaces its reference is not revealed",
     Effect.gen(function*() {
       yield* everything
       yield* backdoor.change({ resourceType: "tenant", resourceId: alice }, { nwcUrl: bobUrl })
@@ -138,7 +138,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   )
 
   test(
-    "a secret that is lost, which only its owner can bring back",
+    "a lost secret, which is drift until its owner sets it again",
     Effect.gen(function*() {
       yield* invoke("createTenant", [{ pubkey: bob, nwcUrl: bobUrl }])
       yield* invoke("setTenantPastDue", [bob])
@@ -163,7 +163,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   )
 
   test(
-    "a relay and its tenant, in whatever order they are written",
+    "a missing relay and its missing tenant, in either order of their keys",
     Effect.gen(function*() {
       const tenant = "f".repeat(64)
       yield* invoke("createTenant", [{ pubkey: tenant }])

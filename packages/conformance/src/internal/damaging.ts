@@ -1,4 +1,4 @@
-/** Random programs, whose rows are damaged at random, again and again: a rebuild mends all that is called mendable. */
+/** Random programs whose rows are damaged at random, repeatedly: a rebuild repairs every drift that is repairable. */
 import { isRepairable, Query, type ResourceType, type SecretId } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, type Layer } from "effect"
@@ -8,7 +8,7 @@ import { plain, pubkey, type Services } from "./fixture.js"
 import { call } from "./linearize.js"
 import { programs } from "./programs.js"
 
-/** Of each thing there is, the one that a number picks, if there is any. */
+/** Picks an element by a number, if there are any. */
 type Pick = number
 
 type Damage =
@@ -50,7 +50,7 @@ const damages: fc.Arbitrary<ReadonlyArray<Damage>> = fc.array(
 const relayIds = ["a", "b", "C", "d_4", "", "0", "zz", "B", "not an id"]
 const pubkeys = [1, 2, 3, 4, 0xfff].map(pubkey)
 
-/** What is stored, as far as damage has to know it. */
+/** The stored keys and subdomains, which damage must keep unique. */
 class Rows {
   readonly ids = { tenant: new Set<string>(), relay: new Set<string>() }
   readonly subdomains = new Map<string, string>()
@@ -69,7 +69,7 @@ class Rows {
     )
   }
 
-  /** A subdomain that nothing has had. */
+  /** A subdomain that no relay has had. */
   fresh(): string {
     return `fresh-${this.count++}`
   }
@@ -97,7 +97,7 @@ export const damaging = <R, E>(
     return backdoor.remove(row)
   }
 
-  /** Overwrites a field of a row whose resource the journal has, by a value that is not its. */
+  /** Overwrites a field of a row whose resource is in the journal, with a wrong value. */
   const changeField = (rows: Rows, id: RowId, field: Pick, clear: boolean) =>
     Effect.gen(function*() {
       const row = (yield* folded).rows.find((row) =>
@@ -162,7 +162,7 @@ export const damaging = <R, E>(
       }
     })
 
-  /** The rows of the services, with whether there is a wallet in place of the wallet. */
+  /** The rows that the services return. The wallet URL is replaced by whether there is one. */
   const read = Effect.gen(function*() {
     const { relays, tenants } = yield* Query
     return {
@@ -209,7 +209,7 @@ export const damaging = <R, E>(
 
   const roundsEach = 4
 
-  it("a rebuild mends whatever of rows and secrets is damaged, and leaves what is lost", () =>
+  it("a rebuild repairs all damage to rows and secrets except lost secrets", () =>
     fc.assert(
       fc.asyncProperty(
         programs,

@@ -1,4 +1,4 @@
-/** Random programs, whose rows agree with their journal until a field is changed. */
+/** Random programs whose rows agree with the journal until a field is changed. */
 import { expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, type Layer } from "effect"
 import { another, type Backdoor, folded, idOf, nullable, positionOf, rebuild, verify } from "./backdoor.js"
@@ -40,7 +40,7 @@ export const drifting = <R, E>(
     timeout
   )
 
-  it("a field that is changed is named, and nothing else, and a rebuild mends it", () =>
+  it("a changed field is the only drift that is reported, and a rebuild repairs it", () =>
     fc.assert(
       fc.asyncProperty(programsWithTenants, fc.nat(), fc.nat(), fc.boolean(), (program, anyRow, anyField, clear) =>
         run(Effect.gen(function*() {

@@ -1,4 +1,4 @@
-/** Positions that are not the journal's: of another epoch, or beyond its head. */
+/** Positions that are not in the journal: of another epoch, or after its head. */
 import { type Activity, ActivityFeed, Journal } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
@@ -16,7 +16,7 @@ export const followedEpochs = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "since a position of another epoch, or beyond the head, is PositionFromOtherEpoch",
+    "since fails with PositionFromOtherEpoch for a position of another epoch or after the head",
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       yield* furnished
@@ -25,7 +25,7 @@ export const followedEpochs = <E>(layer: Layer.Layer<Services, E>) => {
       const refused = (position: number, options?: { readonly epoch?: string }) =>
         Effect.flip(Stream.runDrain(feed.since(position, options)))
       expect(yield* first(feed.since(0, { epoch: current }))).toBe(1)
-      // Nothing is before it, in whatever epoch.
+      // Position 0 is valid in every epoch.
       expect(yield* first(feed.since(0, { epoch: other }))).toBe(1)
       const beyond = { _tag: "PositionFromOtherEpoch", position: head + 1, current, common: head }
       expect(yield* refused(head + 1)).toMatchObject({ ...beyond, epoch: null })
@@ -40,7 +40,7 @@ export const consumedEpochs = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "a position of another epoch, or beyond the head, is PositionFromOtherEpoch, before anything is made or moved",
+    "a position of another epoch or after the head is PositionFromOtherEpoch, and no checkpoint is created or moved",
     Effect.gen(function*() {
       yield* relays(1)
       const journal = yield* Journal
@@ -60,7 +60,7 @@ export const consumedEpochs = <E>(layer: Layer.Layer<Services, E>) => {
       yield* refused(Consumer.reset(name, 1, { epoch: other }))
       expect(yield* Consumer.lag(name)).toMatchObject({ position: head, epoch })
       yield* Fiber.interrupt(running)
-      // Where it stands counts, not where it would have begun.
+      // An existing checkpoint is used, and `from` is ignored.
       yield* Effect.fork(run(head + 1))
       yield* log(["r0"])
       yield* caughtUp()

@@ -1,4 +1,4 @@
-/** `Command.expecting`: who comes late overwrites nothing. */
+/** `Command.expecting`: a late command overwrites nothing. */
 import { Command, decodeCommand, Query } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, type Layer, Option } from "effect"
@@ -40,7 +40,7 @@ export const expecting = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "that something does not exist, or does already, is said whatever is expected",
+    "a missing or an existing resource is refused as such, whatever version is expected",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -62,7 +62,7 @@ export const expecting = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "that a relay has moved on comes before what else would refuse it",
+    "a version conflict takes precedence over other refusals of an existing relay",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -74,7 +74,7 @@ export const expecting = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "of a list it is that of the first one's resource, before the list",
+    "a list is checked against the version of its first command's resource before the list",
     Effect.gen(function*() {
       yield* furnished
       const { submit } = yield* Command
@@ -91,7 +91,7 @@ export const expecting = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "every command inside expects it, so that the second one on a resource is refused; the innermost counts",
+    "every command inside expects the version, so the second on a resource is refused; the innermost use wins",
     Effect.gen(function*() {
       yield* furnished
       const { activateRelay } = yield* Command
@@ -115,7 +115,7 @@ export const expecting = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "of those who write what they have read, nobody overwrites another",
+    "concurrent callers that update what they have read do not overwrite one another",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command

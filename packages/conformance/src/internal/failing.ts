@@ -1,4 +1,4 @@
-/** What is told of a handler that fails, and whom. */
+/** Failing handlers: what is recorded, logged and returned. */
 import { type Activity, Command } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
@@ -22,7 +22,7 @@ class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", {
 const declined = new CardDeclined({ code: "insufficient_funds", wallet: Redacted.make(aliceUrl) })
 const told = `CardDeclined: the card was declined, paid by <redacted> {"code":"insufficient_funds","wallet":<redacted>}`
 
-/** What an effect logs, at any level, as `LEVEL message`. */
+/** The logs of an effect, at every level. */
 const logsOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
     const logs: Array<{ readonly level: string; readonly message: string; readonly annotations: object }> = []
@@ -69,7 +69,7 @@ const details = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     test(
-      `whatever a handler fails with is counted, retried and parked: ${JSON.stringify(options)}`,
+      `every failure of a handler is counted, retried and parked: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         const hostile = new Proxy({}, {
           get: () => {
@@ -141,7 +141,7 @@ const details = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a handler that takes longer than its timeout fails as an attempt",
+    "a handler that takes longer than its timeout counts as a failed attempt",
     Effect.gen(function*() {
       yield* relays(1)
       const interrupted: Array<number> = []
@@ -177,7 +177,7 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `waiting for a consumer fails when it halts, and goes on for one that is run again: ${JSON.stringify(options)}`,
+      `waiting for a consumer fails when it halts, and works once it runs again: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(1)
         const head = yield* headOf
@@ -195,7 +195,9 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     test(
-      `one that was stopped while it tried again has not halted, and is waited for: ${JSON.stringify(options)}`,
+      `waiting for a consumer that was stopped during retries does not fail, as it has not halted: ${
+        JSON.stringify(options)
+      }`,
       Effect.gen(function*() {
         yield* relays(1)
         const failed = yield* Deferred.make<void>()
@@ -219,7 +221,7 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     test(
-      `a handler that waits for its own consumer is told so at once: ${JSON.stringify(options)}`,
+      `a handler that waits for its own consumer fails at once: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         const command = yield* Command
         yield* relays(1)
@@ -228,7 +230,7 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
         const handle = (activity: Activity) =>
           activity.position !== 1
             ? seen.handle(activity)
-            // What follows is handled by this same consumer.
+            // Only this consumer handles the activities up to that position.
             : Consumer.awaitPosition(name, last).pipe(Effect.timeout("1 hour"))
         const run = Consumer.run({ name, from, retry, onFailure: "park", handle, ...options })
         yield* Effect.fork(run)
@@ -239,7 +241,7 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
           "ConsumerWaitsForItself: A handler of consumer \"c\" cannot wait for this consumer, which continues only once the " +
             "handler has ended; wait outside of the handler {\"consumer\":\"c\"}"
         )
-        // Of another consumer, and of what is done, it may.
+        // A handler may wait for another consumer, and for a position that is done.
         yield* Effect.fork(Consumer.run({
           name: "d",
           from,
@@ -250,7 +252,7 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
             )
         }))
         yield* caughtUp("d")
-        // A replay neither for itself.
+        // The handler of a replay cannot wait for a replay.
         const replay = Consumer.replay({ name, handle: () => Consumer.requestReplay(name) })
         expect(yield* replay).toEqual({ replayed: 0, failed: 1 })
         expect((yield* Consumer.parked(name))[0]!.error).toContain("ConsumerWaitsForItself")

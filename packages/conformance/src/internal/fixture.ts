@@ -1,4 +1,4 @@
-/** What the suites share: the world that they act on, and how they look at all of it. */
+/** Helpers of all suites: the world that they act on, and observations of it. */
 import {
   type Activity,
   type ActivityFeed,
@@ -20,7 +20,7 @@ import type { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
 import { Clock, DateTime, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
 
-/** What an adapter provides. */
+/** The services that an adapter provides. */
 export type Services =
   | Command
   | Query
@@ -32,7 +32,7 @@ export type Services =
   | Consumer.Consumer
   | ConsumerStore.ConsumerStore
 
-/** Tests on a fresh layer each, with the live clock: adapters wait by the clock where a database is busy. */
+/** Runs each test on a fresh layer, with the live clock, as adapters wait in real time while a database is busy. */
 export const specs =
   <E, R = never>(layer: Layer.Layer<Services | R, E>) =>
   <A, E2>(name: string, body: Effect.Effect<A, E2, Services | R | Scope.Scope>, timeout = 60_000) =>
@@ -74,12 +74,12 @@ export const tenantDefaults = {
 /** The names of the seventeen methods. */
 export type MethodName = Exclude<keyof typeof Command.Service, "submit" | "notify">
 
-/** A method that is called with whatever a caller in plain JavaScript may pass. */
+/** A method that is called with any arguments, as from plain JavaScript. */
 type Method = (
   ...args: ReadonlyArray<unknown>
 ) => Answer
 
-/** What any command comes to. */
+/** The result of any command. */
 type Answer = Effect.Effect<
   Activity | void,
   Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError
@@ -92,10 +92,10 @@ export const invoke = (method: MethodName, args: ReadonlyArray<unknown>) =>
     (command) => (command as unknown as { readonly [Name in MethodName]: Method })[method](...args)
   )
 
-/** Runs an effect at an instant: the clock stands still, but waiting takes its time. */
+/** Runs an effect at an instant. The clock stands still, but sleeping takes real time. */
 export const at = (iso: string) => atMillis(Date.parse(iso))
 
-/** The same with a clock that may say anything. */
+/** Like `at`, with any number of milliseconds, even an invalid one. */
 export const atMillis = (millis: number) => {
   const nanos = Number.isFinite(millis) ? BigInt(Math.floor(millis)) * 1_000_000n : 0n
   const clock: Clock.Clock = Object.assign(Clock.make(), {
@@ -110,7 +110,7 @@ export const atMillis = (millis: number) => {
 /** The nth day, for `at`. */
 export const day = (n: number) => DateTime.formatIso(DateTime.unsafeMake(Date.UTC(2026, 0, 1 + n)))
 
-/** A value as JSON has it: instants as text, secrets redacted. */
+/** A value converted to JSON and back: instants are text, secrets are redacted. */
 export const plain = <A>(value: A): A extends ReadonlyArray<unknown> ? ReadonlyArray<Plain> : Plain =>
   JSON.parse(JSON.stringify(value) ?? "null") ?? undefined
 
@@ -137,10 +137,10 @@ const pages = (after: Position): Effect.Effect<Array<RecordedEvent>, StorageErro
     }
   })
 
-/** The events after a position; all of them without one. */
+/** The events after a position; by default, all of them. */
 export const journalAfter = (after = 0) => pages(Position.make(after))
 
-/** All that can be seen from outside, in plain values. */
+/** Everything that is visible through the services, in plain values. */
 export const observe = Effect.gen(function*() {
   const query = yield* Query
   return {
@@ -151,7 +151,10 @@ export const observe = Effect.gen(function*() {
   }
 })
 
-/** A tenant with everything set, and a delinquent relay of hers that failed to sync; both at version 4. */
+/**
+ * Creates a tenant with all fields set and a delinquent relay of this tenant that failed to sync. Both are at version
+ * 4.
+ */
 export const furnished = Effect.gen(function*() {
   const command = yield* Command
   yield* command.createTenant({ pubkey: alice, nwcUrl: aliceUrl, stripeCustomerId: "cus_alice" })
@@ -164,10 +167,10 @@ export const furnished = Effect.gen(function*() {
   yield* command.markRelayDelinquent({ id: "relay-1" })
 }).pipe(at("2026-01-01T00:00:00.000Z"))
 
-/** Why each of the calls is refused. */
+/** The refusals of the calls. */
 export const refusalsOf = (calls: ReadonlyArray<Answer>) => Effect.forEach(calls, (call) => Effect.flip(call))
 
-/** Expects nothing to change, nothing to be logged and nothing to be broadcast. */
+/** Runs an effect that should change nothing. Returns what is visible before and after, and what was broadcast. */
 export const unchangedBy = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const before = yield* observe

@@ -1,4 +1,4 @@
-/** What consumers handle: everything that is theirs, in order, wherever they stopped. */
+/** Which activities consumers handle: all that pass their filters, in order, across restarts. */
 import { type Activity, ActivityType, Command, Position } from "@caravel/domain"
 import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
@@ -12,7 +12,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "a consumer handles everything from the beginning, and then what comes next, once and in order",
+    "a consumer handles all activities from the beginning, then new ones, once and in order",
     Effect.gen(function*() {
       const seen = new Recorder()
       yield* relays(2)
@@ -26,7 +26,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "it begins at any position, or now, and only when it is run for the first time",
+    "a consumer begins at any position, or now, only when it is first run",
     Effect.gen(function*() {
       yield* relays(1)
       yield* log(times(4))
@@ -55,7 +55,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of [{}, { transactional: true }, { concurrency: 3 }, { transactional: true, concurrency: 3 }]) {
     test(
-      `stopped at any moment, it goes on where it was: ${JSON.stringify(options)}`,
+      `a consumer that was stopped at any moment continues where it was: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         const seen = new Recorder()
         yield* relays(5)
@@ -81,13 +81,13 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
         yield* caughtUp()
         const all = yield* positions()
         if (options.transactional !== true) {
-          // What had been handled when it was stopped may not have been written: only that comes again.
+          // Activities that were handled but not yet written to the checkpoint are handled again.
           expect(new Set(seen.positions)).toEqual(new Set(all))
           expect([...seen.positions].sort((a, b) => a - b).filter((n, index, all) => n !== all[index - 1])).toEqual(all)
         } else if (seen.positions.length === all.length) {
           expect(seen.positions).toEqual(all)
         } else {
-          // Without transactions a handler's own effects stay, but no more than what was in hand comes again.
+          // The recorder is not transactional: it may see an activity again whose transaction was rolled back.
           expect([...new Set(seen.positions)]).toEqual(all)
         }
       })
@@ -95,7 +95,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "its filter is by tenant, type and resource, and its checkpoint passes what it leaves out",
+    "a consumer filters by tenant, type and resource, and its checkpoint moves past excluded activities",
     Effect.gen(function*() {
       const command = yield* Command
       yield* relays(3)
@@ -129,7 +129,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a name, a position, a filter or another option that is none is a ParseError",
+    "a malformed name, position, filter or other option is a ParseError",
     Effect.gen(function*() {
       const run = (options: object) =>
         Effect.flip(Consumer.run({ name, from: "beginning", handle: () => Effect.void, ...options }))
@@ -175,7 +175,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a name of 256 characters is a consumer's like any other",
+    "a name of 256 characters works like any other",
     Effect.gen(function*() {
       const longest = "\uffff".repeat(256)
       yield* relays(1)
@@ -187,7 +187,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "several handlers run at once, of different resources, and each resource keeps its order",
+    "handlers of different resources run concurrently, and each resource keeps its order",
     Effect.gen(function*() {
       yield* relays(8)
       yield* log(times(400, (n) => `r${(n * n + 3 * n) % 8}`))
@@ -213,7 +213,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "with several handlers, the checkpoint is the lowest position below which everything is done",
+    "with concurrent handlers, the checkpoint is the last position up to which everything is done",
     Effect.gen(function*() {
       yield* relays(4)
       yield* log(times(40, (n) => `r${n % 4}`))
@@ -250,7 +250,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "lag says how far behind it is and when it last moved",
+    "lag returns how far behind a consumer is and when it last moved",
     Effect.gen(function*() {
       yield* relays(1)
       yield* log(times(9))
@@ -279,7 +279,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "who waits for a position is told as soon as it is done, by any number, also before the consumer is run",
+    "any number of fibers can wait for a position, even before the consumer is run, and wake once it is done",
     Effect.gen(function*() {
       yield* relays(1)
       const head = yield* headOf

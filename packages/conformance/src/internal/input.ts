@@ -1,4 +1,6 @@
-/** What callers may pass: everything that is written is of a form that is read back, and the rest is refused by name. */
+/**
+ * What callers may pass: everything that is written is of a form that is read back, and the rest is refused by name.
+ */
 import {
   Command,
   CreateTenant,

@@ -62,8 +62,8 @@ export interface Answered {
 }
 
 /**
- * The models that the accepted calls pass through in an order in which the model produces exactly these entries; none if
- * there is no such order.
+ * The models that the accepted calls pass through in an order in which the model produces exactly these entries; none
+ * if there is no such order.
  */
 export const linearize = (
   before: Model,

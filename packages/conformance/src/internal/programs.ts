@@ -102,8 +102,8 @@ export const clocks: fc.Arbitrary<ClockOf> = fc.oneof(
 )
 
 /**
- * Those of commands with a key: it never goes back. An adapter may delete a key that is over, or keep it, and so they differ when
- * the clock goes back to before that.
+ * Those of commands with a key: it never goes back. An adapter may delete a key that is over, or keep it, and so they
+ * differ when the clock goes back to before that.
  */
 export const keyedClocks: fc.Arbitrary<ClockOf> = fc.oneof(
   { arbitrary: fc.constantFrom((n: number) => millisOf(n), (n: number) => millisOf(n) + 0.75), weight: 4 },

@@ -1,4 +1,6 @@
-/** Random programs of calls with keys, sent again and again, against the reference model and a plain memory of answers. */
+/**
+ * Random programs of calls with keys, sent again and again, against the reference model and a plain memory of answers.
+ */
 import { ActivityPubSub, activityTypeOf, Command, evolve, stateOf } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc } from "effect"
@@ -55,7 +57,10 @@ const scopesOf = ({ relays }: Model, { commands: [first] }: Call): ReadonlyArray
   return [...(row === undefined ? [] : [row.tenant]), `relay ${id}`]
 }
 
-/** Whether these, sent at once, have one outcome whatever their order: that is so unless one is kept where another looks. */
+/**
+ * Whether these, sent at once, have one outcome whatever their order: that is so unless one is kept where another
+ * looks.
+ */
 const areIndependent = (model: Model, sent: ReadonlyArray<Keyed>) => {
   const distinct = [...new Set(sent)]
   const commands: ReadonlyArray<Plain> = distinct.flatMap(({ call }) => call.commands)

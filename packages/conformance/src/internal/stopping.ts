@@ -85,7 +85,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
           const lag = yield* Consumer.lag(name)
           expect(lag).toMatchObject({ position: 1, attempts: 0, failedPosition: 2, owner: null })
           expect(lag.lastError).toBe(
-            "StopTimeout: the handler was interrupted, as it had not ended 5s after the consumer was stopped"
+            "StopTimeout: the handler was interrupted because it had not ended 5s after the consumer was stopped"
           )
         }
       })
