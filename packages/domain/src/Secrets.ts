@@ -10,8 +10,8 @@ import type { Activity } from "./model/Activity.js"
 import { withSpan } from "./runtime/Span.js"
 
 /**
- * The erased data is deleted and no query returns it, but its bytes are still in the database's files. To recover, fix
- * the cause and run the erasure or the rotation again.
+ * The secrets were deleted or re-encrypted and no query returns the old data, but its bytes are still in the database's
+ * files. To recover, fix the cause and run the erasure or the rotation again.
  *
  * @since 0.1.0
  * @category errors

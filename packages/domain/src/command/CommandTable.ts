@@ -31,7 +31,7 @@ export const commandTable = {
   CreateRelay: row("relay", "RelayCreated", "create_relay", ["relay"]),
   UpdateRelay: row("relay", "RelayUpdated", "update_relay", ["relay"]),
   DeactivateRelay: row("relay", "RelayDeactivated", "deactivate_relay", ["relay"]),
-  MarkRelayDelinquent: row("relay", "RelayMarkedDelinquent", "deactivate_relay", ["relay"]), // sic: command.md
+  MarkRelayDelinquent: row("relay", "RelayMarkedDelinquent", "deactivate_relay", ["relay"]), // as in command.md
   ActivateRelay: row("relay", "RelayActivated", "activate_relay", ["relay"]),
   FailRelaySync: row("relay", "RelaySyncFailed", "fail_relay_sync", ["relay", "syncError"]),
   CompleteRelaySync: row("relay", "RelaySyncCompleted", "complete_relay_sync", ["id"]),

@@ -26,7 +26,7 @@ export class CreateRelay extends request<CreateRelay>()("CreateRelay", {
 }) {}
 
 /**
- * `update_relay`: updates a relay's configuration: absent fields keep their values, null restores a default.
+ * `update_relay`: updates a relay's configuration. Absent fields keep their values, and null restores a default.
  *
  * @since 0.1.0
  * @category commands

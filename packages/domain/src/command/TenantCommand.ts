@@ -24,7 +24,7 @@ export class CreateTenant extends request<CreateTenant>()("CreateTenant", {
 }) {}
 
 /**
- * `update_tenant`: updates a tenant: absent fields keep their values, null clears a field.
+ * `update_tenant`: updates a tenant. Absent fields keep their values, and null clears a field.
  *
  * @since 0.1.0
  * @category commands

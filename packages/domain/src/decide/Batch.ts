@@ -60,9 +60,9 @@ export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelaySt
 const references = Record.map(schemas, referencesOf)
 
 /**
- * The resources that the decisions on these commands depend on. A state that holds those of them that exist, and the
- * relays with these subdomains, leads to the same decisions as the whole state. They are the resources that the
- * commands' fields name, by their schemas. A rule that reads any other resource fails the test "names all that the
+ * The resources that the decisions on these commands depend on. They are the resources that the commands' fields name,
+ * by their schemas. A state that holds those of them that exist, and the relays with these subdomains, leads to the
+ * same decisions as the whole state. A rule that reads any other resource fails the test "names every resource that the
  * decisions depend on".
  *
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * Reads events of older versions as current ones. The schema of an event's tag is in `Event`. If that schema changes,
- * the event's version grows by one. Stored events are not rewritten; they are upcast each time they are read.
+ * Reads events of older versions as current ones. If the schema of an event in `Event` changes, the event's version
+ * grows by one. Stored events are not rewritten; they are upcast each time they are read.
  */
 import { Data, Either } from "effect"
 import type { EventTag } from "./EventTable.js"

@@ -9,7 +9,7 @@ import type { RecordedEvent } from "../event/Event.js"
 import type { PlanId, RelayId } from "../model/Relay.js"
 import type { Period, Usage } from "./Usage.js"
 
-/** The relay is active on this plan from this instant on; without a plan, it is not active. */
+/** The relay is active on `plan` from the instant `from` on; without a plan, it is inactive from then on. */
 interface Turn {
   readonly from: number
   readonly plan: PlanId | undefined
