@@ -87,7 +87,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
-      "idempotency keys and expected versions stay valid after an erasure",
+      "an erasure respects an idempotency key and an expected version",
       Effect.gen(function*() {
         yield* furnished
         const secrets = yield* Secrets

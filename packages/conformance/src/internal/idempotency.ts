@@ -1,4 +1,4 @@
-/** `Command.withIdempotencyKey`: a command that is repeated with its key happens once. */
+/** `Command.withIdempotencyKey`: a command that is repeated with its key takes effect once. */
 import { ActivityPubSub, Command, decodeCommand } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Fiber, type Layer } from "effect"
@@ -35,7 +35,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const { args, key, method } of cases) {
     test(
-      `${method} gives its first answer again, in sequence and at once, without a second event or broadcast`,
+      `${method} returns its first answer again, sequentially and concurrently, without a second event or broadcast`,
       Effect.gen(function*() {
         yield* furnished
         const queue = yield* subscribe
@@ -43,7 +43,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
         const answers = [
           ...yield* Effect.all(copies(20, call), { concurrency: "unbounded" }),
           yield* call,
-          // What happens between changes nothing.
+          // Commands in between do not change the answer.
           yield* Effect.zipRight(invoke("activateRelay", [{ id: "relay-1" }]), call)
         ]
         expect(plain(answers)).toEqual(plain(copies(22, answers[0])))
@@ -56,7 +56,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "a refusal is given again, though what it was about has changed",
+    "a refusal is returned again even if its reason no longer holds",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -89,7 +89,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "the same key with a different command is a conflict, of one tenant's commands",
+    "the same key with a different command of the same tenant is a conflict",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -115,7 +115,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
       expect(JSON.stringify(result)).not.toContain("SECRET")
       expect(after).toEqual(before)
       expect(broadcast).toEqual([])
-      // Another key, and an absent field in the place of its default, are another command and the same one.
+      // Another key makes another command. A field with its default value makes the same command as an absent field.
       yield* keyed("another")(command.activateRelay({ id: "relay-2" }))
       yield* keyed("key")(command.createRelay({ ...relay, plan: null, infoName: "" }))
     })
@@ -141,7 +141,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "metadata may differ from attempt to attempt; that of the first is stored",
+    "metadata may differ between attempts; the metadata of the first is stored",
     Effect.gen(function*() {
       const { createTenant } = yield* Command
       const create = keyed("key")(createTenant({ pubkey: alice }))
@@ -155,7 +155,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a list is one command, and a list of one is that one",
+    "a list counts as one command, and a list of one as that command",
     Effect.gen(function*() {
       const command = yield* Command
       const list = yield* decode(
@@ -182,7 +182,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a refused list is refused again, and leaves nothing of it",
+    "a refused list is refused again and changes nothing",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -201,7 +201,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a key is for one command: a second one inside is a conflict, the same one again is the first",
+    "a key is for one command: a different second one inside is a conflict, and the same one returns the first answer",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -218,7 +218,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a fiber that is forked inside takes the key along, and nobody else does",
+    "only fibers that are forked inside inherit the key",
     Effect.gen(function*() {
       yield* furnished
       const { activateRelay } = yield* Command
@@ -235,13 +235,13 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "keys are kept for seven days, and then are free",
+    "keys are kept for seven days and can then be reused",
     Effect.gen(function*() {
       const command = yield* Command
       yield* command.createTenant({ pubkey: alice })
       const set = (error: string) => keyed("key")(command.setTenantNwcError(alice, error))
       const count = Effect.map(observe, ({ events }) => events.length)
-      // Clocks differ: this one was ahead.
+      // Another process's clock was ahead.
       yield* keyed("ahead")(command.setTenantNwcError(alice, "ahead")).pipe(at("2026-03-01T00:00:00.000Z"))
       yield* set("one").pipe(at("2026-01-01T00:00:00.000Z"))
       yield* set("one").pipe(at("2026-01-07T23:59:59.999Z"))
@@ -256,7 +256,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a malformed key is a ParseError before anything inside runs, and is not repeated by it",
+    "a malformed key is a ParseError before anything inside runs, and the error does not contain it",
     Effect.gen(function*() {
       for (const key of ["", "x".repeat(257), "nul\0", "\ud800", 5, null, undefined]) {
         const error = yield* Effect.flip(keyed(key as string)(Effect.dieMessage("ran")))
@@ -267,7 +267,7 @@ export const idempotency = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "the three go together, in any order",
+    "keys, expected versions and metadata can be combined in any order",
     Effect.gen(function*() {
       yield* furnished
       const { activateRelay } = yield* Command

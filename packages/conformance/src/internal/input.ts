@@ -1,6 +1,4 @@
-/**
- * What callers may pass: everything that is written is of a form that is read back, and the rest is refused by name.
- */
+/** Callers' input: accepted input can be read back, and malformed input is refused with the name of the field. */
 import {
   Command,
   CreateTenant,
@@ -31,7 +29,7 @@ import {
   unchangedBy
 } from "./fixture.js"
 
-/** `submit` as a caller in plain JavaScript has it. */
+/** `submit` as in plain JavaScript, without types. */
 export const submit = (commands: unknown) =>
   Effect.flatMap(
     Command,
@@ -51,7 +49,7 @@ const mutated = () =>
     stripeCustomerId: 5
   })
 
-/** What is no command, and the place that the error names. */
+/** Malformed commands, and the place that the error names. */
 const malformed: ReadonlyArray<readonly [input: unknown, place: RegExp]> = [
   [null, /^1: /],
   [undefined, /^1: /],
@@ -74,7 +72,7 @@ const malformed: ReadonlyArray<readonly [input: unknown, place: RegExp]> = [
   [forged(SetTenantNwcError, { _tag: "SetTenantNwcError", pubkey: "BAD", nwcError: "" }), /^1\.pubkey: /]
 ]
 
-/** That all of it can be read, folded again and verified. */
+/** Expects that everything can be read, folded and verified. */
 export const readable = Effect.gen(function*() {
   const journal = yield* Journal
   const before = yield* observe
@@ -89,7 +87,7 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "submit takes what methods take: plain values, whole models, and instances",
+    "submit accepts what methods accept: plain values, whole models and instances",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -115,7 +113,7 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "submit refuses what is no command with a ParseError that names the index and the field, and writes nothing",
+    "submit refuses malformed commands with a ParseError that names the index and the field, and writes nothing",
     Effect.gen(function*() {
       yield* furnished
       for (const [input, place] of malformed) {
@@ -134,7 +132,7 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "what is submitted is what it was when it was read, whatever becomes of the object",
+    "changes to an object after it was submitted have no effect",
     Effect.gen(function*() {
       yield* furnished
       const command: Plain = { _tag: "SetTenantSubscription", pubkey: alice, stripeSubscriptionId: "sub_1" }
@@ -154,7 +152,7 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const id of ["constructor", "toString", "__proto__", "hasOwnProperty", "valueOf", "length"]) {
     test(
-      `a relay may be called ${id}, and its commands have keys, metadata and expected versions`,
+      `a relay may have the id ${id}, and its commands keys, metadata and expected versions`,
       Effect.gen(function*() {
         const command = yield* Command
         yield* command.createTenant({ pubkey: alice })
@@ -180,7 +178,7 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "a clock between two milliseconds gives the earlier one, and one that gives no instant is refused before anything is written",
+    "a fractional clock is rounded down to a millisecond, and an invalid clock is refused before anything is written",
     Effect.gen(function*() {
       const store = yield* ConsumerStore.ConsumerStore
       const command = yield* Command
@@ -214,7 +212,7 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a diagnostic may say anything: of what a database cannot keep, and of what is too long, something else is kept",
+    "a diagnostic may be any text: characters that a database cannot store are replaced, and long texts are shortened",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command

@@ -1,4 +1,4 @@
-/** The invariants of the design, as far as they can be seen through the services. */
+/** The invariants that are visible through the services. */
 import {
   type Activity,
   ActivityFeed,
@@ -20,7 +20,7 @@ const subscribe = Effect.flatMap(ActivityPubSub, (pubsub) => pubsub.subscribe)
 
 const createRelay = (id: string) => invoke("createRelay", [{ id, tenant: alice, subdomain: id }])
 
-/** Events, log and broadcast are three views of one order; each resource's versions count its events. */
+/** Checks that events, log and broadcast have one order, and that each resource's versions count its events. */
 const expectConsistent = (broadcast: Iterable<Activity>) =>
   Effect.gen(function*() {
     const journal = yield* Journal
@@ -45,7 +45,7 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "500 concurrent createRelay are seen by feed.since(0) in order, each once",
+    "feed.since(0) emits 500 concurrent createRelay in order, each once",
     Effect.gen(function*() {
       const feed = yield* ActivityFeed
       const queue = yield* subscribe
@@ -61,7 +61,7 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "concurrent commands on one resource follow one another",
+    "concurrent commands on one resource are executed one after another",
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* invoke("createTenant", [{ pubkey: alice }])
@@ -82,7 +82,7 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "what a subscriber receives is committed, and a reader of the database finds it",
+    "an activity that a subscriber receives is committed, and can be read from the database",
     Effect.gen(function*() {
       const query = yield* Query
       const journal = yield* Journal
@@ -124,7 +124,7 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "each of many concurrent commands finds its own activity sent when it returns",
+    "the activity of each of many concurrent commands was sent when the command returns",
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* invoke("createTenant", [{ pubkey: alice }])
@@ -140,7 +140,7 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "instants are of the Effect Clock, and ids name them",
+    "instants come from the Effect Clock, and event ids contain them",
     Effect.gen(function*() {
       const instant = "2031-07-08T09:10:11.123Z"
       const activity = yield* invoke("createTenant", [{ pubkey: alice }]).pipe(at(instant))
@@ -162,7 +162,7 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
       const queue = yield* subscribe
       const { submit } = yield* Command
       yield* invoke("createTenant", [{ pubkey: alice }])
-      // Repeatable, and different enough.
+      // Repeatable and sufficiently varied.
       let seed = 42
       const random = (below: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % below
       const pair = (n: number) =>
@@ -186,14 +186,14 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
       for (const n of numbers(150)) {
         const happened = n % 3 === 0 ? [ids.has(`p${n}-a`), ids.has(`p${n}-b`)] : [ids.has(`r${n}`)]
         expect(new Set(happened).size).toBe(1)
-        // Who has been answered, has been answered truly.
+        // Every answer that was returned is correct.
         if (outcomes[n]!._tag === "Success") expect(happened[0]).toBe(true)
       }
     })
   )
 
   test(
-    "callers interrupted all at once leave nothing half done and nothing held",
+    "callers that are all interrupted at once leave nothing half done and no lock held",
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* invoke("createTenant", [{ pubkey: alice }])
@@ -203,13 +203,13 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
       const before = (yield* journalAfter()).length
       yield* createRelay("after")
       const events = yield* expectConsistent(yield* queue.takeAll)
-      // Interruption has ended only when what was under way is decided.
+      // An interruption completes only once the outcome of the command is known.
       expect(events.length).toBe(before + 1)
     })
   )
 
   test(
-    "refused commands among accepted ones leave no gap and no trace",
+    "refused commands among accepted ones leave no gap and change nothing",
     Effect.gen(function*() {
       const queue = yield* subscribe
       yield* invoke("createTenant", [{ pubkey: alice }])

@@ -1,4 +1,4 @@
-/** One runs a consumer at a time, whatever becomes of the others and of their clocks. */
+/** Only one process at a time runs a consumer, whatever happens to other processes and to clocks. */
 import { Position } from "@caravel/domain"
 import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
@@ -15,7 +15,7 @@ const holding = Effect.flatMap(
   Effect.orDie
 )
 
-/** Takes the lease as another process would, by force or because it is free. */
+/** Takes the lease over as another process would, even if it is held. */
 const seize = (owner = "other") =>
   Effect.gen(function*() {
     return yield* Effect.orDie(yield* (yield* store).leases.acquire(name, "run", yield* holding, owner))
@@ -27,17 +27,17 @@ const foreign = Effect.gen(function*() {
   return yield* seize()
 })
 
-/** As long as some answers of the storage take, in whose time the fibers that wait have got theirs. */
+/** Reads from the storage a few times, so that waiting fibers get their answers meanwhile. */
 const answers = Effect.flatMap(store, (store) => Effect.repeatN(store.leases.holding(name, "run"), 5))
 
-/** Lets time pass in steps, as fibers that wait take theirs in between. */
+/** Moves the clock in steps, between which waiting fibers run. */
 const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "1 second") =>
   Effect.repeatN(
     Effect.zipRight(TestClock.adjust(step), answers),
     Math.round(Duration.toMillis(duration) / Duration.toMillis(step)) - 1
   )
 
-/** The test's clock, with a wall clock that jumps about at every look. */
+/** Runs an effect with the test's clock and a wall clock that jumps at every reading. */
 const jumping = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.flatMap(Effect.clock, (clock) => {
     let looks = 0
@@ -53,7 +53,7 @@ const takeover = <E>(layer: Layer.Layer<Services, E>) => {
   const test = timed(layer)
 
   test(
-    "of several that run it one does, and when that ends the next goes on at once",
+    "only one of several runs handles activities, and when it ends the next continues at once",
     Effect.gen(function*() {
       yield* relays(1)
       const seen = new Recorder()
@@ -77,7 +77,7 @@ const takeover = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an owner that gives no sign of life for the lease's duration is dead; one that does is not",
+    "a lease that is not renewed for its duration is taken over, and a lease that is renewed is not",
     Effect.gen(function*() {
       yield* relays(1)
       const lease = yield* foreign
@@ -96,7 +96,7 @@ const takeover = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a lease that was released is taken at once",
+    "a released lease is acquired at once",
     Effect.gen(function*() {
       yield* relays(1)
       const lease = yield* foreign
@@ -109,7 +109,7 @@ const takeover = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a busy handler does not keep its owner from renewing",
+    "the lease is renewed while a handler is busy",
     Effect.gen(function*() {
       yield* relays(1)
       const first = new Recorder()
@@ -136,7 +136,7 @@ const takeover = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "wall clocks that jump make nobody lose or take a lease",
+    "wall clocks that jump do not move a lease",
     Effect.gen(function*() {
       yield* relays(1)
       const seen = new Recorder()
@@ -166,7 +166,7 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
   const test = timed(layer)
 
   test(
-    "who is in a transaction loses no lease, and has moved nothing when it is interrupted",
+    "a transactional consumer that is interrupted has not moved its checkpoint",
     Effect.gen(function*() {
       yield* relays(3)
       const begun = new Recorder()
@@ -178,7 +178,7 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
         handle: (activity) => Effect.zipRight(begun.handle(activity), Effect.never)
       }))
       yield* until(() => begun.activities.length === 1)
-      // While it is in its transaction, nobody else can write.
+      // During its transaction, no other process can write and take the lease over.
       yield* Fiber.interrupt(owner)
       expect((yield* Consumer.lag(name)).position).toBe(0)
     })
@@ -186,7 +186,7 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of [{}, { concurrency: 3 }, { onFailure: "parkResource" as const }]) {
     test(
-      `who has lost the lease moves nothing, parks nothing and stops its handlers: ${JSON.stringify(options)}`,
+      `a run that has lost its lease moves nothing, parks nothing and stops its handlers: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(3)
         const gate = yield* Deferred.make<void>()
@@ -211,7 +211,7 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
         if (fails) yield* Deferred.succeed(gate, undefined)
         yield* pass("4 seconds")
         if (!fails) expect([...interrupted]).toEqual(begun.positions)
-        // It waits for its turn.
+        // The run waits for the lease.
         expect(Option.isNone(yield* Fiber.poll(zombie))).toBe(true)
         const { owner: _, ...after } = yield* Consumer.lag(name)
         const { owner: __, ...same } = before
@@ -222,7 +222,7 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "every write goes by the fence, and every move by the position too",
+    "every write checks the fence, and every move also the position",
     Effect.gen(function*() {
       yield* relays(2)
       const port = yield* store
@@ -251,14 +251,14 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
       expect((yield* Effect.flip(port.checkpoints.move(lease, one, head)))._tag).toBe("LeaseLost")
       yield* port.checkpoints.move(lease, zero, head)
       expect((yield* Effect.flip(port.checkpoints.move(lease, zero, one)))._tag).toBe("LeaseLost")
-      // After a commit that was not answered, the same is done again.
+      // After a commit of unknown outcome, the move is repeated.
       yield* port.checkpoints.move(lease, zero, head)
       expect(Option.getOrThrow(yield* port.checkpoints.find(name))).toMatchObject({
         position: head,
         owner: "another",
         parked: 0
       })
-      // A lease is taken as it was seen, or not at all.
+      // A lease that has changed since it was read cannot be acquired.
       const seen = yield* holding
       yield* port.leases.renew(lease)
       expect(yield* port.leases.acquire(name, "run", seen, "late")).toEqual(Option.none())

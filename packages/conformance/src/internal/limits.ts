@@ -1,11 +1,11 @@
-/** How much may be passed at once. */
+/** The maximum lengths of texts and lists. */
 import { Command, InputLimits, issuesOf } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, Either, Layer, ParseResult } from "effect"
 import { alice, aliceUrl, bob, furnished, invoke, observe, type Services, specs, unchangedBy } from "./fixture.js"
 import { good, readable, submit } from "./input.js"
 
-// Globals of the runtimes that vitest runs on, but not of ECMAScript's own types.
+// Globals of the runtimes that vitest runs on, which ECMAScript's own types lack.
 declare const performance: { readonly now: () => number }
 declare const setImmediate: (callback: () => void) => unknown
 
@@ -13,7 +13,7 @@ export const limits = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "texts and lists up to the limits are taken, and longer ones refused before anything is written",
+    "texts and lists up to the limits are accepted, and longer ones are refused before anything is written",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -43,7 +43,7 @@ export const limits = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "while the longest list is written, the event loop has its turns, and the commands of others follow it",
+    "the event loop keeps running while the longest list is written, and other callers' commands follow it",
     Effect.gen(function*() {
       const command = yield* Command
       yield* command.createTenant({ pubkey: alice })
@@ -70,7 +70,7 @@ export const limits = <E>(layer: Layer.Layer<Services, E>) => {
       expect((yield* submitted).length).toBe(list.length)
       yield* after
       isDone = true
-      // Compared with all of it, as the machine may be slow.
+      // Relative to the total duration, as the machine may be slow.
       expect(Math.max(longest, performance.now() - last)).toBeLessThan((performance.now() - begun) / 2)
       const { events, relays } = yield* observe
       expect([events.length, relays.length]).toEqual([list.length + 2, list.length])
@@ -81,7 +81,7 @@ export const limits = <E>(layer: Layer.Layer<Services, E>) => {
     layer,
     Layer.succeed(InputLimits, { charactersPerText: 100, commandsPerSubmit: 3, charactersPerSubmit: 400 })
   ))(
-    "the limits are those that the services were built with",
+    "the limits are set when the services are built",
     Effect.gen(function*() {
       yield* furnished
       const update = (length: number) => ({ _tag: "UpdateRelay", id: "relay-1", infoName: "x".repeat(length) })

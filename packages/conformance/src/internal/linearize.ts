@@ -1,4 +1,4 @@
-/** Calls of commands, and whether there is an order in which the reference model has the same outcomes. */
+/** Calls commands, and finds an order in which the reference model has the same outcomes. */
 import {
   type Activity,
   activityTypeOf,
@@ -12,7 +12,7 @@ import { Effect, type Either, Function, HashMap, String as Str } from "effect"
 import { invoke, type MethodName, type Plain, plain } from "./fixture.js"
 import { applyAll, type Call, type Entry, type Model, type PlainCommand } from "./model.js"
 
-/** Calls a single command by its method, several by `submit`. Gives the activities, or the tag of the refusal. */
+/** Calls a single command by its method, several by `submit`. Returns the activities, or the tag of the refusal. */
 export const call = ({ commands, expected }: Call) =>
   Effect.gen(function*() {
     const { submit } = yield* Command
@@ -32,7 +32,7 @@ const callMethod = ({ _tag, ...payload }: PlainCommand) => {
   return invoke(Str.uncapitalize(_tag) as MethodName, [first, ...values.map((name) => payload[name])])
 }
 
-/** An event as the model's journal has it, with the row that the fold of the journal has after it. */
+/** An event as an entry of the model's journal, with the resource's row after it. */
 export const entryOf = (event: RecordedEvent, state: State): Entry => ({
   event: event._tag,
   activity: activityTypeOf(event._tag),
@@ -45,7 +45,7 @@ export const entryOf = (event: RecordedEvent, state: State): Entry => ({
   ))
 })
 
-/** Of a secret, the journal knows only whether there is one. */
+/** Replaces a secret by whether there is one, as the journal knows only that. */
 const withoutSecret = (row: Plain) => "nwcUrl" in row ? { ...row, nwcUrl: row.nwcUrl !== null } : row
 
 const same = (one: unknown, other: unknown) => {
@@ -62,8 +62,8 @@ export interface Answered {
 }
 
 /**
- * The models that the accepted calls pass through in an order in which the model produces exactly these entries; none
- * if there is no such order.
+ * Finds an order of the accepted calls in which the model produces exactly these entries. Returns the models before and
+ * after each call in that order, or `undefined` if there is none.
  */
 export const linearize = (
   before: Model,

@@ -1,4 +1,4 @@
-/** `Command.withMetadata`: what is stored with the events of the commands inside. */
+/** `Command.withMetadata`: metadata that is stored with the events of the commands inside. */
 import { Command, DeactivateRelay, Journal, Position, Pubkey, Query, RelayId, SetTenantPastDue } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, type Layer, Tracer } from "effect"
@@ -21,7 +21,7 @@ const deactivate = new DeactivateRelay({ id: RelayId.make("relay-1") })
 const metadataAfter = (position: number) =>
   Effect.map(journalAfter(position), (events) => events.map(({ metadata }) => metadata))
 
-/** A tracer that keeps spans, and those that it has been asked for. */
+/** A tracer that records its spans. */
 const makeTracer = () => {
   const spans: Array<Tracer.Span> = []
   const native = Effect.runSync(Effect.tracer)
@@ -40,7 +40,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "every command inside stores it, whatever it is, and none outside",
+    "every command inside stores the metadata, and none outside does",
     Effect.gen(function*() {
       const given = { actor: "alice", correlationId: "request-1", causationId: "⛵ \"x\" ".repeat(36) }
       yield* furnished
@@ -58,7 +58,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "nested uses are merged, the inner one first, and submit takes part",
+    "nested uses are merged, the inner one takes precedence, and submit stores the result too",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -74,7 +74,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "Journal.at gives it too, for the positions that there are, in their order",
+    "Journal.at returns it too, for the positions that exist, in order",
     Effect.gen(function*() {
       yield* furnished
       const journal = yield* Journal
@@ -89,7 +89,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "it is in no activity",
+    "activities do not contain it",
     Effect.gen(function*() {
       const command = yield* Command
       const queue = yield* command.notify.subscribe
@@ -100,7 +100,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "malformed metadata is a ParseError before anything inside runs, and is not repeated by it",
+    "malformed metadata is a ParseError before anything inside runs, and the error does not contain it",
     Effect.gen(function*() {
       yield* furnished
       for (const value of malformed) {
@@ -119,7 +119,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "where a tracer keeps spans, the ids of the command's span are with it",
+    "if a tracer is present, the ids of the command's span are stored with it",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -141,7 +141,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a fiber that is forked inside takes it along, and nobody else does",
+    "only fibers that are forked inside inherit it",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command

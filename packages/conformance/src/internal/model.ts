@@ -1,6 +1,6 @@
 /**
- * The reference model: `command.md` and `model.md` as plain objects, written without a look at `decide` and `evolve`.
- * Commands change it in place, so lists work on a copy.
+ * The reference model: `command.md` and `model.md` as plain objects, written independently of `decide` and `evolve`.
+ * Commands change it in place, so lists are applied to a copy.
  */
 import { DateTime } from "effect"
 import { type Plain, relayDefaults, tenantDefaults } from "./fixture.js"
@@ -11,10 +11,10 @@ export interface PlainCommand {
   readonly [field: string]: unknown
 }
 
-/** Commands that succeed or fail together: one, called by its method, or a list, submitted. */
+/** Commands that succeed or fail together: one that is called by its method, or a list that is submitted. */
 export interface Call {
   readonly commands: ReadonlyArray<PlainCommand>
-  /** The version that is expected of the first one's resource. */
+  /** The expected version of the first command's resource. */
   readonly expected: number | undefined
 }
 
@@ -23,7 +23,7 @@ export interface Model {
   readonly relays: Map<string, Plain>
 }
 
-/** What an accepted command comes to, or the tag of its refusal. */
+/** The result of an accepted command, or the tag of its refusal. */
 export type Outcome =
   | { readonly refused: string }
   | {
@@ -148,13 +148,13 @@ const table: { readonly [tag: string]: (model: Model, command: Plain, now: strin
   ClearTenantPastDue: onTenant("TenantPastDueCleared", null, (row) => row.pastDueAt = null)
 }
 
-/** The model's journal: what happened, and the row that it left. */
+/** An entry of the model's journal: an event and the row after it. */
 export type Entry = Exclude<Outcome, { readonly refused: string }>
 
-/** Texts that say why something failed: what a database cannot keep of them is replaced. */
+/** Fields with reasons of failures. Characters that a database cannot store are replaced in them. */
 const diagnostics = new Set(["syncError", "nwcError"])
 
-/** The characters of a text; a surrogate that is no half of a pair is one for itself. */
+/** Whether a database can store a character. NUL and lone surrogates cannot be stored. */
 export const isStorable = (character: string) =>
   character !== "\0" && !(character >= "\ud800" && character.length === 1 && character <= "\udfff")
 
@@ -167,11 +167,14 @@ export const isMalformed = ({ commands }: Call) =>
 
 const storable = (text: string) => [...text].map((character) => isStorable(character) ? character : "\ufffd").join("")
 
-/** What the clock has to say for a command to be accepted: as ISO 8601 text, to the millisecond. */
+/** A clock's instant as ISO 8601 text, to the millisecond; `undefined` if commands are refused at that instant. */
 export const instantOf = (millis: number): string | undefined =>
   millis >= 0 && millis < Date.UTC(10_000, 0) ? DateTime.formatIso(DateTime.unsafeMake(Math.floor(millis))) : undefined
 
-/** Whether the first of the commands expects a version that its resource, which is there if it has to be, has not. */
+/**
+ * Whether the first command's resource is at another version than the expected one. A missing or existing resource is
+ * no conflict.
+ */
 const hasMovedOn = ({ relays, tenants }: Model, { commands: [first], expected }: Call) => {
   if (first === undefined || expected === undefined) return false
   const { id, pubkey }: Plain = first
@@ -180,7 +183,7 @@ const hasMovedOn = ({ relays, tenants }: Model, { commands: [first], expected }:
   return isNew ? row === undefined && expected !== 0 : row !== undefined && expected !== row.version
 }
 
-/** All commands or none: the model after them with their entries, or the tag of the first refusal. */
+/** Applies all commands or none. Returns the model after them with their entries, or the tag of the first refusal. */
 export const applyAll = (
   before: Model,
   call: Call,

@@ -1,4 +1,4 @@
-/** What becomes of activities that a consumer cannot handle. */
+/** Activities that a consumer's handler fails at: retries, halting and parking. */
 import type { Activity } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
@@ -64,7 +64,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
         })
         expect(lag.position).toBeLessThan(bad)
         if (options.concurrency === undefined) expect(seen.positions).toEqual(all.filter((n) => n < bad))
-        // It stands there until the cause is cured.
+        // The consumer halts there until the handler succeeds.
         expect(yield* Effect.flip(run({ retry }))).toMatchObject({ _tag: "ConsumerHalted", position: bad, attempts: 1 })
         yield* Effect.fork(run({ handle: seen.handle }))
         yield* caughtUp()
@@ -74,7 +74,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     test(
-      `defects count as failures, thrown ones too, and what is interrupted inside of the handler: ${
+      `defects, exceptions and interruptions inside the handler count as failures: ${
         JSON.stringify(options)
       }`,
       Effect.gen(function*() {
@@ -104,7 +104,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   slow(
-    "while it is tried again, lag tells; by default that is five times more, with growing pauses",
+    "lag reports an activity that is being retried; by default there are five retries, with growing pauses",
     Effect.gen(function*() {
       yield* relays(1)
       let attempts = 0
@@ -125,7 +125,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `park puts it aside with its error, and goes on: ${JSON.stringify(options)}`,
+      `park puts a failed activity aside with its error, and the consumer continues: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(3)
         yield* log(times(60, (n) => `r${n % 3}`))
@@ -158,7 +158,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     test(
-      `parkResource keeps what comes after it behind it, over restarts, and replay empties the parking in order: ${
+      `parkResource parks later activities of the resource too, across restarts, and replay handles them in order: ${
         JSON.stringify(options)
       }`,
       Effect.gen(function*() {
@@ -193,7 +193,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
           )
             .toEqual(yield* positions({ resourceId }))
         }
-        // What still fails stays, and what waits behind it; others are not held up by it.
+        // An activity that fails again stays parked, as do those behind it.
         const again = new Recorder()
         const failed = yield* Consumer.replay({
           name,
@@ -207,7 +207,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
         expect(done).toEqual({ replayed: behind.length - 2, failed: 0 })
         expect(again.positions).toEqual(behind)
         expect(yield* Consumer.replay({ name, handle: again.handle })).toEqual({ replayed: 0, failed: 0 })
-        // It flows again.
+        // New activities of the resource are handled again.
         yield* log(times(6, (n) => `r${n % 3}`))
         yield* caughtUp()
         expect(yield* Consumer.parked(name)).toEqual([])

@@ -1,4 +1,4 @@
-/** Random programs whose every moment is remembered by the reference model, and what `History` must say of them. */
+/** Random programs: the reference model records every moment, and `History` must agree with it. */
 import { type Difference, History } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { DateTime, Effect, FastCheck as fc, HashMap, Option, Stream } from "effect"
@@ -7,11 +7,11 @@ import { call } from "./linearize.js"
 import { applyAll, emptyModel, type Entry, type Model } from "./model.js"
 import { programs, type Step } from "./programs.js"
 
-/** A program, and by how many milliseconds the clock moves before each of its calls; perhaps back. */
+/** A program, and the milliseconds by which the clock moves before each of its calls, forward or back. */
 export interface Story {
   readonly program: ReadonlyArray<Step>
   readonly ticks: ReadonlyArray<number>
-  /** The period that usage is asked for, in milliseconds from the first instant. */
+  /** The period of the usage query, in milliseconds from the first instant. */
   readonly period: readonly [from: number, to: number]
 }
 
@@ -30,7 +30,7 @@ interface Rows {
   readonly [resource: string]: Plain
 }
 
-/** An event with the instant that it was written at, and all rows after it. */
+/** An event with its instant, and all rows after it. */
 interface Moment {
   readonly entry: Entry | undefined
   readonly instant: number
@@ -41,10 +41,10 @@ const start = Date.UTC(2026, 0, 1)
 const instant = (millis: number) => DateTime.unsafeMake(start + millis)
 const iso = (millis: number) => DateTime.formatIso(instant(millis))
 
-/** Of a secret, history knows only whether there is one. */
+/** Replaces a secret by whether there is one, as history knows only that. */
 const withoutSecret = (row: Plain) => "nwcUrl" in row ? { ...row, nwcUrl: row.nwcUrl !== null } : row
 
-/** Runs a story, a call after another. Gives its moments: the one at index n is the position n. */
+/** Runs a story, one call after another. Returns its moments: the one at index n is position n. */
 const live = ({ program, ticks }: Story) =>
   Effect.gen(function*() {
     const moments: Array<Moment> = [{ entry: undefined, instant: -Infinity, rows: {} }]
@@ -75,7 +75,7 @@ const rowsAt = (position: number) =>
     return Object.fromEntries(rows.map((row) => [nameOf(row), row]))
   })
 
-/** As of every position, everything and each resource is what the model had then. */
+/** At every position, the whole state and each resource agree with the model. */
 const statesAreTheModels = (moments: ReadonlyArray<Moment>) =>
   Effect.gen(function*() {
     const history = yield* History
@@ -92,7 +92,7 @@ const statesAreTheModels = (moments: ReadonlyArray<Moment>) =>
     }
   })
 
-/** An instant stands for the last position before the first event that is later. */
+/** An instant means the last position before the first later event. */
 const instantsArePositions = (moments: ReadonlyArray<Moment>) =>
   Effect.gen(function*() {
     const history = yield* History
@@ -122,7 +122,10 @@ const applied = (rows: Rows, differences: ReadonlyArray<Difference>): Rows => {
   return result
 }
 
-/** The difference of two moments, applied to the one, results in the other: of everything, and of each resource. */
+/**
+ * The difference of two moments, applied to the first, results in the second, for the whole state and for each
+ * resource.
+ */
 const differencesLead = (moments: ReadonlyArray<Moment>) =>
   Effect.gen(function*() {
     const history = yield* History
@@ -141,7 +144,10 @@ const differencesLead = (moments: ReadonlyArray<Moment>) =>
     }
   })
 
-/** The entries of each resource are its events, and their changes lead from row to row; backwards they are the same. */
+/**
+ * The entries of each resource are its events, and their changes lead from row to row. In the other order they are the
+ * same.
+ */
 const entriesLead = (moments: ReadonlyArray<Moment>) =>
   Effect.gen(function*() {
     const history = yield* History
@@ -169,7 +175,7 @@ const entriesLead = (moments: ReadonlyArray<Moment>) =>
     }
   })
 
-/** When a relay changed between being active on a plan, or not active, in the journal's order. */
+/** The changes of a relay between plans, and between active and inactive, in the journal's order. */
 const turnsOf = (moments: ReadonlyArray<Moment>, name: string) => {
   const turns: Array<{ readonly instant: number; readonly plan: string | undefined }> = []
   for (const { entry, instant } of moments) {
@@ -180,7 +186,7 @@ const turnsOf = (moments: ReadonlyArray<Moment>, name: string) => {
   return turns
 }
 
-/** The instants that turns count from: an outlier's is its neighbour's. */
+/** The instants from which changes count. An outlier gets its neighbour's instant. */
 const settled = (turns: ReturnType<typeof turnsOf>) =>
   turns.map(({ instant }, n) => {
     const before = turns.slice(0, n).map(({ instant }) => instant)
@@ -194,7 +200,7 @@ const settled = (turns: ReturnType<typeof turnsOf>) =>
     return isAhead ? next : isBehind ? last : instant
   })
 
-/** Which of a tenant's relays were active at an instant, as `relay plan`. */
+/** The relays of a tenant that were active at an instant, as `relay plan`. */
 const activeAt = (moments: ReadonlyArray<Moment>, tenant: string, millis: number): ReadonlyArray<string> => {
   const relays = Object.entries<Plain>(moments.at(-1)!.rows).filter(([, row]) => row.tenant === tenant)
   return relays.flatMap(([name, { id }]) => {
@@ -207,7 +213,7 @@ const activeAt = (moments: ReadonlyArray<Moment>, tenant: string, millis: number
   }).sort()
 }
 
-/** Usage says of every millisecond what the model says of it, and its intervals are as few as can be. */
+/** Usage agrees with the model at every millisecond, in as few intervals as possible. */
 const usageIsTrue = (moments: ReadonlyArray<Moment>, [from, to]: Story["period"]) =>
   Effect.gen(function*() {
     const history = yield* History
@@ -231,7 +237,7 @@ const usageIsTrue = (moments: ReadonlyArray<Moment>, [from, to]: Story["period"]
     }
   })
 
-/** Checks all that `History` says of a story. */
+/** Checks all answers of `History` about a story. */
 export const tells = (story: Story) =>
   Effect.gen(function*() {
     const moments = yield* live(story)

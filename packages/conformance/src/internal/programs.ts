@@ -1,9 +1,9 @@
-/** Random programs of commands over few ids and subdomains, so that they often meet. */
+/** Random programs of commands with few ids and subdomains, so that they often conflict. */
 import { FastCheck as fc } from "effect"
 import { day, pubkey } from "./fixture.js"
 import { type Call, isStorable, type PlainCommand } from "./model.js"
 
-/** Calls that are made at once; one, if there is nothing concurrent. */
+/** Calls that are made concurrently. */
 export type Step = ReadonlyArray<Call>
 
 const tenants = fc.constantFrom(pubkey(1), pubkey(2), pubkey(3))
@@ -17,7 +17,7 @@ const usualTexts = fc.constantFrom(
   "\u{1F600}e\u0301\u202e\\u0000\ufeff\u2028\u{10ffff}"
 )
 const usualIds = fc.constantFrom("id_1", "id_2")
-/** Among them what a database cannot keep. */
+/** Any texts, including some that a database cannot store. */
 const anyTexts = fc.oneof(
   { arbitrary: usualTexts, weight: 8 },
   { arbitrary: fc.string({ unit: "grapheme", maxLength: 20 }), weight: 1 },
@@ -68,7 +68,7 @@ const commandsWith = (texts: fc.Arbitrary<string>, stripeIds: fc.Arbitrary<strin
   )
 }
 
-/** Some expect a version, which low ones are often right about. */
+/** Calls with one or several commands. Some expect a version, a low number that is often correct. */
 const callsOf = (commands: fc.Arbitrary<PlainCommand>): fc.Arbitrary<Call> =>
   fc.record({
     commands: fc.oneof(
@@ -78,13 +78,13 @@ const callsOf = (commands: fc.Arbitrary<PlainCommand>): fc.Arbitrary<Call> =>
     expected: fc.oneof({ arbitrary: fc.constant(undefined), weight: 2 }, { arbitrary: fc.nat(4), weight: 1 })
   })
 
-/** Calls that are well-formed. */
+/** Well-formed calls. */
 export const calls = callsOf(commandsWith(usualTexts, usualIds))
 
-/** Some of these are malformed by a text. */
+/** Calls of which some have a malformed text. */
 export const anyCalls = callsOf(commandsWith(anyTexts, fc.oneof(usualIds, anyTexts.filter((text) => text !== ""))))
 
-/** What a clock says on the nth day; it may be wrong. */
+/** The milliseconds that a clock returns on the nth day, which may be wrong. */
 export type ClockOf = (n: number) => number
 
 const wrong = [
@@ -102,8 +102,8 @@ export const clocks: fc.Arbitrary<ClockOf> = fc.oneof(
 )
 
 /**
- * Those of commands with a key: it never goes back. An adapter may delete a key that is over, or keep it, and so they
- * differ when the clock goes back to before that.
+ * The clocks of commands with a key, which never go back. Adapters may keep an expired key or delete it, so they would
+ * differ if the clock went back to before it expired.
  */
 export const keyedClocks: fc.Arbitrary<ClockOf> = fc.oneof(
   { arbitrary: fc.constantFrom((n: number) => millisOf(n), (n: number) => millisOf(n) + 0.75), weight: 4 },
@@ -112,7 +112,7 @@ export const keyedClocks: fc.Arbitrary<ClockOf> = fc.oneof(
 
 const millisOf = (n: number) => Date.parse(day(n))
 
-/** What `Command.withMetadata` may say. */
+/** Arguments of `Command.withMetadata`. */
 export const metadata = fc.record({
   actor: usualTexts.filter((text) => text !== ""),
   correlationId: fc.string({ unit: "grapheme", minLength: 1, maxLength: 25 }).filter((text) =>

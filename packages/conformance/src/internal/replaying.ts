@@ -1,4 +1,4 @@
-/** What is done about parked activities, and by moving a consumer. */
+/** Replays of parked activities, and resets of a consumer. */
 import type { Activity } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
@@ -15,7 +15,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `while a replay empties the parking and more comes in, nothing overtakes: ${JSON.stringify(options)}`,
+      `activities keep their order if others arrive during a replay: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(2)
         yield* log(times(10))
@@ -50,7 +50,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const onFailure of ["park", "parkResource"] as const) {
     test(
-      `what is parked behind the place of a replay does not overtake what it follows: ${onFailure}`,
+      `an activity that is parked during a replay, before others of its resource, is replayed first: ${onFailure}`,
       Effect.gen(function*() {
         yield* relays(3)
         yield* log(["r0", "r1", "r0", ...times(100, "r1"), ...times(3, "r0")])
@@ -70,7 +70,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
           Effect.repeat(Effect.zipRight(Effect.yieldNow(), Effect.orElseSucceed(Consumer.parked(name), () => [])), {
             until: (parked) => parked.length === count
           })
-        // All of r1 are parked, while the first of r0 is in hand.
+        // All activities of r1 are parked while the first of r0 is being handled.
         const others = yield* of("r1")
         yield* parkedAre(others.length)
         const seen = new Recorder()
@@ -94,7 +94,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `a replay that is requested is done by who runs the consumer, now or later: ${JSON.stringify(options)}`,
+      `a requested replay is done by the process that runs the consumer, now or later: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(2)
         yield* log(["r0", "r1", "r0"])
@@ -137,7 +137,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "what waits to be parked behind another is not done: stopped before that, it comes again",
+    "an activity that waits to be parked is not done, and comes again if the consumer is stopped before",
     Effect.gen(function*() {
       yield* relays(2)
       yield* log(["r0", "r0", "r1"])
@@ -163,7 +163,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "two replays at once handle each parked activity once",
+    "concurrent replays handle each parked activity once",
     Effect.gen(function*() {
       yield* relays(3)
       yield* log(times(30, (n) => `r${n % 3}`))
@@ -181,7 +181,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a replay that is interrupted leaves what it has not done",
+    "an interrupted replay leaves the remaining activities parked",
     Effect.gen(function*() {
       yield* relays(5)
       yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") }))
@@ -206,7 +206,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `a consumer that runs can be moved, back and forth: ${JSON.stringify(options)}`,
+      `a running consumer can be moved backward and forward: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(2)
         yield* log(times(20, (n) => `r${n % 2}`))
@@ -230,7 +230,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
         expect(yield* parkedPositions).toEqual([all[1], all[9]])
         seen.activities.length = 0
         yield* Consumer.reset(name, head)
-        // Until it has noticed, it goes on.
+        // The run continues until it has noticed the reset.
         yield* Effect.repeat(Effect.zipLeft(Consumer.lag(name), Effect.yieldNow()), {
           until: ({ owner }) => owner !== null
         })

@@ -1,6 +1,4 @@
-/**
- * Random programs of calls with keys, sent again and again, against the reference model and a plain memory of answers.
- */
+/** Compares random programs of repeated calls with keys to the reference model and a plain record of answers. */
 import { ActivityPubSub, activityTypeOf, Command, evolve, stateOf } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc } from "effect"
@@ -14,13 +12,13 @@ interface Keyed {
   readonly call: Call
 }
 
-/** Calls with keys, few enough that they share them, and on each day those that are sent. */
+/** Calls that share a few keys, and the indices of those that are sent on each day. */
 interface RetryProgram {
   readonly keyed: ReadonlyArray<Keyed>
   readonly days: ReadonlyArray<ReadonlyArray<number>>
 }
 
-/** Equal for all calls that are the same command: what is absent may be so because it is null, or the default. */
+/** A text that is equal for calls that are the same command. Absent fields, null and defaults count as equal. */
 const essence = ({ call: { commands, expected }, key }: Keyed) => {
   const defaults: Plain = relayDefaults
   return JSON.stringify([
@@ -41,14 +39,14 @@ export const retryPrograms: fc.Arbitrary<RetryProgram> = fc.record({
   days: fc.array(fc.array(fc.nat(), { minLength: 1, maxLength: 8 }), { maxLength: 24, size: "max" })
 })
 
-/** What was answered, and on which day for the first time. */
+/** An answer, and the day on which it was first given. */
 interface Remembered {
   readonly keyed: Keyed
   readonly answer: Answered["answer"]
   readonly day: number
 }
 
-/** Where a key may be kept, and first where it will be. */
+/** The scopes in which a key may be stored. A new key is stored in the first. */
 const scopesOf = ({ relays }: Model, { commands: [first] }: Call): ReadonlyArray<string> => {
   const { id, pubkey, tenant }: Plain = first
   const owner = pubkey ?? tenant
@@ -58,8 +56,8 @@ const scopesOf = ({ relays }: Model, { commands: [first] }: Call): ReadonlyArray
 }
 
 /**
- * Whether these, sent at once, have one outcome whatever their order: that is so unless one is kept where another
- * looks.
+ * Whether concurrent calls have the same outcome in every order. They do not if one stores a key where another looks
+ * for one.
  */
 const areIndependent = (model: Model, sent: ReadonlyArray<Keyed>) => {
   const distinct = [...new Set(sent)]
@@ -82,7 +80,7 @@ export const retries = ({ days, keyed }: RetryProgram) =>
     let state = stateOf([], [])
     let position = 0
 
-    /** Sends calls at once, and compares what they come to with the memory and the model. */
+    /** Sends calls concurrently, and compares their answers with the recorded ones and with the model. */
     const send = (sent: ReadonlyArray<Keyed>, n: number) =>
       Effect.gen(function*() {
         const answers = yield* Effect.forEach(

@@ -1,11 +1,11 @@
-/** `nwcUrl` can spend money: it is readable through `Query` alone, and nowhere in clear. */
+/** `nwcUrl` can spend money: only `Query` returns it, redacted. */
 import { ActivityPubSub, Command, decodeCommand, Query } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, type Layer, Option, Redacted } from "effect"
 import { malformedUrls } from "./cases.js"
 import { alice, aliceUrl, bobUrl, invoke, journalAfter, type Services, specs, unchangedBy } from "./fixture.js"
 
-/** Whether a secret can be reached from a value: in its texts, its fields, or what it prints as. */
+/** Whether a secret can be found in a value: in its texts, its fields or its printed forms. */
 export const leaks = (value: unknown, secret: string, seen = new Set<unknown>()): boolean => {
   if (typeof value === "string") return value.includes(secret)
   if (typeof value !== "object" && typeof value !== "function" || value === null || seen.has(value)) return false
@@ -15,7 +15,7 @@ export const leaks = (value: unknown, secret: string, seen = new Set<unknown>())
   if (typeof value === "function") return false
   return Reflect.ownKeys(value).some((key) => {
     const { value: field } = Object.getOwnPropertyDescriptor(value, key)!
-    // What a schema holds of itself is no one's secret, and endless.
+    // A schema contains no secrets and refers to itself endlessly.
     return key !== "ast" && leaks(field, secret, seen)
   })
 }
@@ -26,7 +26,7 @@ export const secrets = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "a secret is in the tenant that Query gives, redacted, and in no event and no activity",
+    "a secret is in the tenant that Query returns, redacted, and in no event or activity",
     Effect.gen(function*() {
       const command = yield* Command
       const query = yield* Query
@@ -94,7 +94,7 @@ export const secrets = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a malformed secret, or one beside something malformed, is in no error",
+    "no error contains a secret that is malformed or passed with malformed input",
     Effect.gen(function*() {
       const { after, before, result } = yield* unchangedBy(
         Effect.forEach(["createTenant", "updateTenant"] as const, (method) =>

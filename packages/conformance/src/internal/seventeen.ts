@@ -1,4 +1,4 @@
-/** Every command: what it does, on what is not there, and on what is malformed. */
+/** Every command: its effect, and its refusals of missing resources and malformed input. */
 import { ActivityPubSub } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
@@ -24,7 +24,7 @@ const rowsOf = ({ resource }: Case, world: { tenants: ReadonlyArray<Plain>; rela
     ? [world.tenants, "pubkey", world.relays] as const
     : [world.relays, "id", world.tenants] as const
 
-/** Accepts the command, and compares everything with what the case says. */
+/** Runs the command, and compares everything with the case. */
 const accepts = (item: Case) =>
   Effect.gen(function*() {
     yield* furnished
@@ -114,11 +114,11 @@ export const seventeen = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
   describe.each(cases.map((item) => [item.method, item] as const))("%s", (_, item) => {
     test(
-      item.activity === null ? `gives ${item.event} and logs nothing` : `gives ${item.event} and logs ${item.activity}`,
+      item.activity === null ? `writes ${item.event} and logs nothing` : `writes ${item.event} and logs ${item.activity}`,
       accepts(item)
     )
-    if (item.method !== "createTenant") test("fails on what does not exist, and leaves no trace", refusesMissing(item))
-    test("fails on malformed input, and leaves no trace", refusesMalformed(item))
+    if (item.method !== "createTenant") test("fails for a missing resource and changes nothing", refusesMissing(item))
+    test("fails for malformed input and changes nothing", refusesMalformed(item))
   })
 
   it("seventeen commands: nine log one of eight types, eight log none", () => {
@@ -129,7 +129,7 @@ export const seventeen = <E>(layer: Layer.Layer<Services, E>) => {
   })
 
   test(
-    "run in a row, nine are logged and broadcast in order, and the methods are these and no others",
+    "activities of consecutive commands are logged and broadcast in order",
     Effect.gen(function*() {
       const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
       yield* invoke("createTenant", [{ pubkey: alice }])

@@ -1,4 +1,4 @@
-/** How consumers end: nothing is cut off that ends in time, and the lease is kept until it has. */
+/** How consumers stop: handlers may finish within the stop timeout, and the lease is kept until they have. */
 import { Consumer, ConsumerStore, Waiting } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Fiber, type Layer, Option, Schedule, TestClock } from "effect"
@@ -21,7 +21,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `interrupted, it lets the handlers that run end, begins no other, and keeps the lease: ${
+      `an interrupted consumer lets running handlers end, starts no others, and keeps the lease meanwhile: ${
         JSON.stringify(options)
       }`,
       Effect.gen(function*() {
@@ -59,7 +59,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     slow(
-      `what has not ended in time is interrupted, and lag says so: ${JSON.stringify(options)}`,
+      `a handler that does not end in time is interrupted, and lag reports it: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(2)
         const begun = new Recorder()
@@ -122,7 +122,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "one that halts lets those of other resources end",
+    "a consumer that halts lets handlers of other resources end",
     Effect.gen(function*() {
       yield* relays(2)
       const gate = yield* Deferred.make<void>()
@@ -148,7 +148,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a replay that is interrupted lets its handler end, too",
+    "an interrupted replay lets its handler end",
     Effect.gen(function*() {
       yield* relays(3)
       yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") }))
@@ -169,10 +169,10 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
     })
   )
 
-  // In its transaction a handler keeps others from taking the lease over.
+  // A transactional handler's transaction keeps other processes from taking the lease over.
   for (const options of modes.filter(({ transactional }) => transactional !== true)) {
     slow(
-      `once the lease is not known to be held, nothing is handled, on the same page neither: ${
+      `nothing more is handled once the lease may have expired, not even on the same page: ${
         JSON.stringify(options)
       }`,
       Effect.gen(function*() {
@@ -180,7 +180,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
         yield* log(times(20))
         const store = yield* ConsumerStore.ConsumerStore
         const clock = yield* Effect.clock
-        // The process stands still in a handler, for longer than its lease lasts; another one takes over.
+        // The process is suspended in a handler for longer than its lease lasts, and another process takes over.
         let standstill = 0n
         const monotonic = Object.assign(Object.create(clock), {
           unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() + standstill

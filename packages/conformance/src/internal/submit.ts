@@ -48,7 +48,7 @@ export const submit = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "submit executes in order, later commands see earlier ones, and each gives its own result",
+    "submit executes in order, later commands see earlier ones, and each returns its own result",
     Effect.gen(function*() {
       const { submit } = yield* Command
       const queue = yield* Effect.flatMap(ActivityPubSub, ({ subscribe }) => subscribe)
@@ -71,7 +71,7 @@ export const submit = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "one refusal, wherever it stands, undoes them all, with their secrets",
+    "one refusal at any place undoes all commands and their secrets",
     Effect.gen(function*() {
       yield* furnished
       const { submit } = yield* Command
@@ -134,7 +134,7 @@ export const submit = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "of a secret that is set and replaced in one list the last stays, in another's row too",
+    "if one list sets and replaces a secret, the last one stays, and other tenants keep theirs",
     Effect.gen(function*() {
       const { submit } = yield* Command
       const update = (nwcUrl: string | null) => command(UpdateTenant, { pubkey: alice, nwcUrl })
@@ -152,7 +152,7 @@ export const submit = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an empty list is nothing",
+    "an empty list does nothing",
     Effect.gen(function*() {
       yield* furnished
       const { submit } = yield* Command
@@ -163,7 +163,7 @@ export const submit = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a list of two thousand is one, however it is written",
+    "a list of two thousand commands is all or nothing, however many statements write it",
     Effect.gen(function*() {
       const { submit } = yield* Command
       const requests: Array<CommandRequest> = [yield* createTenant({ pubkey: alice })]

@@ -1,4 +1,4 @@
-/** `History` by examples: entries and their pages, moments and what they stand for, secrets. */
+/** `History` by examples: entries and their pages, positions and instants, secrets. */
 import {
   Command,
   type CommandRequest,
@@ -40,7 +40,7 @@ const versions = (entries: ReadonlyArray<HistoryEntry>) => entries.map(({ event 
 
 const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, n) => first + n)
 
-/** So many more events of the furnished relay, activated and deactivated in turn, a thousand at a time. */
+/** Activates and deactivates the furnished relay in turn, for `count` events, a thousand at a time. */
 const turns = (count: number) =>
   Effect.gen(function*() {
     const { submit } = yield* Command
@@ -51,7 +51,7 @@ const turns = (count: number) =>
     }
   })
 
-/** What an event of a case changed: of its fields, those that were not so already. */
+/** The changes of a case's event: its fields whose values differ from the row's. */
 const expectedChanges = (before: object, after: object) =>
   Object.entries(after).flatMap(([field, value]) => {
     const was = (before as { readonly [field: string]: unknown })[field]
@@ -62,7 +62,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "before anything has happened there is nothing, at position 0 and at any instant",
+    "an empty journal has no state, at position 0 and at any instant",
     Effect.gen(function*() {
       const history = yield* History
       expect(yield* history.position(0)).toBe(0)
@@ -78,7 +78,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
 
   describe.each(cases.map((item) => [item.event, item] as const))("%s", (_, item) => {
     test(
-      "is an entry that says what it changed, from what to what",
+      "is an entry with the old and the new values of the changed fields",
       Effect.gen(function*() {
         const history = yield* History
         yield* furnished
@@ -105,7 +105,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   })
 
   test(
-    "an event that sets what was so already changes nothing, and is an entry",
+    "an event that sets a field to its current value is an entry without changes",
     Effect.gen(function*() {
       yield* furnished
       yield* invoke("markRelayDelinquent", [{ id: "relay-1" }])
@@ -115,7 +115,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "pages in both orders, of any size, after any version, are parts of the whole",
+    "pages in both orders, of any size and after any version, are parts of the complete list",
     Effect.gen(function*() {
       yield* furnished
       yield* turns(2200)
@@ -139,7 +139,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "who names a resource may pass an event or an activity of it",
+    "a resource can be passed as one of its events or activities",
     Effect.gen(function*() {
       yield* furnished
       const events = yield* journalAfter()
@@ -153,7 +153,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "what never was is nowhere in the past; what is malformed is a ParseError",
+    "a resource that never existed is nowhere in the past, and malformed input is a ParseError",
     Effect.gen(function*() {
       const history = yield* History
       yield* furnished
@@ -183,7 +183,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a position that is yet to come is PositionAhead, and one that is none a ParseError",
+    "a position after the head is PositionAhead, and a malformed one a ParseError",
     Effect.gen(function*() {
       const history = yield* History
       yield* furnished
@@ -202,7 +202,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an instant stands for the last position that is no later, to the millisecond and in any zone",
+    "an instant means the last position that is not later, to the millisecond and in any time zone",
     Effect.gen(function*() {
       const history = yield* History
       yield* furnished
@@ -230,7 +230,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "once there is a later event, what an instant stands for does not change by what is appended, whatever its clock says",
+    "once a later event exists, appended events do not change an instant's position, whatever their clocks return",
     Effect.gen(function*() {
       const history = yield* History
       yield* furnished
@@ -246,7 +246,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
       )
       const before = [0, 0, 0, 3, 3, 3, 3, 3, 3].map((later) => last + later)
       expect(yield* positions).toEqual(before)
-      // The journal's length passes powers of two meanwhile.
+      // The length of the journal passes powers of two here.
       for (const second of numbers(0, 30).map((n) => n * 7 % 13)) {
         yield* activate(second)
         expect(yield* positions).toEqual(before)
@@ -255,7 +255,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a secret is set, replaced and cleared in history, and in no answer",
+    "history records that a secret was set, replaced and cleared, and no answer contains it",
     Effect.gen(function*() {
       const history = yield* History
       const command = yield* Command

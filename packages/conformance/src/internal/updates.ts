@@ -1,4 +1,6 @@
-/** What is absent stays, what is null is cleared, and what a new resource does not say takes the model's defaults. */
+/**
+ * Updates keep absent fields and clear those that are null. A new resource gets the model's defaults for absent fields.
+ */
 import { Command, Query, type Relay, type Tenant } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { Effect, type Layer, Option } from "effect"
@@ -43,7 +45,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "a new tenant and a new relay take the model's defaults",
+    "a new tenant and a new relay get the model's defaults",
     Effect.gen(function*() {
       const command = yield* Command
       yield* Effect.all([
@@ -65,7 +67,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an update of a tenant that says nothing changes its version only",
+    "an update of a tenant without fields changes only its version",
     Effect.gen(function*() {
       yield* furnished
       const before = yield* tenantOf(alice)
@@ -77,7 +79,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an update of a tenant clears each field that is null, and that alone",
+    "an update of a tenant clears each field that is null, and no other",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -93,7 +95,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an update of a relay sets each field alone and, by null, returns it to its default; the rest stays",
+    "an update of a relay sets a single field, or resets it to its default by null, and keeps all others",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -114,7 +116,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an update leaves tenant, status, sync state and billing as they are, whatever is passed",
+    "an update never changes tenant, status, sync state and billing, whatever is passed",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -135,7 +137,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "whole models are taken where a resource is named or created",
+    "whole models are accepted to identify or create a resource",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -156,7 +158,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
       })
       expect(yield* tenantOf(alice)).toEqual({ ...plainTenant(tenant), version: tenant.version + 1 })
 
-      // A copy of a delinquent relay and of a tenant in arrears starts active and without arrears.
+      // A copy of a delinquent relay starts active, and a copy of a past-due tenant starts without a past-due date.
       yield* command.createTenant({ ...tenant, pubkey: bob }).pipe(at(now))
       yield* command.createRelay({ ...relay, id: "copy", tenant: bob, subdomain: "copy" }).pipe(at(now))
       expect(yield* tenantOf(bob)).toEqual({
@@ -181,7 +183,7 @@ export const updates = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "changes of status are permissive, and each is logged",
+    "every change of status is accepted and logged",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command

@@ -1,4 +1,4 @@
-/** `History.usage` by examples: what a bill is computed from. */
+/** `History.usage` by examples. Bills are computed from it. */
 import { History } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { DateTime, Effect, type Layer } from "effect"
@@ -18,7 +18,7 @@ const november = ["2026-11-01", "2026-12-01"] as const
 const on = (instant: string, method: MethodName, fields: object, ...rest: ReadonlyArray<unknown>) =>
   invoke(method, [{ id: "r", ...fields }, ...rest]).pipe(at(instant))
 
-/** Two tenants; the first has a relay on plan `basic` since noon of the given day. */
+/** Creates two tenants. The first has a relay on plan `basic` since noon of the given day. */
 const since = (day: string) =>
   Effect.gen(function*() {
     yield* invoke("createTenant", [{ pubkey: alice }]).pipe(at("2026-01-01T00:00:00.000Z"))
@@ -30,7 +30,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
   test(
-    "a relay that was active throughout is one interval, cut to the period: the first instant is in, the last is not",
+    "a relay that was always active is one interval, cut to the period, which includes its first instant but not its last",
     Effect.gen(function*() {
       yield* since("2026-10-10")
       expect(yield* usage(alice, ...november)).toEqual(["r basic 2026-11-01T00:00:00.000Z 2026-12-01T00:00:00.000Z"])
@@ -47,7 +47,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a plan that changes in the middle of a month makes two intervals; other changes make none",
+    "a plan change in the middle of a month results in two intervals, and other changes have no effect",
     Effect.gen(function*() {
       yield* since("2026-10-10")
       yield* on("2026-11-05T00:00:00.000Z", "updateRelay", { infoName: "R", plan: "basic" })
@@ -62,7 +62,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "what is off or delinquent is not used, whatever plan it gets meanwhile",
+    "an inactive or delinquent relay has no usage, whatever its plan",
     Effect.gen(function*() {
       yield* since("2026-10-10")
       yield* on("2026-11-05T00:00:00.000Z", "deactivateRelay", {})
@@ -77,7 +77,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
         "r growth 2026-11-22T00:00:00.000Z 2026-12-01T00:00:00.000Z"
       ])
       expect(yield* usage(alice, "2026-11-05", "2026-11-07")).toEqual([])
-      // What comes after a period does not lengthen it, as soon as it may come.
+      // Later events do not change the usage of a period.
       for (const to of ["2026-11-04T23:59:59.999Z", "2026-11-05T00:00:00.000Z"]) {
         expect(yield* usage(alice, "2026-11-02", to)).toEqual([`r basic 2026-11-02T00:00:00.000Z ${to}`])
       }
@@ -85,7 +85,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "what was so for no time is no interval, and does not cut one",
+    "a state that lasted no time is no interval and splits none",
     Effect.gen(function*() {
       yield* since("2026-10-10")
       const noon = "2026-11-10T12:00:00.000Z"
@@ -98,7 +98,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "relays come by id, each with its intervals in order, also those that are off now",
+    "relays are sorted by id, each with its intervals in order, including those that are now inactive",
     Effect.gen(function*() {
       yield* since("2026-10-10")
       yield* on("2026-11-02T00:00:00.000Z", "createRelay", { id: "b", tenant: alice, subdomain: "b" })
@@ -117,7 +117,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an event that changes neither state nor plan bounds nothing, however wrong its clock was",
+    "an event that changes neither status nor plan affects no interval, however wrong its clock was",
     Effect.gen(function*() {
       yield* since("2026-11-10")
       yield* on("2036-01-01T00:00:00.000Z", "updateRelay", { infoName: "R" })
@@ -131,7 +131,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "an event written by a clock that was far ahead or behind counts from its neighbour's instant",
+    "an event from a clock that was far ahead or behind counts from its neighbour's instant",
     Effect.gen(function*() {
       yield* since("2026-11-10")
       yield* on("2036-01-01T00:00:00.000Z", "deactivateRelay", {})
@@ -148,7 +148,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "where nothing tells which of two clocks was wrong, no time is metered twice: the earlier event's counts",
+    "if it is unknown which of two clocks was wrong, the earlier event's counts, and no time is metered twice",
     Effect.gen(function*() {
       yield* since("2026-11-10")
       yield* on("2026-11-20T00:00:00.000Z", "deactivateRelay", {})

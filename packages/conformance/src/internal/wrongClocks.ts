@@ -1,4 +1,4 @@
-/** Clocks that were wrong are made visible: logged, counted, and told by `Journal.verify`. */
+/** Wrong clocks are visible: they are logged, counted and reported by `Journal.verify`. */
 import { type ClockFinding, Command, decodeCommand, Journal } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { DateTime, Effect, type Layer, Logger, Metric, Stream } from "effect"
@@ -23,7 +23,7 @@ const found = Effect.gen(function*() {
 const instant = (iso: string) => DateTime.unsafeMake(iso)
 
 export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
-  it.live("an event more than five minutes earlier than its predecessor is logged, counted and told by verify", () => {
+  it.live("an event more than five minutes earlier than its predecessor is logged, counted and reported by verify", () => {
     const logged: Array<string> = []
     const logger = Logger.make(({ message }) => {
       logged.push(String(message))
@@ -58,7 +58,7 @@ export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
       expect(logged).toEqual([expect.stringContaining("The event at position 5 has the instant 2026-01-01T00:07:00.000Z")])
       expect(logged[0]).toContain("synchronize the clocks")
     })
-    // What the layer logs goes to the logger too.
+    // The layer's own logs go to the logger too.
     const provided = Effect.provide(body, layer)
     return Effect.provide(provided, Logger.replace(Logger.defaultLogger, logger))
   }, 60_000)
@@ -66,7 +66,7 @@ export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
   const test = specs<E, R>(layer)
 
   test(
-    "in what is submitted together a jump is told once",
+    "a jump before a list of commands is reported once",
     Effect.gen(function*() {
       const before = yield* Metric.value(jumps)
       yield* invoke("createTenant", [{ pubkey: alice }]).pipe(at("2036-01-01T00:00:00.000Z"))
