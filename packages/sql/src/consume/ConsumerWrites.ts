@@ -1,4 +1,4 @@
-/** Writes of consumers: in the caller's transaction or in one of their own, and fenced by a lease. */
+/** Writes of consumers: in the caller's transaction or in one of their own, with or without a lease as a fence. */
 import { currentInstant, type StorageError } from "@caravel/domain"
 import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
@@ -12,7 +12,7 @@ const { LeaseLost } = ConsumerStore
 const renew = `UPDATE caravel_lease SET heartbeat = heartbeat + 1
   WHERE consumer = ? AND task = ? AND fence = ? AND owner IS NOT NULL RETURNING fence`
 
-/** The ways in which the tables of consumers are written. */
+/** Writes to the tables of consumers. */
 export interface ConsumerWrites {
   /** Writes in the caller's transaction if there is one, and otherwise in a transaction of its own. */
   readonly write: <A, E>(
@@ -27,7 +27,7 @@ export interface ConsumerWrites {
   ) => ConsumerStore.Fenced<A>
 }
 
-/** Runs a statement whose rows are of no interest. */
+/** Runs a statement and ignores its rows. */
 export const run = (connection: Connection, statement: string, params: ReadonlyArray<unknown>) =>
   Effect.asVoid(connection.executeValues(statement, params))
 
@@ -48,7 +48,7 @@ export const make = ({ currentTransaction, dialect, transact }: typeof Database.
       )
     )
 
-  // All writes of a lease's holder wait for the row of the lease. They queue here in order, without occupying connections.
+  // All writes under a lease wait for the row of the lease. They queue here in order, without occupying connections.
   const queues = new Map<string, Effect.Semaphore>()
   const queued = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) => {
     const queue = queues.get(name) ?? Effect.unsafeMakeSemaphore(1)

@@ -1,3 +1,3 @@
-/** What needs the driver, to be loaded at once. */
+/** The modules that need the driver `pg`, loaded together. */
 export * as PostgresDatabase from "./PostgresDatabase.js"
 export * as PostgresWatch from "./PostgresWatch.js"

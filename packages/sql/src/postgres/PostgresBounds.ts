@@ -1,11 +1,14 @@
-/** How transactions begin on PostgreSQL, and what the server bounds them by: a process that hangs must not hold others up. */
+/**
+ * How transactions begin on PostgreSQL, and the timeouts that the server enforces: a process that hangs must not block
+ * others.
+ */
 import { Duration } from "effect"
 import { longestWait, type Patience } from "../statement/Patience.js"
 import type { Statement } from "../statement/Table.js"
 
 /**
- * The server ends the transaction of a process that hangs or is cut off from it, and with it the lock that the others wait for.
- * What a transaction relies on is set by itself, whatever the role has.
+ * The statements that begin a transaction. The server ends the transaction of a process that hangs or is cut off, and
+ * releases its locks. A transaction sets the timeouts that it relies on, whatever the role's settings are.
  */
 const begin = (level: string, settings: { readonly [name: string]: string }) =>
   [
@@ -40,7 +43,7 @@ export const beginLong = begin("READ COMMITTED", { ...waiting(longestWait), ...u
 /** How long a caller's transaction may be idle after a command, by default. */
 export const defaultHoldTimeout = "10 seconds"
 
-/** What bounds a caller's transaction from a command on. A stricter bound, the role's or the caller's own, stays. */
+/** The timeouts of a caller's transaction after a command. A stricter timeout of the role or the caller stays. */
 export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => {
   if (!Duration.isFinite(timeout)) return []
   const milliseconds = `${Math.max(1, Math.ceil(Duration.toMillis(timeout)))}ms`

@@ -1,4 +1,4 @@
-/** Clients of the driver `pg`, which neither throw nor wait without end. */
+/** Clients of the driver `pg` that neither throw nor wait forever. */
 import { SqlError } from "@effect/sql/SqlError"
 import { Clock, Effect } from "effect"
 import { EventEmitter } from "node:events"
@@ -6,23 +6,23 @@ import Pg from "pg"
 import { longestWait } from "../statement/Patience.js"
 import { connectErrorOf } from "./PostgresError.js"
 
-/** That no connection was made. */
+/** The error of a failed connection attempt. */
 export const notConnected = (cause: unknown) =>
   new SqlError({ cause: connectErrorOf(cause), message: "Failed to connect" })
 
-/** Where the database is, and how to speak to it. */
+/** The driver's configuration. */
 export type Config = Pg.PoolConfig
 
-/** If you are cut off from the server, the system tells you after 15 seconds, if nothing is under way. */
+/** On an idle connection, the system reports a lost server after 15 seconds. */
 const defaults = {
   keepAlive: true,
   keepAliveInitialDelayMillis: 5_000,
   connectionTimeoutMillis: longestWait,
-  // Statements do not wait until those before them are answered.
+  // Statements are sent before earlier ones are answered.
   pipeline: true
 }
 
-/** Takes the place of a client that could not be made: connecting fails by why. */
+/** Stands in for a client that could not be made: connecting fails with the cause. */
 class Unmade extends EventEmitter {
   private readonly cause: unknown
   constructor(cause: unknown) {
@@ -41,7 +41,8 @@ class Unmade extends EventEmitter {
 export const make = (config: Config): Pg.Client => new Pg.Client({ ...config, ...defaults })
 
 /**
- * What a pool makes its clients by, at any time: making one reads the certificates that the URL names, which may be away.
+ * Returns a constructor of clients for a pool, which does not throw. Making a client reads the certificates that the
+ * URL names, and these may be missing by then.
  */
 export const constructorOf = (config: Config) =>
   function() {
@@ -52,7 +53,7 @@ export const constructorOf = (config: Config) =>
     }
   } as unknown as new() => Pg.ClientBase
 
-/** Ends in time, although a server that cannot be reached does not say good-bye. */
+/** Ends a client or a pool, within one second even if the server is unreachable. */
 export const ended = (end: () => Promise<void>) =>
   Effect.ignore(Effect.tryPromise(end)).pipe(
     Effect.interruptible,

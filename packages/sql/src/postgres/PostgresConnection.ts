@@ -1,4 +1,4 @@
-/** Connections of the driver `pg`: one at a time has them, and what the server does not answer is given up. */
+/** Connections of the driver `pg`. Each has one user at a time, and is given up if the server does not answer. */
 import { SafeIntegers } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
@@ -20,20 +20,21 @@ const numbers = typesWith(Number)
 const bigints = typesWith(BigInt)
 
 /**
- * Which statements the server has to answer in time: all of them, Caravel's own among the caller's, or none, as some take long.
+ * Which statements the server must answer in time: all, only Caravel's own on a caller's connection, or none, because
+ * some take long.
  */
 export type Watched = "all" | "own" | "none"
 
 /** How long an interrupted statement may take to end by itself, before its connection is given up. */
 const grace = "500 millis"
 
-/** A connection that one at a time has. */
+/** A connection with one user at a time. */
 export class PostgresConnection implements AnsweringConnection {
   readonly client: Pg.Client | Pg.PoolClient
   private readonly prepares: boolean
-  /** Why nothing can be done with it any more. */
+  /** The error with which the connection was lost. */
   lost: SqlError | undefined
-  /** Something is wrong with it that another one may not have. */
+  /** Whether an error occurred that may be specific to this connection. */
   isStale = false
   watched: Watched
   readonly silence = new Silence(
@@ -41,7 +42,7 @@ export class PostgresConnection implements AnsweringConnection {
     (since) => this.lose(new ConnectionLost({ message: "the server does not answer", since }))
   )
   private life: NodeJS.Timeout | undefined
-  /** What ends with the signs of life: from then on others wait for the transaction. */
+  /** The statement with which the signs of life end: after it, other transactions wait for this one. */
   private untilHeld: Statement | undefined
   private readonly whenLost = new Set<(error: SqlError) => void>()
 
@@ -57,24 +58,25 @@ export class PostgresConnection implements AnsweringConnection {
     this.lost = failed("The connection is lost")(cause)
     this.silence.stop()
     this.rest()
-    // Otherwise the driver would wait for the answers to what it has sent.
+    // Otherwise the driver would wait for answers to the statements that it has sent.
     this.client.connection.stream.destroy()
     for (const tell of this.whenLost) tell(this.lost)
   }
 
   /**
-   * Has the server see, while it is lent, that this process lives, although its transaction is idle; until the transaction
-   * holds others up, from when on it is bounded.
+   * Shows the server, until the connection is released, that this process is alive although its transaction is idle.
+   * This ends when the statement `untilHeld` is sent: from then on the transaction is bounded, because others wait for
+   * it.
    */
   showLife(every: number, [untilHeld]: ReadonlyArray<Statement>): void {
     this.untilHeld = untilHeld
-    // If the transaction has failed or the connection is lost, its own next statement says so.
+    // If the transaction has failed or the connection is lost, the transaction's next statement fails.
     // @effect-diagnostics-next-line globalTimers:off
     this.life = setInterval(() => this.client.query("SELECT 1", () => {}), every)
     this.life.unref()
   }
 
-  /** It shows no signs of life any more. */
+  /** Stops the signs of life. */
   rest(): void {
     clearInterval(this.life)
     this.life = undefined
@@ -109,7 +111,8 @@ export class PostgresConnection implements AnsweringConnection {
           text,
           params,
           rowMode: "array",
-          // Preparing saves a lone command a sixth. Statements of many rows are planned each time: a plan made for an empty table would stay.
+          // Preparing saves a sixth of the time of a lone command. Statements of many rows are not prepared: the server
+          // would keep a plan made for an empty table.
           ...(this.prepares && count === 1 && { name: nameOf(text) })
         })),
         numbers,
@@ -120,8 +123,8 @@ export class PostgresConnection implements AnsweringConnection {
   }
 
   /**
-   * The same connection, on which each statement that may write is a transaction of its own, begun by others, in one round
-   * trip. One that cannot be in a transaction comes right after them.
+   * The same connection, with each statement that may write in a transaction of its own, which begins with `first`. All
+   * takes one round trip. A statement that cannot run in a transaction runs right after `first`.
    */
   begunWith(first: Query): Connection {
     const query = (query: Query) => {
@@ -152,7 +155,7 @@ export class PostgresConnection implements AnsweringConnection {
     })
   }
 
-  /** Sends all at once; the server answers one after another. */
+  /** Sends all statements at once. The server answers them in order. */
   private queries(
     queries: ReadonlyArray<Query>,
     types: Pg.CustomTypesConfig,
@@ -168,13 +171,13 @@ export class PostgresConnection implements AnsweringConnection {
         if (unanswered === 0) return resume(Effect.succeed(results))
         const { stream } = this.client.connection
         if (isWatched) this.silence.expect(queries.length, queries.at(-1)?.text === "COMMIT")
-        // All in one write.
+        // Sends them in one write.
         stream.cork()
         try {
           for (const { params, text, ...mode } of queries) {
-            // Without parameters it may be several statements, which the server takes at once.
+            // Without parameters, the text may hold several statements.
             const values = params.length === 0 ? {} : { values: [...params] }
-            // Where it cannot be sent, the driver calls twice.
+            // If the statement cannot be sent, the driver calls back twice.
             let isAnswered = false
             this.client.query({ text, ...mode, ...values, types }, (cause: Error | null, result: Pg.QueryResult) => {
               if (isAnswered) return
@@ -189,7 +192,7 @@ export class PostgresConnection implements AnsweringConnection {
             })
           }
         } catch (cause) {
-          // Nothing tells how much of it was sent.
+          // How much of it was sent is unknown.
           this.lose(new ConnectionLost({ message: errorOf(cause).message }))
           resume(Effect.fail(failed("Failed to execute statement")(cause)))
         } finally {
@@ -221,7 +224,7 @@ export class PostgresConnection implements AnsweringConnection {
   }
 }
 
-/** What begins so writes nothing, but for functions that do, or is about transactions itself. */
+/** Statements that write nothing unless they call a function that does, and statements that control transactions. */
 const isReading =
   /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:SELECT|TABLE|VALUES|SHOW|BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE)\b/i
 
@@ -229,7 +232,7 @@ const commit: Query = { text: "COMMIT", params: [] }
 
 const names = new Map<string, string>()
 
-/** By what the server knows a statement that it has prepared. There are few. */
+/** The name under which the server prepares a statement. There are few. */
 const nameOf = (text: string): string => {
   const name = names.get(text) ?? `caravel_${names.size}`
   names.set(text, name)
@@ -243,7 +246,7 @@ interface Query {
   readonly rowMode?: "array"
 }
 
-/** The server does not call that an error. */
+/** The server reports ROLLBACK as the result of the COMMIT, not as an error. */
 const rolledBack = new SqlError({
   message: "The transaction was rolled back",
   cause: new Error("a statement in it had failed, and nothing after that was done")
@@ -251,7 +254,7 @@ const rolledBack = new SqlError({
 
 const failed = (message: string) => (cause: unknown) => new SqlError({ cause: errorOf(cause), message })
 
-/** A connection of its own, closed at the scope's end. */
+/** Opens a connection, which the scope closes. */
 export const connect = (
   config: PostgresClient.Config,
   watched: Watched = "none"

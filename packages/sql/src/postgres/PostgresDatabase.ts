@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL database: connections for what callers do, for what Caravel does, and the one that writes; none waits for
- * another.
+ * Opens a PostgreSQL database. Callers' statements, Caravel's own and the writer have separate connections, so that
+ * none waits for another.
  */
 import { defaultIdempotencyKeysKept, type Epoch, StorageError } from "@caravel/domain"
 import { Waiting } from "@caravel/pubsub"
@@ -29,36 +29,43 @@ import * as PostgresPool from "./PostgresPool.js"
 import * as PostgresPurge from "./PostgresPurge.js"
 import * as PostgresUrl from "./PostgresUrl.js"
 
-/** Which database, and how to reach it. */
+/** The database, and how to connect to it. */
 export interface Options {
   /** Such as `postgres://user:password@host:5432/database`. */
   readonly url: Redacted.Redacted
   /**
-   * The schema of all tables, made if there is none; without it, the role's own (`search_path`), which is `public` as a rule.
+   * The schema of all tables, created if it does not exist. By default it is the role's own (`search_path`), usually
+   * `public`.
    */
   readonly schema?: string | undefined
   /**
-   * Whether the tables are created if there are none, as they are by default; otherwise opening fails with reason `missing`.
+   * Whether the tables are created if there are none; true by default. If false, opening fails with reason `missing`.
    */
   readonly create?: boolean | undefined
-  /** Whether to use TLS, or how; what the URL says of it (`sslmode`) goes first. */
+  /** Whether to use TLS, and how. The URL must not contradict it (`sslmode`). */
   readonly ssl?: boolean | ConnectionOptions | undefined
-  /** How many connections callers' own statements and transactions have; 10 by default. Caravel has up to 8 besides. */
+  /**
+   * The maximum number of connections for callers' own statements and transactions; 10 by default. Caravel uses up to 8
+   * more.
+   */
   readonly maxConnections?: number | undefined
   /**
-   * `listen`, the default: processes notify one another of commits, and look by themselves every two seconds too. `poll`: they
-   * only look, five times a second; behind PgBouncer in transaction mode nothing else works.
+   * How processes notice one another's commits. `listen`, the default: they notify one another, and also poll every two
+   * seconds. `poll`: they only poll, five times a second; required behind PgBouncer in transaction mode.
    */
   readonly wakeUps?: "listen" | "poll" | undefined
   /**
-   * For how long a transaction of yours may be idle, or one of its statements run, after a command in it: until it ends, no
-   * other command can be written. After that the server ends the transaction. 10 seconds by default; `Duration.infinity` for no
-   * bound.
+   * How long a transaction of yours may be idle, or one of its statements may run, after a command in it: no other
+   * command can be written until it ends. After that the server ends the transaction. 10 seconds by default;
+   * `Duration.infinity` for no bound.
    */
   readonly holdTimeout?: Duration.DurationInput | undefined
-  /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
+  /** How long a command that is sent again with its idempotency key returns its first outcome; 7 days by default. */
   readonly idempotencyKeysKept?: Duration.DurationInput | undefined
-  /** By how much clocks may differ before it is logged, counted and told by `Journal.verify`; 5 minutes by default. */
+  /**
+   * How much clocks may differ before the difference is logged, counted and reported by `Journal.verify`; 5 minutes by
+   * default.
+   */
   readonly clockTolerance?: Duration.DurationInput | undefined
   /**
    * Encrypts wallet URLs in the database. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. If you
@@ -67,7 +74,7 @@ export interface Options {
   readonly secretKeys?: ReadonlyArray<Redacted.Redacted> | undefined
 }
 
-/** How many connections Caravel has for itself, beside the one that writes. */
+/** The number of connections for Caravel's own statements, besides the writer's. */
 const ownConnections = 7
 
 const missing = (schema: string | undefined) =>
@@ -77,12 +84,13 @@ const missing = (schema: string | undefined) =>
     cause: new Error(`it has no Caravel tables${schema === undefined ? "" : ` in schema ${schema}`}`)
   })
 
-/** How often the outcome of a COMMIT is looked for, when its answer is lost. */
+/** How often the outcome of a COMMIT is looked up, if its answer is lost. */
 const whileUnknown = Waiting.retryWhile((_: SqlError) => true, Schedule.spaced("250 millis"))
 
 /**
- * Opens the database and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where
- * there is no database of Caravel's, one is made, unless it is a copy's source or `create` is off.
+ * Opens the database and migrates it to the newest schema. Missing tables are created, unless the database is the
+ * source of a copy or `create` is false. Fails if the database is an unfinished copy, unless it is the target of a
+ * copy.
  */
 export const open = (
   options: Options,
@@ -140,8 +148,8 @@ export const open = (
     }
 
     /**
-     * Finds out whether a transaction whose COMMIT was not answered has committed. The lock is held as long as that transaction
-     * runs, which is shorter than the deadline.
+     * Finds out whether a transaction whose COMMIT was not answered has committed. It waits for the append lock, which
+     * that transaction holds until it ends, which is before the deadline.
      */
     const outcome = (written: ReadonlyArray<string>, error: SqlError): Effect.Effect<void, SqlError> => {
       const [last] = written.slice(-1)
@@ -185,7 +193,7 @@ export const open = (
         ["db.system.name", "postgresql"],
         ...(config.host === undefined ? [] : [["server.address", config.host]] as const)
       ],
-      // It goes with what comes next: no round trip of its own.
+      // Sent together with the next statements, without a round trip of its own.
       afterBegin: () => execute(epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]])
     })
     if (!create || purpose === "source") {
@@ -225,13 +233,13 @@ export const open = (
             new StorageError({ reason: "other", operation: "migrating the database", cause: new Error(message) })
           )
     }),
-    // A transaction of the context is another database's.
+    // A transaction in the context belongs to another database.
     Effect.mapInputContext((context: Context.Context<Scope.Scope>) =>
       Context.omit(TransactionConnection)(context as Context.Context<Scope.Scope | TransactionConnection>)
     )
   )
 
-/** A connection that takes one from the pool for each statement. The statements only read, so they may be run again. */
+/** A connection that takes one from the pool for each statement. The statements only read, so they can be retried. */
 const plainly = ({ scoped }: PostgresPool.Pool): Connection => {
   const run = <A>(use: (connection: Connection) => Effect.Effect<A, SqlError>) =>
     Effect.suspend(() => {

@@ -10,7 +10,7 @@ const caravels = new Set(["COMMIT", "ROLLBACK"])
 /** Whether a statement is one of Caravel's own, which take milliseconds. */
 export const isCaravels = (text: string): boolean => caravels.has(text)
 
-/** The statements are few, and each is numbered once. */
+/** Replaces each `?` with `$1`, `$2` and so on, once for each text: there are few. */
 const number = (text: string): string => {
   const known = texts.get(text)
   if (known !== undefined) return known
@@ -24,7 +24,7 @@ const number = (text: string): string => {
 /** Selects the server's time in milliseconds. */
 export const serverTime = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
 
-/** PostgreSQL by pg. */
+/** PostgreSQL with the driver `pg`. */
 export const postgres: Dialect = {
   withNativePlaceholders: <C extends AnsweringConnection>(connection: C): C => ({
     ...connection,
@@ -36,7 +36,8 @@ export const postgres: Dialect = {
     executeRaw: (text, params) => connection.executeRaw(number(text), params),
     executeValues: (text, params) => connection.executeValues(number(text), params)
   }),
-  // Of this journal, so that others in the same database do not wait. It is held only while a transaction appends, and needs no row.
+  // The journal's own lock, so that other journals in the database do not wait. It is held only while a transaction
+  // appends, and needs no row.
   appendLock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)",
   epochLock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 1)",
   deferForeignKeys: "SET CONSTRAINTS ALL DEFERRED",
@@ -49,10 +50,10 @@ export const postgres: Dialect = {
   writesEachRow: false,
   boolean: Schema.Boolean,
   randomText: "gen_random_uuid()",
-  // A server's, a database's and a schema's.
+  // Identifies the server, the database and the schema.
   identity: `SELECT concat_ws(' ', extract(epoch from pg_postmaster_start_time()), oid, 'caravel_event'::regclass::oid)
     FROM pg_database WHERE datname = current_database()`,
-  // The transaction that appends holds the lock, and events are never deleted.
+  // A transaction that appends holds the lock, and events are never deleted.
   lastPosition: "SELECT coalesce(max(position), 0) FROM caravel_event",
   lastEvent: `SELECT position, created_at, coalesce(latest_at, created_at)
     FROM caravel_event ORDER BY position DESC LIMIT 1`,

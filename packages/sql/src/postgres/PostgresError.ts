@@ -1,19 +1,19 @@
-/** Why PostgreSQL failed: the server's SQLSTATEs and the driver's own errors, each with what follows from it. */
+/** Classifies PostgreSQL's errors: the server's SQLSTATEs and the driver's own errors. */
 import type { StorageErrorReason } from "@caravel/domain"
 import { Data } from "effect"
 import Pg from "pg"
 
-/** What follows from an error. */
+/** The classification of an error. */
 export interface Kind {
   readonly reason: StorageErrorReason
-  /** Whether it passes: the same transaction, or statement, may succeed if it is run again. */
+  /** Whether the error is transient: the same transaction or statement may succeed if it is run again. */
   readonly passes: boolean
   /**
-   * What has become of the connection. `lost`: nothing can be done with it any more. `stale`: the error is about this
-   * connection, and another one may not have it, so it is given up after its transaction.
+   * The state of the connection. `lost`: it cannot be used any more. `stale`: the error may be specific to this
+   * connection, so it is closed after its transaction.
    */
   readonly connection: "usable" | "stale" | "lost"
-  /** What to do, where the reason alone does not say it. */
+  /** What to do, if the reason alone does not say it. */
   readonly advice?: string
 }
 
@@ -25,42 +25,45 @@ const kind = (reason: StorageErrorReason, options: Partial<Kind> = {}): Kind => 
 })
 
 const lost = kind("unavailable", { passes: true, connection: "lost" })
-const busy = kind("busy", { passes: true, advice: "another transaction holds what it needs; try again" })
+const busy = kind("busy", { passes: true, advice: "another transaction holds a lock that it needs; try again" })
 const stale = kind("other", { passes: true, connection: "stale" })
-const noRight = kind("readonly", { advice: "the role lacks a right; grant it, as docs/postgresql.md says" })
+const noRight = kind("readonly", { advice: "the role lacks a privilege; grant it as docs/postgresql.md says" })
 const tooMany = kind("unavailable", {
   passes: true,
   connection: "lost",
-  advice: "the server takes no more connections; close some, or raise max_connections, and try again"
+  advice: "the server accepts no more connections; close some, or raise max_connections, and try again"
 })
 const other = kind("other")
 
-/** By class, the first two characters of an SQLSTATE. What is not here is `other`: the statement or the data is wrong. */
+/**
+ * Kinds by class, the first two characters of an SQLSTATE. Any other class is `other`: the statement or the data is
+ * wrong.
+ */
 const classes: { readonly [sqlClass: string]: Kind } = {
-  // connection_exception; poolers report with it that they have no connection.
+  // connection_exception; poolers also report it if they have no server connection.
   "08": lost,
   // transaction_rollback: a deadlock, or a conflict of serializable transactions.
   "40": busy,
   // insufficient_resources
-  "53": kind("busy", { passes: true, advice: "the server is short of memory or the like; try again" }),
+  "53": kind("busy", { passes: true, advice: "the server lacks memory or another resource; try again" }),
   // operator_intervention: the server stops, starts, or has ended the connection.
   "57": lost
 }
 
-/** The exceptions, by the whole SQLSTATE. */
+/** Exceptions to the classes, by the whole SQLSTATE. */
 const codes: { readonly [code: string]: Kind } = {
-  // feature_not_supported; after a change of the schema, a prepared statement fails by it until it is prepared again.
+  // feature_not_supported; after a change of the schema, a prepared statement fails with it until it is prepared again.
   "0A000": stale,
   // read_only_sql_transaction: a standby, or a primary that has become one.
   "25006": kind("readonly", {
     passes: true,
     connection: "stale",
-    advice: "the server only takes reads, as a standby does; try again when it is the primary, or connect to that"
+    advice: "the server is read-only, as a standby is; try again when it is the primary, or connect to the primary"
   }),
   // idle_in_transaction_session_timeout, transaction_timeout
   "25P03": lost,
   "25P04": lost,
-  // invalid_sql_statement_name, duplicate_prepared_statement: a pooler has put another server's connection behind this one.
+  // invalid_sql_statement_name, duplicate_prepared_statement: a pooler has switched to another server connection.
   "26000": stale,
   "42P05": stale,
   // transaction_integrity_constraint_violation
@@ -79,29 +82,30 @@ const codes: { readonly [code: string]: Kind } = {
     passes: true,
     advice: "the server canceled the statement; try again, or raise the role's statement_timeout"
   }),
-  // data_corrupted, index_corrupted. XX000 is any internal error, and what poolers report everything by.
+  // data_corrupted, index_corrupted. XX000 is not listed: it is any internal error, and poolers report all errors with
+  // it.
   XX001: kind("corrupt", { advice: "the server found damaged data; see its log, and restore a backup" }),
   XX002: kind("corrupt", { advice: "the server found a damaged index; see its log, and rebuild it with REINDEX" }),
-  // Caravel's own, of `in_epoch`.
+  // Caravel's own, raised by the function `caravel_in_epoch`.
   ZEPOC: kind("replaced")
 }
 
-/** The server refuses a connection for good: by what the client asked for, its role, its password, or its database. */
+/** The server refuses a connection permanently: because of the client's request, role, password or database. */
 const refusals = /^(0A|22|28|3D|42)/
 
 /**
- * The connection is gone, or was never there. Of the driver's error only the message and the code are kept: with it would
- * come the client, and with that the password.
+ * The connection is lost, or could not be made. Only the message and the code of the driver's error are kept: the error
+ * refers to the client, which has the password.
  */
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly message: string
-  /** The system's or the server's. */
+  /** The error code of the system or the server. */
   readonly code?: string | undefined
-  /** Since when the server had not answered, by `performance.now()`. */
+  /** The time since which the server had not answered, by `performance.now()`. */
   readonly since?: number | undefined
 }> {}
 
-/** The driver cannot send what it was given: a value that it has no way to encode. */
+/** The driver cannot send a statement, because it cannot encode one of its values. */
 export class NotSent extends Data.TaggedError("NotSent")<{ readonly message: string }> {}
 
 /** All connections of a pool have been in use for too long. */
@@ -111,14 +115,14 @@ export class PoolExhausted extends Data.TaggedError("PoolExhausted")<{ readonly 
   }
 }
 
-/** What is kept of an error of the driver's. */
+/** The causes of failed statements and connections. */
 export type DriverError = Pg.DatabaseError | ConnectionLost | NotSent | PoolExhausted
 
 const isDriverError = (cause: unknown): cause is DriverError =>
   cause instanceof Pg.DatabaseError || cause instanceof ConnectionLost || cause instanceof NotSent ||
   cause instanceof PoolExhausted
 
-/** The code of an error: the server's SQLSTATE, or the system's. */
+/** The code of an error: the server's SQLSTATE, or the system's error code. */
 export const codeOf = (cause: unknown): string | undefined => {
   const code = (cause as { readonly code?: unknown } | null | undefined)?.code
   return typeof code === "string" ? code : undefined
@@ -130,8 +134,8 @@ const messageOf = (cause: unknown): string => {
 }
 
 /**
- * An error that a statement failed with. Whatever the server did not say is the connection's: the driver reports by plain
- * errors that the socket failed, ended, or brought what it does not understand.
+ * Converts the error of a statement. An error that the server did not report is the connection's: the driver reports
+ * with plain errors that the socket failed, ended, or received data that it does not understand.
  */
 export const errorOf = (cause: unknown): DriverError =>
   isDriverError(cause)
@@ -141,8 +145,8 @@ export const errorOf = (cause: unknown): DriverError =>
     : new ConnectionLost({ message: messageOf(cause), code: codeOf(cause) })
 
 /**
- * An error that no connection was made by. The server, or a pooler before it, may say why by any SQLSTATE; unless it is one that
- * says no to this role, database or setting, another attempt may succeed.
+ * Converts the error of a connection attempt. The server, or a pooler, may report any SQLSTATE. Another attempt may
+ * succeed, unless the SQLSTATE refuses this role, database or setting.
  */
 export const connectErrorOf = (cause: unknown): DriverError =>
   cause instanceof PoolExhausted || cause instanceof Pg.DatabaseError && refusals.test(cause.code ?? "")
@@ -154,16 +158,16 @@ const exhausted = kind("busy", {
   advice: "keep transactions short, or raise maxConnections, and try again"
 })
 
-/** What follows from an error. */
+/** Classifies an error. */
 export const kindOf = (cause: unknown): Kind => {
   if (cause instanceof PoolExhausted) return exhausted
   if (cause instanceof ConnectionLost) return cause.code === "53300" ? tooMany : lost
   if (!(cause instanceof Pg.DatabaseError)) return other
   const { code = "", severity } = cause
   const known = codes[code] ?? classes[code.slice(0, 2)] ?? other
-  // The last word on a connection, by whichever code: poolers end theirs by XX000 or 58000.
+  // FATAL and PANIC end the connection, whatever the code is: poolers use XX000 or 58000.
   return known === other && (severity === "FATAL" || severity === "PANIC") && !refusals.test(code) ? lost : known
 }
 
-/** Whether nothing can be done with the connection any more. */
+/** Whether the connection cannot be used any more. */
 export const isLost = (cause: unknown): boolean => kindOf(cause).connection === "lost"

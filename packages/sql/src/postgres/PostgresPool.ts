@@ -1,4 +1,4 @@
-/** A pool of connections, each of which is lent to one at a time. */
+/** A pool of connections, each lent to one user at a time. */
 import { Backoff, Waiting } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { type SqlError } from "@effect/sql/SqlError"
@@ -11,25 +11,25 @@ import { ConnectionLost, isLost, kindOf, PoolExhausted } from "./PostgresError.j
 
 const isAway = (error: SqlError) => isLost(error.cause)
 
-/** Tries again while the server cannot be reached or ends the connection. */
+/** Retries while the server cannot be reached or ends the connection. */
 const whileUnreachable = Waiting.retryWhile(isAway, Backoff.untilReachable)
 
-/** Runs again what only reads, and so may be run again, on another connection: while what it fails by passes. */
+/** Retries an effect that only reads, on another connection, while its errors are transient. */
 export const again = Waiting.retryWhile((error: SqlError) => kindOf(error.cause).passes, Backoff.untilReachable)
 
 /** A pool of connections. */
 export interface Pool {
-  /** Waits for a connection until the deadline, or for as long as others release theirs. */
+  /** Waits for a connection until the deadline, or longer as long as other users release theirs. */
   readonly acquire: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError>
   /** Returns it to the pool, or closes it if it is lost. */
   readonly release: (connection: Connection) => Effect.Effect<void>
-  /** Takes a connection for each statement. */
+  /** Takes a connection, which is released when the scope closes. */
   readonly scoped: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError, Scope.Scope>
 }
 
 /**
- * A pool, whose connections are closed at its end. They have the server prepare statements where those can be found again:
- * not behind a pooler that lends each transaction another connection.
+ * A pool, whose connections are closed with the scope. `prepares` makes the server prepare statements. A pooler that
+ * switches server connections between transactions does not support this.
  */
 export const make = (
   config: PostgresClient.Config & { readonly max: number },
@@ -38,13 +38,13 @@ export const make = (
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        // A wait for a connection that has taken too long fails here.
+        // The wait for a connection is bounded below instead.
         const pool = new Pg.Pool({
           ...config,
           connectionTimeoutMillis: 0,
           Client: PostgresClient.constructorOf(config)
         })
-        // A connection that dies while it is idle is removed.
+        // The pool removes a connection that fails while it is idle.
         pool.on("error", () => {})
         return pool
       }),
@@ -82,7 +82,7 @@ export const make = (
                 PostgresClient.notConnected(isExhausted ? new PoolExhausted({ connections: inUse }) : noAnswer)
             ))
           }
-          // In the driver's callbacks, where there is no fiber.
+          // The driver's callbacks run outside fibers.
           // @effect-diagnostics-next-line globalTimers:off
           let timer = setTimeout(look, Math.max(0, remaining()))
           try {
@@ -115,7 +115,7 @@ export const make = (
       const acquire = (asked?: Patience.Patience) =>
         Effect.suspend(() => {
           const patience = asked ?? Patience.make()
-          // An attempt that the deadline cuts short does not say why the others failed.
+          // If the deadline ends an attempt, the error of the attempt before says why.
           let last: SqlError | undefined
           const kept = Effect.mapError(attempt(patience, () => last), (error) => {
             last = error

@@ -8,15 +8,15 @@ import { postgres } from "./PostgresDialect.js"
 const notAllowed = new StorageError({
   reason: "readonly",
   operation: "overwriting what was deleted",
-  cause: new Error("only the owner of the table caravel_secret can have it rewritten"),
-  advice: "erase, or rotate, again as the owner"
+  cause: new Error("only the owner of the table caravel_secret can rewrite it"),
+  advice: "erase or rotate again as the owner"
 })
 
 const file = "SELECT pg_relation_filenode('caravel_secret')"
 
 /**
- * Has the server rewrite the table of secrets without deleted rows, and remove the old file. In its write-ahead log, in
- * archives and in replicas a secret stays for as long as these are kept.
+ * Makes the server rewrite the table of secrets without deleted rows, and remove the old file. Deleted secrets remain
+ * in its write-ahead log, archives and replicas for as long as these are kept.
  */
 export const make = (config: Config): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {
@@ -25,7 +25,7 @@ export const make = (config: Config): Effect.Effect<void, StorageError> =>
     yield* connection.executeRaw("SET lock_timeout = '10s'; SET statement_timeout = 0", [])
     yield* connection.executeRaw("VACUUM (FULL) caravel_secret", [])
     const [[after] = []] = yield* connection.executeValues(file, [])
-    // Without the right, the server answers with a warning only.
+    // Without the privilege, the server only returns a warning.
     if (after === before) return yield* notAllowed
   }).pipe(
     Effect.scoped,

@@ -1,4 +1,7 @@
-/** How a database is named: by any URL that `pg` reads. What only libpq reads is refused by name, as `pg` passes it over in silence. */
+/**
+ * Reads the URL of a database: any URL that `pg` reads. Parameters that only libpq reads are refused by name, because
+ * `pg` ignores them silently.
+ */
 import { StorageError } from "@caravel/domain"
 import { Effect, Predicate, Redacted } from "effect"
 import type { ConnectionOptions } from "node:tls"
@@ -39,18 +42,18 @@ const libpqs: ReadonlyArray<string> = [
 
 const files = ["sslcert", "sslkey", "sslrootcert"]
 
-/** By these values a URL asks for TLS with a certificate that is verified, as `ssl` does. */
+/** The values with which a URL asks for TLS with a verified certificate, as `ssl` does. */
 const verifying = ["prefer", "require", "verify-ca", "verify-full", "true", "1"]
 
 const severalHosts = "the URL names several hosts, which only libpq reads: name one, such as that of a proxy"
 
 const noUrl =
-  "there is no URL: url is empty or not set; see whether the variable of the environment that it comes from is set"
+  "there is no URL: url is empty or not set; see whether the environment variable that it comes from is set"
 
 const unreadable =
   "the URL cannot be read: it is like postgres://user:password@host:5432/database, with %XX for each special character in a password"
 
-/** Why a URL's parameters cannot be taken as they are, if so. `ssl` and what says the same in the URL must not differ. */
+/** Why a URL's parameters are refused, or undefined. The URL must not contradict the option `ssl`. */
 const refusal = (parameters: URLSearchParams, ssl: boolean | ConnectionOptions | undefined): string | undefined => {
   const unread = libpqs.find((name) => parameters.has(name))
   if (unread !== undefined) return `the URL has ${unread}, which only libpq reads: leave it out`
@@ -65,13 +68,13 @@ const refusal = (parameters: URLSearchParams, ssl: boolean | ConnectionOptions |
   return undefined
 }
 
-/** As `pg` makes them, before it reads a URL. */
+/** Escapes a URL as `pg` does before it parses one. */
 const escaped = (text: string) =>
   / |%[^a-f0-9]|%[a-f0-9][^a-f0-9]/i.test(text) ? encodeURI(text).replace(/%25(\d\d)/g, "%$1") : text
 
 /**
- * What a URL is read as, and what each session is to be set to. The URL may hold a password, so nothing of it but the names of
- * parameters, and the mode of TLS, is in an error.
+ * Converts a URL to the driver's configuration, with the settings of each session. The URL may hold a password, so
+ * errors show only the names of parameters and the TLS mode.
  */
 export const read = (
   { schema, ssl, url }: {
@@ -81,11 +84,11 @@ export const read = (
   }
 ): Effect.Effect<Config, StorageError> =>
   Effect.gen(function*() {
-    // Types do not tell that a variable of the environment was forgotten.
+    // Despite its type it is undefined if an environment variable is not set.
     const text: unknown = Redacted.isRedacted(url) ? Redacted.value(url) : url
     if (typeof text !== "string" || text.trim() === "") return yield* refuse(noUrl)
     if (/^\s*["'`]/.test(text)) {
-      return yield* refuse("the URL begins with a quotation mark, as some programs take it from a file: leave it out")
+      return yield* refuse("the URL begins with a quotation mark, which some programs keep when they read a file: leave it out")
     }
     if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
       return yield* refuse("the schema's name may have lower-case letters, digits and _ only")
@@ -97,21 +100,21 @@ export const read = (
       return { ...common, host, database, options: searchPath.join("") }
     }
     if (!/^(postgres(ql)?|socket):/i.test(text)) {
-      return yield* refuse("the URL is none of PostgreSQL's, such as postgres://user@host:5432/database")
+      return yield* refuse("the URL is not one of PostgreSQL's, such as postgres://user@host:5432/database")
     }
     if (/^[a-z]+:\/\/[^/?]*,/i.test(text)) return yield* refuse(severalHosts)
     const [, base = "", query] = /^([^?]*)\??(.*)$/s.exec(escaped(text))!
     const parameters = new URLSearchParams(query)
     const why = refusal(parameters, ssl)
     if (why !== undefined) return yield* refuse(why)
-    // What the URL says would go before what is said here.
+    // Parameters of the URL would take precedence over the option.
     if (ssl !== undefined) { for (const name of ["sslmode", "ssl"]) parameters.delete(name) }
     const settings = [parameters.get("options") ?? "", ...searchPath].join(" ").trim()
     if (settings !== "") parameters.set("options", settings)
     const config = { ...common, connectionString: parameters.size === 0 ? base : `${base}?${parameters}` }
     const { host } = yield* Effect.try(() => new Pg.Client(config)).pipe(
       Effect.catchAll(({ error }) =>
-        // That a certificate's file is not there is said when it is needed.
+        // A missing certificate file is reported when the file is needed.
         Predicate.hasProperty(error, "syscall")
           ? Effect.succeed({ host: "" })
           : refuse(Predicate.isError(error) && error.name === "Error" ? error.message : unreadable)

@@ -1,4 +1,4 @@
-/** Notices what other processes commit, and tells them of this one's commits. */
+/** Notices other processes' commits, and notifies them of this one's. */
 import { makeClockReport, Position, type StorageError } from "@caravel/domain"
 import { Background, Backoff, Tail } from "@caravel/pubsub"
 import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
@@ -9,16 +9,16 @@ import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import { serverTime } from "./PostgresDialect.js"
 
-/** How often to poll beside notifications: one may be lost with its connection. */
+/** How often to poll in addition to notifications: one may be lost with its connection. */
 const distrust = Duration.seconds(2)
 
 /** How often to poll without notifications. */
 const poll = Duration.millis(200)
 
-/** The shortest time between two notifications: one stands for all commits before it. */
+/** The shortest time between two notifications: each covers all commits before it. */
 const debounce = Duration.millis(5)
 
-/** How often the listening connection is asked whether it is still there. */
+/** How often to check that the listening connection is alive. */
 const keepAlive = Duration.seconds(5)
 
 /** How often this process's clock is compared with the server's. */
@@ -32,8 +32,8 @@ const decodeNothing = () => Effect.void
 const decodePosition = Schema.decodeEither(Schema.compose(Schema.NumberFromString, Position))
 
 /**
- * Wakes the tail on notifications and by a slow poll, or without a connection to listen on by a fast poll. Whatever wakes it,
- * the tail reads what is committed after its position. Waits in real time, also under a `TestClock`.
+ * Wakes the tail on notifications and by a slow poll, or only by a fast poll if there is no `config` to listen with.
+ * The tail then reads what is committed after its position. Waits in real time, even under a `TestClock`.
  */
 export const layer = (
   config: Config | undefined
@@ -63,7 +63,7 @@ export const layer = (
       )
 
     const report = makeClockReport()
-    // Of the clock that commands are decided by.
+    // The offset of the clock that commands are decided with.
     const offset = clockOffset(readCommitted("clock", serverTime, [], Effect.succeed), clockTolerance).pipe(
       Effect.withClock(yield* Effect.clock)
     )
@@ -74,7 +74,7 @@ export const layer = (
 
     if (config === undefined) return yield* forever("looking for others' commits", look(poll))
 
-    // The journal's own, as many may be in one database.
+    // The journal's own channel: a database may hold several journals.
     const [[oid]] = yield* readCommitted("watch", "SELECT 'caravel_event'::regclass::oid", [], decodeOid)
     const channel = `caravel_${oid}`
 
@@ -88,7 +88,7 @@ export const layer = (
         notified.unsafeOpen()
       })
       yield* connection.executeRaw(`LISTEN ${channel}`, [])
-      // Others may have committed before it listened.
+      // Other processes may have committed before LISTEN.
       yield* wake("listen")
       const alive = Effect.repeat(connection.executeRaw("SELECT 1", []), Schedule.spaced(keepAlive))
       return yield* Effect.raceFirst(connection.end, alive)
@@ -97,7 +97,7 @@ export const layer = (
     const heed = Effect.gen(function*() {
       yield* notified.await
       yield* notified.close
-      // The tail knows of its own commits already.
+      // The tail has already read this process's commits.
       if (heardOf > (yield* tail.position)) yield* wake("notification")
     })
 
@@ -105,7 +105,7 @@ export const layer = (
     const tell = Effect.gen(function*() {
       const position = yield* tail.position
       if (position === told) return
-      // Processes that are not notified poll.
+      // Other processes notice the commits by polling if this fails.
       yield* Effect.ignore(readCommitted("notify", notifyOthers, [channel, String(position)], decodeNothing))
       told = position
     })

@@ -1,23 +1,26 @@
 import type { Socket } from "node:net"
 import { longestWait, slack } from "../statement/Patience.js"
 
-/** After so long without an answer, in milliseconds, the server is taken for one that hangs or cannot be reached. */
+/** The time without an answer, in milliseconds, after which the server is considered to hang or to be unreachable. */
 const longest = longestWait + slack
 
-/** The same for a COMMIT: whether it succeeded is looked up on another connection, in the time that is left until the deadline. */
+/**
+ * The same for a COMMIT. It is shorter, because its outcome is then looked up on another connection before the
+ * deadline.
+ */
 const longestCommit = longestWait / 2
 
-/** How often to look, in milliseconds. */
+/** The time between two checks, in milliseconds. */
 const interval = 1_000
 
-/** Notices that a server owes answers and is silent: it hangs, or packets get lost without anybody being told. */
+/** Notices that a server does not answer: it hangs, or packets are lost without an error. */
 export class Silence {
   private readonly socket: () => Socket
   private readonly onSilence: (since: number) => void
-  /** When the first answer must have come, by `performance.now()`. */
+  /** The deadline of the first answer, by `performance.now()`. */
   private answerBy = Infinity
   private owed = 0
-  /** Since when it has owed answers, or has not given any, and how many bytes had come by then. */
+  /** When the server began to owe answers or last answered, and how many bytes had been received by then. */
   private since = 0
   private bytesRead = 0
   private longest = longest
@@ -28,12 +31,12 @@ export class Silence {
     this.onSilence = onSilence
   }
 
-  /** The first answer must come within this many milliseconds. */
+  /** Sets the deadline of the first answer, in milliseconds from now. */
   within(remaining: number): void {
     this.answerBy = performance.now() + Math.max(0, remaining) + slack
   }
 
-  /** From now on it owes this many more answers. */
+  /** Adds answers that the server owes from now on. */
   expect(answers: number, endsInCommit: boolean): void {
     if (this.owed === 0) {
       this.since = performance.now()
@@ -59,12 +62,15 @@ export class Silence {
     return Math.min(this.answerBy, this.since + this.longest)
   }
 
-  /** One timer for many statements: answers leave it as it is, and it ends by itself. */
+  /**
+   * Starts the timer unless it is running. One timer serves many statements: answers do not reset it, and it ends once
+   * no answer is owed.
+   */
   private start(): void {
     if (this.timer !== undefined) return
     // @effect-diagnostics-next-line globalTimers:off
     this.timer = setTimeout(() => {
-      // What has come while this process stood still is read first.
+      // Data that arrived while this process was stopped is read first.
       setImmediate(() => {
         this.timer = undefined
         if (this.owed > 0) this.look()
@@ -77,7 +83,7 @@ export class Silence {
     const now = performance.now()
     const { bytesRead } = this.socket()
     if (bytesRead > this.bytesRead && this.answerBy === Infinity) {
-      // An answer that takes long is none that does not come.
+      // The server is sending a long answer.
       this.bytesRead = bytesRead
       this.since = now
     }

@@ -1,7 +1,7 @@
 import type { ActivityFilter } from "@caravel/domain"
 import { Array } from "effect"
 
-/** The condition on the view `caravel_activity` that a filter is, and its parameters. */
+/** The WHERE clause of a filter on the view `caravel_activity`, and its parameters. */
 export const activityWhere = (
   { activityType, after, resourceId, tenant, upTo }: Omit<ActivityFilter, "limit">
 ): readonly [clause: string, params: ReadonlyArray<string | number>] => {
@@ -15,7 +15,7 @@ export const activityWhere = (
   if (tenant !== undefined) add("tenant = ?", tenant)
   if (activityType !== undefined) {
     const types: ReadonlyArray<string> = Array.ensure(activityType)
-    // Not every database takes an empty list.
+    // Not every database accepts an empty list.
     add(types.length === 0 ? "1 = 0" : `activity_type IN (${types.map(() => "?").join(", ")})`, ...types)
   }
   if (resourceId !== undefined) add("resource_id = ?", resourceId)

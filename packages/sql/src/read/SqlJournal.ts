@@ -30,7 +30,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
       ORDER BY position LIMIT ?`
 
-    /** What is read through a damaged index may be anything. */
+    /** Fails if the file is damaged: a read through a damaged index may return anything. */
     const mustBeWhole = Effect.flatMap(
       integrity,
       ([damaged]) =>
@@ -51,7 +51,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
         ),
       read: (position, limit) => readCommitted("Journal.read", page, [position, limit], event.decode),
       head: headOf,
-      // The latest instant of all events up to a position never goes back, so it can be halved.
+      // The latest instant of all events up to a position never decreases, so a binary search finds it.
       positionAt: ({ epochMillis }) =>
         Effect.gen(function*() {
           let found = 0

@@ -3,7 +3,9 @@ import { Effect, Option } from "effect"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
-/** Magic numbers of `statfs(2)`: WAL needs memory that all processes share, which these cannot give. */
+/**
+ * Magic numbers of network file systems in `statfs(2)`. They lack the memory shared by all processes that WAL needs.
+ */
 const networkFileSystems = new Map<number, string>([
   [0x6969, "NFS"],
   [0x517b, "SMB"],
@@ -23,7 +25,7 @@ const reasons: { readonly [code: string]: StorageErrorReason } = {
   EDQUOT: "full"
 }
 
-/** Runs an operation on files. Fails with a `StorageError` that says why it could not. */
+/** Runs an operation on files. Fails with a `StorageError` that has the system's reason. */
 export const attempt = <A>(operation: string, promise: () => Promise<A>): Effect.Effect<A, StorageError> =>
   Effect.tryPromise({
     try: promise,
@@ -36,8 +38,9 @@ export const attempt = <A>(operation: string, promise: () => Promise<A>): Effect
 type Statfs = (path: string) => Promise<{ readonly type: number }>
 
 /**
- * Makes missing parent directories, and says clearly why a file cannot be Caravel's database before it is opened. The file
- * itself is not read: as it was closed again, the system would drop the locks of every connection to it in this process.
+ * Creates missing parent directories, and fails with a clear reason if the file cannot be Caravel's database. The file
+ * itself is not opened: when it was closed again, the system would drop the locks of every connection to it in this
+ * process.
  */
 export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {
@@ -51,18 +54,18 @@ export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, 
   })
 
 const noFilename =
-  "there is no filename: it is not set; see whether the variable of the environment that it comes from is set"
+  "there is no filename: it is not set; see whether the environment variable that it comes from is set"
 
-/** A URL is none: it may hold a password, which is not shown. */
+/** Fails if the filename is not set or is a URL. A URL may hold a password, so it is not shown. */
 export const mustBePath = (filename: string): Effect.Effect<void, StorageError> =>
-  // Types do not tell that a variable of the environment was forgotten.
+  // Despite its type it is undefined if an environment variable is not set.
   typeof filename !== "string"
     ? refuse("opening the database", noFilename)
     : /^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)
     ? refuse("opening the database", "its filename is a URL; use Postgres.layer, or the path of a file")
     : Effect.void
 
-/** The same of where the file is, whatever it is. */
+/** Checks the directory of the file, and creates it if it is missing. */
 export const prepareDirectory = (filename: string, statfs: Statfs = fs.statfs): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {
     yield* mustBePath(filename)
@@ -85,13 +88,15 @@ export const prepareDirectory = (filename: string, statfs: Statfs = fs.statfs): 
 const refuse = (operation: string, why: string) =>
   new StorageError({ reason: "other", operation, cause: new Error(why) })
 
-/** As `mkdir -p`. Node's own recursive `mkdir` never returns where the system refuses directories, as in /proc. */
+/**
+ * Like `mkdir -p`. Node's own recursive `mkdir` never returns if the system refuses to create directories, as in /proc.
+ */
 const makeDirectory = async (directory: string): Promise<void> => {
   const exists = await fs.access(directory).then(() => true, () => false)
   if (exists) return
   await makeDirectory(path.dirname(directory))
   await fs.mkdir(directory).catch((error: NodeJS.ErrnoException) => {
-    // Another process that starts has made it meanwhile.
+    // Another process has created it meanwhile.
     if (error.code !== "EEXIST") throw error
   })
 }

@@ -34,7 +34,7 @@ const script = `
   })
 `
 
-/** One for all checks of the process: it takes longer to start than to check a small file. */
+/** One worker for all checks of the process: starting it takes longer than checking a small file. */
 let worker: Worker | undefined
 let requests = 0
 const pending = new Map<number, (answer: Answer) => void>()
@@ -42,7 +42,7 @@ const pending = new Map<number, (answer: Answer) => void>()
 const settle = (id: number, answer: Answer) => {
   pending.get(id)?.(answer)
   pending.delete(id)
-  // While nothing is asked of it, it does not keep the process running.
+  // An idle worker does not keep the process running.
   if (pending.size === 0) worker?.unref()
 }
 

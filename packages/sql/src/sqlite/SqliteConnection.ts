@@ -15,9 +15,9 @@ export interface SqliteConnection extends AnsweringConnection {
 }
 
 /**
- * The connection that writes. `SqliteClient`'s connection takes a dozen steps of a fiber for each statement. This one takes
- * one, and none for the statements of a script: a lone command takes 142 µs instead of 158. COMMIT fails with what `lost`
- * returns, if anything.
+ * The connection that writes. `SqliteClient`'s connection takes a dozen fiber steps for each statement. This one takes
+ * one step, and none for the statements of a script: a lone command takes 142 µs instead of 158. COMMIT fails with the
+ * error that `lost` returns, if any.
  */
 export const make = (
   filename: string,

@@ -1,4 +1,4 @@
-/** An SQLite file: a connection that writes, lent to one transaction or statement at a time, and one that reads. */
+/** Opens an SQLite file: one connection writes and is lent to one transaction or statement at a time, and one reads. */
 import { defaultIdempotencyKeysKept, StorageError } from "@caravel/domain"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
@@ -20,24 +20,30 @@ import { SqliteFiles } from "./SqliteFiles.js"
 import * as SqlitePurge from "./SqlitePurge.js"
 import * as SqliteTransaction from "./SqliteTransaction.js"
 
-/** Which file, and how safe against power loss. */
+/** The database file, and how durable its commits are. */
 export interface Options {
-  /** The database file. Missing parent directories are made. */
+  /** The database file. Missing parent directories are created. */
   readonly filename: string
-  /** Whether the database is created if there is none, as it is by default; otherwise opening it fails with reason `missing`. */
+  /**
+   * Whether the database is created if there is none; true by default. If false, opening fails with reason `missing`.
+   */
   readonly create?: boolean | undefined
   /**
-   * Whether a database of an older schema is migrated, as it is by default; otherwise opening it fails with reason `readonly`.
+   * Whether a database with an older schema is migrated; true by default. If false, opening fails with reason
+   * `readonly`.
    */
   readonly migrate?: boolean | undefined
   /**
-   * `full`, the default: an acknowledged command survives power loss. `normal`: it survives a crash of the process, and
-   * power loss may take the last ones; it is several times faster.
+   * `full`, the default: an acknowledged command survives power loss. `normal`: it survives a crash of the process, but
+   * power loss may lose the last commands; this is several times faster.
    */
   readonly synchronous?: "full" | "normal" | undefined
-  /** For how long a command that is sent again with its idempotency key gets the first answer; 7 days by default. */
+  /** How long a command that is sent again with its idempotency key returns its first outcome; 7 days by default. */
   readonly idempotencyKeysKept?: Duration.DurationInput | undefined
-  /** By how much clocks may differ before it is logged, counted and told by `Journal.verify`; 5 minutes by default. */
+  /**
+   * How much clocks may differ before the difference is logged, counted and reported by `Journal.verify`; 5 minutes by
+   * default.
+   */
   readonly clockTolerance?: Duration.DurationInput | undefined
   /**
    * Encrypts wallet URLs in the file. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. If you
@@ -47,8 +53,9 @@ export interface Options {
 }
 
 /**
- * Opens the file and brings it to the newest schema. An unfinished copy is refused, unless it is a copy's target; where there is
- * no database of Caravel's, one is made, unless it is a copy's source or `create` is off.
+ * Opens the file and migrates it to the newest schema. The database is created if there is none, unless it is the
+ * source of a copy or `create` is false. Fails if the database is an unfinished copy, unless it is the target of a
+ * copy.
  */
 export const open = (
   {
@@ -81,28 +88,28 @@ export const open = (
       try: () => new SqliteFiles(filename),
       catch: (cause) => new SqlError({ cause, message: `Failed to open ${filename}` })
     })
-    // Known before anything is written: the file may be another program's.
+    // Checked before anything is written: the file may be another program's.
     const { sql } = yield* SqliteTransaction.make(writer)
     const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
     if (!isMade && !mayCreate) return yield* missing(filename, `${filename} is not a Caravel database`)
     if (!migrate && !(yield* Effect.provideService(Migrations.isUpToDate, SqlClient, sql))) {
       return yield* outdated(filename)
     }
-    // While it starts, the driver may wait for another process that migrates; later, waiting is the transaction's.
+    // During opening, the driver may block while another process migrates. Later, transactions wait without blocking.
     yield* pragmas(writer, [
       "busy_timeout = 5000",
       "journal_mode = WAL",
       `synchronous = ${synchronous}`,
       "foreign_keys = ON",
-      // Otherwise INSERT OR REPLACE would pass by the triggers that keep events from being deleted.
+      // Otherwise INSERT OR REPLACE would bypass the triggers that forbid deleting events.
       "recursive_triggers = ON",
-      // It costs nothing that can be measured, and leaves SqlitePurge only what SQLite copies between pages.
+      // It costs nothing measurable, and SqlitePurge only has to remove what SQLite copies between pages.
       "secure_delete = ON"
     ])
     yield* Effect.provideService(Migrations.run(), SqlClient, sql)
     if (!isMade) yield* writer.execute(SqlitePurge.recordOverwritten, [], undefined)
     const client = purpose === "target" ? yield* SqliteTransaction.make(writer) : yield* inItsEpoch(writer)
-    // Pages that are written again and again reach the file once in 16 MiB of log: a fifth faster than with 4 MiB.
+    // A page that changes often is written to the file once for 16 MiB of log: a fifth faster than once for 4 MiB.
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])
 
     const reader = yield* (yield* connect({ filename, readonly: true, disableWAL: true })).reserve
@@ -135,7 +142,7 @@ export const open = (
             new StorageError({ reason: "other", operation: `migrating ${filename}`, cause: new Error(message) })
           )
     }),
-    // A transaction of the context is another database's.
+    // A transaction in the context belongs to another database.
     Effect.mapInputContext((context: Context.Context<Scope.Scope>) =>
       Context.omit(TransactionConnection)(context as Context.Context<Scope.Scope | TransactionConnection>)
     )
@@ -149,7 +156,7 @@ const outdated = (filename: string) =>
     reason: "readonly",
     operation: `opening ${filename}`,
     cause: new Error(`${filename} has the schema of an older Caravel, and may not be migrated`),
-    advice: "open it once so that it may be changed"
+    advice: "open it once with migrations allowed"
   })
 
 /** Other faults of a file are found when it is opened. */
@@ -161,10 +168,10 @@ const mustExist = (filename: string) =>
     (isMissing) => isMissing ? missing(filename, `there is no file ${filename}`) : Effect.void
   )
 
-/** How many damages that SQLite finds in the file a verification reports at most. */
+/** The maximum number of damages in the file that a verification reports. */
 const mostDamages = 100
 
-/** A client whose transactions are refused once the journal is in another epoch. */
+/** A client whose transactions fail once the journal is in another epoch. */
 const inItsEpoch = (writer: SqliteConnection.SqliteConnection) =>
   Effect.gen(function*() {
     const epoch = yield* Effect.flatMap(writer.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
@@ -188,7 +195,7 @@ const intact = (files: SqliteFiles, reader: Connection): Effect.Effect<void, Sql
   return Effect.suspend(() => {
     const lost = files.look()
     if (lost !== undefined) return Effect.fail(lost)
-    // Between two of these another process may have had SQLite truncate a file, but hardly between all of them.
+    // Another process may make SQLite truncate a file during one of these attempts, but hardly during all three.
     return Effect.reduce([1, 2, 3], true, (truncated) => truncated ? isTruncated : Effect.succeed(false)).pipe(
       Effect.flatMap((truncated) =>
         truncated ? Effect.fail(files.lose("a file was truncated or overwritten")) : Effect.void

@@ -2,11 +2,14 @@ import type { StorageErrorReason } from "@caravel/domain"
 import { Function, Predicate, Schema } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 
-/** By primary result code; extended ones, such as `SQLITE_BUSY_SNAPSHOT`, begin with theirs. The exceptions come first. */
+/**
+ * Reasons by primary result code. Extended codes, such as `SQLITE_BUSY_SNAPSHOT`, begin with the primary one.
+ * Exceptions come first.
+ */
 const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]> = [
   // The file was renamed or removed.
   ["SQLITE_READONLY_DBMOVED", "replaced"],
-  // A page that is not whole, or a file system that says that it is damaged.
+  // An incomplete page, or a file system that reports damage.
   ["SQLITE_IOERR_SHORT_READ", "corrupt"],
   ["SQLITE_IOERR_CORRUPTFS", "corrupt"],
   ["SQLITE_BUSY", "busy"],
@@ -31,10 +34,10 @@ const reasonOf = (cause: unknown): StorageErrorReason => {
 
 const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
 
-/** SQLite by better-sqlite3. */
+/** SQLite with the driver `better-sqlite3`. */
 export const sqlite: Dialect = {
   withNativePlaceholders: Function.identity,
-  // Transactions begin IMMEDIATE: writers wait there.
+  // Transactions begin IMMEDIATE, so writers wait at BEGIN.
   appendLock: undefined,
   epochLock: undefined,
   deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
@@ -44,7 +47,7 @@ export const sqlite: Dialect = {
       ? "the database cannot be written; check the permissions of the file and its directory"
       : undefined,
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
-  // RESTRICT is a trigger to SQLite.
+  // SQLite reports a RESTRICT as a trigger.
   isReferenced: (cause) =>
     /^SQLITE_CONSTRAINT_(FOREIGNKEY|TRIGGER)$/.test(codeOf(cause)) && String(cause).includes("FOREIGN KEY"),
   isTransient: (cause) => reasonOf(cause) === "busy",

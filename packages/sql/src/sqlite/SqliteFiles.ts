@@ -3,14 +3,14 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as fs from "node:fs"
 import * as path from "node:path"
 
-/** How long a look at the files is valid, in milliseconds. */
+/** How long a check of the files is valid, in milliseconds. */
 const freshness = 100
 
-/** Of a write-ahead log, and of each of its frames beside the page, in bytes. */
+/** The header sizes of a write-ahead log and of each of its frames, in bytes. */
 const logHeader = 32
 const frameHeader = 24
 
-/** What SQLite says of the write-ahead log and of the database. */
+/** The sizes of the write-ahead log and the database, as SQLite reports them. */
 export interface Extent {
   /** How many frames the log has, and how many of them have been written to the database file. */
   readonly frames: number
@@ -20,11 +20,13 @@ export interface Extent {
 }
 
 /**
- * The files that SQLite has open, as their names lead to them. SQLite keeps using files that were removed, renamed or replaced:
- * whatever is committed then is lost with the process, and another process that opens the names writes beside it.
+ * Checks that the names of the files that SQLite has open still refer to these files. SQLite keeps using files that
+ * were removed, renamed or replaced: what is committed then is lost when the process ends, and another process that
+ * opens the names writes to other files.
  *
- * They are examined by `stat` and never opened: when a file is closed, the system drops every lock that the process has on it.
- * A log that does not exist yet is known from when it does; while the database is open, SQLite itself removes none of them.
+ * The files are examined with `stat` and never opened: when a file is closed, the system drops every lock that the
+ * process has on it. A log that does not exist yet is remembered once it exists. SQLite itself removes none of the
+ * files while the database is open.
  */
 export class SqliteFiles {
   private readonly known: Map<string, string | undefined>
@@ -33,7 +35,7 @@ export class SqliteFiles {
   private lost: SqlError | undefined
   private lookedAt = Number.NEGATIVE_INFINITY
 
-  /** Made right after SQLite has opened the file. */
+  /** Must be called right after SQLite has opened the file. */
   constructor(filename: string) {
     this.database = path.resolve(filename)
     // SQLite follows links, and keeps the log beside the file itself.
@@ -42,10 +44,10 @@ export class SqliteFiles {
     this.known = new Map([this.database, real, this.log, `${real}-shm`].map((name) => [name, identityOf(statOf(name))]))
   }
 
-  /** Why nothing may be committed any more. Looks at the files at most every 100 ms. */
+  /** Returns why nothing may be committed any more, or undefined. Checks the files at most every 100 ms. */
   readonly check = (): SqlError | undefined => performance.now() - this.lookedAt < freshness ? this.lost : this.look()
 
-  /** The same, by looking now. */
+  /** The same, but always checks the files. */
   readonly look = (): SqlError | undefined => {
     if (this.lost !== undefined) return this.lost
     try {
@@ -55,21 +57,24 @@ export class SqliteFiles {
         else if (found !== known) return this.lose(`${name} was ${found === undefined ? "removed" : "replaced"}`)
       }
     } catch (cause) {
-      // Whether they are there cannot be said just now.
-      return new SqlError({ message: "The database's files cannot be looked at", cause })
+      // Whether the files exist is unknown, so the next call checks again.
+      return new SqlError({ message: "The database's files cannot be checked", cause })
     }
     this.lookedAt = performance.now()
     return undefined
   }
 
-  /** Whether a file is shorter than SQLite has made it. What else is written meanwhile may have SQLite truncate it, too. */
+  /**
+   * Whether a file is shorter than SQLite made it. Also true if SQLite truncates the file while another connection
+   * writes.
+   */
   isTruncated({ checkpointed, frames, pageSize, pages }: Extent): boolean {
     const sizeOf = (name: string) => Number(statOf(name)?.size ?? 0)
     return (frames > 0 && sizeOf(this.log) < logHeader + frames * (frameHeader + pageSize)) ||
       (frames === checkpointed && sizeOf(this.database) < pages * pageSize)
   }
 
-  /** From now on nothing may be committed. */
+  /** Makes every later check fail. */
   lose(how: string): SqlError {
     const message = `${how} while the database was open`
     return this.lost = new SqlError({

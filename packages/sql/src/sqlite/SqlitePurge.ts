@@ -11,15 +11,16 @@ import * as SqliteConnection from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 
 /**
- * Records that the freed bytes of Caravel's pages have always been overwritten, or that the file was vacuumed since: one step
- * beside the migrations, before the first of them. The file may be shared, so its `PRAGMA user_version` is the application's.
+ * Records that the freed bytes of Caravel's pages have always been overwritten, or that the file was vacuumed since.
+ * The record is a row before the first migration. `PRAGMA user_version` is left to the application, which may share the
+ * file.
  */
 export const recordOverwritten =
   "INSERT OR IGNORE INTO caravel_migrations (migration_id, name) VALUES (0, 'freed_bytes_overwritten')"
 
 const isOverwritten = "SELECT 1 FROM caravel_migrations WHERE migration_id = 0"
 
-/** How long a purge waits for transactions of others to end. */
+/** How long a purge waits for other transactions to end. */
 const patience = Schedule.spaced("25 millis").pipe(Schedule.jittered, Schedule.upTo("10 seconds"))
 
 const stillRead = new StorageError({

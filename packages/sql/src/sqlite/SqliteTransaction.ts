@@ -12,7 +12,7 @@ import { Turns } from "../statement/Turns.js"
 import type { SqliteConnection } from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 
-/** A client over this connection. `begun` runs first in each of its transactions. */
+/** A client on this connection. `afterBegin` runs first in each of its transactions. */
 export const make = (
   connection: SqliteConnection,
   afterBegin: () => StatementScript<void> = function*() {}
@@ -27,7 +27,7 @@ export const make = (
 
 const isBusy = (error: SqlError) => sqlite.reasonOf(error.cause) === "busy"
 
-/** The driver's busy wait would block the event loop, so the wait for another process's transaction is here. */
+/** Waits for another process's transaction. The driver's busy wait would block the event loop. */
 const retryWhileBusy = Waiting.retryWhile(isBusy, Backoff.untilUnlocked)
 
 /** Statements that cannot run in a transaction, or have no effect there. */
@@ -63,7 +63,7 @@ const begunWith = (connection: SqliteConnection, begun: () => StatementScript<vo
   }
 }
 
-/** Connections that are all this one: a transaction or plain statement holds it at a time, in FIFO order. */
+/** Lends this one connection to one transaction or plain statement at a time, in FIFO order. */
 const lend = (connection: SqliteConnection, begun: () => StatementScript<void>) => {
   const turns = new Turns()
   const lent = Effect.succeed(connection)

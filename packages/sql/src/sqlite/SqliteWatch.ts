@@ -1,28 +1,30 @@
-/** Notices what other processes commit to the file, and that it was removed, replaced or truncated. */
+/** Notices other processes' commits to the file, and that it was removed, replaced or truncated. */
 import type { StorageError } from "@caravel/domain"
 import { Background, Tail } from "@caravel/pubsub"
 import { Clock, Duration, Effect, Layer, Schedule, Schema } from "effect"
 import { watch } from "node:fs"
 import { Database } from "../database/Database.js"
 
-/** The shortest wait between two looks after other processes have committed. */
+/** The shortest wait between two polls after other processes have committed. */
 const soonest = Duration.millis(5)
 
-/** The same after commits of this process alone: looking while it writes without a pause costs it a few percent. */
+/**
+ * The same after commits of this process alone: polling slows a process that writes without a pause by a few percent.
+ */
 const sooner = Duration.millis(25)
 
-/** The longest wait between two looks: the delay where files cannot be watched, and the interval of an idle process. */
+/** The longest wait between two polls: the delay if files cannot be watched, and the interval of an idle process. */
 const latest = Duration.millis(250)
 
-/** How often to check the files, and to read the head although no change was seen. */
+/** How often to check the files, and to read the head even if no change was seen. */
 const distrust = Duration.millis(500)
 
 const decodeVersion = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
 
 /**
- * Follows the file's commits by `PRAGMA data_version` of the reading connection, which moves with each commit of any
- * other connection: it looks when the log is written to, and otherwise four times a second. In real time, also under a
- * `TestClock`.
+ * Follows the file's commits with `PRAGMA data_version` of the reading connection, which changes with each commit of
+ * another connection. It polls when the log is written to, and otherwise four times a second. Waits in real time, even
+ * under a `TestClock`.
  */
 export const layer = (filename: string): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {
@@ -40,7 +42,7 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
       while (true) {
         const current = yield* version
         const before = yield* tail.position
-        // At first: what has been committed since the tail began, or since a look failed.
+        // The first iteration reads what was committed since the tail began, or since a poll failed.
         if (current !== known) yield* tail.advanceToHead
         known = current
         yield* Effect.sleep((yield* tail.position) > before ? soonest : sooner)
@@ -60,11 +62,12 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
         Effect.withClock(Effect.raceFirst(effect, Effect.ignore(tail.ended)), Clock.make())
       )
     yield* untilEnded("following others' commits", Effect.retry(follow, Schedule.spaced(distrust)))
-    yield* untilEnded("looking after the files", Effect.repeat(lookAfterFiles, Schedule.spaced(distrust)))
+    yield* untilEnded("checking the files", Effect.repeat(lookAfterFiles, Schedule.spaced(distrust)))
   }))
 
 /**
- * A latch that opens when the file is written to, if the system can tell. It is a hint only: the watch also looks by the clock.
+ * A latch that opens when the file is written to, if the system can watch files. It is only a hint: the watch also
+ * polls.
  */
 const writtenTo = (filename: string) =>
   Effect.gen(function*() {

@@ -73,7 +73,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
       [`postgres://user:${secret}@host/db?sslmode=no-verify`, "has sslmode=no-verify", { ssl: { ca: "x" } }],
       [`postgres://user:${secret}@host/db?sslmode=require`, "has sslmode=require, and ssl says", { ssl: false }],
       [`postgres://user:${secret}@host/db?sslrootcert=/x`, "has sslrootcert, and there is ssl too", { ssl: true }],
-      [`host=localhost user=user password=${secret}`, "none of PostgreSQL's"]
+      [`host=localhost user=user password=${secret}`, "not one of PostgreSQL's"]
     ]
     it.live.each(cases)("%s is refused by name", ([text, why, options]) =>
       Effect.gen(function*() {
@@ -90,7 +90,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
           for (const url of [Redacted.make(text), text]) {
             const error = yield* Effect.flip(Effect.scoped(Layer.build(Postgres.layer({ url: url as never }))))
             expect(error._tag).toBe("StorageError")
-            expect(error.message).toContain("url is empty or not set; see whether the variable of the environment")
+            expect(error.message).toContain("url is empty or not set; see whether the environment variable")
           }
         })
     )
