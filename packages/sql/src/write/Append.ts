@@ -13,6 +13,7 @@ import {
   type Refusal,
   type RelayId,
   type RelayState,
+  resources,
   type State,
   stateOf,
   type Submission,
@@ -57,15 +58,16 @@ export const make = (seen: () => Tail.Seen) =>
     ({ clockTolerance, dialect, rows }, idempotencyKeys) => {
       const lastAndSeen =
         `SELECT last.*, (SELECT id FROM caravel_event WHERE position = ?) FROM (${dialect.lastEvent}) last`
+      const { relay, tenant } = resources
       const insertEvents = rows.event.insert()
-      const tenantsOf = rows.tenant.select("pubkey")
-      const relaysOf = rows.relay.select("id")
+      const tenantsOf = rows.tenant.select(tenant.key)
+      const relaysOf = rows.relay.select(relay.key)
       const relaysAt = rows.relay.select("subdomain")
       const insertSecrets = rows.secret.insert()
       const write = dialect.writesEachRow ? "writeEach" : "upsert"
-      const writeTenants = rows.tenant[write]("pubkey", ["createdAt"])
+      const writeTenants = rows.tenant[write](tenant.key, tenant.fixed)
       const deleteSecrets = rows.secret.delete("id")
-      const writeRelays = rows.relay[write]("id", ["tenant", "createdAt"])
+      const writeRelays = rows.relay[write](relay.key, relay.fixed)
       const lock = dialect.appendLock === undefined ? [] : [[dialect.appendLock, [], 1] as const]
 
       /** The state of what is touched, as far as it exists, and the head of the journal. */
