@@ -1,22 +1,22 @@
-/** A relay host that serves nobody: it keeps what it is told in memory, for trials and tests. */
+/** A fake relay host for trials and tests: it keeps the relays that it is sent in memory, and serves none. */
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Context, Effect, HashMap, Layer, Option, Ref } from "effect"
 import { HostedRelay } from "./RelayHost.js"
 
-/** When something may go wrong: before the host has taken a relay, and after, before it says so. */
+/** When trouble may occur: before the host has stored a relay, or after, before it answers. */
 export type Moment = "received" | "applied"
 
-/** The host. */
+/** The fake host. */
 export class FakeHost extends Context.Tag("@caravel/provisioner/FakeHost")<FakeHost, {
-  /** Where it listens. */
+  /** The URL at which the host listens. */
   readonly url: URL
-  /** The relays that it has been told of, by id. */
+  /** The relays that the host has been sent, by id. */
   readonly relays: Effect.Effect<HashMap.HashMap<string, HostedRelay>>
 }>() {}
 
 /**
- * A host with `PUT /relays/:id` and `GET /relays`. Of each call it takes, `trouble` may take its time, and what it fails
- * with is answered with status 503.
+ * A host with `PUT /relays/:id` and `GET /relays`. `trouble` can delay each call. If it fails, the call is answered
+ * with status 503.
  */
 export const layer = (
   trouble: (relay: HostedRelay, moment: Moment) => Effect.Effect<void, string> = () => Effect.void
@@ -29,7 +29,7 @@ export const layer = (
       const put = Effect.gen(function*() {
         const relay = yield* HttpServerRequest.schemaBodyJson(HostedRelay)
         yield* trouble(relay, "received")
-        // Calls can overtake one another on their way, such as those of a process that was thought dead.
+        // Calls can arrive out of order, such as those of a process that was believed to be dead.
         const isOld = yield* Ref.modify(relays, (relays) =>
           Option.exists(HashMap.get(relays, relay.id), ({ version }) =>
               version > relay.version)

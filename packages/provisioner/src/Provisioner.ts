@@ -1,36 +1,36 @@
 /**
  * A durable consumer that keeps a relay host in step with the relays of the database.
  *
- * It follows the activity log, puts the relay's present configuration to the host, and reports what came of it. It may be
- * killed at any point and go on in another process: every step can be done twice, and none is passed by.
+ * It follows the activity log, sends each relay's current configuration to the host, and reports the outcome. You can
+ * kill it at any point and continue in another process: every step is idempotent, and none is skipped.
  */
 import { type Activity, Command, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { type Duration, Effect, Option, Schedule } from "effect"
 import { RelayHost } from "./RelayHost.js"
 
-/** The name under which the database knows how far the provisioner is. */
+/** The name of the provisioner's consumer. */
 export const name = "provisioner"
 
-/** What a test or a deployment may want to be otherwise. */
+/** Settings that a test or a deployment may change. */
 export interface Options {
-  /** How a call that failed is tried again before its relay is parked; by default six times within about a minute. */
+  /** When a failed call is retried before its relay is parked; by default six times within about a minute. */
   readonly retry?: Schedule.Schedule<unknown> | undefined
-  /** How often what is parked is tried again; each minute by default. */
+  /** How often parked relays are retried; every minute by default. */
   readonly replayEvery?: Duration.DurationInput | undefined
   /** See `Consumer.run`. */
   readonly leaseDuration?: Duration.DurationInput | undefined
-  /** See `Consumer.run`: a call to the host that is under way when the process is told to end has so long to be answered. */
+  /** See `Consumer.run`: how long a call to the host in progress may take when the process is stopped. */
   readonly stopTimeout?: Duration.DurationInput | undefined
 }
 
 const backoff = Schedule.exponential("1 second").pipe(Schedule.jittered, Schedule.intersect(Schedule.recurs(6)))
 
 /**
- * Brings the host up to date about the relay that an activity is about, and reports the outcome.
+ * Sends the relay of an activity to the host, and reports the outcome.
  *
- * Of the activity only the relay's id is used: what the host gets is the relay as it is *now*. So it does not matter
- * whether an activity is handled twice, or late, when others have followed it.
+ * Only the relay's id is taken from the activity: the host receives the relay as it is *now*. It therefore does not
+ * matter whether an activity is handled twice, or late, after others.
  */
 export const handle = Effect.fn("Provisioner.handle")(function*(activity: Activity) {
   const command = yield* Command
@@ -42,42 +42,43 @@ export const handle = Effect.fn("Provisioner.handle")(function*(activity: Activi
   const relay = found.value
 
   yield* host.put(relay).pipe(
-    // The relay's owner learns at once why it is not served, and once only, however often it is tried again.
+    // Reported at once, so that the relay's owner learns why it is not served, but only once, however often it is
+    // retried.
     Effect.tapError(({ reason }) => relay.syncError === reason ? Effect.void : command.failRelaySync(relay, reason))
-    // The failure goes on to the consumer, whose affair it is to try again.
+    // The error is passed on to the consumer, which retries.
   )
   yield* command.completeRelaySync(relay.id)
 })
 
-/** Follows the relays for ever. Where several processes run it, one works and the others stand by. */
+/** Follows the relays forever. If several processes run this, one works and the others stand by. */
 export const run = (options: Options = {}) => {
   const { leaseDuration, replayEvery = "1 minute", retry = backoff, stopTimeout } = options
 
   const follow = Consumer.run({
     name,
     from: "beginning",
-    // What it reports is an activity too: to follow complete_relay_sync and fail_relay_sync would be to follow itself.
+    // The reports are activities too. If it followed complete_relay_sync and fail_relay_sync, it would follow itself.
     filter: { activityType: ["create_relay", "update_relay", "activate_relay", "deactivate_relay"] },
     handle,
-    // A host that hangs on one relay does not keep the others waiting; each relay's changes stay in order.
+    // A host that hangs on one relay does not delay the others. Each relay's changes stay in order.
     concurrency: 8,
-    // A call to the host cannot be rolled back, and must not keep the database waiting either: so not `transactional`,
-    // but a handler that may run twice.
+    // A call to the host cannot be rolled back and must not keep a transaction open, so the handler is not
+    // `transactional` and may run twice.
     transactional: false,
     retry,
-    // A relay that cannot be provisioned stands aside, with whatever happens to it later; the others go on.
+    // A relay that cannot be provisioned is parked, with its later activities, and the others continue.
     onFailure: "parkResource",
     leaseDuration,
     stopTimeout
   })
 
-  // What stands aside gets another chance every now and then: a host that was away for an hour needs nobody's attention.
+  // Parked relays are retried periodically, so that a host's outage of an hour needs no operator.
   const replay = Consumer.replay({ name, handle, leaseDuration, stopTimeout }).pipe(
     Effect.catchTag("ConsumerNotFound", () => Effect.void),
     Effect.repeat(Schedule.spaced(replayEvery)),
     Effect.zipRight(Effect.never)
   )
 
-  // Interrupted, a race would not wait until both have let their handlers end.
+  // An interrupted race would not wait until both have let their handlers end.
   return Effect.all([follow, replay], { concurrency: "unbounded", discard: true }).pipe(Effect.zipRight(Effect.never))
 }

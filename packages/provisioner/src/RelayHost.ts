@@ -3,13 +3,17 @@ import { Relay, RelayState } from "@caravel/domain"
 import { HttpClient, type HttpClientError, HttpClientRequest } from "@effect/platform"
 import { Context, Effect, flow, Layer, Schema } from "effect"
 
-/** How a relay is to be served. The version grows with each change, so that a host can tell new from old. */
+/**
+ * The configuration that a relay is served with. The version grows with each change, so that a host can tell new from
+ * old.
+ */
 export const HostedRelay = RelayState.omit("synced", "syncError", "stripeSubscriptionItemId", "createdAt")
 
 export interface HostedRelay extends Schema.Schema.Type<typeof HostedRelay> {}
 
 /**
- * The host did not take a relay's configuration, or did not say so in time. To recover, put it again: that does no harm.
+ * The host did not accept a relay's configuration, or did not answer in time. To recover, send it again, which is
+ * harmless.
  */
 export class HostError extends Schema.TaggedError<HostError>("@caravel/provisioner/HostError")("HostError", {
   id: Relay.fields.id,
@@ -22,7 +26,10 @@ export class HostError extends Schema.TaggedError<HostError>("@caravel/provision
 
 /** The port to the host. */
 export class RelayHost extends Context.Tag("@caravel/provisioner/RelayHost")<RelayHost, {
-  /** Makes the host serve a relay as given. Twice is as good as once, and an old version never replaces a newer one. */
+  /**
+   * Makes the host serve a relay with this configuration. The call is idempotent, and an old version never replaces a
+   * newer one.
+   */
   readonly put: (relay: HostedRelay) => Effect.Effect<void, HostError>
 }>() {}
 
@@ -40,7 +47,7 @@ export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpCl
           const request = yield* Effect.orDie(
             HttpClientRequest.schemaBodyJson(HostedRelay)(HttpClientRequest.put(`/relays/${relay.id}`), relay)
           )
-          // Without a limit, a host that never answers would stop the provisioner for good.
+          // Without a timeout, a host that never answers would stop the provisioner forever.
           yield* host.execute(request).pipe(
             Effect.flatMap((response) => response.text),
             Effect.timeout("10 seconds"),
@@ -55,6 +62,6 @@ export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpCl
     })
   )
 
-/** The relay's owner gets to read it: no URL, no body. */
+/** The relay's owner can read this text, so it contains no URL and no body. */
 const reasonOf = ({ reason, response }: HttpClientError.ResponseError) =>
   reason === "StatusCode" ? `it answered ${response.status}` : "its answer broke off"

@@ -18,12 +18,12 @@ const host = Config.url("RELAY_HOST_URL").pipe(
 )
 
 const program = Effect.gen(function*() {
-  // When it dies without a word, another process takes over after so long.
+  // If this process dies without releasing its lease, another one takes over after this time.
   const leaseDuration = yield* Config.duration("PROVISIONER_LEASE").pipe(Config.withDefault("10 seconds"))
   const stopTimeout = yield* Config.duration("PROVISIONER_STOP").pipe(Config.withDefault("5 seconds"))
   yield* Effect.log("Following the relays")
   return yield* Provisioner.run({ leaseDuration, stopTimeout })
 })
 
-// Ctrl-C and SIGTERM interrupt it: calls that are under way may end, and then its lease is released.
+// Ctrl-C and SIGTERM interrupt the program: calls in progress may end, and then the lease is released.
 NodeRuntime.runMain(Effect.provide(program, Layer.merge(database, host)))

@@ -14,7 +14,7 @@ const program = Effect.gen(function*() {
     Effect.gen(function*() {
       yield* Effect.log(`${moment} ${relay.id}, version ${relay.version}: ${relay.subdomain} is ${relay.status}`)
       yield* Effect.sleep(delay)
-      // There are two moments, and so two chances to fail.
+      // There are two moments at which a call can fail, so each gets half of the probability.
       if ((yield* Random.next) < failures / 2) return yield* Effect.fail("out of order")
     })
   )

@@ -1,4 +1,4 @@
-/** The `caravel` program: finds the subcommand that its arguments name, and says what went wrong. */
+/** The `caravel` program: runs the subcommand that its arguments name, and reports errors. */
 import { withoutSecrets } from "@caravel/domain"
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as ValidationError from "@effect/cli/ValidationError"
@@ -20,7 +20,7 @@ const under = (word: string) => [...byName.keys()].filter((name) => name.startsW
 
 const list = (names: ReadonlyArray<string>) => `there are ${names.join(", ").replace(/, ([^,]*)$/, " and $1")}`
 
-/** The subcommand that the arguments name, and what they say to it. A `--database` may stand before it. */
+/** Finds the subcommand and its arguments. `--database` may come before the subcommand. */
 const find = (args: ReadonlyArray<string>): Either.Either<readonly [Entry, ReadonlyArray<string>], string> => {
   const leading = args[0] === "--database" ? 2 : args[0]?.startsWith("--database=") === true ? 1 : 0
   const [first = "", second = "", ...rest] = args.slice(leading)
@@ -49,7 +49,7 @@ const asksForHelp = (args: ReadonlyArray<string>) => {
   return args.slice(0, end === -1 ? args.length : end).some((arg) => arg === "--help" || arg === "-h")
 }
 
-/** What the arguments ask to be told, if they do. */
+/** The text that answers `--help`, `help`, `--version` or `--completions`; `undefined` for other arguments. */
 const answerTo = (args: ReadonlyArray<string>, output: typeof Output.Service): ReadonlyArray<string> | undefined => {
   const [first, ...rest] = args
   if (first === undefined || first === "--help" || first === "-h") return [overview(output.style)]
@@ -84,7 +84,7 @@ const completable = ({ help, name, syntax }: Entry): Completions.Completable => 
   }
 }
 
-/** An error in the words of the command line, where the packages speak of methods and fields. */
+/** The message of an error, with options and subcommands in place of the packages' fields and methods. */
 const explained = (error: Error, { options }: Syntax.Syntax): string => {
   const optionOf = (field: string) => {
     const name = `--${kebab(field)}`
@@ -97,7 +97,7 @@ const explained = (error: Error, { options }: Syntax.Syntax): string => {
 }
 
 /**
- * The program, given `process.argv`. It says what went wrong in a line on standard error and then fails with `Failed`.
+ * The program, given `process.argv`. It prints an error as one line on standard error and then fails with `Failed`.
  *
  * @since 0.1.0
  * @category program
@@ -130,12 +130,12 @@ export const main = (argv: ReadonlyArray<string>) =>
       Effect.catchAll((error): Effect.Effect<never, Failed | OutputClosed> =>
         error instanceof OutputClosed
           ? Effect.fail(error)
-          // What was wrong with the values has been printed.
+          // The error of invalid values has been printed.
           : fail(ValidationError.isValidationError(error) ? "" : explained(error, syntax()))
       )
     )
   }).pipe(
-    // Standard output is closed. What the command has done is kept.
+    // Standard output is closed. Everything that the command has done is kept.
     Effect.catchTag("OutputClosed", () => Effect.void),
     Effect.provideService(CliConfig.CliConfig, config)
   )

@@ -8,13 +8,13 @@ import process from "node:process"
 import { main } from "./Cli.js"
 import * as Output from "./terminal/Output.js"
 
-// A shell's way to say by which signal a program ended.
+// By convention, the exit code of a program that a signal ended.
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const
 
 let exitCode: number | undefined
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
-    // The first signal shuts down in order; a second exits at once.
+    // The first signal shuts down gracefully, a second one exits at once.
     if (exitCode !== undefined) process.exit(exitCode)
     exitCode = exitCodes[signal]
   })
@@ -33,7 +33,7 @@ NodeRuntime.runMain(Effect.provide(main(process.argv), layer), {
   teardown: (exit, end) => {
     if (exitCode !== undefined) return end(exitCode)
     if (Exit.isSuccess(exit)) return end(0)
-    // What fails has said so; what dies is a mistake of ours.
+    // A failure has been reported. A defect is a bug, which is reported here.
     for (const defect of Cause.defects(exit.cause)) {
       process.stderr.write(withoutSecrets(`caravel: unexpected: ${defect}; please report this\n`))
     }

@@ -1,5 +1,5 @@
 /**
- * Caravel's host: the program, and where it writes.
+ * Caravel's command line program, and the streams that it writes to.
  *
  * @since 0.1.0
  */

@@ -1,4 +1,4 @@
-/** What the subcommands have in common: where the database is, what is printed, and how arguments are read. */
+/** Options and arguments that subcommands share: the database, the output format, and how arguments are read. */
 import type { StorageError } from "@caravel/domain"
 import { Postgres, Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
@@ -11,7 +11,7 @@ import { Config, Effect, Either, Layer, Option, Redacted } from "effect"
 import { Failed } from "../terminal/Output.js"
 import * as DatabaseName from "./DatabaseName.js"
 
-/** A variable of the environment; an empty one is unset. */
+/** An environment variable. An empty one counts as unset. */
 const variable = (name: string) => Config.string(name).pipe(Config.map((text) => text.trim()), Config.withDefault(""))
 
 const named = (where: string, text: string) =>
@@ -58,7 +58,7 @@ const givenDatabase = Options.redacted("database").pipe(
 )
 
 /**
- * The database: a file, or a URL, which may hold a password, with the schema in it.
+ * The database: a file, or a URL, which may contain a password, with its schema.
  *
  * @since 0.1.0
  * @category options
@@ -72,7 +72,7 @@ export const database: Options.Options<DatabaseName.DatabaseName> = Options.all(
 )
 
 /**
- * Whether a command that writes may create its database.
+ * Whether a command that writes may create the database.
  *
  * @since 0.1.0
  * @category options
@@ -82,7 +82,7 @@ export const create: Options.Options<boolean> = Options.boolean("create").pipe(
 )
 
 /**
- * Whether people get what programs get.
+ * Whether to print JSON lines on a terminal too.
  *
  * @since 0.1.0
  * @category options
@@ -92,7 +92,7 @@ export const json: Options.Options<boolean> = Options.boolean("json").pipe(
 )
 
 /**
- * Whether what cannot be undone is done.
+ * Whether to do what cannot be undone.
  *
  * @since 0.1.0
  * @category options
@@ -102,7 +102,8 @@ export const yes: Options.Options<boolean> = Options.boolean("yes").pipe(
 )
 
 /**
- * The keys that secrets are encrypted with, from the environment alone: arguments are seen by everybody on the machine.
+ * The keys that secrets are encrypted with. They come only from the environment, as every user of the machine can see
+ * arguments.
  *
  * @since 0.1.0
  * @category options
@@ -113,7 +114,7 @@ export const secretKeys: Effect.Effect<ReadonlyArray<Redacted.Redacted>> = Effec
 )
 
 /**
- * What opens a database.
+ * The options to open a database with.
  *
  * @since 0.1.0
  * @category options
@@ -122,7 +123,7 @@ export const optionsOf = (database: DatabaseName.DatabaseName): Sqlite.Options |
   "url" in database ? database : { filename: database.filename }
 
 /**
- * The services over a database.
+ * The services of a database.
  *
  * @since 0.1.0
  * @category layers
@@ -133,14 +134,14 @@ export const layerOf = (
 ): Layer.Layer<Sqlite.Services, StorageError> =>
   Layer.unwrapEffect(Effect.map(secretKeys, (secretKeys) => {
     const options = { ...optionsOf(database), ...settings, secretKeys }
-    // What is named with mode=ro is not changed, so not migrated either.
+    // A database with mode=ro is not changed, so it is not migrated either.
     return "url" in options ? Postgres.layer(options) : Sqlite.layer({ ...options, migrate: !isReadOnly(database) })
   }))
 
 type OnDatabase = { readonly database: DatabaseName.DatabaseName }
 
 /**
- * Gives a command that reads the services over its database, which has to be there.
+ * Provides a command that reads with the services of its database, which must exist.
  *
  * @since 0.1.0
  * @category combinators
@@ -150,7 +151,7 @@ export const provideDatabase = <Name extends string, R, E, A extends OnDatabase>
 ) => provide(command, ({ database }) => layerOf(database, { create: false }))
 
 /**
- * The same to a command that writes.
+ * Provides a command that writes with the services of its database, which it may create.
  *
  * @since 0.1.0
  * @category combinators
@@ -166,7 +167,7 @@ export const provideWritable = <Name extends string, R, E, A extends OnDatabase 
   )
 
 /**
- * Fails if a database is named so that it is not to be changed.
+ * Fails if the database's name forbids changes.
  *
  * @since 0.1.0
  * @category options

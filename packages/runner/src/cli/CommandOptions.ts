@@ -1,11 +1,11 @@
-/** The options of each command's subcommand, generated from the command's data: nothing here names a command or a field. */
+/** The options of each command's subcommand, generated from the command's schema: no command or field is named here. */
 import { commands, commandTable, type CommandTag, Relay, Tenant } from "@caravel/domain"
 import * as Options from "@effect/cli/Options"
 import { Array as Arr, Option, pipe, Record as Rec, Redacted, Schema, SchemaAST, String as Str } from "effect"
 import * as Values from "./Values.js"
 
 /**
- * What an option has to know of a command's field.
+ * A field of a command, as its option needs it.
  *
  * @since 0.1.0
  * @category models
@@ -15,14 +15,14 @@ export interface Field {
   readonly kind: "text" | "boolean" | "pubkey" | "secret"
   readonly description: string
   readonly isRequired: boolean
-  /** Whether null means something: that the field is cleared, or takes its default. */
+  /** Whether null is allowed: it clears the field, or sets it to its default. */
   readonly isNullable: boolean
-  /** What the field is when it is absent. */
+  /** The value of the field if it is absent. */
   readonly fallback: Option.Option<unknown>
 }
 
 /**
- * How a field's option is called, without its dashes: `nwcUrl` is `nwc-url`.
+ * The name of a field's option, without its dashes: `nwcUrl` is `nwc-url`.
  *
  * @since 0.1.0
  * @category generation
@@ -38,7 +38,7 @@ export const kebab = (name: string) => Str.snakeToKebab(Str.camelToSnake(Str.unc
 export const subcommandOf = (tag: CommandTag): string => kebab(tag)
 
 /**
- * What a command does, in a sentence, and what it logs.
+ * A sentence about a command, and the activity that it logs.
  *
  * @since 0.1.0
  * @category generation
@@ -52,7 +52,7 @@ export const descriptionOf = (tag: CommandTag): string => {
   return `${description} ${activity === null ? "Logs no activity." : `Logs ${activity}.`}`
 }
 
-/** A type's alternatives; a union that has a name of its own is one. */
+/** A type's alternatives. A union with its own name counts as one. */
 const members = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> =>
   SchemaAST.isUnion(ast) && Option.isNone(SchemaAST.getIdentifierAnnotation(ast)) ? ast.types.flatMap(members) : [ast]
 
@@ -67,7 +67,7 @@ const described = (ast: SchemaAST.AST) =>
       )
   )
 
-// A model says of a field what it means there, where a command may only say what text it takes.
+// A model describes the meaning of its fields. A command's own field may describe only the text's form.
 const models: Record<string, Schema.Schema.All> = { ...Tenant.fields, ...Relay.fields }
 
 const kindOf = (ast: SchemaAST.AST): Field["kind"] => {
@@ -76,7 +76,7 @@ const kindOf = (ast: SchemaAST.AST): Field["kind"] => {
   return identifier === "Pubkey" ? "pubkey" : identifier === "NwcUrl" ? "secret" : "text"
 }
 
-/** What stands at a field of a struct, as far as options need it. */
+/** The type of a struct's field, whether it is optional, and its default. */
 const signatureOf = (schema: Schema.Schema.All | Schema.PropertySignature.All) => {
   if (!Schema.isPropertySignature(schema)) return { type: schema.ast, isOptional: false, fallback: Option.none() }
   const { ast } = schema
@@ -135,7 +135,7 @@ const helpOf = (tag: CommandTag, field: Field): string => {
   if (field.isRequired) sentences.push("Required.")
   const fallback = Option.getOrNull(field.fallback)
   if (fallback !== null && fallback !== "") sentences.push(`Default: ${fallback}.`)
-  // Where there is a fallback, an empty value gives it, as leaving the option away does.
+  // If there is a fallback, an empty value results in it, as omitting the option does.
   if (field.isNullable && field.kind !== "boolean" && Option.isNone(field.fallback)) {
     sentences.push("Empty (\"\"): cleared.")
   }
@@ -149,7 +149,7 @@ const helpOf = (tag: CommandTag, field: Field): string => {
 }
 
 /**
- * The options of a command's subcommand. They give the command's plain values, to be checked by `decodeCommand`.
+ * The options of a command's subcommand. They return the command's plain values, which `decodeCommand` must check.
  *
  * @since 0.1.0
  * @category generation

@@ -1,8 +1,8 @@
-/** Scripts by which shells complete what is typed after `caravel`. */
+/** Completion scripts for shells. */
 import type { Parameter } from "./Syntax.js"
 
 /**
- * What completes a subcommand. Its name has two words if it stands under another one.
+ * A subcommand to complete. Its name has two words if it belongs to another one.
  *
  * @since 0.1.0
  * @category models
@@ -43,7 +43,7 @@ const help = { name: "--help", description: "Shows what it takes", isRequired: f
 
 const optionsOf = ({ options }: Completable): Completable["options"] => [...options, help]
 
-/** The words that may stand for a value, such as `true|false`. */
+/** The words that a value may be, such as `true|false`. */
 const choices = ({ name, value = name }: Parameter): ReadonlyArray<string> =>
   /^[a-z]+(\|[a-z]+)+$/.test(value) ? value.split("|") : []
 
@@ -53,7 +53,7 @@ const firstWords = (
   commands: ReadonlyArray<Completable>
 ) => [...new Set(commands.map(({ name }) => name.split(" ")[0] ?? ""))]
 
-/** The second words of commands that stand under another. */
+/** The second words of commands that belong to another one. */
 const under = (word: string, commands: ReadonlyArray<Completable>) =>
   commands.flatMap(({ description, name }) => {
     const [first, second] = name.split(" ")
@@ -125,7 +125,7 @@ complete -F _caravel caravel`
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
 
-/** In a description of zsh's, brackets and colons would end it. */
+/** In zsh, brackets and colons would end a description. */
 const zshText = (text: string) => text.replaceAll("\\", "\\\\").replace(/[:[\]]/g, "\\$&")
 
 const zshValue = (parameter: Parameter): string => {

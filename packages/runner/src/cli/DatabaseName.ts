@@ -1,4 +1,7 @@
-/** What `--database` names: an SQLite file, as a path or as a `file:` URL, or a PostgreSQL URL. Nothing of a URL is in an error. */
+/**
+ * The value of `--database`: an SQLite file, as a path or a `file:` URL, or a PostgreSQL URL. Errors contain no part of
+ * a URL.
+ */
 import { Either, Option, Redacted } from "effect"
 
 /**
@@ -10,7 +13,7 @@ import { Either, Option, Redacted } from "effect"
 export type DatabaseName = DatabaseFile | { readonly url: Redacted.Redacted; readonly schema?: string }
 
 /**
- * An SQLite file. `mode` is that of a `file:` URL: `ro` refuses to change it, `rwc` creates it, `rw` does neither.
+ * An SQLite file. `mode` comes from a `file:` URL: `ro` forbids changes, `rwc` creates the file, `rw` does neither.
  *
  * @since 0.1.0
  * @category models
@@ -21,7 +24,7 @@ export interface DatabaseFile {
 }
 
 /**
- * What a `file:` URL allows to be done with its file.
+ * The mode of a `file:` URL.
  *
  * @since 0.1.0
  * @category models
@@ -33,7 +36,8 @@ const isMode = (mode: string): mode is Mode => mode === "ro" || mode === "rw" ||
 const scheme = /^([a-z][a-z0-9+.-]+):/i
 
 /**
- * Reads the name of a database. The reason why it is none can follow a word for where it is written, such as `--database`.
+ * Parses the name of a database. The error continues a sentence that begins with the name's origin, such as
+ * `--database`.
  *
  * @since 0.1.0
  * @category conversions
@@ -62,13 +66,13 @@ const fileNamed = (filename: string): Either.Either<DatabaseFile, string> => {
   if (filename.includes(":memory:")) {
     return Either.left("names a database in memory, which is gone when the command ends; name a file")
   }
-  // What looks like a URL whose scheme was mistyped may hold a password.
+  // A text that looks like a URL with a mistyped scheme may contain a password.
   return /^[^./].*(:\/\/|:[^/]*@)/.test(filename)
     ? Either.left(`is neither a path nor a URL that is supported; ${kinds}`)
     : Either.right({ filename })
 }
 
-/** As SQLite reads it (https://www.sqlite.org/uri.html), without what would have no effect here. */
+/** As SQLite parses it (https://www.sqlite.org/uri.html), without the parameters that have no effect here. */
 const readFileUrl = (rest: string): Either.Either<DatabaseFile, string> => {
   const [, authority, path = "", query, fragment] = /^(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?(#.*)?$/s.exec(rest) ?? []
   if (authority !== undefined && authority !== "" && authority !== "localhost") {
@@ -101,7 +105,7 @@ const readFileUrl = (rest: string): Either.Either<DatabaseFile, string> => {
 }
 
 /**
- * A database whose tables are in this schema, if it is of PostgreSQL.
+ * Sets the schema of a PostgreSQL database. An SQLite file stays the same.
  *
  * @since 0.1.0
  * @category combinators
@@ -110,7 +114,7 @@ export const inSchema = (name: DatabaseName, schema: Option.Option<string>): Dat
   "url" in name && Option.isSome(schema) ? { ...name, schema: schema.value } : name
 
 /**
- * A database in a message: a file's path; a URL may hold a password.
+ * A database in messages: a file by its path. A URL is not shown, as it may contain a password.
  *
  * @since 0.1.0
  * @category text

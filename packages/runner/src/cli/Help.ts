@@ -1,4 +1,4 @@
-/** The help of `caravel`: its overview, and a page for each subcommand. */
+/** The help of `caravel`: an overview, and a page for each subcommand. */
 import { commandTable, withoutSecrets } from "@caravel/domain"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import { Console, Effect, Record as Rec } from "effect"
@@ -10,7 +10,7 @@ import * as SentWith from "./SentWith.js"
 import { version } from "./Version.js"
 
 /**
- * The subcommands at a glance.
+ * The overview of the subcommands.
  *
  * @since 0.1.0
  * @category help
@@ -86,7 +86,7 @@ export const overview = (style: Style): string => {
 
 const plain = (doc: HelpDoc.HelpDoc) => stripVTControlCharacters(HelpDoc.toAnsiText(doc)).trim()
 
-// What the library says of every option. Options are optional unless they say "Required.", so this is omitted.
+// The library adds these texts to every option. Options are optional unless they say "Required.", so this is omitted.
 const boilerplate =
   /^(A user-defined piece of text.*|A true or false value\.|An integer\.|One of the following:.*|This (setting|option) .*)$/
 
@@ -112,7 +112,7 @@ const flat = (doc: HelpDoc.HelpDoc): ReadonlyArray<readonly [title: string, text
 }
 
 /**
- * What a subcommand and its parameters are, in a sentence each, from its generated page.
+ * The first sentences about a subcommand and each of its parameters, from its generated page.
  *
  * @since 0.1.0
  * @category help
@@ -133,7 +133,7 @@ export const descriptions = (
 }
 
 /**
- * The help of one subcommand, from its generated page: an argument and what it is on one line where there is room.
+ * The help of a subcommand, from its generated page. A parameter and its description share a line if they fit.
  *
  * @since 0.1.0
  * @category help
@@ -163,11 +163,11 @@ export const page = (name: string, doc: HelpDoc.HelpDoc, output: typeof Output.S
   ]
 }
 
-/** What any command can be sent with stands apart from what it is about. */
+/** Options that every command can be sent with are listed separately. */
 const isSentWith = (title: string) => SentWith.names.has(title.split(" ")[0] ?? "")
 
 /**
- * Where the argument parser writes: with colours only where they are wanted, and never a secret.
+ * The console of the argument parser: with colours only if they are enabled, and never with a secret.
  *
  * @since 0.1.0
  * @category help

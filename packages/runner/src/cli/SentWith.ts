@@ -1,11 +1,13 @@
-/** What a command may be sent with, on every subcommand and on every line of `caravel run`. */
+/**
+ * Metadata, idempotency key and expected version of a command, on every subcommand and on every line of `caravel run`.
+ */
 import { type CallerMetadata, Command } from "@caravel/domain"
 import * as Options from "@effect/cli/Options"
 import { type Effect, type Option, type ParseResult, Record as Rec } from "effect"
 import * as Values from "./Values.js"
 
 /**
- * What a line says beside its command, unchecked: that is `Command`'s to do.
+ * The keys of a line besides its command, unvalidated: `Command` validates them.
  *
  * @since 0.1.0
  * @category models
@@ -17,7 +19,7 @@ export interface SentWith {
 }
 
 /**
- * The keys of a line that are not its command's.
+ * The keys of a line that do not belong to its command.
  *
  * @since 0.1.0
  * @category models
@@ -30,7 +32,7 @@ const text = (name: string, description: string) =>
 const given = <A extends Rec.ReadonlyRecord<string, Option.Option<unknown>>>(options: A) => Rec.getSomes(options)
 
 /**
- * Options that say where commands come from.
+ * The options for metadata.
  *
  * @since 0.1.0
  * @category options
@@ -42,7 +44,7 @@ export const metadata = Options.all({
 }).pipe(Options.map(given))
 
 /**
- * All that a command may be sent with, as options.
+ * The options for metadata, idempotency key and expected version.
  *
  * @since 0.1.0
  * @category options
@@ -77,7 +79,7 @@ export const names: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Sends the commands of an effect with what is there of the three.
+ * Sends the commands of an effect with those of the three that are present.
  *
  * @since 0.1.0
  * @category execution

@@ -1,13 +1,13 @@
-/** What somebody may have meant by a word that is not known. */
+/** Suggestions for mistyped words. */
 import * as AutoCorrect from "@effect/cli/AutoCorrect"
 import * as CliConfig from "@effect/cli/CliConfig"
 
 const distance = (first: string, second: string) =>
   AutoCorrect.levensteinDistance(first, second, CliConfig.defaultConfig)
 
-/** The known word that a word is most like, whatever its case, if it is like one at all. */
+/** The known word that is most similar to a word, ignoring case, if any is similar enough. */
 const closest = (word: string, known: ReadonlyArray<string>): string | undefined => {
-  // Comparing takes time by the product of both lengths.
+  // A comparison takes time proportional to the product of both lengths.
   if (word.length > 64) return undefined
   const [best] = known.map((candidate) => ({ candidate, away: distance(word, candidate) })).sort((a, b) =>
     a.away - b.away
@@ -18,7 +18,7 @@ const closest = (word: string, known: ReadonlyArray<string>): string | undefined
 }
 
 /**
- * The question that follows an unknown word, if there is anything to ask.
+ * The question that follows an unknown word; empty if there is no suggestion.
  *
  * @since 0.1.0
  * @category text

@@ -1,4 +1,4 @@
-/** What a subcommand takes, and arguments read by it: what is wrong with them is said by name, all at once. */
+/** The parameters of a subcommand, and checks of its arguments that report all errors at once, by name. */
 import type * as Usage from "@effect/cli/Usage"
 import { Array as Arr, Either, Option } from "effect"
 import { parseArgs } from "node:util"
@@ -6,23 +6,23 @@ import { shortened } from "../terminal/Layout.js"
 import { didYouMean } from "./Suggestion.js"
 
 /**
- * An option, or an argument by its place.
+ * An option or a positional argument.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Parameter {
-  /** Such as `--follow` and `-f`, or `FILE`. */
+  /** A name such as `--follow`, or `FILE`. */
   readonly name: string
   readonly alias?: string
-  /** What stands for its value; an option without one is on or off. */
+  /** The placeholder of its value. An option without one is on or off. */
   readonly value?: string
   readonly isRequired: boolean
   readonly isRepeated: boolean
 }
 
 /**
- * What a subcommand takes.
+ * The parameters of a subcommand.
  *
  * @since 0.1.0
  * @category models
@@ -63,13 +63,13 @@ const parameters = (
 }
 
 /**
- * What a subcommand takes, from its usage.
+ * The parameters of a subcommand, from its usage.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const fromUsage = (usage: Usage.Usage): Syntax => {
-  // The first is the subcommand itself.
+  // The first parameter is the subcommand itself.
   const [, ...all] = parameters(usage, { isRequired: true, isRepeated: false })
   const [args, options] = Arr.partition(all, ({ name }) => name.startsWith("-"))
   return { options, args }
@@ -81,8 +81,8 @@ const list = (words: ReadonlyArray<string>) =>
 const quoted = (text: string) => JSON.stringify(shortened(text, 60))
 
 /**
- * Arguments as the parser takes them without asking back: each option by its long name, then its value, then all else behind
- * `--`. Or what is wrong with them.
+ * Normalizes arguments for the parser, so that it never prompts: each option's long name followed by its value, then
+ * `--` and all positional arguments. Or returns the errors.
  *
  * @since 0.1.0
  * @category conversions
@@ -126,7 +126,7 @@ export const read = (
     }
     seen.add(name)
   }
-  // What stands behind an option that is wrong would be wrong too.
+  // Arguments after a wrong option would be misread, so they are not checked.
   if (problems.length > 0) return Either.left(problems.join("; "))
   const missing = [
     ...options.filter(({ isRequired, name }) => isRequired && !seen.has(name.slice(2))),

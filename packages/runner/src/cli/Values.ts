@@ -1,4 +1,4 @@
-/** Values from the command line, checked where they are read: an error names the option or argument. */
+/** Values from the command line. They are validated when they are read, and errors name the option or argument. */
 import { Instant, issuesOf, Position, Pubkey, RelayId } from "@caravel/domain"
 import * as Args from "@effect/cli/Args"
 import * as HelpDoc from "@effect/cli/HelpDoc"
@@ -8,7 +8,7 @@ import { Either, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
 
 /**
- * Reads a value, or says what is wrong with it.
+ * Parses a value, or returns an error.
  *
  * @since 0.1.0
  * @category models
@@ -16,7 +16,7 @@ import * as nip19 from "nostr-tools/nip19"
 export type Read<A> = (text: string) => Either.Either<A, string>
 
 /**
- * An option whose value is read in this way.
+ * An option whose value is parsed by `read`.
  *
  * @since 0.1.0
  * @category options
@@ -25,7 +25,7 @@ export const option = <A>(name: string, read: Read<A>): Options.Options<A> =>
   Options.mapEffect(Options.text(name), (text) => invalid(`--${name}`, read(text)))
 
 /**
- * The same, which may be repeated.
+ * A repeatable option whose values are parsed by `read`.
  *
  * @since 0.1.0
  * @category options
@@ -33,7 +33,7 @@ export const option = <A>(name: string, read: Read<A>): Options.Options<A> =>
 export const options = <A>(name: string, read: Read<A>, pseudoName: string): Options.Options<ReadonlyArray<A>> =>
   Options.text(name).pipe(
     Options.withPseudoName(pseudoName),
-    // The library reads what is repeated twice, which only texts survive.
+    // The library parses repeated values twice, which only works for texts.
     Options.repeated,
     Options.mapEffect((texts) => invalid(`--${name}`, Either.all(texts.map(read))))
   )
@@ -42,7 +42,7 @@ const invalid = <A>(name: string, value: Either.Either<A, string>) =>
   Either.mapLeft(value, (why) => ValidationError.invalidValue(HelpDoc.p(`${name}: ${why}`)))
 
 /**
- * An argument that is read in this way.
+ * An argument that is parsed by `read`.
  *
  * @since 0.1.0
  * @category arguments
@@ -60,7 +60,7 @@ const got = (expected: string, text: string) =>
   `Expected ${expected}, got ${JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text)}`
 
 /**
- * One of some words.
+ * One of several words.
  *
  * @since 0.1.0
  * @category values
@@ -69,7 +69,7 @@ export const oneOf = <const Words extends ReadonlyArray<string>>(...words: Words
   words.includes(text) ? Either.right(text) : Either.left(got(words.join(" or "), text))
 
 /**
- * An integer that is not less than this one.
+ * An integer that is at least `least`.
  *
  * @since 0.1.0
  * @category values
@@ -122,7 +122,8 @@ const instants = "an instant with its time zone such as 2026-11-01T00:00Z, or \"
 const asInstant = checked(Instant) as Read<string>
 
 /**
- * An instant as ISO 8601 text. As the tables have it, with a space and without a zone, it is in UTC, as it is there.
+ * An instant as ISO 8601 text. As in the printed tables, it may have a space in place of the T, and is in UTC without a
+ * zone.
  *
  * @since 0.1.0
  * @category values
@@ -136,7 +137,7 @@ export const instant: Read<string> = (text) => {
 const asPosition = checked(Position)
 
 /**
- * A moment, and how it was asked for.
+ * A moment, and the text that named it.
  *
  * @since 0.1.0
  * @category models
@@ -147,7 +148,7 @@ export interface Moment {
 }
 
 /**
- * A position, an instant, or `now`: after all that has happened.
+ * A position, an instant, or `now`, which is the head.
  *
  * @since 0.1.0
  * @category values

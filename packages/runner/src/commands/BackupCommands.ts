@@ -1,4 +1,4 @@
-/** The subcommands that copy the database and go back to a copy. */
+/** The subcommands that copy the database and restore it. */
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"

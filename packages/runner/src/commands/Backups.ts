@@ -1,4 +1,4 @@
-/** `caravel backup` and `caravel restore`: copies of the database, and going back to one. */
+/** `caravel backup` and `caravel restore`: backups of the database, and restoring one. */
 import type { StorageError } from "@caravel/domain"
 import { Backup } from "@caravel/sql"
 import { Effect } from "effect"
@@ -11,7 +11,7 @@ import * as Steps from "../terminal/Steps.js"
 interface Options {
   readonly file: string
   readonly database: DatabaseName.DatabaseName
-  /** Overwrites what is there. */
+  /** Whether to overwrite an existing file. */
   readonly force: boolean
   readonly json: boolean
 }
@@ -62,7 +62,7 @@ export const backup = Effect.fn("Backups.backup")((options: Options) =>
 )
 
 /**
- * Makes the database what a backup is.
+ * Replaces the database's contents by a backup.
  *
  * @since 0.1.0
  * @category commands

@@ -145,7 +145,7 @@ const demo = Command.make("demo", {}, () => Demo.demo).pipe(
 )
 
 /**
- * How the library reads arguments and describes them.
+ * How the library parses arguments and describes them.
  *
  * @since 0.1.0
  * @category commands
@@ -153,7 +153,7 @@ const demo = Command.make("demo", {}, () => Demo.demo).pipe(
 export const config: CliConfig.CliConfig = CliConfig.make({ showBuiltIns: false, isCaseSensitive: true })
 
 /**
- * A subcommand. Its name has two words if it stands under another one.
+ * A subcommand. Its name has two words if it belongs to another one.
  *
  * @since 0.1.0
  * @category models
@@ -162,7 +162,7 @@ export interface Entry {
   readonly name: string
   readonly help: () => HelpDoc
   readonly syntax: () => Syntax.Syntax
-  /** Given what `Syntax.read` made of the arguments. */
+  /** Runs the subcommand with the arguments that `Syntax.read` returned. */
   readonly execute: (
     args: ReadonlyArray<string>
   ) => Effect.Effect<void, (Error & { readonly _tag: string }) | ValidationError, Output | CliApp.Environment>

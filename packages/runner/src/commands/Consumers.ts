@@ -1,4 +1,4 @@
-/** `caravel consumers`: how the durable consumers stand, and what to do about one. */
+/** `caravel consumers`: the state of durable consumers, and what can be done about one. */
 import { type Epoch, Journal, withoutSecrets } from "@caravel/domain"
 import { Consumer, type ConsumerStore } from "@caravel/pubsub"
 import { Chunk, DateTime, Effect, Option, Stream } from "effect"
@@ -10,7 +10,7 @@ const pageSize = 500
 
 const plural = (count: number, noun: string) => `${count} ${count === 1 ? noun : noun.replace(/y$/, "ie") + "s"}`
 
-/** A handler's error may quote whatever it was given. */
+/** A handler's error may quote its input. */
 const safe = (error: string | null) => error === null ? null : withoutSecrets(error)
 
 const lagJson = ({ lastError, progressedAt, ...lag }: Consumer.Lag) => ({
@@ -42,7 +42,7 @@ const state = (lag: Consumer.Lag, current: Epoch, style: Style) => {
       : `failed ${attempts === 1 ? "once" : `${attempts} times`} at ${failedPosition}`
     return { text: `${text}: ${safe(lastError) ?? ""}`, paint: style.red }
   }
-  // A handler that was cut off leaves why.
+  // A handler that was interrupted leaves the reason.
   if (owner === null && lastError !== null && failedPosition !== null && failedPosition > position) {
     return { text: `stopped at ${failedPosition}: ${safe(lastError)}`, paint: style.yellow }
   }
@@ -78,7 +78,7 @@ const parkedTable = (parked: ReadonlyArray<ConsumerStore.Parked>, output: typeof
     output
   )
 
-/** Prints what was done, for people or for programs. */
+/** Prints the result, for people or for programs. */
 const report = (json: boolean, text: string, result: object) =>
   Effect.flatMap(
     Output,
@@ -103,7 +103,7 @@ export const list = Effect.fn("Consumers.list")(function*({ json }: { readonly j
 })
 
 /**
- * Shows what a consumer has parked, oldest first.
+ * Shows a consumer's parked activities, oldest first.
  *
  * @since 0.1.0
  * @category commands
@@ -136,7 +136,7 @@ export const parked = Effect.fn("Consumers.parked")(
 )
 
 /**
- * Has the program that runs a consumer handle once more what it has parked, and waits for that.
+ * Requests a replay of parked activities from the program that runs a consumer, and waits until it is done.
  *
  * @since 0.1.0
  * @category commands
@@ -167,7 +167,7 @@ export const replay = Effect.fn("Consumers.replay")(
 )
 
 /**
- * Gives up what a consumer has parked: the activities at some positions, or all.
+ * Deletes parked activities of a consumer: those at the given positions, or all.
  *
  * @since 0.1.0
  * @category commands
@@ -184,7 +184,7 @@ export const drop = Effect.fn("Consumers.drop")(
       const message = `${name} has ${plural(parked, "activity")} parked; --yes gives all up, --position N one of them`
       return yield* new Failed({ message })
     }
-    // Before any is dropped: who mistypes one position may have mistyped the others.
+    // All positions are checked before any is dropped: if one was mistyped, others may be wrong too.
     for (const position of positions) {
       const [found] = yield* Consumer.parked(name, { after: Math.max(0, position - 1), limit: 1 })
       if (found?.activity.position !== position) {
@@ -197,7 +197,7 @@ export const drop = Effect.fn("Consumers.drop")(
 )
 
 /**
- * Moves a consumer to a position, back or forth.
+ * Moves a consumer to a position, backward or forward.
  *
  * @since 0.1.0
  * @category commands

@@ -9,7 +9,7 @@ import { counted } from "../terminal/ProgressBar.js"
 import * as Steps from "../terminal/Steps.js"
 
 /**
- * Copies, and says what was new: nothing, in the end.
+ * Copies, and prints what was new, which is nothing once the copy is complete.
  *
  * @since 0.1.0
  * @category commands

@@ -1,4 +1,6 @@
-/** `caravel demo`: a realistic scenario into a database of its own, with the live activity beside each command. */
+/**
+ * `caravel demo`: runs a realistic scenario in its own database, and shows the live activities next to each command.
+ */
 import { type Activity, Command, commandTable, type CommandTag, decodeCommand, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { Chunk, Duration, Effect, Either, Option, Queue, Schema, String as Str } from "effect"
@@ -11,7 +13,7 @@ import { Failed, Output, type Style } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
 
 /**
- * The demo's database, created again by each run.
+ * The demo's database, which each run creates again.
  *
  * @since 0.1.0
  * @category demo
@@ -19,7 +21,7 @@ import * as Render from "../terminal/Render.js"
 export const filename = "data/demo.db"
 
 const Step = Schema.parseJson(Schema.Struct(
-  // A note opens a chapter.
+  // A note starts a chapter.
   { _tag: Schema.String, note: Schema.optional(Schema.String) },
   { key: Schema.String, value: Schema.Unknown }
 ))
@@ -53,7 +55,7 @@ const short = (text: string) => text.replace(/\b([0-9a-f]{8})[0-9a-f]{56}\b/g, "
 interface Outcome {
   readonly step: Step
   readonly error: (Error & { readonly _tag: string }) | undefined
-  /** What subscribers had received by the time that the command returned. */
+  /** The activities that subscribers had received when the command returned. */
   readonly received: ReadonlyArray<Activity>
 }
 
@@ -87,7 +89,7 @@ const outcomeLines = ({ error, received, step }: Outcome, width: number, style: 
 
 const activityWidth = 27
 
-/** Executes the steps one after another, each shown with what the subscription received. */
+/** Executes the steps one after another, and shows each with the activities that the subscription received. */
 const play = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>, width: number) {
   const output = yield* Output
   const command = yield* Command
@@ -108,14 +110,14 @@ const play = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>, width: numb
     }
     outcomes.push(outcome)
     for (const line of outcomeLines(outcome, width, output.style)) yield* output.print(line)
-    // Slow enough to be read along.
+    // Slow enough to read along.
     if (output.isTerminal) yield* Effect.sleep(Duration.millis(40))
   }
   return outcomes
 }, Effect.scoped)
 
 /**
- * How the program was started, to be started so again: by its name, by npx, or by node.
+ * The command by which the program was started: its name, npx or node.
  *
  * @since 0.1.0
  * @category demo
@@ -165,7 +167,7 @@ const conclude = Effect.fnUntraced(function*(outcomes: ReadonlyArray<Outcome>, w
 })
 
 /**
- * Runs the scenario and says what came of it and what to try next.
+ * Runs the scenario, and prints a summary and what to try next.
  *
  * @since 0.1.0
  * @category demo

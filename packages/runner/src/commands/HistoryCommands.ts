@@ -11,7 +11,7 @@ const moment = "a position, an instant such as 2026-11-01T00:00Z or \"2026-11-01
 
 const resource = {
   type: Values.argument("relay|tenant", Values.oneOf("relay", "tenant")),
-  // What it has to be depends on the type.
+  // The form of the id depends on the type.
   id: Values.argument("ID", Either.right)
 }
 

@@ -1,4 +1,4 @@
-/** `caravel import`: taking over another Caravel-style database. */
+/** `caravel import`: importing another Caravel-style database. */
 import { type StorageError, withoutSecrets } from "@caravel/domain"
 import { Import, Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
@@ -11,7 +11,7 @@ import { Failed, Output, type OutputClosed, type Style } from "../terminal/Outpu
 import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
 import * as Render from "../terminal/Render.js"
 
-/** What was refused, as a line for people. */
+/** A refused row, as a line for people. */
 const refusalLine = ({ key, reason, table }: Import.Refused, style: Style): string =>
   `${style.yellow(readable(`${table} ${key}`))}  ${readable(reason)}`
 
@@ -23,7 +23,7 @@ const covered = ({ activities, relays, tenants }: Import.Report) =>
     activities === 1 ? "activity" : "activities"
   }`
 
-/** What the report says beside its numbers. */
+/** The report's remarks, besides its numbers. */
 const notes = ({ ignored, renamed }: Import.Report) => [
   ...(renamed === 0
     ? []
@@ -31,7 +31,7 @@ const notes = ({ ignored, renamed }: Import.Report) => [
   ...(ignored.length === 0 ? [] : [`Unknown columns were ignored: ${Layout.oneLine(ignored.join(", "))}`])
 ]
 
-/** Imports a file, telling each refusal as it comes; fails if there was any. */
+/** Imports a file, and prints each refusal as it occurs. Fails if there was any. */
 const run = Effect.fn("Import.run")(
   function*({ dryRun, file, json }: {
     readonly file: string
@@ -98,7 +98,7 @@ export const command = Command.make("import", {
     "Takes over another Caravel-style database: its rows and its activity log, field for field. What cannot be taken over " +
       "is reported, and the exit code is then 1. One that was interrupted goes on where it was."
   ),
-  // A dry run leaves no database behind where there was none.
+  // A dry run creates no database.
   Command.provide(({ database, dryRun }) =>
     Layer.unwrapEffect(Effect.map(dryRun ? Effect.void : writable(database), () =>
       dryRun

@@ -9,7 +9,7 @@ const open = (database: DatabaseName.DatabaseName, create: boolean) =>
   Effect.scoped(Effect.as(Layer.build(layerOf(database, { create })), create))
 
 /**
- * Creates the database if there is none, and says whether there was one.
+ * Creates the database if there is none, and prints whether it existed.
  *
  * @since 0.1.0
  * @category commands

@@ -1,4 +1,4 @@
-/** `caravel history`, `caravel diff` and `caravel usage`: what was, as tables or as JSON lines. */
+/** `caravel history`, `caravel diff` and `caravel usage`: the past, as tables or as JSON lines. */
 import {
   History,
   HistoryOptions,
@@ -17,7 +17,7 @@ import * as RenderPast from "../terminal/RenderPast.js"
 
 const decodePage = Schema.decode(HistoryOptions)
 
-/** The last event is after all that has happened. */
+/** `now` means the head. */
 const momentOf = ({ at }: Values.Moment): Effect.Effect<number | string, StorageError, Journal> =>
   at === "now" ? Effect.flatMap(Journal, ({ head }) => head) : Effect.succeed(at)
 
@@ -33,7 +33,7 @@ const resourceOf = (
 const nameOf = ({ resourceId, resourceType }: typeof Resource.Encoded) =>
   `${resourceType === "relay" ? "Relay" : "Tenant"} ${resourceId}`
 
-/** The event that a resource began with; fails if there never was such a resource. */
+/** The event that created a resource. Fails if the resource never existed. */
 const creationOf = (resource: typeof Resource.Encoded) =>
   Effect.gen(function*() {
     const history = yield* History
@@ -42,7 +42,7 @@ const creationOf = (resource: typeof Resource.Encoded) =>
     return first.value.event
   })
 
-// Of a wallet's URL history has nothing but that there was one.
+// History knows only that there was a wallet URL.
 const someUrl = Redacted.make("nostr+walletconnect://redacted")
 
 const tenantOf = (state: TenantState) => Tenant.trusted({ ...state, nwcUrl: state.nwcUrl === null ? null : someUrl })
@@ -73,7 +73,7 @@ const showThen = Effect.fnUntraced(
 )
 
 /**
- * Shows what happened to a resource, or what it was at a moment.
+ * Shows what happened to a resource, or its state at a moment.
  *
  * @since 0.1.0
  * @category commands
@@ -109,7 +109,7 @@ export const history = Effect.fn("Past.history")(function*(options: {
 })
 
 /**
- * Shows what differs between two moments, in everything or in one resource.
+ * Shows the differences between two moments, of everything or of one resource.
  *
  * @since 0.1.0
  * @category commands
@@ -148,7 +148,7 @@ export const diff = Effect.fn("Past.diff")(function*(options: {
 })
 
 /**
- * Shows when a tenant's relays were active, on which plan, and for how long in all.
+ * Shows when a tenant's relays were active, on which plan, and the total durations.
  *
  * @since 0.1.0
  * @category commands

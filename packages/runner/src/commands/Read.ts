@@ -1,4 +1,6 @@
-/** `caravel activity`, `caravel tenant` and `caravel relay`: what there is, as a table or as JSON lines. */
+/**
+ * `caravel activity`, `caravel tenant` and `caravel relay`: activities, tenants and relays, as tables or as JSON lines.
+ */
 import {
   type Activity,
   ActivityFeed,
@@ -23,18 +25,18 @@ import * as Render from "../terminal/Render.js"
  */
 export interface ActivityOptions {
   readonly since: number
-  /** That of the position. */
+  /** The epoch of the position. */
   readonly epoch: Option.Option<string>
   readonly tenant: Option.Option<string>
   readonly limit: Option.Option<number>
-  /** Goes on with what is yet to come. */
+  /** Whether to continue with new activities. */
   readonly follow: boolean
   readonly json: boolean
 }
 
 const pageSize = 500
 
-/** What there is, page by page. */
+/** The existing activities, page by page. */
 const past = (query: typeof Query.Service, { since, tenant }: ActivityOptions) =>
   Stream.paginateChunkEffect(
     since,
@@ -47,7 +49,7 @@ const past = (query: typeof Query.Service, { since, tenant }: ActivityOptions) =
       )
   )
 
-/** The same, and what is yet to come, whichever process writes it. */
+/** The existing activities and new ones, whichever process writes them. */
 const endless = (feed: typeof ActivityFeed.Service, { epoch, since, tenant }: ActivityOptions) =>
   Stream.filter(
     feed.since(since, { epoch: Option.getOrUndefined(epoch) }),
@@ -62,7 +64,7 @@ const withMetadata = (journal: typeof Journal.Service) => (activities: Chunk.Chu
   })
 
 /**
- * Shows the activity log, oldest first, with what each was sent with.
+ * Shows the activity log with the events' metadata, oldest first.
  *
  * @since 0.1.0
  * @category commands
@@ -119,7 +121,7 @@ const showOne = Effect.fnUntraced(function*<A extends Tenant | Relay>(found: Opt
 })
 
 /**
- * Shows a tenant, or all of them.
+ * Shows one tenant, or all.
  *
  * @since 0.1.0
  * @category commands
@@ -143,7 +145,7 @@ export const tenant = Effect.fn("Read.tenant")(
 )
 
 /**
- * Shows a relay, by its id or subdomain, or all of them or of a tenant.
+ * Shows one relay, by its id or subdomain, or all relays, or those of a tenant.
  *
  * @since 0.1.0
  * @category commands
@@ -181,7 +183,7 @@ export const relay = Effect.fn("Read.relay")(
 const epochJson = Schema.encodeSync(EpochStart)
 
 /**
- * Shows the epochs that led to the journal's.
+ * Shows the journal's epochs.
  *
  * @since 0.1.0
  * @category commands

@@ -1,4 +1,4 @@
-/** `caravel run`: commands as JSON lines, executed in order, each answered by a JSON line. */
+/** `caravel run`: executes commands from JSON lines in order, and answers each by a JSON line. */
 import { Activity, Command, commands, type CommandTag, decodeCommand } from "@caravel/domain"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Chunk, Data, Duration, Effect, Either, Predicate, Record as Rec, Ref, Schedule, Stream } from "effect"
@@ -11,7 +11,7 @@ import * as Lines from "../terminal/Lines.js"
 import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
 import { activityJson, errorJson } from "../terminal/Render.js"
 
-/** A line is not JSON, or not of a command's form. Nothing of it was executed; the lines after it are. */
+/** A line is not JSON, or not a well-formed command. Nothing of the line was executed; later lines are. */
 class MalformedLine extends Data.TaggedError("MalformedLine")<{ readonly message: string }> {}
 
 /**
@@ -25,7 +25,7 @@ export interface Tally {
   readonly failed: number
 }
 
-// What JSON.parse says quotes the input, which may hold a secret: only the place is passed on.
+// A message of JSON.parse quotes the input, which may contain a secret, so only the position is reported.
 const parse = (text: string): Either.Either<unknown, MalformedLine> =>
   Either.try({
     try: (): unknown => JSON.parse(text),
@@ -46,7 +46,7 @@ const tagOf = (input: unknown) => {
   return `, got ${shortened(JSON.stringify(tag), 60)}${suggestion}`
 }
 
-/** A key that is not known would be lost, and with it what it was to do. */
+/** An unknown key is an error: otherwise it would be silently ignored. */
 const unknownKey = (input: { readonly _tag: CommandTag }): MalformedLine | undefined => {
   const known = [...Object.keys(commands[input._tag].fields), ...lineKeys]
   const key = Rec.keys(input).find((key) => !known.includes(key))
@@ -105,7 +105,7 @@ const reasonOf = (error: unknown) => {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** How many lines that have been read wait for the writer at a time. It decides in their order, and commits together. */
+/** How many lines are sent to the writer at a time. The writer decides them in order and commits them together. */
 const together = 64
 
 const plural = (count: number, noun: string) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`
@@ -114,8 +114,8 @@ const summary = ({ accepted, failed }: Tally) =>
   `${plural(accepted + failed, "command")}: ${accepted} accepted, ${failed} failed`
 
 /**
- * Executes the commands of a file, or of standard input for `-`, in their order. A line that fails is reported as
- * the others are, and the rest goes on; at the end the program fails if any did.
+ * Executes the commands of a file, or of standard input for `-`, in order. A line that fails is answered by an error,
+ * and the others are executed. The program fails at the end if any line did.
  *
  * @since 0.1.0
  * @category execution
@@ -128,7 +128,7 @@ export const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Retur
   const output = yield* Output
   const tally = yield* Ref.make<Tally>({ accepted: 0, failed: 0 })
   const status = Effect.flatMap(tally, (tally) => output.status(output.errorStyle.dim(summary(tally))))
-  // On a terminal the results themselves show how far it is.
+  // On a terminal the results themselves show the progress.
   const progress = output.isErrorTerminal && !output.isTerminal
     ? Effect.repeat(status, Schedule.spaced(Duration.millis(100)))
     : Effect.never

@@ -1,4 +1,4 @@
-/** `caravel secrets`: erasing a wallet URL so that its bytes are gone, and encrypting all of them with another key. */
+/** `caravel secrets`: erases a wallet URL so that its bytes are gone, and encrypts all wallet URLs with another key. */
 import { History, Journal, Pubkey, type Rotation, Secrets, TenantNotFound } from "@caravel/domain"
 import { Effect, Option, Schema } from "effect"
 import { secretKeys } from "../cli/Arguments.js"
@@ -10,7 +10,7 @@ const number = (count: number) => count.toLocaleString("en")
 
 const secretsOf = (count: number) => `${number(count)} secret${count === 1 ? "" : "s"}`
 
-/** Erases a tenant's wallet URL, if told to; otherwise says what that would do. */
+/** Erases a tenant's wallet URL with `--yes`. Otherwise prints what would be done. */
 export const erase = Effect.fn("Secrets.erase")(
   function*({ json, pubkey, sentWith: circumstances, yes }: {
     readonly pubkey: string

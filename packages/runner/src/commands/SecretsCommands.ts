@@ -1,4 +1,4 @@
-/** The subcommands `secrets erase` and `secrets rotate`. Their names have two words, which `Cli` makes one argument. */
+/** The subcommands `secrets erase` and `secrets rotate`. `Cli` joins the two words of their names. */
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import { database, json, provideWritable, yes } from "../cli/Arguments.js"

@@ -1,4 +1,4 @@
-/** `caravel verify` and `caravel rebuild`: whether the rows say what the journal says, and making them say it. */
+/** `caravel verify` and `caravel rebuild`: whether the rows agree with the journal, and correcting them. */
 import {
   clockMessage,
   type Drift,
@@ -48,7 +48,7 @@ const happened = ({ expected, field, found, kind, position, resourceType }: Drif
   }
 }
 
-/** A difference as a line for people. */
+/** A drift, as a line for people. */
 const differenceLine = (difference: Drift, style: Style): string => {
   const { resourceId, resourceType } = difference
   const name = `${resourceType} ${Render.short(Layout.oneLine(resourceId))}`.padEnd(24)
@@ -61,7 +61,7 @@ const covered = ({ events, relays, secrets, tenants }: Verification) =>
 
 const numbers = ({ events, relays, secrets, tenants }: Verification) => ({ events, tenants, relays, secrets })
 
-/** What has been seen so far, and the bar that shows it. */
+/** The progress so far, and the bar that shows it. */
 class Progress {
   last: Verification = {
     events: 0,
@@ -99,7 +99,7 @@ class Progress {
 const makeProgress = (output: typeof Output.Service) =>
   Effect.map(ProgressBar.make(output, "event"), (bar) => new Progress(bar))
 
-/** Prints each difference as it is found. */
+/** Prints each drift as it is found. */
 const show = (asText: boolean, output: typeof Output.Service, progress: Progress) =>
   Effect.gen(function*() {
     const journal = yield* Journal
@@ -121,7 +121,7 @@ const show = (asText: boolean, output: typeof Output.Service, progress: Progress
 
 const agree = (progress: Progress) => `The rows agree with the journal: ${covered(progress.last)}`
 
-/** What can be done about what was found. */
+/** What to do about the drifts. */
 const advice = ({ isJournalDamaged, mendable, others }: Progress) =>
   isJournalDamaged
     ? "The journal itself is damaged: restore a backup"
@@ -134,7 +134,7 @@ interface Options {
 }
 
 /**
- * Shows where rows and journal disagree, and fails if they do.
+ * Shows where rows and journal differ, and fails if they do.
  *
  * @since 0.1.0
  * @category commands
@@ -160,7 +160,7 @@ export const verify = Effect.fn("Verify.verify")(function*({ json }: Options): E
 })
 
 /**
- * Rewrites rows that differ, if told to; otherwise says which.
+ * Corrects rows that differ with `--yes`. Otherwise prints which ones do.
  *
  * @since 0.1.0
  * @category commands
@@ -176,7 +176,7 @@ export const rebuild = Effect.fn("Verify.rebuild")(
     }
     const output = yield* Output
     const journal = yield* Journal
-    // Findings are not printed as they are found: a slow reader of the output would keep the database locked.
+    // Findings are not printed immediately: a slow reader of the output would keep the database locked.
     const { progress, written } = yield* Effect.scoped(
       Effect.flatMap(
         makeProgress(output),

@@ -1,8 +1,8 @@
-/** Texts from anywhere in lines and tables that a terminal has room for. */
+/** Fits any text into the lines and tables of a terminal. */
 import type { Style } from "./Output.js"
 
 /**
- * What is shown of a text that may be as long as a whole input.
+ * The beginning of a text that may be as long as a whole input.
  *
  * @since 0.1.0
  * @category text
@@ -11,7 +11,7 @@ export const shortened = (text: string, length = 500): string =>
   text.length > length ? `${text.slice(0, length)}…` : text
 
 /**
- * A text as one line: text from outside could move the cursor or repaint the terminal.
+ * A text as one line, without control characters, which could move the cursor or repaint the terminal.
  *
  * @since 0.1.0
  * @category text
@@ -19,7 +19,7 @@ export const shortened = (text: string, length = 500): string =>
 export const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
 
 /**
- * A text in lines of at most `width` characters; a word that is longer is broken.
+ * Wraps a text into lines of at most `width` characters. Longer words are broken.
  *
  * @since 0.1.0
  * @category text
@@ -38,11 +38,11 @@ export const wrapped = (text: string, width: number): ReadonlyArray<string> => {
   return [...lines, line]
 }
 
-/** Nothing is worth less than this many characters of a line. */
+/** The minimum width of a column, in characters; in less, text is moved to lines of its own. */
 const narrowest = 24
 
 /**
- * A text to the right of others that take `left` characters, or below them where there is no room, indented.
+ * A text to the right of another that is `leftWidth` wide, or indented below it if it does not fit.
  *
  * @since 0.1.0
  * @category text
@@ -56,7 +56,7 @@ export const beside = (left: string, leftWidth: number, text: string, columns: n
 }
 
 /**
- * A text in a table, and how it is painted.
+ * The text of a table's cell, and its colour.
  *
  * @since 0.1.0
  * @category models
@@ -66,7 +66,7 @@ export interface Cell {
   readonly paint?: (text: string) => string
 }
 
-/** The cells one after another, in as many lines as they take. */
+/** The cells one after another, wrapped into as many lines as needed. */
 const flowing = (row: ReadonlyArray<Cell>, columns: number): ReadonlyArray<string> => {
   const lines: Array<string> = []
   let [line, length] = ["", 0]
@@ -83,8 +83,8 @@ const flowing = (row: ReadonlyArray<Cell>, columns: number): ReadonlyArray<strin
 }
 
 /**
- * Aligned columns under their titles. What does not fit goes on below: the last column under itself, and in a narrow terminal
- * each row under its beginning.
+ * A table with aligned columns and titles. A last column that does not fit is wrapped; in a narrow terminal, whole rows
+ * are.
  *
  * @since 0.1.0
  * @category tables

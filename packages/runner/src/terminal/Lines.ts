@@ -1,8 +1,8 @@
-/** Lines of a byte stream, in memory that does not grow with the stream or with its longest line. */
+/** The lines of a byte stream. Memory is bounded, whatever the length of the stream or of a line. */
 import { Chunk, Effect, Stream } from "effect"
 
 /**
- * A line with its number, from 1; its text is null if it is longer than `maxLength`.
+ * A line with its number, from 1. Its text is null if the line is longer than `maxLength`.
  *
  * @since 0.1.0
  * @category models
@@ -13,7 +13,7 @@ export interface Line {
 }
 
 /**
- * The length of the longest line that is read, in UTF-16 units: far more than any command needs.
+ * The maximum length of a line, in UTF-16 units: far more than any command needs.
  *
  * @since 0.1.0
  * @category models
@@ -60,7 +60,7 @@ class Splitter {
 }
 
 /**
- * Splits bytes, as UTF-8, into lines.
+ * Splits UTF-8 bytes into lines.
  *
  * @since 0.1.0
  * @category streams

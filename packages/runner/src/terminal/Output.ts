@@ -1,9 +1,9 @@
-/** Where the runner writes: results to standard output, everything for people only to standard error. */
+/** The runner's output: results go to standard output, and messages for people only go to standard error. */
 import { Config, Context, Data, Effect, Layer, Option } from "effect"
 import process from "node:process"
 
 /**
- * Standard output was closed, as by `| head`: the program ends silently.
+ * Standard output was closed, as by `| head`. The program ends silently.
  *
  * @since 0.1.0
  * @category errors
@@ -11,7 +11,7 @@ import process from "node:process"
 export class OutputClosed extends Data.TaggedError("OutputClosed")<{}> {}
 
 /**
- * The program has to end with exit code 1. Without a message, what went wrong has been said already.
+ * The program must end with exit code 1. An empty message means that the error was already printed.
  *
  * @since 0.1.0
  * @category errors
@@ -19,7 +19,7 @@ export class OutputClosed extends Data.TaggedError("OutputClosed")<{}> {}
 export class Failed extends Data.TaggedError("Failed")<{ readonly message: string }> {}
 
 /**
- * Paints text, or leaves it as it is where colours are not wanted.
+ * Functions that colour text, or return it unchanged if colours are disabled.
  *
  * @since 0.1.0
  * @category models
@@ -34,7 +34,7 @@ export interface Style {
 }
 
 /**
- * The style with colours or without.
+ * The style with or without colours.
  *
  * @since 0.1.0
  * @category constructors
@@ -53,7 +53,7 @@ export const makeStyle = (colours: boolean): Style => {
 }
 
 /**
- * The streams that the program writes to, and what reads them.
+ * The streams that the program writes to, and whether people read them.
  *
  * @since 0.1.0
  * @category services
@@ -63,13 +63,13 @@ export class Output extends Context.Tag("@caravel/runner/Output")<Output, {
   readonly print: (line: string) => Effect.Effect<void, OutputClosed | Failed>
   /** Writes a line to standard error. */
   readonly note: (line: string) => Effect.Effect<void>
-  /** Shows a line on standard error that the next one replaces; an empty one removes it. */
+  /** Shows a line on standard error that the next one replaces. An empty line removes it. */
   readonly status: (line: string) => Effect.Effect<void>
-  /** Whether people read standard output, and so want tables. */
+  /** Whether standard output is a terminal, so that tables are printed. */
   readonly isTerminal: boolean
-  /** Whether people read standard error. */
+  /** Whether standard error is a terminal. */
   readonly isErrorTerminal: boolean
-  /** The width of the terminal; 100 where there is none. */
+  /** The width of the terminal; 100 if there is none. */
   readonly columns: number
   /** The colours of standard output. */
   readonly style: Style
@@ -99,7 +99,7 @@ export const layer: Layer.Layer<Output> = Layer.effect(
   Output,
   Effect.gen(function*() {
     const { stderr, stdout } = process
-    // A failing write is answered through its callback; without a listener it would end the process with a stack.
+    // A failed write is reported by its callback. Without a listener, it would also end the process with a stack trace.
     for (const stream of [stdout, stderr]) stream.on("error", () => {})
     const noColor = yield* Config.string("NO_COLOR").pipe(Config.withDefault(""), Effect.option)
     const colours = Option.getOrElse(noColor, () => "") === ""

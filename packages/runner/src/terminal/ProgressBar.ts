@@ -1,4 +1,4 @@
-/** How far something long is, as a line that replaces itself. */
+/** The progress of a task, as a line that replaces itself. */
 import { Clock, Effect } from "effect"
 import type { Output } from "./Output.js"
 
@@ -8,7 +8,7 @@ const interval = 100
 const barWidth = 24
 
 /**
- * A number for people.
+ * Formats a number for people.
  *
  * @since 0.1.0
  * @category text
@@ -16,7 +16,7 @@ const barWidth = 24
 export const number = (count: number): string => Math.round(count).toLocaleString("en")
 
 /**
- * So many of a thing whose plural ends in s.
+ * A number and a noun whose plural ends in s.
  *
  * @since 0.1.0
  * @category text
@@ -24,7 +24,7 @@ export const number = (count: number): string => Math.round(count).toLocaleStrin
 export const counted = (count: number, noun: string): string => `${number(count)} ${noun}${count === 1 ? "" : "s"}`
 
 /**
- * A share of 1 as a bar and in percent.
+ * A fraction of 1, as a bar and in percent.
  *
  * @since 0.1.0
  * @category text
@@ -41,7 +41,7 @@ const duration = (seconds: number) => {
 }
 
 /**
- * How much of what is done, how fast, and the time that is left, so many seconds after `before` was.
+ * A line with the progress, the rate and the remaining time. `before` items were done at the start, `seconds` ago.
  *
  * @since 0.1.0
  * @category text
@@ -53,7 +53,7 @@ export const progressLine = (done: number, total: number, noun: string, seconds:
 }
 
 /**
- * A bar on standard error where people read it, drawn every tenth of a second.
+ * A bar on standard error, if it is a terminal. It is redrawn every tenth of a second.
  *
  * @since 0.1.0
  * @category models
@@ -63,7 +63,7 @@ export class ProgressBar {
   private readonly noun: string
   private readonly started: number
   private drawn: number
-  /** How much was done when it began. */
+  /** How much was done when the bar was first shown. */
   private before: number | undefined
 
   private constructor(output: typeof Output.Service, noun: string, now: number) {
@@ -73,14 +73,14 @@ export class ProgressBar {
     this.drawn = now
   }
 
-  /** A bar that is removed with the scope. */
+  /** Makes a bar that is removed when the scope closes. */
   static readonly make = (output: typeof Output.Service, noun: string) =>
     Effect.acquireRelease(
       Effect.map(Clock.currentTimeMillis, (now) => new ProgressBar(output, noun, now)),
       (bar) => bar.clear
     )
 
-  /** So much of it is done. */
+  /** Shows the progress. */
   readonly show = (done: number, total: number): Effect.Effect<void> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       this.before ??= done
@@ -90,7 +90,7 @@ export class ProgressBar {
       return this.output.status(this.output.errorStyle.dim(line))
     })
 
-  /** Makes room for other lines. */
+  /** Removes the bar, so that other lines can be printed. */
   get clear(): Effect.Effect<void> {
     return this.drawn > this.started ? this.output.status("") : Effect.void
   }

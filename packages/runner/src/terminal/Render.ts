@@ -1,4 +1,4 @@
-/** What people and programs get to see: tables for the ones, JSON lines for the others, and never a secret. */
+/** Results as people and programs see them: tables or JSON lines, never with a secret. */
 import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant, withoutSecrets } from "@caravel/domain"
 import { DateTime, Function, ParseResult, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
@@ -6,8 +6,8 @@ import { type Cell, oneLine, shortened, table } from "./Layout.js"
 import type { Style } from "./Output.js"
 
 /**
- * An error as one line. Of malformed values it says where and what, as `subdomain: Expected …`; `nameOf` may call a field by
- * another name.
+ * An error as one line. For malformed values it contains the place and the problem, as in `subdomain: Expected …`.
+ * `nameOf` may rename fields.
  *
  * @since 0.1.0
  * @category errors
@@ -29,7 +29,7 @@ const storageMessage = (error: StorageError): string => {
     case "missing":
       return `${why}; check its name, or create a database with caravel init`
     default:
-      // What is wrong first, and then where.
+      // The problem comes first, then the place.
       return `${error.message.replace(`Storage failed at ${error.operation}: `, "")} [${error.operation}]`
   }
 }
@@ -57,7 +57,7 @@ export const activityJson: (activity: Activity) => typeof Activity.Encoded = Sch
 const encodeTenant = Schema.encodeSync(Tenant)
 
 /**
- * A tenant as JSON. Of the wallet URL it only says that there is one.
+ * A tenant as JSON. The wallet URL is replaced by whether there is one.
  *
  * @since 0.1.0
  * @category json
@@ -76,7 +76,7 @@ export const tenantJson = (tenant: Tenant): Record<string, unknown> => ({
 export const relayJson: (relay: Relay) => typeof Relay.Encoded = Schema.encodeSync(Relay)
 
 /**
- * A pubkey or id in at most 17 characters.
+ * A pubkey or id, shortened to at most 17 characters.
  *
  * @since 0.1.0
  * @category text
@@ -84,7 +84,7 @@ export const relayJson: (relay: Relay) => typeof Relay.Encoded = Schema.encodeSy
 export const short = (id: string): string => id.length > 17 ? `${id.slice(0, 8)}…${id.slice(-8)}` : id
 
 /**
- * An instant to the second, in UTC.
+ * An instant in UTC, to the second.
  *
  * @since 0.1.0
  * @category text
@@ -101,7 +101,7 @@ export const activityTitles = (style: Style): string =>
   style.dim("position  time (UTC)           activity             tenant             resource")
 
 /**
- * An activity as a line of a table of unknown length: its columns have fixed widths, and its metadata, if any, comes
+ * An activity as a line of a table of unknown length. Its columns have fixed widths, and its metadata, if any, comes
  * last.
  *
  * @since 0.1.0
@@ -118,7 +118,7 @@ export const activityLine = (activity: Activity, style: Style, metadata: Metadat
   ].join("  ")
 
 /**
- * What there is of metadata, such as `actor=billing`.
+ * Metadata as text, such as `actor=billing`.
  *
  * @since 0.1.0
  * @category text
@@ -127,7 +127,7 @@ export const metadataTexts = (metadata: Metadata): ReadonlyArray<string> =>
   Object.entries<string>({ ...metadata }).map(([name, value]) => `${name}=${oneLine(value)}`)
 
 /**
- * Tenants as a table, without their wallets' URLs.
+ * Tenants as a table, without wallet URLs.
  *
  * @since 0.1.0
  * @category tables
@@ -137,7 +137,7 @@ export const tenantTable = (
   options: { readonly columns: number; readonly style: Style }
 ): ReadonlyArray<string> => {
   const { style } = options
-  // As many characters as the other columns leave: a pubkey in full is worth them.
+  // The pubkey gets all the width that the other columns leave, as it is most useful in full.
   const name = options.columns >= 64 + 42 ? (pubkey: string) => pubkey : short
   return table(
     ["pubkey", "wallet", "subscription", "past due since"],
@@ -197,7 +197,7 @@ export const relayTable = (
   )
 
 /**
- * One resource, a field a line.
+ * One resource, one field per line.
  *
  * @since 0.1.0
  * @category tables

@@ -1,4 +1,4 @@
-/** The past as people and programs get to see it, and never a secret. */
+/** The past as people and programs see it, never with a secret. */
 import type { Change, Difference, HistoryEntry, Position, Usage } from "@caravel/domain"
 import { type Array as Arr, DateTime, String as Str } from "effect"
 import { beside, oneLine, shortened, table, wrapped } from "./Layout.js"
@@ -6,7 +6,7 @@ import type { Output, Style } from "./Output.js"
 import { metadataTexts, time } from "./Render.js"
 
 /**
- * A moment as it was asked for, with the position that it stands for.
+ * A moment as the user named it, with its position.
  *
  * @since 0.1.0
  * @category text
@@ -14,7 +14,7 @@ import { metadataTexts, time } from "./Render.js"
 export const moment = (text: string, position: Position): string =>
   /^\d+$/.test(text) ? `position ${position}` : `${text} (position ${position})`
 
-// References to secrets would do no harm, and mean nothing to anybody.
+// References to secrets are harmless but meaningless to readers.
 const jsonOf = ({ after, before, field }: Change) => ({
   field,
   before: field === "nwcUrl" && typeof before === "string" ? "<redacted>" : before,
@@ -70,14 +70,14 @@ const textOf = (field: string, value: unknown) =>
     ? value ? "yes" : "no"
     : oneLine(`${value}`)
 
-/** From what to what; of a field that was not there before, only what it is. */
+/** The old and the new value of a field. For a new field, only its value. */
 const changeText = ({ after, before, field }: Change) => {
   if (before === undefined) return textOf(field, after)
   const replaced = field === "nwcUrl" && before !== null && after !== null
   return `${textOf(field, before)} → ${replaced ? "another" : textOf(field, after)}`
 }
 
-/** What is worth a line: of what began, not what is empty or off. */
+/** Whether a change deserves a line: empty fields of a new resource do not. */
 const isTelling = ({ after, before }: Change) =>
   before !== undefined || !(after === undefined || after === null || after === "" || after === false)
 
@@ -90,13 +90,12 @@ const isTelling = ({ after, before }: Change) =>
 export const entryTitles = (style: Style): string =>
   style.dim("position  time (UTC)           event                      what it changed")
 
-/** `RelaySyncFailed` as `sync failed`: whose history it is, is known. */
+/** `RelaySyncFailed` as `sync failed`, as the history's resource is known. */
 const eventWords = (tag: string) =>
   Str.camelToSnake(Str.uncapitalize(tag.replace(/^(Tenant|Relay)/, ""))).replaceAll("_", " ")
 
 /**
- * An entry of a history as lines of a table of unknown length: a line for each change, and one for the metadata of the
- * command.
+ * An entry of a history as lines of a table of unknown length: one line per change, and one for the command's metadata.
  *
  * @since 0.1.0
  * @category tables
@@ -125,7 +124,7 @@ export const entryLines = (
 }
 
 /**
- * Differences in a few words.
+ * A short summary of differences.
  *
  * @since 0.1.0
  * @category text
@@ -140,11 +139,11 @@ export const summary = (differences: ReadonlyArray<Difference>): string => {
 
 const paints = { appeared: "green", disappeared: "red", changed: "yellow" } as const
 
-/** What the title of a difference says already. */
+/** Fields that the title of a difference already contains. */
 const titled = ["id", "pubkey", "version"]
 
 /**
- * A difference as a title and a line for each field.
+ * A difference as a title and one line per field.
  *
  * @since 0.1.0
  * @category tables
@@ -172,7 +171,7 @@ export const differenceLines = (
 }
 
 /**
- * How long a relay was active on a plan, and when.
+ * The usage of a relay on a plan, and its intervals.
  *
  * @since 0.1.0
  * @category models
@@ -221,7 +220,7 @@ export const totalJson = ({ intervals, millis, plan, relay }: Total): Record<str
   intervals: intervals.map(({ from, to }) => ({ from, to }))
 })
 
-/** A duration in full: a bill is computed from it. */
+/** A duration in full, as a bill is computed from it. */
 const duration = (millis: number) => {
   const units = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"]] as const
   const parts: Array<string> = []
@@ -247,7 +246,7 @@ export const totalTable = (totals: ReadonlyArray<Total>, output: typeof Output.S
     output
   )
 
-/** To the millisecond: these are the edges that a bill is cut at. */
+/** To the millisecond, as bills depend on these limits. */
 const exactly = (instant: DateTime.Utc) => DateTime.formatIso(instant).slice(0, 23).replace("T", " ")
 
 /**

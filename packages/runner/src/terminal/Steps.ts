@@ -1,4 +1,4 @@
-/** How far something long is that has several steps, as a line that replaces itself. */
+/** The progress of a task with several steps, as a line that replaces itself. */
 import { Effect } from "effect"
 import { Output } from "./Output.js"
 import { bar } from "./ProgressBar.js"
@@ -7,7 +7,7 @@ import { bar } from "./ProgressBar.js"
 const interval = "100 millis"
 
 /**
- * How far it is, as a line.
+ * The progress as a line.
  *
  * @since 0.1.0
  * @category text
@@ -16,7 +16,7 @@ export const stepLine = (step: string, done: number, total: number): string =>
   total === 0 ? `${step}…` : `${bar(done / total)}  ${step}`
 
 /**
- * Shows on standard error, where people read it, what it is told of.
+ * Runs an effect, and shows the progress that it reports on standard error, if that is a terminal.
  *
  * @since 0.1.0
  * @category combinators
