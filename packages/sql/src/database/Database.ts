@@ -19,7 +19,9 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly commitSignal: Effect.Latch
   readonly rows: ReturnType<typeof Rows.make>
   readonly idempotencyKeysKept: Duration.Duration
-  /** Statements that bound a caller's transaction from its first command on, so that others do not wait for it without end. */
+  /**
+   * Statements that bound a caller's transaction from its first command on, so that others do not wait for it forever.
+   */
   readonly holderBounds: ReadonlyArray<Statement>
   /** How far clocks may differ before it is reported. */
   readonly clockTolerance: Duration.Duration
@@ -30,9 +32,9 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly transactLong: TransactionalClient["transactLong"]
   readonly withLiveTransaction: TransactionalClient["withLiveTransaction"]
   readonly commit: TransactionalClient["commit"]
-  /** Fails once the open files are no longer the ones that others open by the same name. */
+  /** Fails once the open files are no longer the ones that other processes open by the same name. */
   readonly intact: Effect.Effect<void, StorageError>
-  /** From now on every read and write fails with this error. */
+  /** Makes every later read and write fail with this error. */
   readonly fail: (error: StorageError) => Effect.Effect<void>
   /** Reads committed state, whichever transaction the caller is in. */
   readonly readCommitted: Read

@@ -15,10 +15,10 @@ const load = <M>(database: string, packages: string, module: () => Promise<M>): 
       })
   })
 
-/** The same for PostgreSQL's. */
+/** Loads a module that needs PostgreSQL's driver. */
 export const loadPostgres = <M>(module: () => Promise<M>): Effect.Effect<M, StorageError> =>
   load("PostgreSQL", "@effect/sql-pg and pg", module)
 
-/** The same for SQLite's. */
+/** Loads a module that needs SQLite's driver. */
 export const loadSqlite = <M>(module: () => Promise<M>): Effect.Effect<M, StorageError> =>
   load("an SQLite file", "@effect/sql-sqlite-node and better-sqlite3", module)

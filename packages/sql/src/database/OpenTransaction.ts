@@ -9,7 +9,10 @@ import type { AnsweringConnection } from "../statement/StatementScript.js"
 export class OpenTransaction {
   readonly dialect: Dialect
   readonly connection: AnsweringConnection
-  /** The ids of the events written in it. If the answer to COMMIT is lost, they tell whether it was committed. */
+  /**
+   * The ids of the events written in it. They are used to find out whether it was committed, if the answer to COMMIT is
+   * lost.
+   */
   readonly written: Array<string> = []
   /** Effects that run in order, each once, after the commit: uninterruptibly and outside the transaction. */
   readonly afterCommit = new Set<Effect.Effect<void>>()

@@ -38,9 +38,9 @@ export interface TransactionalClient {
   /** `sql.withTransaction` for work that another process takes over if this one hangs. It is not bounded otherwise. */
   readonly withLiveTransaction: SqlClient.SqlClient["withTransaction"]
   /**
-   * Runs a script in a transaction of its own, in as few steps of the fiber and round trips as the connection allows. `written`
-   * returns the id of an event that the script inserted, or `undefined`. To be run in an uninterruptible region; it waits
-   * interruptibly, by `restore`, until the transaction begins.
+   * Runs a script in a transaction of its own, in as few fiber steps and round trips as the connection allows.
+   * `written` returns the id of an event that the script inserted, or `undefined`. Must be run in an uninterruptible
+   * region: `restore` makes the wait until the transaction begins interruptible.
    */
   readonly commit: <A, E>(
     script: () => StatementScript<Either.Either<A, E>>,
@@ -48,15 +48,18 @@ export interface TransactionalClient {
     patience: Patience.Patience,
     restore: Restore
   ) => Effect.Effect<A, E | SqlError>
-  /** The transaction of this client that a fiber is in; it may have ended. A transaction of another client is none. */
+  /**
+   * The transaction of this client that a fiber is in, which may have ended. Transactions of other clients do not
+   * count.
+   */
   readonly transactionOf: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => Transaction | undefined
-  /** The same of the fiber that runs it. */
+  /** The same for the current fiber. */
   readonly currentTransaction: Effect.Effect<Transaction | undefined>
-  /** From now on every transaction and statement fails with this error. */
+  /** Makes every later transaction and statement fail with this error. */
   readonly fail: (error: SqlError) => Effect.Effect<void>
 }
 
-/** Where transactions get their connections, and how they begin there. */
+/** How transactions acquire connections, and how they begin on them. */
 export interface Connections {
   /** Acquires a connection for exclusive use, uninterruptibly; `restore` makes the wait interruptible. */
   readonly acquire: (restore: Restore, patience: Patience.Patience) => Effect.Effect<AnsweringConnection, SqlError>
@@ -81,7 +84,10 @@ export const make = (options: {
   readonly callerStatements: Effect.Effect<Connection, SqlError, Scope.Scope>
   /** For callers' transactions. */
   readonly callerTransactions: Connections
-  /** For Caravel's own transactions, so that a caller that waits for one inside a transaction does not wait for itself. */
+  /**
+   * For Caravel's own transactions. They have connections of their own, because a caller may wait for one inside a
+   * transaction.
+   */
   readonly internal: Connections
   /** The same for long operations. */
   readonly longInternal: Connections
@@ -170,7 +176,8 @@ export const make = (options: {
     })
 
   /**
-   * BEGIN, a script and COMMIT, as one script; or ROLLBACK, if it results in an error or a statement fails, be it the first.
+   * BEGIN, a script and COMMIT, as one script. ROLLBACK replaces COMMIT if the script results in an error or any
+   * statement fails, even BEGIN.
    */
   function* committed<A, E>(
     begin: string,
@@ -263,11 +270,11 @@ export const make = (options: {
 /** Work in a transaction. */
 type Use<A, E, R> = (scope: TransactionScope) => Effect.Effect<A, E, R>
 
-/** Answered, although it has no rows. */
+/** Asks for rows to wait for the outcome, although there are none. */
 const commitStep: Step = { statements: [["COMMIT", [], 0]], answer: "rows" }
 const rollbackStep: Step = { statements: [["ROLLBACK", [], 0]], answer: "rows" }
 
-/** Nothing is left to roll back where SQLite has ended the transaction by itself, as it does on some errors. */
+/** ROLLBACK fails if SQLite has already ended the transaction by itself, as it does on some errors. */
 function* rolledBack(): StatementScript<void> {
   try {
     yield rollbackStep

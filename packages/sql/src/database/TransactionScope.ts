@@ -13,7 +13,10 @@ const patience = 5_000
 export interface Transaction {
   /** Runs one statement at a time, and none while a nested transaction is open. */
   readonly connection: AnsweringConnection
-  /** The ids of the events written in it. If the answer to COMMIT is lost, they tell whether it was committed. */
+  /**
+   * The ids of the events written in it. They are used to find out whether it was committed, if the answer to COMMIT is
+   * lost.
+   */
   readonly written: Array<string>
   /** Effects that run in order, each once, after the outermost commit: uninterruptibly and outside the transaction. */
   readonly afterCommit: Set<Effect.Effect<void>>
@@ -44,9 +47,9 @@ export class TransactionScope implements Transaction {
   /** The number of events written before it. */
   private readonly before: number
   private readonly turns = new Turns()
-  /** Whether it accepts only what already waits. */
+  /** Whether it refuses new statements. Those that already wait for the mutex still run. */
   private isClosed = false
-  /** Why nothing more runs in it. Its work is rolled back. */
+  /** The error with which it was stopped. Its work is rolled back. */
   private aborted: SqlError | undefined
   /** Why it can only be rolled back. */
   private broken: SqlError | undefined
@@ -81,7 +84,7 @@ export class TransactionScope implements Transaction {
     return this.isClosed || this.aborted !== undefined
   }
 
-  /** Why it cannot succeed, whatever the outcome of what is open in it. */
+  /** Why it cannot succeed, whatever the outcome of its open statements and nested transaction. */
   private get failure(): SqlError | undefined {
     return this.aborted ?? this.broken ?? this.transaction.failure
   }
@@ -116,7 +119,7 @@ export class TransactionScope implements Transaction {
     )
   }
 
-  /** Accepts nothing more and waits for what is open. Fails if the scope cannot succeed. */
+  /** Refuses new statements and waits for open ones. Fails if the scope cannot succeed. */
   close(restore: Restore): Effect.Effect<void, SqlError> {
     return Effect.suspend(() => {
       this.isClosed = true
@@ -127,7 +130,7 @@ export class TransactionScope implements Transaction {
     })
   }
 
-  /** Stops it and what is nested in it: nothing more runs there. */
+  /** Stops this scope and the scopes nested in it: no more statements run in them. */
   abort(error = ended): void {
     this.aborted = error
     this.unlimit()
@@ -279,6 +282,6 @@ const ended = new SqlError({
 })
 
 const kept = new SqlError({
-  message: "The nested transaction was rolled back: for five seconds it has kept others of its transaction waiting",
-  cause: new Error("if it waits for a fiber that uses the same transaction, neither can go on; let it wait outside")
+  message: "The nested transaction was rolled back: it made others of its transaction wait for five seconds",
+  cause: new Error("if it waits for a fiber that uses the same transaction, neither can continue; wait outside")
 })

@@ -88,7 +88,7 @@ export const read = (
     const text: unknown = Redacted.isRedacted(url) ? Redacted.value(url) : url
     if (typeof text !== "string" || text.trim() === "") return yield* refuse(noUrl)
     if (/^\s*["'`]/.test(text)) {
-      return yield* refuse("the URL begins with a quotation mark, which some programs keep when they read a file: leave it out")
+      return yield* refuse("the URL begins with a quotation mark, which some programs keep from a file: leave it out")
     }
     if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
       return yield* refuse("the schema's name may have lower-case letters, digits and _ only")

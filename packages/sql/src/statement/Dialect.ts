@@ -10,7 +10,8 @@ export interface Dialect {
   /** A statement after which other transactions that append wait until this one ends; undefined if BEGIN has that effect. */
   readonly appendLock: string | undefined
   /**
-   * The same for all other transactions that write, which check the epoch once they go on; undefined if BEGIN has that effect.
+   * A statement after which all other transactions that write wait until this one ends, and then check the epoch;
+   * undefined if BEGIN has that effect.
    */
   readonly epochLock: string | undefined
   /** A statement that defers foreign key checks to COMMIT, so that rows can be written in any order. */

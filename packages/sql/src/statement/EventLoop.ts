@@ -8,7 +8,7 @@ export const nextTurn = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 
-/** Yields to other fibers and, once work has gone on for `longestTurn`, to the event loop. */
+/** Yields to other fibers and, once work has gone on for `maxTurnMillis`, to the event loop. */
 export const make = Effect.sync(() => {
   /** When this was first used in the current turn of the event loop. */
   let since: number | undefined

@@ -2,21 +2,23 @@
 export const longestWait = 5_000
 
 /**
- * A server that has waited that long for a lock reports it. It has these additional milliseconds to do so, before it counts as
- * not answering.
+ * A server reports that it has waited `longestWait` for a lock. It has these additional milliseconds to do so, before
+ * it counts as not answering.
  */
 export const slack = 500
 
 /**
- * A deadline. It is passed down to everything that is done for one command or query, so that nested waits do not add up. It is
- * measured in real, monotonic time, as what is waited for is outside the program.
+ * A deadline. It is passed down to everything that is done for one command or query, so that nested waits do not add
+ * up. It is measured in real, monotonic time, because the storage is outside the program.
  */
 export interface Patience {
   /** The milliseconds that are left; zero or less once the deadline has passed. */
   readonly remaining: () => number
 }
 
-/** The deadline of something that was requested at an instant of `performance.now()`; now by default. */
+/**
+ * The deadline of a command or query that was requested at `since`, an instant of `performance.now()`; now by default.
+ */
 export const make = (since = performance.now()): Patience => ({
   remaining: () => since + longestWait - performance.now()
 })

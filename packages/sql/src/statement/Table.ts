@@ -1,13 +1,15 @@
 import { Either, Function, type ParseResult, Schema, String } from "effect"
 import * as Codec from "./Codec.js"
 
-/** A statement's text, its parameters, and the number of rows or values that it is about. */
+/** A statement's text, its parameters, and the number of rows or values that it concerns. */
 export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, count: number]
 
 /** The schema of an instant column: milliseconds since 1970. */
 export const Instant = Schema.DateTimeUtcFromNumber
 
-/** A table: its columns are its row schema's fields in snake case, and every row goes through that schema. */
+/**
+ * A table. Its columns are the fields of its row schema in snake case, and the schema encodes and decodes every row.
+ */
 export interface Table<A> {
   readonly name: string
   /** The columns to select for `decode`; `replaced` has other expressions for some fields. */

@@ -1,4 +1,4 @@
-/** What a transaction of the writer does: load what the commands touch, decide, append the events, project them. */
+/** The script of the writer's transaction: load what the commands touch, decide, append the events, project them. */
 import {
   type Batch,
   type ClockJump,
@@ -28,13 +28,13 @@ import type { Unreadable } from "../schema/Tables.js"
 import { execute, inTurns, type ResultRows, selectAll, type StatementScript } from "../statement/StatementScript.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
 
-/** What became of submissions. */
+/** The results of submissions. */
 export interface Appended {
   /** The events that were recorded for them. */
   readonly recorded: ReadonlyArray<RecordedEvent>
   /** The outcome of each: a submission that repeats an earlier one has the events of that one. */
   readonly outcomes: ReadonlyArray<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>>
-  /** The recorded events whose clocks went back. */
+  /** The recorded events that are earlier than the event before them. */
   readonly jumps: ReadonlyArray<ClockJump>
 }
 
@@ -48,8 +48,8 @@ export interface Loaded {
 }
 
 /**
- * Appends events in a transaction: those that submissions result in, or those that a caller decides on a loaded state. The
- * number of statements does not grow with that of the events.
+ * Appends events in a transaction: those that submissions result in, or those that a caller decides on a loaded state.
+ * The number of statements does not grow with the number of events.
  */
 export const make = (seen: () => Tail.Seen) =>
   Effect.zipWith(
@@ -70,7 +70,7 @@ export const make = (seen: () => Tail.Seen) =>
       const writeRelays = rows.relay[write](relay.key, relay.fixed)
       const lock = dialect.appendLock === undefined ? [] : [[dialect.appendLock, [], 1] as const]
 
-      /** The state of what is touched, as far as it exists, and the head of the journal. */
+      /** Loads the tenants and relays that commands touch, if they exist, and the head of the journal. */
       function* load(touched: ReturnType<typeof reads>): StatementScript<Either.Either<Loaded, Unreadable>> {
         const known = seen().last
         const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
@@ -115,7 +115,7 @@ export const make = (seen: () => Tail.Seen) =>
         }
       }
 
-      /** Writes what was decided on what was loaded. */
+      /** Appends and projects the events of a batch that was decided on a loaded state. */
       function* record({ head, latest, state }: Loaded, batch: Batch): StatementScript<ReadonlyArray<RecordedEvent>> {
         const recorded = batch.events.map((event, index): RecordedEvent => ({
           ...event,
@@ -134,10 +134,10 @@ export const make = (seen: () => Tail.Seen) =>
         load,
         record,
 
-        /** Makes other transactions that append wait, before anything is read that is decided on. */
+        /** Makes other transactions that append wait. Must come before the state is loaded. */
         lock: () => execute(lock),
 
-        /** Decides on the submissions that `remaining` returns once nothing is left to wait for, and appends their events. */
+        /** Appends the events of submissions. It decides those that `remaining` returns after the state is loaded. */
         *appendAll(
           submissions: ReadonlyArray<Submission>,
           remaining: () => ReadonlyArray<Submission> = () => submissions
@@ -163,8 +163,8 @@ export const make = (seen: () => Tail.Seen) =>
   )
 
 /**
- * How many rows are encoded or decoded, and commands decided, before the event loop may take its turn: a few milliseconds'
- * worth.
+ * How many rows are encoded or decoded, and commands decided, before the event loop may take its turn: a few
+ * milliseconds of work.
  */
 const stepSize = 256
 
@@ -212,7 +212,7 @@ interface Decided {
   readonly decided: ReadonlyArray<Either.Either<IdempotencyKeys.Answer, Refusal | IdempotencyConflict>>
 }
 
-/** Decides on one submission after another. The next one is decided on the same state after one that is refused. */
+/** Decides submissions one after another. A refused submission leaves the state unchanged for the next one. */
 function* decideSubmissions(
   before: State,
   submissions: ReadonlyArray<Submission>,

@@ -36,9 +36,9 @@ export interface Options<S, A, E> {
    * may wait interruptibly, by `restore`, as long as nothing is decided.
    */
   readonly commit: (batch: ReadonlyArray<Entry<S, A, E>>, restore: Restore) => Effect.Effect<void>
-  /** Which part of a full batch a submission takes. One that takes more than 1 is committed alone. */
+  /** The fraction of a full batch that a submission takes. A submission that takes more than 1 is committed alone. */
   readonly weigh: (submission: S) => number
-  /** Off where `commit` waits for a server before it decides: a caller that leads could not be interrupted then. */
+  /** Off if `commit` waits for a server before it decides: a caller that leads could not be interrupted then. */
   readonly canCallersLead: boolean
 }
 
@@ -57,7 +57,7 @@ export const make = <S, A, E>(
       state = next
       awaiting.get(next)?.()
     }
-    /** Waits for a state that one fiber waits for. */
+    /** Waits for a state. At most one fiber may wait for each state. */
     const reached = (awaited: State) =>
       Effect.async<void>((resume) => {
         if (state === awaited) resume(Effect.void)
@@ -70,7 +70,8 @@ export const make = <S, A, E>(
     const owner = yield* Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber))
     const { currentDefaultServices, currentScheduler } = owner
     const isOwnerTraced = isTraced(owner)
-    // Others' submissions are committed by the clock and the scheduler of the layer, and in no caller's span.
+    // A caller that leads also commits others' submissions. It must have the layer's clock and scheduler, and these submissions
+    // must not be in its span.
     const canCallerLead = (caller: Fiber.RuntimeFiber<unknown, unknown>) =>
       canCallersLead && !isOwnerTraced && caller.currentDefaultServices === currentDefaultServices &&
       caller.currentScheduler === currentScheduler
@@ -139,7 +140,7 @@ export const make = <S, A, E>(
     })
 
     const writeQueued = Effect.whileLoop({
-      // The state changes in the step that looks at the queue: the next caller leads.
+      // The state changes in the same step as the queue is checked, so that the next caller leads.
       while: () => {
         if (waiting.size === 0) become("idle")
         return waiting.size > 0

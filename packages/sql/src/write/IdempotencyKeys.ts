@@ -92,7 +92,8 @@ const hashOf = (...parts: ReadonlyArray<string>) => hash("sha256", JSON.stringif
 const purgedPerKey = 4
 
 /**
- * Loads and stores the keys of batches, and deletes expired ones. The number of statements does not grow with that of the keys.
+ * Loads and stores the keys of batches, and deletes expired ones. The number of statements does not grow with the
+ * number of keys.
  */
 export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
   const millis = Duration.toMillis(idempotencyKeysKept)
@@ -103,7 +104,7 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
   )`
 
   return {
-    /** Loads what is known of the submissions' keys, before they are decided on this state. */
+    /** Loads the known outcomes of the submissions' keys, before the submissions are decided on this state. */
     *load(
       { head, state }: { readonly head: number; readonly state: State },
       submissions: ReadonlyArray<Submission>

@@ -3,7 +3,7 @@ import { type Effect, Metric, MetricBoundaries } from "effect"
 
 /** The number of submissions in the writer's queue. */
 export const queueDepth: Metric.Metric.Gauge<number> = Metric.gauge("caravel_queue_depth", {
-  description: "commands that wait to be taken by the writer"
+  description: "submissions in the writer's queue"
 })
 
 /** The number of commands in a batch. */
@@ -26,7 +26,7 @@ export const commitSeconds: Metric.Metric.Histogram<number> = Metric.histogram(
 export type WakeUp = "notification" | "listen" | "poll"
 
 const wakeUps = Metric.counter("caravel_tail_wakeups_total", {
-  description: "times that the tail was told of others' commits, by what told it",
+  description: "times that the tail was woken by other processes' commits, by what woke it",
   incremental: true
 })
 

@@ -1,4 +1,4 @@
-/** The one path of all writes: callers' submissions are queued, and what is queued is committed together. */
+/** The only write path: callers' submissions are queued, and committed in batches. */
 import {
   ActivityPubSub,
   Command,
@@ -43,7 +43,8 @@ const weigh = ({ commands }: Submission): number => {
 }
 
 /**
- * The commands over the writer. What it has taken is decided before the layer closes; what is queued is interrupted.
+ * The commands over the writer. Before the layer closes, submissions that the writer has taken are decided, and queued
+ * ones are interrupted.
  */
 export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityPubSub> = Layer.scoped(
   Command,
@@ -63,19 +64,19 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         const announced = Effect.map(tail.broadcast(recorded), () => database.commitSignal.unsafeOpen())
         return jumps.length === 0 ? announced : Effect.zipLeft(announced, report(jumps))
       }
-      // What is answered a second time may have been committed by another process, just now.
+      // A repeated submission may have been committed by another process just now.
       return outcomes.some(Either.isRight) ? tail.advanceToHead : Effect.void
     }
 
-    /** The tail would find out by itself, but later. */
+    /** The tail would notice this by itself, but later. */
     const onceReplaced = (failure: Exit.Exit<unknown, StorageError>) =>
       reasonOf(failure) === "replaced" ? Effect.exit(tail.advanceToHead) : Effect.void
 
-    /** When the storage last made progress: when it has decided on a batch, or others have written. */
+    /** When the storage last made progress: it decided a batch, or another process wrote. */
     let progressedAt = -Infinity
     /**
-     * How the last attempt since then has failed, if it has: a submission that has waited long enough fails so, without an
-     * attempt.
+     * The failure of the last attempt since then, if it failed. A submission that has waited long enough fails with it,
+     * without an attempt of its own.
      */
     let stuck: Exit.Exit<never, StorageError> | undefined
     const progress = () => {
@@ -105,7 +106,7 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
         const entries = stuck === undefined ? open : settleStuck(open, stuck)
         if (entries.length === 0) return Effect.void
         const { position: before } = tail.seen()
-        // The first has waited for longest.
+        // The first entry has waited longest.
         const patience = patienceWith(entries[0]!)
         const submissions = entries.map(({ submission }) => submission)
         let decided = entries
@@ -143,13 +144,13 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
             progress()
             const settle = () =>
               decided.forEach((entry, index) => entry.settle(Exit.fromEither(appended.outcomes[index]!)))
-            // What is committed is, whatever becomes of its announcement.
+            // The batch is committed even if its announcement fails.
             return Effect.matchCause(announce(appended), { onFailure: settle, onSuccess: settle })
           }
         })
       })
 
-    /** A batch with its span, to which those of its commands are linked, and its metrics. */
+    /** Commits a batch with a span, to which its commands' spans are linked, and updates the metrics. */
     const commit = (batch: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> => {
       const commands = batch.reduce((sum, { submission }) => sum + submission.commands.length, 0)
       return Effect.withFiberRuntime<void>((fiber) => {
@@ -164,10 +165,10 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       }).pipe(withSpan("SqlWriter.batch", { attributes: { "caravel.commands": commands } }))
     }
 
-    // A server's lock is waited for before a batch is decided.
+    // On a server, a batch waits for the lock before it is decided.
     const queue = yield* GroupCommit.make({ commit, weigh, canCallersLead: database.dialect.appendLock === undefined })
 
-    /** From here on the transaction makes others wait. */
+    /** Bounds the transaction, because from here on other transactions wait for it. */
     function* appendBounded(submission: Submission) {
       yield* Program.execute(database.holderBounds)
       return yield* append.appendAll([submission])
@@ -175,12 +176,12 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
 
     const announceAll = Effect.zipRight(tail.advanceToHead, database.commitSignal.open)
 
-    /** Writes the submission in the caller's transaction, and broadcasts it when that is committed. */
+    /** Writes the submission in the caller's transaction, and broadcasts its events once that is committed. */
     const join = ({ afterCommit, run, written }: Transaction, submission: Submission) =>
       Effect.matchEffect(
         run(() => appendBounded(submission), ({ jumps, outcomes: [outcome], recorded }) => {
           for (const { id } of recorded) written.push(id)
-          // A savepoint that is rolled back frees its positions, so less may be committed than was written in it.
+          // A savepoint that is rolled back frees its positions, so fewer events may be committed than were written.
           if (Either.isRight(outcome!)) afterCommit.add(announceAll)
           if (jumps.length > 0) afterCommit.add(report(jumps))
         }),

@@ -10,7 +10,7 @@ const woken = (source: string) =>
   Effect.map(
     Metric.value(Metric.fromMetricKey(
       MetricKey.counter("caravel_tail_wakeups_total", {
-        description: "times that the tail was told of others' commits, by what told it",
+        description: "times that the tail was woken by other processes' commits, by what woke it",
         incremental: true
       }).pipe(MetricKey.tagged("source", source))
     )),
