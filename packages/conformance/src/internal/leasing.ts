@@ -15,10 +15,12 @@ const holding = Effect.flatMap(
   Effect.orDie
 )
 
-/** Takes the lease over as another process would, even if it is held. */
+/** Takes the lease over as another process would, even if it is held, and renewed meanwhile. */
 const seize = (owner = "other") =>
   Effect.gen(function*() {
-    return yield* Effect.orDie(yield* (yield* store).leases.acquire(name, "run", yield* holding, owner))
+    const { leases } = yield* store
+    const acquire = Effect.flatMap(holding, (seen) => leases.acquire(name, "run", seen, owner))
+    return Option.getOrThrow(yield* Effect.orDie(Effect.repeat(acquire, { until: Option.isSome })))
   })
 
 /** A consumer that another process runs. */

@@ -186,7 +186,9 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
           unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() + standstill
         })
         const takenOver = Effect.gen(function*() {
-          yield* store.leases.acquire(name, "run", yield* holding("run"), "other")
+          // Its owner may renew the lease between the two.
+          const acquire = Effect.flatMap(holding("run"), (seen) => store.leases.acquire(name, "run", seen, "other"))
+          yield* Effect.repeat(acquire, { until: Option.isSome })
           standstill = 60_000_000_000n
         })
         const seen = new Recorder()
