@@ -1,14 +1,14 @@
-/** What one sample is taken of: a subject, in a setting. */
+/** The case that a sample is taken of: a subject in a setting. */
 import { Schema, Struct } from "effect"
 
 const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
 
-/** The commands that are measured: one that makes a row, one that changes one. */
+/** The measured commands: one that creates a row, and one that changes one. */
 export const CommandName = Schema.Literal("createRelay", "deactivateRelay")
 
 export type CommandName = typeof CommandName.Type
 
-/** How safe against power loss. */
+/** SQLite's durability against power loss. */
 export const Synchronous = Schema.Literal("full", "normal")
 
 export type Synchronous = typeof Synchronous.Type
@@ -19,16 +19,16 @@ export const commandNames = CommandName.literals
 /** Both modes. */
 export const synchronousModes = Synchronous.literals
 
-/** A subject in a setting. A field that is absent does not matter to the subject. */
+/** A subject in a setting. An absent field does not matter to the subject. */
 export const Case = Schema.Struct({
   subject: Schema.String,
   command: optional(CommandName),
   synchronous: optional(Synchronous),
-  /** How many issue commands at once. */
+  /** The number of concurrent callers. */
   callers: optional(Schema.Number),
-  /** How many processes the callers are spread over. */
+  /** The number of processes that the callers are spread over. */
   processes: optional(Schema.Number),
-  /** How many events the journal has at the start. */
+  /** The number of events in the journal at the start. */
   events: optional(Schema.Number),
   subscribers: optional(Schema.Number)
 })
@@ -37,11 +37,11 @@ export interface Case extends Schema.Schema.Type<typeof Case> {}
 
 const fields = Struct.keys(Case.fields)
 
-/** What names a case within its scenario, whatever the order of its fields. */
+/** A key that identifies a case within its scenario, whatever the order of its fields. */
 export const keyOf = (value: Case): string =>
   fields.filter((field) => value[field] !== undefined).map((field) => `${field}=${value[field]}`).join(" ")
 
-/** The setting for people: the case without its subject. */
+/** The setting as text: the case without its subject. */
 export const settingOf = ({ callers, command, events, processes, subscribers, synchronous }: Case): string =>
   [
     command,

@@ -1,4 +1,4 @@
-/** Which commands are issued: the same for every subject. */
+/** The commands that are issued: the same for every subject. */
 import { randomUUID } from "node:crypto"
 import type { CommandName } from "./Case.js"
 
@@ -7,33 +7,36 @@ export type Input =
   | { readonly _tag: "createRelay"; readonly id: string; readonly tenant: string; readonly subdomain: string }
   | { readonly _tag: "deactivateRelay"; readonly id: string }
 
-/** How many tenants every database has from the start. */
+/** The number of tenants in every database at the start. */
 export const tenants = 10
 
-/** The pubkey of the tenant of this number. */
+/** The pubkey of a tenant, by its number. */
 export const pubkey = (index: number): string => scatter(index).repeat(8)
 
 /**
- * The id of the relay of this number, which is its subdomain too. Neighbours in number are none in an index, as with
- * ids of real callers.
+ * The id of a relay, by its number. It is also the subdomain. As with real ids, consecutive numbers are not adjacent in
+ * an index.
  */
 export const relayId = (index: number): string => `${scatter(index)}${scatter(~index)}`
 
-/** A bijection of 32 bits, so that no two numbers meet. */
+/** A bijection on 32 bits, so that numbers never collide. */
 const scatter = (index: number) => (Math.imul(index + 1, 0x9e3779b1) >>> 0).toString(16).padStart(8, "0")
 
-/** One of the processes that share a load. */
+/** One of several processes that share a load. */
 export interface Part {
   readonly index: number
   readonly of: number
 }
 
-/** Gives one command after another: new relays of all tenants, or the relays that were there, at random. */
+/**
+ * Returns a function that returns the next command: creating relays for all tenants, or changing existing relays at
+ * random.
+ */
 export const inputs = ({ command, part = { index: 0, of: 1 }, relays }: {
   readonly command: CommandName
-  /** How many relays the database has from the start. */
+  /** The number of relays in the database at the start. */
   readonly relays: number
-  /** Which of the processes this one is, and of how many: each has relays of its own. */
+  /** The index of this process, and the number of processes. Each process changes its own relays. */
   readonly part?: Part | undefined
 }): () => Input => {
   let issued = 0
@@ -45,7 +48,7 @@ export const inputs = ({ command, part = { index: 0, of: 1 }, relays }: {
         return { _tag: "createRelay", id, tenant: pubkey(issued++ % tenants), subdomain: id }
       }
     case "deactivateRelay":
-      // Steps of a prime that is no factor of their number: each once, then again, in no order of their ids.
+      // Steps by a prime that does not divide the number of relays visit each relay once per round, in no order of ids.
       return () => ({ _tag: "deactivateRelay", id: relayId(((issued++ * 7919) % own) * part.of + part.index) })
   }
 }

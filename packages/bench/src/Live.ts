@@ -1,23 +1,23 @@
-/** Commands that are effects, and their subscriptions. */
+/** Commands that are effects, with their subscriptions. */
 import { Chunk, Effect, Queue, type Scope } from "effect"
 import type { Input } from "./Input.js"
 import * as Load from "./Load.js"
 
-/** What a subscriber is told, as far as the measurements need it. */
+/** A notification, with the field that the measurements need. */
 export interface Notice {
   readonly position: number
 }
 
-/** Runs an effect for what has come, again and again. */
+/** Runs an effect for each batch of received values, forever. */
 export type Follow<A> = (take: (values: Chunk.Chunk<A>) => Effect.Effect<void>) => Effect.Effect<never>
 
-/** Commands that are effects, and a way to be told of them. */
+/** Commands that are effects, and a subscription to their activities. */
 export interface Live {
   readonly execute: (input: Input) => Effect.Effect<Notice>
   readonly follow: Follow<Notice>
 }
 
-/** A session that counts what its subscriber is told. */
+/** A session that counts its subscriber's notifications. */
 export const session = <A>({ execute, follow }: {
   readonly execute: (input: Input) => Effect.Effect<unknown>
   readonly follow: Follow<A>
@@ -28,6 +28,6 @@ export const session = <A>({ execute, follow }: {
     return { run: Load.effectful(execute), notified: () => notified }
   })
 
-/** Follows a queue: waits for the first, then takes what there is. */
+/** Follows a queue: waits for a first value, then takes all that are there. */
 export const followQueue = <A>(queue: Queue.Dequeue<A>): Follow<A> => (take) =>
   Effect.forever(Effect.flatMap(Queue.takeBetween(queue, 1, Number.MAX_SAFE_INTEGER), take))

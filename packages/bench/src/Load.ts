@@ -1,42 +1,42 @@
-/** The load: callers that each issue their next command when the one before was answered. */
+/** The load: each caller issues its next command when the previous one was answered. */
 import { Array as Arr, Effect, Schedule } from "effect"
 import { performance } from "node:perf_hooks"
 import type { CommandName } from "./Case.js"
 import { type Input, inputs, type Part } from "./Input.js"
 
-/** What to issue, and for how long. */
+/** The commands to issue, and for how long. */
 export interface Load {
   readonly command: CommandName
-  /** How many relays the database has had from the start. */
+  /** The number of relays in the database at the start. */
   readonly relays: number
-  /** Which part of them is this process's to change; all, without it. */
+  /** The part of the relays that this process changes; all of them by default. */
   readonly part?: Part
   readonly callers: number
-  /** After so many milliseconds no command is issued but each caller's first. */
+  /** After this many milliseconds, no further commands are issued. Each caller issues at least one. */
   readonly millis: number
-  /** Nor after so many commands. */
+  /** The maximum number of commands. */
   readonly commands?: number
-  /** Whether to keep how long each command took. */
+  /** Whether to record how long each command took. */
   readonly latencies?: boolean
 }
 
-/** What became of it. */
+/** The result of a load. */
 export interface Outcome {
   readonly commands: number
-  /** From the first command's issue to the last one's answer. */
+  /** The milliseconds from the first command's issue to the last answer. */
   readonly millis: number
-  /** Milliseconds, if they were asked for. */
+  /** The duration of each command in milliseconds, if recorded. */
   readonly latencies: ReadonlyArray<number>
 }
 
 /** An opened subject. */
 export interface Session {
   readonly run: (load: Load) => Effect.Effect<Outcome>
-  /** How many activities the subject's one subscriber has received. */
+  /** The number of activities that the subject's only subscriber has received. */
   readonly notified: () => number
 }
 
-/** Runs a load, and sees to it that every command was announced. */
+/** Runs a load, and checks that every command was announced. */
 export const run = (session: Session, load: Load): Effect.Effect<Outcome> =>
   Effect.gen(function*() {
     const before = session.notified()
@@ -50,7 +50,7 @@ export const run = (session: Session, load: Load): Effect.Effect<Outcome> =>
     return outcome
   })
 
-/** Runs loads on commands that block: whatever the number of callers, `batch` are executed at once. */
+/** Runs loads of blocking commands. Whatever the number of callers, `batch` commands are executed at once. */
 export const blocking = (execute: (inputs: ReadonlyArray<Input>) => void, batch = 1): Session["run"] => (load) =>
   Effect.sync(() => {
     const meter = new Meter(load)
@@ -62,7 +62,7 @@ export const blocking = (execute: (inputs: ReadonlyArray<Input>) => void, batch 
     return meter.outcome
   })
 
-/** Runs loads on commands that give promises. */
+/** Runs loads of commands that return promises. */
 export const promising = (execute: (input: Input) => Promise<unknown>): Session["run"] => (load) =>
   Effect.promise(async () => {
     const meter = new Meter(load)
@@ -77,7 +77,7 @@ export const promising = (execute: (input: Input) => Promise<unknown>): Session[
     return meter.outcome
   })
 
-/** Runs loads on commands that are effects. */
+/** Runs loads of commands that are effects. */
 export const effectful = <E>(execute: (input: Input) => Effect.Effect<unknown, E>): Session["run"] => (load) =>
   Effect.gen(function*() {
     const meter = new Meter(load)

@@ -1,4 +1,4 @@
-/** Where a run took place. */
+/** The machine that a run took place on. */
 import Database from "better-sqlite3"
 import { Effect, Schema } from "effect"
 import { execFile } from "node:child_process"
@@ -15,7 +15,7 @@ export const Machine = Schema.Struct({
   cores: Schema.Number,
   memoryGiB: Schema.Number,
   os: Schema.String,
-  /** The file system of the database files, and what it is on. */
+  /** The file system of the database files, and its device. */
   disk: Schema.String,
   node: Schema.String,
   versions: Schema.Record({ key: Schema.String, value: Schema.String }),
@@ -24,7 +24,7 @@ export const Machine = Schema.Struct({
 
 export interface Machine extends Schema.Schema.Type<typeof Machine> {}
 
-/** The machine that this process runs on, with the disk of this directory. */
+/** The machine of this process, with the disk of this directory. */
 export const detect = (directory: string): Effect.Effect<Machine> =>
   Effect.promise(async () => ({
     cpu: os.cpus()[0]?.model ?? "unknown",
@@ -54,7 +54,7 @@ const commit = async () => {
   }
 }
 
-/** On some, committing costs nothing as nothing is kept. */
+/** File systems on which commits cost nothing, as nothing is stored. */
 const inMemory = ["tmpfs", "ramfs"]
 
 const diskOf = async (directory: string) => {
@@ -80,7 +80,7 @@ const measured = [
   "kysely"
 ]
 
-/** The versions of what is measured, as they are installed. Packages need not export their package.json. */
+/** The installed versions of the measured packages. Packages need not export their package.json. */
 const versions = async () => {
   const require = createRequire(import.meta.url)
   const found: Record<string, string> = { SQLite: sqliteVersion() }

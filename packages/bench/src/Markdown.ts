@@ -1,4 +1,4 @@
-/** A run for people. */
+/** The report of a run, for people. */
 import { Array as Arr, DateTime } from "effect"
 import { settingOf } from "./Case.js"
 import type { Report } from "./Report.js"
@@ -83,7 +83,7 @@ const section = (name: string, scenario: Scenario, results: Results) => {
   ].join("\n")
 }
 
-/** A Markdown table that is one to the eye too: what is not the first columns' text stands to the right. */
+/** A Markdown table that is aligned as plain text too. Numbers are right-aligned. */
 const table = (titles: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) => {
   const isNumber = (text: string) => /^(-?[\d,.]+|)$/.test(text)
   const columns = titles.map((title, index) => {

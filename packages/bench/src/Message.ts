@@ -1,9 +1,9 @@
-/** What the processes tell one another. */
+/** The messages between processes. */
 import { Schema } from "effect"
 import { Case } from "./Case.js"
 import { Settings } from "./Settings.js"
 
-/** Which part of a sample that several processes take together. */
+/** A part of a sample that several processes take together. */
 export const Part = Schema.Struct({
   /** The URL of the schema that they share. */
   url: Schema.String,
@@ -25,11 +25,11 @@ export const Request = Schema.Struct({
 
 export interface Request extends Schema.Schema.Type<typeof Request> {}
 
-/** The sample, or why there is none. */
+/** The sample, or the reason why there is none. */
 export const Reply = Schema.Union(
   Schema.TaggedStruct("Sample", {
     figures: Schema.Record({ key: Schema.String, value: Schema.JsonNumber }),
-    /** The most memory that the process has had so far, in MiB. */
+    /** The peak memory of the process so far, in MiB. */
     peakMiB: Schema.JsonNumber
   }),
   Schema.TaggedStruct("Failure", { reason: Schema.String })

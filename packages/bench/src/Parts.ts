@@ -1,11 +1,11 @@
-/** Samples that several processes take together: each its part. */
+/** Samples that several processes take together. */
 import { Effect, Scope } from "effect"
 import type { Case } from "./Case.js"
 import type { Part } from "./Message.js"
 import * as Process from "./Process.js"
 import type { Figures, Place } from "./Scenario.js"
 
-/** They stay warm, as this process does, and end with it. */
+/** The processes stay warm, and end with this process. */
 const scope = Effect.runSync(Scope.make())
 const processes: Array<Process.Measure> = []
 
@@ -17,7 +17,7 @@ const processOf = (index: number) =>
       : Effect.succeed(process)
   })
 
-/** Has the process of the part's number take it. */
+/** Takes a part of a sample in the process with the part's index. */
 export const measure = (
   scenario: string,
   value: Case,

@@ -1,4 +1,4 @@
-/** Schemas to measure in, on the PostgreSQL server that the environment names. */
+/** Schemas for measurements, on the PostgreSQL server that the environment names. */
 import { Postgres } from "@caravel/sql"
 import { Effect, Redacted, type Scope } from "effect"
 import { createHash, randomUUID } from "node:crypto"
@@ -7,22 +7,22 @@ import Pg from "pg"
 import type { Part } from "./Message.js"
 import * as Template from "./Template.js"
 
-/** Only the environment may name it: command lines are in reports, and a URL may hold a password. */
+/** Only the environment may contain the URL: command lines are in reports, and a URL may contain a password. */
 const variable = "CARAVEL_TEST_POSTGRES_URL"
 
 const server = process.env[variable]
 
-/** Why nothing can be measured on PostgreSQL, if so. */
+/** Why PostgreSQL cannot be measured, if it cannot. */
 export const skipped: string | undefined = server === undefined ? `set ${variable}` : undefined
 
-/** The URL by which everything is in this schema. */
+/** The URL with this schema as the search path. */
 const urlOf = (schema: string): string => {
   const url = new URL(server ?? "")
   url.searchParams.set("options", `-c search_path=${schema}`)
   return url.href
 }
 
-/** A connection of its own. */
+/** Opens a connection that is closed with the scope. */
 const connect = (url: string) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
@@ -33,7 +33,7 @@ const connect = (url: string) =>
     (client) => Effect.promise(() => client.end())
   )
 
-/** Executes statements, and returns the rows of the last. */
+/** Executes statements, and returns the rows of the last one. */
 export const execute = (url: string, ...statements: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<object>> =>
   connect(url).pipe(
     Effect.flatMap((client) =>
@@ -46,13 +46,16 @@ export const execute = (url: string, ...statements: ReadonlyArray<string>): Effe
     Effect.scoped
   )
 
-/** What the names of a run's schemas begin with: runs that are there at once do not drop one another's. */
+/**
+ * The prefix of a run's schema names. It differs between runs, so that concurrent runs do not drop one another's
+ * schemas.
+ */
 const prefix = (directory: string) =>
   `caravel_bench_${createHash("sha256").update(directory).digest("hex").slice(0, 12)}_`
 
 const drop = (schema: string) => execute(urlOf(schema), `DROP SCHEMA IF EXISTS ${schema} CASCADE`)
 
-/** Drops what processes of the run in this directory have left behind, as they were ended. */
+/** Drops the schemas that killed processes of the run in this directory have left behind. */
 export const dropAll = (directory: string): Effect.Effect<void> =>
   execute(
     urlOf("public"),
@@ -68,14 +71,14 @@ export const temporary = (directory: string, relays: number): Effect.Effect<stri
     Effect.tap((schema) =>
       Effect.orDie(Effect.provide(Template.creations(relays), Postgres.layer({ url: Redacted.make(urlOf(schema)) })))
     ),
-    // As in a database that has been there for a while.
+    // As in a database that has been in use for a while.
     Effect.tap((schema) =>
       execute(urlOf(schema), "ANALYZE caravel_event, caravel_tenant, caravel_relay", "CREATE SEQUENCE arrived")
     ),
     Effect.map(urlOf)
   )
 
-/** Waits for all who are to begin at once: each takes a number from the schema's sequence `arrived`. */
+/** Waits until all processes are ready. Each takes a number from the schema's sequence `arrived`. */
 export const awaitOthers = ({ of, url }: Part): Effect.Effect<void> =>
   Effect.gen(function*() {
     const client = yield* connect(url)

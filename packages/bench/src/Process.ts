@@ -1,4 +1,4 @@
-/** A process of its own for a subject, so that its memory and its garbage are nobody else's. */
+/** A separate process for a subject, so that its memory and its garbage are its own. */
 import { Data, Effect, Schema, type Scope } from "effect"
 import { type ChildProcess, fork } from "node:child_process"
 import { extname } from "node:path"
@@ -6,16 +6,16 @@ import process from "node:process"
 import { fileURLToPath } from "node:url"
 import * as Message from "./Message.js"
 
-/** A process that could not measure. */
+/** A process could not measure. */
 export class MeasurementFailed extends Data.TaggedError("MeasurementFailed")<{ readonly message: string }> {}
 
 /** Takes samples, one at a time. */
 export type Measure = (request: Message.Request) => Effect.Effect<Sample, MeasurementFailed>
 
-/** What a process has measured. */
+/** The result of a measurement. */
 export type Sample = Extract<Message.Reply, { readonly _tag: "Sample" }>
 
-// Beside this file: source or built, as this one is.
+// The worker is next to this file, whether in source or built.
 const worker = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url))
 
 /** Starts a process. It ends with the scope. */

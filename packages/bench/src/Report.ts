@@ -5,9 +5,9 @@ import { Series } from "./Results.js"
 import { Settings } from "./Settings.js"
 import { Target } from "./Targets.js"
 
-/** What `--json` writes. */
+/** The output of `--json`. */
 export const Report = Schema.Struct({
-  /** When the run began. */
+  /** When the run started. */
   date: Schema.DateTimeUtc,
   command: Schema.String,
   machine: Machine,

@@ -1,4 +1,4 @@
-/** The samples of a run, and what can be read from them. */
+/** The samples of a run, and the figures that are computed from them. */
 import { Schema } from "effect"
 import { Case, keyOf } from "./Case.js"
 import type { Comparison, Figures } from "./Scenario.js"
@@ -9,9 +9,9 @@ import { median } from "./Statistics.js"
 export const Series = Schema.Struct({
   scenario: Schema.String,
   case: Case,
-  /** By the figure's name, one value a round. */
+  /** The values of each figure, one per round. */
   figures: Schema.Record({ key: Schema.String, value: Schema.Array(Schema.JsonNumber) }),
-  /** The most memory of the process that measured it, in MiB; it may have measured other cases before. */
+  /** The peak memory of the measuring process, in MiB. The process may have measured other cases before. */
   peakMiB: Schema.JsonNumber
 })
 
@@ -43,13 +43,15 @@ export class Results {
     return [...this.byKey.values()]
   }
 
-  /** The median over the rounds, if it was measured. */
+  /** The median over the rounds, if the figure was measured. */
   median(scenario: string, value: Case, figure: string): number | undefined {
     const values = this.rounds(scenario, value, figure)
     return values && median(values)
   }
 
-  /** How many times the other case's figure this one's is: the median of the rounds' ratios, as both share a round's noise. */
+  /**
+   * The ratio of a case's figure to another case's: the median of the rounds' ratios, as both share a round's noise.
+   */
   ratio(scenario: string, value: Case, { figure, to }: Omit<Comparison, "title">): number | undefined {
     const values = this.rounds(scenario, value, figure)
     const others = this.rounds(scenario, to(value, this.settings), figure)

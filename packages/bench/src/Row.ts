@@ -1,4 +1,4 @@
-/** What the hand-written subjects write: the rows that Caravel writes for the same command. */
+/** The rows that the hand-written subjects write: the same as Caravel's for the same command. */
 import { randomUUID } from "node:crypto"
 import { performance } from "node:perf_hooks"
 import type { Input } from "./Input.js"
@@ -19,7 +19,7 @@ const configuration = {
   pushEnabled: false
 }
 
-/** The changes that a `RelayCreated` makes. */
+/** The changes of a `RelayCreated`. */
 export const relayCreated = ({ subdomain }: CreateRelay) => ({
   subdomain,
   ...configuration,
@@ -29,7 +29,7 @@ export const relayCreated = ({ subdomain }: CreateRelay) => ({
   stripeSubscriptionItemId: null
 })
 
-/** The changes that a `RelayDeactivated` makes. */
+/** The changes of a `RelayDeactivated`. */
 export const relayDeactivated = { status: "inactive" }
 
 /** The columns of an event about a relay, without its position. */
@@ -64,7 +64,7 @@ export const eventRow = (input: Input, tenant: string, version: number): EventRo
   }
 }
 
-/** The columns of a relay that was just created. */
+/** The columns of a new relay. */
 export const relayRow = ({ id, subdomain, tenant }: CreateRelay, created_at: number) => ({
   id,
   tenant,
@@ -91,7 +91,7 @@ export const relayRow = ({ id, subdomain, tenant }: CreateRelay, created_at: num
 /** The columns of a relay. */
 export interface RelayRow extends ReturnType<typeof relayRow> {}
 
-/** What a subscriber is told of an event. */
+/** The notification of an event. */
 export const activity = (position: number, event: EventRow) => ({
   position,
   id: event.id,
@@ -102,17 +102,17 @@ export const activity = (position: number, event: EventRow) => ({
   resourceId: event.resource_id
 })
 
-/** The activity that `activity` makes. */
+/** The type of `activity`'s result. */
 export interface Activity extends ReturnType<typeof activity> {}
 
-/** Tells subscribers that are plain functions. */
+/** Notifies subscribers that are plain functions. */
 export const notifier = (subscribers: ReadonlyArray<(activity: Activity) => void>) => (activity: Activity): void => {
   for (const subscriber of subscribers) subscriber(activity)
 }
 
 const now = () => Math.floor(performance.timeOrigin + performance.now())
 
-/** A UUIDv7, made as Caravel makes it. */
+/** A UUIDv7, generated as Caravel does. */
 const eventId = (millis: number) => {
   const time = millis.toString(16).padStart(12, "0")
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`

@@ -1,4 +1,4 @@
-/** A run: all subjects in turn, round after round. */
+/** A run: measures all subjects in turn, round after round. */
 import { Console, Effect, Scope } from "effect"
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
@@ -11,17 +11,17 @@ import { eventsOf, type Scenario, template } from "./Scenario.js"
 import type { Settings } from "./Settings.js"
 import * as Template from "./Template.js"
 
-/** What to run, and where. */
+/** The scenarios to run, and where to run them. */
 export interface Plan {
   readonly scenarios: { readonly [name: string]: Scenario }
-  /** The subjects to measure; all, if there are none. */
+  /** The subjects to measure; all, if empty. */
   readonly subjects: ReadonlyArray<string>
   readonly settings: Settings
-  /** Where the database files are put, in a directory that is removed. */
+  /** The parent of the directory for database files, which is removed after the run. */
   readonly directory: string
 }
 
-/** Runs the plan. Says on standard error how far it is. */
+/** Runs the plan, and prints its progress on standard error. */
 export const run = (plan: Plan): Effect.Effect<Results, Process.MeasurementFailed> =>
   Effect.gen(function*() {
     const { settings } = plan
@@ -56,7 +56,7 @@ export const run = (plan: Plan): Effect.Effect<Results, Process.MeasurementFaile
     return results
   }).pipe(Effect.scoped)
 
-/** A process with a directory of its own. */
+/** A process with its own directory. */
 interface Worker {
   readonly measure: Process.Measure
   readonly own: string

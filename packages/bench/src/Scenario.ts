@@ -9,14 +9,14 @@ import * as Template from "./Template.js"
 /** The result of a sample: numbers by the names of the scenario's figures. */
 export type Figures = { readonly [figure: string]: number }
 
-/** Where a process measures. */
+/** The place where a process measures. */
 export interface Place {
   readonly settings: Settings
-  /** Of the whole run: here are the templates. */
+  /** The directory of the whole run, with the templates. */
   readonly directory: string
-  /** Of this process alone. */
+  /** The directory of this process. */
   readonly own: string
-  /** Of a sample that several processes take together: this one's. */
+  /** This process's part of a sample that several processes take together. */
   readonly part?: Message.Part
 }
 
@@ -24,40 +24,40 @@ export interface Place {
 export interface Comparison {
   readonly title: string
   readonly figure: string
-  /** What the case is compared to; it has no such column in its row if that was not measured. */
+  /** The case to compare with. The column is empty if that case was not measured. */
   readonly to: (value: Case, settings: Settings) => Case
 }
 
 /** A way to measure subjects. */
 export interface Scenario {
   readonly title: string
-  /** What is measured, and what it is not: for readers of the report. */
+  /** What is measured and what is not, for readers of the report. */
   readonly description: string
   readonly cases: (settings: Settings) => ReadonlyArray<Case>
   /** Takes one sample. */
   readonly measure: (value: Case, place: Place) => Effect.Effect<Figures, never, Scope.Scope>
-  /** The figures by their names, and how many digits after the point are worth showing. */
+  /** The figures by name, each with the number of decimals to show. */
   readonly figures: { readonly [figure: string]: number }
   readonly comparisons: ReadonlyArray<Comparison>
-  /** At most so many rounds. */
+  /** The maximum number of rounds. */
   readonly rounds?: number
-  /** Each case has a process of its own; otherwise those of one subject share one, which stays warm. */
+  /** Whether each case has its own process. Otherwise the cases of a subject share one, which stays warm. */
   readonly isolated?: boolean
-  /** Whether each case is run for a moment first. */
+  /** Whether to run each case briefly first. */
   readonly warmUp?: boolean
-  /** It needs PostgreSQL, and no file. */
+  /** Whether the scenario needs PostgreSQL, and no file. */
   readonly postgres?: boolean
 }
 
-/** The file of the template with so many events. */
+/** The template file with this number of events. */
 export const template = (directory: string, events: number): string => join(directory, `template-${events}.db`)
 
-/** How many events the case begins with. */
+/** The number of events that the case starts with. */
 export const eventsOf = ({ events }: Case, { few }: Settings): number => events ?? few
 
 /**
- * A file to measure on, with the events that the case begins with. A small one is fresh for each sample; a large one is
- * kept for the next.
+ * A file to measure on, with the events that the case starts with. A small file is fresh for each sample. A large one
+ * is reused.
  */
 export const file = (value: Case, { directory, own, settings }: Place): Effect.Effect<string, never, Scope.Scope> => {
   const events = eventsOf(value, settings)

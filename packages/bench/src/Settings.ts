@@ -1,34 +1,34 @@
 import { Schema } from "effect"
 
-/** How much is measured. The numbers of a whole run and of a smoke test. */
+/** How much is measured: the numbers of a full run and of a smoke test. */
 export const Settings = Schema.Struct({
-  /** How often each sample is taken. */
+  /** The number of rounds. */
   rounds: Schema.Number,
-  /** How long a sample takes, and what goes before it and is not counted. */
+  /** The duration of a sample, and of the warm-up before it, which is not counted. */
   millis: Schema.Number,
   warmUpMillis: Schema.Number,
   /** How long callers write in the scenario `delivery`. */
   deliveryMillis: Schema.Number,
-  /** How many relays there are from the start. */
+  /** The number of relays at the start. */
   relays: Schema.Number,
-  /** Journals: an ordinary one, and large ones. */
+  /** The sizes of journals: an ordinary one and large ones. */
   few: Schema.Number,
   some: Schema.Number,
   many: Schema.Number,
-  /** How many commands wait at once at most. */
+  /** The maximum number of waiting commands. */
   waiting: Schema.Number,
-  /** How many commands before the peak of memory is read: early, and late. */
+  /** The numbers of commands after which peak memory is read: early, and late. */
   peakEarly: Schema.Number,
   peakLate: Schema.Number,
-  /** How often a file is opened in a sample. */
+  /** The number of times that a file is opened in a sample. */
   openings: Schema.Number,
-  /** Whether all is measured in one process, which starts sooner than one for each subject. */
+  /** Whether to measure in one process, which starts sooner than one process per subject. */
   oneProcess: Schema.Boolean
 })
 
 export interface Settings extends Schema.Schema.Type<typeof Settings> {}
 
-/** A whole run. */
+/** A full run. */
 export const whole: Settings = {
   rounds: 5,
   millis: 700,
@@ -45,7 +45,7 @@ export const whole: Settings = {
   oneProcess: false
 }
 
-/** A run that only shows that everything runs. */
+/** A smoke test: shows that everything runs. */
 export const quick: Settings = {
   rounds: 1,
   millis: 15,

@@ -2,7 +2,7 @@ import Database from "better-sqlite3"
 import { Effect, type Scope } from "effect"
 import type { OpenOptions } from "./Subject.js"
 
-/** A database opened with the settings that Caravel opens it with. */
+/** Opens a database with Caravel's settings. */
 export const open = (
   { filename, synchronous }: Omit<OpenOptions, "relays">
 ): Effect.Effect<Database.Database, never, Scope.Scope> =>
@@ -15,7 +15,7 @@ export const open = (
     (db) => Effect.sync(() => db.close())
   )
 
-/** These settings, as pragmas. */
+/** The settings as pragmas. */
 export const settings = (synchronous: OpenOptions["synchronous"]): ReadonlyArray<string> => [
   "journal_mode = WAL",
   `synchronous = ${synchronous}`,

@@ -1,21 +1,21 @@
-/** What the figures should be. */
+/** The targets for the figures. */
 import { Schema } from "effect"
 import { type Case, type CommandName, commandNames, type Synchronous, synchronousModes } from "./Case.js"
 import type { Results } from "./Results.js"
 import type { Settings } from "./Settings.js"
 
-/** A target, and how it was met: by each figure that was measured for it. */
+/** A target, and whether it was met by each figure that was measured for it. */
 export const Target = Schema.Struct({
   figure: Schema.String,
   against: Schema.String,
   target: Schema.String,
-  /** By what it was measured on. */
+  /** The cases that it was measured on. */
   measured: Schema.Array(Schema.Struct({ on: Schema.String, value: Schema.String, met: Schema.Boolean }))
 })
 
 export interface Target extends Schema.Schema.Type<typeof Target> {}
 
-/** What was measured, and its value if it was. */
+/** A case and its value, if it was measured. */
 type Measured = readonly [on: string, value: number | undefined]
 
 interface Limit {
@@ -51,7 +51,7 @@ const alone = (synchronous: Synchronous, subject: string): Limit["measure"] => (
     })
   )
 
-/** Of going through a whole large journal: how fast, and in how much memory. */
+/** Targets for reading a whole large journal: speed and memory. */
 const wholeJournal = (scenario: string, atLeast: number): ReadonlyArray<Limit> => [
   {
     figure: `${scenario}, events/s`,
@@ -77,7 +77,7 @@ const wholeJournal = (scenario: string, atLeast: number): ReadonlyArray<Limit> =
   }
 ]
 
-/** On PostgreSQL, in one process. */
+/** Targets on PostgreSQL, in one process. */
 const onPostgres = (callers: number, to: Partial<Case>): Limit["measure"] => (results) =>
   eachCommand((command) =>
     results.ratio("postgres", { subject: "postgres-caravel", command, callers, processes: 1 }, {
@@ -244,7 +244,7 @@ const limits: ReadonlyArray<Limit> = [
   }
 ]
 
-/** The targets in the light of the results. */
+/** Compares the results with the targets. */
 export const judge = (results: Results, settings: Settings): ReadonlyArray<Target> =>
   limits.map(({ against, atLeast, atMost, figure, measure, unit = "×" }) => ({
     figure,

@@ -1,4 +1,4 @@
-/** Databases to start from: the first events by Caravel, the many by plain SQL; each measurement gets a copy. */
+/** Template databases. Caravel writes their first events, plain SQL the others. Each measurement gets a copy. */
 import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import Database from "better-sqlite3"
@@ -6,22 +6,22 @@ import { Array as Arr, Clock, Effect } from "effect"
 import * as fs from "node:fs/promises"
 import { pubkey, relayId, tenants } from "./Input.js"
 
-/** What a database holds: the creation of the tenants and relays, then relays deactivated and activated in turn. */
+/** The contents of a database: tenants and relays are created, then relays are deactivated and activated in turn. */
 export interface Contents {
-  /** None at all, or at least one for each tenant and relay. */
+  /** Either 0, or at least one for each tenant and relay. */
   readonly events: number
   readonly relays: number
 }
 
-/** How many events are inserted before others get their turn. */
+/** How many events are inserted before yielding to the event loop. */
 const chunk = 50_000
 
 const numbered = `CREATE TEMPORARY TABLE numbered AS
   SELECT row_number() OVER (ORDER BY id) - 1 AS number, id, tenant, max(created_at) OVER () AS latest FROM caravel_relay`
 
 /**
- * The changes from number `first` on, of the relays by turns, none earlier than the one before it. The driver binds all numbers as
- * reals.
+ * Inserts the changes from number `first` on, of the relays in turn, with increasing times. The driver binds all
+ * numbers as reals.
  */
 const insert = `WITH RECURSIVE change(number) AS (
     SELECT cast(:first AS INTEGER) UNION ALL SELECT number + 1 FROM change WHERE number < cast(:last AS INTEGER)
@@ -47,7 +47,7 @@ const project = `UPDATE caravel_relay SET (version, status) = (
     WHERE resource_id = caravel_relay.id AND resource_type = 'relay' ORDER BY resource_version DESC LIMIT 1
   )`
 
-/** The creation of the tenants and of so many relays. */
+/** Creates the tenants and this number of relays. */
 export const creations = (relays: number): Effect.Effect<void, never, Command> =>
   Effect.gen(function*() {
     const command = yield* Command
@@ -82,7 +82,10 @@ export const make = (filename: string, { events, relays }: Contents): Effect.Eff
     db.pragma("wal_checkpoint(TRUNCATE)")
   }).pipe(Effect.scoped, Effect.orDie)
 
-/** The changes are a millisecond apart and must be in the past: new ids then come after all others, as they do in life. */
+/**
+ * A clock in the past. The inserted changes are a millisecond apart, and new ids must sort after all of them, as in
+ * real use.
+ */
 const clockBehind = (millis: number): Clock.Clock => {
   const clock = Clock.make()
   return {
@@ -96,8 +99,8 @@ const clockBehind = (millis: number): Clock.Clock => {
 }
 
 /**
- * Copies a database that no process has open. The copy is on the disk before this returns, so that writing it back does not
- * fall into the measurement.
+ * Copies a database that no process has open. The copy is flushed to disk first, so that its write-back is not
+ * measured.
  */
 export const copy = (from: string, to: string): Effect.Effect<void> =>
   Effect.promise(async () => {
@@ -107,7 +110,7 @@ export const copy = (from: string, to: string): Effect.Effect<void> =>
     await file.close()
   })
 
-/** Removes a database and what SQLite keeps beside it. */
+/** Removes a database and SQLite's files next to it. */
 export const remove = (filename: string): Effect.Effect<void> =>
   Effect.promise(async () => {
     for (const suffix of ["", "-wal", "-shm"]) await fs.rm(filename + suffix, { force: true })

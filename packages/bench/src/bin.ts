@@ -8,7 +8,7 @@ import process from "node:process"
 import { main } from "./Cli.js"
 
 const program = Effect.tapErrorCause(main(process.argv), (cause) =>
-  // A command line that is wrong has been reported already.
+  // An invalid command line has been reported already.
   Cause.isInterruptedOnly(cause) || Option.exists(Cause.failureOption(cause), ValidationError.isValidationError)
     ? Effect.void
     : Console.error(Cause.pretty(cause)))
@@ -17,7 +17,7 @@ NodeRuntime.runMain(Effect.provide(program, NodeContext.layer), {
   disableErrorReporting: true,
   teardown: (exit, end) => {
     if (Exit.isSuccess(exit)) return end(0)
-    // The exit code that a shell uses for a program ended by Ctrl-C.
+    // The exit code of shells for a program that Ctrl-C ended.
     return end(Cause.isInterruptedOnly(exit.cause) ? 130 : 1)
   }
 })

@@ -1,4 +1,4 @@
-/** A process that measures what it is asked to, one sample at a time. */
+/** A process that takes samples on request, one at a time. */
 import { Cause, Effect, Exit, Schema } from "effect"
 import process from "node:process"
 import * as Message from "./Message.js"
@@ -10,7 +10,7 @@ const encode = Schema.encode(Message.Reply)
 const answer = (message: unknown) =>
   Effect.gen(function*() {
     const { scenario, value, ...place } = yield* decode(message)
-    // What an earlier sample left behind is not this one's to clear away.
+    // Garbage of earlier samples must not be collected during this one.
     globalThis.gc?.()
     const figures = yield* Effect.scoped(scenarioNamed(scenario).measure(value, place))
     return yield* encode({ _tag: "Sample", figures, peakMiB: process.resourceUsage().maxRSS / 1024 })
@@ -28,7 +28,8 @@ const scenarioNamed = (name: string) => {
   return scenario
 }
 
-// The parent decides when it ends, also by ending itself; a terminal's Ctrl-C goes to the whole group.
+// The parent decides when this process ends, by ending it or itself. A terminal's Ctrl-C reaches the whole process
+// group.
 process.on("SIGINT", () => {})
 process.on("disconnect", () => process.exit())
 process.on("message", (message) => {

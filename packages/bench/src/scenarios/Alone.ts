@@ -5,7 +5,7 @@ import { percentile } from "../Statistics.js"
 import { subjects } from "../subjects/index.js"
 import { sample } from "./Callers.js"
 
-/** What one command costs whom nobody else keeps waiting. */
+/** The cost of a command without concurrent callers. */
 export const scenario: Scenario = {
   title: "Alone",
   description: "One caller, one command after another. Milliseconds per command.",

@@ -21,18 +21,18 @@ import type { Case } from "../Case.js"
 import { pubkey, relayId } from "../Input.js"
 import type { Scenario } from "../Scenario.js"
 
-/** How many events are broadcast together: as many as a commit of 64 callers has. */
+/** The number of events that are broadcast together: as many as in a commit of 64 callers. */
 const batchSize = 64
 
 type Events = ReadonlyArray<RecordedEvent>
 
-/** A way to broadcast: how many milliseconds it takes until all subscribers have the activities of these events. */
+/** A way to broadcast. Returns the milliseconds until all subscribers have the activities of the events. */
 type Broadcast = (
   events: Events,
   subscribers: number
 ) => Effect.Effect<number, never, Scope.Scope>
 
-/** A subscriber: takes what there is until it has had so many. */
+/** A subscriber: takes everything available until it has `count` activities. */
 const reader = (queue: Queue.Dequeue<Activity>, count: number) =>
   Effect.suspend(() => {
     let had = 0
@@ -45,7 +45,10 @@ const reader = (queue: Queue.Dequeue<Activity>, count: number) =>
     })
   })
 
-/** Runs subscribers, then the publisher, which gives way after each batch as the write path does, until all are done. */
+/**
+ * Runs subscribers, then the publisher, until all are done. The publisher yields after each batch, as the write path
+ * does.
+ */
 const broadcast = <E>(
   events: Events,
   readers: ReadonlyArray<Effect.Effect<void, E>>,
@@ -57,7 +60,7 @@ const broadcast = <E>(
       (index) => events.slice(index * batchSize, (index + 1) * batchSize)
     )
     const fibers = yield* Effect.forEach(readers, (reader) => Effect.forkScoped(reader))
-    // A stream subscribes when it runs.
+    // A stream subscribes only when it runs.
     yield* Effect.sleep("2 millis")
     const started = performance.now()
     yield* Effect.forEach(batches, (batch) => Effect.zipRight(publish(batch), Effect.yieldNow()), { discard: true })
@@ -76,7 +79,7 @@ const byPubSub = (make: Effect.Effect<PubSub.PubSub<Activity>>): Broadcast => (e
     return yield* broadcast(events, queues.map((queue) => reader(queue, events.length)), publishTo(pubsub))
   })
 
-/** The tail over a journal that is at hand for who lags: what is measured is broadcasting, not reading or writing. */
+/** The tail over a journal in memory, so that only broadcasting is measured, not reading or writing. */
 const byTail = (by: "queue" | "feed"): Broadcast => (events, subscribers) =>
   Effect.gen(function*() {
     const context = yield* Layer.build(Layer.provide(InProcess.layer, journalOf(activitiesOf(events))))
@@ -126,7 +129,7 @@ const ways: { readonly [subject: string]: Broadcast } = {
   "caravel-feed": byTail("feed")
 }
 
-/** How many subscribers can be told how much. */
+/** How many deliveries to subscribers are possible per second. */
 export const scenario: Scenario = {
   title: "Broadcast",
   description:
@@ -158,7 +161,7 @@ export const scenario: Scenario = {
 
 const made: Array<RecordedEvent> = []
 
-/** The first so many of the events that are broadcast again and again. */
+/** The first `count` of the events, which are created once and broadcast repeatedly. */
 const firstEvents = (count: number) => {
   while (made.length < count) {
     made.push({

@@ -34,8 +34,8 @@ export const scenario: Scenario = {
 }
 
 /**
- * A sample of a load on the case's subject, after a shorter one that is not counted: what was just opened is not
- * compiled yet, and its log has not been written back for the first time.
+ * Takes a sample of a load on the case's subject, after a shorter load that is not counted: a subject that was just
+ * opened is not compiled yet, and its log has not been written back.
  */
 export const sample = (value: Case, place: Place, load: Partial<Load.Load>) =>
   Effect.gen(function*() {

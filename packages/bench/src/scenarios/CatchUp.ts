@@ -8,10 +8,12 @@ import * as SqliteFile from "../SqliteFile.js"
 
 const pageSize = 256
 
-/** Opens a file. Returns an effect that reads `count` activities from its beginning and returns how many it has read. */
+/**
+ * Opens a file. Returns an effect that reads `count` activities from the beginning and returns how many it has read.
+ */
 export type Reader = (filename: string, count: number) => Effect.Effect<Effect.Effect<number>, never, Scope.Scope>
 
-/** By better-sqlite3, page by page. */
+/** Reads with better-sqlite3, page by page. */
 export const raw: Reader = (filename, count) =>
   Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {
     const page = db.prepare<[after: number, limit: number], { readonly position: number }>(
@@ -35,7 +37,7 @@ const caravel: Reader = (filename, count) =>
   Effect.map(Layer.build(Sqlite.layer({ filename })), (context) => Effect.provide(catchUp(count, () => {}), context))
     .pipe(Effect.orDie)
 
-/** How many activities readers read in a second. */
+/** The number of activities that readers read per second. */
 export const measure = (readers: { readonly [subject: string]: Reader }): Scenario["measure"] => (value, place) =>
   Effect.gen(function*() {
     const reader = readers[value.subject]
@@ -46,7 +48,7 @@ export const measure = (readers: { readonly [subject: string]: Reader }): Scenar
     return { "activities/s": count / (performance.now() - started) * 1000 }
   })
 
-/** Reads so many activities from the beginning, and says after each page how many it has. */
+/** Reads `count` activities from the beginning, and calls back after each page with the number so far. */
 export const catchUp = (count: number, onPage: (read: number) => void): Effect.Effect<number, never, ActivityFeed> =>
   Effect.gen(function*() {
     const feed = yield* ActivityFeed
@@ -58,7 +60,7 @@ export const catchUp = (count: number, onPage: (read: number) => void): Effect.E
     return read
   }).pipe(Effect.orDie)
 
-/** How fast a subscriber that starts late catches up. */
+/** How fast a late subscriber catches up. */
 export const scenario: Scenario = {
   title: "Catch-up",
   description:

@@ -7,7 +7,7 @@ import * as CatchUp from "./CatchUp.js"
 
 let consumers = 0
 
-/** What a consumer of a new name handles from the beginning, where some activities fail. */
+/** A new consumer that handles activities from the beginning, some of which fail. */
 const consumer = (fails: (position: number) => boolean): CatchUp.Reader => (filename, count) =>
   Effect.map(Layer.build(Sqlite.layer({ filename })), (context) => {
     const name = `consumer-${process.pid}-${consumers++}`
@@ -40,7 +40,7 @@ export const scenario: Scenario = {
   measure: CatchUp.measure({
     raw: CatchUp.raw,
     caravel: consumer(() => false),
-    // A prime, so that it is not always the same relay.
+    // A prime, so that the failures are spread over all relays.
     "caravel-parking": consumer((position) => position % 997 === 0)
   })
 }

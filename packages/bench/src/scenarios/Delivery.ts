@@ -13,7 +13,7 @@ const subscribers: { readonly [subject: string]: typeof NaiveEffect.open } = {
   naive: NaiveEffect.open
 }
 
-/** How soon a live subscriber is told, while callers leave no pause. */
+/** How soon a live subscriber receives activities while callers write without pause. */
 export const scenario: Scenario = {
   title: "Delivery",
   description:
@@ -36,7 +36,7 @@ export const scenario: Scenario = {
       if (open === undefined) return yield* Effect.dieMessage(`no subscriber is called ${subject}`)
       const { execute, follow } = yield* open({ filename: yield* file(value, place), synchronous, relays })
 
-      // By the activity's position.
+      // Start times by the activity's position.
       const issued: Array<number> = []
       const answered: Array<number> = []
       const taken = new Map<number, number>()
@@ -47,7 +47,7 @@ export const scenario: Scenario = {
           return Effect.yieldNow()
         }, { discard: true })
       ))
-      // A stream subscribes when it runs.
+      // A stream subscribes only when it runs.
       yield* Effect.sleep("10 millis")
 
       const { commands } = yield* Load.effectful((input) =>

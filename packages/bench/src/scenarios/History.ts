@@ -10,12 +10,12 @@ import { eventsOf, type Place, type Scenario } from "../Scenario.js"
 import * as SqliteFile from "../SqliteFile.js"
 import * as Template from "../Template.js"
 
-/** How many events each relay has, in a short journal and in a long one: the relays are as many as these leave. */
+/** How many events each relay has, in a short journal and in a long one. The number of relays follows from it. */
 const own = 16
 
 const relaysOf = (events: number) => Math.floor((events - tenants) / own)
 
-/** Opens a file. Returns a function that reads a relay's whole history and returns how many events it has. */
+/** Opens a file. Returns a function that reads a relay's whole history and returns its number of events. */
 type Reader = (filename: string) => Effect.Effect<(id: string) => Effect.Effect<number>, never, Scope.Scope>
 
 const readers: { readonly [subject: string]: Reader } = {
@@ -39,7 +39,9 @@ const readers: { readonly [subject: string]: Reader } = {
     })
 }
 
-/** A file whose relays have their events spread over the whole journal: it is only read, so one will do for all. */
+/**
+ * A file in which the events of each relay are spread over the whole journal. It is only read, so all samples share it.
+ */
 const file = (events: number, { directory }: Place) => {
   const path = join(directory, `history-${events}.db`)
   return Effect.suspend(() =>
@@ -47,7 +49,7 @@ const file = (events: number, { directory }: Place) => {
   )
 }
 
-/** The mean time of a read, in microseconds, of these relays in turn. */
+/** The mean time to read a history, in microseconds, over these relays in turn. */
 const timed = (read: (id: string) => Effect.Effect<number>, relay: (n: number) => string, millis: number) =>
   Effect.gen(function*() {
     const started = performance.now()
@@ -85,7 +87,8 @@ export const scenario: Scenario = {
       const millis = place.settings.millis / 2
       return {
         "µs/same": yield* timed(read, () => relayId(relays >> 1), millis),
-        // Steps of a prime that is no factor of their number, so that neighbours in time are none in the journal.
+        // Steps by a prime that does not divide the number of relays, so that consecutive reads are not adjacent in the
+        // journal.
         "µs/other": yield* timed(read, (n) => relayId((n * 7919) % relays), millis)
       }
     })

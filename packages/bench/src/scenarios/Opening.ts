@@ -4,7 +4,7 @@ import { performance } from "node:perf_hooks"
 import { file, type Scenario } from "../Scenario.js"
 import { median } from "../Statistics.js"
 
-/** What a long history costs at the start. */
+/** How opening depends on the length of the history. */
 export const scenario: Scenario = {
   title: "Opening",
   description:

@@ -7,10 +7,10 @@ import { file, type Scenario } from "../Scenario.js"
 import { subjectNamed } from "../subjects/index.js"
 import { catchUp } from "./CatchUp.js"
 
-/** Who has not issued them all by then stops. */
+/** The time limit, in milliseconds, after which callers stop. */
 const atMost = 90_000
 
-/** Whether memory grows with what has been done. */
+/** Whether memory grows with the number of commands. */
 export const scenario: Scenario = {
   title: "Peak memory",
   description:

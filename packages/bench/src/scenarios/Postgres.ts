@@ -53,7 +53,7 @@ const subjectOf = ({ subject }: Case) => {
   return found
 }
 
-/** So many that callers do not meet at one: Emmett would refuse the later. */
+/** Enough relays that no two callers change the same one: Emmett would refuse the later command. */
 const relaysOf = ({ callers = 1 }: Case, { relays }: Settings) => Math.max(relays, 2 * callers)
 
 const measurePart = (value: Case, { settings }: Place, part: Part): Effect.Effect<Figures, never, Scope.Scope> =>

@@ -8,7 +8,7 @@ import type { Figures, Scenario } from "../Scenario.js"
 import { percentile } from "../Statistics.js"
 import * as PostgresCaravel from "../subjects/PostgresCaravel.js"
 
-/** How soon another process is told. */
+/** How soon another process receives activities. */
 export const scenario: Scenario = {
   title: "Delivery to another process",
   description:
@@ -64,10 +64,10 @@ export const scenario: Scenario = {
     })
 }
 
-/** Milliseconds on the machine's clock that all processes share. */
+/** Milliseconds on the machine's clock, which all processes share. */
 const now = () => Number(process.hrtime.bigint()) / 1e6
 
-/** Writes, and returns when each command was issued and answered, by position. */
+/** Issues commands, and returns when each was issued and answered, by position. */
 const write = (url: string, load: Omit<Load.Load, "command">) =>
   Effect.gen(function*() {
     const { execute } = yield* PostgresCaravel.open(url)

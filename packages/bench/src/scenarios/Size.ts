@@ -3,7 +3,7 @@ import { commandNames, synchronousModes } from "../Case.js"
 import type { Scenario } from "../Scenario.js"
 import { sample } from "./Callers.js"
 
-/** What the size of the journal costs. */
+/** How costs depend on the size of the journal. */
 export const scenario: Scenario = {
   title: "Size of the journal",
   description:

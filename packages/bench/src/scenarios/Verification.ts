@@ -9,7 +9,7 @@ import * as SqliteFile from "../SqliteFile.js"
 
 const pageSize = 512
 
-/** Opens a file. Returns an effect that goes through its events and returns how many there were. */
+/** Opens a file. Returns an effect that reads all of its events and returns their number. */
 type Pass = (filename: string) => Effect.Effect<Effect.Effect<number>, never, Scope.Scope>
 
 const raw: Pass = (filename) =>
@@ -42,7 +42,7 @@ const verified: Pass = (filename) =>
       Effect.orDie
     ))
 
-/** Of a file without any rows: all are written. */
+/** Rebuilds a file whose rows were all deleted, so that all are written. */
 const rebuilt: Pass = (filename) =>
   Effect.zipRight(
     Effect.scoped(Effect.map(SqliteFile.open({ filename, synchronous: "full" }), (db) => {

@@ -1,4 +1,4 @@
-/** Caravel by its public API, as an application uses it. */
+/** Caravel through its public API, as applications use it. */
 import { ActivityFeed, Command } from "@caravel/domain"
 import { Memory } from "@caravel/memory"
 import { Sqlite } from "@caravel/sql"
@@ -26,13 +26,13 @@ export const memory: Subject = {
     })
 }
 
-/** The commands on a file, and the subscription `command.notify.subscribe`, or the stream `feed.live`. */
+/** The commands on a file, with the subscription `command.notify.subscribe` or the stream `feed.live`. */
 export const open = (options: OpenOptions, by?: "feed"): Effect.Effect<Live.Live, never, Scope.Scope> =>
   Effect.flatMap(Effect.orDie(Layer.build(Sqlite.layer(options))), (context) => live(context, by))
 
 type CommandError = Effect.Effect.Error<ReturnType<typeof Command.Service["createRelay" | "deactivateRelay"]>>
 
-/** The commands of a context, and its subscription. */
+/** The commands of a context, with a subscription. */
 export const live = (
   context: Context.Context<Command | ActivityFeed>,
   by: "queue" | "feed" = "queue"

@@ -59,7 +59,7 @@ interface Statements {
   readonly updateRelay: (id: string, version: number) => unknown
 }
 
-/** Builds and prepares each statement for each use: the way it is written at first. */
+/** Builds and prepares each statement at each use, as in a first version. */
 const built = (db: Pick<Database, "select" | "insert" | "update">): Statements => ({
   tenantOf: (pubkey) => db.select({ pubkey: tenant.pubkey }).from(tenant).where(eq(tenant.pubkey, pubkey)).get(),
   relayOf: (id) =>
@@ -69,7 +69,7 @@ const built = (db: Pick<Database, "select" | "insert" | "update">): Statements =
   updateRelay: (id, version) => db.update(relay).set({ status: "inactive", version }).where(eq(relay.id, id)).run()
 })
 
-/** Prepares each once, with placeholders. */
+/** Prepares each statement once, with placeholders. */
 const prepared = (db: Pick<Database, "select" | "insert" | "update">): Statements => {
   const hole = sql.placeholder
   const { position: _, ...eventColumns } = getTableColumns(event)
@@ -118,7 +118,7 @@ const make = (description: string, isPrepared: boolean): Subject => ({
         return Row.activity(position, event)
       }
 
-      // The driver has one connection: a statement prepared outside of the transaction runs inside of it.
+      // The driver has one connection, so a statement that was prepared outside of the transaction runs inside it.
       const execute = (input: Input) =>
         notify(db.transaction((tx) => write(once ?? built(tx), input), { behavior: "immediate" }))
 
@@ -126,7 +126,7 @@ const make = (description: string, isPrepared: boolean): Subject => ({
     })
 })
 
-/** Drizzle as one writes it at first. */
+/** Drizzle as in a first version, without prepared statements. */
 export const subject: Subject = make("Drizzle over better-sqlite3: db.transaction for each command", false)
 
 /** Drizzle with prepared statements. */

@@ -7,16 +7,16 @@ import * as Row from "../Row.js"
 import * as SqliteFile from "../SqliteFile.js"
 import type { Subject } from "../Subject.js"
 
-/** What our events carry. */
+/** The payload of the events. */
 export interface Data {
   readonly event: Row.EventRow
   readonly relay?: Row.RelayRow
 }
 
 /**
- * Emmett with a stream per relay and an inline projection. Its own driver has to be compiled, so it gets a connection over
- * better-sqlite3, whose statements are prepared once. It counts the depth of nested transactions for a connection, not for a
- * caller, so commands take turns.
+ * Emmett with a stream per relay and an inline projection. Its own driver has to be compiled, so it uses a connection
+ * over better-sqlite3 that prepares its statements once. It counts the depth of nested transactions per connection, not
+ * per caller, so commands run one at a time.
  */
 export const subject: Subject = {
   description: "Emmett, SQLite event store with an inline projection, over better-sqlite3",
@@ -49,7 +49,7 @@ export const subject: Subject = {
     })
 }
 
-/** The event of a command, of what is in the tables. */
+/** The event of a command, decided from the tables. */
 export const decide = async (querySingle: SQLiteConnection["querySingle"], input: Input): Promise<Data> => {
   if (input._tag === "createRelay") {
     const tenant = await querySingle("SELECT pubkey FROM caravel_tenant WHERE pubkey = ?", [input.tenant])
@@ -85,7 +85,7 @@ const projection = sqliteProjection<{ type: string; data: Data }>({
   }
 })
 
-/** A connection as Emmett wants it. */
+/** A connection with Emmett's interface. */
 const connect = (db: Database.Database): SQLiteConnection => {
   const statements = new Map<string, Database.Statement>()
   const prepare = (sql: string) => {
@@ -119,7 +119,7 @@ const connect = (db: Database.Database): SQLiteConnection => {
   }
 }
 
-/** What the driver that Emmett is written for binds other values as. */
+/** Converts values as the driver for which Emmett is written does. */
 const bindable = (value: unknown) => {
   if (typeof value === "boolean") return value ? 1 : 0
   return typeof value === "object" && value !== null ? String(value) : value

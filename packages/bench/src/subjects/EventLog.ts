@@ -41,7 +41,7 @@ const group = EventGroup.empty.add({
 
 const schema = EventLog.schema(group)
 
-/** The projections: they run in the journal's transaction, and refuse what must not be. */
+/** The projections. They run in the journal's transaction and refuse invalid commands. */
 const handlers = EventLog.group(group, (handlers) =>
   handlers
     .handle("RelayCreated", ({ entry, payload: { id, subdomain, tenant } }) =>
@@ -63,8 +63,8 @@ const handlers = EventLog.group(group, (handlers) =>
       }).pipe(Effect.orDie)))
 
 /**
- * Effect's own event log, local, over its SQL journal. It has a table of its own for its entries, encoded as MessagePack,
- * and tells subscribers before it commits.
+ * Effect's own event log, local, over its SQL journal. It has its own table of entries, encoded as MessagePack, and
+ * notifies subscribers before it commits.
  */
 export const subject: Subject = {
   description: "Effect's EventLog over SqlEventJournal, handlers that update the rows",

@@ -17,7 +17,7 @@ export const subject: Subject = {
   description: "Kysely over better-sqlite3: db.transaction().execute for each command",
   open: (options) =>
     Effect.map(SqliteFile.open(options), (database) => {
-      // Closing the file is its scope's to do.
+      // The file is closed by its scope.
       const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
 
       let notified = 0

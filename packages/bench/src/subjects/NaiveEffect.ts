@@ -15,7 +15,7 @@ export const subject: Subject = {
   open: (options) => Effect.flatMap(open(options), Live.session)
 }
 
-/** A client with the settings that Caravel opens the database with. */
+/** A client with Caravel's database settings. */
 export const client = ({ filename, synchronous }: OpenOptions) =>
   Effect.gen(function*() {
     const sql = yield* SqliteClient.make({ filename })
@@ -23,17 +23,17 @@ export const client = ({ filename, synchronous }: OpenOptions) =>
     return sql
   }).pipe(Effect.provide(Reactivity.layer), Effect.orDie)
 
-/** Its commands and its subscription. */
+/** The commands and the subscription. */
 export const open = (options: OpenOptions): Effect.Effect<Live.Live, never, Scope.Scope> =>
   Effect.flatMap(client(options), (sql) => over(sql))
 
-/** The same over any client; the database assigns the positions of events. */
+/** The same over any client. The database assigns positions. */
 export const over = (
   sql: SqlClient,
   { begin = Effect.void, forUpdate = "" }: {
     /** The first statement of each transaction. */
     readonly begin?: Effect.Effect<unknown, SqlError>
-    /** What keeps others from changing the row that was read, where they may at once. */
+    /** The clause that locks the row that was read, if the database allows concurrent writers. */
     readonly forUpdate?: string
   } = {}
 ): Effect.Effect<Live.Live, never, Scope.Scope> =>

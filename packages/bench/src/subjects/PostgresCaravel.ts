@@ -5,7 +5,10 @@ import * as Load from "../Load.js"
 import type { PostgresSubject } from "../PostgresSubject.js"
 import * as Caravel from "./Caravel.js"
 
-/** Caravel on PostgreSQL. Its subscriber is told of the commands of all processes; counted are those of its own. */
+/**
+ * Caravel on PostgreSQL. Its subscriber receives the commands of all processes; only those of its own process are
+ * counted.
+ */
 export const subject: PostgresSubject = {
   description: "Caravel, Postgres.layer",
   prepare: () => Effect.void,

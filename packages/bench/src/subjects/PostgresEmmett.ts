@@ -7,7 +7,7 @@ import type { PostgresSubject } from "../PostgresSubject.js"
 import * as Row from "../Row.js"
 import { type Data, decide } from "./Emmett.js"
 
-/** Emmett on PostgreSQL by its own driver, with a stream per relay and an inline projection. */
+/** Emmett on PostgreSQL with its own driver, a stream per relay and an inline projection. */
 export const subject: PostgresSubject = {
   description: "Emmett, PostgreSQL event store with an inline projection",
   prepare: (url) =>
@@ -34,7 +34,7 @@ export const subject: PostgresSubject = {
     })
 }
 
-/** It shares its pool, of the driver's default size, with what is read before. */
+/** The reads before a command share its pool, which has the driver's default size. */
 const open = (url: string) =>
   Effect.acquireRelease(
     Effect.sync(() => {

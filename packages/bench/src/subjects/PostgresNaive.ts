@@ -6,7 +6,7 @@ import { execute } from "../PostgresSchema.js"
 import type { PostgresSubject } from "../PostgresSubject.js"
 import * as NaiveEffect from "./NaiveEffect.js"
 
-/** A sequence, as anybody would have it. */
+/** A plain sequence for positions. */
 const prepare = (url: string) =>
   execute(
     url,
@@ -31,14 +31,14 @@ const make = (description: string, lock?: string): PostgresSubject => ({
 })
 
 /**
- * The client of `@effect/sql` as its documentation uses it. Positions are a sequence's: not the order of commits, so that
- * a reader that continues after a position misses events.
+ * The client of `@effect/sql` as its documentation uses it. Positions come from a sequence. They are not in commit
+ * order, so that a reader that continues after a position misses events.
  */
 export const subject = make(
   "@effect/sql-pg: sql.withTransaction for each command, then PubSub.publish; loses the order"
 )
 
-/** The same with the order that Caravel keeps, by the same lock. */
+/** The same in commit order, with Caravel's lock. */
 export const ordered = make(
   "The same, with Caravel's lock in front, so that positions are in the order of commits",
   "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)"

@@ -5,7 +5,10 @@ import * as Row from "../Row.js"
 import * as SqliteFile from "../SqliteFile.js"
 import type { Subject } from "../Subject.js"
 
-/** better-sqlite3 with hand-written, prepared statements: what SQLite can do, with so many commands in each commit. */
+/**
+ * better-sqlite3 with hand-written, prepared statements and a number of commands in each commit: the limit of SQLite
+ * itself.
+ */
 export const make = (batch: number): Subject => ({
   description: `better-sqlite3, prepared statements by hand, ${
     batch === 1 ? "one commit per command" : `${batch} commands per commit`
@@ -44,7 +47,7 @@ export const make = (batch: number): Subject => ({
       const execute = (input: Input): Row.Activity => {
         if (input._tag === "createRelay") {
           if (tenantExists.get(input.tenant) === undefined) throw new Error(`no tenant ${input.tenant}`)
-          // That id and subdomain are free is the constraints' to say.
+          // The constraints check that id and subdomain are free.
           const event = Row.eventRow(input, input.tenant, 1)
           const activity = append(event)
           insertRelay.run(Row.relayRow(input, event.created_at))

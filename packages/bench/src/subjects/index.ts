@@ -44,7 +44,7 @@ export const postgresSubjects: { readonly [name: string]: PostgresSubject } = {
 }
 
 /**
- * The subject of this name, which must be one of them.
+ * The subject with this name, which must exist.
  *
  * @since 0.1.0
  * @category subjects
