@@ -1,4 +1,4 @@
-/** Writes of consumers: in the caller's transaction or in one of their own, with or without a lease as a fence. */
+/** Writes of consumers: in the caller's transaction or in one of their own, and fenced by a lease if there is one. */
 import { currentInstant, type StorageError } from "@caravel/domain"
 import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"

@@ -1,9 +1,10 @@
 /**
  * Consumers in the tables `caravel_consumer`, `caravel_lease` and `caravel_parked`.
  *
- * To avoid deadlocks, every transaction locks in one order: the lease, the consumer, what is parked (by position), then the
- * journal's lock. A transaction that holds a consumer's row therefore never waits for a lease. Registering a consumer inserts only
- * what is missing, which does not wait for the process that runs it, and changes the filter last.
+ * To avoid deadlocks, every transaction locks in one order: the lease, the consumer, parked activities (by position),
+ * then the journal's lock. A transaction that holds a consumer's row therefore never waits for a lease. Registering a
+ * consumer inserts missing rows, which does not wait for the process that runs the consumer, and changes the filter
+ * last.
  */
 import type { StorageError } from "@caravel/domain"
 import { ConsumerStore } from "@caravel/pubsub"

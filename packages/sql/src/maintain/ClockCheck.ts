@@ -17,7 +17,7 @@ export class ClockCheck {
     this.report = report
   }
 
-  /** Adds an event. Imported events keep the instants of their source, which are no findings. */
+  /** Adds an event. Imported events keep the instants of their source, so these are not reported. */
   add(position: Position, createdAt: number, latestAt: number | null, isImported: boolean): void {
     const expected = this.latest > createdAt ? this.latest : null
     if (latestAt !== expected) this.report(inconsistentEvent(position, "latestAt", expected, latestAt))

@@ -28,7 +28,7 @@ export interface ProjectionRepair<E> {
   }) => Effect.Effect<void, E>
   /** The previous subdomains of relays whose subdomain was given to another relay, until they are rewritten or deleted. */
   readonly vacated: ReadonlyMap<string, string>
-  /** Fails: the event at this position is missing, or belongs to no resource. */
+  /** Fails, because the event at this position is missing or belongs to no resource. */
   readonly giveUp: (position: number) => Effect.Effect<never, E>
   /** Deletes rows that the journal does not have. Fails if rows of other tables refer to them. */
   readonly remove: (from: ResourceType | "secret", ids: ReadonlyArray<string>) => Effect.Effect<void, E>
@@ -68,8 +68,8 @@ export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, te
       )
 
     /**
-     * Frees the subdomains that these relays have by the journal. A relay that loses its subdomain and has not been compared yet
-     * gets its own when it is.
+     * Frees the subdomains that the journal assigns to these relays. A relay that loses its subdomain, and has not been
+     * compared yet, gets its own when it is compared.
      */
     const makeRoom = (relays: ReadonlyArray<RelayState>, upTo: string) =>
       Effect.gen(function*() {

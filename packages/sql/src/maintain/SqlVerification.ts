@@ -46,7 +46,7 @@ const isResourceType = Schema.is(ResourceType)
 const resourceTypes = ResourceType.literals
 
 /**
- * Verifies the journal, and then the rows and secrets that have no event, on a connection that sees one state of the
+ * Verifies the journal, and then finds rows and secrets without events, on a connection that sees one state of the
  * database.
  */
 export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { event, relay, secretId, tenant } }) => {
@@ -67,7 +67,7 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
   const keysFrom = (table: string, key: string, columns: string) =>
     `SELECT ${key}, ${columns} FROM ${table} WHERE ${key} >= ? ORDER BY ${key} LIMIT ${pageSize + 1}`
   /**
-   * Statements that read the rows of a type by their keys, and its keys with whether the journal has events of them.
+   * Statements for a type: one selects rows by key, the other selects keys and whether the journal has events of them.
    */
   const readingOf = <A>(type: ResourceType, table: Table<A>, key: keyof A & string) => ({
     select: table.select(key),
@@ -111,7 +111,8 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
       )
 
     /**
-     * The existing rows of these resources, by key. A subdomain that the repair has vacated is still that of its relay.
+     * The existing rows of these resources, by key. A relay whose subdomain the repair has vacated is returned with
+     * that subdomain.
      */
     const rowsOf = (type: ResourceType, ids: ReadonlyArray<string>) => {
       const { decodeFields, select } = reading[type]

@@ -31,7 +31,7 @@ const waiting = (wait: number) => ({ ...watchful, lock_timeout: String(wait) })
 /** How a caller's transaction begins. Before its first command no other transaction waits for it. */
 export const beginCallers = begin("READ COMMITTED", waiting(longestWait))
 
-/** The server ends the transaction of a stopped process before the deadline of those that wait for it. */
+/** The server ends the transaction of a stopped process before the deadline of the transactions that wait for it. */
 const bounds = { idle_in_transaction_session_timeout: "4s", statement_timeout: "10s" }
 
 /** For copies, restores, imports and rebuilds, which take long. */
@@ -43,7 +43,7 @@ export const beginLong = begin("READ COMMITTED", { ...waiting(longestWait), ...u
 /** How long a caller's transaction may be idle after a command, by default. */
 export const defaultHoldTimeout = "10 seconds"
 
-/** The timeouts of a caller's transaction after a command. A stricter timeout of the role or the caller stays. */
+/** The timeouts of a caller's transaction after a command. Stricter timeouts of the role or the caller are kept. */
 export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => {
   if (!Duration.isFinite(timeout)) return []
   const milliseconds = `${Math.max(1, Math.ceil(Duration.toMillis(timeout)))}ms`
@@ -58,8 +58,8 @@ export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => 
 }
 
 /**
- * How the transaction of a consumer's handler begins, and how often in milliseconds this process must show a sign of life: without
- * one the server ends the transaction, so that another process can take the consumer over.
+ * How the transaction of a consumer's handler begins, and how often, in milliseconds, this process must show a sign of
+ * life. Without it the server ends the transaction, so that another process can take over the consumer.
  */
 export const live = (timeout: Duration.Duration): { readonly begin: string; readonly signOfLife: number } => {
   const idle = Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout)))

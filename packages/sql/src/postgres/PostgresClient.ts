@@ -41,8 +41,8 @@ class Unmade extends EventEmitter {
 export const make = (config: Config): Pg.Client => new Pg.Client({ ...config, ...defaults })
 
 /**
- * Returns a constructor of clients for a pool, which does not throw. Making a client reads the certificates that the
- * URL names, and these may be missing by then.
+ * Returns the constructor that a pool makes its clients with. It does not throw, but returns an `Unmade`, if the
+ * certificates that the URL names cannot be read.
  */
 export const constructorOf = (config: Config) =>
   function() {

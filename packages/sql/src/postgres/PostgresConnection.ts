@@ -123,8 +123,8 @@ export class PostgresConnection implements AnsweringConnection {
   }
 
   /**
-   * The same connection, with each statement that may write in a transaction of its own, which begins with `first`. All
-   * takes one round trip. A statement that cannot run in a transaction runs right after `first`.
+   * The same connection, but each statement that may write runs in a transaction of its own, which begins with `first`,
+   * in one round trip. A statement that cannot run in a transaction runs right after `first`.
    */
   begunWith(first: Query): Connection {
     const query = (query: Query) => {

@@ -39,7 +39,8 @@ export interface Options {
    */
   readonly schema?: string | undefined
   /**
-   * Whether the tables are created if there are none; true by default. If false, opening fails with reason `missing`.
+   * Whether missing tables are created; true by default. Otherwise opening a database without them fails with reason
+   * `missing`.
    */
   readonly create?: boolean | undefined
   /** Whether to use TLS, and how. The URL must not contradict it (`sslmode`). */

@@ -10,7 +10,7 @@ const caravels = new Set(["COMMIT", "ROLLBACK"])
 /** Whether a statement is one of Caravel's own, which take milliseconds. */
 export const isCaravels = (text: string): boolean => caravels.has(text)
 
-/** Replaces each `?` with `$1`, `$2` and so on, once for each text: there are few. */
+/** Replaces each `?` with `$1`, `$2` and so on. The results are kept, because there are few statements. */
 const number = (text: string): string => {
   const known = texts.get(text)
   if (known !== undefined) return known

@@ -146,7 +146,7 @@ export const errorOf = (cause: unknown): DriverError =>
 
 /**
  * Converts the error of a connection attempt. The server, or a pooler, may report any SQLSTATE. Another attempt may
- * succeed, unless the SQLSTATE refuses this role, database or setting.
+ * succeed, unless the SQLSTATE says that this role, database or setting is refused.
  */
 export const connectErrorOf = (cause: unknown): DriverError =>
   cause instanceof PoolExhausted || cause instanceof Pg.DatabaseError && refusals.test(cause.code ?? "")

@@ -19,7 +19,7 @@ export const again = Waiting.retryWhile((error: SqlError) => kindOf(error.cause)
 
 /** A pool of connections. */
 export interface Pool {
-  /** Waits for a connection until the deadline, or longer as long as other users release theirs. */
+  /** Waits for a connection until the deadline, and longer while other users release theirs. */
   readonly acquire: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError>
   /** Returns it to the pool, or closes it if it is lost. */
   readonly release: (connection: Connection) => Effect.Effect<void>
@@ -115,7 +115,7 @@ export const make = (
       const acquire = (asked?: Patience.Patience) =>
         Effect.suspend(() => {
           const patience = asked ?? Patience.make()
-          // If the deadline ends an attempt, the error of the attempt before says why.
+          // If the deadline ends an attempt, the error of the previous attempt says more.
           let last: SqlError | undefined
           const kept = Effect.mapError(attempt(patience, () => last), (error) => {
             last = error

@@ -84,7 +84,7 @@ export const read = (
   }
 ): Effect.Effect<Config, StorageError> =>
   Effect.gen(function*() {
-    // Despite its type it is undefined if an environment variable is not set.
+    // Despite its type, the value is undefined if an environment variable is not set.
     const text: unknown = Redacted.isRedacted(url) ? Redacted.value(url) : url
     if (typeof text !== "string" || text.trim() === "") return yield* refuse(noUrl)
     if (/^\s*["'`]/.test(text)) {

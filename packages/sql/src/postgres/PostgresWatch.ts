@@ -63,7 +63,7 @@ export const layer = (
       )
 
     const report = makeClockReport()
-    // The offset of the clock that commands are decided with.
+    // Compares the clock that commands are decided with, which may not be the real one.
     const offset = clockOffset(readCommitted("clock", serverTime, [], Effect.succeed), clockTolerance).pipe(
       Effect.withClock(yield* Effect.clock)
     )

@@ -83,7 +83,7 @@ export class Silence {
     const now = performance.now()
     const { bytesRead } = this.socket()
     if (bytesRead > this.bytesRead && this.answerBy === Infinity) {
-      // The server is sending a long answer.
+      // Data has arrived: the server is sending a long answer.
       this.bytesRead = bytesRead
       this.since = now
     }

@@ -9,7 +9,7 @@ interface Words {
   /** An integer of 64 bits. */
   readonly integer: string
   readonly position: string
-  /** A key that the database counts up. */
+  /** An integer key that the database assigns, counting up. */
   readonly number: string
   readonly boolean: (column: string) => string
   readonly isJson: (column: string) => string

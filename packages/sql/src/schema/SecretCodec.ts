@@ -76,7 +76,7 @@ const formats = [[/^[0-9a-f]{64}$/i, "hex"], [/^[\w+/-]{43}=?$/, "base64"]] as c
 
 /** A key's id is its hash: keys need no configured names, and a wrong key is not taken for the right one. */
 const parse = (text: Redacted.Redacted, index: number) => {
-  // Despite its type it is undefined if an environment variable is not set.
+  // Despite its type, the value is undefined if an environment variable is not set.
   const trimmed = String(Redacted.value(text) ?? "").trim()
   const format = formats.find(([pattern]) => pattern.test(trimmed))
   if (format === undefined) return Either.left(new InvalidSecretKey({ index }))

@@ -137,7 +137,7 @@ export const make = (
       columns: event.columns,
       /**
        * Statements that insert events. `before` is the latest instant of the events before them. An event that is
-       * earlier keeps the latest instant, so that it is known at every position without a search.
+       * earlier also stores the latest instant, so that it is known at every position without a search.
        */
       insert: () => {
         const insert = newEvent.insert("", dialect.writesEachRow ? 1 : undefined)

@@ -39,8 +39,7 @@ type Statfs = (path: string) => Promise<{ readonly type: number }>
 
 /**
  * Creates missing parent directories, and fails with a clear reason if the file cannot be Caravel's database. The file
- * itself is not opened: when it was closed again, the system would drop the locks of every connection to it in this
- * process.
+ * itself is not opened: closing it would make the system drop the locks of every connection to it in this process.
  */
 export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {
@@ -58,7 +57,7 @@ const noFilename =
 
 /** Fails if the filename is not set or is a URL. A URL may hold a password, so it is not shown. */
 export const mustBePath = (filename: string): Effect.Effect<void, StorageError> =>
-  // Despite its type it is undefined if an environment variable is not set.
+  // Despite its type, the value is undefined if an environment variable is not set.
   typeof filename !== "string"
     ? refuse("opening the database", noFilename)
     : /^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)

@@ -24,12 +24,10 @@ import * as SqliteTransaction from "./SqliteTransaction.js"
 export interface Options {
   /** The database file. Missing parent directories are created. */
   readonly filename: string
-  /**
-   * Whether the database is created if there is none; true by default. If false, opening fails with reason `missing`.
-   */
+  /** Whether a missing database is created; true by default. Otherwise opening it fails with reason `missing`. */
   readonly create?: boolean | undefined
   /**
-   * Whether a database with an older schema is migrated; true by default. If false, opening fails with reason
+   * Whether a database with an older schema is migrated; true by default. Otherwise opening it fails with reason
    * `readonly`.
    */
   readonly migrate?: boolean | undefined
@@ -168,7 +166,7 @@ const mustExist = (filename: string) =>
     (isMissing) => isMissing ? missing(filename, `there is no file ${filename}`) : Effect.void
   )
 
-/** The maximum number of damages in the file that a verification reports. */
+/** The maximum number of integrity check findings that a verification reports. */
 const mostDamages = 100
 
 /** A client whose transactions fail once the journal is in another epoch. */

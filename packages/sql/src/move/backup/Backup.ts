@@ -153,7 +153,7 @@ export const restore = (
     const copy = yield* copyBeside("restore", path.join(tmpdir(), "caravel"))
     return yield* inNewEpoch(from, copy, onStep, ({ database }) =>
       Effect.scoped(Effect.gen(function*() {
-        // The copy holds wallet URLs, so a killed process must not leave it behind. It is open, and stays readable.
+        // The copy holds wallet URLs, so a killed process must not leave it behind. It stays readable while it is open.
         yield* Effect.promise(() => fs.rm(copy).catch(() => {}))
         const source = yield* CopySource.make(database)
         yield* become(source, (step, ...far) => onStep?.(step === "copying" ? "restoring" : step, ...far))

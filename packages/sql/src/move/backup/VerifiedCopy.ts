@@ -96,7 +96,7 @@ const openAlone = (filename: string) =>
     return { connection, database, journal: Context.get(yield* Layer.build(journal), Journal) }
   })
 
-/** Runs an operation on databases that it opens itself: outside the caller's transaction. */
+/** Runs an operation on databases that it opens itself, outside the caller's transaction. */
 const apart = (operation: string) => <A, E>(effect: Effect.Effect<A, E, Reactivity.Reactivity>) =>
   effect.pipe(
     Effect.catchIf(

@@ -68,7 +68,7 @@ export const make = (seen: () => Tail.Seen) =>
       )
     }
 
-    /** Loads the state that decides a page, and prepares the page's batch. */
+    /** Loads the state on which a page is decided, and prepares the page's batch. */
     function* batchOf(
       page: Page,
       source: Source,
@@ -179,7 +179,7 @@ const counted = { activity: "activities", tenant: "tenants", relay: "relays" } a
 const addTo = (batch: ImportBatch, { key, table }: Item, row: ActivityRow | undefined): Either.Either<void, Why> =>
   row !== undefined ? batch.addActivity(row) : table === "tenant" ? batch.addTenant(key) : batch.addRelay(key)
 
-/** The tenants, relays and subdomains whose rows decide a page. */
+/** The tenants, relays and subdomains to load before a page is decided. */
 const touchedBy = ({ relays, tenants }: Page) => {
   const found = Array.getRights(relays.values())
   return {

@@ -157,7 +157,7 @@ const adoptPostgres = (tables: ReadonlyArray<string>) =>
     }
     // Otherwise the view would keep the table's old name as an alias.
     yield* sql`CREATE OR REPLACE VIEW caravel_activity AS ${sql.literal(activity)}`
-    // These functions name tables.
+    // The bodies of these functions name tables.
     const functions = yield* sql`SELECT pg_get_functiondef(oid) AS text FROM pg_proc
       WHERE pg_function_is_visible(oid) AND proname IN ('caravel_secret_is_encrypted', 'caravel_in_epoch')`
     for (const { text } of functions) {
