@@ -31,7 +31,7 @@ export interface ConsumerWrites {
 export const run = (connection: Connection, statement: string, params: ReadonlyArray<unknown>) =>
   Effect.asVoid(connection.executeValues(statement, params))
 
-/** The writes to a database. */
+/** The writes to a database's tables of consumers. */
 export const make = ({ currentTransaction, dialect, transact }: typeof Database.Service): ConsumerWrites => {
   const write: ConsumerWrites["write"] = <A, E>(
     operation: string,

@@ -23,7 +23,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
    * Statements that bound a caller's transaction from its first command on, so that others do not wait for it forever.
    */
   readonly holderBounds: ReadonlyArray<Statement>
-  /** How far clocks may differ before it is reported. */
+  /** How much clocks may differ before the difference is reported. */
   readonly clockTolerance: Duration.Duration
   /** The transaction of this database that the fiber is in, if any. */
   readonly currentTransaction: TransactionalClient["currentTransaction"]
@@ -114,7 +114,7 @@ export const make = (options: {
     clockTolerance: Duration.decode(clockTolerance),
     readCommitted: read,
     intact,
-    // These open the files by name.
+    // These operations open the files by name.
     purge: unlessFailed(() => Effect.zipRight(intact, purge)),
     integrity: unlessFailed(() => Effect.zipRight(intact, integrity)),
     snapshot: unlessFailed(() =>

@@ -1,6 +1,7 @@
 /**
- * A client whose transactions can write from the start, report a failed COMMIT, nest by savepoints, refuse statements after
- * their end, and run effects after the outermost commit. Transactions begin, commit and roll back in this file alone.
+ * A client whose transactions can write from the start, report a failed COMMIT, nest by savepoints, refuse statements
+ * after their end, and run effects after the outermost commit. Only this file begins, commits and rolls back
+ * transactions.
  */
 import { withSpan } from "@caravel/domain"
 import type { Reactivity } from "@effect/experimental/Reactivity"

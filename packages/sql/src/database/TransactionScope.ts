@@ -151,7 +151,7 @@ export class TransactionScope implements Transaction {
       Effect.zipLeft(nested.close(restore)),
       Effect.exit,
       Effect.flatMap((exit) => {
-        // It has lost the mutex, or the scope around it has ended.
+        // The nested transaction has lost the mutex, or the scope around it has ended.
         if (nested.aborted !== undefined) return Exit.zipRight(exit, Exit.fail(nested.aborted))
         this.nested = undefined
         this.unlimit()

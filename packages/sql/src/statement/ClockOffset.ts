@@ -2,7 +2,8 @@ import type { ClockOffset } from "@caravel/domain"
 import { Clock, Duration, Effect } from "effect"
 
 /**
- * How far this process's clock is from the server's, if it is more than the tolerance even after the round trip is subtracted.
+ * The difference between this process's clock and the server's, if it exceeds the tolerance even after the round trip
+ * is subtracted.
  */
 export const clockOffset = <E>(
   serverTime: Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, E>,

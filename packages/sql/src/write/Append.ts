@@ -32,13 +32,13 @@ import * as IdempotencyKeys from "./IdempotencyKeys.js"
 export interface Appended {
   /** The events that were recorded for them. */
   readonly recorded: ReadonlyArray<RecordedEvent>
-  /** The outcome of each: a submission that repeats an earlier one has the events of that one. */
+  /** The outcome of each submission. A repeated submission has the events of the first one. */
   readonly outcomes: ReadonlyArray<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>>
   /** The recorded events that are earlier than the event before them. */
   readonly jumps: ReadonlyArray<ClockJump>
 }
 
-/** What commands are decided on: a state, and the head of the journal, after which their events are recorded. */
+/** The state that commands are decided on, and the head of the journal, after which their events are recorded. */
 export interface Loaded {
   readonly state: State
   readonly head: number

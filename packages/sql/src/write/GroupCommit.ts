@@ -1,9 +1,9 @@
 /**
  * Leader/follower group commit: queued submissions are committed in FIFO batches, and batches never overlap.
  *
- * The first caller leads: it yields, so that others can join its batch, and commits. What is queued after that is committed by a
- * fiber of the scope, the writer, so that no caller works for others for long. The writer could lead every batch, but a lone
- * command would have to go to it and back: 15 µs of 119.
+ * The first caller leads: it yields, so that others can join its batch, and commits. Later submissions are committed by the
+ * writer, a fiber of the scope, so that no caller works for others for long. The writer could lead every batch, but passing a
+ * lone command to it and back costs 15 µs of 119.
  *
  *     idle ──▶ callerLeads ──▶ idle            nothing is queued
  *      │           └─────────▶ writerLeads     submissions are queued
@@ -12,7 +12,7 @@
  *
  * Interruption: a caller that is interrupted withdraws its submission, or waits for the outcome if the submission is already
  * decided. A leader that is interrupted before it has decided anything passes its batch on.
- * Shutdown: what is decided is committed before the scope closes; what is queued is interrupted.
+ * Shutdown: decided submissions are committed before the scope closes; queued ones are interrupted.
  */
 import { isTraced } from "@caravel/domain"
 import { Background } from "@caravel/pubsub"
@@ -38,7 +38,7 @@ export interface Options<S, A, E> {
   readonly commit: (batch: ReadonlyArray<Entry<S, A, E>>, restore: Restore) => Effect.Effect<void>
   /** The fraction of a full batch that a submission takes. A submission that takes more than 1 is committed alone. */
   readonly weigh: (submission: S) => number
-  /** Off if `commit` waits for a server before it decides: a caller that leads could not be interrupted then. */
+  /** False if `commit` waits for a server before it decides: a caller that leads could not be interrupted then. */
   readonly canCallersLead: boolean
 }
 
@@ -140,7 +140,7 @@ export const make = <S, A, E>(
     })
 
     const writeQueued = Effect.whileLoop({
-      // The state changes in the same step as the queue is checked, so that the next caller leads.
+      // The state changes in the step that checks the queue, so that the next caller leads.
       while: () => {
         if (waiting.size === 0) become("idle")
         return waiting.size > 0

@@ -19,7 +19,10 @@ import { Database } from "../database/Database.js"
 import * as Tables from "../schema/Tables.js"
 import { execute, select, type StatementScript } from "../statement/StatementScript.js"
 
-/** Events of a submission with a key are missing from the journal, so it can be neither answered nor repeated. */
+/**
+ * Events of a submission with a key are missing from the journal, so its outcome can be neither returned nor decided
+ * again.
+ */
 export class OutcomeMissing extends Data.TaggedError("OutcomeMissing")<
   Pick<Tables.IdempotencyRow, "position" | "events">
 > {

@@ -43,8 +43,8 @@ const weigh = ({ commands }: Submission): number => {
 }
 
 /**
- * The commands over the writer. Before the layer closes, submissions that the writer has taken are decided, and queued
- * ones are interrupted.
+ * The `Command` service, over the writer. Before the layer closes, submissions that the writer has taken are decided,
+ * and queued ones are interrupted.
  */
 export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityPubSub> = Layer.scoped(
   Command,
