@@ -1,6 +1,9 @@
 import { Effect } from "effect"
 
-/** Runs an effect for each item, in order. `Effect.forEach` would look up the fiber's settings first: 1 µs for each command. */
+/**
+ * Runs an effect for each item, in order. `Effect.forEach` would look up the fiber's settings first: 1 µs for each
+ * command.
+ */
 export const each = <A, E, R>(
   items: Iterable<A>,
   use: (item: A) => Effect.Effect<unknown, E, R>

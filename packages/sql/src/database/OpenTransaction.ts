@@ -79,8 +79,8 @@ export class OpenTransaction {
 }
 
 /**
- * The connection for Caravel's own statements: it accepts `?` placeholders and returns integers as numbers, whatever the caller
- * has configured.
+ * The connection for Caravel's own statements: it accepts `?` placeholders and returns integers as numbers, whatever
+ * the caller has configured.
  */
 export const internalConnection = (dialect: Dialect, connection: AnsweringConnection): AnsweringConnection => {
   const numbered = dialect.withNativePlaceholders(connection)

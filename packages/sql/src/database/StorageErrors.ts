@@ -4,9 +4,9 @@ import { SecretKeyMissing } from "../schema/SecretCodec.js"
 import type { Dialect } from "../statement/Dialect.js"
 
 /**
- * Converts an error of the database to a `StorageError` with the operation that failed and the reason. A row that does not
- * decode was not written by Caravel, and its values may be secrets: the error says what is wrong with the row, without its
- * values.
+ * Converts an error of the database to a `StorageError` with the operation that failed and the reason. A row that does
+ * not decode was not written by Caravel, and its values may be secrets: the error says what is wrong with the row,
+ * without its values.
  */
 export const toStorageError =
   (dialect: Dialect, operation: string) =>

@@ -28,8 +28,8 @@ import { type Transaction, TransactionScope } from "./TransactionScope.js"
 export interface TransactionalClient {
   readonly sql: SqlClient.SqlClient
   /**
-   * Runs what `use` returns in a new transaction. Inside a transaction of this client, it runs in a savepoint of that one, and
-   * callers' statements in it are part of the savepoint.
+   * Runs what `use` returns in a new transaction. Inside a transaction of this client, it runs in a savepoint of that
+   * one, and callers' statements in it are part of the savepoint.
    */
   readonly transact: <A, E, R>(
     use: (transaction: Transaction) => Effect.Effect<A, E, R>
@@ -73,8 +73,8 @@ export interface Connections {
     restore?: Restore
   ) => Effect.Effect<A, SqlError>
   /**
-   * Finds out whether a transaction whose COMMIT failed was committed after all, by the events written in it. Fails with that
-   * error if it was not.
+   * Finds out whether a transaction whose COMMIT failed was committed after all, by the events written in it. Fails
+   * with that error if it was not.
    */
   readonly resolveUnknownCommit: (written: ReadonlyArray<string>, error: SqlError) => Effect.Effect<void, SqlError>
 }

@@ -23,8 +23,8 @@ export interface Transaction {
   /** Whether it refuses further statements. */
   readonly hasEnded: boolean
   /**
-   * Runs a script in a savepoint, exclusively in this scope: all or nothing. `onSuccess` runs last; the transaction may be
-   * committed right after it.
+   * Runs a script in a savepoint, exclusively in this scope: all or nothing. `onSuccess` runs last; the transaction may
+   * be committed right after it.
    */
   readonly run: <A, E>(
     program: () => StatementScript<Either.Either<A, E>>,
@@ -33,9 +33,9 @@ export interface Transaction {
 }
 
 /**
- * A scope has one mutex. A statement or script holds it while it runs, a nested transaction for its whole life, and the end of
- * the scope takes it last. A nested transaction that makes others wait for longer than `patience` is rolled back, as it may be
- * waiting for them.
+ * A scope has one mutex. A statement or script holds it while it runs, a nested transaction for its whole life, and the
+ * end of the scope takes it last. A nested transaction that makes others wait for longer than `patience` is rolled
+ * back, as it may be waiting for them.
  */
 export class TransactionScope implements Transaction {
   readonly depth: number

@@ -1,8 +1,8 @@
 import { contestedSubdomain, type Drift, type Position, type ResourceVerifier } from "@caravel/domain"
 
 /**
- * Finds subdomains that the journal assigns to several relays. Rows cannot share a subdomain, so at most one of these relays has
- * the row that it should have. Hence only relays that drifted are remembered.
+ * Finds subdomains that the journal assigns to several relays. Rows cannot share a subdomain, so at most one of these
+ * relays has the row that it should have. Hence only relays that drifted are remembered.
  */
 export class Contests {
   private readonly report: (drift: Drift) => void

@@ -26,7 +26,9 @@ export interface ProjectionRepair<E> {
     /** Resources up to this id have been compared, or are in the list. */
     readonly upTo: string
   }) => Effect.Effect<void, E>
-  /** The previous subdomains of relays whose subdomain was given to another relay, until they are rewritten or deleted. */
+  /**
+   * The previous subdomains of relays whose subdomain was given to another relay, until they are rewritten or deleted.
+   */
   readonly vacated: ReadonlyMap<string, string>
   /** Fails, because the event at this position is missing or belongs to no resource. */
   readonly giveUp: (position: number) => Effect.Effect<never, E>
@@ -42,8 +44,8 @@ class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about
 }
 
 /**
- * Repairs on a connection whose transaction checks foreign keys at its end. Wrong rows are updated in place, so that rows of other
- * tables can refer to them throughout. Only rows that the journal does not have are deleted.
+ * Repairs on a connection whose transaction checks foreign keys at its end. Wrong rows are updated in place, so that
+ * rows of other tables can refer to them throughout. Only rows that the journal does not have are deleted.
  */
 export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, tenant } }) => {
   const upsertTenants = tenant.upsert(resources.tenant.key, [])
@@ -143,8 +145,8 @@ const contested = (subdomain: string, one: string, other: string) =>
   new UnsoundJournal({ about: `that assign the subdomain ${subdomain} to the relays ${one} and ${other}` })
 
 /**
- * The error of a repair, or of the commit after it, with advice. A foreign key of the application can forbid the deletion of rows
- * that the journal does not have.
+ * The error of a repair, or of the commit after it, with advice. A foreign key of the application can forbid the
+ * deletion of rows that the journal does not have.
  */
 export const explained = (dialect: Dialect, error: SqlError, operation: string): SqlError => {
   if (!dialect.isReferenced(error.cause)) return error

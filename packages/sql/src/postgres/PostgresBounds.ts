@@ -72,8 +72,8 @@ export const live = (timeout: Duration.Duration): { readonly begin: string; read
 const begins = new Map<number, string>()
 
 /**
- * How Caravel's own transaction begins. It waits for locks until the deadline, rounded to quarters of a second so that few
- * different statements are prepared.
+ * How Caravel's own transaction begins. It waits for locks until the deadline, rounded to quarters of a second so that
+ * few different statements are prepared.
  */
 export const beginOwn = (patience: Patience): string => {
   const wait = Math.max(1, Math.ceil(Math.min(longestWait, patience.remaining()) / 250)) * 250
@@ -85,8 +85,8 @@ export const beginOwn = (patience: Patience): string => {
 }
 
 /**
- * How a snapshot begins. TRUNCATE, which a restore uses, empties a table for earlier snapshots too: the lock makes the snapshot
- * wait for the end of the restore.
+ * How a snapshot begins. TRUNCATE, which a restore uses, empties a table for earlier snapshots too: the lock makes the
+ * snapshot wait for the end of the restore.
  */
 export const beginSnapshot = `${
   begin("REPEATABLE READ READ ONLY", { ...watchful, ...unbounded })

@@ -69,8 +69,9 @@ export interface Options {
    */
   readonly clockTolerance?: Duration.DurationInput | undefined
   /**
-   * Encrypts wallet URLs in the database. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. If you
-   * lose a key, the URLs that it encrypted cannot be recovered. Without keys, the default, they are stored in clear.
+   * Encrypts wallet URLs in the database. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts.
+   * If you lose a key, the URLs that it encrypted cannot be recovered. Without keys, the default, they are stored in
+   * clear.
    */
   readonly secretKeys?: ReadonlyArray<Redacted.Redacted> | undefined
 }

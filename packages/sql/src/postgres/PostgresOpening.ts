@@ -15,7 +15,7 @@ const hopeless: ReadonlyArray<readonly [code: RegExp, message: RegExp, advice: s
   [
     /CERT|^UNABLE_TO_|^INVALID_(CA|PURPOSE)$|^HOSTNAME_MISMATCH$/,
     /./,
-    "the certificate is not trusted: name the authority that signed it, by ssl: { ca } or sslrootcert="
+    "the certificate is not trusted: name the authority that signed it, with ssl: { ca } or sslrootcert="
   ],
   [/^ERR_(SSL|OSSL)_/, /./, "TLS negotiation failed: see ssl, the certificates and the server"],
   [/./, /, open '/, "a certificate's file cannot be read: see sslrootcert=, sslcert= and sslkey= in the URL"],

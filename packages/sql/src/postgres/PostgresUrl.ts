@@ -51,7 +51,7 @@ const noUrl =
   "there is no URL: url is empty or not set; see whether the environment variable that it comes from is set"
 
 const unreadable =
-  "the URL cannot be read: it is like postgres://user:password@host:5432/database, with %XX for each special character in a password"
+  "the URL cannot be read: it must be like postgres://user:password@host:5432/database, with %XX for each special character in a password"
 
 /** Why a URL's parameters are refused, or undefined. The URL must not contradict the option `ssl`. */
 const refusal = (parameters: URLSearchParams, ssl: boolean | ConnectionOptions | undefined): string | undefined => {

@@ -1,4 +1,6 @@
-/** How the fields of the model are stored: by their schemas, except for the types that a database stores differently. */
+/**
+ * How the fields of the model are stored: by their schemas, except for the types that a database stores differently.
+ */
 import { Schema, SchemaAST as AST } from "effect"
 
 type Stored<Fields> = { readonly [Name in keyof Fields]: Schema.Schema<Schema.Schema.Type<Fields[Name]>, any> }

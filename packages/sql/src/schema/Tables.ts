@@ -165,8 +165,9 @@ export const make = (
       ...relay,
       models: modelsOf("relay", Relay.trusted),
       /**
-       * Sets the subdomains of relays to values that no other row has, so that other relays can take over theirs: the database
-       * checks a unique column row by row. Rows are not deleted and inserted again, as rows of other tables may refer to them.
+       * Sets the subdomains of relays to values that no other row has, so that other relays can take over theirs: the
+       * database checks a unique column row by row. Rows are not deleted and inserted again, as rows of other tables
+       * may refer to them.
        */
       vacate: Table.chunked<string>(
         (size) =>

@@ -1,7 +1,7 @@
 /**
- * Removes what deleted secrets have left in an SQLite file and its log. `secure_delete` overwrites freed bytes, but SQLite leaves
- * copies of rows that it has moved between the pages of their table. A purge therefore frees all pages of the table, which
- * overwrites them, and writes the remaining rows to new pages.
+ * Removes what deleted secrets have left in an SQLite file and its log. `secure_delete` overwrites freed bytes, but
+ * SQLite leaves copies of rows that it has moved between the pages of their table. A purge therefore frees all pages of
+ * the table, which overwrites them, and writes the remaining rows to new pages.
  */
 import { StorageError } from "@caravel/domain"
 import { Effect, Schedule } from "effect"
@@ -43,8 +43,8 @@ const rewriting = [
 const vacuuming = ["VACUUM", recordOverwritten]
 
 /**
- * Purges a file, on a connection of its own without foreign keys, so that all pages of the table are freed at once. If it fails
- * or is interrupted, nothing is lost and it can be run again.
+ * Purges a file, on a connection of its own without foreign keys, so that all pages of the table are freed at once. If
+ * it fails or is interrupted, nothing is lost and it can be run again.
  */
 export const make = (filename: string): Effect.Effect<void, StorageError> =>
   Effect.gen(function*() {

@@ -127,7 +127,8 @@ interface Steps {
 
 const transformation = (ast: AST.Transformation, { decode, encode }: Steps): Codec => {
   const from = make(ast.from)
-  // A transformation to a declared type returns a value of that type. To any other type, it may return what a refinement refuses.
+  // A transformation to a declared type returns a value of that type. To any other type, it may return what a
+  // refinement refuses.
   const to = ast.to._tag === "Declaration" ? { decode: Function.identity, encode: Function.identity } : make(ast.to)
   return {
     decode: (value) => {

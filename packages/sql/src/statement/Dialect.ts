@@ -7,7 +7,10 @@ import type { AnsweringConnection } from "./StatementScript.js"
 export interface Dialect {
   /** Wraps a connection so that it accepts `?` placeholders, which Caravel's own statements use. */
   readonly withNativePlaceholders: <C extends AnsweringConnection>(connection: C) => C
-  /** A statement after which other transactions that append wait until this one ends; undefined if BEGIN has that effect. */
+  /**
+   * A statement after which other transactions that append wait until this one ends; undefined if BEGIN has that
+   * effect.
+   */
   readonly appendLock: string | undefined
   /**
    * A statement after which all other transactions that write wait until this one ends, and then check the epoch;
@@ -27,8 +30,8 @@ export interface Dialect {
   /** Whether the same transaction may succeed when it is run again. */
   readonly isTransient: (cause: unknown) => boolean
   /**
-   * Whether each row is written by its own statement. SQLite, which has no round trips, inserts 64 events in 280 µs that way
-   * and in 400 µs with one statement. A server is faster with few statements.
+   * Whether each row is written by its own statement. SQLite, which has no round trips, inserts 64 events in 280 µs
+   * that way and in 400 µs with one statement. A server is faster with few statements.
    */
   readonly writesEachRow: boolean
   /** The schema of a boolean column. */
@@ -40,8 +43,8 @@ export interface Dialect {
   /** Selects the last position that the journal has assigned. */
   readonly lastPosition: string
   /**
-   * Selects that position, its event's instant, and the latest instant up to it, in milliseconds; no row if the journal is
-   * empty.
+   * Selects that position, its event's instant, and the latest instant up to it, in milliseconds; no row if the journal
+   * is empty.
    */
   readonly lastEvent: string
   /** Selects the server's time in milliseconds; undefined if the database uses this process's clock. */

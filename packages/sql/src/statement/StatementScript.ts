@@ -10,8 +10,8 @@ import { maxTurnMillis, nextTurn } from "./EventLoop.js"
 import type { Statement } from "./Table.js"
 
 /**
- * Statements that run in order. A script that asks for their rows waits for them. If it asks for none, it may learn that a
- * statement has failed only at the next step that waits.
+ * Statements that run in order. A script that asks for their rows waits for them. If it asks for none, it may learn
+ * that a statement has failed only at the next step that waits.
  */
 export interface Step {
   readonly statements: ReadonlyArray<Statement>
@@ -27,7 +27,9 @@ export type ResultRows = ReadonlyArray<ReadonlyArray<unknown>>
 /** A connection that may answer synchronously, without a fiber, or send several statements in one round trip. */
 export interface AnsweringConnection extends Connection {
   readonly answer?: (step: Step) => Either.Either<ReadonlyArray<ResultRows>, SqlError>
-  /** Fails with the error of the first statement that fails. In a transaction, the statements after it have no effect. */
+  /**
+   * Fails with the error of the first statement that fails. In a transaction, the statements after it have no effect.
+   */
   readonly send?: (statements: ReadonlyArray<Statement>) => Effect.Effect<ReadonlyArray<ResultRows>, SqlError>
 }
 
@@ -66,8 +68,9 @@ export function* execute(statements: ReadonlyArray<Statement>): StatementScript<
 }
 
 /**
- * Runs a script. The error of a statement is thrown into it. If the connection answers synchronously, the script runs in one
- * step of the fiber, except for pauses. Otherwise steps that ask for no rows are sent together with the next step that does.
+ * Runs a script. The error of a statement is thrown into it. If the connection answers synchronously, the script runs
+ * in one step of the fiber, except for pauses. Otherwise steps that ask for no rows are sent together with the next
+ * step that does.
  */
 export const run = <A>(connection: AnsweringConnection, program: StatementScript<A>): Effect.Effect<A, SqlError> =>
   resume(connection, program, nothing, [])
@@ -116,7 +119,9 @@ const resume = <A>(
     }
   })
 
-/** The number of synchronous statements after which the event loop may take its turn: they take a millisecond or two. */
+/**
+ * The number of synchronous statements after which the event loop may take its turn: they take a millisecond or two.
+ */
 const manyStatements = 64
 
 const answerInTurns = (

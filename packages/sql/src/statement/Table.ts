@@ -24,8 +24,8 @@ export interface Table<A> {
     fixed: ReadonlyArray<keyof A>
   ) => (rows: ReadonlyArray<A>) => ReadonlyArray<Statement>
   /**
-   * The same with one statement for each row: if `before` returns the stored row, it updates the fields that differ, and
-   * otherwise it inserts the row.
+   * The same with one statement for each row: if `before` returns the stored row, it updates the fields that differ,
+   * and otherwise it inserts the row.
    */
   readonly writeEach: (
     key: keyof A & string,
@@ -46,7 +46,8 @@ export interface Table<A> {
 }
 
 /**
- * The most rows in one statement. Statements have this many rows or a smaller power of two, so that few have to be prepared.
+ * The most rows in one statement. Statements have this many rows or a smaller power of two, so that few have to be
+ * prepared.
  */
 const mostRows = 64
 

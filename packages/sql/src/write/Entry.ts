@@ -36,7 +36,9 @@ export class Entry<S, A, E> {
     return this.state === "withdrawn"
   }
 
-  /** Decides it unless it is withdrawn, and returns whether it is decided: from now on its caller waits for the outcome. */
+  /**
+   * Decides it unless it is withdrawn, and returns whether it is decided: from now on its caller waits for the outcome.
+   */
   decide(): boolean {
     if (this.state === "open") this.state = "decided"
     return this.state === "decided"

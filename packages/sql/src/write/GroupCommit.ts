@@ -1,16 +1,16 @@
 /**
  * Leader/follower group commit: queued submissions are committed in FIFO batches, and batches never overlap.
  *
- * The first caller leads: it yields, so that others can join its batch, and commits. Later submissions are committed by the
- * writer, a fiber of the scope, so that no caller works for others for long. The writer could lead every batch, but passing a
- * lone command to it and back costs 15 µs of 119.
+ * The first caller leads: it yields, so that others can join its batch, and commits. Later submissions are committed by
+ * the writer, a fiber of the scope, so that no caller works for others for long. The writer could lead every batch, but
+ * passing a lone command to it and back costs 15 µs of 119.
  *
  *     idle ──▶ callerLeads ──▶ idle            nothing is queued
  *      │           └─────────▶ writerLeads     submissions are queued
  *      └─────────────────────▶ writerLeads ──▶ idle
  *     any ──▶ closing ──▶ closed               closing: until the caller that leads has committed
  *
- * Interruption: a caller that is interrupted withdraws its submission, or waits for the outcome if the submission is already
+ * Interruption: a caller that is interrupted withdraws its submission, or waits for the outcome if the submission is
  * decided. A leader that is interrupted before it has decided anything passes its batch on.
  * Shutdown: decided submissions are committed before the scope closes; queued ones are interrupted.
  */
@@ -32,8 +32,8 @@ export interface GroupCommit<S, A, E> {
 /** How a queue commits. */
 export interface Options<S, A, E> {
   /**
-   * Commits a batch and settles its entries, some of which may be withdrawn until they are decided. It runs uninterruptibly; it
-   * may wait interruptibly, by `restore`, as long as nothing is decided.
+   * Commits a batch and settles its entries, some of which may be withdrawn until they are decided. It runs
+   * uninterruptibly; it may wait interruptibly, by `restore`, as long as nothing is decided.
    */
   readonly commit: (batch: ReadonlyArray<Entry<S, A, E>>, restore: Restore) => Effect.Effect<void>
   /** The fraction of a full batch that a submission takes. A submission that takes more than 1 is committed alone. */
@@ -70,8 +70,8 @@ export const make = <S, A, E>(
     const owner = yield* Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber))
     const { currentDefaultServices, currentScheduler } = owner
     const isOwnerTraced = isTraced(owner)
-    // A caller that leads also commits others' submissions. It must have the layer's clock and scheduler, and these submissions
-    // must not be in its span.
+    // A caller that leads also commits others' submissions. It must have the layer's clock and scheduler, and these
+    // submissions must not be in its span.
     const canCallerLead = (caller: Fiber.RuntimeFiber<unknown, unknown>) =>
       canCallersLead && !isOwnerTraced && caller.currentDefaultServices === currentDefaultServices &&
       caller.currentScheduler === currentScheduler

@@ -86,8 +86,8 @@ interface Known extends Kept<Answer, Refusal> {
 }
 
 /**
- * A hash: of the tenant and the key, or of the key and the commands. Keys are not stored in clear, so that a reader of the
- * tables cannot guess what a command contained and verify the guess.
+ * A hash: of the tenant and the key, or of the key and the commands. Keys are not stored in clear, so that a reader of
+ * the tables cannot guess what a command contained and verify the guess.
  */
 const hashOf = (...parts: ReadonlyArray<string>) => hash("sha256", JSON.stringify(parts), "base64url")
 
@@ -144,8 +144,8 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
 })
 
 /**
- * The hashes under which the submissions' keys may be stored. A relay that does not exist yet belongs to the tenant that
- * creates it in the batch.
+ * The hashes under which the submissions' keys may be stored. A relay that does not exist yet belongs to the tenant
+ * that creates it in the batch.
  */
 const idsOf = (before: State, submissions: ReadonlyArray<Submission>): ReadonlyArray<string> => {
   const owners = new Map<RelayId, Array<Pubkey>>()

@@ -30,7 +30,9 @@ import * as Metrics from "./Metrics.js"
 
 type Entry = QueueEntry<Submission, ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
 
-/** At most this many commands, or characters of commands, are committed together, unless one submission alone has more. */
+/**
+ * At most this many commands, or characters of commands, are committed together, unless one submission alone has more.
+ */
 const batchCommands = 256
 const batchCharacters = 1_000_000
 
@@ -96,9 +98,9 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
       })
 
     /**
-     * Commits a batch, broadcasts what was recorded, and settles the entries. If the database refuses the batch, each entry is
-     * tried on its own, so that only the culprit fails. While the storage makes no progress, an entry waits for as long as its
-     * patience lasts, whichever batches it is in.
+     * Commits a batch, broadcasts what was recorded, and settles the entries. If the database refuses the batch, each
+     * entry is tried on its own, so that only the culprit fails. While the storage makes no progress, an entry waits
+     * for as long as its patience lasts, whichever batches it is in.
      */
     const commitBatch = (batch: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> =>
       Effect.suspend(() => {
