@@ -36,7 +36,7 @@ export const scenario: Scenario = {
       if (open === undefined) return yield* Effect.dieMessage(`no subscriber is called ${subject}`)
       const { execute, follow } = yield* open({ filename: yield* file(value, place), synchronous, relays })
 
-      // Start times by the activity's position.
+      // All three are indexed by the activity's position.
       const issued: Array<number> = []
       const answered: Array<number> = []
       const taken = new Map<number, number>()

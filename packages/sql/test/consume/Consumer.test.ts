@@ -49,7 +49,7 @@ const rows = Effect.flatMap(
 
 describe("a transactional handler", () => {
   test(
-    "that fails leaves nothing of its own, and nothing of the others is done twice or undone",
+    "that fails is rolled back alone, and the others in its batch run once",
     Effect.gen(function*() {
       const sql = yield* SqlClient
       yield* log(200)
@@ -70,7 +70,7 @@ describe("a transactional handler", () => {
       yield* caughtUp
       const positions = yield* all
       expect(yield* rows).toEqual(positions.filter((n) => n % 50 !== 0))
-      // Only the culprits are tried again.
+      // Only failing handlers are retried.
       expect(positions.map((n) => calls.get(n))).toEqual(positions.map((n) => n % 50 === 0 ? 3 : 1))
       yield* Consumer.replay({ name, handle: (activity) => handled(sql, activity), transactional })
       expect((yield* rows).length).toBe(positions.length)
@@ -79,7 +79,7 @@ describe("a transactional handler", () => {
   )
 
   test(
-    "that only the commit refuses is told from the others of its batch",
+    "whose writes only the commit refuses is parked, and the others in its batch are not",
     Effect.gen(function*() {
       const sql = yield* SqlClient
       yield* log(20)
@@ -104,14 +104,14 @@ describe("a transactional handler", () => {
   )
 
   test(
-    "issues commands that commit with its checkpoint, and are broadcast then",
+    "issues commands that commit with its checkpoint and are broadcast after that",
     Effect.gen(function*() {
       const command = yield* Command
       const sql = yield* SqlClient
       const queue = yield* command.notify.subscribe
       let fails = true
       const sizes: Array<number> = []
-      // However slow the machine is, all three are of one transaction: its clock stands.
+      // The clock stands still, so that all three share one transaction however slow the machine is.
       const clock = Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => 0 })
       yield* Effect.fork(Effect.provideService(
         Consumer.run({
@@ -148,7 +148,7 @@ describe("a transactional handler", () => {
   )
 
   test(
-    "that is interrupted leaves nothing, and its transaction is over",
+    "that is interrupted is rolled back, and its transaction ends",
     Effect.gen(function*() {
       const command = yield* Command
       const sql = yield* SqlClient
@@ -175,7 +175,7 @@ describe("a transactional handler", () => {
 
 describe("a consumer", () => {
   test(
-    "that is begun inside a transaction is not of it, and goes on after it",
+    "that is started inside a transaction does not join it, and continues after it",
     Effect.gen(function*() {
       const sql = yield* SqlClient
       const scope = yield* Effect.scope
@@ -189,7 +189,7 @@ describe("a consumer", () => {
     })
   )
 
-  it.scopedLive("waits while another process holds the database", () =>
+  it.scopedLive("waits while another process locks the database", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       const context = yield* Layer.build(Sqlite.layer({ filename }))
@@ -204,7 +204,7 @@ describe("a consumer", () => {
             Effect.tapErrorCause((cause) => Effect.sync(() => failed = Cause.pretty(cause)))
           )
         )
-        // Longer than a transaction waits for its turn.
+        // Longer than a transaction waits for the lock.
         const error = yield* Effect.flip(Effect.flatMap(Command, (command) => command.activateRelay({ id: "a" })))
         expect(error).toMatchObject({ _tag: "StorageError", reason: "busy" })
         other.exec("COMMIT")
@@ -215,7 +215,7 @@ describe("a consumer", () => {
       }).pipe(Effect.provide(context))
     }))
 
-  it.scopedLive("gives its lease back when its layer closes", () =>
+  it.scopedLive("releases its lease when its layer closes", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       const fiber = yield* Effect.gen(function*() {
@@ -229,7 +229,7 @@ describe("a consumer", () => {
       expect(database.prepare("SELECT owner FROM caravel_lease WHERE task = 'run'").pluck().get()).toBe(null)
     }))
 
-  it.scopedLive("of another connection to the file takes over where it was, and is waited for from here", () =>
+  it.scopedLive("on another connection to the file continues at the checkpoint, and can be awaited from this one", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       const here = yield* Layer.build(Sqlite.layer({ filename }))

@@ -1,4 +1,4 @@
-/** Consumers on PostgreSQL: the locks they take, and connections that the server ends. */
+/** Consumers on PostgreSQL: their locks, and connections that the server ends. */
 import { Command, Position } from "@caravel/domain"
 import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { Postgres } from "@caravel/sql"
@@ -24,7 +24,7 @@ withPostgres("PostgreSQL: consumers", (url) => {
     })
 
   it.scopedLive(
-    "those that start and those that run take locks in one order, and never wait for one another",
+    "starting, running and reset consumers take locks in one order and never deadlock",
     () =>
       Effect.gen(function*() {
         const { context } = yield* world()
@@ -48,7 +48,7 @@ withPostgres("PostgreSQL: consumers", (url) => {
   )
 
   it.scopedLive(
-    "a handler that loses its connection has failed: it is parked, and its neighbours are handled once",
+    "a handler that loses its connection fails and is parked, and its neighbours are handled once",
     () =>
       Effect.gen(function*() {
         const { context } = yield* world()
@@ -79,7 +79,7 @@ withPostgres("PostgreSQL: consumers", (url) => {
         const parked = yield* Effect.provide(Consumer.parked(name), context)
         expect(parked.map(({ activity, attempts }) => [activity.position, attempts])).toEqual([[3, 3]])
         expect(parked[0]!.error).toMatch(/^StorageError: /)
-        // In a replay likewise.
+        // The same in a replay.
         const replay = Consumer.replay({
           name,
           transactional: true,
@@ -102,7 +102,7 @@ withPostgres("PostgreSQL: consumers", (url) => {
         const admin = yield* raw(url)
         const tables = `${schema}.caravel_consumer, ${schema}.caravel_lease`
         yield* Effect.promise(() => admin.query(`BEGIN; LOCK TABLE ${tables}`))
-        // Several of its statements have waited, each until it was cancelled.
+        // Waits until several of the consumer's statements have waited for the lock and were cancelled.
         const observer = yield* raw(url)
         const waited = new Set<string>()
         const look = Effect.promise(async () => {

@@ -1,4 +1,4 @@
-/** Only who uses a database has to have its driver. */
+/** A database's driver is needed only if the database is used. */
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { buildSync } from "esbuild"
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url"
 import { spawned } from "../fixtures/child.js"
 import { temporaryDirectory } from "../fixtures/sqlite.js"
 
-it.scopedLive("without drivers, the package loads, and each layer says what to install", () =>
+it.scopedLive("without drivers, the package loads, and the error of each layer says what to install", () =>
   Effect.gen(function*() {
     const outdir = yield* temporaryDirectory
     buildSync({
@@ -15,7 +15,7 @@ it.scopedLive("without drivers, the package loads, and each layer says what to i
       outdir,
       outExtension: { ".js": ".mjs" },
       bundle: true,
-      // What is loaded when it is needed stays a file of its own.
+      // Modules that are loaded on demand must stay separate files.
       splitting: true,
       platform: "node",
       format: "esm",

@@ -1,4 +1,7 @@
-/** A database that an older state of itself takes the place of while it is open: with the same epoch, as nothing of Caravel's did it. */
+/**
+ * A database that is replaced by an older state of itself while it is open. Its epoch is the same, as Caravel did not
+ * restore it.
+ */
 import { ActivityFeed, Command, Journal } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -13,7 +16,7 @@ const pubkey = "a".repeat(64)
 const create = (id: string) =>
   Effect.flatMap(Command, (command) => command.createRelay({ id, tenant: pubkey, subdomain: id }))
 
-/** What takes a database back to where it was when this was made. */
+/** An effect that takes a database back to its state when the effect was made. */
 type Older = (database: Endpoint) => Effect.Effect<Effect.Effect<void>, never, Scope.Scope>
 
 const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>, older: Older) => {
@@ -71,7 +74,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>, older: Older)
       }))
   }
 
-  it.scopedLive("takes no command of a program that has it open, in a transaction or not, at once", () =>
+  it.scopedLive("refuses every command of a program that has it open, in a transaction or not, immediately", () =>
     Effect.gen(function*() {
       const { database, goBack, run } = yield* world
       yield* goBack
@@ -84,7 +87,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>, older: Older)
     }))
 }
 
-describe("SQLite: an older state put in place", () =>
+describe("SQLite: a file that an older state replaces", () =>
   suite(file, (database) => olderFile((database as { readonly filename: string }).filename)))
 withPostgres(
   "PostgreSQL: a journal that goes back",

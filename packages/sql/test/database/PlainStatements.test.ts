@@ -1,4 +1,7 @@
-/** Plain statements of the caller's: those that may write are transactions of their own, which must not show otherwise. */
+/**
+ * The caller's plain statements. Those that may write run in transactions of their own, which must have no other
+ * visible effect.
+ */
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
@@ -10,7 +13,7 @@ const suite = <E>(layer: Layer.Layer<SqlClient, E>, outside: ReadonlyArray<strin
   const test = <A, E2>(name: string, body: (sql: SqlClient) => Effect.Effect<A, E2>) =>
     it.effect(name, () => Effect.provide(Effect.flatMap(SqlClient, body), layer))
 
-  test("return rows, are kept, and leave nothing behind where they fail", (sql) =>
+  test("return rows, are committed, and are rolled back if they fail", (sql) =>
     Effect.gen(function*() {
       yield* sql`CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)`
       expect(yield* sql`INSERT INTO note ${sql.insert({ id: 1, text: "one" })} RETURNING text`).toEqual([{
@@ -26,7 +29,7 @@ const suite = <E>(layer: Layer.Layer<SqlClient, E>, outside: ReadonlyArray<strin
     }))
 
   for (const statement of outside) {
-    test(`may be what cannot be in a transaction: ${statement}`, (sql) =>
+    test(`may be statements that cannot run in a transaction: ${statement}`, (sql) =>
       Effect.gen(function*() {
         yield* sql`CREATE TABLE note (id INTEGER)`
         yield* sql.unsafe(statement)
@@ -35,7 +38,7 @@ const suite = <E>(layer: Layer.Layer<SqlClient, E>, outside: ReadonlyArray<strin
       }))
   }
 
-  test("may be a transaction by hand, on a reserved connection", (sql) =>
+  test("may begin and end a transaction on a reserved connection", (sql) =>
     Effect.gen(function*() {
       yield* sql`CREATE TABLE note (id INTEGER)`
       yield* Effect.scoped(Effect.gen(function*() {
@@ -55,7 +58,7 @@ const suite = <E>(layer: Layer.Layer<SqlClient, E>, outside: ReadonlyArray<strin
 describe("SQLite: plain statements", () => {
   suite(Sqlite.layerTemporary, ["VACUUM", "/* now */ PRAGMA foreign_keys = OFF", "ATTACH ':memory:' AS other"])
 
-  it.scopedLive("wait for another process's transaction, and are then what they would have been", () =>
+  it.scopedLive("wait for another process's transaction and then have their usual effect", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const sql = Context.get(yield* Layer.build(Sqlite.layer({ filename })), SqlClient)

@@ -8,7 +8,7 @@ import { layerTemporary, withPostgres } from "../fixtures/postgres.js"
 const pubkey = "a".repeat(64)
 const relay = (id: string) => ({ id, tenant: pubkey, subdomain: id })
 
-/** What anybody outside of the caller's transaction can see. */
+/** The data that is visible outside of the caller's transaction. */
 const seen = Effect.gen(function*() {
   const query = yield* Query
   const journal = yield* Journal
@@ -21,7 +21,7 @@ const seen = Effect.gen(function*() {
 
 const onlyTenant = { relays: [], events: ["TenantCreated"], activities: ["create_tenant"] }
 
-/** A foreign key that is checked at COMMIT only, and a trigger that violates it for one relay. */
+/** A foreign key that is checked only at COMMIT, and a trigger that violates it for one relay. */
 const sabotage = Effect.flatMap(SqlClient, (sql) =>
   Effect.gen(function*() {
     yield* sql`CREATE TABLE parent (id TEXT PRIMARY KEY)`
@@ -42,7 +42,7 @@ const sabotage = Effect.flatMap(SqlClient, (sql) =>
 
 const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
   describe("a command in the caller's transaction", () => {
-    it.scopedLive("leaves nothing when it rolls back", () =>
+    it.scopedLive("is undone when it rolls back", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const query = yield* Query
@@ -58,7 +58,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(exit).toEqual(Exit.fail("undo"))
         expect(yield* seen).toEqual(onlyTenant)
         expect(yield* Queue.size(queue)).toBe(0)
-        // Nothing is left of it for what follows, its position neither.
+        // Later commands are unaffected, and its position is used again.
         expect((yield* command.createRelay(relay("b"))).position).toBe(2)
         expect((yield* Queue.take(queue)).resourceId).toBe("b")
       }).pipe(Effect.provide(layer)))
@@ -92,7 +92,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* seen).toMatchObject({ relays: ["a", "c"] })
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("gives its position back when its savepoint rolls back, and what takes it is broadcast", () =>
+    it.scopedLive("releases its position when its savepoint rolls back, and the next command at that position is broadcast", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const sql = yield* SqlClient
@@ -106,7 +106,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* Queue.size(queue)).toBe(1)
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("takes its turn with others of the same transaction", () =>
+    it.scopedLive("runs one after another with concurrent commands of the same transaction", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const journal = yield* Journal
@@ -122,7 +122,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(versions).toEqual(Array.from({ length: 51 }, (_, index) => index + 1))
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("does not deadlock with the writer, nor do commands that wait for the transaction", () =>
+    it.scopedLive("does not deadlock with the writer or with commands that wait for the transaction", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const sql = yield* SqlClient
@@ -134,7 +134,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         )
         yield* sql.withTransaction(Effect.gen(function*() {
           yield* command.createRelay(relay("a"))
-          // On PostgreSQL it has the journal's lock only from its first command on.
+          // On PostgreSQL a transaction takes the append lock only with its first command.
           yield* Deferred.succeed(begun, undefined)
           for (const id of ["b", "c"]) {
             yield* Effect.yieldNow()
@@ -146,7 +146,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(later.map(({ position }) => position)).toEqual([5, 6, 7])
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("in a subscriber's transaction, the feed still shows what is committed only", () =>
+    it.scopedLive("is not in a feed that is read in the same transaction before it commits", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const feed = yield* ActivityFeed
@@ -160,8 +160,8 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       }).pipe(Effect.provide(layer)))
   })
 
-  describe("what a transaction acquires", () => {
-    it.scopedLive("stays the caller's", () =>
+  describe("a resource that is acquired in a transaction", () => {
+    it.scopedLive("belongs to the caller's scope", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const sql = yield* SqlClient
@@ -188,8 +188,8 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       }).pipe(Effect.provide(layer)))
   })
 
-  describe("a caller who has his integers whole", () => {
-    it.scopedLive("gives Caravel's statements, in his transaction and outside of it, what they expect", () =>
+  describe("a caller with SafeIntegers", () => {
+    it.scopedLive("does not change the integers that Caravel's statements return, inside and outside of a transaction", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const sql = yield* SqlClient
@@ -206,7 +206,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
   })
 
   describe("a fiber that outlives its transaction", () => {
-    it.scopedLive("cannot write in another one's, nor otherwise", () =>
+    it.scopedLive("cannot write any more, in this or another transaction", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const sql = yield* SqlClient
@@ -243,7 +243,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect((yield* command.createRelay(relay("next"))).position).toBe(2)
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("of a batch fails only the culprit", () =>
+    it.scopedLive("in a batch fails only the command that caused it", () =>
       Effect.gen(function*() {
         const command = yield* Command
         yield* sabotage
@@ -256,7 +256,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* seen).toMatchObject({ relays: ["a", "b", "c", "d"] })
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("of the caller's own transaction is a typed error, and the client works on", () =>
+    it.scopedLive("in the caller's own transaction is a typed error, and the client keeps working", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const sql = yield* SqlClient

@@ -1,4 +1,4 @@
-/** What fibers that share a transaction do to one another. */
+/** Fibers that share a transaction. */
 import { CreateRelay, Journal, Position, type StorageError } from "@caravel/domain"
 import { ConsumerStore } from "@caravel/pubsub"
 import { type Postgres, Sqlite } from "@caravel/sql"
@@ -16,7 +16,7 @@ const many = Array.from(
 const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
   describe("while a nested transaction is open", () => {
     for (const ending of ["fails", "succeeds"] as const) {
-      it.scopedLive(`what others do in its transaction is whole, though it ${ending}`, () =>
+      it.scopedLive(`writes of other fibers in the outer transaction are complete if it ${ending}`, () =>
         Effect.gen(function*() {
           const { command, note, notes, queue, sql } = yield* world
           yield* sql.withTransaction(Effect.gen(function*() {
@@ -46,7 +46,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         }).pipe(Effect.provide(layer)))
     }
 
-    it.scopedLive("what waits for it can be interrupted at once, and has not happened", () =>
+    it.scopedLive("statements and commands that wait for it can be interrupted at once, and have no effect", () =>
       Effect.gen(function*() {
         const { command, note, notes, sql } = yield* world
         yield* sql.withTransaction(Effect.gen(function*() {
@@ -77,7 +77,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       }).pipe(Effect.provide(layer)))
 
     it.scopedLive(
-      "and waits for what waits for it, it is rolled back after five seconds, and the others go on",
+      "and waits for a fiber that waits for it, it is rolled back after five seconds, and the other fiber continues",
       () =>
         Effect.gen(function*() {
           const { command, note, notes, sql } = yield* world
@@ -104,7 +104,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       20_000
     )
 
-    it.scopedLive("a statement of what it is nested in, in its own fiber, does not hang", () =>
+    it.scopedLive("a statement of the outer transaction in the same fiber does not hang", () =>
       Effect.gen(function*() {
         const { note, notes, sql } = yield* world
         const nested = yield* sql.withTransaction(Effect.gen(function*() {
@@ -119,7 +119,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
   })
 
   describe("the end of a transaction", () => {
-    it.scopedLive("waits for a submit that a fiber of it has begun", () =>
+    it.scopedLive("waits for a submit that one of its fibers has started", () =>
       Effect.gen(function*() {
         const { command, sql, written } = yield* world
         const fiber = yield* sql.withTransaction(Effect.zipLeft(Effect.forkDaemon(command.submit(many)), written))
@@ -128,7 +128,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(Exit.isSuccess(exit)).toBe(true)
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("waits for the nested transactions that fibers of it have open, and then takes nothing more", () =>
+    it.scopedLive("waits for nested transactions that its fibers have open, and then refuses further statements", () =>
       Effect.gen(function*() {
         const { command, note, notes, sql } = yield* world
         const open = yield* Deferred.make<void>()
@@ -162,7 +162,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* stored).toEqual(["a"])
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("that is nested leaves nothing to its fibers that outlive it, though the outer one is open", () =>
+    it.scopedLive("that is nested ends it for its fibers too, even if the outer one is still open", () =>
       Effect.gen(function*() {
         const { command, note, notes, sql } = yield* world
         yield* sql.withTransaction(Effect.gen(function*() {
@@ -179,7 +179,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* stored).toEqual([])
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("that fails does not wait: what its fibers have under way fails, and is not there", () =>
+    it.scopedLive("that fails does not wait: statements in progress of its fibers fail and have no effect", () =>
       Effect.gen(function*() {
         const { command, note, notes, queue, sql } = yield* world
         const open = yield* Deferred.make<void>()
@@ -225,7 +225,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       expect(yield* stored).toEqual([])
     }).pipe(Effect.provide(layer)))
 
-  it.scopedLive("a nested transaction that cannot succeed, as a statement has failed in it, is undone alone", () =>
+  it.scopedLive("a nested transaction that cannot succeed because a statement in it failed is undone alone", () =>
     Effect.gen(function*() {
       const { note, notes, sql } = yield* world
       yield* sql.withTransaction(Effect.gen(function*() {
@@ -233,7 +233,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         const nested = Effect.gen(function*() {
           yield* note("nested")
           yield* Effect.flip(note("outer"))
-          // On PostgreSQL nothing is done after one that fails.
+          // PostgreSQL refuses statements after one that failed.
           yield* Effect.ignore(note("more"))
         })
         const exit = yield* Effect.exit(sql.withTransaction(nested))
@@ -242,12 +242,12 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       }))
       expect(yield* notes).toEqual(sql.onDialectOrElse({
         pg: () => ["after", "outer"],
-        // A statement that fails does nothing there, and the others count.
+        // On SQLite a failed statement has no effect, and the others take effect.
         orElse: () => ["after", "more", "nested", "outer"]
       }))
     }).pipe(Effect.provide(layer)))
 
-  it.scopedLive("what reads a stream in a transaction may run statements meanwhile", () =>
+  it.scopedLive("a fiber that reads a stream in a transaction may run statements meanwhile", () =>
     Effect.gen(function*() {
       const { command, note, notes, sql } = yield* world
       yield* sql.withTransaction(Effect.gen(function*() {
@@ -261,7 +261,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       expect(yield* stored).toEqual(["a", "b", "c"])
     }).pipe(Effect.provide(layer)))
 
-  it.scopedLive("a rebuild has its transaction to itself", () =>
+  it.scopedLive("a rebuild does not share its transaction with other fibers", () =>
     Effect.gen(function*() {
       const { command, notes, sql } = yield* world
       const journal = yield* Journal
@@ -278,7 +278,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       expect(yield* stored).toEqual(["a"])
     }).pipe(Effect.provide(layer)))
 
-  it.scopedLive("a consumer's transaction waits for what its handler has forked", () =>
+  it.scopedLive("a consumer's transaction waits for commands of fibers that its handler has forked", () =>
     Effect.gen(function*() {
       const { command, written } = yield* world
       const store = yield* ConsumerStore.ConsumerStore

@@ -1,6 +1,6 @@
 /**
- * Random trees of what fibers do in transactions, against a model: what was answered in transactions that all commit is there
- * whole, and nothing else is. `CARAVEL_TREES` is how many.
+ * Random trees of operations by fibers in transactions, compared with a model: the writes that succeeded in
+ * transactions that all commit are complete, and there are no others. `CARAVEL_TREES` is their number.
  */
 import { LongRun } from "@caravel/conformance"
 import { Command, CreateRelay, Journal, type StorageError } from "@caravel/domain"
@@ -52,13 +52,16 @@ const { tree } = fc.letrec<{ tree: Tree }>((tie) => ({
   ) as fc.Arbitrary<Tree>
 }))
 
-/** A transaction or savepoint of the model, which commits if all around it do; one interrupted may have committed or not. */
+/**
+ * A transaction or savepoint of the model. It commits if all transactions around it do. One that was interrupted may
+ * have committed or not.
+ */
 interface Scope {
   readonly parent: Scope | undefined
   commits: boolean | "unknown"
 }
 
-/** What was done, and what became of it. */
+/** An operation and its outcome. */
 interface Deed {
   readonly ids: ReadonlyArray<string>
   readonly isNote: boolean
@@ -176,7 +179,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
         let expected = 0
         for (const { exit, ids, isNote, scope } of deeds) {
           const there = ids.filter((id) => (isNote ? notes : relays).has(id)).length
-          // Whole or not at all.
+          // All of it or nothing.
           expect([0, ids.length]).toContain(there)
           if (exit === "failed" || commits(scope) === false) expect(there).toBe(0)
           else if (exit === "answered" && commits(scope) === true) expect(there).toBe(ids.length)
@@ -208,11 +211,11 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
 
 const tests = (layer: Layer.Layer<Postgres.Services, StorageError>, long: number) =>
   it.scopedLive(
-    "what fibers do in transactions is whole or not at all",
+    "the writes of fibers in a transaction are all committed or all undone",
     () => property(layer, LongRun.count("CARAVEL_TREES", { usual: 40, long })),
     LongRun.timeout(120_000)
   )
 
-// More than 100,000 steps there, and 10,000 here.
+// These are more than 100,000 operations on SQLite, and 10,000 on PostgreSQL.
 describe("SQLite", () => tests(Sqlite.layerTemporary, 10_000))
 withPostgres("PostgreSQL", (url) => tests(layerTemporary(url), 1_100))

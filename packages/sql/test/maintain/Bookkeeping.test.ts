@@ -1,4 +1,6 @@
-/** What a verification finds beside rows and journal: outcomes of keys, consumers, and what SQLite finds in its file. */
+/**
+ * What a verification checks besides rows and journal: outcomes of keys, consumers, and SQLite's own check of its file.
+ */
 import { Command, Journal } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
@@ -14,12 +16,12 @@ const found = Effect.map(verify, ({ differences }) => differences)
 
 describe("bookkeeping", () => {
   test(
-    "that agrees is not reported",
+    "that is consistent is not reported",
     Effect.zipRight(furnish, Effect.map(found, (differences) => expect(differences).toEqual([])))
   )
 
   test(
-    "a key whose events are not in the journal is found, and its command refused by name",
+    "with a key whose events are not in the journal is reported, and the key's command is refused",
     Effect.gen(function*() {
       const command = yield* Command
       yield* furnish
@@ -40,7 +42,7 @@ describe("bookkeeping", () => {
   )
 
   test(
-    "of consumers that cannot be is found by the consumer's name",
+    "of consumers that is impossible is reported with the consumer's name",
     Effect.gen(function*() {
       yield* furnish
       yield* statements(
@@ -67,7 +69,7 @@ describe("a journal that is damaged", () => {
   })
 
   test(
-    "has an event of an unknown resource type, which is found by its position",
+    "with an event of an unknown resource type is reported with the event's position",
     Effect.gen(function*() {
       yield* furnish
       yield* statements(
@@ -83,7 +85,7 @@ describe("a journal that is damaged", () => {
   )
 
   test(
-    "has events at positions that were never given",
+    "with events at positions that were never assigned is reported",
     Effect.gen(function*() {
       yield* furnish
       yield* statements(
@@ -100,7 +102,7 @@ describe("a journal that is damaged", () => {
   )
 
   test(
-    "has a relay of a tenant that was never created",
+    "with a relay of a tenant that was never created is reported",
     Effect.gen(function*() {
       yield* furnish
       yield* statements(
@@ -116,7 +118,7 @@ describe("a journal that is damaged", () => {
   )
 })
 
-it.scopedLive("an index that does not have what its table has is found by verify, and a rebuild refuses", () =>
+it.scopedLive("an index that differs from its table is reported by verify, and a rebuild refuses", () =>
   Effect.gen(function*() {
     const filename = yield* temporaryFile
     yield* Effect.provide(furnish, Sqlite.layer({ filename }))
@@ -128,7 +130,7 @@ it.scopedLive("an index that does not have what its table has is found by verify
       for (const text of texts) database.exec(text)
       database.close()
     }
-    // While the index is out of sight, a row of its table changes.
+    // A row of the table changes while the index is disabled.
     edit(
       "CREATE TABLE hidden AS SELECT * FROM sqlite_schema WHERE name = 'caravel_relay_tenant'",
       "DELETE FROM sqlite_schema WHERE name = 'caravel_relay_tenant'"

@@ -1,4 +1,4 @@
-/** What a database keeps of clocks that were wrong. */
+/** What a database stores about wrong clocks. */
 import { type ClockFinding, Command, decodeCommand, type Drift, Journal } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -10,7 +10,7 @@ import { raw, temporaryFile } from "../fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
 
-/** Runs an effect while the clock says so. */
+/** Runs an effect with a clock that returns this instant. */
 const at = (millis: number) =>
   Effect.withClock(Object.assign(Clock.make(), {
     currentTimeMillis: Effect.succeed(millis),
@@ -41,7 +41,7 @@ const jumps = Metric.value(Metric.tagged(
   "jump"
 ))
 
-it.scopedLive("a migrated journal knows which instant it had come to at each position", () =>
+it.scopedLive("a migrated journal has the latest instant up to each position", () =>
   Effect.gen(function*() {
     const filename = yield* temporaryFile
     const database = yield* raw(filename)
@@ -72,7 +72,7 @@ it.scopedLive("a migrated journal knows which instant it had come to at each pos
     expect(() => database.exec("UPDATE caravel_event SET latest_at = NULL")).toThrow("an event is never changed")
   }))
 
-it.scopedLive("a position of an instant costs as many reads as the journal's length has binary digits", () =>
+it.scopedLive("finding the position of an instant takes as many reads as the journal's length has binary digits", () =>
   Effect.gen(function*() {
     const command = yield* Command
     const journal = yield* Journal
@@ -95,7 +95,7 @@ it.scopedLive("a position of an instant costs as many reads as the journal's len
     expect(reads).toBeLessThanOrEqual(11)
   }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-it.scopedLive("what an event keeps of the journal's instants is verified, and prevents no rebuild", () =>
+it.scopedLive("the instants that are stored with events are verified, and do not prevent a rebuild", () =>
   Effect.gen(function*() {
     const filename = yield* temporaryFile
     yield* Effect.gen(function*() {
@@ -115,7 +115,7 @@ it.scopedLive("what an event keeps of the journal's instants is verified, and pr
     }).pipe(Effect.provide(Sqlite.layer({ filename })))
   }))
 
-it.scopedLive("a jump in a caller's transaction is counted when that has committed, and only then", () =>
+it.scopedLive("a jump in a caller's transaction is counted only once the transaction has committed", () =>
   Effect.gen(function*() {
     const sql = yield* SqlClient
     const command = yield* Command
@@ -129,7 +129,7 @@ it.scopedLive("a jump in a caller's transaction is counted when that has committ
     expect((yield* verified).clocks).toMatchObject([{ _tag: "ClockJump", position: 3 }])
   }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-it.scopedLive("how far clocks may differ is an option", () =>
+it.scopedLive("the tolerated clock difference is an option", () =>
   Effect.gen(function*() {
     const filename = yield* temporaryFile
     yield* Effect.gen(function*() {
@@ -144,7 +144,7 @@ it.scopedLive("how far clocks may differ is an option", () =>
   }))
 
 withPostgres("Clocks on PostgreSQL", (url) => {
-  it.scopedLive("a process whose clock differs from the server's is logged, and told by verify", () =>
+  it.scopedLive("a process whose clock differs from the server's is logged, and reported by verify", () =>
     Effect.gen(function*() {
       const hour = 60 * minutes
       // @effect-diagnostics-next-line globalDateInEffect:off

@@ -1,4 +1,6 @@
-/** Whatever stands in a column, everything that reads it works or says what is wrong: no defect, and no waiting for ever. */
+/**
+ * For every value in every column, each reader works or fails with a typed error: no defect, and no endless waiting.
+ */
 import { LongRun } from "@caravel/conformance"
 import { Journal } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
@@ -27,11 +29,11 @@ const values: ReadonlyArray<unknown> = [
   9e15,
   -9e15,
   Buffer.from([0xff, 0, 0xfe]),
-  // Text that is no text.
+  // Text that is not valid UTF-8.
   { invalid: true }
 ]
 
-/** What the services do, each with what is wrong with it, if anything: a defect, an error without a name, or no end. */
+/** Calls of all services. Each returns its problem, if there is one: a defect, an untyped error, or no end. */
 const faults = Effect.gen(function*() {
   const wrong: Array<string> = []
   // @effect-diagnostics-next-line anyUnknownInErrorContext:off
@@ -49,7 +51,7 @@ const faults = Effect.gen(function*() {
   return wrong
 })
 
-/** Whether a verification finds anything, or fails. */
+/** Whether a verification reports a drift, or fails. */
 const isFound = Effect.flatMap(Journal, ({ verify }) => Stream.runCollect(verify)).pipe(
   Effect.map(Chunk.some(({ differences }) => differences.length > 0)),
   Effect.catchAll(() => Effect.succeed(true))
@@ -65,7 +67,7 @@ interface Damage extends Column {
 
 const shown = ({ column, table, value }: Damage) => `${table}.${column} = ${JSON.stringify(value)}`
 
-/** All of them in a long run, and otherwise some, always the same. */
+/** Everything in a long run, otherwise a fixed sample. */
 const sampled = (all: ReadonlyArray<Damage>, usual: number): ReadonlyArray<Damage> => {
   const size = LongRun.count("CARAVEL_DAMAGED_COLUMNS", { usual, long: all.length })
   const [shuffled = []] = fc.sample(fc.shuffledSubarray([...all], { minLength: all.length }), {
@@ -78,7 +80,7 @@ const sampled = (all: ReadonlyArray<Damage>, usual: number): ReadonlyArray<Damag
 const quiet = Logger.replace(Logger.defaultLogger, Logger.none)
 
 describe("damaged columns: SQLite", () => {
-  /** Stores a value in a file, past all that guards it, in a row of those that a table has. */
+  /** Stores a value in a file's row, past all checks. */
   const inflict = (filename: string, { column, table, value }: Damage) => {
     const database = new SqliteDatabase(filename)
     database.unsafeMode(true)
@@ -107,7 +109,7 @@ describe("damaged columns: SQLite", () => {
       writing.prepare(`UPDATE ${table} SET ${column} = ${expression} WHERE ${key} = (SELECT max(${key}) FROM ${table})`)
         .run(...(isInvalid ? [] : [value]))
     } catch {
-      // A key cannot be everything.
+      // Not every value is possible in a key.
       isDone = false
     }
     writing.pragma("writable_schema = ON")
@@ -116,7 +118,7 @@ describe("damaged columns: SQLite", () => {
     return isDone
   }
 
-  it.scopedLive("are read as what they are, or refused by name", () =>
+  it.scopedLive("are read as they are, or refused with a typed error", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const template = join(directory, "template.db")
@@ -142,7 +144,7 @@ describe("damaged columns: SQLite", () => {
         const exit = yield* Effect.exit(
           Effect.gen(function*() {
             const found = yield* isFound
-            // What a STRICT column cannot hold is at least found by SQLite's own check.
+            // SQLite's own check at least reports a value that a STRICT column cannot hold.
             if (Buffer.isBuffer(damage.value) && !found) wrong.push(`${shown(damage)}: not found`)
             for (const fault of yield* faults) wrong.push(`${shown(damage)}: ${fault}`)
           }).pipe(Effect.provide(Layer.provideMerge(Sqlite.layer({ filename }), quiet)))
@@ -165,7 +167,7 @@ withPostgres("damaged columns: PostgreSQL", (url) => {
     LOOP EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', guard.table, guard.attname); END LOOP;
   END $$`
 
-  it.live("are read as what they are, or refused by name", () =>
+  it.live("are read as they are, or refused with a typed error", () =>
     Effect.gen(function*() {
       const columnsOf = Effect.flatMap(SqlClient, (sql) =>
         sql.unsafe(`SELECT table_name AS "table", column_name AS "column" FROM information_schema.columns

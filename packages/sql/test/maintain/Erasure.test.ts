@@ -24,10 +24,10 @@ const open = (filename: string, options: Omit<Sqlite.Options, "filename"> = {}) 
 const isOverwritten = (database: Database) =>
   database.prepare("SELECT 1 FROM caravel_migrations WHERE migration_id = 0").all().length > 0
 
-/** The same numbers in each run. */
+/** Random numbers that are the same in each run. */
 const numbers = (seed: number) => () => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) / 2 ** 31
 
-/** Ids are made of the time: a millisecond for each has the rows of each run in the same pages. */
+/** Ids contain the time. One millisecond for each puts the rows into the same pages in each run. */
 const ticking = () => {
   let now = 1_795_432_000_000
   return Effect.withClock(
@@ -35,7 +35,7 @@ const ticking = () => {
   )
 }
 
-/** Turns the clock on for who waits by it, until it has ended. */
+/** Moves the clock for waiting fibers until the effect has ended. */
 const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(effect)
@@ -48,7 +48,7 @@ const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 describe("after an erasure", () => {
   it.scopedLive(
-    "no byte is left of any secret that was replaced, cleared or erased; the others are as they were",
+    "no byte is left of any secret that was replaced, cleared or erased, and others are unchanged",
     () =>
       Effect.gen(function*() {
         const filename = yield* temporaryFile
@@ -71,7 +71,8 @@ describe("after an erasure", () => {
         const database = yield* raw(filename)
         expect(isOverwritten(database)).toBe(true)
         database.pragma("wal_checkpoint(TRUNCATE)")
-        // Deleting overwrites what is deleted, but for copies that SQLite leaves: without any this would prove little.
+        // Deleting overwrites the deleted bytes, except for copies that SQLite leaves. Without such copies, this test
+        // would prove little.
         expect(yield* found(filename, gone)).not.toEqual([])
 
         gone.push(marks.get(7)!)
@@ -88,7 +89,7 @@ describe("after an erasure", () => {
     60_000
   )
 
-  it.scopedLive("no byte is left in a file that an earlier version has written", () =>
+  it.scopedLive("no byte is left in a file that an earlier version wrote", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const gone = yield* Effect.scoped(Effect.map(raw(filename), (database) => {
@@ -100,7 +101,7 @@ describe("after an erasure", () => {
           insert.run(`01a20817-9f5e-75be-8c42-${String(n).padStart(12, "0")}`, urlOf(mark, 500))
         )
         database.exec("DELETE FROM secret WHERE value NOT LIKE '%frozen'")
-        // The journal takes over pages that secrets have left.
+        // The journal reuses pages that contained secrets.
         const event = database.prepare(
           `INSERT INTO event (id, type, tenant, resource_type, resource_id, resource_version, payload, metadata, created_at)
             VALUES (?, 'TenantPastDueSet', ?, 'tenant', ?, ?, '{"pastDueAt":"2026-11-23T11:08:15.599Z"}', '{}', 0)`
@@ -118,11 +119,11 @@ describe("after an erasure", () => {
       expect(yield* found(filename, [...gone, "walletconnect"])).toEqual([])
       const database = yield* raw(filename)
       expect(database.pragma("integrity_check", { simple: true })).toBe("ok")
-      // The second time the file need not be vacuumed.
+      // The second time, no VACUUM is needed.
       expect(isOverwritten(database)).toBe(true)
     }))
 
-  it.scopedLive("no byte is left in a file that is shared, whose user_version stays the application's", () =>
+  it.scopedLive("no byte is left in a shared file, and the application's user_version is unchanged", () =>
     Effect.gen(function*() {
       for (const version of [0, 1, 7]) {
         const filename = yield* temporaryFile
@@ -138,7 +139,7 @@ describe("after an erasure", () => {
     }))
 
   it.scopedLive(
-    "none that it has acknowledged can be found when the process is killed, and the rest goes when it is repeated",
+    "no secret of an acknowledged erasure is left if the process is killed, and repeating it erases the rest",
     () =>
       Effect.gen(function*() {
         const filename = yield* temporaryFile
@@ -173,7 +174,7 @@ describe("after an erasure", () => {
 })
 
 describe("an erasure", () => {
-  it.scoped("waits for whoever reads an older state, and says what is left if that takes too long", () =>
+  it.scoped("waits for readers of an older state, and fails with what is left if that takes too long", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const { command, query, secrets } = yield* open(filename)
@@ -196,7 +197,7 @@ describe("an erasure", () => {
       expect(yield* found(filename, [mark])).toEqual([])
     }))
 
-  it.scoped("waits for whoever writes", () =>
+  it.scoped("waits for writers", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const { command, secrets } = yield* open(filename)
@@ -204,7 +205,7 @@ describe("an erasure", () => {
       yield* command.updateTenant({ pubkey: pubkeyOf("a", 0), nwcUrl: null })
       const writer = yield* raw(filename)
       const begun = yield* Deferred.make<void>()
-      // The last step is done, and what deleted values have left is to be removed.
+      // The last step is done, and only the remains of deleted values are to be removed.
       const begin = Effect.zipRight(
         Effect.sync(() => writer.exec("BEGIN IMMEDIATE")),
         Deferred.succeed(begun, undefined)
@@ -218,7 +219,7 @@ describe("an erasure", () => {
       expect(yield* found(filename, ["<replaced>"])).toEqual([])
     }))
 
-  it.scopedLive("goes on while others write, and disturbs nobody", () =>
+  it.scopedLive("works while others write, and does not disturb them", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const { command, secrets } = yield* open(filename)
@@ -235,7 +236,7 @@ describe("an erasure", () => {
       expect(yield* found(filename, ["walletconnect"])).toEqual([])
     }), 60_000)
 
-  it.scopedLive("inside a caller's transaction does nothing and says so; inside another database's it is its own", () =>
+  it.scopedLive("is refused inside a caller's transaction, and does not join a transaction of another database", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const { command, query, secrets, sql } = yield* open(filename)

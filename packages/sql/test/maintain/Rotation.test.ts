@@ -11,7 +11,7 @@ import { temporaryFile } from "../fixtures/sqlite.js"
 const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 }) / 10)
 
 describe("a rotation", () => {
-  it.scopedLive("encrypts all with the current key, tells how far it is, and leaves nothing of how they were", () =>
+  it.scopedLive("encrypts all secrets with the current key, reports its progress, and leaves no byte of their old form", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       yield* create(filename, 600, old)
@@ -26,7 +26,7 @@ describe("a rotation", () => {
       expect(yield* secrets.rotate()).toBe(0)
     }))
 
-  it.scopedLive("that was killed anywhere goes on where it was", () =>
+  it.scopedLive("that was killed at any point can be continued", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       yield* create(filename, 2000)
@@ -45,7 +45,7 @@ describe("a rotation", () => {
       expect(yield* found(filename, ["walletconnect"])).toEqual([])
     }), LongRun.timeout(600_000))
 
-  it.scopedLive("takes in what is written meanwhile, and keeps nobody from writing", () =>
+  it.scopedLive("includes secrets that are written meanwhile, and does not block writers", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       yield* create(filename, 600, old)

@@ -1,4 +1,4 @@
-/** What a database file adds to `Journal.rebuild`: locks, transactions, and the order of writes. */
+/** `Journal.rebuild` on a database file: locks, transactions, and the order of writes. */
 import { Command, Journal, Query } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -10,7 +10,7 @@ import { count, filled, filledWith, statements, test, verify } from "../fixtures
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
 describe("a rebuild", () => {
-  it.scopedLive("has writers wait, those of other processes too, and goes on when they do not", () =>
+  it.scopedLive("makes writers wait, and refuses those of other processes that do not wait", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       yield* Effect.gen(function*() {
@@ -35,7 +35,7 @@ describe("a rebuild", () => {
     }))
 
   test(
-    "that is interrupted has changed nothing and holds nothing",
+    "that is interrupted changes nothing and holds no lock",
     Effect.gen(function*() {
       yield* filled
       yield* statements("DELETE FROM caravel_relay")
@@ -56,7 +56,7 @@ describe("a rebuild", () => {
   )
 
   test(
-    "writes relays before their tenant, where they come before it",
+    "writes relays before their tenant if their ids sort before it",
     Effect.gen(function*() {
       yield* filledWith("0-")
       const before = yield* backdoor.dump
@@ -67,7 +67,7 @@ describe("a rebuild", () => {
   )
 
   test(
-    "in a caller's transaction is undone with it",
+    "in a caller's transaction is rolled back with it",
     Effect.gen(function*() {
       yield* filled
       yield* statements("DELETE FROM caravel_relay")

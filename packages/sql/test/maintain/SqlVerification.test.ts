@@ -1,4 +1,4 @@
-/** What a database file adds to `Journal.verify`: snapshots, pages, and a damaged journal. */
+/** `Journal.verify` on a database file: snapshots, pages, and a damaged journal. */
 import { Command, type Drift, Journal } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
@@ -11,7 +11,7 @@ const other = "b".repeat(64)
 
 describe("a verification", () => {
   test(
-    "sees one state while others write, and keeps nobody waiting",
+    "sees one state while others write, and blocks no writer",
     Effect.gen(function*() {
       yield* filled
       const journal = yield* Journal
@@ -32,7 +32,7 @@ describe("a verification", () => {
   )
 
   test(
-    "that is given up leaves nothing open",
+    "that is interrupted leaves no transaction open",
     Effect.gen(function*() {
       yield* filled
       const journal = yield* Journal
@@ -44,7 +44,7 @@ describe("a verification", () => {
       yield* Deferred.await(reached)
       yield* Effect.flatMap(Command, (command) => command.deactivateRelay({ id: "r1" }))
       const checkpoint = Effect.map(statements("PRAGMA wal_checkpoint(TRUNCATE)"), ([rows]) => rows?.[0])
-      // Who still reads the old state is in its way.
+      // A reader of the old state would prevent this.
       expect(yield* checkpoint).toMatchObject({ busy: 1 })
       yield* Fiber.interrupt(fiber)
       expect(yield* checkpoint).toMatchObject({ busy: 0 })
@@ -52,7 +52,7 @@ describe("a verification", () => {
   )
 
   test(
-    "goes through more rows and secrets than a page has",
+    "covers more rows and secrets than fit on a page",
     Effect.gen(function*() {
       yield* filled
       yield* statements(
@@ -63,7 +63,7 @@ describe("a verification", () => {
         `INSERT INTO caravel_secret (id, value) SELECT printf('01a20817-9f5e-75be-8c41-%012d', substr(id, 2)), '${nwcUrl}' FROM caravel_relay
           WHERE id NOT LIKE 'ghost%'`,
         `UPDATE caravel_relay SET version = 7 WHERE id = 'r${count - 1}'`,
-        // The first and the last in order, on pages of their own, exchange their subdomains.
+        // The first and the last relay in order, on different pages, exchange their subdomains.
         "UPDATE caravel_relay SET subdomain = 'between' WHERE id = 'r0'",
         "UPDATE caravel_relay SET subdomain = 'r0' WHERE id = 'r999'",
         "UPDATE caravel_relay SET subdomain = 'r999' WHERE id = 'r0'"
@@ -80,7 +80,7 @@ describe("a verification", () => {
   )
 
   test(
-    "says that a row's values are none of the model's",
+    "reports values of a row that are invalid in the model",
     Effect.gen(function*() {
       yield* filled
       yield* statements(
@@ -140,7 +140,7 @@ describe("a damaged journal", () => {
       yield* filled
       const command = yield* Command
       const { position } = yield* command.deactivateRelay({ id: "r1" })
-      // Were it the last one, the journal would seem to have gone back.
+      // If it were the last event, the journal would seem to have gone back.
       yield* command.deactivateRelay({ id: "r2" })
       yield* statements("DROP TRIGGER caravel_event_unchanged", statement)
       const { differences } = yield* verify
@@ -153,7 +153,7 @@ describe("a damaged journal", () => {
       expect(yield* backdoor.dump).toEqual(before)
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("from which events are gone, in the middle or at its end, is not what rows are rebuilt from", () =>
+  it.scopedLive("that lacks events, in the middle or at its end, is not used to rebuild rows", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       yield* Effect.gen(function*() {
@@ -184,7 +184,7 @@ describe("a damaged journal", () => {
     }))
 
   test(
-    "that gives a subdomain twice is not what rows are rebuilt from",
+    "that contains a subdomain twice is not used to rebuild rows",
     Effect.gen(function*() {
       yield* filled
       yield* statements(

@@ -10,7 +10,7 @@ import { raw } from "../fixtures/sqlite.js"
 
 describe("a backup", () => {
   it.scopedLive(
-    "taken while 64 callers write is sound, and holds a prefix of the journal",
+    "that is taken while 64 callers write is sound and contains a prefix of the journal",
     () =>
       Effect.gen(function*() {
         const { from, to } = yield* world
@@ -35,7 +35,7 @@ describe("a backup", () => {
         yield* Fiber.interrupt(writing)
         expect(copied.position).toBeGreaterThanOrEqual(before)
         expect(after).toBeGreaterThan(copied.position)
-        // Nobody who commits makes it start anew.
+        // Commits do not make the backup start again.
         expect(pages.every(([done, total], n) => n === 0 || done > pages[n - 1]![0] && total === pages[0]![1])).toBe(
           true
         )
@@ -48,7 +48,7 @@ describe("a backup", () => {
     60_000
   )
 
-  it.scopedLive("is one file that only its user may read, and says what is in it", () =>
+  it.scopedLive("is one file that only its owner can read, and returns what it contains", () =>
     Effect.gen(function*() {
       const { files, from, to } = yield* world
       const steps = new Set<string>()
@@ -61,7 +61,7 @@ describe("a backup", () => {
       expect((yield* raw(to)).pragma("journal_mode", { simple: true })).toBe("delete")
     }))
 
-  it.scopedLive("overwrites nothing unless told to, and never what it is taken of", () =>
+  it.scopedLive("overwrites a file only on request, and never its own source", () =>
     Effect.gen(function*() {
       const { files, from, to } = yield* world
       writeFileSync(to, "mine")
@@ -78,7 +78,7 @@ describe("a backup", () => {
       expect((yield* contents(to)).verified.differences).toEqual([])
     }))
 
-  it.scopedLive("of what is missing, not Caravel's, damaged or drifted leaves nothing behind", () =>
+  it.scopedLive("of a missing, foreign, damaged or drifted database leaves nothing behind", () =>
     Effect.gen(function*() {
       const { directory, files, from, to } = yield* world
       const refused = (from: string) => Effect.flip(Backup.backup({ from, to }))
@@ -96,7 +96,7 @@ describe("a backup", () => {
       expect(drifted.message).toContain(`rows differ from the journal, first at tenant ${tenant}; see caravel verify`)
       database.exec("UPDATE caravel_tenant SET stripe_customer_id = NULL")
 
-      // The index has what the table does not.
+      // The index differs from its table.
       database.unsafeMode(true)
       database.pragma("writable_schema = ON")
       database.exec(
@@ -111,7 +111,7 @@ describe("a backup", () => {
     }))
 
   for (const step of ["copying", "checking", "verifying"] as const) {
-    it.scopedLive(`interrupted while ${step} leaves nothing behind`, () =>
+    it.scopedLive(`that is interrupted while ${step} leaves nothing behind`, () =>
       Effect.gen(function*() {
         const { files, from, to } = yield* world
         const begun = yield* Deferred.make<void>()

@@ -36,7 +36,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   const test = <E>(name: string, body: Effect.Effect<void, E, Scope.Scope>) => it.scopedLive(name, () => body, 60_000)
 
   test(
-    "what handlers' errors said is copied, whatever its characters",
+    "handlers' errors are copied, whatever their characters",
     Effect.gen(function*() {
       const [from, to] = [yield* file, yield* empty]
       yield* history(from)
@@ -52,7 +52,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   )
 
   test(
-    "there and back is the same in every table",
+    "a copy and its copy back are the same in every table",
     Effect.gen(function*() {
       const [from, to, back] = [yield* file, yield* empty, yield* file]
       yield* history(from)
@@ -76,12 +76,12 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   )
 
   test(
-    "a copy goes on where the source was: commands, keys and consumers at the next position",
+    "commands, keys and consumers continue on the copy at the source's next position",
     Effect.gen(function*() {
       const [from, to] = [yield* file, yield* empty]
       yield* history(from)
       const { position: end } = yield* Copy.copy({ from, to })
-      // Whoever looks what the copy is like leaves a consumer and its lease, which the next one does away with.
+      // Inspecting the copy leaves a consumer and its lease in it, which the next copy deletes.
       yield* using(to, consumed("trial", end))
       yield* using(
         from,
@@ -118,7 +118,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   )
 
   test(
-    "only what is empty or a copy of the same journal is written",
+    "only an empty target or a copy of the same journal is written to",
     Effect.gen(function*() {
       const [from, to] = [yield* file, yield* empty]
       yield* history(from)
@@ -135,7 +135,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   )
 
   test(
-    "what is written meanwhile is left to the next",
+    "events that are written meanwhile are left to the next copy",
     Effect.gen(function*() {
       const [from, to] = [yield* file, yield* empty]
       const context = yield* Layer.build(open(from))
@@ -160,7 +160,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   )
 
   test(
-    "what fails on the way is refused to others until it is completed, and so is a journal that is not sound",
+    "an incomplete copy cannot be opened until it is completed, and an unsound journal is not copied",
     Effect.gen(function*() {
       const [from, to] = [yield* file, yield* empty]
       yield* history(from)
@@ -175,7 +175,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   )
 
   test(
-    "who has had the target open is refused",
+    "a program that has the target open is refused",
     Effect.gen(function*() {
       const [from, to] = [yield* file, yield* empty]
       yield* history(from)
@@ -188,12 +188,12 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
       yield* Copy.copy({ from, to, onStep: () => Deferred.unsafeDone(begun, Effect.void) })
       expect(yield* Fiber.join(sending)).toMatchObject({ _tag: "StorageError", reason: "replaced" })
       expect(yield* dump(to)).toEqual(yield* dump(from))
-      // Meanwhile it cannot read the target either, and says so.
+      // The open program's failing reads of the target would be logged.
     }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
   )
 
   test(
-    "killed at random and begun again until it is through, it ends as one that was not",
+    "a copy that is killed at random and restarted until it completes equals an uninterrupted one",
     Effect.gen(function*() {
       const [from, to] = [yield* file, yield* empty]
       yield* history(from)
@@ -219,7 +219,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
 describe("a copy from SQLite to SQLite", () => {
   suite(file)
 
-  it.scopedLive("of what was restored since is refused, where it had gone on", () =>
+  it.scopedLive("of a database that was restored since is refused if the copy has later events", () =>
     Effect.gen(function*() {
       const [from, to, backup] = [yield* file, yield* file, yield* file]
       yield* history(from)
@@ -227,7 +227,7 @@ describe("a copy from SQLite to SQLite", () => {
       yield* Copy.copy({ from, to })
       yield* using(from, many(1, "lost"), key)
       yield* Backup.restore({ from: nameOf(backup), to: nameOf(from), overwrite: true })
-      // What was copied did happen in both timelines.
+      // The copied events happened in both timelines.
       expect(yield* Copy.copy({ from, to })).toMatchObject({ copied: 0 })
       expect(yield* dump(to)).toEqual(yield* dump(from))
       yield* Backup.restore({ from: nameOf(backup), to: nameOf(from), overwrite: true })

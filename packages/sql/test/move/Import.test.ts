@@ -1,4 +1,4 @@
-/** A database of another program becomes one of this: row by row, activity by activity. */
+/** Imports of another program's database, row by row and activity by activity. */
 import { ActivityFeed, Command, History, Journal, Query } from "@caravel/domain"
 import { Import, Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -12,7 +12,7 @@ import { expectedOf, lively, observed, sources } from "../fixtures/source.js"
 import { raw } from "../fixtures/sqlite.js"
 
 describe("an import", () => {
-  it("reproduces the rows and the log of any source, and the journal leads to them", () =>
+  it("reproduces the rows and the log of any source, and the journal agrees with the rows", () =>
     fc.assert(
       fc.asyncProperty(sources, (rows) =>
         Effect.gen(function*() {
@@ -30,7 +30,7 @@ describe("an import", () => {
     ), 120_000)
 
   test(
-    "keeps wallet URLs in their table only",
+    "stores wallet URLs only in their own table",
     Effect.gen(function*() {
       const filename = yield* sourceOf({
         tenant: [tenant({ nwc_url: wallet }), { pubkey: bob, created_at: 1, nwc_url: "" }],
@@ -48,7 +48,7 @@ describe("an import", () => {
   )
 
   test(
-    "gives the model's defaults where there is no column, and other ids where they are no UUIDs",
+    "uses the model's defaults for missing columns, and new ids in place of those that are not UUIDs",
     Effect.gen(function*() {
       const filename = yield* sourceOf(
         {
@@ -66,13 +66,13 @@ describe("an import", () => {
       const [row] = yield* query.relays
       expect(row).toMatchObject({ plan: "free", infoName: "", synced: false, stripeSubscriptionItemId: null })
       const events = yield* (yield* Journal).at((yield* query.activity()).map(({ position }) => position))
-      // By their positions there, not by their times.
+      // Ordered by the source's positions, not by its times.
       expect(events.map(({ metadata }) => metadata.causationId)).toEqual(["2", "1"])
     })
   )
 
   test(
-    "broadcasts its activities, and tells usage what the log does not",
+    "broadcasts its activities, and adds events for changes that the log lacks, so that usage is right",
     Effect.gen(function*() {
       const queue = yield* (yield* Command).notify.subscribe
       const filename = yield* sourceOf({
@@ -98,7 +98,7 @@ describe("an import", () => {
           [relay, plan, DateTime.formatIso(from), DateTime.formatIso(to)].join(" ")
         )
       ).toEqual([
-        // Its row says that it is inactive; since when, nobody knows.
+        // The row is inactive, but the log does not say since when.
         "r basic 2020-09-13T13:26:40.000Z 2020-09-14T00:00:00.000Z",
         "s growth 2020-09-13T12:26:40.000Z 2020-09-15T00:00:00.000Z"
       ])
@@ -106,7 +106,7 @@ describe("an import", () => {
   )
 
   test(
-    "that is a dry run, or is undone with its caller's transaction, says the same and leaves nothing",
+    "that is a dry run, or is rolled back with its caller's transaction, returns the same report and writes nothing",
     Effect.gen(function*() {
       const rows = lively(2500)
       const filename = yield* sourceOf({ ...rows, relay: rows.relay.slice(1) })
@@ -123,7 +123,7 @@ describe("an import", () => {
   )
 
   test(
-    "that another one is overtaken by gives way to it",
+    "that is overtaken by another import of the same source fails as busy",
     Effect.gen(function*() {
       const rows = lively(5000)
       const filename = yield* sourceOf(rows)
@@ -138,7 +138,7 @@ describe("an import", () => {
   )
 
   test(
-    "sees one state of a source that others write, and says that it has changed when it goes on",
+    "sees one state of a source that others write, and refuses to continue after a change",
     Effect.gen(function*() {
       const rows = lively(2500)
       const filename = yield* sourceOf(rows)
@@ -158,7 +158,7 @@ describe("an import", () => {
           })
       })
       expect(yield* observed(yield* Query)).toEqual(expectedOf(rows))
-      // It is through, so what has changed since is another source, of which everything is here.
+      // The import is complete, so the changed source counts as another one, of which everything exists already.
       expect((yield* run({ source: filename })).refused).toBe(
         rows.activity.length + rows.tenant.length + rows.relay.length
       )

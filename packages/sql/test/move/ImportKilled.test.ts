@@ -10,14 +10,14 @@ import { drifts } from "../fixtures/importing.js"
 import { expectedOf, lively, observed, writeSource } from "../fixtures/source.js"
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
-/** In a long run, as many activities as any user has. */
+/** In a long run, more activities than any user has. */
 const activities = LongRun.count("CARAVEL_IMPORTED", { usual: 12_000, long: 100_000 })
 
 const sizeOf = (filename: string) => statSync(filename, { throwIfNoEntry: false })?.size ?? 0
 
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
-/** Waits until a file has another size. */
+/** Waits until a file's size has changed. */
 const grown = (filename: string) =>
   Effect.suspend(() => {
     const before = sizeOf(filename)
@@ -28,12 +28,12 @@ const grown = (filename: string) =>
   })
 
 it.scopedLive(
-  `an import of ${activities} activities, killed at random and begun again until it is through, ends as one that was not`,
+  `an import of ${activities} activities, killed at random and restarted until it completes, equals an uninterrupted one`,
   () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const rows = lively(activities)
-      // Some of it is refused, and that is not forgotten.
+      // Some rows are refused, which is remembered too.
       const source = join(directory, "source.db")
       writeSource(source, { ...rows, relay: rows.relay.slice(1) })
       const [whole, killed] = [join(directory, "whole.db"), join(directory, "killed.db")]
@@ -44,7 +44,7 @@ it.scopedLive(
         const child = yield* spawned(script, [source, killed])
         const marks = yield* Random.nextIntBetween(1, 8)
         yield* child.writes(marks)
-        // Between two commits, or while one is written to the log.
+        // Either between two commits, or while one is written to the log.
         if (yield* Random.nextBoolean) yield* Effect.raceFirst(grown(`${killed}-wal`), child.ended)
         yield* child.kill("SIGKILL")
         yield* child.ended
@@ -59,7 +59,7 @@ it.scopedLive(
       const again = yield* Context.get(yield* open(killed), Import.Import).run({ source })
       expect(again).toEqual(report)
 
-      // Byte for byte, but for the instants at which they began and ended.
+      // Equal in every byte, except for the instants at which the imports started and ended.
       const dump = (filename: string) =>
         Effect.map(raw(filename), (database) => {
           const [started] = database.prepare("SELECT started_at FROM caravel_import").pluck().all()

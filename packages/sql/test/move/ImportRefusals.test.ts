@@ -124,11 +124,11 @@ describe("an import", () => {
       ]
     }
   }
-  // Without the keys that would keep some of them out.
+  // Without the keys, which would reject some of the rows.
   const keyless = schema.replaceAll(" PRIMARY KEY", "")
   for (const [name, { more, refused: expected }] of Object.entries(cases)) {
     test(
-      `refuses ${name} one by one, and takes over the rest`,
+      `refuses ${name} individually, and imports the rest`,
       Effect.gen(function*() {
         const filename = yield* sourceOf({
           tenant: [...ok.tenant, ...more.tenant ?? []],
@@ -142,14 +142,14 @@ describe("an import", () => {
         expect((yield* query.relays).map(({ id, plan }) => [id, plan])).toEqual([["r", "free"]])
         expect((yield* query.activity()).map(({ activityType }) => activityType)).toEqual(["create_relay"])
         expect(yield* drifts).toEqual([])
-        // Asked again, it says the same.
+        // A second import returns the same.
         expect(yield* imported(filename)).toEqual({ refused, report })
       })
     )
   }
 
   test(
-    "says of a file that is no source what it lacks",
+    "reports what a file lacks that is not a source",
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const lacking = (file: string) =>
@@ -178,7 +178,7 @@ describe("an import", () => {
   )
 
   test(
-    "leaves alone what is here already, and what others change meanwhile",
+    "does not change existing rows, or rows that others change meanwhile",
     Effect.gen(function*() {
       const command = yield* Command
       const { id: taken } = yield* command.createTenant({ pubkey: bob })

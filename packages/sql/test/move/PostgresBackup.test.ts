@@ -13,7 +13,7 @@ import { owner, referenced, references, run } from "../fixtures/references.js"
 import { contentsOf, placeOf, suite } from "../fixtures/restoring.js"
 import { raw } from "../fixtures/sqlite.js"
 
-/** All rows, but for the last of the epochs. */
+/** All rows except that of the last epoch. */
 const dumpBefore = (endpoint: Endpoint) =>
   Effect.map(
     dump(endpoint),
@@ -25,7 +25,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
   const backupFile = Effect.map(file, (endpoint) => [endpoint, String(placeOf(endpoint))] as const)
 
   it.scopedLive(
-    "is one SQLite file that only its user may read, the same in every table",
+    "is one SQLite file that only its owner can read, with the same rows in every table",
     () =>
       Effect.gen(function*() {
         const from = yield* schema
@@ -44,7 +44,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
   )
 
   it.scopedLive(
-    "taken while 64 callers write is sound, and holds a prefix of the journal",
+    "that is taken while 64 callers write is sound and contains a prefix of the journal",
     () =>
       Effect.gen(function*() {
         const from = yield* schema
@@ -69,7 +69,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
   )
 
   it.scopedLive(
-    "brings its database back, in a new epoch, and any other of either kind to the same",
+    "restores its database in a new epoch, and any other SQLite or PostgreSQL database to the same state",
     () =>
       Effect.gen(function*() {
         const [from, other, elsewhere] = [yield* schema, yield* schema, yield* file]
@@ -103,7 +103,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
   )
 
   it.scopedLive(
-    "goes back into a database whose tenants and relays an application's tables refer to, and updates them in place",
+    "can be restored if an application's tables refer to tenants and relays, which are updated in place",
     () =>
       Effect.gen(function*() {
         const from = yield* schema
@@ -138,7 +138,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
     60_000
   )
 
-  it.scopedLive("of what is no database of Caravel's is refused, makes none, and leaves the last one", () =>
+  it.scopedLive("of a database that is not Caravel's is refused, creates no tables, and keeps the previous backup", () =>
     Effect.gen(function*() {
       const from = yield* schema
       const [, to] = yield* backupFile
@@ -156,7 +156,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
       expect(readFileSync(to, "utf8")).toBe("yesterday's")
     }))
 
-  it.scopedLive("is not seen empty by who verifies the database while it is restored", () =>
+  it.scopedLive("never makes the database look empty to a verification while it is restored", () =>
     Effect.gen(function*() {
       const to = yield* schema
       const [backup, filename] = yield* backupFile
@@ -191,7 +191,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
 
   for (const way of ["restore", "copy"] as const) {
     it.scopedLive(
-      `${way} waits for who is in a transaction, and overwrites nothing of his`,
+      `${way} waits for an open transaction, and does not overwrite its writes`,
       () =>
         Effect.gen(function*() {
           const [from, to] = [yield* file, yield* schemaOf(url)]
@@ -228,5 +228,5 @@ withPostgres("a backup of PostgreSQL", (url) => {
     )
   }
 
-  describe("restored while it is open", () => suite(schema))
+  describe("that is restored while the database is open", () => suite(schema))
 })

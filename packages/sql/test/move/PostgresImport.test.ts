@@ -8,7 +8,7 @@ import { inSchema, layerTemporary, temporarySchema, withPostgres } from "../fixt
 import { expectedOf, observed, sources } from "../fixtures/source.js"
 
 withPostgres("PostgreSQL: an import", (url) => {
-  it("reproduces the rows and the log of any source, once, and the journal leads to them", () =>
+  it("reproduces the rows and the log of any source once, and the journal agrees with the rows", () =>
     fc.assert(
       fc.asyncProperty(sources, (rows) =>
         Effect.gen(function*() {
@@ -24,7 +24,7 @@ withPostgres("PostgreSQL: an import", (url) => {
       { numRuns: 5 }
     ), 120_000)
 
-  it.scopedLive("that two processes run at once happens once", () =>
+  it.scopedLive("that two processes run at the same time takes effect once", () =>
     Effect.gen(function*() {
       const own = inSchema(url, yield* temporarySchema(url))
       const open = Layer.build(Layer.fresh(Postgres.layer({ url: Redacted.make(own) })))

@@ -17,7 +17,7 @@ import { contents, world } from "../fixtures/backup.js"
 import { file } from "../fixtures/copying.js"
 import { suite } from "../fixtures/restoring.js"
 
-/** What may be where a backup is restored to. */
+/** What may exist at the place that a backup is restored to. */
 const targets: Record<string, (filename: string) => void> = {
   "nothing": () => {},
   "an empty file": (filename) => writeFileSync(filename, ""),
@@ -31,7 +31,7 @@ const targets: Record<string, (filename: string) => void> = {
 }
 
 describe("a restored database", () => {
-  it.scopedLive("is what the backup was, in an epoch that begins where that ended", () =>
+  it.scopedLive("equals the backup, in an epoch that begins at the backup's end", () =>
     Effect.gen(function*() {
       const { directory, from, to } = yield* world
       yield* Backup.backup({ from, to })
@@ -50,7 +50,7 @@ describe("a restored database", () => {
     }))
 
   for (const [name, make] of Object.entries(targets)) {
-    it.scopedLive(`takes the place of ${name}`, () =>
+    it.scopedLive(`replaces ${name}`, () =>
       Effect.gen(function*() {
         const { directory, from, to } = yield* world
         yield* Backup.backup({ from, to })
@@ -67,7 +67,7 @@ describe("a restored database", () => {
       }))
   }
 
-  it.scopedLive("is what a link leads to", () =>
+  it.scopedLive("replaces the target of a symbolic link", () =>
     Effect.gen(function*() {
       const { directory, from, to } = yield* world
       yield* Backup.backup({ from, to })
@@ -81,7 +81,7 @@ describe("a restored database", () => {
       }
     }))
 
-  it.scopedLive("replaces nothing unless told to, and nothing by what is not sound", () =>
+  it.scopedLive("replaces an existing database only on request, and only if the backup is sound", () =>
     Effect.gen(function*() {
       const { from, to } = yield* world
       yield* Backup.backup({ from, to })
@@ -97,4 +97,4 @@ describe("a restored database", () => {
     }))
 })
 
-describe("an SQLite database restored while it is open", () => suite(file))
+describe("an SQLite database that is restored while it is open", () => suite(file))

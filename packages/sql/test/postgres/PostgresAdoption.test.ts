@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs"
 import { isKept } from "../fixtures/frozen.js"
 import { inSchema, statements, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 
-/** All that a schema has, as the server tells it, by name. */
+/** Everything in a schema, as the server describes it, by name. */
 const catalog = `
   SELECT 'relation' AS kind, relname AS name, relkind::text AS text FROM pg_class WHERE relnamespace = $1::regnamespace
   UNION ALL SELECT 'column', attrelid::regclass || '.' || attname, concat_ws(' ', format_type(atttypid, atttypmod), attnotnull,
@@ -29,7 +29,7 @@ withPostgres("databases of earlier schemas on PostgreSQL", (url) => {
     )
 
   for (const frozen of ["0001", "0002", "0003", "0004", "0005", "0007", "0008"]) {
-    it.scopedLive(`one of ${frozen} becomes what a new one is, and keeps its rows`, () =>
+    it.scopedLive(`one of ${frozen} is migrated to the schema of a new one, and keeps its rows`, () =>
       Effect.gen(function*() {
         const [old, fresh] = [yield* temporarySchema(url), yield* temporarySchema(url)]
         const text = readFileSync(new URL(`../frozen/postgres-${frozen}.sql`, import.meta.url), "utf8")
@@ -40,7 +40,7 @@ withPostgres("databases of earlier schemas on PostgreSQL", (url) => {
       }))
   }
 
-  it.scopedLive("roles that could read and write keep their rights", () =>
+  it.scopedLive("roles keep their rights to read and write", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       const text = readFileSync(new URL("../frozen/postgres-0008.sql", import.meta.url), "utf8")

@@ -1,4 +1,4 @@
-/** What a program or process that hangs can hold up on PostgreSQL, and what a role's own settings change. */
+/** How long a hanging program or process can block others on PostgreSQL, and the effect of a role's own settings. */
 import { Command, type StorageError } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Postgres } from "@caravel/sql"
@@ -20,8 +20,11 @@ type World = Context.Context<Postgres.Services>
 
 const create = (context: World, id: string) => Context.get(context, Command).createRelay({ id, tenant, subdomain: id })
 
-withPostgres("PostgreSQL: what holds others up", (url) => {
-  /** One who runs a command in a transaction and then does this in it, and others who have to wait for that. */
+withPostgres("PostgreSQL: bounds on blocking others", (url) => {
+  /**
+   * A program that runs a command in a transaction and then `then`, and another program that has to wait for that
+   * transaction.
+   */
   const held = (options: Partial<Postgres.Options>, then: (sql: SqlClient) => Effect.Effect<unknown, unknown>) =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
@@ -37,7 +40,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
     })
 
   describe("a caller's transaction after a command", () => {
-    it.scopedLive("that is idle is ended by the server, for those who wait", () =>
+    it.scopedLive("that is idle is ended by the server, so that others can continue", () =>
       Effect.gen(function*() {
         const { holder, others } = yield* held({ holdTimeout: "1 second" }, () => Effect.never)
         expect((yield* create(others, "a")).position).toBe(2)
@@ -45,7 +48,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
       }), 20_000)
 
     it.scopedLive(
-      "whose statement takes long is ended by the server, and the caller is told",
+      "whose statement takes too long is ended by the server, and the caller gets an error",
       () =>
         Effect.gen(function*() {
           const { holder, others } = yield* held({ holdTimeout: "1 second" }, (sql) => sql`SELECT pg_sleep(60)`)
@@ -55,7 +58,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
       20_000
     )
 
-    it.scopedLive("has ten seconds if nothing else was said, a role's stricter bound, or as long as it takes", () =>
+    it.scopedLive("has ten seconds by default, the time of the option, or a role's stricter bound", () =>
       Effect.gen(function*() {
         const bounds = (options: Partial<Postgres.Options>, before: string) =>
           Effect.gen(function*() {
@@ -77,7 +80,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
   })
 
   describe("a role's statement_timeout", () => {
-    it.scopedLive("does not shorten the wait for the lock", () =>
+    it.scopedLive("does not shorten the wait for the append lock", () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)
         const context = yield* open(inSchema(url, schema, "-c statement_timeout=300"))
@@ -91,7 +94,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         expect(Either.getOrThrow(yield* Fiber.join(sent)).position).toBe(2)
       }))
 
-    it.scopedLive("does not hold in Caravel's own transactions", () =>
+    it.scopedLive("does not apply to Caravel's own transactions", () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)
         const context = yield* open(inSchema(url, schema, "-c statement_timeout=300"))
@@ -110,7 +113,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         }]])
       }))
 
-    it.scopedLive("that ends a statement while it waits in a caller's transaction is told as busy", () =>
+    it.scopedLive("that ends a waiting statement in a caller's transaction is reported as busy", () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)
         const context = yield* open(inSchema(url, schema, "-c statement_timeout=300"))
@@ -124,7 +127,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
   })
 
   it.scopedLive(
-    "a process that hangs in a transactional handler is taken over; one that lives may take its time",
+    "a process that hangs in a transactional handler loses its lease, and a slow one keeps it",
     () =>
       Effect.gen(function*() {
         const own = inSchema(url, yield* temporarySchema(url))
@@ -142,7 +145,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
           }),
           context
         ))
-        // Longer than the server lets it be idle.
+        // Longer than the server allows a transaction to be idle.
         yield* statements(url, "SELECT pg_sleep(4)")
         expect(seen).toEqual([])
         const lasting = `SELECT count(*)::int AS transactions FROM pg_stat_activity WHERE datname = current_database()
@@ -151,7 +154,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         yield* child.kill("SIGSTOP")
         yield* Effect.provide(Consumer.awaitPosition("hanging", 1), context)
         expect(seen).toEqual([1])
-        // Nor is a reset held up.
+        // A reset is not blocked either.
         yield* Fiber.interrupt(takingOver)
         yield* Effect.provide(Consumer.reset("hanging", 0), context)
       }),
@@ -159,7 +162,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
   )
 
   it.scopedLive(
-    "a server that only reads for a moment takes writes when it is the primary again, and consumers go on",
+    "a server that is read-only for a moment accepts writes again afterwards, and consumers continue",
     () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)
@@ -187,7 +190,7 @@ withPostgres("PostgreSQL: what holds others up", (url) => {
         expect(error).toMatchObject({ _tag: "StorageError", reason: "readonly" })
         // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
         expect((error as StorageError).message).not.toContain("file")
-        // Connections stay as they were made.
+        // Open connections keep the settings with which they were opened.
         const sent = yield* Effect.fork(create(context, "b"))
         yield* statements(url, `ALTER ROLE ${role} RESET ALL`)
         expect((yield* Fiber.join(sent)).position).toBe(2)

@@ -6,7 +6,7 @@ import { isLost } from "../../src/postgres/PostgresError.js"
 import { inSchema, raw, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 
 withPostgres("PostgreSQL: the driver's errors", (url) => {
-  it.scopedLive("are told apart by their codes", () =>
+  it.scopedLive("are distinguished by their codes", () =>
     Effect.gen(function*() {
       const own = inSchema(url, yield* temporarySchema(url))
       const connect = PostgresConnection.connect({ connectionString: own })
@@ -46,12 +46,12 @@ withPostgres("PostgreSQL: the driver's errors", (url) => {
       const ended = yield* sleeping
       expect([postgres.reasonOf(ended), postgres.isTransient(ended), postgres.endsTransaction(ended)])
         .toEqual(["unavailable", true, true])
-      // Whatever follows is not even sent.
+      // Later statements are not even sent.
       expect(yield* reasonOf("SELECT 1", other)).toBe("unavailable")
       expect(Exit.isFailure(yield* Effect.exit(other.end))).toBe(true)
     }))
 
-  it.scopedLive("of a server that is not there are of a connection that is lost", () =>
+  it.scopedLive("of an unreachable server count as a lost connection", () =>
     Effect.gen(function*() {
       const away = new URL(url)
       away.port = "1"

@@ -1,4 +1,4 @@
-/** What follows from each error: of the server, of what stands before it, and of the driver. */
+/** The classification of errors: of the server, of poolers in front of it, and of the driver. */
 import { Postgres } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
@@ -12,7 +12,7 @@ import { withPostgres } from "../fixtures/postgres.js"
 
 const pick = ({ connection, passes, reason }: Kind) => [reason, passes ? "passes" : "stays", connection]
 
-/** What a statement is told by the server. */
+/** The expected classification of a statement's errors from the server. */
 const codes: ReadonlyArray<readonly [code: string, ...Parameters<typeof Array.of<string>>]> = [
   ["08000", "unavailable", "passes", "lost"],
   ["08006", "unavailable", "passes", "lost"],
@@ -55,7 +55,7 @@ const codes: ReadonlyArray<readonly [code: string, ...Parameters<typeof Array.of
   ["ZEPOC", "replaced", "stays", "usable"]
 ]
 
-/** How the driver's own errors look. */
+/** Errors of the driver itself. */
 const thrown: ReadonlyArray<readonly [Error, reason: string, connection: string]> = [
   ...[
     "ECONNRESET",
@@ -77,7 +77,7 @@ const thrown: ReadonlyArray<readonly [Error, reason: string, connection: string]
   [new RangeError("The value of \"value\" is out of range."), "other", "usable"]
 ]
 
-/** What refuses every connection, as a server or a pooler does. */
+/** A server that refuses every connection, as PostgreSQL or a pooler may. */
 const refusing = (code: string, message: string) =>
   Effect.map(
     Effect.acquireRelease(
@@ -96,12 +96,12 @@ const refusing = (code: string, message: string) =>
     (server) => `postgres://user@127.0.0.1:${(server.address() as { readonly port: number }).port}/database`
   )
 
-/** An error of a connection that is open. */
+/** An error on an open connection. */
 const said = (code: string, severity: string) =>
   Object.assign(new Pg.DatabaseError("it ends", 0, "error"), { code, severity })
 
-describe("PostgreSQL: what follows from an error", () => {
-  it("is that the connection is lost if it is the last word, unless it is one that another connection gets too", () => {
+describe("PostgreSQL: the classification of an error", () => {
+  it("is a lost connection if it is fatal, unless every other connection would get it too", () => {
     for (const severity of ["FATAL", "PANIC"]) {
       for (const code of ["XX000", "58000", "58030", "55000", "P0001"]) {
         expect([code, ...pick(kindOf(said(code, severity)))]).toEqual([code, "unavailable", "passes", "lost"])
@@ -113,7 +113,7 @@ describe("PostgreSQL: what follows from an error", () => {
     }
   })
 
-  it("of the driver's own is of the connection, unless nothing could be sent", () => {
+  it("from the driver is a lost connection, unless the statement could not be sent", () => {
     for (const [error, reason, connection] of thrown) {
       const kind = kindOf(errorOf(error))
       expect([error.message, kind.reason, kind.connection]).toEqual([error.message, reason, connection])
@@ -131,14 +131,14 @@ describe("PostgreSQL: what follows from an error", () => {
       ["3D000", "database does not exist", "other"],
       ["42501", "permission denied for database", "readonly"]
     ] as const
-  )("of what refuses a connection by %s: %s", ([code, message, reason]) =>
+  )("that refuses a connection with %s: %s", ([code, message, reason]) =>
     Effect.gen(function*() {
       const url = yield* refusing(code, message)
       const { cause } = yield* Effect.flip(PostgresConnection.connect({ connectionString: url }))
       expect([postgres.reasonOf(cause), String((cause as Error).message)]).toEqual([reason, message])
     }))
 
-  it.scopedLive("a pooler that is full is waited for, and is not damaged", () =>
+  it.scopedLive("from a full pooler is unavailable, not corrupt, and is waited for", () =>
     Effect.gen(function*() {
       const url = yield* refusing("XX000", "Max client connections reached")
       const error = yield* Effect.flip(Layer.build(Postgres.layer({ url: Redacted.make(url) })))
@@ -146,7 +146,7 @@ describe("PostgreSQL: what follows from an error", () => {
       expect(error.message).toContain("Max client connections reached")
     }), 20_000)
 
-  it("each that the table names is tested", () => {
+  it("is tested for each code in the table", () => {
     const named = readFileSync(new URL("../../src/postgres/PostgresError.ts", import.meta.url), "utf8").match(
       /^  "?[0-9A-Z]{5}"?:/gm
     )!
@@ -157,7 +157,7 @@ describe("PostgreSQL: what follows from an error", () => {
   })
 })
 
-withPostgres("PostgreSQL: what follows from a server's error", (url) => {
+withPostgres("PostgreSQL: the classification of a server's error", (url) => {
   it.scopedLive.each(codes)("%s", ([code, ...expected]) =>
     Effect.gen(function*() {
       const connection = yield* PostgresConnection.connect({ connectionString: url })

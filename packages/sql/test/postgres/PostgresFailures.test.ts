@@ -1,4 +1,4 @@
-/** What callers are told when PostgreSQL fails them, and what they are not told. */
+/** The errors that callers get when PostgreSQL fails, and failures that they do not notice. */
 import { Command, Journal, Position, StorageError } from "@caravel/domain"
 import { Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -29,7 +29,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
     })
 
     for (const what of ["COMMIT", "its answer"] as const) {
-      it.scopedLive(`is not the caller's to know: the command happens once (${what} is lost)`, () =>
+      it.scopedLive(`is hidden from the caller: the command takes effect once (${what} is lost)`, () =>
         Effect.gen(function*() {
           const { command, context, link } = yield* world
           const queue = yield* command.notify.subscribe
@@ -41,14 +41,14 @@ withPostgres("PostgreSQL, when it fails", (url) => {
         }))
     }
 
-    it.scopedLive("in the caller's transaction: it is found out whether that has committed", () =>
+    it.scopedLive("in the caller's transaction is resolved: whether it has committed is found out", () =>
       Effect.gen(function*() {
         const { command, context, link } = yield* world
         const sql = Context.get(context, SqlClient)
         yield* link.lose("its answer")
         yield* sql.withTransaction(Effect.zipRight(
           command.createRelay(relay("a")),
-          // What a savepoint has undone says nothing of the transaction.
+          // A savepoint that was rolled back says nothing about the transaction.
           Effect.flip(sql.withTransaction(Effect.zipRight(command.createRelay(relay("b")), Effect.fail("undo"))))
         ))
         yield* link.lose("COMMIT")
@@ -60,7 +60,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
         expect(yield* Effect.provide(resources, context)).toEqual([pubkey, "a"])
       }))
 
-    it.scoped("is a StorageError if the database stays away, and a key makes it safe to try again", () =>
+    it.scoped("is a StorageError if the database stays unavailable, and a key makes a retry safe", () =>
       Effect.gen(function*() {
         const { command, context, link } = yield* world
         const queue = yield* command.notify.subscribe
@@ -78,7 +78,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       }))
   })
 
-  it.scopedLive("a COMMIT after a statement that has failed is an error: the server only rolls back", () =>
+  it.scopedLive("a COMMIT after a failed statement is an error, as the server rolls back", () =>
     Effect.gen(function*() {
       const command = yield* Command
       const sql = yield* SqlClient
@@ -93,7 +93,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       expect(yield* resources).toEqual([pubkey])
     }).pipe(Effect.provide(layerTemporary(url))))
 
-  it.scopedLive("who waits for another's transaction for five seconds is told that it is busy", () =>
+  it.scopedLive("a command that waits for another transaction for five seconds fails as busy", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       const context = yield* Layer.build(Postgres.layer({ url: Redacted.make(url), schema }))
@@ -111,7 +111,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       expect((yield* command.createRelay(relay("c"))).position).toBe(2)
     }))
 
-  it.scopedLive("an interrupted statement is given up with its transaction, and the pool works on", () =>
+  it.scopedLive("an interrupted statement is cancelled with its transaction, and the pool keeps working", () =>
     Effect.gen(function*() {
       const command = yield* Command
       const sql = yield* SqlClient
@@ -122,7 +122,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
         )
       )
       expect(Exit.isFailure(interrupted)).toBe(true)
-      // The server has noticed before the lock is waited for in vain.
+      // The server notices in time, so that waiting for the lock succeeds.
       expect((yield* command.createRelay(relay("b"))).position).toBe(2)
       expect(yield* Effect.all(Array.from({ length: 20 }, () => sql`SELECT 1 AS one`), { concurrency: "unbounded" }))
         .toEqual(Array.from({ length: 20 }, () => [{ one: 1 }]))
@@ -144,14 +144,14 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       ["the URL is another database's", `mysql://user:${secret}@127.0.0.1/x`, {}, "other"],
       ["the schema's name is none", withPassword(() => {}), { schema: "a; DROP TABLE caravel_event" }, "other"]
     ]
-    it.live.each(cases)("says why, without the password: %s", ([, url, options, reason]) =>
+    it.live.each(cases)("fails with the reason, without the password: %s", ([, url, options, reason]) =>
       Effect.gen(function*() {
         const error = yield* refusal({ url: Redacted.make(url), ...options })
         expect(error).toMatchObject({ _tag: "StorageError", reason })
         expect(leaks(error, secret)).toBe(false)
       }), 20_000)
 
-    it.scopedLive("its options come from the configuration", () =>
+    it.scopedLive("can have its options in the configuration", () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)
         const layer = Postgres.layerConfig({ url: Config.redacted("URL"), schema: Config.string("SCHEMA") })
@@ -165,7 +165,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       }))
   })
 
-  it.scopedLive("a newer schema is refused, and one of the same version is not touched", () =>
+  it.scopedLive("a newer schema is refused, and one of the same version is not changed", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       const options = { url: Redacted.make(url), schema }

@@ -16,7 +16,7 @@ const layer = (url: string, options: Partial<Postgres.Options> = {}) =>
 const open = (url: string, options?: Partial<Postgres.Options>) =>
   Effect.scoped(Effect.asVoid(Layer.build(layer(url, options))))
 
-/** Why a database is not opened, said before anything could have been tried again until the patience is over. */
+/** The error of an opening. It must fail at once, without retries. */
 const refusal = (url: string, options?: Partial<Postgres.Options>) =>
   Effect.gen(function*() {
     const begun = performance.now()
@@ -26,7 +26,7 @@ const refusal = (url: string, options?: Partial<Postgres.Options>) =>
     return error.message
   })
 
-/** A URL with other parts. */
+/** A URL with some parts replaced. */
 const changed = (url: string, parts: Partial<URL>, parameters: { readonly [name: string]: string } = {}) => {
   const own = Object.assign(new URL(url), parts)
   for (const [name, value] of Object.entries(parameters)) own.searchParams.set(name, value)
@@ -36,14 +36,14 @@ const changed = (url: string, parts: Partial<URL>, parameters: { readonly [name:
 const tables = "SELECT count(*)::int AS tables FROM pg_tables WHERE tablename LIKE 'caravel%'"
 
 withPostgres("opening a PostgreSQL database", (url) => {
-  it.scopedLive("all succeed who open a schema that is not there yet at once", () =>
+  it.scopedLive("concurrent openings of a schema that does not exist yet all succeed", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       yield* statements(url, `DROP SCHEMA ${schema}`)
       yield* Effect.all(Array.from({ length: 12 }, () => open(url, { schema })), { concurrency: "unbounded" })
     }), 60_000)
 
-  it.scopedLive("a database that cannot keep every text is refused", () =>
+  it.scopedLive("a database that cannot store every text is refused", () =>
     Effect.gen(function*() {
       const { url } = yield* ownServer()
       yield* statements(url, "CREATE DATABASE old ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
@@ -52,7 +52,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
       expect(yield* statements(old, tables)).toEqual([[{ tables: 0 }]])
     }), 60_000)
 
-  describe("its URL is one that pg reads", () => {
+  describe("its URL", () => {
     const secret = "SECRET"
     const cases: ReadonlyArray<readonly [string, string, Partial<Postgres.Options>?]> = [
       [`"postgres://user:${secret}@host/db"`, "begins with a quotation mark"],
@@ -75,7 +75,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
       [`postgres://user:${secret}@host/db?sslrootcert=/x`, "has sslrootcert, and there is ssl too", { ssl: true }],
       [`host=localhost user=user password=${secret}`, "not one of PostgreSQL's"]
     ]
-    it.live.each(cases)("%s is refused by name", ([text, why, options]) =>
+    it.live.each(cases)("%s is refused with the reason", ([text, why, options]) =>
       Effect.gen(function*() {
         const message = yield* refusal(text, options)
         expect(message).toContain(why)
@@ -83,7 +83,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
       }))
 
     it.live.each(["", " \n", undefined, null, 5, {}])(
-      "and one that is not set is told: %j",
+      "that is not set is refused: %j",
       (text) =>
         Effect.gen(function*() {
           // As from JavaScript, or `process.env["DATABASE_URL"]!`.
@@ -95,7 +95,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
         })
     )
 
-    it.scopedLive("whether the server is reached by the network or by a socket", () =>
+    it.scopedLive("can name the server by network address or by socket", () =>
       Effect.gen(function*() {
         const { local, port } = yield* ownServer()
         const folder = new URL(local).searchParams.get("host")!
@@ -121,8 +121,8 @@ withPostgres("opening a PostgreSQL database", (url) => {
       }), 60_000)
   })
 
-  describe("what can never succeed is said at once, with what to do", () => {
-    it.live("of a host that does not exist, a role and a database", () =>
+  describe("an opening that can never succeed fails at once, with advice", () => {
+    it.live("about a missing host, role or database", () =>
       Effect.gen(function*() {
         expect(yield* refusal(changed(url, { hostname: "nobody.invalid" }))).toContain("see the name in the URL")
         expect(yield* refusal(changed(url, { username: "nobody" }))).toContain("see the role in the URL")
@@ -134,11 +134,11 @@ withPostgres("opening a PostgreSQL database", (url) => {
         )
       }))
 
-    it.scopedLive("of a certificate", () =>
+    it.scopedLive("about a certificate", () =>
       Effect.gen(function*() {
         const { certificate, url } = yield* ownServer({ tls: true })
         expect(yield* refusal(url, { ssl: true })).toContain("name the authority that signed it")
-        // A URL from a provider, and its certificate.
+        // A provider's URL and certificate.
         yield* open(`${url}?sslmode=require`, { ssl: { ca: certificate! } })
         const localhost = changed(url, { hostname: "localhost" })
         expect(yield* refusal(localhost, { ssl: { ca: certificate! } })).toContain(
@@ -146,7 +146,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
         )
       }), 60_000)
 
-    it.scopedLive("of a password", () =>
+    it.scopedLive("about a password", () =>
       Effect.gen(function*() {
         const { data, url } = yield* ownServer()
         yield* statements(url, "CREATE ROLE app LOGIN PASSWORD 'right'", "GRANT CREATE ON DATABASE postgres TO app")
@@ -156,7 +156,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
         )
         yield* statements(url, "SELECT pg_reload_conf()")
         const app = changed(url, { username: "app" })
-        // The server takes a moment to read it.
+        // The server takes a moment to reload the file.
         yield* Effect.retry(Effect.flip(open(app, { schema: "app" })), { times: 20 })
         expect(yield* refusal(app)).toContain("put it into the URL, or into PGPASSWORD")
         const wrong = yield* refusal(changed(app, { password: "WRONG" }))
@@ -175,7 +175,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
     const commands = Effect.flatMap(Command, (command) => command.createTenant({ pubkey }))
 
     it.scopedLive(
-      "that drops the schema, it is refused and nothing is created, until the role has it",
+      "that drops the schema setting, an opening is refused and creates nothing, unless the role has the setting",
       () =>
         Effect.gen(function*() {
           const { url } = yield* ownServer()
@@ -188,7 +188,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
             .toContain("synchronous_commit = off was asked for, and the session has on")
           expect(yield* statements(url, tables)).toEqual([[{ tables: 0 }]])
           yield* statements(url, "ALTER ROLE app SET search_path = own")
-          // Sessions that the pooler has keep what they have.
+          // The pooler's open sessions keep their settings.
           const again = yield* pgBouncer(changed(url, { username: "app" }), "ignore_startup_parameters = options")
           yield* Effect.provide(commands, layer(again, { schema: "own", wakeUps: "poll" }))
           expect(yield* statements(url, "SELECT count(*)::int AS n FROM own.caravel_event")).toEqual([[{ n: 1 }]])
@@ -196,7 +196,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
       60_000
     )
 
-    it.scopedLive("that refuses it, what to do is said at once", () =>
+    it.scopedLive("that refuses the setting, an opening fails at once, with advice", () =>
       Effect.gen(function*() {
         const pooled = yield* pgBouncer(url)
         expect(yield* refusal(pooled, { schema: "x", wakeUps: "poll" })).toContain("a pooler refuses a setting")

@@ -1,4 +1,7 @@
-/** For how long anything waits for a PostgreSQL that makes no progress: five seconds, whatever it has to wait for and behind whom. */
+/**
+ * For how long anything waits for a PostgreSQL that makes no progress: five seconds, whatever it has to wait for and
+ * behind whom.
+ */
 import { Command, Query, StorageError } from "@caravel/domain"
 import { Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -77,7 +80,7 @@ withPostgres("PostgreSQL, while it makes no progress", (url) => {
     ]
   ]
   it.scopedLive.each(outages)(
-    "a server that %s is waited for five seconds, by everybody at once",
+    "all callers wait at most five seconds, concurrently, for a server that %s",
     ([, outage]) =>
       Effect.gen(function*() {
         const { begin, url } = yield* outage
@@ -89,7 +92,7 @@ withPostgres("PostgreSQL, while it makes no progress", (url) => {
     60_000
   )
 
-  it.scopedLive("it is found again", () =>
+  it.scopedLive("commands succeed once the server is back", () =>
     Effect.gen(function*() {
       const server = yield* ownServer()
       const context = yield* open(server.url)
@@ -103,7 +106,7 @@ withPostgres("PostgreSQL, while it makes no progress", (url) => {
     }), 60_000)
 
   it.scopedLive(
-    "a lock that another transaction holds is waited for five seconds, by everybody at once",
+    "all callers wait at most five seconds, concurrently, for a lock that another transaction holds",
     () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)
@@ -119,7 +122,7 @@ withPostgres("PostgreSQL, while it makes no progress", (url) => {
     60_000
   )
 
-  it.scopedLive("waiting behind others who succeed never fails, however long it takes", () =>
+  it.scopedLive("waiting behind others that succeed never fails, however long it takes", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       const [context, others] = [yield* open(url, { schema }), yield* open(url, { schema })]
@@ -150,7 +153,7 @@ withPostgres("PostgreSQL, while it makes no progress", (url) => {
     }), 60_000)
 
   describe("a pool", () => {
-    it.scopedLive("all of whose connections are in use says so, and what to do", () =>
+    it.scopedLive("whose connections are all in use fails with that reason", () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient
         const holds = yield* Deferred.make<void>()
@@ -167,7 +170,7 @@ withPostgres("PostgreSQL, while it makes no progress", (url) => {
       }).pipe(Effect.provide(layerTemporary(url, { maxConnections: 1 }))), 20_000)
 
     it.scopedLive(
-      "whose connections are given back is waited for, however long it takes",
+      "whose connections are returned is waited for, however long it takes",
       () =>
         Effect.gen(function*() {
           const sql = yield* SqlClient

@@ -1,4 +1,7 @@
-/** What several processes do with one PostgreSQL, and what becomes of it when connections, the server or the network fail. */
+/**
+ * What several processes do with one PostgreSQL, and what becomes of it when connections, the server or the network
+ * fail.
+ */
 import { LongRun } from "@caravel/conformance"
 import { type Activity, ActivityFeed, Command, Journal, Position, Query } from "@caravel/domain"
 import { Postgres } from "@caravel/sql"
@@ -69,8 +72,8 @@ const stop = (child: Child) =>
   })
 
 /**
- * Two processes send commands with keys, and send again what is not answered, while something is done to what they need; in the
- * end nothing is lost, and nothing doubled.
+ * Two processes send commands with keys, and send again what is not answered, while something is done to what they
+ * need; in the end nothing is lost, and nothing doubled.
  */
 const underLoad = (
   url: string,
@@ -106,7 +109,7 @@ const underLoad = (
 
 withPostgres("PostgreSQL, from several processes", (url) => {
   it.scopedLive(
-    "16 writers that pause and roll back, and 2 followers: order is position is commit order, and nothing is lost",
+    "16 writers that pause and roll back, and 2 followers: positions are in commit order, and nothing is lost",
     () =>
       Effect.gen(function*() {
         const ids = ["p", "q", "r", "s"].flatMap((prefix) => [0, 1, 2, 3].map((n) => `${prefix}${n}`))
@@ -139,7 +142,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
     LongRun.timeout(600_000)
   )
 
-  it.scopedLive("any connection may be ended at any time, the listener's too", () =>
+  it.scopedLive("any connection may be ended at any time, including the listener's", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       const own = inSchema(url, schema)
@@ -160,7 +163,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
         }))
     }), LongRun.timeout(600_000))
 
-  it.scopedLive("the server may stop, in order or not, and start again", () =>
+  it.scopedLive("the server may stop, gracefully or not, and start again", () =>
     Effect.gen(function*() {
       const server = yield* ownServer()
       yield* underLoad(server.url, ([child]) =>
@@ -172,7 +175,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
     }), LongRun.timeout(600_000))
 
   it.scopedLive(
-    "a machine that is cut off holds nobody up for long, and goes on when it is back",
+    "a machine that is cut off does not block others for long, and continues when it is back",
     () =>
       Effect.gen(function*() {
         const network = yield* machines

@@ -1,4 +1,4 @@
-/** A role that can append to the journal, and not change it, by the statements of docs/postgresql.md. */
+/** A role that can append to the journal but not change it, by the statements in docs/postgresql.md. */
 import { ActivityFeed, Command, Journal, Secrets } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Backup, Postgres } from "@caravel/sql"
@@ -25,7 +25,7 @@ const changes = [
 ]
 
 withPostgres("PostgreSQL: roles", (url) => {
-  it.scopedLive("the application's appends, consumes and verifies, and does not change the journal", () =>
+  it.scopedLive("the application's role appends, consumes and verifies, but cannot change the journal", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       const role = `${schema}_app`
@@ -79,7 +79,7 @@ withPostgres("PostgreSQL: roles", (url) => {
       }).pipe(Effect.provide(context))
     }))
 
-  it.scopedLive("the owner's own updates and deletions are refused too", () =>
+  it.scopedLive("the owner's updates and deletions are refused too", () =>
     Effect.gen(function*() {
       const own = inSchema(url, yield* temporarySchema(url))
       const context = yield* Layer.build(Postgres.layer({ url: Redacted.make(own) }))

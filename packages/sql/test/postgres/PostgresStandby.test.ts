@@ -27,7 +27,7 @@ describe.skipIf(!hasServer)("a hot standby", () => {
         yield* Effect.gen(function*() {
           const journal = yield* Journal
           const { position } = yield* command.deactivateRelay({ id: "a" })
-          // It comes when the standby has it, by looking.
+          // The activity arrives by polling, once the standby has it.
           const activities = yield* Stream.runCollect(Stream.take((yield* ActivityFeed).since(0), 3))
           expect(Chunk.toReadonlyArray(activities).map(({ position }) => position)).toEqual([1, 2, position])
           expect(yield* (yield* Query).relays).toMatchObject([{ id: "a", status: "inactive" }])

@@ -12,7 +12,7 @@ import { temporaryDirectory } from "../fixtures/sqlite.js"
 
 withPostgres("PostgreSQL: TLS", () => {
   it.scopedLive(
-    "is spoken with a server whose certificate is trusted, and with no other",
+    "is used with a server whose certificate is trusted, and no other server is accepted",
     () =>
       Effect.gen(function*() {
         const { certificate, url } = yield* ownServer({ tls: true })
@@ -22,7 +22,7 @@ withPostgres("PostgreSQL: TLS", () => {
         expect(refused.message).toContain("self-signed certificate")
         const context = yield* Layer.build(Postgres.layer({ ...options, ssl: { ca: certificate! } }))
         yield* Context.get(context, Command).createTenant({ pubkey: "a".repeat(64) })
-        // The one that listens too.
+        // All connections, including the listening one.
         const rows = yield* Context.get(context, SqlClient)`
         SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'caravel'`
         expect(rows).toEqual([{ ssl: true }])
@@ -31,7 +31,7 @@ withPostgres("PostgreSQL: TLS", () => {
   )
 
   it.scopedLive(
-    "a certificate file that is away for some seconds makes no feed deaf, and is no defect",
+    "feeds recover after a certificate file was missing for some seconds",
     () =>
       Effect.gen(function*() {
         const { certificate, url } = yield* ownServer({ tls: true })
@@ -52,7 +52,7 @@ withPostgres("PostgreSQL: TLS", () => {
         const others = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         rmSync(file)
         yield* Effect.promise(() => admin.query(`SELECT pg_terminate_backend(pid) ${others}`))
-        // Everything in the background tries in vain meanwhile, also what looks every two seconds.
+        // All background tasks fail meanwhile, including the poll every two seconds.
         const refused = yield* Effect.all(
           [
             Effect.exit(command.createTenant({ pubkey: "a".repeat(64) })),
@@ -67,7 +67,7 @@ withPostgres("PostgreSQL: TLS", () => {
 
         writeFileSync(file, certificate!)
         yield* command.createTenant({ pubkey: "b".repeat(64) })
-        // Of what another process commits it learns again, by notification and by looking.
+        // Commits of another process arrive again, by notification and by polling.
         const there = yield* Layer.build(Layer.fresh(byFile))
         yield* Context.get(there, Command).createTenant({ pubkey: "c".repeat(64) })
         expect(Array.from(yield* queue.takeBetween(2, 2), ({ position }) => position)).toEqual([1, 2])

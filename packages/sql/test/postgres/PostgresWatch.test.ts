@@ -26,7 +26,7 @@ const world = (url: string, wakeUps: { readonly [who in "here" | "there"]: "list
     const here = yield* open(wakeUps.here)
     const there = yield* open(wakeUps.there)
     const admin = yield* raw(url)
-    /** The process ids of those who listen. */
+    /** The process ids of listening connections. */
     const listening = Effect.promise(async () => {
       const { rows } = await admin.query(
         "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')",
@@ -37,7 +37,7 @@ const world = (url: string, wakeUps: { readonly [who in "here" | "there"]: "list
     return {
       here,
       command: Context.get(there, Command),
-      /** The commands of somebody who is there for as long as they take. */
+      /** Runs commands in a program that ends right after them. */
       once: <A, E>(use: (command: typeof Command.Service) => Effect.Effect<A, E>) =>
         Effect.scoped(Effect.flatMap(open("listen"), (context) => use(Context.get(context, Command)))),
       queue: yield* Context.get(here, Command).notify.subscribe,
@@ -47,7 +47,7 @@ const world = (url: string, wakeUps: { readonly [who in "here" | "there"]: "list
   })
 
 withPostgres("PostgreSQL: what another process commits", (url) => {
-  it.scopedLive("comes by notification, by live, since and notify", () =>
+  it.scopedLive("arrives by notification, in live, since and notify", () =>
     Effect.gen(function*() {
       const { command, here, queue } = yield* world(url, { here: "listen", there: "listen" })
       const feed = Context.get(here, ActivityFeed)
@@ -64,7 +64,7 @@ withPostgres("PostgreSQL: what another process commits", (url) => {
       expect(yield* woken("notification")).toBeGreaterThan(before)
     }))
 
-  it.scopedLive("comes by notification from who is gone right after it", () =>
+  it.scopedLive("arrives by notification from a process that ends right after it", () =>
     Effect.gen(function*() {
       const { listening, once, queue } = yield* world(url, { here: "listen", there: "poll" })
       yield* Effect.repeat(listening, { until: ({ length }) => length > 0 })
@@ -74,7 +74,7 @@ withPostgres("PostgreSQL: what another process commits", (url) => {
       expect(yield* woken("notification")).toBe(before + 1)
     }))
 
-  it.scopedLive("comes although nobody has notified", () =>
+  it.scopedLive("arrives without a notification", () =>
     Effect.gen(function*() {
       const { command, queue } = yield* world(url, { here: "listen", there: "poll" })
       const before = yield* woken("poll")
@@ -83,7 +83,7 @@ withPostgres("PostgreSQL: what another process commits", (url) => {
       expect(yield* woken("poll")).toBe(before + 1)
     }))
 
-  it.scopedLive("comes where nobody listens", () =>
+  it.scopedLive("arrives without a listening connection", () =>
     Effect.gen(function*() {
       const { command, listening, queue } = yield* world(url, { here: "poll", there: "listen" })
       const there = yield* Effect.repeat(listening, { until: ({ length }) => length > 0 })
@@ -92,7 +92,7 @@ withPostgres("PostgreSQL: what another process commits", (url) => {
       expect((yield* Queue.take(queue)).position).toBe(1)
     }))
 
-  it.scopedLive("comes after the listening connection was lost, which is made anew", () =>
+  it.scopedLive("arrives after the listening connection was lost, and a new one is opened", () =>
     Effect.gen(function*() {
       const { command, end, listening, queue } = yield* world(url, { here: "listen", there: "poll" })
       const [first] = yield* Effect.repeat(listening, { until: ({ length }) => length > 0 })

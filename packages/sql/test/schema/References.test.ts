@@ -12,7 +12,9 @@ import { other, owner, referenced, references, run } from "../fixtures/reference
 
 const ids = Array.from("abcdefgh")
 
-/** Some relays, of which each takes over the subdomain of the next, and the last one that of the first, or a new one. */
+/**
+ * Some relays, of which each takes over the subdomain of the next, and the last one that of the first, or a new one.
+ */
 const cycles = fc.record({
   relays: fc.shuffledSubarray(ids, { minLength: 2 }),
   isClosed: fc.boolean(),
