@@ -1,6 +1,6 @@
 /**
- * For how long anything waits for a PostgreSQL that makes no progress: five seconds, whatever it has to wait for and
- * behind whom.
+ * How long a caller waits for a PostgreSQL server that makes no progress: five seconds, whatever it waits for and
+ * behind which others.
  */
 import { Command, Query, StorageError } from "@caravel/domain"
 import { Postgres } from "@caravel/sql"
@@ -14,7 +14,7 @@ import { proxied } from "../fixtures/proxy.js"
 
 const tenant = "a".repeat(64)
 
-/** How many commands wait: more than one batch. */
+/** The number of waiting commands: more than one batch. */
 const callers = 600
 
 const open = (url: string, options: Partial<Postgres.Options> = {}) =>
@@ -27,7 +27,7 @@ type World = Context.Context<Postgres.Services>
 
 const create = (context: World, id: string) => Context.get(context, Command).createRelay({ id, tenant, subdomain: id })
 
-/** What all kinds of callers are told, and after how many seconds. */
+/** The results of all kinds of callers, and after how many seconds they got them. */
 const told = (context: World, pause: (seconds: number) => Effect.Effect<unknown>) => {
   const timed = <E>(what: string, effect: Effect.Effect<unknown, E>) =>
     Effect.suspend(() => {
@@ -47,7 +47,7 @@ const told = (context: World, pause: (seconds: number) => Effect.Effect<unknown>
     ...Array.from({ length: callers }, (_, n) => timed("a command", create(context, `r${n}`))),
     ...Array.from({ length: 40 }, () => timed("a query", Context.get(context, Query).tenants)),
     timed("a transaction", sql.withTransaction(create(context, "t"))),
-    // Commands that come later wait for as long, and not until those before them have given up.
+    // Commands that come later wait equally long, not until those before them have failed.
     Effect.zipRight(pause(2), timed("a later command", create(context, "later")))
   ]
   return Effect.all(all, { concurrency: "unbounded" })
@@ -57,7 +57,7 @@ const inTheWrongTime = (answers: Effect.Effect.Success<ReturnType<typeof told>>)
   answers.filter(({ seconds, what }) => what !== "a transaction" && seconds < 4.5 || seconds > 8)
 
 withPostgres("PostgreSQL, while it makes no progress", (url) => {
-  /** A server that works is asked to wait. */
+  /** Waits on a server that works. */
   const pause = (seconds: number) => statements(url, `SELECT pg_sleep(${seconds})`)
   const outages: ReadonlyArray<
     readonly [
@@ -142,7 +142,7 @@ withPostgres("PostgreSQL, while it makes no progress", (url) => {
       yield* first.holds
       const second = yield* hold("b")
       const waiting = yield* raw(url)
-      // It is before us in the server's queue.
+      // The other transaction is ahead in the server's queue.
       while (
         (yield* Effect.promise(() =>
           waiting.query("SELECT 1 FROM pg_stat_activity WHERE application_name = 'caravel' AND wait_event = 'advisory'")

@@ -1,7 +1,4 @@
-/**
- * What several processes do with one PostgreSQL, and what becomes of it when connections, the server or the network
- * fail.
- */
+/** Several processes on one PostgreSQL database, with failures of connections, of the server and of the network. */
 import { LongRun } from "@caravel/conformance"
 import { type Activity, ActivityFeed, Command, Journal, Position, Query } from "@caravel/domain"
 import { Postgres } from "@caravel/sql"
@@ -12,14 +9,14 @@ import { type Machine, machines } from "../fixtures/machines.js"
 import { inSchema, raw, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 import { ownServer } from "../fixtures/postgresServer.js"
 
-/** How often something is killed; the more, the longer it takes. */
+/** How often something is killed. The duration grows with it. */
 const rounds = LongRun.count("CARAVEL_KILLS", { usual: 20, long: 1000 })
 
 const tenant = "a".repeat(64)
 
 const open = (url: string) => Layer.build(Layer.fresh(Postgres.layer({ url: Redacted.make(url) })))
 
-/** A database of this test's own in which there are relays with these ids. */
+/** A database of this test that has relays with these ids. */
 const world = (url: string, ...ids: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const context = yield* open(url)
@@ -43,13 +40,13 @@ const follow = (context: Context.Context<Postgres.Services>) =>
             whenSeen()
           })
       ).pipe(
-        // A feed that fails says so, and is run again from where it was.
+        // A feed that fails is run again from its last position.
         Effect.catchTag("StorageError", from),
         Effect.orDie
       )
     yield* Effect.fork(from())
     return {
-      /** What it has seen, once it has come to a position. */
+      /** The activities seen so far, once a position is reached. */
       until: (position: number) =>
         Effect.async<ReadonlyArray<Activity>>((resume) => {
           const check = () => {
@@ -63,7 +60,7 @@ const follow = (context: Context.Context<Postgres.Services>) =>
 
 const stop = (child: Child) =>
   Effect.gen(function*() {
-    // One that had ended before would have had nothing to answer.
+    // A process that had ended before could not have sent all commands.
     expect([child.end, child.errors]).toEqual([null, ""])
     child.process.stdin!.end()
     yield* child.ended
@@ -72,8 +69,8 @@ const stop = (child: Child) =>
   })
 
 /**
- * Two processes send commands with keys, and send again what is not answered, while something is done to what they
- * need; in the end nothing is lost, and nothing doubled.
+ * Two processes send commands with keys, and repeat those that are not answered, while connections, the server or the
+ * network are harmed. In the end nothing is lost or doubled.
  */
 const underLoad = (
   url: string,
@@ -88,11 +85,11 @@ const underLoad = (
     for (const child of children) yield* child.writes(200)
     yield* harm(children)
     const written = children.map((child) => child.written)
-    // Each goes on by itself.
+    // Both processes continue by themselves.
     for (const [n, child] of children.entries()) yield* child.writes(written[n]! + 1000)
     const answers = (yield* Effect.forEach(children, stop)).flat()
 
-    // The connections of this process have been through the same.
+    // The connections of this process were harmed too.
     const last = yield* Effect.retry(Context.get(context, Command).deactivateRelay({ id: "shared" }), { times: 5 })
     const activities = yield* Context.get(context, Query).activity()
     const byPosition = new Map(activities.map((activity) => [activity.position, activity]))
@@ -113,7 +110,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
     () =>
       Effect.gen(function*() {
         const ids = ["p", "q", "r", "s"].flatMap((prefix) => [0, 1, 2, 3].map((n) => `${prefix}${n}`))
-        // What it is about does not depend on power loss.
+        // The test does not depend on durability.
         const own = inSchema(url, yield* temporarySchema(url), "-c synchronous_commit=off")
         const context = yield* world(own, ...ids)
         const followers = yield* Effect.all([follow(context), Effect.flatMap(open(own), follow)])
@@ -130,7 +127,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
         const all = committed.flat().sort((a, b) =>
           a - b
         )
-        // One follows another: the tenant and the relays came first.
+        // Positions are consecutive, after those of the tenant and the relays.
         expect(all).toEqual(Array.from({ length: 16 * 2 * rounds }, (_, index) =>
           index + 18))
         const activities = yield* Context.get(context, Query).activity()
@@ -150,7 +147,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
       yield* underLoad(own, (children) =>
         Effect.gen(function*() {
           for (let n = 0; n < rounds; n++) {
-            // It is hit at whatever it does just then.
+            // The connection is ended at a random point of its work.
             const child = children[n % children.length]!
             yield* child.writes(child.written + (yield* Random.nextIntBetween(0, 500)))
             yield* Effect.promise(() =>
@@ -183,7 +180,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
           Effect.gen(function*() {
             for (let n = 0; n < Math.ceil(rounds / 100); n++) {
               yield* network.cut
-              // It may have held the lock; then the server gives it free after ten seconds.
+              // The machine may have held the lock. The server releases that after ten seconds.
               yield* other!.writes(other!.written + 1000)
               yield* network.heal
               yield* cutOff!.writes(cutOff!.written + 1000)

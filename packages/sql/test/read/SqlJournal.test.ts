@@ -28,7 +28,7 @@ const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<un
     return statement
   })
 
-/** How SQLite runs it, in a line a step. */
+/** SQLite's query plan, one line per step. */
 const planOf = (read: Parameters<typeof statementOf>[0]) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient
@@ -39,7 +39,7 @@ const planOf = (read: Parameters<typeof statementOf>[0]) =>
 
 const position = Position.make(0)
 
-it.scoped("a read finds its first row by an index, goes on in its order, and sorts nothing", () =>
+it.scoped("a read finds its first row by an index, reads in the order of the index, and sorts nothing", () =>
   Effect.gen(function*() {
     const relay = { resourceType: "relay", resourceId: "a" as RelayId } as const
     expect(yield* planOf((journal) => journal.read(position, 10))).toEqual([

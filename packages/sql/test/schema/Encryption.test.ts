@@ -20,7 +20,7 @@ const marks = [0, 1, 2].map((n) => marksOf("a", n)[0])
 
 describe("with a key", () => {
   it.scopedLive(
-    "no byte of a secret is in the files at any moment, while it is written or erased and when it is killed",
+    "no byte of a secret is in the files at any moment, while secrets are written and erased and after the process is killed",
     () =>
       Effect.gen(function*() {
         const filename = yield* temporaryFile
@@ -41,7 +41,7 @@ describe("with a key", () => {
     LongRun.timeout(600_000)
   )
 
-  it.scopedLive("a secret is stored as AES-256-GCM has it, under its own id, with the key's name", () =>
+  it.scopedLive("a secret is encrypted with AES-256-GCM, bound to its id, and stored with the key's id", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       yield* create(filename, 2, key)
@@ -55,7 +55,7 @@ describe("with a key", () => {
       expect(Buffer.from(other!.value, "base64").subarray(0, 12)).not.toEqual(bytes.subarray(0, 12))
     }))
 
-  it.scopedLive("a secret that was changed, or put in the place of another, is not taken for one", () =>
+  it.scopedLive("a secret that was changed or exchanged for another is refused", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       yield* create(filename, 2, key)
@@ -76,7 +76,7 @@ describe("with a key", () => {
       expect((yield* urls(filename, key))[0]).toBe(url)
     }))
 
-  it.scopedLive("what is in clear is read, and stays in clear until it is replaced or rotated", () =>
+  it.scopedLive("plaintext secrets are read, and stay in plaintext until they are replaced or rotated", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       yield* create(filename, 3)
@@ -98,7 +98,7 @@ describe("with a key", () => {
 })
 
 describe("without the key", () => {
-  it.scopedLive("what needs it fails by its name, and nothing else does", () =>
+  it.scopedLive("only operations that need the key fail, with the key's id", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       yield* create(filename, 1, key)
@@ -128,7 +128,7 @@ describe("without the key", () => {
         ))
     }))
 
-  it.scopedLive("nothing is stored in clear where others are encrypted, also by who opened the database before they were", () =>
+  it.scopedLive("no secret is stored in plaintext once others are encrypted, even by a program that opened the database before", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const { command } = yield* open(filename)
@@ -141,7 +141,7 @@ describe("without the key", () => {
       yield* created
     }))
 
-  it.scopedLive("the database does not open with what is none, and does not repeat it", () =>
+  it.scopedLive("the database does not open with a malformed key, and the error does not contain it", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const hex = Buffer.from(key, "base64").toString("hex")
@@ -157,7 +157,7 @@ describe("without the key", () => {
 })
 
 describe("keys", () => {
-  it.scopedLive("come from the configuration", () =>
+  it.scopedLive("can come from the configuration", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const layer = Sqlite.layerConfig({

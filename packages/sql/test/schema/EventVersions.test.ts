@@ -1,4 +1,4 @@
-/** What a journal holds stays readable for ever, and nobody changes it. */
+/** The events of a journal stay readable forever, and are never changed. */
 import { Command, events, Journal, Position, type Upcasters, versionOf } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -16,7 +16,7 @@ const folder = new URL("../frozen/", import.meta.url)
 const lines = (name: string): ReadonlyArray<any> =>
   readFileSync(new URL(name, folder), "utf8").trim().split("\n").map((line) => JSON.parse(line))
 
-/** The events that were frozen when this version was the newest; tags that came later are in files of their own. */
+/** The events that were frozen when this version was the newest. Later tags are in separate files. */
 const frozen = (version: number) =>
   readdirSync(folder).filter((name) => name.startsWith(`events-${version}.`) && !name.includes("today")).toSorted()
     .flatMap((name) => lines(name).slice(1)).toSorted((one, other) => one.position - other.position)
@@ -45,14 +45,14 @@ const journalOf = (rows: ReadonlyArray<object>) =>
 const read = Effect.flatMap(Journal, (journal) => journal.read(Position.make(0), 1000))
 
 describe("the frozen events", () => {
-  it.scopedLive("are read as they were meant", () =>
+  it.scopedLive("are read with their original meaning", () =>
     Effect.gen(function*() {
       const filename = yield* journalOf(version1)
       const events = yield* Effect.provide(read, Sqlite.layer({ filename }))
       expect(JSON.parse(JSON.stringify(events))).toEqual(today)
     }))
 
-  it.each(Record.keys(events))("have %s, in each version that there is", (tag) => {
+  it.each(Record.keys(events))("include %s in every version", (tag) => {
     for (let version = 1; version <= versionOf(tag); version++) {
       expect(frozen(version).map(({ type }) => type)).toContain(tag)
     }
@@ -66,7 +66,7 @@ describe("an event of another version", () => {
   const rowOf = (changes: object) =>
     columns.map((column) => ({ ...deactivated, schema_version: 1, ...changes })[column])
 
-  it("is read as today's if it is older", () => {
+  it("is converted to the current version if it is older", () => {
     const upcasters: Upcasters = { RelayDeactivated: [({ off }) => ({ status: off === true ? "inactive" : off })] }
     const version2 = Rows.make(sqlite, { upcasters }).event
     const old = version2.decodeRow(rowOf({ payload: "{\"off\":true}" }))
@@ -78,7 +78,7 @@ describe("an event of another version", () => {
     expect(statement?.[1][columns.indexOf("schema_version")]).toBe(2)
   })
 
-  it.scopedLive("is refused with a reason if it is newer", () =>
+  it.scopedLive("is refused with the reason if it is newer", () =>
     Effect.gen(function*() {
       const filename = yield* journalOf([{ ...deactivated, schema_version: 2 }])
       const error = yield* Effect.flip(Effect.provide(read, Sqlite.layer({ filename })))
@@ -89,7 +89,7 @@ describe("an event of another version", () => {
 })
 
 describe("the journal", () => {
-  it.scopedLive("refuses changes and deletions, by whomever, and goes on", () =>
+  it.scopedLive("refuses changes and deletions by any program, and keeps working", () =>
     Effect.gen(function*() {
       const filename = yield* journalOf(version1)
       const database = yield* raw(filename)

@@ -12,7 +12,7 @@ import { raw, refusal, temporaryDirectory } from "../fixtures/sqlite.js"
 const pubkey = "a".repeat(64)
 
 describe("opening a database", () => {
-  it.scopedLive("makes missing parent directories, and keeps what is written", () =>
+  it.scopedLive("creates missing parent directories, and keeps data across openings", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "a", "b", "caravel.db")
       const open = Sqlite.layerConfig({ filename: Config.string("DATABASE") }).pipe(
@@ -23,7 +23,7 @@ describe("opening a database", () => {
       expect(tenants.map((tenant) => tenant.pubkey)).toEqual([pubkey])
     }))
 
-  it.scopedLive("creates nothing if told so: no directory, and no table in an empty file or another program's database", () =>
+  it.scopedLive("creates nothing with create: false, neither a directory nor tables in an empty file or another program's database", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const open = (...names: ReadonlyArray<string>) =>
@@ -47,7 +47,7 @@ describe("opening a database", () => {
       yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: join(directory, "caravel.db"), create: false })))
     }))
 
-  it.scopedLive("migrates nothing if told so: an older schema is refused, and the file stays as it is", () =>
+  it.scopedLive("migrates nothing with migrate: false: an older schema is refused, and the file does not change", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       const frozen = readFileSync(new URL("../frozen/0008.sql", import.meta.url), "utf8")
@@ -62,7 +62,7 @@ describe("opening a database", () => {
       yield* open
     }))
 
-  it.scopedLive("is durable over power loss unless told otherwise", () =>
+  it.scopedLive("is durable across power loss by default", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const pragma = (name: string, options: Omit<Sqlite.Options, "filename"> = {}) =>
@@ -76,7 +76,7 @@ describe("opening a database", () => {
       expect(yield* pragma("foreign_keys")).toBe(1)
     }))
 
-  it.scopedLive("says what is wrong with a file that is not a database", () =>
+  it.scopedLive("reports a file that is not a database", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "notes.txt")
       writeFileSync(filename, "these are my notes, and more than a page of them".repeat(100))
@@ -86,14 +86,14 @@ describe("opening a database", () => {
       expect(readFileSync(filename, "utf8")).toContain("these are my notes")
     }))
 
-  it.scopedLive("says that a damaged database is", () =>
+  it.scopedLive("reports a damaged database", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       writeFileSync(filename, Buffer.concat([Buffer.from("SQLite format 3\0"), Buffer.alloc(8176, 0xab)]))
       expect(yield* refusal(filename)).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
     }))
 
-  it.scopedLive("says that somebody else's database is not Caravel's", () =>
+  it.scopedLive("reports another program's database", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "theirs.db")
       const database = yield* raw(filename)
@@ -116,7 +116,7 @@ describe("opening a database", () => {
       expect(error.message).toContain("use a newer Caravel")
     }))
 
-  it.scopedLive("says that a directory, a place in memory and a file as a parent will not do", () =>
+  it.scopedLive("refuses a directory, a database in memory, and a file as a parent directory", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       writeFileSync(join(directory, "file"), "")
@@ -126,7 +126,7 @@ describe("opening a database", () => {
       expect((yield* refusal("/proc/none/deeper/caravel.db"))._tag).toBe("StorageError")
     }))
 
-  it.scopedLive("says that a filename or a key is not set", () =>
+  it.scopedLive("reports a filename or a key that is not set", () =>
     Effect.gen(function*() {
       const secretKeys = [Redacted.make(undefined as never)]
       const layer = Sqlite.layer({ filename: join(yield* temporaryDirectory, "caravel.db"), secretKeys })
@@ -153,11 +153,11 @@ describe("opening a database", () => {
       }
     }))
 
-  it.scopedLive("says that a read-only place is", () =>
+  it.scopedLive("reports a read-only directory", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       mkdirSync(join(directory, "closed"), { mode: 0o555 })
-      // Root may write anywhere, so root becomes somebody else for this.
+      // Root may write anywhere, so root becomes another user for this.
       const isRoot = process.getuid?.() === 0
       yield* Effect.acquireRelease(
         Effect.sync(() => isRoot && process.seteuid?.(65534)),
@@ -174,7 +174,7 @@ describe("opening a database", () => {
       expect(error.message).toContain("is on a network file system (NFS); use a local disk")
     }))
 
-  it.scopedLive("upgrades each frozen schema to what a new database has, and keeps its rows", () =>
+  it.scopedLive("upgrades each frozen schema to the current one, and keeps its rows", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const schemaOf = (filename: string) =>

@@ -1,4 +1,4 @@
-/** Rows of an application's own that refer to tenants and relays: nothing but a deletion touches them. */
+/** An application's rows that refer to tenants and relays: only the deletion of a referenced row is refused. */
 import { LongRun } from "@caravel/conformance"
 import { Command, type CommandRequest, decodeCommand, Journal, Query, type StorageError } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
@@ -13,19 +13,19 @@ import { other, owner, referenced, references, run } from "../fixtures/reference
 const ids = Array.from("abcdefgh")
 
 /**
- * Some relays, of which each takes over the subdomain of the next, and the last one that of the first, or a new one.
+ * Some relays, each of which takes over the next one's subdomain. The last one takes over the first one's, or nothing.
  */
 const cycles = fc.record({
   relays: fc.shuffledSubarray(ids, { minLength: 2 }),
   isClosed: fc.boolean(),
-  /** Takes over what an open cycle leaves. */
+  /** Whether a new relay takes over the subdomain that an open cycle releases. */
   isTaken: fc.boolean(),
   isOneSubmit: fc.boolean()
 })
 
 type Cycle = typeof cycles extends fc.Arbitrary<infer A> ? A : never
 
-/** What a cycle comes to as commands, of which each finds its subdomain free. */
+/** The commands of a cycle, in an order in which each finds its subdomain free. */
 const commandsOf = ({ isClosed, isTaken, relays }: Cycle, held: Renamed, n: number) => {
   const [first, ...rest] = relays
   const rename = (id: string, subdomain: string) => ({ _tag: "UpdateRelay", id, subdomain })
@@ -45,7 +45,10 @@ const renamed: Effect.Effect<Renamed, StorageError, Query> = Effect.map(
   (relays) => new Map(relays.map(({ id, subdomain, version }) => [id as string, [subdomain, version]]))
 )
 
-/** Renames as told, in one submit or by callers at once, and expects each relay to have what its last command says. */
+/**
+ * Runs the cycles, each in one submit or with concurrent callers, and expects each relay to have the subdomain of its
+ * last command.
+ */
 const rename = (program: ReadonlyArray<Cycle>) =>
   Effect.gen(function*() {
     const command = yield* Command
@@ -70,7 +73,7 @@ const suite = <E>(
     it.live(title, () => Effect.provide(body, layer), 60_000)
 
   describe(`references: ${name}`, () => {
-    it("stay through renames, exchanges and cycles, in one submit and by callers at once", () =>
+    it("are kept by renames, exchanges and cycles, in one submit and by concurrent callers", () =>
       fc.assert(
         fc.asyncProperty(fc.array(cycles, { minLength: 1, maxLength: 6 }), (program) =>
           Effect.runPromise(
@@ -86,7 +89,7 @@ const suite = <E>(
       ), LongRun.timeout(60_000))
 
     test(
-      "stay through every change of a tenant",
+      "are kept by every change of a tenant",
       Effect.gen(function*() {
         yield* referenced(ids)
         const before = yield* references
@@ -99,7 +102,7 @@ const suite = <E>(
     )
 
     test(
-      "stay through a rebuild of the rows that they refer to",
+      "are kept by a rebuild of the rows that they refer to",
       Effect.gen(function*() {
         yield* referenced(ids)
         const before = yield* references
@@ -118,7 +121,7 @@ const suite = <E>(
     )
 
     test(
-      "are asked before a rebuild deletes what they refer to and the journal does not have",
+      "prevent a rebuild from deleting a row that the journal lacks, unless the foreign key cascades",
       Effect.gen(function*() {
         yield* referenced(ids)
         yield* copy({ resourceType: "relay", resourceId: "a" }, "extra")

@@ -16,7 +16,7 @@ import { raw, temporaryFile } from "../fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
 
-/** What an application has, in migrations of its own. */
+/** An application's tables, in its own migrations. */
 const tables = [
   "CREATE TABLE event (id INTEGER PRIMARY KEY, title TEXT)",
   "CREATE TABLE tenant (id INTEGER PRIMARY KEY, flat TEXT)",
@@ -32,7 +32,7 @@ const tables = [
   "CREATE VIEW parked AS SELECT id FROM relay"
 ]
 
-/** How many of them there are, start after start. */
+/** The number of migrations that the application has at each start. */
 const counts = [1, 7, 8, 9, tables.length]
 
 const migrate = (count: number) =>
@@ -45,7 +45,7 @@ const migrate = (count: number) =>
     ))
   })
 
-/** Caravel's part works, and the application's is there. */
+/** Expects Caravel to work, and the application's tables and migrations to exist. */
 const works = (count: number) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient
@@ -63,7 +63,7 @@ const works = (count: number) =>
     }
   })
 
-/** Its own client, before there is Caravel's. */
+/** The application's own client, which is opened before Caravel's. */
 const client = (endpoint: Endpoint): Layer.Layer<SqlClient, ConfigError | SqlError> =>
   "filename" in endpoint
     ? SqliteClient.layer({ filename: endpoint.filename })
@@ -72,7 +72,7 @@ const client = (endpoint: Endpoint): Layer.Layer<SqlClient, ConfigError | SqlErr
 const suite = (name: string, endpoint: Effect.Effect<Endpoint, never, Scope.Scope>) =>
   describe(name, () => {
     for (const first of ["the application", "Caravel"]) {
-      it.scopedLive(`an application has tables and migrations of its own, and ${first} starts first`, () =>
+      it.scopedLive(`an application can have its own tables and migrations if ${first} starts first`, () =>
         Effect.gen(function*() {
           const both = yield* endpoint
           const create = Effect.flatMap(Command, (command) => command.createTenant({ pubkey }))
@@ -116,7 +116,7 @@ suite("in a file", file)
 
 withPostgres("in a schema", (url) => suite("of PostgreSQL", schemaOf(url)))
 
-describe("an application that has been beside a build whose tables had no prefix", () => {
+describe("an application that shared its database with a build whose tables had no prefix", () => {
   const dump = readFileSync(new URL("../frozen/0008.sql", import.meta.url), "utf8")
   const theirs = `INSERT INTO effect_sql_migrations (migration_id, name) VALUES (9, 'mine');
     CREATE TABLE certificate (relay TEXT REFERENCES relay (id));
@@ -124,7 +124,7 @@ describe("an application that has been beside a build whose tables had no prefix
     CREATE INDEX relay_plan ON relay (plan);
     CREATE VIEW delinquent AS SELECT id FROM relay WHERE status = 'delinquent'`
 
-  it.scopedLive("keeps its migrations, its tables and what it has added to Caravel's", () =>
+  it.scopedLive("keeps its migrations, its tables and its additions to Caravel's tables", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const database = yield* raw(filename)
@@ -143,7 +143,7 @@ describe("an application that has been beside a build whose tables had no prefix
       expect(database.prepare("SELECT count(*) FROM delinquent").pluck().get()).toBe(0)
     }))
 
-  it.scopedLive("is not mistaken for Caravel for the names of its tables and of its migrations", () =>
+  it.scopedLive("is not mistaken for Caravel because of the names of its tables and migrations", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile
       const database = yield* raw(filename)

@@ -11,7 +11,7 @@ import { temporaryDirectory } from "../fixtures/sqlite.js"
 const connected = Effect.flatMap(temporaryDirectory, (directory) => SqliteConnection.make(join(directory, "a.db")))
 
 describe("the writing connection", () => {
-  it.scopedLive("gives integers as who asks wants them, from one statement", () =>
+  it.scopedLive("returns integers as each caller wants them, from one prepared statement", () =>
     Effect.gen(function*() {
       const connection = yield* connected
       const one = connection.execute("SELECT 1 AS one", [], undefined)
@@ -22,7 +22,7 @@ describe("the writing connection", () => {
       expect(yield* connection.executeRaw("SELECT 1 AS one", [])).toEqual([{ one: 1 }])
     }))
 
-  it.scopedLive("prepares more statements than it keeps", () =>
+  it.scopedLive("executes more statements than its cache holds", () =>
     Effect.gen(function*() {
       const connection = yield* connected
       for (let round = 0; round < 2; round++) {
@@ -30,7 +30,7 @@ describe("the writing connection", () => {
       }
     }))
 
-  it.scopedLive("fails with what the driver throws, be it while it prepares or executes", () =>
+  it.scopedLive("fails with the driver's error, from preparing or executing", () =>
     Effect.gen(function*() {
       const connection = yield* connected
       for (const [text, params] of [["not SQL", []], ["SELECT ?", [{}, 1]]] as const) {
@@ -41,8 +41,8 @@ describe("the writing connection", () => {
     }))
 })
 
-describe("a program", () => {
-  it.scopedLive("gives the event loop its turn", () =>
+describe("a statement script", () => {
+  it.scopedLive("yields to the event loop", () =>
     Effect.gen(function*() {
       const connection = yield* connected
       let turns = 0
@@ -60,7 +60,7 @@ describe("a program", () => {
       )
     }))
 
-  it.scopedLive("comes to the same where each answer is waited for, and where statements are sent together", () =>
+  it.scopedLive("has the same results whether each answer is awaited or statements are sent together", () =>
     Effect.gen(function*() {
       const { answer, ...waiting } = yield* connected
       expect(answer).toBeDefined()
@@ -82,7 +82,7 @@ describe("a program", () => {
       expect(sent).toEqual([4, 3, 1])
     }))
 
-  it.scopedLive("is told of a statement that failed when it waits for the next, and fails if nothing comes after", () =>
+  it.scopedLive("gets the error of a failed statement when it waits for the next, and fails if there is no next", () =>
     Effect.gen(function*() {
       const { answer, ...waiting } = yield* connected
       expect(answer).toBeDefined()
@@ -103,7 +103,7 @@ describe("a program", () => {
     }))
 })
 
-/** Notes how many statements come at a time. */
+/** Records how many statements are sent together. */
 const sending = (connection: Connection, sent: Array<number>) => (statements: ReadonlyArray<Statement>) => {
   sent.push(statements.length)
   return Effect.forEach(statements, ([text, params]) => connection.executeValues(text, params))

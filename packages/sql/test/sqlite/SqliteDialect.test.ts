@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { sqlite } from "../../src/sqlite/SqliteDialect.js"
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
-/** The reason of the error that the driver really throws. */
+/** The reason of an error that the driver actually throws. */
 const reasonOf = (statement: () => unknown) => {
   try {
     statement()
@@ -17,7 +17,7 @@ const reasonOf = (statement: () => unknown) => {
 }
 
 describe("the driver's errors", () => {
-  it.scopedLive("are told apart by their codes", () =>
+  it.scopedLive("are distinguished by their codes", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const filename = join(directory, "a.db")
@@ -46,7 +46,10 @@ describe("the driver's errors", () => {
     }))
 })
 
-/** What follows from each code: the reason, whether it passes, and whether SQLite has rolled the transaction back. */
+/**
+ * The classification of each code: the reason, whether it is transient, and whether SQLite has rolled the transaction
+ * back.
+ */
 const codes: ReadonlyArray<
   readonly [code: string, reason: string, passes?: "passes" | undefined, transaction?: "ended"]
 > = [
@@ -92,7 +95,7 @@ const codes: ReadonlyArray<
   ["", "other"]
 ]
 
-describe("what follows from a code", () => {
+describe("the classification of an error code", () => {
   it.each(codes)("%s", (code, reason, passes, transaction) => {
     const cause = Object.assign(new Error("it failed"), { code })
     expect([sqlite.reasonOf(cause), sqlite.isTransient(cause), sqlite.endsTransaction(cause)]).toEqual([
@@ -100,27 +103,27 @@ describe("what follows from a code", () => {
       passes !== undefined,
       transaction !== undefined
     ])
-    // Advice that the reason does not give by itself.
+    // Advice that does not follow from the reason alone.
     expect(sqlite.adviceOf(cause)).toEqual(
       reason === "readonly" ? expect.stringContaining("permissions of the file and its directory") : undefined
     )
   })
 
-  it("is nothing without a code", () => {
+  it("is other without a code", () => {
     for (const cause of [undefined, null, "SQLITE_BUSY", new Error("database is locked")]) {
       expect(sqlite.reasonOf(cause)).toBe("other")
       expect(sqlite.endsTransaction(cause)).toBe(false)
     }
   })
 
-  it("is tested of every code that the source names", () => {
+  it("is tested for every code in the source", () => {
     const source = readFileSync(new URL("../../src/sqlite/SqliteDialect.ts", import.meta.url), "utf8")
     const named = [...source.matchAll(/"(SQLITE_[A-Z_]+)"/g)].map(([, code]) => code)
     expect(named.length).toBeGreaterThan(10)
     expect(named.filter((code) => !codes.some(([tested]) => tested === code))).toEqual([])
   })
 
-  it("is whether a foreign key refuses it", () => {
+  it("recognises a foreign key that refuses a statement", () => {
     const error = (code: string, message: string) => Object.assign(new Error(message), { code })
     const refused = "FOREIGN KEY constraint failed"
     expect(sqlite.isReferenced(error("SQLITE_CONSTRAINT_FOREIGNKEY", refused))).toBe(true)

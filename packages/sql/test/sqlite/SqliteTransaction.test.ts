@@ -3,13 +3,13 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Fiber, FiberId } from "effect"
 
-/** Who gives up while others wait: before his turn, or when it has just come. */
+/** Which waiting transactions are interrupted: while they wait, or just when it is their turn. */
 const leaving = fc.array(fc.constantFrom("stays", "leaves", "leaves when it is his turn"), {
   minLength: 1,
   maxLength: 8
 })
 
-/** So many steps of the fiber; it gives others a turn after 2048. */
+/** Runs this number of steps of the fiber, which yields after 2048. */
 const steps = (count: number) =>
   Effect.suspend(() => {
     let done = 0
@@ -18,7 +18,7 @@ const steps = (count: number) =>
 
 describe("transactions on an SQLite file", () => {
   for (const name of ["transaction", "statement"] as const) {
-    it.scopedLive(`pass a turn on where a ${name} is interrupted in whichever step`, () =>
+    it.scopedLive(`pass the lock on if a ${name} is interrupted at any step`, () =>
       Effect.gen(function*() {
         const sql = yield* SqlClient
         for (let before = 1990; before < 2050; before++) {
@@ -36,7 +36,7 @@ describe("transactions on an SQLite file", () => {
       }).pipe(Effect.provide(Sqlite.layerTemporary)), 60_000)
   }
 
-  it.scopedLive("come in the order in which they were asked for, whoever leaves", () =>
+  it.scopedLive("run in the order of their requests, even if some are interrupted", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient
       const runtime = yield* Effect.runtime<never>()
@@ -63,7 +63,7 @@ describe("transactions on an SQLite file", () => {
               const stayed = ways.flatMap((way, n) => way === "stays" ? [n] : [])
               expect(order).toEqual([...order].sort((a, b) => a - b))
               expect(order).toEqual(expect.arrayContaining(stayed))
-              // Nobody has it any more.
+              // The lock is free.
               yield* sql.withTransaction(Effect.void)
             }).pipe(Effect.timeout("10 seconds"), Effect.provide(runtime), Effect.runPromise)),
           { numRuns: 200 }

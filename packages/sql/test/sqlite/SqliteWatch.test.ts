@@ -15,7 +15,7 @@ import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 const pubkey = "a".repeat(64)
 
 describe("what another connection commits", () => {
-  it.scopedLive("comes by live, since and notify, like what is committed here", () =>
+  it.scopedLive("arrives in live, since and notify, like this connection's commits", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       const here = yield* Layer.build(Sqlite.layer({ filename }))
@@ -36,7 +36,7 @@ describe("what another connection commits", () => {
       expect(positions(Chunk.toReadonlyArray(yield* Queue.takeBetween(queue, 2, 9)))).toEqual([2, 3])
     }))
 
-  it.scopedLive("comes in order, once, while four processes write and two follow", () =>
+  it.scopedLive("arrives in order and once, while four processes write and two follow", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       const tenant = "b".repeat(64)
@@ -59,7 +59,7 @@ describe("what another connection commits", () => {
 
 const mount = (...args: ReadonlyArray<string>) => spawnSync("mount", args, { stdio: "ignore" }).status === 0
 
-/** Whether this user may bind a directory to another place. */
+/** Whether this user may bind-mount a directory. */
 const canMount = (() => {
   const [from, to] = [mkdtempSync(join(tmpdir(), "caravel-test-")), mkdtempSync(join(tmpdir(), "caravel-test-"))]
   const isMounted = mount("--bind", from, to)
@@ -70,14 +70,14 @@ const canMount = (() => {
 
 if (!canMount) it.skip("skipped: a changed bind mount; this user may not run mount --bind", () => {})
 
-/** What tidy-up scripts, restores by hand and volumes do. */
+/** Accidents of clean-up scripts, manual restores and volumes. */
 const losses: Record<string, (filename: string) => Promise<unknown>> = {
   "the file was replaced": async (filename) => {
     await fs.rename(filename, `${filename}.moved`)
     await fs.writeFile(filename, "")
   },
   "the file was removed": (filename) => fs.rm(filename),
-  // Its pages are still in the log alone: only its name tells.
+  // Its pages are still only in the log, so the renaming is visible only by the name.
   "the database was renamed": (filename) => fs.rename(filename, `${filename}.moved`),
   "-wal was removed": (filename) => fs.rm(`${filename}-wal`),
   "-shm was removed": (filename) => fs.rm(`${filename}-shm`),
@@ -104,12 +104,12 @@ const losses: Record<string, (filename: string) => Promise<unknown>> = {
   })
 }
 
-/** A database in a directory that may be renamed or mounted over, and in use. */
+/** An open database in a directory that may be renamed or mounted over. */
 const lossy = Effect.gen(function*() {
   const parent = yield* temporaryDirectory
   const directory = join(parent, "data")
   yield* Effect.promise(() => fs.mkdir(directory))
-  // Before the database is closed, and with it the directory that it is in.
+  // Runs before the database is closed and its directory removed.
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       if (canMount) spawnSync("umount", [directory], { stdio: "ignore" })
@@ -125,13 +125,13 @@ const lossy = Effect.gen(function*() {
 
 describe("a database whose files are lost while it is open", () => {
   for (const [name, lose] of Object.entries(losses)) {
-    it.scopedLive(`acknowledges nothing more within a second when ${name}, and everybody learns of it`, () =>
+    it.scopedLive(`stops acknowledging commands within a second when ${name}, and fails all its readers`, () =>
       Effect.gen(function*() {
         const { activate, command, context, filename } = yield* lossy
         const queue = yield* command.notify.subscribe
         const taker = yield* Effect.fork(queue.take)
         const live = yield* Effect.fork(Effect.flip(Stream.runDrain(Context.get(context, ActivityFeed).live)))
-        // The file has pages of its own then, beside what is in the log.
+        // After this, the file itself has pages, besides those in the log.
         if (name.includes("file was")) {
           yield* Effect.scoped(
             Effect.map(raw(filename), (database) => database.pragma("wal_checkpoint(PASSIVE)"))
@@ -156,11 +156,11 @@ describe("a database whose files are lost while it is open", () => {
       }))
   }
 
-  it.scopedLive("acknowledges no command 100 ms after they are, before anything in the background has looked", () =>
+  it.scopedLive("acknowledges no command 100 ms after the loss, even before the background watch has noticed", () =>
     Effect.gen(function*() {
       const { activate, context, filename } = yield* lossy
       const { withTransaction } = Context.get(context, SqlClient)
-      // Nothing else has a turn until the commands have been refused.
+      // No other fiber or timer runs until the commands have been refused.
       yield* Effect.sync(() => {
         rmSync(`${filename}-wal`)
         for (const started = performance.now(); performance.now() - started < 150;);
@@ -169,11 +169,11 @@ describe("a database whose files are lost while it is open", () => {
       expect(yield* Effect.flip(withTransaction(activate))).toMatchObject({ cause: { reason: "replaced" } })
     }))
 
-  it.scopedLive("is not one that others vacuum, checkpoint, back up, open and close", () =>
+  it.scopedLive("does not include one that other programs vacuum, checkpoint, open and close", () =>
     Effect.gen(function*() {
       const { activate, context, filename } = yield* lossy
       const queue = yield* Context.get(context, Command).notify.subscribe
-      // Long enough for several looks.
+      // Long enough for several checks of the watch.
       const started = performance.now()
       while (performance.now() - started < 1500) {
         const other = yield* Effect.acquireRelease(

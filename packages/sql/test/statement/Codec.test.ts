@@ -37,7 +37,7 @@ const relay = {
 }
 const row = { ...relay, createdAt: DateTime.unsafeMake(1_600_000_000_000) }
 
-/** Values of schemas for which fast-check can make none. */
+/** Values of schemas for which fast-check can generate none. */
 const samples: { readonly [name: string]: ReadonlyArray<unknown> } = {
   "Relay.plan": ["free", "basic-1"],
   "payload of RelayUpdated": [options, { plan: "free" }, {}],
@@ -68,7 +68,7 @@ const garbage = FastCheck.oneof(
 )
 
 describe("a compiled codec", () => {
-  it.each(Object.entries(schemas))("of %s takes, refuses and gives what its schema does", (name, schema) => {
+  it.each(Object.entries(schemas))("of %s accepts, refuses and returns the same values as its schema", (name, schema) => {
     const codec = Codec.make(schema.ast)
     const decode = Schema.decodeUnknownEither(schema)
     const encode = Schema.encodeSync(schema)

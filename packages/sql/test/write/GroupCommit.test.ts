@@ -4,7 +4,7 @@ import * as GroupCommit from "../../src/write/GroupCommit.js"
 
 const ids = (count: number) => Array.from({ length: count }, (_, index) => `r${index}`)
 
-/** Commits in memory, where `gate` is open. */
+/** A group commit in memory, which waits while `gate` is closed. */
 const opened = (scope: Scope.Scope) =>
   Effect.gen(function*() {
     const gate = yield* Effect.makeLatch(true)
@@ -22,17 +22,17 @@ const opened = (scope: Scope.Scope) =>
     return { gate, taken, decided: () => decided, execute }
   })
 
-/** A queue of ids, of which 256 are committed together. */
+/** A queue of ids that commits at most 256 of them together. */
 const make = (commit: GroupCommit.Options<string, void, never>["commit"]) =>
   GroupCommit.make({ commit, weigh: () => 1 / 256, canCallersLead: true })
 
 const open = Effect.flatMap(Effect.scope, opened)
 
-/** Lets every other fiber go on as far as it can. */
+/** Lets every other fiber run as far as it can. */
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 describe("a group commit", () => {
-  it.scopedLive("is made by the caller who finds nobody at work", () =>
+  it.scopedLive("is led by the caller if there is no leader", () =>
     Effect.gen(function*() {
       const { execute, taken } = yield* open
       yield* execute("a")
@@ -41,14 +41,14 @@ describe("a group commit", () => {
       expect(taken).toEqual([{ ids: ["a"], by }, { ids: ["b"], by }])
     }))
 
-  it.scopedLive("takes all who come while every fiber has its turn, in order", () =>
+  it.scopedLive("includes all submissions of one round of fibers, in order", () =>
     Effect.gen(function*() {
       const { execute, taken } = yield* open
       yield* Effect.forEach(ids(64), execute, { concurrency: "unbounded" })
       expect(taken.map(({ ids }) => ids)).toEqual([ids(64)])
     }))
 
-  it.scopedLive("stays one for many callers who leave no pause", () =>
+  it.scopedLive("stays a single batch for callers that submit again without pause", () =>
     Effect.gen(function*() {
       const { execute, taken } = yield* open
       const caller = (id: string) => Effect.replicateEffect(execute(id), 10)
@@ -56,7 +56,7 @@ describe("a group commit", () => {
       expect(taken.length).toBe(10)
     }))
 
-  it.scopedLive("has no caller work for those who come while he commits", () =>
+  it.scopedLive("does not make a caller lead the submissions that arrive while it commits", () =>
     Effect.gen(function*() {
       const { execute, gate, taken } = yield* open
       yield* gate.close
@@ -71,12 +71,12 @@ describe("a group commit", () => {
       expect(taken.map(({ ids }) => ids)).toEqual([["first"], ids(256), ids(300).slice(256)])
       const callers = [first, ...others].map((fiber) => fiber.id())
       expect(taken.map(({ by }) => callers.some((id) => id === by))).toEqual([true, false, false])
-      // Nobody is at work now.
+      // There is no leader now.
       yield* execute("last")
       expect(taken.at(-1)).toEqual({ ids: ["last"], by: yield* Effect.fiberId })
     }))
 
-  it.scopedLive("is made all the same where who would have made it is interrupted before", () =>
+  it.scopedLive("is led by another caller if its leader is interrupted before it starts", () =>
     Effect.gen(function*() {
       const { execute, taken } = yield* open
       const [leaving, ...others] = yield* Effect.forEach(["leaving", ...ids(3)], (id) => Effect.fork(execute(id)))
@@ -89,7 +89,7 @@ describe("a group commit", () => {
       yield* execute("last")
     }))
 
-  it.scopedLive("is decided before the interruption of who makes it, or is in it, is answered", () =>
+  it.scopedLive("is decided before the interruption of its leader or of a follower completes", () =>
     Effect.gen(function*() {
       const { decided, execute, gate, taken } = yield* open
       yield* gate.close
@@ -108,7 +108,7 @@ describe("a group commit", () => {
       yield* execute("last")
     }))
 
-  it.scopedLive("is decided before the scope closes; who waits for another one is interrupted, and who comes later", () =>
+  it.scopedLive("is decided before the scope closes, and callers that wait for the next one or come later are interrupted", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { decided, execute, gate } = yield* opened(scope)
@@ -128,7 +128,7 @@ describe("a group commit", () => {
       expect(Exit.isInterrupted(yield* Effect.exit(execute("late")))).toBe(true)
     }))
 
-  it.scopedLive("is not made by a caller who has another clock, another scheduler or another tracer", () =>
+  it.scopedLive("is not led by a caller with another clock, scheduler or random generator", () =>
     Effect.gen(function*() {
       const { execute, taken } = yield* open
       const clock = Clock.make()
@@ -148,7 +148,7 @@ describe("a group commit", () => {
       expect(taken.at(-1)?.by).toBe(yield* Effect.fiberId)
     }))
 
-  it.scopedLive("that dies answers all who are in it with that, and the next one is made", () =>
+  it.scopedLive("that dies fails all its submissions with the defect, and the next one works", () =>
     Effect.gen(function*() {
       let batches = 0
       const gate = yield* Effect.makeLatch()
@@ -160,7 +160,7 @@ describe("a group commit", () => {
         })
       )
       const fork = (id: string) => Effect.fork(Effect.exit(execute(id)))
-      // Two in the caller's batch, and two in the writer's.
+      // Two submissions are in the caller's batch, and two in the writer's.
       const first = yield* Effect.forEach(["a", "b"], fork)
       yield* turn
       const second = yield* Effect.forEach(["c", "d"], fork)
@@ -171,7 +171,7 @@ describe("a group commit", () => {
       yield* execute("e")
     }))
 
-  it.scopedLive("leaves the event loop its turns where a lone caller leaves no pause", () =>
+  it.scopedLive("yields to the event loop if a single caller submits without pause", () =>
     Effect.gen(function*() {
       const { execute } = yield* open
       let isOver = false

@@ -14,7 +14,7 @@ import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 const relay = (id: string) => ({ id, tenant, subdomain: id })
 const keyed = Command.withIdempotencyKey
 
-/** Two turns of the event loop: in the second at the latest, the writer takes what waits. */
+/** Two turns of the event loop. In the second at the latest, the writer takes the waiting submissions. */
 const turn = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 1)
 
 const temporary = Effect.map(temporaryDirectory, (directory) => join(directory, "caravel.db"))
@@ -24,12 +24,12 @@ const open = (filename: string, options: Omit<Sqlite.Options, "filename"> = {}) 
 
 const count = Effect.flatMap(Journal, (journal) => journal.head)
 
-/** The clock at a number of hours. */
+/** Runs an effect at this hour of the clock. */
 const atHour = (hour: number) =>
   Effect.withClock(Object.assign(Clock.make(), { currentTimeMillis: Effect.succeed(hour * 3_600_000) }))
 
 describe("an idempotency key", () => {
-  it.scopedLive("is known after a restart, and to who opens the file beside", () =>
+  it.scopedLive("is known after a restart, and to other connections", () =>
     Effect.gen(function*() {
       const filename = yield* temporary
       const create = (command: typeof Command.Service) => keyed("key")(command.createTenant({ pubkey: tenant }))
@@ -43,7 +43,7 @@ describe("an idempotency key", () => {
       expect(database.prepare("SELECT count(*) FROM caravel_event").pluck().get()).toBe(2)
     }))
 
-  it.scopedLive("gives an answer only when this process has broadcast it too", () =>
+  it.scopedLive("returns an answer only once this process has broadcast it too", () =>
     Effect.gen(function*() {
       const filename = yield* temporary
       const [one, two] = [yield* open(filename), yield* open(filename)]
@@ -64,7 +64,7 @@ describe("an idempotency key", () => {
       const rolledBack = yield* Effect.exit(sql.withTransaction(Effect.zipRight(create, Effect.fail("undo"))))
       expect(rolledBack).toEqual(Exit.fail("undo"))
       yield* sql.withTransaction(Effect.gen(function*() {
-        // In it, it is undone with a savepoint, and known otherwise.
+        // In the transaction, a savepoint undoes the key. Otherwise the key is known.
         yield* Effect.ignore(sql.withTransaction(Effect.zipRight(create, Effect.fail("undo"))))
         expect(yield* create).toEqual(yield* create)
       }))
@@ -72,7 +72,7 @@ describe("an idempotency key", () => {
       expect([...yield* Queue.takeAll(queue)].map(({ position }) => position)).toEqual([2])
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("keeps a refusal in the caller's transaction, if that goes on", () =>
+  it.scopedLive("stores a refusal in the caller's transaction if that commits", () =>
     Effect.gen(function*() {
       const command = yield* Command
       const sql = yield* SqlClient
@@ -86,7 +86,7 @@ describe("an idempotency key", () => {
       yield* two
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("keeps no failure of the storage", () =>
+  it.scopedLive("stores no storage errors", () =>
     Effect.gen(function*() {
       const filename = yield* temporary
       const command = yield* open(filename)
@@ -102,13 +102,13 @@ describe("an idempotency key", () => {
       expect(database.prepare("SELECT count(*) FROM caravel_event").pluck().get()).toBe(3)
     }))
 
-  it.scopedLive("keeps nothing of callers that were interrupted while they waited, and all of those that were not", () =>
+  it.scopedLive("stores nothing for callers that were interrupted while they waited, and the answers of all others", () =>
     Effect.gen(function*() {
       const { activateRelay, createRelay, createTenant } = yield* Command
       yield* createTenant({ pubkey: tenant })
       yield* createRelay(relay("a"))
       const fibers = yield* held(Effect.gen(function*() {
-        // No batch is taken before the connection is there.
+        // No batch is taken before the connection is free.
         const fibers = yield* Effect.forEach(
           Array.from({ length: 300 }, (_, n) => n),
           (n) => Effect.fork(keyed(`${n}`)(activateRelay({ id: "a" })))
@@ -125,7 +125,7 @@ describe("an idempotency key", () => {
       expect((yield* keyed("256")(activateRelay({ id: "a" }))).position).toBe(2 + 248)
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("meets that of a relay's owner, though the relay is created in the same batch", () =>
+  it.scopedLive("conflicts with that of a relay's owner even if the relay is created in the same batch", () =>
     Effect.gen(function*() {
       const command = yield* Command
       yield* keyed("key")(command.createTenant({ pubkey: tenant }))
@@ -141,7 +141,7 @@ describe("an idempotency key", () => {
       expect((yield* keyed("key")(command.createTenant({ pubkey: tenant }))).position).toBe(1)
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("is kept for as long as the layer says, and deleted a few at a time", () =>
+  it.scopedLive("is kept for the time of the option, and expired ones are deleted a few at a time", () =>
     Effect.gen(function*() {
       const filename = yield* temporary
       const command = yield* open(filename, { idempotencyKeysKept: "1 hour" })
@@ -159,7 +159,7 @@ describe("an idempotency key", () => {
       expect(kept()).toBe(101)
       yield* sendMany(2, 1)
       expect(kept()).toBe(102 - 4)
-      // One that is sent again deletes nothing; one that is over is a new one.
+      // A repeated key deletes nothing. An expired key counts as new.
       yield* sendMany(2, 1)
       expect(kept()).toBe(98)
       yield* sendMany(2.5, 30)
@@ -168,7 +168,7 @@ describe("an idempotency key", () => {
       expect(database.prepare("SELECT count(*) FROM caravel_event").pluck().get()).toBe(1 + 100 + 1 + 1 + 30 + 1)
     }))
 
-  it.scopedLive("is in the database as hashes from which nobody can tell a secret", () =>
+  it.scopedLive("is stored as hashes from which a secret cannot be guessed", () =>
     Effect.gen(function*() {
       const filename = yield* temporary
       const command = yield* open(filename)
@@ -190,12 +190,12 @@ describe("an idempotency key", () => {
           expect(text).not.toContain(createHash("sha256").update(guess).digest(encoding))
         }
       }
-      // Who knows the key, can: this is the one way, so that the guesses above are close.
+      // With the key, a secret can be guessed. This is the only way, and shows that the guesses above are close.
       const known = createHash("sha256").update(JSON.stringify(["the-key", canonical])).digest("base64url")
       expect(text).toContain(known)
     }))
 
-  it.scopedLive("costs those without one no statement", () =>
+  it.scopedLive("costs commands without one no statement", () =>
     Effect.gen(function*() {
       const filename = yield* temporary
       const command = yield* open(filename)
@@ -209,7 +209,7 @@ describe("an idempotency key", () => {
 
 const kills = LongRun.count("CARAVEL_KILLS", { usual: 20, long: 1000 })
 
-/** A database that this process hears of, and others send to. */
+/** A database that this process subscribes to, and to which others send commands. */
 const world = Effect.gen(function*() {
   const filename = yield* temporary
   const context = yield* Layer.build(Sqlite.layer({ filename, synchronous: "normal" }))
@@ -222,7 +222,7 @@ const world = Effect.gen(function*() {
   let answered = 0
   return {
     spawn: (copies: number) => spawned(script, [filename, `${copies}`]),
-    /** Takes in what a process has been answered; half a line is none. */
+    /** Collects the answers of a process. An incomplete line is ignored. */
     collect: (child: Child) => {
       for (const line of child.output.split("\n").slice(0, -1)) {
         const [n, answer] = line.split(" ") as [string, string]
@@ -231,7 +231,7 @@ const world = Effect.gen(function*() {
       }
       expect(child.errors).toBe("")
     },
-    /** That all is as if each command had been sent once. */
+    /** Expects the same result as if each command had been sent once. */
     verify: Effect.gen(function*() {
       expect(answers.size).toBe(accepted + 100)
       expect([...answers.values()].filter(({ size }) => size !== 1)).toEqual([])
@@ -246,7 +246,7 @@ const world = Effect.gen(function*() {
       const heard: Array<string> = []
       while (heard.length < accepted) heard.push((yield* Queue.take(queue)).id)
       expect(heard).toEqual(events.map(({ id }) => id))
-      // What comes next is the next: there was no further broadcast.
+      // The next broadcast is that of the next command: there was none in between.
       const last = yield* command.activateRelay({ id: "shared" })
       expect([...yield* Queue.takeAll(queue)]).toEqual([last])
       return answered
@@ -256,7 +256,7 @@ const world = Effect.gen(function*() {
 
 describe("1,000 commands with keys, and 100 that are refused,", () => {
   it.scopedLive(
-    "each sent three times at once from two processes, happen once and get three equal answers",
+    "each sent three times concurrently from two processes, take effect once and get three equal answers",
     () =>
       Effect.gen(function*() {
         const { collect, spawn, verify } = yield* world
@@ -269,14 +269,14 @@ describe("1,000 commands with keys, and 100 that are refused,", () => {
   )
 
   it.scopedLive(
-    `sent by processes that are killed ${kills} times, happen once and get equal answers`,
+    `sent by processes that are killed ${kills} times, take effect once and get equal answers`,
     () =>
       Effect.gen(function*() {
         const { collect, spawn, verify } = yield* world
         let children: ReadonlyArray<Child> = [yield* spawn(2), yield* spawn(1)]
         for (let round = 0; round < kills; round++) {
           const [victim, other] = (yield* Random.nextBoolean) ? children : children.toReversed()
-          // While it starts, or in the middle of whatever it does.
+          // While it starts, or at a random point of its work.
           const characters = yield* Random.nextIntBetween(0, 4_000)
           yield* Effect.raceFirst(victim!.writes(victim!.written + characters), other!.ended)
           yield* victim!.kill("SIGKILL")
@@ -286,7 +286,7 @@ describe("1,000 commands with keys, and 100 that are refused,", () => {
         }
         for (const child of children) yield* child.ended
         children.forEach(collect)
-        // Whoever was killed has been answered something, or this was no test.
+        // Killed processes had received answers, otherwise this would prove nothing.
         expect(yield* verify).toBeGreaterThan(3 * (accepted + 100))
       }),
     LongRun.timeout(600_000)

@@ -14,7 +14,7 @@ import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 const rounds = LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 })
 const pubkey = "a".repeat(64)
 
-/** A database that this process writes, and others consume. */
+/** A database that this process writes and other processes consume. */
 const world = Effect.gen(function*() {
   const filename = join(yield* temporaryDirectory, "caravel.db")
   const context = yield* Layer.build(Sqlite.layer({ filename, synchronous: "normal" }))
@@ -30,10 +30,10 @@ const world = Effect.gen(function*() {
       const activities = yield* Context.get(context, Query).activity()
       yield* Effect.provide(Consumer.awaitPosition(consumer.name, activities.at(-1)!.position), context)
     }),
-    /** A few activities, in as many commits. */
+    /** Writes a few activities, each in its own commit. */
     write: Effect.forEach([0, 1, 2, 3, 4], (n) => command.activateRelay({ id: `r${n}` }), { discard: true }),
     spawn: spawned(script, [filename]),
-    /** Handles what is left, and compares what was handled with what there is. */
+    /** Handles the remaining activities, and compares the handled ones with the log. */
     verify: Effect.gen(function*() {
       const fiber = yield* Effect.fork(Consumer.run({ ...consumer, handle: (activity) => handled(sql, activity) }))
       const positions = (yield* Context.get(context, Query).activity()).map(({ position }) => position)
@@ -46,7 +46,7 @@ const world = Effect.gen(function*() {
   }
 })
 
-/** Whether somebody is in a writing transaction. */
+/** Whether a process has a write transaction open. */
 const locked = (filename: string) =>
   Effect.sync(() => {
     const database = new SqliteDatabase(filename, { timeout: 0 })
@@ -62,7 +62,7 @@ const locked = (filename: string) =>
 
 describe("a transactional consumer", () => {
   it.scopedLive(
-    `killed ${rounds} times at random, has handled everything once, in order`,
+    `that is killed ${rounds} times at random handles everything once, in order`,
     () =>
       Effect.gen(function*() {
         const { caughtUp, spawn, verify, write } = yield* world
@@ -70,7 +70,7 @@ describe("a transactional consumer", () => {
         let errors = ""
         for (let round = 0; round < rounds; round++) {
           yield* write
-          // While it starts, while it waits for its turn, before, within or after a transaction of any length.
+          // While it starts, while it waits for the lease, or before, within or after a transaction of any length.
           const [victim, other] = (yield* Random.nextBoolean) ? children : children.toReversed()
           const marks = yield* Random.nextIntBetween(0, 12)
           yield* Effect.raceAll([
@@ -92,7 +92,7 @@ describe("a transactional consumer", () => {
   )
 
   it.scopedLive(
-    `stopped ${rounds / 4} times beyond its lease and resumed, has handled everything once, in order`,
+    `that is suspended ${rounds / 4} times for longer than its lease handles everything once, in order`,
     () =>
       Effect.gen(function*() {
         const { filename, spawn, verify, write } = yield* world
@@ -106,7 +106,7 @@ describe("a transactional consumer", () => {
           yield* Effect.raceAll(children.map((child, n) => child.writes(before[n]! + marks)))
           const [owner, other] = children[0]!.written > before[0]! ? children : children.toReversed()
           yield* owner!.kill("SIGSTOP")
-          // Who is stopped in a transaction keeps everybody else from writing; that is not what is looked at here.
+          // A process that is suspended in a transaction blocks all other writers, which is not what is tested here.
           if (!(yield* locked(filename))) {
             const seen = other!.written
             yield* write

@@ -15,7 +15,7 @@ const creation = (id: string) => Schema.decodeSync(CreateRelay)({ _tag: "CreateR
 
 const created = Effect.flatMap(Command, (command) => command.createTenant({ pubkey }))
 
-/** How many batches the effect came to, of how many commands in all and at most. */
+/** The number of batches that an effect causes, and their commands in total and at most. */
 const batchesOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const before = yield* Metric.value(Metrics.batchCommands)
@@ -61,7 +61,7 @@ describe("under load, the writer", () => {
       expect(batches).toBeGreaterThanOrEqual(4)
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("commits huge units whole, among small ones that come meanwhile", () =>
+  it.scopedLive("commits huge submissions as a whole, among small ones that come meanwhile", () =>
     Effect.gen(function*() {
       const command = yield* Command
       const journal = yield* Journal
@@ -78,13 +78,13 @@ describe("under load, the writer", () => {
         expect(Exit.isSuccess(exit)).toBe(true)
       }
       const events = yield* journal.read(Position.make(1), 4000)
-      // A long list is read in turns, so that a single command may overtake it.
+      // Decoding a long list yields, so that a single command may overtake it.
       const units = events.map(({ resourceId }) => resourceId.replace(/\d+$/, ""))
       expect(units.filter((unit, n) => unit !== units[n - 1]).sort()).toEqual(["a", "b", "c", "first", "second"])
       expect(units.length).toBe(3 * 1000 + 2)
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("gives files, sockets and timers their turn while callers leave no pause", () =>
+  it.scopedLive("lets files, sockets and timers proceed while callers send without pause", () =>
     Effect.gen(function*() {
       const command = yield* Command
       yield* created
@@ -161,7 +161,7 @@ describe("under a tracer", () => {
       expect(transaction).toBeDefined()
     }).pipe(Effect.provide(Layer.provideMerge(Sqlite.layerTemporary, Layer.setTracer(tracer)))))
 
-  it.scopedLive("nobody makes spans that nobody sees", () =>
+  it.scopedLive("without a tracer, no spans are created", () =>
     Effect.gen(function*() {
       spans.length = 0
       yield* created

@@ -1,4 +1,4 @@
-/** The way of a command through the code is the one that docs/architecture.md tells. */
+/** The path of a command through the code is the one in docs/architecture.md. */
 import { Command } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -12,7 +12,7 @@ import { temporaryFile } from "../fixtures/sqlite.js"
 const root = fileURLToPath(new URL("../../../../", import.meta.url))
 const page = readFileSync(new URL("../../../../docs/architecture.md", import.meta.url), "utf8")
 
-/** The table's rows: a file's path, and the functions of it. */
+/** The rows of the table: a file's path, and its functions. */
 const told = Array.from(
   page.matchAll(/^\| \[`\w+`\]\(\.\.\/(packages\/\S+\.ts)\) \| (.+?) \|/gm),
   ([, file, functions]) => ({
@@ -42,7 +42,7 @@ const callsOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return calls
   })
 
-it.scopedLive("a lone command goes through the functions that the architecture page lists, and through no other file of the write room", () =>
+it.scopedLive("a single command runs the functions that the architecture page lists, and no other file of the write room", () =>
   Effect.gen(function*() {
     const filename = yield* temporaryFile
     const calls = yield* Effect.gen(function*() {
@@ -56,7 +56,7 @@ it.scopedLive("a lone command goes through the functions that the architecture p
     for (const { file, functions } of told) {
       expect([file, functions.filter((name) => !calls.get(file)?.has(name))]).toEqual([file, []])
     }
-    // The other rooms have files that a reader in the background goes through, too.
+    // Files of other rooms are also used by background readers.
     const files = [...calls.keys()].filter((path) => path.startsWith("packages/sql/src/write/"))
     expect(files.filter((path) => !told.some(({ file }) => file === path))).toEqual([])
   }))

@@ -7,7 +7,7 @@ import { run } from "../fixtures/process.js"
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
 describe("several processes on one file", () => {
-  it.scopedLive("migrate once and commit in one order, without an error", () =>
+  it.scopedLive("migrate once and commit in one order, without errors", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "missing", "parents", "caravel.db")
       const tenant = "b".repeat(64)

@@ -11,11 +11,11 @@ const pubkey = "a".repeat(64)
 const relay = (id: string) => ({ id, tenant: pubkey, subdomain: id })
 const ids = (count: number) => Array.from({ length: count }, (_, index) => `r${index}`)
 
-/** Two turns of the event loop: in the second at the latest, the writer takes what waits. */
+/** Two turns of the event loop. In the second at the latest, the writer takes the waiting submissions. */
 const turn = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 1)
 
 describe("the writer", () => {
-  it.scopedLive("commits what waits together: far fewer commits than commands", () =>
+  it.scopedLive("commits waiting commands together, in far fewer commits than commands", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       const onlooker = yield* raw(filename)
@@ -31,7 +31,7 @@ describe("the writer", () => {
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
     }))
 
-  it.scopedLive("lets any number of callers wait, in order, and loses none", () =>
+  it.scopedLive("lets any number of callers wait, and commits all their commands in order", () =>
     Effect.gen(function*() {
       const command = yield* Command
       const journal = yield* Journal
@@ -49,7 +49,7 @@ describe("the writer", () => {
       yield* command.createTenant({ pubkey })
       const queue = yield* command.notify.subscribe
       const rest = yield* held(Effect.gen(function*() {
-        // One batch is taken and waits for the connection; the others wait to be taken.
+        // One batch is taken and waits for the connection. The other commands wait to be taken.
         const fibers = yield* Effect.forEach(ids(3000), (id) => Effect.fork(command.createRelay(relay(id))))
         yield* turn
         const late = fibers.filter((_, index) => index % 2 === 0)
@@ -64,7 +64,7 @@ describe("the writer", () => {
       expect(yield* Queue.size(queue)).toBe(expected.length)
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("leaves nobody waiting when its layer closes", () =>
+  it.scopedLive("leaves no caller waiting when its layer closes", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(Sqlite.layerTemporary, scope)
@@ -89,7 +89,7 @@ describe("the writer", () => {
           const other = yield* raw(filename)
           other.exec("BEGIN IMMEDIATE")
           const waiting = yield* Effect.fork(Effect.flip(command.createRelay(relay("a"))))
-          // The event loop is free: reads are answered while the command waits.
+          // The event loop is free, so reads are answered while the command waits.
           let reads = 0
           while (Option.isNone(yield* Fiber.poll(waiting))) {
             yield* query.tenants
@@ -106,7 +106,7 @@ describe("the writer", () => {
   )
 
   it.scopedLive(
-    "waits for another connection's transaction for five seconds, however many wait before it",
+    "waits for another connection's transaction for five seconds, however many commands wait before it",
     () =>
       Effect.gen(function*() {
         const filename = join(yield* temporaryDirectory, "caravel.db")
@@ -150,7 +150,7 @@ describe("the writer", () => {
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
     }))
 
-  it.scopedLive("answers what it has committed, though a subscriber breaks when he is told", () =>
+  it.scopedLive("answers commands that it has committed even if notifying a subscriber throws", () =>
     Effect.gen(function*() {
       const command = yield* Command
       const queue = yield* command.notify.subscribe
@@ -171,7 +171,7 @@ describe("the writer", () => {
       expect((yield* command.activateRelay({ id: "a" })).position).toBe(4)
     }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
-  it.scopedLive("says that a row is damaged without showing the secret beside it", () =>
+  it.scopedLive("reports a damaged row without revealing its secret", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       const database = yield* raw(filename)

@@ -1,4 +1,4 @@
-/** A command that waits for the database can be withdrawn, whatever it waits for. */
+/** A command that waits for the database can be interrupted, whatever it waits for. */
 import { Command, Journal, Position, Query, type StorageError } from "@caravel/domain"
 import { Postgres, Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -11,7 +11,7 @@ import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
 const relay = (id: string) => ({ id, tenant: pubkey, subdomain: id })
 
-/** Has another fiber's transaction write, and stay open while the effect runs. */
+/** Runs an effect while another fiber's transaction has written and is still open. */
 const held = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient
@@ -30,14 +30,16 @@ const held = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return result
   })
 
-/** Interrupts every second of some commands that wait, and expects that to take effect while they wait. */
+/**
+ * Interrupts every second of some waiting commands, and expects the interruptions to complete while the others wait.
+ */
 const leaving = (count: number) =>
   Effect.gen(function*() {
     const command = yield* Command
     const fibers: Array<Fiber.RuntimeFiber<unknown, unknown>> = []
     for (let n = 0; n < count; n++) {
       fibers.push(yield* Effect.fork(command.createRelay(relay(`r${n}`))))
-      // The first leads the others, and those after it come while it waits.
+      // The first command leads the group commit, and later ones arrive while it waits.
       if (n % 3 === 0) yield* turns
     }
     yield* turns
@@ -60,7 +62,7 @@ const relays = Effect.gen(function*() {
 
 const waiting = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
   for (const count of [1, 2, 3, 20]) {
-    it.scopedLive(`of ${count} that wait for another fiber's transaction, those interrupted leave at once`, () =>
+    it.scopedLive(`of ${count} commands that wait for another fiber's transaction, interrupted ones end at once`, () =>
       Effect.gen(function*() {
         const command = yield* Command
         yield* command.createTenant({ pubkey })
@@ -74,7 +76,7 @@ const waiting = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       }).pipe(Effect.provide(layer)))
   }
 
-  it.scopedLive("a transaction that interrupts a command that waits for it goes on", () =>
+  it.scopedLive("a transaction can interrupt a command that waits for it, and continues", () =>
     Effect.gen(function*() {
       const command = yield* Command
       const sql = yield* SqlClient
@@ -89,7 +91,7 @@ const waiting = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
       expect(yield* relays).toEqual(["a"])
     }).pipe(Effect.provide(layer)))
 
-  it.scopedLive("a command that waits when the layer closes is interrupted, and nothing else is waited for", () =>
+  it.scopedLive("commands that wait when the layer closes are interrupted, and closing waits for nothing else", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(layer, scope)
@@ -110,7 +112,7 @@ const waiting = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
 describe("SQLite", () => {
   waiting(Sqlite.layerTemporary)
 
-  it.scopedLive("those that wait for another process leave at once", () =>
+  it.scopedLive("interrupted commands that wait for another process end at once", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
       yield* Effect.gen(function*() {
@@ -129,7 +131,7 @@ describe("SQLite", () => {
 withPostgres("PostgreSQL", (url) => {
   waiting(layerTemporary(url))
 
-  it.scopedLive("those that wait for another process leave at once", () =>
+  it.scopedLive("interrupted commands that wait for another process end at once", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
       yield* Effect.gen(function*() {
