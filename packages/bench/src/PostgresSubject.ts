@@ -11,6 +11,6 @@ export interface PostgresSubject extends
     readonly url: string
   }>
 {
-  /** Creates what the subject needs in the schema besides. Runs once, before the subject is opened. */
+  /** Creates the subject's additional objects in the schema. Runs once, before the subject is opened. */
   readonly prepare: (url: string) => Effect.Effect<unknown>
 }

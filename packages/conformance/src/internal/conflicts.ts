@@ -99,7 +99,7 @@ export const conflicts = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "a subdomain that a relay gives up is free for others and no longer finds it",
+    "a subdomain that a relay gives up is free for others and no longer identifies it",
     Effect.gen(function*() {
       yield* crowded
       const command = yield* Command

@@ -138,7 +138,7 @@ export const damaged = <R, E>(layer: Layer.Layer<Services | R, E>, backdoor: Bac
   )
 
   test(
-    "a lost secret, which is drift until its owner sets it again",
+    "a lost secret, which is reported until its owner sets a new one",
     Effect.gen(function*() {
       yield* invoke("createTenant", [{ pubkey: bob, nwcUrl: bobUrl }])
       yield* invoke("setTenantPastDue", [bob])

@@ -74,7 +74,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "Journal.at returns it too, for the positions that exist, in order",
+    "Journal.at returns metadata too, for the positions that exist, in order",
     Effect.gen(function*() {
       yield* furnished
       const journal = yield* Journal
@@ -89,7 +89,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "activities do not contain it",
+    "activities do not contain metadata",
     Effect.gen(function*() {
       const command = yield* Command
       const queue = yield* command.notify.subscribe
@@ -119,7 +119,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "if a tracer is present, the ids of the command's span are stored with it",
+    "if a tracer is present, the ids of the command's span are stored with metadata",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command
@@ -141,7 +141,7 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "only fibers that are forked inside inherit it",
+    "only fibers that are forked inside inherit metadata",
     Effect.gen(function*() {
       yield* furnished
       const command = yield* Command

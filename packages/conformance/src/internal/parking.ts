@@ -30,7 +30,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `a failed activity is tried again in place, as the schedule says, and then the consumer halts: ${
+      `a failed activity is retried in place by the schedule, and then the consumer halts:  ${
         JSON.stringify(options)
       }`,
       Effect.gen(function*() {

@@ -148,7 +148,7 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
-    "if it is unknown which of two clocks was wrong, the earlier event's counts, and no time is metered twice",
+    "if it is unknown which of two clocks was wrong, the earlier event's instant counts, and no time is metered twice",
     Effect.gen(function*() {
       yield* since("2026-11-10")
       yield* on("2026-11-20T00:00:00.000Z", "deactivateRelay", {})

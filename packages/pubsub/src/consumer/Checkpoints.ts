@@ -1,4 +1,4 @@
-/** How far durable consumers have come. */
+/** Checkpoints: how far durable consumers have come. */
 import { ActivityFilter, type Epoch, type Position, type StorageError } from "@caravel/domain"
 import { type DateTime, type Effect, type Option, Schema } from "effect"
 import type { Fenced, Lease } from "./Leases.js"
@@ -86,8 +86,8 @@ export interface Checkpoints {
   /** Records a failed attempt. The checkpoint stays where it is. */
   readonly recordFailure: (lease: Lease, position: Position, attempts: number, error: string) => Fenced
   /**
-   * Moves a consumer to `position` in the journal's current epoch, takes the lease from its owner, and deletes what is
-   * parked after `position`. Returns false if there is no such consumer.
+   * Moves a consumer to `position` in the journal's current epoch, takes the lease from its owner, and deletes the
+   * activities that are parked after `position`. Returns false if there is no such consumer.
    */
   readonly reset: (name: string, position: Position) => Effect.Effect<boolean, StorageError>
 }

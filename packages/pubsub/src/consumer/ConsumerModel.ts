@@ -6,13 +6,13 @@ import type { Checkpoint, Filter, Parked } from "./ConsumerStore.js"
 
 /** The options of a consumer. */
 export interface Options<E, R> {
-  /** The name under which it continues where it stopped: at least one character and at most 256, without NUL. */
+  /** The name under which its checkpoint is stored: 1 to 256 characters, without NUL. */
   readonly name: string
-  /** Where it starts when it is first run: after a position, at the beginning, or at the head. */
+  /** Where the consumer starts when it is first run: after a position, at the beginning, or at the head. */
   readonly from: "beginning" | "now" | number
   /** The epoch of the position in `from`, if you stored it. */
   readonly epoch?: string | undefined
-  /** Which activities it handles. The checkpoint moves past all others. */
+  /** Which activities the consumer handles. The checkpoint moves past all others. */
   readonly filter?: typeof Filter.Encoded | undefined
   /**
    * Handles an activity. Errors, defects and interruptions inside the handler count as failures; an interruption of the

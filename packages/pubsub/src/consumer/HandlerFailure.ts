@@ -19,7 +19,7 @@ const secretName = /passw|secret|token|credential|authorization|cookie|api.?key|
 
 const redacted = "<redacted>"
 
-/** Describes a cause by tag, message and fields. Never throws, whatever the handler has failed with. */
+/** Describes a cause by tag, message and fields. Never throws, whatever the cause. */
 export const describeCause = (cause: Cause.Cause<unknown>): string => {
   const interruption = "Interrupted: an effect that the handler waited for was interrupted"
   return attempt(() => {

@@ -32,7 +32,7 @@ export class ResourcePartitions {
     return this.items.length === 0 ? this.position : Position.make(this.items[0]!.activity.position - 1)
   }
 
-  /** Completes once more activities may be added. */
+  /** Completes when activities can be added. */
   readonly hasCapacity: Effect.Effect<void> = Effect.suspend(() =>
     this.items.length < capacity
       ? Effect.void

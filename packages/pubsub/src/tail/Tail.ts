@@ -34,7 +34,7 @@ export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
   /** The position up to which everything has been broadcast. */
   readonly position: Effect.Effect<Position>
   /**
-   * The tail's position and the last activity up to it, if known. Unless it is restored, the journal always contains
+   * The tail's position and the last activity up to it, if known. Unless the journal is restored, it always contains
    * them.
    */
   readonly seen: () => Seen

@@ -90,7 +90,7 @@ describe("a journal that goes back in the same epoch, like a lagging replica tha
   const failed = { _tag: "PositionFromOtherEpoch", epoch, current: epoch }
 
   const ways: Record<string, (world: World) => Effect.Effect<unknown, never, Tail.Tail>> = {
-    "ends before what was broadcast": () => Effect.void,
+    "ends before the last broadcast": () => Effect.void,
     "has other events at those positions": (world) => Effect.sync(() => world.commit(3)),
     "has more events than before": (world) => Effect.sync(() => world.commit(overflow)),
     "commits a command of this process at a position that was broadcast": (world) =>

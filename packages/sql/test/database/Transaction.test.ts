@@ -146,7 +146,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(later.map(({ position }) => position)).toEqual([5, 6, 7])
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("is not in a feed that is read in the same transaction before it commits", () =>
+    it.scopedLive("is not in a feed that is read in the same transaction, before the commit", () =>
       Effect.gen(function*() {
         const command = yield* Command
         const feed = yield* ActivityFeed

@@ -162,7 +162,7 @@ const scopes = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* stored).toEqual(["a"])
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("that is nested ends it for its fibers too, even if the outer one is still open", () =>
+    it.scopedLive("that is nested leaves its fibers without a transaction, even if the outer one is still open", () =>
       Effect.gen(function*() {
         const { command, note, notes, sql } = yield* world
         yield* sql.withTransaction(Effect.gen(function*() {

@@ -60,7 +60,7 @@ describe("an import", () => {
         "activity  malformed id: Expected a text of 1 to 256 characters, or an integer, got \"\""
       ]
     },
-    "what is about nothing": {
+    "activities of missing rows": {
       more: {
         relay: [relay({ id: "s", subdomain: "s", tenant: bob })],
         activity: [
@@ -74,7 +74,7 @@ describe("an import", () => {
         `relay s missing There is no row of tenant ${bob}`
       ]
     },
-    "what depends on what is refused": {
+    "rows that depend on refused rows": {
       more: {
         tenant: [{ pubkey: bob, created_at: -1 }],
         relay: [relay({ id: "s", subdomain: "s", tenant: bob })],
@@ -108,7 +108,7 @@ describe("an import", () => {
         "relay s duplicate Subdomain r belongs to another relay; choose another one"
       ]
     },
-    "what contradicts the rows": {
+    "activities that contradict the rows": {
       more: {
         tenant: [{ pubkey: bob, created_at: 1 }],
         activity: [
@@ -149,7 +149,7 @@ describe("an import", () => {
   }
 
   test(
-    "reports what a file lacks that is not a source",
+    "reports why a file is not a source",
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const lacking = (file: string) =>

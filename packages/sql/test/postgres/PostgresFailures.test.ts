@@ -41,7 +41,7 @@ withPostgres("PostgreSQL, when it fails", (url) => {
         }))
     }
 
-    it.scopedLive("in the caller's transaction is resolved: whether it has committed is found out", () =>
+    it.scopedLive("in the caller's transaction is resolved by finding out whether it has committed", () =>
       Effect.gen(function*() {
         const { command, context, link } = yield* world
         const sql = Context.get(context, SqlClient)
@@ -139,10 +139,10 @@ withPostgres("PostgreSQL, when it fails", (url) => {
     const cases: ReadonlyArray<readonly [string, string, Partial<Postgres.Options>, reason: string]> = [
       ["there is no such database", withPassword((url) => url.pathname = "/nowhere"), {}, "other"],
       ["there is no such role", withPassword((url) => url.username = "nobody"), {}, "other"],
-      ["nobody listens", withPassword((url) => url.port = "1"), {}, "unavailable"],
-      ["the URL is none", `postgres://user:${secret}@:99999/x`, {}, "other"],
+      ["no server listens", withPassword((url) => url.port = "1"), {}, "unavailable"],
+      ["the URL is malformed", `postgres://user:${secret}@:99999/x`, {}, "other"],
       ["the URL is another database's", `mysql://user:${secret}@127.0.0.1/x`, {}, "other"],
-      ["the schema's name is none", withPassword(() => {}), { schema: "a; DROP TABLE caravel_event" }, "other"]
+      ["the schema's name is malformed", withPassword(() => {}), { schema: "a; DROP TABLE caravel_event" }, "other"]
     ]
     it.live.each(cases)("fails with the reason, without the password: %s", ([, url, options, reason]) =>
       Effect.gen(function*() {

@@ -46,7 +46,7 @@ const world = (url: string, wakeUps: { readonly [who in "here" | "there"]: "list
     }
   })
 
-withPostgres("PostgreSQL: what another process commits", (url) => {
+withPostgres("PostgreSQL: a commit of another process", (url) => {
   it.scopedLive("arrives by notification, in live, since and notify", () =>
     Effect.gen(function*() {
       const { command, here, queue } = yield* world(url, { here: "listen", there: "listen" })

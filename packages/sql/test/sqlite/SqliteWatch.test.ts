@@ -14,7 +14,7 @@ import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
 
-describe("what another connection commits", () => {
+describe("a commit of another connection", () => {
   it.scopedLive("arrives in live, since and notify, like this connection's commits", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")

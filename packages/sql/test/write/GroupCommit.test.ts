@@ -76,7 +76,7 @@ describe("a group commit", () => {
       expect(taken.at(-1)).toEqual({ ids: ["last"], by: yield* Effect.fiberId })
     }))
 
-  it.scopedLive("is led by another caller if its leader is interrupted before it starts", () =>
+  it.scopedLive("is still committed if its leader is interrupted before it starts", () =>
     Effect.gen(function*() {
       const { execute, taken } = yield* open
       const [leaving, ...others] = yield* Effect.forEach(["leaving", ...ids(3)], (id) => Effect.fork(execute(id)))
