@@ -238,8 +238,8 @@ const waiting = <E>(layer: Layer.Layer<Services, E>) => {
         expect(seen.positions).toEqual((yield* positions()).slice(1))
         const [parked] = yield* Consumer.parked(name)
         expect(parked!.error).toBe(
-          "ConsumerWaitsForItself: A handler of consumer \"c\" cannot wait for this consumer, which continues only once the " +
-            "handler has ended; wait outside of the handler {\"consumer\":\"c\"}"
+          "ConsumerWaitsForItself: A handler of consumer \"c\" cannot wait for this consumer, which continues only once " +
+            "the handler has ended; wait outside of the handler {\"consumer\":\"c\"}"
         )
         // A handler may wait for another consumer, and for a position that is done.
         yield* Effect.fork(Consumer.run({

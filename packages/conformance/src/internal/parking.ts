@@ -30,9 +30,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `a failed activity is retried in place by the schedule, and then the consumer halts:  ${
-        JSON.stringify(options)
-      }`,
+      `a failed activity is retried in place by the schedule, and then the consumer halts: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(2)
         const all = yield* positions()
@@ -74,9 +72,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     test(
-      `defects, exceptions and interruptions inside the handler count as failures: ${
-        JSON.stringify(options)
-      }`,
+      `defects, exceptions and interruptions inside the handler count as failures: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(1)
         const run = (handle: (activity: Activity) => Effect.Effect<unknown>) =>

@@ -114,7 +114,7 @@ export const seventeen = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
   describe.each(cases.map((item) => [item.method, item] as const))("%s", (_, item) => {
     test(
-      item.activity === null ? `writes ${item.event} and logs nothing` : `writes ${item.event} and logs ${item.activity}`,
+      item.activity === null ? `adds ${item.event} and logs nothing` : `adds ${item.event} and logs ${item.activity}`,
       accepts(item)
     )
     if (item.method !== "createTenant") test("fails for a missing resource and changes nothing", refusesMissing(item))

@@ -172,9 +172,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
   // A transactional handler's transaction keeps other processes from taking the lease over.
   for (const options of modes.filter(({ transactional }) => transactional !== true)) {
     slow(
-      `nothing more is handled once the lease may have expired, not even on the same page: ${
-        JSON.stringify(options)
-      }`,
+      `nothing more is handled once the lease may have expired, not even on the same page: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(1)
         yield* log(times(20))

@@ -23,7 +23,7 @@ const found = Effect.gen(function*() {
 const instant = (iso: string) => DateTime.unsafeMake(iso)
 
 export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
-  it.live("an event more than five minutes earlier than its predecessor is logged, counted and reported by verify", () => {
+  it.live("an event more than five minutes before its predecessor is logged, counted and reported by verify", () => {
     const logged: Array<string> = []
     const logger = Logger.make(({ message }) => {
       logged.push(String(message))

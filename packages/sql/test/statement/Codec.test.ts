@@ -68,7 +68,7 @@ const garbage = FastCheck.oneof(
 )
 
 describe("a compiled codec", () => {
-  it.each(Object.entries(schemas))("of %s accepts, refuses and returns the same values as its schema", (name, schema) => {
+  it.each(Object.entries(schemas))("of %s accepts, refuses and returns the same as its schema", (name, schema) => {
     const codec = Codec.make(schema.ast)
     const decode = Schema.decodeUnknownEither(schema)
     const encode = Schema.encodeSync(schema)
