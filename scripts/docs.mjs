@@ -20,7 +20,15 @@ import {
 
 const cwd = examplesFolder("docs")
 mkdirSync(join(cwd, "src"))
-for (const { name, path } of packages) symlinkSync(join(path, "src"), join(cwd, "src", name))
+/** Links the files of a folder and its folders: docgen's search does not follow links to folders. */
+const linkFiles = (from, to) => {
+  mkdirSync(to)
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const link = entry.isDirectory() ? linkFiles : symlinkSync
+    link(join(from, entry.name), join(to, entry.name))
+  }
+}
+for (const { name, path } of packages) linkFiles(join(path, "src"), join(cwd, "src", name))
 
 // docgen's entry point imports the examples without extensions, which NodeNext refuses.
 const { compilerOptions } = readJson(join(root, "tsconfig.base.json"))

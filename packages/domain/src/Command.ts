@@ -18,6 +18,7 @@ import { InputLimits } from "./command/InputLimits.js"
 import { type Submission, submissionOf } from "./decide/Batch.js"
 import type { Refusal } from "./decide/Decider.js"
 import { activityOf, type RecordedEvent } from "./event/Event.js"
+import type { Activity } from "./model/Activity.js"
 import type { CallerMetadata } from "./model/Metadata.js"
 import { withSpan } from "./runtime/Span.js"
 
@@ -181,11 +182,13 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
       const payload = payloadOf(tag)
       return (...parameters: ReadonlyArray<unknown>) => {
         const command = readOne(tag, payload(parameters))
-        return span<unknown, unknown, never>(
-          Either.isRight(command)
-            ? execute([command.right], ([event]) => activityOf(event!))
-            : refuse(tag, command.left)
-        )
+        const executed: Effect.Effect<
+          Activity | undefined,
+          Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError
+        > = Either.isRight(command)
+          ? execute([command.right], ([event]) => activityOf(event!))
+          : refuse(tag, command.left)
+        return span(executed)
       }
     }
 

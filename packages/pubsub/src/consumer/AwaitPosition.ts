@@ -56,8 +56,9 @@ export const awaitPosition = (
         },
         (waiting) => Effect.sync(() => signals.awaited.delete(waiting))
       )
-    })
-  ).pipe(context.store.outside)
+    }),
+    context.store.outside
+  )
 
 /** The error of a halted consumer: only a halted consumer has failed attempts and no owner. */
 const haltedAt = (checkpoint: Checkpoint): Option.Option<ConsumerHalted> =>
