@@ -29,7 +29,7 @@ const activitiesOf = (journal: Reads, tenant: Pubkey): Read => (last) =>
   journal.readTenant(tenant, last?.position ?? Position.make(0), pageSize)
 
 /** Yields to the event loop between two pages: Effect resumes fibers in microtasks, which block timers and sockets. */
-const giveWay = Effect.sleep(0)
+const yieldToEventLoop = Effect.sleep(0)
 
 /** Folds the events of a read up to the first one that does not pass. */
 const fold = <A>(
@@ -47,7 +47,7 @@ const fold = <A>(
       value = yield* step(value, passing)
       if (passing.length < pageSize) return value
       last = page[pageSize - 1]
-      yield* giveWay
+      yield* yieldToEventLoop
     }
   })
 
@@ -97,7 +97,7 @@ export const oldestFirst = (journal: Reads, resource: Resource, after = 0): Entr
   return Stream.paginateChunkEffect(
     { state: nothing, last: undefined as RecordedEvent | undefined },
     ({ last, state }) =>
-      Effect.map(Effect.zipRight(last === undefined ? Effect.void : giveWay, read(last)), (page) => {
+      Effect.map(Effect.zipRight(last === undefined ? Effect.void : yieldToEventLoop, read(last)), (page) => {
         const [next, entries] = explained(state, page)
         return [
           Chunk.unsafeFromArray(entries.filter(({ event }) => event.version > after)),

@@ -11,7 +11,7 @@ import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import { headOf } from "../schema/Head.js"
 import { isOutcome } from "../schema/Tables.js"
-import * as GiveWay from "../statement/EventLoop.js"
+import * as EventLoop from "../statement/EventLoop.js"
 import * as Table from "../statement/Table.js"
 import { fieldOf } from "./FieldOf.js"
 import { UnreadableKey } from "./UnreadableKey.js"
@@ -134,7 +134,7 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
 
   return (connection: Connection, operation: string): Stream.Stream<ReadonlyArray<Drift>, StorageError> =>
     Effect.gen(function*() {
-      const giveWay = yield* GiveWay.make
+      const yieldToEventLoop = yield* EventLoop.make
       const head = yield* Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf)
 
       return Stream.flatMap(
@@ -148,7 +148,7 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
                 SqlError | UnreadableKey
               > {
                 const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(statement, after)
-                yield* giveWay
+                yield* yieldToEventLoop
                 const drifts = page.flatMap((row) => driftOf(checked, row, head) ?? [])
                 const last = page[pageSize - 1]
                 if (last === undefined) return [drifts, Option.none()]

@@ -26,7 +26,7 @@ import { toStorageError } from "../database/StorageErrors.js"
 import { headOf } from "../schema/Head.js"
 import { tableOf, type Unreadable } from "../schema/Tables.js"
 import { clockOffset } from "../statement/ClockOffset.js"
-import * as GiveWay from "../statement/EventLoop.js"
+import * as EventLoop from "../statement/EventLoop.js"
 import { chunked, repeat, type Statement, type Table } from "../statement/Table.js"
 import { ClockCheck } from "./ClockCheck.js"
 import { Contests } from "./Contests.js"
@@ -125,7 +125,7 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
     }
 
     return Effect.gen(function*() {
-      const giveWay = yield* GiveWay.make
+      const yieldToEventLoop = yield* EventLoop.make
       const head = yield* Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf)
       const counts = { events: 0, tenants: 0, relays: 0, secrets: 0 }
       let differences: Array<Drift> = []
@@ -140,7 +140,7 @@ export const make = Effect.map(Database, ({ clockTolerance, dialect, rows: { eve
        */
       const steps = <Cursor, E>(first: Cursor, page: (cursor: Cursor) => Effect.Effect<Option.Option<Cursor>, E>) =>
         Stream.paginateEffect(first, (cursor) =>
-          Effect.map(Effect.zipLeft(page(cursor), giveWay), (next) => {
+          Effect.map(Effect.zipLeft(page(cursor), yieldToEventLoop), (next) => {
             const step: Verification = { ...counts, head, differences, clocks }
             differences = []
             clocks = []

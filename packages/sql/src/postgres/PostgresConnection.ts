@@ -8,7 +8,7 @@ import Pg from "pg"
 import type { AnsweringConnection, ResultRows } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
 import * as PostgresClient from "./PostgresClient.js"
-import { isCaravels } from "./PostgresDialect.js"
+import { isInternal } from "./PostgresDialect.js"
 import { ConnectionLost, errorOf, kindOf } from "./PostgresError.js"
 import { Silence } from "./Silence.js"
 
@@ -149,7 +149,7 @@ export class PostgresConnection implements AnsweringConnection {
   private query(query: Query, begin: ReadonlyArray<Query> = []): Effect.Effect<Pg.QueryResult<any>, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const types = Context.get(fiber.currentContext, SafeIntegers) ? bigints : numbers
-      const isWatched = this.watched === "all" || this.watched === "own" && isCaravels(query.text)
+      const isWatched = this.watched === "all" || this.watched === "own" && isInternal(query.text)
       const all = begin.length === 0 ? [query] : [...begin, query, commit]
       return Effect.map(this.queries(all, types, isWatched), (results) => results[begin.length]!)
     })

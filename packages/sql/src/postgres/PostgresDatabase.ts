@@ -126,7 +126,7 @@ export const open = (
       release,
       begin,
       retryWhileBusy: Function.identity,
-      resolveUnknownCommit: (written, error) => isLost(error.cause) ? outcome(written, error) : Effect.fail(error)
+      resolveUnknownCommit: (written, error) => isLost(error.cause) ? resolveUnknownCommit(written, error) : Effect.fail(error)
     })
     const long: Transaction.Connections = {
       ...connections(own, () => PostgresBounds.beginLong),
@@ -153,7 +153,7 @@ export const open = (
      * Finds out whether a transaction whose COMMIT was not answered has committed. It waits for the append lock, which
      * that transaction holds until it ends, which is before the deadline.
      */
-    const outcome = (written: ReadonlyArray<string>, error: SqlError): Effect.Effect<void, SqlError> => {
+    const resolveUnknownCommit = (written: ReadonlyArray<string>, error: SqlError): Effect.Effect<void, SqlError> => {
       const [last] = written.slice(-1)
       const unknown = new SqlError({
         message: error.message,

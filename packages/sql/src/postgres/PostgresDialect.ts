@@ -5,10 +5,10 @@ import type { Statement } from "../statement/Table.js"
 import { codeOf, isLost, kindOf } from "./PostgresError.js"
 
 const texts = new Map<string, string>()
-const caravels = new Set(["COMMIT", "ROLLBACK"])
+const internalStatements = new Set(["COMMIT", "ROLLBACK"])
 
 /** Whether a statement is one of Caravel's own, which take milliseconds. */
-export const isCaravels = (text: string): boolean => caravels.has(text)
+export const isInternal = (text: string): boolean => internalStatements.has(text)
 
 /** Replaces each `?` with `$1`, `$2` and so on. The results are kept, because there are few statements. */
 const number = (text: string): string => {
@@ -17,7 +17,7 @@ const number = (text: string): string => {
   let count = 0
   const numbered = text.replace(/\?/g, () => `$${++count}`)
   texts.set(text, numbered)
-  caravels.add(numbered)
+  internalStatements.add(numbered)
   return numbered
 }
 

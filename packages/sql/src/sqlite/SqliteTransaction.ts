@@ -35,10 +35,10 @@ const isOutside =
   /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:PRAGMA|VACUUM|ATTACH|DETACH|BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i
 
 /** Runs each plain statement that may write in a transaction of its own, which begins as callers' transactions do. */
-const begunWith = (connection: SqliteConnection, begun: () => StatementScript<void>): Connection => {
+const inOwnTransaction = (connection: SqliteConnection, afterBegin: () => StatementScript<void>): Connection => {
   const begin = function*(): StatementScript<void> {
     yield* execute([["BEGIN IMMEDIATE", [], 0]])
-    yield* begun()
+    yield* afterBegin()
   }
   const around = <A>(text: string, statement: Effect.Effect<A, SqlError>) =>
     Effect.suspend(() => {
@@ -46,7 +46,7 @@ const begunWith = (connection: SqliteConnection, begun: () => StatementScript<vo
       if (connection.isReading(text)) return retryWhileBusy(statement, patience)
       const attempt = () =>
         isOutside.test(text)
-          ? Effect.zipRight(run(connection, begun()), statement)
+          ? Effect.zipRight(run(connection, afterBegin()), statement)
           : run(connection, begin()).pipe(
             Effect.zipRight(statement),
             Effect.zipLeft(connection.executeRaw("COMMIT", [])),
@@ -64,12 +64,12 @@ const begunWith = (connection: SqliteConnection, begun: () => StatementScript<vo
 }
 
 /** Lends this one connection to one transaction or plain statement at a time, in FIFO order. */
-const lend = (connection: SqliteConnection, begun: () => StatementScript<void>) => {
+const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<void>) => {
   const turns = new Turns()
   const lent = Effect.succeed(connection)
   const acquire: Transaction.Connections["acquire"] = (restore) => Effect.zipRight(turns.take(restore), lent)
   const release = Effect.sync(() => turns.pass())
-  const plain = begunWith(connection, begun)
+  const plain = inOwnTransaction(connection, afterBegin)
   const connections: Transaction.Connections = {
     acquire,
     release: () => release,

@@ -17,7 +17,7 @@
 import { isTraced } from "@caravel/domain"
 import { Background } from "@caravel/pubsub"
 import { Cause, Effect, Exit, type Fiber, FiberId, type Scope } from "effect"
-import * as YieldToEventLoop from "../statement/EventLoop.js"
+import * as EventLoop from "../statement/EventLoop.js"
 import type { Restore } from "../statement/Turns.js"
 import { Entry } from "./Entry.js"
 
@@ -66,7 +66,7 @@ export const make = <S, A, E>(
       })
     const isClosed = () => state === "closing" || state === "closed"
 
-    const yieldToEventLoop = yield* YieldToEventLoop.make
+    const yieldToEventLoop = yield* EventLoop.make
     const owner = yield* Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber))
     const { currentDefaultServices, currentScheduler } = owner
     const isOwnerTraced = isTraced(owner)

@@ -104,7 +104,7 @@ export const backup = (
 ): Effect.Effect<Copied, FileExists | StorageError> =>
   Effect.scoped(Effect.gen(function*() {
     yield* mayWrite("backup", from, to, overwrite)
-    const copy = yield* copyBeside("backup", to)
+    const copy = yield* temporaryCopy("backup", to)
     const copied = yield* typeof from === "string" ? copyOf(from, copy, onStep) : convertedCopyOf(from, copy, onStep)
     yield* attempt("backup", () => fs.chmod(copy, 0o600))
     yield* putInPlace("backup", copy, to)
@@ -149,14 +149,14 @@ export const restore = (
   Effect.scoped(Effect.gen(function*() {
     if (typeof to === "string") return yield* restoreFile(from, to, overwrite, onStep)
     yield* mustExist("restore", from)
-    const become = yield* PostgresRestore.make(to, overwrite)
-    const copy = yield* copyBeside("restore", path.join(tmpdir(), "caravel"))
+    const replaceContents = yield* PostgresRestore.make(to, overwrite)
+    const copy = yield* temporaryCopy("restore", path.join(tmpdir(), "caravel"))
     return yield* inNewEpoch(from, copy, onStep, ({ database }) =>
       Effect.scoped(Effect.gen(function*() {
         // The copy holds wallet URLs, so a killed process must not leave it behind. It stays readable while it is open.
         yield* Effect.promise(() => fs.rm(copy).catch(() => {}))
         const source = yield* CopySource.make(database)
-        yield* become(source, (step, ...far) => onStep?.(step === "copying" ? "restoring" : step, ...far))
+        yield* replaceContents(source, (step, ...far) => onStep?.(step === "copying" ? "restoring" : step, ...far))
       })))
   }))
 
@@ -166,9 +166,9 @@ const restoreFile = (from: string, named: string, overwrite: boolean, onStep: On
     // The write-ahead log is beside the file itself, not beside a link to it.
     const to = yield* Effect.promise(() => fs.realpath(named).catch(() => named))
     yield* prepareDirectory(to)
-    const copy = yield* copyBeside("restore", to)
+    const copy = yield* temporaryCopy("restore", to)
     const copied = yield* inNewEpoch(from, copy, onStep, () => Effect.void)
-    yield* transplant(copy, to, onStep)
+    yield* restoreInPlace(copy, to, onStep)
     return copied
   })
 
@@ -234,7 +234,7 @@ const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean
 /**
  * Returns the name of a temporary file in a directory that other users cannot read. The scope removes the directory.
  */
-const copyBeside = (operation: string, to: string) =>
+const temporaryCopy = (operation: string, to: string) =>
   Effect.map(
     Effect.acquireRelease(
       Effect.zipRight(
@@ -281,7 +281,7 @@ const replace = (copy: string, to: string) =>
   )
 
 /** Writes a copy into a file in one transaction. A file that is too damaged for one is replaced. */
-const transplant = (copy: string, to: string, onStep: OnStep | undefined) =>
+const restoreInPlace = (copy: string, to: string, onStep: OnStep | undefined) =>
   Effect.scoped(Effect.gen(function*() {
     const database = yield* (yield* copies).connect(copy)
     const pages = copyPages(database, to, (done, total) => onStep?.("restoring", done, total))

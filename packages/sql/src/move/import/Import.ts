@@ -8,7 +8,7 @@ import * as Driver from "../../database/Driver.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import type { ImportRefusalRow, ImportRow } from "../../schema/ImportTables.js"
 import type { Unreadable } from "../../schema/Tables.js"
-import * as GiveWay from "../../statement/EventLoop.js"
+import * as EventLoop from "../../statement/EventLoop.js"
 import * as Program from "../../statement/StatementScript.js"
 import type * as ImportSource from "./ImportSource.js"
 import * as ImportWriter from "./ImportWriter.js"
@@ -175,7 +175,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
         const startedAt = yield* currentInstant
         let { progress } = yield* commit(() => begin(source, startedAt))
         yield* recall(progress, total, onStep)
-        const giveWay = yield* GiveWay.make
+        const yieldToEventLoop = yield* EventLoop.make
         const nextPage = yield* source.pagesAfter(progress.items)
         while (progress.items < total) {
           const page = yield* nextPage
@@ -184,7 +184,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
           const written = yield* commit(() => write(page, source, before, now))
           progress = written.progress
           yield* onStep(progressOf(progress, total), written.refused.map(refusedOf))
-          yield* giveWay
+          yield* yieldToEventLoop
         }
         return { ...progressOf(progress, total), ignored }
       })

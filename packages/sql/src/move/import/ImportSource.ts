@@ -6,7 +6,7 @@ import { createHash, hash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { decodeTables, isCaravel, selectTables } from "../../schema/migrations/adopt.js"
-import * as GiveWay from "../../statement/EventLoop.js"
+import * as EventLoop from "../../statement/EventLoop.js"
 import type * as Table from "../../statement/Table.js"
 import { activityItem, type Item, malformed, rowItem, uuidOf, type Values } from "./SourceItems.js"
 import { activity, relay, required, tenant } from "./SourceTables.js"
@@ -141,14 +141,14 @@ const digest = (
   Effect.gen(function*() {
     const hash = createHash("sha256")
     const counts: Array<number> = []
-    const giveWay = yield* GiveWay.make
+    const yieldToEventLoop = yield* EventLoop.make
     for (const statement of statements) {
       const next = yield* read(statement)
       let count = 0
       for (let page = yield* next; page.length > 0; page = yield* next) {
         for (const row of page) hash.update(`${JSON.stringify(row)}\n`)
         count += page.length
-        yield* giveWay
+        yield* yieldToEventLoop
       }
       hash.update("\n")
       counts.push(count)
