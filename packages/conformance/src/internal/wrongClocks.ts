@@ -55,7 +55,9 @@ export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
       ])
       expect((yield* Metric.value(jumps)).count - before.count).toBe(2)
       // One warning a minute.
-      expect(logged).toEqual([expect.stringContaining("The event at position 5 has the instant 2026-01-01T00:07:00.000Z")])
+      expect(logged).toEqual([
+        expect.stringContaining("The event at position 5 has the instant 2026-01-01T00:07:00.000Z")
+      ])
       expect(logged[0]).toContain("synchronize the clocks")
     })
     // The layer's own logs go to the logger too.

@@ -38,29 +38,32 @@ const append = (world: World, count = 1) =>
 const settle = Effect.repeatN(Effect.yieldNow(), 12)
 
 describe("the checkpoint", () => {
-  test("is written at once, then at most every 100 ms, and when the run ends", (world, store) =>
-    Effect.gen(function*() {
-      const fiber = yield* Effect.fork(Consumer.run({ name, from, handle: () => Effect.yieldNow() }))
-      yield* append(world, 3000)
-      yield* Effect.repeatN(Effect.yieldNow(), 10_000)
-      expect(store.moves.length).toBe(1)
-      expect(store.moves[0]).toBeLessThan(3000)
-      yield* TestClock.adjust("99 millis")
-      expect(store.moves.length).toBe(1)
-      yield* TestClock.adjust("1 millis")
-      expect(store.moves.slice(1)).toEqual([3000])
-      for (let n = 0; n < 10; n++) {
-        yield* append(world)
-        yield* settle
-        yield* TestClock.adjust("20 millis")
-      }
-      expect(store.moves.length).toBeLessThanOrEqual(5)
-      yield* append(world, 5)
-      yield* Effect.repeatN(Effect.yieldNow(), 100)
-      expect(store.position).toBeLessThan(3015)
-      yield* Fiber.interrupt(fiber)
-      expect(store.position).toBe(3015)
-    }))
+  test(
+    "is written at once, then at most every 100 ms, and when the run ends",
+    (world, store) =>
+      Effect.gen(function*() {
+        const fiber = yield* Effect.fork(Consumer.run({ name, from, handle: () => Effect.yieldNow() }))
+        yield* append(world, 3000)
+        yield* Effect.repeatN(Effect.yieldNow(), 10_000)
+        expect(store.moves.length).toBe(1)
+        expect(store.moves[0]).toBeLessThan(3000)
+        yield* TestClock.adjust("99 millis")
+        expect(store.moves.length).toBe(1)
+        yield* TestClock.adjust("1 millis")
+        expect(store.moves.slice(1)).toEqual([3000])
+        for (let n = 0; n < 10; n++) {
+          yield* append(world)
+          yield* settle
+          yield* TestClock.adjust("20 millis")
+        }
+        expect(store.moves.length).toBeLessThanOrEqual(5)
+        yield* append(world, 5)
+        yield* Effect.repeatN(Effect.yieldNow(), 100)
+        expect(store.position).toBeLessThan(3015)
+        yield* Fiber.interrupt(fiber)
+        expect(store.position).toBe(3015)
+      })
+  )
 
   test("is written at once if a fiber waits for it", (world, store) =>
     Effect.gen(function*() {

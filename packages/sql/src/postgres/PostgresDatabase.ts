@@ -126,7 +126,8 @@ export const open = (
       release,
       begin,
       retryWhileBusy: Function.identity,
-      resolveUnknownCommit: (written, error) => isLost(error.cause) ? resolveUnknownCommit(written, error) : Effect.fail(error)
+      resolveUnknownCommit: (written, error) =>
+        isLost(error.cause) ? resolveUnknownCommit(written, error) : Effect.fail(error)
     })
     const long: Transaction.Connections = {
       ...connections(own, () => PostgresBounds.beginLong),

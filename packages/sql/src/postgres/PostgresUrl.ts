@@ -47,8 +47,7 @@ const verifying = ["prefer", "require", "verify-ca", "verify-full", "true", "1"]
 
 const severalHosts = "the URL names several hosts, which only libpq reads: name one, such as that of a proxy"
 
-const noUrl =
-  "there is no URL: url is empty or not set; see whether the environment variable that it comes from is set"
+const noUrl = "there is no URL: url is empty or not set; see whether the environment variable that it comes from is set"
 
 const unreadable =
   "the URL cannot be read: it must be like postgres://user:password@host:5432/database, with %XX for each special character in a password"

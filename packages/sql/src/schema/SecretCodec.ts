@@ -15,7 +15,9 @@ export interface StoredSecret {
 /** A configured key is invalid. It may be part of a valid one, so it is not shown. */
 class InvalidSecretKey extends Data.TaggedError("InvalidSecretKey")<{ readonly index: number }> {
   override get message() {
-    return `secret key number ${this.index + 1} is not 32 bytes in base64 or hex, as openssl rand -base64 32 prints them`
+    return `secret key number ${
+      this.index + 1
+    } is not 32 bytes in base64 or hex, as openssl rand -base64 32 prints them`
   }
 }
 

@@ -36,7 +36,7 @@ const ticking = () => {
 }
 
 /** Moves the clock for waiting fibers until the effect has ended. */
-const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+const advancingClock = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(effect)
     while (Option.isNone(yield* Fiber.poll(fiber))) {
@@ -183,14 +183,14 @@ describe("an erasure", () => {
       yield* command.createTenant({ pubkey, nwcUrl: urlOf(mark) })
       const reader = yield* raw(filename)
       reader.exec("BEGIN; SELECT count(*) FROM caravel_secret")
-      const error = yield* Effect.flip(patiently(secrets.eraseTenantSecrets({ pubkey })))
+      const error = yield* Effect.flip(advancingClock(secrets.eraseTenantSecrets({ pubkey })))
       expect(error).toMatchObject({ _tag: "SecretsRemain", cause: { _tag: "StorageError", reason: "busy" } })
       expect(error.message).toContain("an older state is being read")
       expect(error.message).not.toContain(mark)
       expect(Option.getOrThrow(yield* query.tenant(pubkey)).nwcUrl).toBe(null)
       expect(yield* found(filename, [mark])).toEqual([mark])
 
-      const repeated = yield* Effect.fork(patiently(secrets.eraseTenantSecrets({ pubkey })))
+      const repeated = yield* Effect.fork(advancingClock(secrets.eraseTenantSecrets({ pubkey })))
       yield* Effect.repeat(query.activity(), { until: (activities) => activities.length === 3 })
       reader.exec("COMMIT")
       yield* Fiber.join(repeated)
@@ -215,7 +215,7 @@ describe("an erasure", () => {
       yield* Effect.repeatN(TestClock.adjust("1 second"), 3)
       expect(Option.isNone(yield* Fiber.poll(rotation))).toBe(true)
       writer.exec("COMMIT")
-      yield* patiently(Fiber.join(rotation))
+      yield* advancingClock(Fiber.join(rotation))
       expect(yield* found(filename, ["<replaced>"])).toEqual([])
     }))
 

@@ -51,16 +51,20 @@ describe("a rotation", () => {
       yield* create(filename, 600, old)
       const { command } = yield* open(filename, key, old)
       let n = 0
-      yield* opened(filename, [key, old], ({ secrets }) =>
-        secrets.rotate(() =>
-          Effect.orDie(Effect.asVoid(command.updateTenant({ pubkey: pubkeyOf("a", n), nwcUrl: urlOf(`<new${n++}>`) })))
-        ))
+      yield* opened(
+        filename,
+        [key, old],
+        ({ secrets }) =>
+          secrets.rotate(() =>
+            Effect.orDie(
+              Effect.asVoid(command.updateTenant({ pubkey: pubkeyOf("a", n), nwcUrl: urlOf(`<new${n++}>`) }))
+            )
+          )
+      )
       const all = yield* urls(filename, key)
       expect(n).toBe(3)
       expect(all.slice(0, 4)).toEqual([
-        ...[0, 1, 2].map((n) =>
-          urlOf(`<new${n}>`)
-        ),
+        ...[0, 1, 2].map((n) => urlOf(`<new${n}>`)),
         urlOf(marksOf("a", 3)[0])
       ])
     }))

@@ -156,23 +156,27 @@ withPostgres("a backup of PostgreSQL", (url) => {
       expect(readFileSync(to, "utf8")).toBe("yesterday's")
     }))
 
-  it.scopedLive("never makes the database look empty to a verification while it is restored", () =>
-    Effect.gen(function*() {
-      const to = yield* schema
-      const [backup, filename] = yield* backupFile
-      yield* using(backup, filled)
-      const context = yield* Layer.build(open(to))
-      yield* Effect.provide(filled, context)
-      const begun = yield* Deferred.make<void>()
-      const verifying = yield* Effect.fork(Effect.zipRight(Deferred.await(begun), Effect.provide(verify, context)))
-      yield* Backup.restore({
-        from: filename,
-        to: placeOf(to),
-        overwrite: true,
-        onStep: (step) => step === "restoring" && Deferred.unsafeDone(begun, Effect.void)
-      })
-      expect((yield* Fiber.join(verifying)).last).toMatchObject({ head: 1201, events: 1201, relays: 1200 })
-    }), 60_000)
+  it.scopedLive(
+    "never makes the database look empty to a verification while it is restored",
+    () =>
+      Effect.gen(function*() {
+        const to = yield* schema
+        const [backup, filename] = yield* backupFile
+        yield* using(backup, filled)
+        const context = yield* Layer.build(open(to))
+        yield* Effect.provide(filled, context)
+        const begun = yield* Deferred.make<void>()
+        const verifying = yield* Effect.fork(Effect.zipRight(Deferred.await(begun), Effect.provide(verify, context)))
+        yield* Backup.restore({
+          from: filename,
+          to: placeOf(to),
+          overwrite: true,
+          onStep: (step) => step === "restoring" && Deferred.unsafeDone(begun, Effect.void)
+        })
+        expect((yield* Fiber.join(verifying)).last).toMatchObject({ head: 1201, events: 1201, relays: 1200 })
+      }),
+    60_000
+  )
 
   it.scopedLive("that is missing or damaged changes nothing", () =>
     Effect.gen(function*() {

@@ -144,12 +144,16 @@ withPostgres("PostgreSQL, when it fails", (url) => {
       ["the URL is another database's", `mysql://user:${secret}@127.0.0.1/x`, {}, "other"],
       ["the schema's name is malformed", withPassword(() => {}), { schema: "a; DROP TABLE caravel_event" }, "other"]
     ]
-    it.live.each(cases)("fails with the reason, without the password: %s", ([, url, options, reason]) =>
-      Effect.gen(function*() {
-        const error = yield* refusal({ url: Redacted.make(url), ...options })
-        expect(error).toMatchObject({ _tag: "StorageError", reason })
-        expect(leaks(error, secret)).toBe(false)
-      }), 20_000)
+    it.live.each(cases)(
+      "fails with the reason, without the password: %s",
+      ([, url, options, reason]) =>
+        Effect.gen(function*() {
+          const error = yield* refusal({ url: Redacted.make(url), ...options })
+          expect(error).toMatchObject({ _tag: "StorageError", reason })
+          expect(leaks(error, secret)).toBe(false)
+        }),
+      20_000
+    )
 
     it.scopedLive("can have its options in the configuration", () =>
       Effect.gen(function*() {

@@ -62,8 +62,10 @@ describe("with a key", () => {
       const [one, other] = yield* stored(filename)
       const change = (value: string) =>
         Effect.scoped(
-          Effect.map(raw(filename), (database) =>
-            database.prepare("UPDATE caravel_secret SET value = ? WHERE id = ?").run(value, one!.id))
+          Effect.map(
+            raw(filename),
+            (database) => database.prepare("UPDATE caravel_secret SET value = ? WHERE id = ?").run(value, one!.id)
+          )
         )
       for (const value of [other!.value, `A${one!.value.slice(1)}`, one!.value.slice(8), "", url]) {
         yield* change(value)

@@ -18,7 +18,8 @@ describe("several processes on one file", () => {
       }
 
       const database = yield* raw(filename)
-      const migrations = database.prepare("SELECT migration_id FROM caravel_migrations WHERE migration_id > 0").pluck().all()
+      const migrations = database.prepare("SELECT migration_id FROM caravel_migrations WHERE migration_id > 0").pluck()
+        .all()
       expect(migrations).toEqual(migrations.map((_, index) =>
         index + 1
       ))
