@@ -1,5 +1,5 @@
 /** Every command: its effect, and its refusals of missing resources and malformed input. */
-import { ActivityPubSub } from "@caravel/domain"
+import { ActivityPubSub, Command } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
 import { type Case, cases } from "./cases.js"
@@ -127,6 +127,14 @@ export const seventeen = <E>(layer: Layer.Layer<Services, E>) => {
     expect(new Set(cases.map(({ method }) => method)).size).toBe(17)
     expect(new Set(cases.map(({ event }) => event)).size).toBe(17)
   })
+
+  test(
+    "the service has these methods, submit and notify, and no others",
+    Effect.gen(function*() {
+      const methods = cases.map(({ method }): string => method)
+      expect(Object.keys(yield* Command).sort()).toEqual([...methods, "submit", "notify"].sort())
+    })
+  )
 
   test(
     "activities of consecutive commands are logged and broadcast in order",

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Effect, Exit, Fiber, FiberId, Option, Random, Scheduler, Scope } from "effect"
+import { Clock, Effect, Exit, Fiber, FiberId, Option, Random, Scheduler, Scope, Tracer } from "effect"
 import * as GroupCommit from "../../src/write/GroupCommit.js"
 
 const ids = (count: number) => Array.from({ length: count }, (_, index) => `r${index}`)
@@ -128,15 +128,17 @@ describe("a group commit", () => {
       expect(Exit.isInterrupted(yield* Effect.exit(execute("late")))).toBe(true)
     }))
 
-  it.scopedLive("is not led by a caller with another clock, scheduler or random generator", () =>
+  it.scopedLive("is not led by a caller with another clock, scheduler, tracer or random generator", () =>
     Effect.gen(function*() {
       const { execute, taken } = yield* open
       const clock = Clock.make()
       const scheduler = Scheduler.make((task) => void setImmediate(task), () => false)
+      const tracer = Tracer.make({ span: () => Effect.runSync(Effect.die("no span is made")), context: (f) => f() })
       for (
         const elsewhere of [
           Effect.withClock({ ...clock, [Clock.ClockTypeId]: Clock.ClockTypeId, sleep: () => Effect.never }),
           Effect.withScheduler(scheduler),
+          Effect.withTracer(tracer),
           Effect.withRandom(Random.make("seed"))
         ]
       ) {
