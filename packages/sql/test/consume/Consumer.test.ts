@@ -47,6 +47,9 @@ const rows = Effect.flatMap(
   (sql) => Effect.map(sql`SELECT position FROM handled ORDER BY id`, (rows) => rows.map(({ position }) => position))
 )
 
+/** A clock that stands still: all activities share one transaction, however slow the machine is. */
+const still = Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => 0 })
+
 describe("a transactional handler", () => {
   test(
     "that fails is rolled back alone, and the others in its batch run once",
@@ -111,8 +114,6 @@ describe("a transactional handler", () => {
       const queue = yield* command.notify.subscribe
       let fails = true
       const sizes: Array<number> = []
-      // The clock stands still, so that all three share one transaction however slow the machine is.
-      const clock = Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => 0 })
       yield* Effect.fork(Effect.provideService(
         Consumer.run({
           name,
@@ -132,7 +133,7 @@ describe("a transactional handler", () => {
             })
         }),
         Waiting.Waiting,
-        clock
+        still
       ))
       const broadcast = [...yield* Queue.takeBetween(queue, 3, 9)]
       yield* Consumer.awaitPosition(name, 7)
@@ -153,7 +154,7 @@ describe("a transactional handler", () => {
       const command = yield* Command
       const sql = yield* SqlClient
       const reached = yield* Deferred.make<void>()
-      const fiber = yield* Effect.fork(Consumer.run({
+      const run = Consumer.run({
         name,
         from,
         transactional,
@@ -163,7 +164,8 @@ describe("a transactional handler", () => {
             handled(sql, activity),
             activity.position === 3 ? Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never) : Effect.void
           )
-      }))
+      })
+      const fiber = yield* Effect.fork(Effect.provideService(run, Waiting.Waiting, still))
       yield* Deferred.await(reached)
       yield* Fiber.interrupt(fiber)
       expect(yield* rows).toEqual([])

@@ -142,7 +142,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
         yield* open(`${url}?sslmode=require`, { ssl: { ca: certificate! } })
         const localhost = changed(url, { hostname: "localhost" })
         expect(yield* refusal(localhost, { ssl: { ca: certificate! } })).toContain(
-          "name the host as the certificate does"
+          "use the host name in the certificate"
         )
       }), 60_000)
 
