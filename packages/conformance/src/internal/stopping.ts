@@ -203,7 +203,10 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
         yield* Effect.repeatN(holding("run"), 20)
         expect(seen.positions).toEqual([1, 2, 3])
         expect(Option.isNone(yield* Fiber.poll(running))).toBe(true)
-        expect(yield* Consumer.lag(name)).toMatchObject({ position: 0, owner: "other" })
+        const { owner, position } = yield* Consumer.lag(name)
+        expect(owner).toBe("other")
+        // Before the takeover, its first owner may have written a checkpoint.
+        expect(position).toBeLessThan(3)
       })
     )
   }

@@ -173,6 +173,30 @@ describe("a group commit", () => {
       yield* execute("e")
     }))
 
+  it.scopedLive("that is interrupted while it waits goes back to the queue, before what was queued later", () =>
+    Effect.gen(function*() {
+      const taken: Array<ReadonlyArray<string>> = []
+      const gate = yield* Effect.makeLatch()
+      const { execute } = yield* make((entries, restore) =>
+        Effect.gen(function*() {
+          taken.push(entries.map(({ submission }) => submission))
+          yield* restore(gate.await)
+          for (const entry of entries) entry.settle(Exit.void)
+        })
+      )
+      const [leader, ...followers] = yield* Effect.forEach(["a", "b", "c"], (id) => Effect.fork(execute(id)))
+      yield* turn
+      const later = yield* Effect.fork(execute("d"))
+      yield* turn
+      expect(taken).toEqual([["a", "b", "c"]])
+      yield* Effect.fork(Fiber.interrupt(leader!))
+      yield* turn
+      yield* turn
+      yield* gate.open
+      yield* Fiber.joinAll([...followers, later])
+      expect(taken.slice(1)).toEqual([["b", "c", "d"]])
+    }))
+
   it.scopedLive("yields to the event loop if a single caller submits without pause", () =>
     Effect.gen(function*() {
       const { execute } = yield* open
