@@ -4,13 +4,28 @@
  * It follows the activity log, sends each relay's current configuration to the host, and reports the outcome. You can
  * kill it at any point and continue in another process: every step is idempotent, and none is skipped.
  */
-import { type Activity, Command, Query } from "@caravel/domain"
+import { type Activity, ActivityType, Command, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { type Duration, Effect, Option, Schedule } from "effect"
 import { RelayHost } from "./RelayHost.js"
 
 /** The name of the provisioner's consumer. */
 export const name = "provisioner"
+
+/**
+ * Whether it follows the activities of a type: those that change what the host must do. Its own reports are activities
+ * too; if it followed them, it would follow itself.
+ */
+const follows: { readonly [Type in ActivityType]: boolean } = {
+  create_tenant: false,
+  update_tenant: false,
+  create_relay: true,
+  update_relay: true,
+  deactivate_relay: true,
+  activate_relay: true,
+  fail_relay_sync: false,
+  complete_relay_sync: false
+}
 
 /** Settings that a test or a deployment may change. */
 export interface Options {
@@ -57,8 +72,7 @@ export const run = (options: Options = {}) => {
   const follow = Consumer.run({
     name,
     from: "beginning",
-    // The reports are activities too. If it followed complete_relay_sync and fail_relay_sync, it would follow itself.
-    filter: { activityType: ["create_relay", "update_relay", "activate_relay", "deactivate_relay"] },
+    filter: { activityType: ActivityType.literals.filter((type) => follows[type]) },
     handle,
     // A host that hangs on one relay does not delay the others. Each relay's changes stay in order.
     concurrency: 8,

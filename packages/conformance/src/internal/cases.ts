@@ -2,7 +2,16 @@
  * The seventeen commands as `command.md` and `model.md` define them. They are written out here, not derived from the
  * domain.
  */
-import { alice, aliceUrl, bob, bobUrl, type MethodName, relayDefaults, tenantDefaults } from "./fixture.js"
+import {
+  alice,
+  aliceUrl,
+  bob,
+  bobUrl,
+  type MethodName,
+  type Options,
+  relayDefaults,
+  tenantDefaults
+} from "./fixture.js"
 
 /** A command and its expected effect in the furnished world. */
 export interface Case {
@@ -40,15 +49,7 @@ const withField = (base: object, name: string, values: ReadonlyArray<unknown>) =
 const badOptions = (base: object) => [
   ...withField(base, "plan", badPlans),
   ...["infoName", "infoIcon", "infoDescription"].flatMap((name) => withField(base, name, badTexts)),
-  ...[
-    "policyPublicJoin",
-    "policyStripSignatures",
-    "groupsEnabled",
-    "managementEnabled",
-    "blossomEnabled",
-    "livekitEnabled",
-    "pushEnabled"
-  ].flatMap((name) => withField(base, name, badFlags))
+  ...Object.entries(options).flatMap(([name, value]) => value === true ? withField(base, name, badFlags) : [])
 ]
 
 const options = {
@@ -63,7 +64,7 @@ const options = {
   blossomEnabled: true,
   livekitEnabled: true,
   pushEnabled: true
-}
+} satisfies Options
 
 const tenant = { resource: "tenant", key: alice } as const
 const relay = { resource: "relay", key: "relay-1" } as const

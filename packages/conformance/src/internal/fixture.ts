@@ -12,6 +12,7 @@ import {
   type RecordedEvent,
   type Refusal,
   type Relay,
+  type RelayOptions,
   type Secrets,
   type StorageError,
   type Tenant
@@ -45,7 +46,10 @@ export const nobody = pubkey(0)
 export const aliceUrl = "nostr+walletconnect://alice?secret=ALICE-SECRET"
 export const bobUrl = "nostr+walletconnect://bob?secret=BOB-SECRET"
 
-export const relayDefaults = {
+/** A value for each of a relay's options. The compiler reports an option that is missing. */
+export type Options = { readonly [Name in keyof RelayOptions]: unknown }
+
+export const optionDefaults = {
   plan: "free",
   infoName: "",
   infoIcon: "",
@@ -56,7 +60,11 @@ export const relayDefaults = {
   managementEnabled: false,
   blossomEnabled: false,
   livekitEnabled: false,
-  pushEnabled: false,
+  pushEnabled: false
+} satisfies Options
+
+export const relayDefaults = {
+  ...optionDefaults,
   status: "active",
   synced: false,
   syncError: "",

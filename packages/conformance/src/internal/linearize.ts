@@ -9,7 +9,7 @@ import {
   type State
 } from "@caravel/domain"
 import { Effect, type Either, Function, HashMap, String as Str } from "effect"
-import { invoke, type MethodName, type Plain, plain } from "./fixture.js"
+import { invoke, type Plain, plain } from "./fixture.js"
 import { applyAll, type Call, type Entry, type Model, type PlainCommand } from "./model.js"
 
 /** Calls a single command by its method, several by `submit`. Returns the activities, or the tag of the refusal. */
@@ -27,9 +27,9 @@ export const call = ({ commands, expected }: Call) =>
   )
 
 const callMethod = ({ _tag, ...payload }: PlainCommand) => {
-  const { parameters: [resource, ...values] } = commandTable[_tag as keyof typeof commandTable]
+  const { parameters: [resource, ...values] } = commandTable[_tag]
   const first = resource === "id" || resource === "pubkey" ? payload[resource] : payload
-  return invoke(Str.uncapitalize(_tag) as MethodName, [first, ...values.map((name) => payload[name])])
+  return invoke(Str.uncapitalize(_tag), [first, ...values.map((name) => payload[name])])
 }
 
 /** An event as an entry of the model's journal, with the resource's row after it. */

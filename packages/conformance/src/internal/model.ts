@@ -2,12 +2,13 @@
  * The reference model: `command.md` and `model.md` as plain objects, written independently of `decide` and `evolve`.
  * Commands change it in place, so lists are applied to a copy.
  */
-import { DateTime } from "effect"
-import { type Plain, relayDefaults, tenantDefaults } from "./fixture.js"
+import type { CommandTag } from "@caravel/domain"
+import { DateTime, Struct } from "effect"
+import { optionDefaults, type Plain, relayDefaults, tenantDefaults } from "./fixture.js"
 
 /** A command in plain values, with its tag. */
 export interface PlainCommand {
-  readonly _tag: string
+  readonly _tag: CommandTag
   readonly [field: string]: unknown
 }
 
@@ -41,19 +42,7 @@ const copy = ({ relays, tenants }: Model): Model => ({
   relays: new Map([...relays].map(([key, row]) => [key, { ...row }]))
 })
 
-const configurable = [
-  "plan",
-  "infoName",
-  "infoIcon",
-  "infoDescription",
-  "policyPublicJoin",
-  "policyStripSignatures",
-  "groupsEnabled",
-  "managementEnabled",
-  "blossomEnabled",
-  "livekitEnabled",
-  "pushEnabled"
-] as const
+const configurable = Struct.keys(optionDefaults)
 
 const taken = ({ relays }: Model, subdomain: unknown, but: unknown) =>
   [...relays.values()].some((relay) => relay.subdomain === subdomain && relay.id !== but)
@@ -107,7 +96,9 @@ const onRelay =
     return { event, activity, resourceId: row.id, tenant: row.tenant, row }
   }
 
-const table: { readonly [tag: string]: (model: Model, command: Plain, now: string) => Outcome } = {
+type Rule = (model: Model, command: Plain, now: string) => Outcome
+
+const rules: { readonly [Tag in CommandTag]: Rule } = {
   CreateTenant: createTenant,
   UpdateTenant: onTenant("TenantUpdated", "update_tenant", (row, { nwcUrl, stripeCustomerId }) => {
     if (nwcUrl !== undefined) row.nwcUrl = nwcUrl
@@ -194,7 +185,7 @@ export const applyAll = (
   const model = copy(before)
   const entries: Array<Entry> = []
   for (const command of call.commands) {
-    const outcome = table[command._tag]!(model, command, now)
+    const outcome = rules[command._tag](model, command, now)
     if ("refused" in outcome) return outcome
     entries.push({ ...outcome, row: { ...outcome.row } })
   }

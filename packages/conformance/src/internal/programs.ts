@@ -1,6 +1,7 @@
 /** Random programs of commands with few ids and subdomains, so that they often conflict. */
-import { FastCheck as fc } from "effect"
-import { day, pubkey } from "./fixture.js"
+import type { CommandTag } from "@caravel/domain"
+import { FastCheck as fc, Record } from "effect"
+import { day, type Options, pubkey } from "./fixture.js"
 import { type Call, isStorable, type PlainCommand } from "./model.js"
 
 /** Calls that are made concurrently. */
@@ -25,9 +26,13 @@ const anyTexts = fc.oneof(
 )
 const orNull = <A>(arbitrary: fc.Arbitrary<A>) => fc.option(arbitrary, { nil: null })
 
+interface Fields {
+  readonly [name: string]: fc.Arbitrary<unknown>
+}
+
 const command = (
-  _tag: string,
-  fields: { readonly [name: string]: fc.Arbitrary<unknown> },
+  _tag: CommandTag,
+  fields: Fields,
   requiredKeys = Object.keys(fields)
 ): fc.Arbitrary<PlainCommand> => fc.record(fields, { requiredKeys }).map((values) => ({ ...values, _tag }))
 
@@ -44,27 +49,30 @@ const commandsWith = (texts: fc.Arbitrary<string>, stripeIds: fc.Arbitrary<strin
     blossomEnabled: orNull(fc.boolean()),
     livekitEnabled: orNull(fc.boolean()),
     pushEnabled: orNull(fc.boolean())
-  }
+  } satisfies Options
   const tenantFields = { pubkey: tenants, nwcUrl: orNull(urls), stripeCustomerId: orNull(stripeIds) }
   const relayFields = { id: relays, tenant: tenants, subdomain: subdomains, ...options }
+  const others: { readonly [Tag in Exclude<CommandTag, `${"Create" | "Update"}${string}`>]: Fields } = {
+    DeactivateRelay: { id: relays },
+    MarkRelayDelinquent: { id: relays },
+    ActivateRelay: { id: relays },
+    FailRelaySync: { id: relays, syncError: texts },
+    CompleteRelaySync: { id: relays },
+    DeleteRelaySubscriptionItem: { id: relays },
+    SetRelaySubscriptionItem: { id: relays, stripeSubscriptionItemId: stripeIds },
+    SetTenantSubscription: { pubkey: tenants, stripeSubscriptionId: stripeIds },
+    ClearTenantSubscription: { pubkey: tenants },
+    SetTenantNwcError: { pubkey: tenants, nwcError: texts },
+    ClearTenantNwcError: { pubkey: tenants },
+    SetTenantPastDue: { pubkey: tenants },
+    ClearTenantPastDue: { pubkey: tenants }
+  }
   return fc.oneof(
     { arbitrary: command("CreateTenant", tenantFields, ["pubkey"]), weight: 4 },
     { arbitrary: command("UpdateTenant", tenantFields, ["pubkey"]), weight: 2 },
     { arbitrary: command("CreateRelay", relayFields, ["id", "tenant", "subdomain"]), weight: 6 },
     { arbitrary: command("UpdateRelay", { id: relays, subdomain: subdomains, ...options }, ["id"]), weight: 4 },
-    command("DeactivateRelay", { id: relays }),
-    command("MarkRelayDelinquent", { id: relays }),
-    command("ActivateRelay", { id: relays }),
-    command("FailRelaySync", { id: relays, syncError: texts }),
-    command("CompleteRelaySync", { id: relays }),
-    command("DeleteRelaySubscriptionItem", { id: relays }),
-    command("SetRelaySubscriptionItem", { id: relays, stripeSubscriptionItemId: stripeIds }),
-    command("SetTenantSubscription", { pubkey: tenants, stripeSubscriptionId: stripeIds }),
-    command("ClearTenantSubscription", { pubkey: tenants }),
-    command("SetTenantNwcError", { pubkey: tenants, nwcError: texts }),
-    command("ClearTenantNwcError", { pubkey: tenants }),
-    command("SetTenantPastDue", { pubkey: tenants }),
-    command("ClearTenantPastDue", { pubkey: tenants })
+    ...Record.toEntries(others).map(([tag, fields]) => command(tag, fields))
   )
 }
 

@@ -11,6 +11,7 @@ import {
   bob,
   bobUrl,
   furnished,
+  type Options,
   plainRelay,
   plainTenant,
   relayDefaults,
@@ -39,7 +40,7 @@ const configured = {
   blossomEnabled: true,
   livekitEnabled: true,
   pushEnabled: true
-}
+} satisfies Options
 
 export const updates = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)

@@ -10,6 +10,7 @@ import {
 } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { Record, String } from "effect"
+import { readFileSync } from "node:fs"
 
 /** The table of `model.md`, copied literally. */
 const model = `
@@ -55,6 +56,14 @@ const rows = model.trim().split("\n").map((line) => {
 it("the command table equals that of model.md, in the same order", () => {
   expect(Object.entries(commandTable)).toEqual(rows.map(({ row, tag }) => [tag, row]))
   expect(rows.length).toBe(17)
+})
+
+it("docs/composing.md lists every command", () => {
+  const page = readFileSync(new URL("../../../../docs/composing.md", import.meta.url), "utf8")
+  const cells = [...page.matchAll(/^\| `(\w+)` \| `\w+\(.*?\)` \| (?:`(\w+)` )?\|$/gm)]
+  expect(cells.map(([, tag, activity]) => [tag, activity ?? null])).toEqual(
+    rows.map(({ row, tag }) => [tag, row.activity])
+  )
 })
 
 it("methods are named after the commands of command.md", () => {

@@ -23,7 +23,8 @@ const frozen = (version: number) =>
 
 const version1 = frozen(1)
 
-const today = [...lines("events-1.today.jsonl"), ...lines("events-1.imports.today.jsonl")]
+const today = readdirSync(folder).filter((name) => /^events-1\..*today\.jsonl$/.test(name)).flatMap(lines)
+  .toSorted((one, other) => one.position - other.position)
 
 const insert = (database: SqliteDatabase.Database, row: object) => {
   const columns = Object.keys(row)
@@ -57,6 +58,14 @@ describe("the frozen events", () => {
       expect(frozen(version).map(({ type }) => type)).toContain(tag)
     }
   })
+})
+
+/** For each event, the fields of its changes at version 1, 2 and so on. */
+const fields = JSON.parse(readFileSync(new URL("fields.json", folder), "utf8"))
+
+it.each(Record.toEntries(events))("the version of %s grows when it gets or loses a field", (tag, { fields: event }) => {
+  expect(fields[tag]).toHaveLength(versionOf(tag))
+  expect(Object.keys(event.changes.fields).toSorted()).toEqual(fields[tag].at(-1).toSorted())
 })
 
 describe("an event of another version", () => {
