@@ -28,6 +28,10 @@ const everywhere = [
   {
     selector: "MemberExpression[property.name='groupBy']",
     message: "It groups in an object, and a key from outside may be called constructor or __proto__: use a Map."
+  },
+  {
+    selector: "ImportDeclaration[source.value='effect'] > ImportSpecifier[local.name=/^(Array|String|Record)$/]",
+    message: "Import it as Arr, Str or Rec, as Effect's own code does: globals keep their meaning."
   }
 ]
 const inTests = [

@@ -1,4 +1,13 @@
-import { Array, Context, Effect, Either, type ParseResult, Record, String, type Types } from "effect"
+import {
+  Array as Arr,
+  Context,
+  Effect,
+  Either,
+  type ParseResult,
+  Record as Rec,
+  String as Str,
+  type Types
+} from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
 import * as CommandContext from "./command/CommandContext.js"
 import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
@@ -157,7 +166,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
     const { readAll, readOne } = Input.make(adapter.limits ?? InputLimits.defaults)
 
     const execute = <A>(
-      commands: Array.NonEmptyReadonlyArray<CommandRequest>,
+      commands: Arr.NonEmptyReadonlyArray<CommandRequest>,
       result: (events: ReadonlyArray<RecordedEvent>) => A
     ) =>
       Effect.matchEffect(Effect.flatMap(submissionOf(commands), adapter.append), {
@@ -178,7 +187,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
       })
 
     const method = (tag: CommandTag) => {
-      const span = withSpan(`Command.${String.uncapitalize(tag)}`)
+      const span = withSpan(`Command.${Str.uncapitalize(tag)}`)
       const payload = payloadOf(tag)
       return (...parameters: ReadonlyArray<unknown>) => {
         const command = readOne(tag, payload(parameters))
@@ -193,16 +202,16 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
     }
 
     const submit = (inputs: ReadonlyArray<unknown>) =>
-      withSpan("Command.submit", { attributes: { "caravel.commands": Array.isArray(inputs) ? inputs.length : 0 } })(
+      withSpan("Command.submit", { attributes: { "caravel.commands": Arr.isArray(inputs) ? inputs.length : 0 } })(
         Effect.flatMap(
           readAll(inputs),
           (commands) =>
-            Array.isNonEmptyReadonlyArray(commands) ? execute(commands, Array.map(activityOf)) : Effect.succeed([])
+            Arr.isNonEmptyReadonlyArray(commands) ? execute(commands, Arr.map(activityOf)) : Effect.succeed([])
         )
       )
 
     return {
-      ...Record.mapEntries(commands, (_, tag) => [String.uncapitalize(tag), method(tag)]),
+      ...Rec.mapEntries(commands, (_, tag) => [Str.uncapitalize(tag), method(tag)]),
       submit,
       notify: adapter.notify
       // The methods' types follow from the command table, and so do the schemas of their arguments and results.

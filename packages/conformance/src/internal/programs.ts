@@ -1,6 +1,6 @@
 /** Random programs of commands with few ids and subdomains, so that they often conflict. */
 import type { CommandTag } from "@caravel/domain"
-import { FastCheck as fc, Record } from "effect"
+import { FastCheck as fc, Record as Rec } from "effect"
 import { day, type Options, pubkey } from "./fixture.js"
 import { type Call, isStorable, type PlainCommand } from "./model.js"
 
@@ -72,7 +72,7 @@ const commandsWith = (texts: fc.Arbitrary<string>, stripeIds: fc.Arbitrary<strin
     { arbitrary: command("UpdateTenant", tenantFields, ["pubkey"]), weight: 2 },
     { arbitrary: command("CreateRelay", relayFields, ["id", "tenant", "subdomain"]), weight: 6 },
     { arbitrary: command("UpdateRelay", { id: relays, subdomain: subdomains, ...options }, ["id"]), weight: 4 },
-    ...Record.toEntries(others).map(([tag, fields]) => command(tag, fields))
+    ...Rec.toEntries(others).map(([tag, fields]) => command(tag, fields))
   )
 }
 

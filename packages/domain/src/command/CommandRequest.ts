@@ -1,5 +1,5 @@
 /** The seventeen commands as data: their payloads, results and errors. */
-import { Either, type ParseResult, Predicate, Record, Redacted, Schema } from "effect"
+import { Either, type ParseResult, Predicate, Record as Rec, Redacted, Schema } from "effect"
 import { secretFields } from "../model/Resource.js"
 import type { CommandTag } from "./CommandTable.js"
 import * as Decoder from "./Decoder.js"
@@ -28,7 +28,7 @@ export type CommandOf<Tag extends CommandTag> = InstanceType<typeof commands[Tag
  * @since 0.1.0
  * @category commands
  */
-export const CommandRequest = Schema.Union(...Record.values(commands))
+export const CommandRequest = Schema.Union(...Rec.values(commands))
 
 /**
  * @since 0.1.0
@@ -72,8 +72,8 @@ export type CommandInput<Tag extends CommandTag = CommandTag> = {
 
 type Decoded = Either.Either<CommandRequest, ParseResult.ParseError>
 
-const decodeTag = Schema.decodeUnknownEither(Schema.Struct({ _tag: Schema.Literal(...Record.keys(commands)) }))
-const decoders = Record.map(commands, (schema) => {
+const decodeTag = Schema.decodeUnknownEither(Schema.Struct({ _tag: Schema.Literal(...Rec.keys(commands)) }))
+const decoders = Rec.map(commands, (schema) => {
   const read = Decoder.make<CommandRequest>(schema)
   const decode = Schema.decodeUnknownEither(schema as Schema.Schema<CommandRequest, any>)
   return (input: unknown): Decoded => {

@@ -1,4 +1,4 @@
-import { Record, Schema } from "effect"
+import { Record as Rec, Schema } from "effect"
 import { Activity } from "../model/Activity.js"
 import { IdempotencyConflict, StorageError, VersionConflict } from "./CommandError.js"
 import { type CommandTable, commandTable, type CommandTag } from "./CommandTable.js"
@@ -26,7 +26,7 @@ export const withDefaults = <Fields extends Record<string, Schema.Schema.AnyNoCo
   fields: Fields,
   defaults: { readonly [Name in keyof Fields]: Schema.Schema.Type<Fields[Name]> }
 ) =>
-  Record.map(
+  Rec.map(
     fields,
     (schema, name) => Schema.optionalWith(schema, { default: () => defaults[name], nullable: true })
   ) as {
@@ -38,6 +38,6 @@ export const withDefaults = <Fields extends Record<string, Schema.Schema.AnyNoCo
 
 /** An absent field keeps its value; a null field is cleared. */
 export const patch = <Fields extends Record<string, Schema.Schema.AnyNoContext>>(fields: Fields) =>
-  Record.map(fields, (schema) => Schema.optional(Schema.NullOr(schema))) as {
+  Rec.map(fields, (schema) => Schema.optional(Schema.NullOr(schema))) as {
     readonly [Name in keyof Fields]: Schema.optional<Schema.NullOr<Fields[Name]>>
   }

@@ -1,5 +1,5 @@
 /** Decides commands that are accepted or refused together, and collects what an adapter has to write. */
-import { Array, Effect, Either, HashMap, Option, Record, Redacted } from "effect"
+import { Array as Arr, Effect, Either, HashMap, Option, Record as Rec, Redacted } from "effect"
 import { commandContext } from "../command/CommandContext.js"
 import type { StorageError } from "../command/CommandError.js"
 import { type CommandRequest, commands as schemas } from "../command/CommandRequest.js"
@@ -57,7 +57,7 @@ export const stateOf = (tenants: Iterable<TenantState>, relays: Iterable<RelaySt
 }
 
 /** For each command's tag, the fields that name resources. */
-const references = Record.map(schemas, referencesOf)
+const references = Rec.map(schemas, referencesOf)
 
 /**
  * The resources that the decisions on these commands depend on. They are the resources that the commands' fields name,
@@ -95,7 +95,7 @@ export type PendingCommand = readonly [CommandRequest, DecisionContext]
  * @category models
  */
 export interface Submission {
-  readonly commands: Array.NonEmptyReadonlyArray<PendingCommand>
+  readonly commands: Arr.NonEmptyReadonlyArray<PendingCommand>
   readonly idempotencyKey: IdempotencyKey | undefined
 }
 
@@ -108,13 +108,13 @@ export interface Submission {
  * @category constructors
  */
 export const submissionOf = (
-  commands: Array.NonEmptyReadonlyArray<CommandRequest>
+  commands: Arr.NonEmptyReadonlyArray<CommandRequest>
 ): Effect.Effect<Submission, StorageError> =>
   Effect.withFiberRuntime((fiber) => {
     const { expected, idempotencyKey, metadata: given } = fiber.getFiberRef(commandContext)
     const metadata = isTraced(fiber) ? withSpanIds(given, fiber.currentSpan) : given
     return Effect.map(currentInstant, (now) => ({
-      commands: Array.map(commands, (command, index): PendingCommand => [
+      commands: Arr.map(commands, (command, index): PendingCommand => [
         command,
         { now, id: EventId.unsafeMake(now.epochMillis), expected: index === 0 ? expected : undefined, metadata }
       ]),

@@ -2,7 +2,7 @@
  * The business rules: which commands are accepted, and what they change. Rules are in this file only. They are pure and
  * total, and use no clock, randomness or storage.
  */
-import { type DateTime, Either, HashMap, Option, Record } from "effect"
+import { type DateTime, Either, HashMap, Option, Record as Rec } from "effect"
 import {
   RelayAlreadyExists,
   RelayNotFound,
@@ -186,8 +186,8 @@ const reference = (secret: unknown, id: EventId) => secret === null ? null : id 
 const withClearedAsDefaults = (
   options: { readonly [Name in keyof RelayOptions]?: RelayOptions[Name] | null | undefined }
 ): Partial<RelayOptions> => {
-  const present = Record.filter<string, unknown>(options, (value) => value !== undefined)
-  return Record.map(present, (value, name) => value ?? defaultRelayOptions[name as keyof RelayOptions])
+  const present = Rec.filter<string, unknown>(options, (value) => value !== undefined)
+  return Rec.map(present, (value, name) => value ?? defaultRelayOptions[name as keyof RelayOptions])
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Idempotency keys: which submissions count as equal, and where the outcome of the first one is stored. */
-import { type Array, Either, Option, Record as Rec, Redacted } from "effect"
+import { type Array as Arr, Either, Option, Record as Rec, Redacted } from "effect"
 import { IdempotencyConflict } from "../command/CommandError.js"
 import { commands } from "../command/CommandRequest.js"
 import type { IdempotencyKey } from "../command/IdempotencyKey.js"
@@ -59,7 +59,7 @@ export const canonical = (command: object, defaults: ReadonlyMap<string, unknown
  * @since 0.1.0
  * @category accessors
  */
-export const scopesOf = (state: State, { commands: [[command]] }: Submission): Array.NonEmptyReadonlyArray<string> => {
+export const scopesOf = (state: State, { commands: [[command]] }: Submission): Arr.NonEmptyReadonlyArray<string> => {
   const resource = resourceOf(command)
   const { owner } = resources[resource.resourceType]
   const named = fieldIn(command, owner)

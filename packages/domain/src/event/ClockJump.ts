@@ -1,5 +1,5 @@
 /** Wrong clocks: how they are detected in the journal and reported. */
-import { Array, Clock, DateTime, Duration, Effect, Metric, Option } from "effect"
+import { Array as Arr, Clock, DateTime, Duration, Effect, Metric, Option } from "effect"
 import type { Position } from "../model/Activity.js"
 import type { RecordedEvent } from "./Event.js"
 
@@ -122,7 +122,7 @@ const monotonic = Clock.make()
 export const makeClockReport = (): (found: ReadonlyArray<ClockFinding>) => Effect.Effect<void> => {
   let quietUntil = 0n
   return (found) =>
-    Option.match(Array.last(found), {
+    Option.match(Arr.last(found), {
       onNone: () => Effect.void,
       onSome: (last) =>
         Effect.gen(function*() {

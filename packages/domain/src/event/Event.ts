@@ -2,7 +2,7 @@
  * Events. Each accepted command appends one event, with its changes to one resource. Each event of an import holds a
  * row of another database.
  */
-import { Record, Schema, Struct } from "effect"
+import { Record as Rec, Schema, Struct } from "effect"
 import { Activity, type Position, type ResourceType } from "../model/Activity.js"
 import { EventId } from "../model/EventId.js"
 import { Metadata } from "../model/Metadata.js"
@@ -12,7 +12,7 @@ import { Text, Version } from "../model/Text.js"
 import { activityTypeOf, type EventTag } from "./EventTable.js"
 
 const optional = <Fields extends { readonly [name: string]: Schema.Schema.AnyNoContext }>(fields: Fields) =>
-  Record.map(fields, (schema) => Schema.optionalWith(schema, { exact: true })) as {
+  Rec.map(fields, (schema) => Schema.optionalWith(schema, { exact: true })) as {
     readonly [Name in keyof Fields]: Schema.optionalWith<Fields[Name], { exact: true }>
   }
 

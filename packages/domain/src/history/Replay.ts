@@ -1,5 +1,5 @@
 /** Folds over the journal's events, which are read in pages. */
-import { Array, Chunk, Effect, Option, type Predicate, Stream } from "effect"
+import { Array as Arr, Chunk, Effect, Option, type Predicate, Stream } from "effect"
 import type { StorageError } from "../command/CommandError.js"
 import { stateOf } from "../decide/Batch.js"
 import { evolve, type State } from "../decide/Decider.js"
@@ -43,7 +43,7 @@ const fold = <A>(
     let last: RecordedEvent | undefined
     for (;;) {
       const page: Page = yield* read(last)
-      const passing = Array.takeWhile(page, passes)
+      const passing = Arr.takeWhile(page, passes)
       value = yield* step(value, passing)
       if (passing.length < pageSize) return value
       last = page[pageSize - 1]
@@ -86,7 +86,7 @@ type Entries = Stream.Stream<HistoryEntry, StorageError>
 
 /** The history entry of each event in a page, and the state after the page. */
 const explained = (before: State, page: Page) =>
-  Array.mapAccum(page, before, (before, event) => {
+  Arr.mapAccum(page, before, (before, event) => {
     const after = evolve(before, event)
     return [after, entryOf(before, event, after)]
   })
@@ -117,7 +117,7 @@ export const newestFirst = (journal: Reads, resource: Resource, before = Infinit
   const starts = fold(
     eventsOf(journal, resource),
     ({ version }) => version < before,
-    { next: start, past: Array.empty<Start>() },
+    { next: start, past: Arr.empty<Start>() },
     ({ next, past }, page) =>
       Effect.succeed({
         next: { state: page.reduce(evolve, next.state), version: next.version + page.length, count: 0 },
@@ -127,7 +127,7 @@ export const newestFirst = (journal: Reads, resource: Resource, before = Infinit
   const backwards = ({ count, state, version }: Start) =>
     Effect.map(
       journal.readResource(resource, version, count),
-      (page) => Chunk.unsafeFromArray(Array.reverse(explained(state, page)[1]))
+      (page) => Chunk.unsafeFromArray(Arr.reverse(explained(state, page)[1]))
     )
   return Stream.fromIterableEffect(Effect.map(starts, ({ past }) => past)).pipe(
     Stream.mapEffect(backwards),

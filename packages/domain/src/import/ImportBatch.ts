@@ -1,5 +1,5 @@
 /** Converts the rows and activities of another database to events that reproduce them, or refuses them. */
-import { Either, Equal, Function, HashMap, Option, Record, Redacted } from "effect"
+import { Either, Equal, Function, HashMap, Option, Record as Rec, Redacted } from "effect"
 import type { CommandRequest } from "../command/CommandRequest.js"
 import { commandTable } from "../command/CommandTable.js"
 import * as RelayCommand from "../command/RelayCommand.js"
@@ -233,7 +233,7 @@ const because = (whose: string, why: Why) =>
 const exists = (resource: string) =>
   refuse("exists", `This ${resource} already exists, and this import is not its only source`)
 
-const resourceTypes = Record.fromEntries(
+const resourceTypes = Rec.fromEntries(
   Object.values(commandTable).flatMap(({ activity, resource }) => activity === null ? [] : [[activity, resource]])
 ) as { readonly [Type in ActivityType]: ResourceType }
 

@@ -2,7 +2,7 @@
  * The timeline of a journal. A journal that is restored from a backup gets a new epoch: events after the backup are
  * gone, and their positions are assigned again to other events.
  */
-import { Array, Effect, type ParseResult, Schema } from "effect"
+import { Array as Arr, Effect, type ParseResult, Schema } from "effect"
 import type { StorageError } from "../command/CommandError.js"
 import { Position } from "../model/Activity.js"
 import { expected } from "../model/Text.js"
@@ -89,7 +89,7 @@ export class PositionFromOtherEpoch
 /** The part of the journal that the functions below read. */
 interface Timelines {
   readonly epoch: Effect.Effect<Epoch, StorageError>
-  readonly epochs: Effect.Effect<Array.NonEmptyReadonlyArray<EpochStart>, StorageError>
+  readonly epochs: Effect.Effect<Arr.NonEmptyReadonlyArray<EpochStart>, StorageError>
   readonly head: Effect.Effect<Position, StorageError>
 }
 
@@ -99,7 +99,7 @@ const fromOtherEpoch = ({ epochs, head }: Timelines, position: Position, epoch: 
     const index = epoch === null ? starts.length - 1 : starts.findIndex((start) => start.epoch === epoch)
     // An unknown epoch has index -1, so `common` is 0, where the first epoch started.
     const common = starts[index + 1]?.position ?? head
-    return new PositionFromOtherEpoch({ position, epoch, current: Array.lastNonEmpty(starts).epoch, common })
+    return new PositionFromOtherEpoch({ position, epoch, current: Arr.lastNonEmpty(starts).epoch, common })
   })
 
 const decodeHeld = Schema.decode(Schema.Struct({ position: Position, epoch: Schema.NullOr(Epoch) }))

@@ -1,4 +1,4 @@
-import { DateTime, Record, Schema } from "effect"
+import { DateTime, Record as Rec, Schema } from "effect"
 import { secretFields } from "../model/Resource.js"
 import { SecretId } from "../model/Tenant.js"
 
@@ -20,4 +20,4 @@ export const shown = (field: string, value: unknown): unknown =>
     ? DateTime.formatIso(value)
     : value ?? null
 
-export const shownRow = (row: Found): Found => Record.map(row, (value, field) => shown(field, value))
+export const shownRow = (row: Found): Found => Rec.map(row, (value, field) => shown(field, value))

@@ -1,5 +1,5 @@
 /** Compares the rows with the journal. */
-import { Equal, Option, Record } from "effect"
+import { Equal, Option, Record as Rec } from "effect"
 import { evolveRelay, evolveTenant } from "../decide/Decider.js"
 import type { ClockFinding } from "../event/ClockJump.js"
 import type { RecordedEvent } from "../event/Event.js"
@@ -167,4 +167,4 @@ export class ResourceVerifier {
 }
 
 /** All fields of each resource type's rows. */
-const fields = Record.map(resources, ({ state }): ReadonlyArray<string> => Object.keys(state.fields))
+const fields = Rec.map(resources, ({ state }): ReadonlyArray<string> => Object.keys(state.fields))

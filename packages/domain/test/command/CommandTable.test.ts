@@ -9,7 +9,7 @@ import {
   resourceTypeOf
 } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
-import { Record, String } from "effect"
+import { Record as Rec, String as Str } from "effect"
 import { readFileSync } from "node:fs"
 
 /** The table of `model.md`, copied literally. */
@@ -43,7 +43,7 @@ const rows = model.trim().split("\n").map((line) => {
   const [, name = "", parameters = ""] = /^(\w+)\((.*)\)$/.exec(method) ?? []
   return {
     command,
-    tag: String.capitalize(name),
+    tag: Str.capitalize(name),
     row: {
       resource,
       event,
@@ -67,7 +67,7 @@ it("docs/composing.md lists every command", () => {
 })
 
 it("methods are named after the commands of command.md", () => {
-  expect(rows.map(({ tag }) => String.camelToSnake(String.uncapitalize(tag)))).toEqual(
+  expect(rows.map(({ tag }) => Str.camelToSnake(Str.uncapitalize(tag)))).toEqual(
     rows.map(({ command }) => command)
   )
 })
@@ -76,7 +76,7 @@ it("every command and every event has a schema under its tag", () => {
   expect(Object.keys(commands).sort()).toEqual(rows.map(({ tag }) => tag).sort())
   const imports = ["TenantImported", "TenantReconciled", "RelayImported", "RelayReconciled"] as const
   expect(Object.keys(events).sort()).toEqual([...rows.map(({ row }) => row.event), ...imports].sort())
-  expect(Record.keys(events).filter(isImport)).toEqual(imports)
+  expect(Rec.keys(events).filter(isImport)).toEqual(imports)
   for (const tag of imports) expect(events[tag].fields.resourceType.literals).toEqual([resourceTypeOf(tag)])
   for (const { row, tag } of rows) {
     expect(commands[tag as CommandTag]._tag).toBe(tag)

@@ -1,12 +1,12 @@
 import { type CommandRequest, commands } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { Either, FastCheck as fc, Record, Schema } from "effect"
+import { Either, FastCheck as fc, Record as Rec, Schema } from "effect"
 import * as Decoder from "../../src/command/Decoder.js"
 import { tags } from "../given.js"
 import { anyCommand, oneOfEach } from "../programs.js"
 
 const schemas = commands as unknown as { readonly [tag: string]: Schema.Schema<CommandRequest, object> }
-const readers = Record.map(commands, (schema) => Decoder.make<CommandRequest>(schema))
+const readers = Rec.map(commands, (schema) => Decoder.make<CommandRequest>(schema))
 
 const encode = (command: CommandRequest) => Schema.encodeSync(schemas[command._tag]!)(command)
 
@@ -23,7 +23,7 @@ const changed = anyCommand.chain((command) => {
     ([changes, absent]) =>
       [
         command._tag,
-        Record.filter<string, unknown>({ ...encode(command), ...changes }, (_, name) => !absent.includes(name))
+        Rec.filter<string, unknown>({ ...encode(command), ...changes }, (_, name) => !absent.includes(name))
       ] as const
   )
 })

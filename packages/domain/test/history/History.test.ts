@@ -12,7 +12,7 @@ import {
   type RelayId
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { Array, DateTime, Effect, Either, HashMap, Record, Schema, Stream } from "effect"
+import { Array as Arr, DateTime, Effect, Either, HashMap, Record as Rec, Schema, Stream } from "effect"
 import { alice, bob, command, context, createAlice, createBob, createOne, empty, instant } from "../given.js"
 
 /** A journal of these events that counts the events read. */
@@ -73,7 +73,7 @@ const recorded = (
 }
 
 const flips = (id: string, count: number) =>
-  Array.makeBy(count, (n) => command(n % 2 === 0 ? "DeactivateRelay" : "ActivateRelay", { id }))
+  Arr.makeBy(count, (n) => command(n % 2 === 0 ? "DeactivateRelay" : "ActivateRelay", { id }))
 
 describe("in a journal of 50,000 events", () => {
   const createTwo = command("CreateRelay", { id: "two", tenant: bob, subdomain: "dos" })
@@ -126,7 +126,7 @@ describe("in a journal of 50,000 events", () => {
 })
 
 it("every event that can change a status or a plan is metered", () => {
-  const metered = Record.toEntries(events).filter(([, { fields }]) =>
+  const metered = Rec.toEntries(events).filter(([, { fields }]) =>
     ["status", "plan"].some((field) => field in fields.changes.fields)
   ).map(([tag]) => tag)
   expect(metered).toEqual([

@@ -1,7 +1,7 @@
 /** Bills with one wrong clock: an event with a wrong instant affects only the intervals that it bounds. */
 import { type Event, History, Position, type RecordedEvent } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
-import { Array, DateTime, Effect, Either, FastCheck as fc, Stream } from "effect"
+import { Array as Arr, DateTime, Effect, Either, FastCheck as fc, Stream } from "effect"
 import { decideAll, type PendingCommand } from "../../src/decide/Batch.js"
 import { alice, command, context, createAlice, empty } from "../given.js"
 
@@ -27,7 +27,7 @@ const billOf = (events: ReadonlyArray<Event>, seconds: ReadonlyArray<number>, un
     readTenant: (_, position, limit) => Effect.sync(() => recorded.slice(position, position + limit))
   })
   const usage = Effect.runSync(history.usage(alice, DateTime.unsafeMake(0), DateTime.unsafeMake(until * 1000)))
-  const plans = Array.makeBy(until, (): string | undefined => undefined)
+  const plans = Arr.makeBy(until, (): string | undefined => undefined)
   for (const { from, plan, to } of usage) {
     for (let second = from.epochMillis / 1000; second < to.epochMillis / 1000; second++) {
       if (plans[second] !== undefined) throw new Error(`metered twice at ${second}`)
@@ -69,7 +69,7 @@ const journals = fc.array(fc.record({ choice: fc.nat(5), wait: fc.integer({ min:
   const undecided = commands.map((command, n): PendingCommand => [command, context(n)])
   const { events } = Either.getOrThrowWith(decideAll(empty, undecided), (error) => error)
   // The tenant and the relay are created at second 40.
-  const seconds = [40, ...Array.scan(steps, 40, (now, { wait }) => now + wait)]
+  const seconds = [40, ...Arr.scan(steps, 40, (now, { wait }) => now + wait)]
   return { events, seconds }
 })
 

@@ -24,7 +24,7 @@ import {
   Version
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Either, FastCheck as fc, Record, Redacted, Schema } from "effect"
+import { Effect, Either, FastCheck as fc, Record as Rec, Redacted, Schema } from "effect"
 import { alice, command, context, createAlice, createOne, empty, given, tags, url } from "../given.js"
 import { anyCommand, oneOfEach } from "../programs.js"
 
@@ -67,7 +67,7 @@ describe("JSON", () => {
         if (activity !== undefined) expect(roundTrip(Activity, activity)).toEqual(activity)
       }
     }))
-    expect(seen).toEqual(new Set(Record.keys(events).filter((tag) => !isImport(tag))))
+    expect(seen).toEqual(new Set(Rec.keys(events).filter((tag) => !isImport(tag))))
   })
 
   it("omits fields that a command does not have", () => {

@@ -2,7 +2,7 @@
 import { SafeIntegers } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Array, Clock, Context, Effect, type Scope, Stream } from "effect"
+import { Array as Arr, Clock, Context, Effect, type Scope, Stream } from "effect"
 import type { Socket } from "node:net"
 import Pg from "pg"
 import type { AnsweringConnection, ResultRows } from "../statement/StatementScript.js"
@@ -118,7 +118,7 @@ export class PostgresConnection implements AnsweringConnection {
         numbers,
         this.watched !== "none"
       ),
-      Array.map(({ rows }) => rows)
+      Arr.map(({ rows }) => rows)
     )
   }
 

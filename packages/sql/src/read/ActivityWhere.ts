@@ -1,5 +1,5 @@
 import type { ActivityFilter } from "@caravel/domain"
-import { Array } from "effect"
+import { Array as Arr } from "effect"
 
 /** The WHERE clause of a filter on the view `caravel_activity`, and its parameters. */
 export const activityWhere = (
@@ -14,7 +14,7 @@ export const activityWhere = (
   if (upTo !== undefined) add("position <= ?", upTo)
   if (tenant !== undefined) add("tenant = ?", tenant)
   if (activityType !== undefined) {
-    const types: ReadonlyArray<string> = Array.ensure(activityType)
+    const types: ReadonlyArray<string> = Arr.ensure(activityType)
     // Not every database accepts an empty list.
     add(types.length === 0 ? "1 = 0" : `activity_type IN (${types.map(() => "?").join(", ")})`, ...types)
   }

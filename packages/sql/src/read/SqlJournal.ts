@@ -1,5 +1,5 @@
 import { damagedDatabase, Journal, Position, StorageError, type Verification } from "@caravel/domain"
-import { Array, Effect, Fiber, Layer, Order, Schema, Stream } from "effect"
+import { Array as Arr, Effect, Fiber, Layer, Order, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import * as ProjectionRepair from "../maintain/ProjectionRepair.js"
@@ -47,7 +47,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
           Effect.forEach(event.selectAt([...new Set(positions)]), ([text, params]) =>
             readCommitted("Journal.at", text, params, event.decode)),
           (pages) =>
-            Array.sortWith(pages.flat(), ({ position }) => position, Order.number)
+            Arr.sortWith(pages.flat(), ({ position }) => position, Order.number)
         ),
       read: (position, limit) => readCommitted("Journal.read", page, [position, limit], event.decode),
       head: headOf,
@@ -72,12 +72,12 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       verify: Stream.unwrapScoped(Effect.gen(function*() {
         const connection = yield* snapshot
         const checking = yield* Effect.forkScoped(integrity)
-        const damages = Effect.map(Fiber.join(checking), Array.map(damagedDatabase))
+        const damages = Effect.map(Fiber.join(checking), Arr.map(damagedDatabase))
         let last: Verification | undefined
         return Stream.concat(
           Stream.map(verification(connection, "Journal.verify"), (step) => last = step),
           Stream.concat(bookkeeping(connection, "Journal.verify"), Stream.fromEffect(damages)).pipe(
-            Stream.filter(Array.isNonEmptyReadonlyArray),
+            Stream.filter(Arr.isNonEmptyReadonlyArray),
             Stream.map((differences): Verification => ({ ...last!, clocks: [], differences }))
           )
         )

@@ -1,5 +1,5 @@
 import { Query } from "@caravel/domain"
-import { Array, Effect, Layer } from "effect"
+import { Array as Arr, Effect, Layer } from "effect"
 import { Database } from "../database/Database.js"
 import { activityWhere } from "./ActivityWhere.js"
 
@@ -20,11 +20,11 @@ export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
       readInTransaction(`Query.${operation}`, `${rows.relay.models.select} ${clause}`, params, rows.relay.models.decode)
 
     return Query.make({
-      tenant: (pubkey) => Effect.map(tenantsWhere("tenant", "WHERE pubkey = ?", pubkey), Array.head),
+      tenant: (pubkey) => Effect.map(tenantsWhere("tenant", "WHERE pubkey = ?", pubkey), Arr.head),
       tenants: tenantsWhere("tenants", "ORDER BY pubkey"),
-      relay: (id) => Effect.map(relaysWhere("relay", "WHERE id = ?", id), Array.head),
+      relay: (id) => Effect.map(relaysWhere("relay", "WHERE id = ?", id), Arr.head),
       relayBySubdomain: (subdomain) =>
-        Effect.map(relaysWhere("relayBySubdomain", "WHERE subdomain = ?", subdomain), Array.head),
+        Effect.map(relaysWhere("relayBySubdomain", "WHERE subdomain = ?", subdomain), Arr.head),
       relaysOf: (pubkey) => relaysWhere("relaysOf", "WHERE tenant = ? ORDER BY id", pubkey),
       relays: relaysWhere("relays", "ORDER BY id"),
       activity: ({ limit, ...filter }) => {

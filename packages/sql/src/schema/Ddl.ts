@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql/SqlClient"
 import type { Fragment } from "@effect/sql/Statement"
-import { Effect, Record } from "effect"
+import { Effect, Record as Rec } from "effect"
 
 /** The SQL that differs between the dialects' schemas. */
 interface Words {
@@ -51,7 +51,7 @@ const postgres: Words = {
 export const words = Effect.map(SqlClient, (sql) => {
   const { boolean, isJson, ...plain } = sql.onDialectOrElse({ pg: () => postgres, orElse: () => sqlite })
   return {
-    ...Record.map(plain, (word): Fragment => sql.literal(word)),
+    ...Rec.map(plain, (word): Fragment => sql.literal(word)),
     boolean: (column: string): Fragment => sql.literal(boolean(column)),
     isJson: (column: string): Fragment => sql.literal(isJson(column))
   }

@@ -1,7 +1,7 @@
 /** The epochs of the journal, in the table `caravel_epoch`. */
 import { type Epoch, EpochStart, StorageError } from "@caravel/domain"
 import { SqlError } from "@effect/sql/SqlError"
-import { Array, Effect, type ParseResult, Schema } from "effect"
+import { Array as Arr, Effect, type ParseResult, Schema } from "effect"
 import { select, type StatementScript } from "../statement/StatementScript.js"
 
 /**
@@ -44,7 +44,7 @@ export const decodeCurrent = (
 export const decodeAll = (rows: unknown) =>
   Effect.map(
     decodeStarts(rows),
-    Array.map(([epoch, position, startedAt]): EpochStart => ({ epoch, position, startedAt }))
+    Arr.map(([epoch, position, startedAt]): EpochStart => ({ epoch, position, startedAt }))
   )
 
 const replaced = (message: string) =>

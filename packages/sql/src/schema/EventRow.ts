@@ -17,11 +17,11 @@ import {
   Version,
   versionOf
 } from "@caravel/domain"
-import { Either, ParseResult, Record, Schema } from "effect"
+import { Either, ParseResult, Record as Rec, Schema } from "effect"
 import * as Codec from "../statement/Codec.js"
 import { Instant } from "../statement/Table.js"
 
-const EventType = Schema.Literal(...Record.keys(events))
+const EventType = Schema.Literal(...Rec.keys(events))
 
 /** The fields of an event's row, without its position. */
 export const eventFields = {
@@ -38,7 +38,7 @@ export const eventFields = {
   schemaVersion: Version
 }
 
-const payloads = Record.map(events, (event) => {
+const payloads = Rec.map(events, (event) => {
   const changes = event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>
   return { codec: Codec.make(Schema.parseJson(changes).ast), decode: Schema.decodeUnknownEither(changes) }
 })

@@ -2,7 +2,7 @@
  * How the values of the table `caravel_secret` are stored: in clear, or encrypted with AES-256-GCM (NIST SP 800-38D).
  */
 import type { SecretId } from "@caravel/domain"
-import { Array, Data, Either, Redacted } from "effect"
+import { Array as Arr, Data, Either, Redacted } from "effect"
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject, randomBytes } from "node:crypto"
 
 /** A stored secret. In clear, its key is null. Encrypted, its value is nonce, ciphertext and tag in base64. */
@@ -53,7 +53,7 @@ const tagLength = 16
  * moved to another row is rejected.
  */
 export const make = (texts: ReadonlyArray<Redacted.Redacted>): Either.Either<SecretCodec, InvalidSecretKey> =>
-  Either.map(Either.all(Array.map(texts, parse)), (keys) => {
+  Either.map(Either.all(Arr.map(texts, parse)), (keys) => {
     const byId = new Map(keys.map(({ id, key }) => [id, key]))
     const [current] = keys
     return {

@@ -19,7 +19,7 @@ import {
   upcasters,
   VersionConflict
 } from "@caravel/domain"
-import { Array, Either, Function, Schema, type SchemaAST, String } from "effect"
+import { Array as Arr, Either, Function, Schema, type SchemaAST, String as Str } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 import type { ResultRows } from "../statement/StatementScript.js"
 import * as Table from "../statement/Table.js"
@@ -99,7 +99,7 @@ export const make = (
       const table = Table.make(name, storedFields(state.fields, encoding))
       return {
         select: `SELECT ${table.columns()} FROM ${name}`,
-        decode: (rows: ResultRows) => Either.map(table.decode(rows), Array.map(trusted))
+        decode: (rows: ResultRows) => Either.map(table.decode(rows), Arr.map(trusted))
       }
     }
     const withSecret = Table.make<any, any>(name, {
@@ -110,7 +110,7 @@ export const make = (
     const columns = { [field]: "caravel_secret.id", value: "caravel_secret.value", keyId: "caravel_secret.key_id" }
     return {
       select: `SELECT ${withSecret.columns(columns)}
-        FROM ${name} LEFT JOIN caravel_secret ON caravel_secret.id = ${name}.${String.camelToSnake(field)}`,
+        FROM ${name} LEFT JOIN caravel_secret ON caravel_secret.id = ${name}.${Str.camelToSnake(field)}`,
       decode: (rows: ResultRows) =>
         Either.flatMap(
           withSecret.decode(rows),

@@ -1,4 +1,4 @@
-import { Either, Function, type ParseResult, Schema, String } from "effect"
+import { Either, Function, type ParseResult, Schema, String as Str } from "effect"
 import * as Codec from "./Codec.js"
 
 /** A statement's text, its parameters, and the number of rows or values that it concerns. */
@@ -83,7 +83,7 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
   const names = Object.keys(fields)
   const codecs = names.map((field) => Codec.make(fields[field]!.ast))
   const explain = Schema.decodeUnknownEither(Schema.Struct(fields) as unknown as Schema.Schema<A, unknown>)
-  const column = String.camelToSnake
+  const column = Str.camelToSnake
 
   const decodeRow = (row: ReadonlyArray<unknown>): Either.Either<A, ParseResult.ParseError> => {
     const decoded: { [field: string]: unknown } = Object.create(prototype)

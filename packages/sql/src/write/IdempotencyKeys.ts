@@ -13,7 +13,7 @@ import {
   type State,
   type Submission
 } from "@caravel/domain"
-import { Array, Data, DateTime, Duration, Effect, Either, Redacted } from "effect"
+import { Array as Arr, Data, DateTime, Duration, Effect, Either, Redacted } from "effect"
 import { hash } from "node:crypto"
 import { Database } from "../database/Database.js"
 import * as Tables from "../schema/Tables.js"
@@ -56,7 +56,7 @@ export class Keys {
     const { commands: [[, { now: createdAt }]], idempotencyKey } = submission
     if (idempotencyKey === undefined) return yield* decide()
     const now = DateTime.toEpochMillis(createdAt)
-    const ids = Array.map(scopesOf(state, submission), (scope) => hashOf(scope, idempotencyKey))
+    const ids = Arr.map(scopesOf(state, submission), (scope) => hashOf(scope, idempotencyKey))
     const identity = hashOf(idempotencyKey, Redacted.value(identityOf(submission)))
     const kept = ids.flatMap((id) => this.known.get(id) ?? []).filter(({ until }) => until > now)
     const recalled = recall(kept, identity, idempotencyKey)
@@ -165,4 +165,4 @@ const idsOf = (before: State, submissions: ReadonlyArray<Submission>): ReadonlyA
 }
 
 const positionsOf = ({ events, position }: Tables.IdempotencyRow): ReadonlyArray<Position> =>
-  position === null ? [] : Array.makeBy(events, (index) => position + index as Position)
+  position === null ? [] : Arr.makeBy(events, (index) => position + index as Position)

@@ -4,7 +4,7 @@ import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import type SqliteDatabase from "better-sqlite3"
-import { Effect, Either, Record } from "effect"
+import { Effect, Either, Record as Rec } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Rows from "../../src/schema/Tables.js"
@@ -53,7 +53,7 @@ describe("the frozen events", () => {
       expect(JSON.parse(JSON.stringify(events))).toEqual(today)
     }))
 
-  it.each(Record.keys(events))("include %s in every version", (tag) => {
+  it.each(Rec.keys(events))("include %s in every version", (tag) => {
     for (let version = 1; version <= versionOf(tag); version++) {
       expect(frozen(version).map(({ type }) => type)).toContain(tag)
     }
@@ -63,7 +63,7 @@ describe("the frozen events", () => {
 /** For each event, the fields of its changes at version 1, 2 and so on. */
 const fields = JSON.parse(readFileSync(new URL("fields.json", folder), "utf8"))
 
-it.each(Record.toEntries(events))("the version of %s grows when it gets or loses a field", (tag, { fields: event }) => {
+it.each(Rec.toEntries(events))("the version of %s grows when it gets or loses a field", (tag, { fields: event }) => {
   expect(fields[tag]).toHaveLength(versionOf(tag))
   expect(Object.keys(event.changes.fields).toSorted()).toEqual(fields[tag].at(-1).toSorted())
 })

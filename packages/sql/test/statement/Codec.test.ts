@@ -1,15 +1,15 @@
 import { Activity, defaultRelayOptions, events, PlanId, Relay, TenantState } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
-import { Arbitrary, DateTime, Either, Equal, FastCheck, Record, Schema } from "effect"
+import { Arbitrary, DateTime, Either, Equal, FastCheck, Record as Rec, Schema } from "effect"
 import { sqlite } from "../../src/sqlite/SqliteDialect.js"
 import * as Codec from "../../src/statement/Codec.js"
 
 const Instant = Schema.DateTimeUtcFromNumber
 
 const schemas: { readonly [name: string]: Schema.Schema.AnyNoContext } = {
-  ...Record.mapKeys(Activity.fields, (name) => `Activity.${name}`),
-  ...Record.mapKeys(Relay.fields, (name) => `Relay.${name}`),
-  ...Record.mapKeys(TenantState.fields, (name) => `TenantState.${name}`),
+  ...Rec.mapKeys(Activity.fields, (name) => `Activity.${name}`),
+  ...Rec.mapKeys(Relay.fields, (name) => `Relay.${name}`),
+  ...Rec.mapKeys(TenantState.fields, (name) => `TenantState.${name}`),
   Instant,
   nullableInstant: Schema.NullOr(Instant),
   boolean: sqlite.boolean,
@@ -19,7 +19,7 @@ const schemas: { readonly [name: string]: Schema.Schema.AnyNoContext } = {
   tuple: Schema.Tuple(Schema.String),
   record: Schema.Record({ key: Schema.String, value: Schema.Number }),
   composition: Schema.compose(Schema.NumberFromString, Schema.Number.pipe(Schema.positive())),
-  ...Record.mapEntries(events, ({ fields: { changes } }, tag) => [
+  ...Rec.mapEntries(events, ({ fields: { changes } }, tag) => [
     `payload of ${tag}`,
     Schema.parseJson(changes as unknown as Schema.Schema.AnyNoContext)
   ])

@@ -1,7 +1,7 @@
 /** Reads another Caravel-style database for an import: from one snapshot, page by page, without writing to it. */
 import { type EventId, type RelayRow, type TenantRow, type Why } from "@caravel/domain"
 import SqliteDatabase from "better-sqlite3"
-import { Effect, Either, type Scope, String } from "effect"
+import { Effect, Either, type Scope, String as Str } from "effect"
 import { createHash, hash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -121,10 +121,10 @@ type Reading = <A>(read: () => A) => Effect.Effect<A, UnusableSource>
 const columnsIn = (table: Table.Table<any>, columns: ReadonlyArray<string>, unusable: Unusable) => {
   if (columns.length === 0) return Either.left(unusable("table", table.name))
   const fields = Object.keys(table.at)
-  const missing = fields.filter((field) => !columns.includes(String.camelToSnake(field)))
+  const missing = fields.filter((field) => !columns.includes(Str.camelToSnake(field)))
   const lacking = missing.find((field) => required[table.name]!.includes(field))
-  if (lacking !== undefined) return Either.left(unusable("column", `${table.name}.${String.camelToSnake(lacking)}`))
-  const known = [...passedOver, ...fields.map(String.camelToSnake)]
+  if (lacking !== undefined) return Either.left(unusable("column", `${table.name}.${Str.camelToSnake(lacking)}`))
+  const known = [...passedOver, ...fields.map(Str.camelToSnake)]
   return Either.right({
     select: `SELECT ${table.columns(Object.fromEntries(missing.map((field) => [field, "NULL"])))} FROM ${table.name}`,
     ignored: columns.filter((column) => !known.includes(column)).map((column) => `${table.name}.${column}`)

@@ -11,7 +11,7 @@ import {
   withoutSecrets
 } from "@caravel/domain"
 import type { Tail } from "@caravel/pubsub"
-import { Array, type DateTime, Effect, Either, HashMap, Record } from "effect"
+import { Array as Arr, type DateTime, Effect, Either, HashMap, Record as Rec } from "effect"
 import { Database } from "../../database/Database.js"
 import type { ImportRefusalRow, ImportRow } from "../../schema/ImportTables.js"
 import type { Unreadable } from "../../schema/Tables.js"
@@ -40,7 +40,7 @@ const selectIds = chunked<string>(
 const selectLast = chunked<readonly [id: string, type: "tenant" | "relay", version: number]>(
   (size) =>
     `SELECT resource_type, resource_id, metadata FROM caravel_event
-      WHERE ${Array.makeBy(size, () => "resource_id = ? AND resource_type = ? AND resource_version = ?").join(" OR ")}`,
+      WHERE ${Arr.makeBy(size, () => "resource_id = ? AND resource_type = ? AND resource_version = ?").join(" OR ")}`,
   (resources) => resources.flat()
 )
 
@@ -151,7 +151,7 @@ export const make = (seen: () => Tail.Seen) =>
         counts.refused = refused.length
         counts.renamed = recorded.filter(({ metadata }) => metadata.causationId !== undefined).length
         counts.events = recorded.length
-        const sums = Record.map(nothing, (_, name) => progress[name] + counts[name])
+        const sums = Rec.map(nothing, (_, name) => progress[name] + counts[name])
         const next = { ...progress, ...sums, finishedAt: sums.items === source.total ? now : null }
         yield* execute([...upsert([next]), ...insertRefusals(refused)])
         return Either.right({ progress: next, refused, recorded })
@@ -181,9 +181,9 @@ const addTo = (batch: ImportBatch, { key, table }: Item, row: ActivityRow | unde
 
 /** The tenants, relays and subdomains to load before a page is decided. */
 const touchedBy = ({ relays, tenants }: Page) => {
-  const found = Array.getRights(relays.values())
+  const found = Arr.getRights(relays.values())
   return {
-    tenants: Array.getRights(tenants.values()).map(({ pubkey }) => pubkey),
+    tenants: Arr.getRights(tenants.values()).map(({ pubkey }) => pubkey),
     relays: found.map(({ id }) => id),
     subdomains: found.map(({ subdomain }) => subdomain)
   }

@@ -1,6 +1,6 @@
 /** The items of an import, and why an item is malformed. */
 import { type ActivityRow, EventId, issuesOf, storableText, type Why, withoutSecrets } from "@caravel/domain"
-import { Either, type ParseResult, Schema, String } from "effect"
+import { Either, type ParseResult, Schema, String as Str } from "effect"
 import { activity } from "./SourceTables.js"
 
 /** A row to import, with its table and key for reports. */
@@ -15,7 +15,7 @@ export interface Item {
 export type Values = ReadonlyArray<unknown>
 
 export const malformed = (error: ParseResult.ParseError): Why => {
-  const issues = issuesOf(error).map((issue) => issue.replace(/^\w+:/, String.camelToSnake))
+  const issues = issuesOf(error).map((issue) => issue.replace(/^\w+:/, Str.camelToSnake))
   return { kind: "malformed", reason: storableText(withoutSecrets(issues.join("; ")), 500) }
 }
 

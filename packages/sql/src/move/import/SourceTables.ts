@@ -16,7 +16,7 @@ import {
   StripeId,
   Tenant
 } from "@caravel/domain"
-import { Record, Redacted, Schema, type SchemaAST, Struct } from "effect"
+import { Record as Rec, Redacted, Schema, type SchemaAST, Struct } from "effect"
 import { isBoolean, isInstant, storedFields } from "../../schema/StoredFields.js"
 import { sqlite } from "../../sqlite/SqliteDialect.js"
 import * as Table from "../../statement/Table.js"
@@ -80,7 +80,7 @@ export const tenant = Table.make("tenant", {
 })
 
 /** A relay's options have defaults, so a source may lack their columns. */
-const options = Record.map(
+const options = Rec.map(
   storedFields(RelayOptions.fields, encoding),
   (schema: Schema.Schema<any, any>, name) => withDefault(schema, defaultRelayOptions[name])
 ) as { readonly [Name in keyof RelayOptions]: Schema.Schema<RelayOptions[Name], any> }
