@@ -8,7 +8,7 @@ export class Contests {
   private readonly report: (drift: Drift) => void
   /** Relays that do not have the subdomain that they should have, by that subdomain. */
   private readonly awaiting = new Map<string, { readonly id: string; readonly position: Position }>()
-  /** Relays whose row's subdomain does not count: they should have another one, or their events are damaged. */
+  /** Relays whose stored subdomain is ignored: the journal assigns them another one, or their events are damaged. */
   private readonly unsettled = new Set<string>()
 
   constructor(report: (drift: Drift) => void) {
@@ -34,7 +34,7 @@ export class Contests {
     return [...this.awaiting.keys()]
   }
 
-  /** Adds a relay that has one of these subdomains, and whether the journal has events of it. */
+  /** Adds a relay whose row has one of these subdomains. It is ignored unless the journal has events of it. */
   held(by: string, subdomain: string, isKnown: boolean): void {
     const contender = this.awaiting.get(subdomain)
     if (contender === undefined || !isKnown || this.unsettled.has(by)) return
