@@ -28,6 +28,13 @@ const make = (commit: GroupCommit.Options<string, void, never>["commit"]) =>
 
 const open = Effect.flatMap(Effect.scope, opened)
 
+const tracer = Tracer.make({
+  span: () => {
+    throw new Error("no span is made")
+  },
+  context: (execution) => execution()
+})
+
 /** Lets every other fiber run as far as it can. */
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
@@ -133,7 +140,6 @@ describe("a group commit", () => {
       const { execute, taken } = yield* open
       const clock = Clock.make()
       const scheduler = Scheduler.make((task) => void setImmediate(task), () => false)
-      const tracer = Tracer.make({ span: () => Effect.runSync(Effect.die("no span is made")), context: (f) => f() })
       for (
         const elsewhere of [
           Effect.withClock({ ...clock, [Clock.ClockTypeId]: Clock.ClockTypeId, sleep: () => Effect.never }),
