@@ -38,9 +38,9 @@ const given = <A extends Rec.ReadonlyRecord<string, Option.Option<unknown>>>(opt
  * @category options
  */
 export const metadata = Options.all({
-  actor: text("actor", "Who wants it; stored with the event."),
-  correlationId: text("correlation-id", "What it belongs to; stored with the event."),
-  causationId: text("causation-id", "What it follows from; stored with the event.")
+  actor: text("actor", "The person or program that sends the command; stored with the event."),
+  correlationId: text("correlation-id", "The request or workflow that the command belongs to; stored with the event."),
+  causationId: text("causation-id", "The event or command that caused it; stored with the event.")
 }).pipe(Options.map(given))
 
 /**
@@ -54,7 +54,7 @@ export const options: Options.Options<SentWith> = Options.all({
   once: Options.all({
     idempotencyKey: text(
       "idempotency-key",
-      "Makes it safe to repeat: sent again with its key it gives the first answer. A new random one for each command."
+      "Makes the command safe to repeat: sent again with the same key, it returns the first answer. Use a new random key for each."
     ),
     expectedVersion: Values.option("expected-version", Values.integer(0)).pipe(
       Options.withPseudoName("version"),

@@ -64,7 +64,7 @@ export const copy = Command.make("copy", {
 }, Copy.copy).pipe(
   Command.withDescription(
     "Copies a database to one of whichever kind, with positions, consumers and secrets as they are stored, and verifies it. One " +
-      "that was interrupted goes on where it was, and can be used once it is whole. A password in a URL is seen in the process " +
+      "that was interrupted continues where it stopped, and can be used once it is complete. A password in a URL is seen in the process " +
       "list; PGPASSWORD is not."
   )
 )

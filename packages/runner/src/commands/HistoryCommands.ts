@@ -33,7 +33,7 @@ export const history = Command.make("history", {
   limit: Values.option("limit", Values.integer(0)).pipe(
     Options.withPseudoName("count"),
     Options.optional,
-    Options.withDescription("At most so many events.")
+    Options.withDescription("The most events to print.")
   ),
   json,
   database

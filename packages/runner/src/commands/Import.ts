@@ -96,7 +96,7 @@ export const command = Command.make("import", {
 }, run).pipe(
   Command.withDescription(
     "Takes over another Caravel-style database: its rows and its activity log, field for field. What cannot be taken over " +
-      "is reported, and the exit code is then 1. One that was interrupted goes on where it was."
+      "is reported, and the exit code is then 1. An import that was interrupted continues where it stopped."
   ),
   // A dry run creates no database.
   Command.provide(({ database, dryRun }) =>

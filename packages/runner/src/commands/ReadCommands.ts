@@ -34,7 +34,7 @@ export const activity = Command.make("activity", {
   limit: Values.option("limit", Values.integer(0)).pipe(
     Options.withPseudoName("count"),
     Options.optional,
-    Options.withDescription("At most so many.")
+    Options.withDescription("The most entries to print.")
   ),
   follow: Options.boolean("follow").pipe(
     Options.withAlias("f"),
