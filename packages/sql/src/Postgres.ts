@@ -3,7 +3,7 @@ import type { StorageError } from "@caravel/domain"
 import { Config, type ConfigError, Context, Effect, Layer } from "effect"
 import * as Database from "./database/Database.js"
 import * as Driver from "./database/Driver.js"
-import type { Options } from "./postgres/PostgresDatabase.js"
+import type { Options } from "./postgres/PostgresOptions.js"
 import { layer as servicesOver, type Services } from "./Services.js"
 
 export type {
@@ -14,7 +14,7 @@ export type {
    * @category models
    */
   Options
-} from "./postgres/PostgresDatabase.js"
+} from "./postgres/PostgresOptions.js"
 
 export type {
   /**

@@ -2,7 +2,7 @@ import type { StorageError } from "@caravel/domain"
 import { Effect, type Scope } from "effect"
 import type { Database, Purpose } from "../database/Database.js"
 import * as Driver from "../database/Driver.js"
-import type { Options as PostgresOptions } from "../postgres/PostgresDatabase.js"
+import type { Options as PostgresOptions } from "../postgres/PostgresOptions.js"
 import type { Options as SqliteOptions } from "../sqlite/SqliteDatabase.js"
 
 /** Opens an SQLite or PostgreSQL database as the source or the target of a copy. */

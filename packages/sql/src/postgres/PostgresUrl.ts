@@ -7,6 +7,7 @@ import { Effect, Predicate, Redacted } from "effect"
 import type { ConnectionOptions } from "node:tls"
 import Pg from "pg"
 import type { Config } from "./PostgresClient.js"
+import type { TlsOptions } from "./PostgresOptions.js"
 
 /** Parameters of libpq's URLs that `pg` does not read. */
 const libpqs: ReadonlyArray<string> = [
@@ -53,7 +54,7 @@ const unreadable =
   "the URL cannot be read: it must be like postgres://user:password@host:5432/database, with %XX for each special character in a password"
 
 /** Why a URL's parameters are refused, or undefined. The URL must not contradict the option `ssl`. */
-const refusal = (parameters: URLSearchParams, ssl: boolean | ConnectionOptions | undefined): string | undefined => {
+const refusal = (parameters: URLSearchParams, ssl: boolean | TlsOptions | undefined): string | undefined => {
   const unread = libpqs.find((name) => parameters.has(name))
   if (unread !== undefined) return `the URL has ${unread}, which only libpq reads: leave it out`
   if (ssl === undefined) return undefined
@@ -79,7 +80,7 @@ export const read = (
   { schema, ssl, url }: {
     readonly url: Redacted.Redacted
     readonly schema?: string | undefined
-    readonly ssl?: boolean | ConnectionOptions | undefined
+    readonly ssl?: boolean | TlsOptions | undefined
   }
 ): Effect.Effect<Config, StorageError> =>
   Effect.gen(function*() {
@@ -93,7 +94,7 @@ export const read = (
       return yield* refuse("the schema's name may have lower-case letters, digits and _ only")
     }
     const searchPath = schema === undefined ? [] : [`-c search_path=${schema}`]
-    const common = { application_name: "caravel", ...(ssl !== undefined && { ssl }) }
+    const common = { application_name: "caravel", ...(ssl !== undefined && { ssl: ssl as boolean | ConnectionOptions }) }
     if (text.startsWith("/")) {
       const [host, database] = text.split(" ")
       return { ...common, host, database, options: searchPath.join("") }

@@ -6,15 +6,16 @@ import { tmpdir } from "node:os"
 import * as path from "node:path"
 import * as Driver from "../../database/Driver.js"
 import { toStorageError } from "../../database/StorageErrors.js"
-import type { Options as PostgresOptions } from "../../postgres/PostgresDatabase.js"
+import type { Options as PostgresOptions } from "../../postgres/PostgresOptions.js"
 import * as Epochs from "../../schema/Epochs.js"
 import { attempt, prepareDirectory } from "../../sqlite/DatabaseFile.js"
 import { sqlite } from "../../sqlite/SqliteDialect.js"
 import * as CopySource from "../copy/CopySource.js"
 import { openDatabase } from "../OpenDatabase.js"
 import { copyPages } from "./CopyPages.js"
+import type { OnStep as OnBackupStep } from "./OnStep.js"
 import * as PostgresRestore from "./PostgresRestore.js"
-import type { OnStep as Told, VerifiedCopy } from "./VerifiedCopy.js"
+import type { VerifiedCopy } from "./VerifiedCopy.js"
 
 /**
  * The target file already exists. Name another file, or allow this one to be overwritten.
@@ -47,7 +48,7 @@ export {
  * @since 0.1.0
  * @category models
  */
-export type OnStep = Told
+export type OnStep = OnBackupStep
 
 /**
  * An SQLite file, or a PostgreSQL database.

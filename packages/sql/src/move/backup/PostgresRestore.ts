@@ -2,7 +2,7 @@
 import { Position, type StorageError, type Verification } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Schema, type Scope } from "effect"
-import type { Options } from "../../postgres/PostgresDatabase.js"
+import type { Options } from "../../postgres/PostgresOptions.js"
 import type { Source } from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
 import { openDatabase } from "../OpenDatabase.js"

@@ -19,13 +19,7 @@ import * as SqliteTransaction from "../../sqlite/SqliteTransaction.js"
 import type * as CopySource from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
 import { copyPages } from "./CopyPages.js"
-
-/** Called at each step, with the part of it that is done. */
-export type OnStep = (
-  step: "copying" | "checking" | "projecting" | "verifying" | "restoring",
-  done: number,
-  total: number
-) => void
+import type { OnStep } from "./OnStep.js"
 
 const corrupt = (operation: string, why: string) =>
   new StorageError({ reason: "corrupt", operation, cause: new Error(why) })

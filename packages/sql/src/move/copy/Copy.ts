@@ -1,7 +1,7 @@
 /** Copies a journal, and the tables beside it, from one SQLite or PostgreSQL database to another. */
 import type { Epoch, Position, StorageError } from "@caravel/domain"
 import { Effect } from "effect"
-import type { Options as PostgresOptions } from "../../postgres/PostgresDatabase.js"
+import type { Options as PostgresOptions } from "../../postgres/PostgresOptions.js"
 import type { Options as SqliteOptions } from "../../sqlite/SqliteDatabase.js"
 import { openDatabase } from "../OpenDatabase.js"
 import * as CopySource from "./CopySource.js"
