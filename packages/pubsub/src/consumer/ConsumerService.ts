@@ -14,125 +14,127 @@ import { replayWithLease } from "./Replay.js"
 import * as Run from "./Run.js"
 import { retryUntilDeadline, retryWhileUnavailable } from "./StorageRetry.js"
 
+/** Runs an effect until the service closes, which interrupts it and waits until it has ended. */
+type WhileOpen = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 /**
  * Makes the service. When the scope closes, all runs are interrupted and release their leases, while the store is still
  * open.
  */
 export const make = (ports: Ports): Effect.Effect<Consumer.Service, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const closing = new Signal()
-    const ended = new Signal()
-    let running = 0
-    const closed: Effect.Effect<void> = Effect.suspend(() =>
-      running === 0 ? Effect.void : Effect.zipRight(ended.after(ended.count), closed)
-    )
-    yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(closing.notify), closed))
-    return service(new ConsumerContext(ports), (effect) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => running++),
-        () => withBackground(effect, Effect.zipRight(closing.after(0), Effect.interrupt)),
-        () =>
-          Effect.sync(() => {
-            running--
-            ended.notify()
-          })
-      ))
+  Effect.map(makeWhileOpen, (whileOpen) => {
+    const context = new ConsumerContext(ports)
+    const { parking } = context.store
+    const find = (name: string) => context.find(name)
+    return {
+      run: (options) => run(context, whileOpen, options),
+      awaitPosition: (name, position, { epoch } = {}) => awaitPosition(context, name, position, epoch),
+      lag: (name) => Effect.flatMap(find(name), (checkpoint) => lagOf(context, checkpoint)),
+      list: Effect.flatMap(
+        context.store.checkpoints.list,
+        Effect.forEach((checkpoint) => lagOf(context, checkpoint))
+      ),
+      parked: (name, { after = 0, limit = Number.MAX_SAFE_INTEGER } = {}) =>
+        Effect.all([find(name), decodePosition(after), decodePosition(limit)]).pipe(
+          Effect.flatMap(([, after, limit]) => parking.list(name, after, limit))
+        ),
+      replay: (options) => replay(context, whileOpen, options),
+      requestReplay: (name) => requestReplay(context, name),
+      drop: (name, positions) =>
+        Effect.all([
+          find(name),
+          positions === undefined ? Effect.succeed(undefined) : Effect.forEach(positions, (n) => decodePosition(n))
+        ]).pipe(Effect.flatMap(([, positions]) => retryUntilDeadline(parking.drop(name, positions)))),
+      reset: (name, position, { epoch } = {}) => reset(context, name, position, epoch)
+    }
   })
 
-const service = (
-  context: ConsumerContext,
-  whileOpen: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-): Consumer.Service => {
-  const { orRestored, store } = context
+const makeWhileOpen: Effect.Effect<WhileOpen, never, Scope.Scope> = Effect.gen(function*() {
+  const closing = new Signal()
+  const ended = new Signal()
+  let running = 0
+  const allEnded: Effect.Effect<void> = Effect.suspend(() =>
+    running === 0 ? Effect.void : Effect.zipRight(ended.after(ended.count), allEnded)
+  )
+  yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(closing.notify), allEnded))
+  return (effect) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => running++),
+      () => withBackground(effect, Effect.zipRight(closing.after(0), Effect.interrupt)),
+      () =>
+        Effect.sync(() => {
+          running--
+          ended.notify()
+        })
+    )
+})
 
-  const run = <E, R>(options: Consumer.Options<E, R>) =>
-    Effect.flatMap(settingsOf(options), (settings) => {
-      const signals = context.signalsOf(settings.name)
-      const inFlight = new InFlight(settings.stopTimeout)
-      return Effect.acquireUseRelease(
-        Effect.sync(() => signals.runs++),
-        () =>
-          failInOwnHandler(settings.name, signals, ({ task }) => task === "run").pipe(
-            Effect.zipRight(whileOpen(drainOnInterrupt(inFlight, Run.run(context, settings, inFlight, options))))
-          ),
-        () =>
-          Effect.sync(() => {
-            signals.runs--
-            signals.changed.notify()
-          })
-      )
-    }).pipe(store.outside)
-
-  const replay = <E, R>(options: Consumer.ReplayOptions<E, R>) =>
-    Effect.flatMap(replaySettingsOf(options), (settings) => {
-      const { name, stopTimeout } = settings
-      const inFlight = new InFlight(stopTimeout)
-      return failInOwnHandler(name, context.signalsOf(name), ({ task }) => task === "replay").pipe(
-        Effect.zipRight(context.findInEpoch(name)),
-        Effect.zipRight(drainOnInterrupt(
-          inFlight,
-          replayWithLease(context, settings, inFlight, (_, replayed) => Effect.succeed(replayed))
-        ))
-      )
-    }).pipe(orRestored, whileOpen, store.outside)
-
-  const requestReplay = (name: string) =>
-    Effect.gen(function*() {
-      const signals = context.signalsOf(name)
-      yield* failInOwnHandler(name, signals, ({ task }) => task === "replay")
-      yield* context.findInEpoch(name)
-      const request = yield* Effect.flatMap(
-        retryWhileUnavailable(store.parking.requestReplay(name)),
-        Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
-      )
-      signals.requested.notify()
-      while (true) {
-        const changes = signals.changed.count
-        if ((yield* context.replaysOf(name)).done >= request) return
-        yield* awaitChange(signals, changes)
-      }
-    }).pipe(orRestored, store.outside)
-
-  const lagOf = (checkpoint: Checkpoint) =>
-    Effect.gen(function*() {
-      const { filter, ...rest } = checkpoint
-      const { activities, since } = yield* store.checkpoints.backlog(checkpoint.position, filter)
-      const now = yield* currentInstant
-      const seconds = since === null ? 0 : Math.max(0, DateTime.distance(since, now) / 1000)
-      return { ...rest, activities, seconds }
-    })
-
-  return {
-    run,
-    awaitPosition: (name, position, { epoch } = {}) => awaitPosition(context, name, position, epoch),
-    lag: (name) => Effect.flatMap(context.find(name), lagOf),
-    list: Effect.flatMap(store.checkpoints.list, Effect.forEach(lagOf)),
-    parked: (name, { after = 0, limit = Number.MAX_SAFE_INTEGER } = {}) =>
-      Effect.all([context.find(name), decodePosition(after), decodePosition(limit)]).pipe(
-        Effect.flatMap(([, after, limit]) => store.parking.list(name, after, limit))
-      ),
-    replay,
-    requestReplay,
-    drop: (name, positions) =>
-      Effect.zipRight(
-        context.find(name),
-        positions === undefined
-          ? retryUntilDeadline(store.parking.drop(name))
-          : Effect.flatMap(Effect.forEach(positions, (n) => decodePosition(n)), (positions) =>
-            retryUntilDeadline(store.parking.drop(name, positions)))
-      ),
-    reset: (name, position, { epoch } = {}) =>
-      Effect.flatMap(
-        context.checkPosition(position, epoch),
-        (position) => retryUntilDeadline(store.checkpoints.reset(name, position))
-      ).pipe(
-        orRestored,
-        Effect.filterOrFail((found) => found, () => new ConsumerNotFound({ consumer: name })),
-        Effect.map(() => {
-          const signals = context.signalsOf(name)
-          signals.revoked.notify()
+const run = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, options: Consumer.Options<E, R>) =>
+  Effect.flatMap(settingsOf(options), (settings) => {
+    const signals = context.signalsOf(settings.name)
+    const inFlight = new InFlight(settings.stopTimeout)
+    return Effect.acquireUseRelease(
+      Effect.sync(() => signals.runs++),
+      () =>
+        failInOwnHandler(settings.name, signals, ({ task }) => task === "run").pipe(
+          Effect.zipRight(whileOpen(drainOnInterrupt(inFlight, Run.run(context, settings, inFlight, options))))
+        ),
+      () =>
+        Effect.sync(() => {
+          signals.runs--
           signals.changed.notify()
         })
-      )
-  }
-}
+    )
+  }).pipe(context.store.outside)
+
+const replay = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, options: Consumer.ReplayOptions<E, R>) =>
+  Effect.flatMap(replaySettingsOf(options), (settings) => {
+    const { name, stopTimeout } = settings
+    const inFlight = new InFlight(stopTimeout)
+    return failInOwnHandler(name, context.signalsOf(name), ({ task }) => task === "replay").pipe(
+      Effect.zipRight(context.findInEpoch(name)),
+      Effect.zipRight(drainOnInterrupt(
+        inFlight,
+        replayWithLease(context, settings, inFlight, (_, replayed) => Effect.succeed(replayed))
+      ))
+    )
+  }).pipe(context.orRestored, whileOpen, context.store.outside)
+
+const requestReplay = (context: ConsumerContext, name: string) =>
+  Effect.gen(function*() {
+    const signals = context.signalsOf(name)
+    yield* failInOwnHandler(name, signals, ({ task }) => task === "replay")
+    yield* context.findInEpoch(name)
+    const request = yield* Effect.flatMap(
+      retryWhileUnavailable(context.store.parking.requestReplay(name)),
+      Effect.mapError(() => new ConsumerNotFound({ consumer: name }))
+    )
+    signals.requested.notify()
+    while (true) {
+      const changes = signals.changed.count
+      if ((yield* context.replaysOf(name)).done >= request) return
+      yield* awaitChange(signals, changes)
+    }
+  }).pipe(context.orRestored, context.store.outside)
+
+const reset = (context: ConsumerContext, name: string, position: number, epoch: string | undefined) =>
+  Effect.flatMap(
+    context.checkPosition(position, epoch),
+    (position) => retryUntilDeadline(context.store.checkpoints.reset(name, position))
+  ).pipe(
+    context.orRestored,
+    Effect.filterOrFail((found) => found, () => new ConsumerNotFound({ consumer: name })),
+    Effect.map(() => {
+      const signals = context.signalsOf(name)
+      signals.revoked.notify()
+      signals.changed.notify()
+    })
+  )
+
+const lagOf = ({ store }: ConsumerContext, { filter, ...checkpoint }: Checkpoint) =>
+  Effect.gen(function*() {
+    const { activities, since } = yield* store.checkpoints.backlog(checkpoint.position, filter)
+    const now = yield* currentInstant
+    const seconds = since === null ? 0 : Math.max(0, DateTime.distance(since, now) / 1000)
+    return { ...checkpoint, activities, seconds }
+  })
