@@ -2,7 +2,10 @@
 
 const effect = ["effect"]
 
-/** What a package's src may import: which packages, which modules, and whether the runtime's own modules. */
+/**
+ * What a package's src may import: which packages, which modules, and whether the runtime's own modules. Packages with
+ * `adapter: false` use the domain as users do.
+ */
 const table = {
   domain: { packages: [], modules: effect },
   pubsub: { packages: ["domain"], modules: effect },
@@ -18,13 +21,14 @@ const table = {
   runner: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true },
   provisioner: {
     packages: ["domain", "pubsub", "sql"],
+    adapter: false,
     modules: [...effect, "@effect/platform", "@effect/platform-node"],
     builtins: true
   },
   bench: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true }
 }
 
-const allowed = Object.entries(table).map(([name, { builtins = false, modules, packages }]) => ({
+const allowed = Object.entries(table).map(([name, { adapter = true, builtins = false, modules, packages }]) => ({
   name: `${name}-imports`,
   severity: "error",
   comment: `src of ${name} imports only itself and ${[...packages, ...modules].join(", ")}`,
@@ -32,7 +36,7 @@ const allowed = Object.entries(table).map(([name, { builtins = false, modules, p
   to: {
     pathNot: [
       `^packages/${name}/src/`,
-      ...packages.map((other) => `^packages/${other}/src/index\\.ts$`),
+      ...packages.map((other) => `^packages/${other}/src/${adapter ? "(index|adapter)" : "index"}\\.ts$`),
       ...modules.map((module) => `(^|/)node_modules/${module}/`)
     ],
     ...(builtins ? { dependencyTypesNot: ["core"] } : {})
@@ -114,11 +118,11 @@ export default {
       to: { circular: true }
     },
     {
-      name: "by-index",
+      name: "by-entry",
       severity: "error",
-      comment: "packages import one another through their index only, so never from internal/",
+      comment: "packages import one another through their entries only, so never from internal/",
       from: { path: "^packages/([^/]+)/" },
-      to: { path: "^packages/", pathNot: ["^packages/$1/", "^packages/[^/]+/src/index\\.ts$"] }
+      to: { path: "^packages/", pathNot: ["^packages/$1/", "^packages/[^/]+/src/(index|adapter)\\.ts$"] }
     },
     {
       name: "src-without-test",

@@ -5,13 +5,15 @@ import tseslint from "typescript-eslint"
 import local from "./eslint-rules/index.mjs"
 import { packages } from "./scripts/workspace.mjs"
 
-/** The modules that users see: each package's index, and what it exports. */
-const published = packages.flatMap(({ name, path }) => {
-  const index = join(path, "src/index.ts")
-  if (!existsSync(index)) return []
-  const modules = readFileSync(index, "utf8").matchAll(/ from "\.\/(.+)\.js"/g)
-  return ["index", ...Array.from(modules, ([, module]) => module)].map((module) => `packages/${name}/src/${module}.ts`)
-})
+/** The modules that users see: each package's entries, and what they export. */
+const published = packages.flatMap(({ name, path }) =>
+  ["index", "adapter"].flatMap((entry) => {
+    const file = join(path, `src/${entry}.ts`)
+    if (!existsSync(file)) return []
+    const modules = readFileSync(file, "utf8").matchAll(/ from "\.\/(.+)\.js"/g)
+    return [entry, ...Array.from(modules, ([, module]) => module)].map((module) => `packages/${name}/src/${module}.ts`)
+  })
+)
 // The suites of `conformance` are tests too, though they stand in src.
 const tests = ["packages/*/test/**/*.ts", "packages/conformance/src/**/*.ts"]
 
@@ -72,7 +74,7 @@ const inDecider = [
 
 /** A path that leaves its package for the inside of another. */
 const otherPackages = {
-  regex: "^(\\.\\./)+[\\w-]+/(src|test|dist)(/|$)|^@caravel/[\\w-]+/",
+  regex: "^(\\.\\./)+[\\w-]+/(src|test|dist)(/|$)|^@caravel/(?!domain/adapter$)[\\w-]+/",
   message: "Import another package by its name."
 }
 

@@ -38,7 +38,7 @@ const write = (name, content) => writeFileSync(join(cwd, name), JSON.stringify(c
 write("package.json", { name: "caravel-docs", homepage: "", type: "module" })
 write("docgen.json", {
   outDir: "out",
-  exclude: ["src/*/index.ts", "src/*/bin.ts"],
+  exclude: ["src/*/index.ts", "src/*/adapter.ts", "src/*/bin.ts"],
   enforceVersion: false,
   parseCompilerOptions: options,
   examplesCompilerOptions: options

@@ -123,7 +123,8 @@ const apiPage = () => {
   const published = packages.filter(({ json, path }) =>
     json.private !== true && json.name !== "@caravel/runner" && existsSync(join(path, "src/index.ts"))
   )
-  const parsed = program(published.map(({ path }) => join(path, "src/index.ts")))
+  const entriesOf = (path) => ["index", "adapter"].map((name) => join(path, `src/${name}.ts`)).filter(existsSync)
+  const parsed = program(published.flatMap(({ path }) => entriesOf(path)))
   const checker = parsed.getTypeChecker()
   const target = (symbol) => symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
   const exportsOf = (symbol) => checker.getExportsOfModule(symbol).filter(({ name }) => name !== "default")
@@ -148,9 +149,10 @@ const apiPage = () => {
     ].join("\n")
   }
 
+  const moduleOf = (file) => checker.getSymbolAtLocation(parsed.getSourceFile(file))
   const sections = published.map(({ json, path }) => {
-    const module = checker.getSymbolAtLocation(parsed.getSourceFile(join(path, "src/index.ts")))
-    const all = exportsOf(module)
+    const [index, adapter] = entriesOf(path).map(moduleOf)
+    const all = exportsOf(index)
     const isNamespace = (symbol) => (target(symbol).flags & ts.SymbolFlags.ValueModule) !== 0
     const plain = all.filter((symbol) => !isNamespace(symbol))
     return [
@@ -160,6 +162,11 @@ const apiPage = () => {
       ...all.filter(isNamespace).flatMap((symbol) => [
         `### ${symbol.name}`,
         rowsOf(exportsOf(target(symbol)), `${symbol.name}.`)
+      ]),
+      ...(adapter === undefined ? [] : [
+        `### ${json.name}/adapter`,
+        "What adapters and hosts need beyond what users need.",
+        rowsOf(exportsOf(adapter), "")
       ])
     ].join("\n\n")
   })

@@ -1,13 +1,6 @@
 /** Compares random programs of commands, some of them concurrent, with a plain reference model. */
-import {
-  ActivityFeed,
-  ActivityPubSub,
-  activityTypeOf,
-  type CallerMetadata,
-  Command,
-  evolve,
-  stateOf
-} from "@caravel/domain"
+import { ActivityFeed, ActivityPubSub, type CallerMetadata, Command, evolve, stateOf } from "@caravel/domain"
+import { activityTypeOf } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc, type Layer, Option, Stream } from "effect"
 import { rebuild, verify } from "./internal/backdoor.js"

@@ -1,7 +1,6 @@
 /** Given events, when a command is decided, then an event or a refusal results. */
 import {
   type CommandRequest,
-  commandTable,
   type CommandTag,
   decide,
   type DecisionContext,
@@ -12,6 +11,7 @@ import {
   type State,
   stateOf
 } from "@caravel/domain"
+import { commandTable } from "@caravel/domain/adapter"
 import { DateTime, Effect, Either } from "effect"
 
 export const alice = "a".repeat(64)

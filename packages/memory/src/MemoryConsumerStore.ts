@@ -1,5 +1,6 @@
 /** Stores consumers in memory. */
-import { type Activity, currentInstant, type Position, Query, type StorageError } from "@caravel/domain"
+import { type Activity, type Position, Query, type StorageError } from "@caravel/domain"
+import { currentInstant } from "@caravel/domain/adapter"
 import { ConsumerStore } from "@caravel/pubsub"
 import { Array as Arr, type DateTime, Effect, Function, Layer, Option, Order } from "effect"
 import { Store } from "./internal/Store.js"

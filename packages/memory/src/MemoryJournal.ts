@@ -1,22 +1,24 @@
 import {
-  clockJumps,
-  defaultClockTolerance,
   type Drift,
   evolve,
   isRepairable,
   Journal,
   Position,
-  resourceKey,
-  resources,
   ResourceType,
-  ResourceVerifier,
   type SecretId,
   stateOf,
   StorageError,
-  unexpectedRow,
-  unexpectedSecret,
   type Verification
 } from "@caravel/domain"
+import {
+  clockJumps,
+  defaultClockTolerance,
+  resourceKey,
+  resources,
+  ResourceVerifier,
+  unexpectedRow,
+  unexpectedSecret
+} from "@caravel/domain/adapter"
 import { Array as Arr, Effect, HashMap, Layer, Order, Record as Rec, Stream } from "effect"
 import { Store } from "./internal/Store.js"
 

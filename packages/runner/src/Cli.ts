@@ -1,5 +1,5 @@
 /** The `caravel` program: runs the subcommand that its arguments name, and reports errors. */
-import { withoutSecrets } from "@caravel/domain"
+import { withoutSecrets } from "@caravel/domain/adapter"
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Effect, Either } from "effect"

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The `caravel` program as a process. */
-import { withoutSecrets } from "@caravel/domain"
+import { withoutSecrets } from "@caravel/domain/adapter"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Effect, Exit, Layer, Logger } from "effect"

@@ -1,4 +1,5 @@
-import { commands, commandTable } from "@caravel/domain"
+import { commands } from "@caravel/domain"
+import { commandTable } from "@caravel/domain/adapter"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import { existsSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"

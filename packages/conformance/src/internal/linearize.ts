@@ -1,13 +1,6 @@
 /** Calls commands, and finds an order in which the reference model has the same outcomes. */
-import {
-  type Activity,
-  activityTypeOf,
-  Command,
-  type CommandInput,
-  commandTable,
-  type RecordedEvent,
-  type State
-} from "@caravel/domain"
+import { type Activity, Command, type CommandInput, type RecordedEvent, type State } from "@caravel/domain"
+import { activityTypeOf, commandTable } from "@caravel/domain/adapter"
 import { Effect, type Either, Function, HashMap, String as Str } from "effect"
 import { invoke, type Plain, plain } from "./fixture.js"
 import { applyAll, type Call, type Entry, type Model, type PlainCommand } from "./model.js"

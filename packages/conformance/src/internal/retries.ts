@@ -1,5 +1,6 @@
 /** Compares random programs of repeated calls with keys to the reference model and a plain record of answers. */
-import { ActivityPubSub, activityTypeOf, Command, evolve, stateOf } from "@caravel/domain"
+import { ActivityPubSub, Command, evolve, stateOf } from "@caravel/domain"
+import { activityTypeOf } from "@caravel/domain/adapter"
 import { expect } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc } from "effect"
 import { at, day, journalAfter, observe, type Plain, plain, relayDefaults } from "./fixture.js"

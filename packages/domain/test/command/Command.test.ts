@@ -8,7 +8,6 @@ import {
   type CreateRelay,
   type CreateTenant,
   type DeactivateRelay,
-  decideAll,
   type IdempotencyConflict,
   Position,
   type RecordedEvent,
@@ -18,12 +17,12 @@ import {
   type SetTenantPastDue,
   type StorageError,
   type SubdomainTaken,
-  type Submission,
   type Tenant,
   type TenantAlreadyExists,
   type TenantNotFound,
   type VersionConflict
 } from "@caravel/domain"
+import { decideAll, type Submission } from "@caravel/domain/adapter"
 import { describe, expect, expectTypeOf, it } from "@effect/vitest"
 import { Effect, Either, type ParseResult, type Redacted } from "effect"
 import { alice, createAlice, createOne, empty } from "../given.js"

@@ -1,13 +1,5 @@
-import {
-  ActivityType,
-  activityTypeOf,
-  commands,
-  commandTable,
-  type CommandTag,
-  events,
-  isImport,
-  resourceTypeOf
-} from "@caravel/domain"
+import { ActivityType, commands, type CommandTag, events } from "@caravel/domain"
+import { activityTypeOf, commandTable, isImport, resourceTypeOf } from "@caravel/domain/adapter"
 import { expect, it } from "@effect/vitest"
 import { Record as Rec, String as Str } from "effect"
 import { readFileSync } from "node:fs"

@@ -1,19 +1,13 @@
+import { Command, type CommandRequest, decide, EventId, evolve, type State, stateOf } from "@caravel/domain"
 import {
   type Batch,
-  Command,
-  type CommandRequest,
-  decide,
   decideAll,
   decideInSteps,
-  EventId,
-  evolve,
   type PendingCommand,
   reads,
   runInTurns,
-  type State,
-  stateOf,
   submissionOf
-} from "@caravel/domain"
+} from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { DateTime, Effect, Either, FastCheck as fc, Fiber, HashMap, Redacted, Schema, TestClock, Tracer } from "effect"
 import {

@@ -1,12 +1,5 @@
-import {
-  type CommandRequest,
-  commandTable,
-  type CommandTag,
-  type Event,
-  evolve,
-  type RelayId,
-  type State
-} from "@caravel/domain"
+import { type CommandRequest, type CommandTag, type Event, evolve, type RelayId, type State } from "@caravel/domain"
+import { commandTable } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Either, HashMap, Option } from "effect"
 import {

@@ -1,13 +1,5 @@
-import {
-  canonical,
-  type CommandRequest,
-  type IdempotencyKey,
-  identityOf,
-  Pubkey,
-  recall,
-  scopesOf,
-  UpdateTenant
-} from "@caravel/domain"
+import { type CommandRequest, Pubkey, UpdateTenant } from "@caravel/domain"
+import { canonical, type IdempotencyKey, identityOf, recall, scopesOf } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Either, Redacted } from "effect"
 import { alice, bob, command, context, createAlice, createOne, empty, given, url } from "../given.js"

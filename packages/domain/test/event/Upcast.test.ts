@@ -1,4 +1,4 @@
-import { upcast, type Upcasters, versionOf } from "@caravel/domain"
+import { upcast, type Upcasters, versionOf } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Either } from "effect"
 

@@ -1,16 +1,14 @@
 import {
   type CommandRequest,
-  decideAll,
   type Event,
   events,
   History,
   Instant,
-  isMetered,
-  type PendingCommand,
   Position,
   type RecordedEvent,
   type RelayId
 } from "@caravel/domain"
+import { decideAll, isMetered, type PendingCommand } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Array as Arr, DateTime, Effect, Either, HashMap, Record as Rec, Schema, Stream } from "effect"
 import { alice, bob, command, context, createAlice, createBob, createOne, empty, instant } from "../given.js"

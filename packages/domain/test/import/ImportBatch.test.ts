@@ -1,17 +1,6 @@
 /** Given rows of another database, when its activities and rows are added, then these events result. */
-import {
-  type ActivityRow,
-  type Batch,
-  defaultRelayOptions,
-  evolve,
-  ImportBatch,
-  type Pubkey,
-  type RelayId,
-  type RelayRow,
-  type State,
-  type Subdomain,
-  type TenantRow
-} from "@caravel/domain"
+import { defaultRelayOptions, evolve, type Pubkey, type RelayId, type State, type Subdomain } from "@caravel/domain"
+import { type ActivityRow, type Batch, ImportBatch, type RelayRow, type TenantRow } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Either, HashMap, Redacted } from "effect"
 import { alice, createAlice, createOne, empty, eventId, given, instant, url } from "../given.js"

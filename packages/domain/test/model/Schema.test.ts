@@ -9,20 +9,17 @@ import {
   type Event,
   events,
   evolve,
-  isImport,
-  NonEmptyText,
-  NwcUrlInput,
   PlanId,
   Position,
   Pubkey,
   RelayId,
   SetTenantSubscription,
-  storableText,
   StorageError,
   Subdomain,
   Text,
   Version
 } from "@caravel/domain"
+import { isImport, NonEmptyText, NwcUrlInput, storableText } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc, Record as Rec, Redacted, Schema } from "effect"
 import { alice, command, context, createAlice, createOne, empty, given, tags, url } from "../given.js"

@@ -1,8 +1,5 @@
 import {
-  currentInstant,
   type EpochStart,
-  type Kept,
-  makeEpoch,
   Position,
   type RecordedEvent,
   type Refusal,
@@ -10,6 +7,7 @@ import {
   type State,
   stateOf
 } from "@caravel/domain"
+import { currentInstant, type Kept, makeEpoch } from "@caravel/domain/adapter"
 import { Context, DateTime, Effect, Layer, type Redacted } from "effect"
 
 /** The data: the journal, its projection, and the secrets. */

@@ -1,4 +1,4 @@
-import { runAtOnce, runInTurns, type Steps } from "@caravel/domain"
+import { runAtOnce, runInTurns, type Steps } from "@caravel/domain/adapter"
 import { Effect, type Either } from "effect"
 
 /**

@@ -1,4 +1,5 @@
-import { type Activity, resourceKey } from "@caravel/domain"
+import type { Activity } from "@caravel/domain"
+import { resourceKey } from "@caravel/domain/adapter"
 import type { Resource } from "./Parking.js"
 
 /**

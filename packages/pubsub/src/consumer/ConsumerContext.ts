@@ -1,12 +1,5 @@
-import {
-  checkEpoch,
-  checkPosition,
-  type Journal,
-  type Position,
-  type PositionFromOtherEpoch,
-  type Query,
-  StorageError
-} from "@caravel/domain"
+import { type Journal, type Position, type PositionFromOtherEpoch, type Query, StorageError } from "@caravel/domain"
+import { checkEpoch, checkPosition } from "@caravel/domain/adapter"
 import { Effect, type ParseResult } from "effect"
 import type { Tail } from "../tail/Tail.js"
 import type { Checkpoint } from "./Checkpoints.js"

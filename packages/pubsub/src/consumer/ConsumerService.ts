@@ -1,4 +1,4 @@
-import { currentInstant } from "@caravel/domain"
+import { currentInstant } from "@caravel/domain/adapter"
 import { DateTime, Effect, type Scope } from "effect"
 import { withBackground } from "../runtime/WithBackground.js"
 import { awaitChange, awaitPosition } from "./AwaitPosition.js"

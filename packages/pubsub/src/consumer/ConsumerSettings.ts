@@ -1,5 +1,6 @@
 /** Validation of consumers' options: callers in plain JavaScript may pass anything. */
-import { type Activity, Label, Position } from "@caravel/domain"
+import { type Activity, Position } from "@caravel/domain"
+import { Label } from "@caravel/domain/adapter"
 import { type Cause, Duration, Effect, Option, ParseResult, Predicate, Schedule, Schema } from "effect"
 import { Filter } from "./Checkpoints.js"
 import { HandlerTimeout } from "./ConsumerError.js"

@@ -1,5 +1,6 @@
 /** Describes failures of handlers as text that can be stored, logged and shown. */
-import { type Activity, storableText, withoutSecrets } from "@caravel/domain"
+import type { Activity } from "@caravel/domain"
+import { storableText, withoutSecrets } from "@caravel/domain/adapter"
 import { Cause, Chunk, Effect, Inspectable, type LogLevel, Option, Redacted } from "effect"
 
 /** The maximum length of a description, in UTF-16 code units. */

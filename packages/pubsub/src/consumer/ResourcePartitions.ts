@@ -1,4 +1,5 @@
-import { type Activity, Position, resourceKey } from "@caravel/domain"
+import { type Activity, Position } from "@caravel/domain"
+import { resourceKey } from "@caravel/domain/adapter"
 import { Effect } from "effect"
 import { Signal } from "./LocalSignals.js"
 

@@ -1,12 +1,5 @@
-import {
-  type Activity,
-  checkEpoch,
-  Journal,
-  Position,
-  PositionFromOtherEpoch,
-  Query,
-  type StorageError
-} from "@caravel/domain"
+import { type Activity, Journal, Position, PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
+import { checkEpoch } from "@caravel/domain/adapter"
 import { type Context, Effect } from "effect"
 import { pageSize } from "./Subscription.js"
 import { type Ended, Window } from "./Window.js"

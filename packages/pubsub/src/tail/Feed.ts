@@ -1,4 +1,5 @@
-import { type Activity, ActivityFeed, checkPosition, Journal, type Position } from "@caravel/domain"
+import { type Activity, ActivityFeed, Journal, type Position } from "@caravel/domain"
+import { checkPosition } from "@caravel/domain/adapter"
 import { Chunk, Effect, Layer, Option, Stream } from "effect"
 import { pageSize } from "./Subscription.js"
 import { Tail } from "./Tail.js"

@@ -1,5 +1,6 @@
 /** The options of each command's subcommand, generated from the command's schema: no command or field is named here. */
-import { commands, commandTable, type CommandTag, Relay, Tenant } from "@caravel/domain"
+import { commands, type CommandTag, Relay, Tenant } from "@caravel/domain"
+import { commandTable } from "@caravel/domain/adapter"
 import * as Options from "@effect/cli/Options"
 import { Array as Arr, Option, pipe, Record as Rec, Redacted, Schema, SchemaAST, String as Str } from "effect"
 import * as Values from "./Values.js"

@@ -1,5 +1,5 @@
 /** The help of `caravel`: an overview, and a page for each subcommand. */
-import { commandTable, withoutSecrets } from "@caravel/domain"
+import { commandTable, withoutSecrets } from "@caravel/domain/adapter"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import { Console, Effect, Record as Rec } from "effect"
 import { stripVTControlCharacters } from "node:util"

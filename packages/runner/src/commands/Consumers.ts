@@ -1,5 +1,6 @@
 /** `caravel consumers`: the state of durable consumers, and what can be done about one. */
-import { type Epoch, Journal, withoutSecrets } from "@caravel/domain"
+import { type Epoch, Journal } from "@caravel/domain"
+import { withoutSecrets } from "@caravel/domain/adapter"
 import { Consumer, type ConsumerStore } from "@caravel/pubsub"
 import { Chunk, DateTime, Effect, Option, Stream } from "effect"
 import * as Layout from "../terminal/Layout.js"

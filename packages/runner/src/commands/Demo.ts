@@ -1,7 +1,8 @@
 /**
  * `caravel demo`: runs a realistic scenario in its own database, and shows the live activities next to each command.
  */
-import { type Activity, Command, commandTable, type CommandTag, decodeCommand, Query } from "@caravel/domain"
+import { type Activity, Command, type CommandTag, decodeCommand, Query } from "@caravel/domain"
+import { commandTable } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { Chunk, Duration, Effect, Either, Option, Queue, Schema, String as Str } from "effect"
 import { readFile, rm } from "node:fs/promises"

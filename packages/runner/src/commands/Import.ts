@@ -1,5 +1,6 @@
 /** `caravel import`: importing another Caravel-style database. */
-import { type StorageError, withoutSecrets } from "@caravel/domain"
+import type { StorageError } from "@caravel/domain"
+import { withoutSecrets } from "@caravel/domain/adapter"
 import { Import, Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"

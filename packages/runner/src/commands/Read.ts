@@ -4,7 +4,6 @@
 import {
   type Activity,
   ActivityFeed,
-  checkPosition,
   EpochStart,
   Journal,
   type Metadata,
@@ -12,6 +11,7 @@ import {
   type Relay,
   type Tenant
 } from "@caravel/domain"
+import { checkPosition } from "@caravel/domain/adapter"
 import { Chunk, DateTime, Effect, Option, Schema, Stream } from "effect"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output } from "../terminal/Output.js"

@@ -1,14 +1,6 @@
 /** `caravel verify` and `caravel rebuild`: whether the rows agree with the journal, and correcting them. */
-import {
-  clockMessage,
-  type Drift,
-  isOfJournal,
-  isRepairable,
-  Journal,
-  type StorageError,
-  type Verification,
-  withoutSecrets
-} from "@caravel/domain"
+import { type Drift, isOfJournal, isRepairable, Journal, type StorageError, type Verification } from "@caravel/domain"
+import { clockMessage, withoutSecrets } from "@caravel/domain/adapter"
 import { Effect, Stream } from "effect"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"

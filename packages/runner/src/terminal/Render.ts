@@ -1,5 +1,6 @@
 /** Results as people and programs see them: tables or JSON lines, never with a secret. */
-import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant, withoutSecrets } from "@caravel/domain"
+import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant } from "@caravel/domain"
+import { withoutSecrets } from "@caravel/domain/adapter"
 import { DateTime, Function, ParseResult, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
 import { type Cell, oneLine, shortened, table } from "./Layout.js"

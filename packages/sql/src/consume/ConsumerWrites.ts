@@ -1,5 +1,6 @@
 /** Writes of consumers: in the caller's transaction or in one of their own, and fenced by a lease if there is one. */
-import { currentInstant, type StorageError } from "@caravel/domain"
+import type { StorageError } from "@caravel/domain"
+import { currentInstant } from "@caravel/domain/adapter"
 import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"

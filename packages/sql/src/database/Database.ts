@@ -1,4 +1,5 @@
-import { defaultClockTolerance, type StorageError, withSpan } from "@caravel/domain"
+import type { StorageError } from "@caravel/domain"
+import { defaultClockTolerance, withSpan } from "@caravel/domain/adapter"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"

@@ -1,4 +1,5 @@
-import { NewerEvent, StorageError } from "@caravel/domain"
+import { StorageError } from "@caravel/domain"
+import { NewerEvent } from "@caravel/domain/adapter"
 import { SqlError } from "@effect/sql/SqlError"
 import { SecretKeyMissing } from "../schema/SecretCodec.js"
 import type { Dialect } from "../statement/Dialect.js"

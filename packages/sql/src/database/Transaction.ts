@@ -3,7 +3,7 @@
  * after their end, and run effects after the outermost commit. Only this file begins, commits and rolls back
  * transactions.
  */
-import { withSpan } from "@caravel/domain"
+import { withSpan } from "@caravel/domain/adapter"
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"

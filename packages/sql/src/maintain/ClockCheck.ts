@@ -1,4 +1,5 @@
-import { type ClockFinding, type Drift, inconsistentEvent, type Position } from "@caravel/domain"
+import type { ClockFinding, Drift, Position } from "@caravel/domain"
+import { inconsistentEvent } from "@caravel/domain/adapter"
 import { DateTime, Duration } from "effect"
 
 /**

@@ -1,4 +1,5 @@
-import { contestedSubdomain, type Drift, type Position, type ResourceVerifier } from "@caravel/domain"
+import type { Drift, Position } from "@caravel/domain"
+import { contestedSubdomain, type ResourceVerifier } from "@caravel/domain/adapter"
 
 /**
  * Finds subdomains that the journal assigns to several relays. Rows cannot share a subdomain, so at most one of these

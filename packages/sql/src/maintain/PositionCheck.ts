@@ -1,4 +1,5 @@
-import { type Drift, misplacedEvents, missingEvents, Position } from "@caravel/domain"
+import { type Drift, Position } from "@caravel/domain"
+import { misplacedEvents, missingEvents } from "@caravel/domain/adapter"
 
 /** Finds positions up to the head that have no event, and events at other positions. Positions are added in order. */
 export class PositionCheck {

@@ -1,15 +1,6 @@
 /** Corrects the rows that differ from the journal. */
-import {
-  fieldIn,
-  type RelayState,
-  resourceKey,
-  resources,
-  type ResourceState,
-  type ResourceType,
-  type ResourceVerifier,
-  StorageError,
-  type TenantState
-} from "@caravel/domain"
+import { type RelayState, type ResourceState, type ResourceType, StorageError, type TenantState } from "@caravel/domain"
+import { fieldIn, resourceKey, resources, type ResourceVerifier } from "@caravel/domain/adapter"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Data, Effect } from "effect"

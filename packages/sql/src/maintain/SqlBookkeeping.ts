@@ -2,7 +2,8 @@
  * Checks that the rows beside the journal can be decoded and are consistent: outcomes of idempotency keys, consumers,
  * epochs and imports.
  */
-import { damagedRow, type Drift, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
+import { type Drift, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
+import { damagedRow } from "@caravel/domain/adapter"
 import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"

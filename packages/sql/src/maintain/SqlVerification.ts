@@ -4,20 +4,22 @@
  * memory.
  */
 import {
-  activityTypeOf,
   type ClockFinding,
   type Drift,
-  NewerEvent,
   type Position,
-  resources,
   ResourceType,
-  ResourceVerifier,
   type StorageError,
-  unattributedEvent,
-  unexpectedRow,
-  unexpectedSecret,
   type Verification
 } from "@caravel/domain"
+import {
+  activityTypeOf,
+  NewerEvent,
+  resources,
+  ResourceVerifier,
+  unattributedEvent,
+  unexpectedRow,
+  unexpectedSecret
+} from "@caravel/domain/adapter"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Array as Arr, Chunk, Effect, Either, Option, Schema, Stream, String as Str } from "effect"

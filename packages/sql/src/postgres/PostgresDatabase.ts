@@ -2,7 +2,8 @@
  * Opens a PostgreSQL database. Callers' statements, Caravel's own and the writer have separate connections, so that
  * none waits for another.
  */
-import { defaultIdempotencyKeysKept, type Epoch, StorageError } from "@caravel/domain"
+import { type Epoch, StorageError } from "@caravel/domain"
+import { defaultIdempotencyKeysKept } from "@caravel/domain/adapter"
 import { Waiting } from "@caravel/pubsub"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import { makeCompiler } from "@effect/sql-pg/PgClient"

@@ -1,5 +1,6 @@
 /** Notices other processes' commits, and notifies them of this one's. */
-import { makeClockReport, Position, type StorageError } from "@caravel/domain"
+import { Position, type StorageError } from "@caravel/domain"
+import { makeClockReport } from "@caravel/domain/adapter"
 import { Background, Backoff, Tail } from "@caravel/pubsub"
 import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
 import { Database } from "../database/Database.js"

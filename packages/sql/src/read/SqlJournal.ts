@@ -1,4 +1,5 @@
-import { damagedDatabase, Journal, Position, StorageError, type Verification } from "@caravel/domain"
+import { Journal, Position, StorageError, type Verification } from "@caravel/domain"
+import { damagedDatabase } from "@caravel/domain/adapter"
 import { Array as Arr, Effect, Fiber, Layer, Order, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"

@@ -1,22 +1,18 @@
 /** Encodes events as rows, and decodes rows of any schema version. */
 import {
   ActivityType,
-  activityTypeOf,
   type Event,
   EventId,
   events,
   Metadata,
-  type NewerEvent,
   type Position,
   Pubkey,
   type RecordedEvent,
   RelayId,
   ResourceType,
-  upcast,
-  type Upcasters,
-  Version,
-  versionOf
+  Version
 } from "@caravel/domain"
+import { activityTypeOf, type NewerEvent, upcast, type Upcasters, versionOf } from "@caravel/domain/adapter"
 import { Either, ParseResult, Record as Rec, Schema } from "effect"
 import * as Codec from "../statement/Codec.js"
 import { Instant } from "../statement/Table.js"

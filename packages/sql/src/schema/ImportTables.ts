@@ -1,5 +1,5 @@
 /** The columns of the tables `caravel_import` and `caravel_import_refusal`. */
-import { RefusalKind } from "@caravel/domain"
+import { RefusalKind } from "@caravel/domain/adapter"
 import { Schema } from "effect"
 import { Instant } from "../statement/Table.js"
 

@@ -1,24 +1,21 @@
 /** The tables, and how the domain's values are encoded in their rows. */
 import {
   Activity,
-  type Batch,
   Position,
   type RecordedEvent,
   type Refusal,
   Relay,
   RelayAlreadyExists,
   RelayNotFound,
-  resources,
   type ResourceType,
   SecretId,
   SubdomainTaken,
   Tenant,
   TenantAlreadyExists,
   TenantNotFound,
-  type Upcasters,
-  upcasters,
   VersionConflict
 } from "@caravel/domain"
+import { type Batch, resources, type Upcasters, upcasters } from "@caravel/domain/adapter"
 import { Array as Arr, Either, Function, Schema, type SchemaAST, String as Str } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 import type { ResultRows } from "../statement/StatementScript.js"

@@ -1,5 +1,6 @@
 /** Opens an SQLite file: one connection writes and is lent to one transaction or statement at a time, and one reads. */
-import { defaultIdempotencyKeysKept, StorageError } from "@caravel/domain"
+import { StorageError } from "@caravel/domain"
+import { defaultIdempotencyKeysKept } from "@caravel/domain/adapter"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"

@@ -2,7 +2,7 @@
  * Statements that depend on one another's results, as data. The interpreter decides when to wait. See
  * docs/statement-scripts.md.
  */
-import type { Steps } from "@caravel/domain"
+import type { Steps } from "@caravel/domain/adapter"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either } from "effect"

@@ -1,24 +1,26 @@
 /** The script of the writer's transaction: load what the commands touch, decide, append the events, project them. */
 import {
-  type Batch,
   type ClockJump,
-  clockJumps,
-  decideAll,
-  decideInSteps,
   type IdempotencyConflict,
-  mapInSteps,
   type Position,
-  reads,
   type RecordedEvent,
   type Refusal,
   type RelayId,
   type RelayState,
-  resources,
   type State,
   stateOf,
-  type Submission,
   type TenantState
 } from "@caravel/domain"
+import {
+  type Batch,
+  clockJumps,
+  decideAll,
+  decideInSteps,
+  mapInSteps,
+  reads,
+  resources,
+  type Submission
+} from "@caravel/domain/adapter"
 import type { Tail } from "@caravel/pubsub"
 import { Array as Arr, Effect, Either, HashMap, Option } from "effect"
 import { Database } from "../database/Database.js"

@@ -14,7 +14,7 @@
  * decided. A leader that is interrupted before it has decided anything passes its batch on.
  * Shutdown: decided submissions are committed before the scope closes; queued ones are interrupted.
  */
-import { isTraced } from "@caravel/domain"
+import { isTraced } from "@caravel/domain/adapter"
 import { Background } from "@caravel/pubsub"
 import { Cause, Effect, Exit, type Fiber, FiberId, type Scope } from "effect"
 import * as EventLoop from "../statement/EventLoop.js"

@@ -1,18 +1,6 @@
 /** The outcomes of submissions with an idempotency key, in the table `caravel_idempotency`. */
-import {
-  type IdempotencyConflict,
-  identityOf,
-  type Kept,
-  type Position,
-  type Pubkey,
-  recall,
-  type RecordedEvent,
-  type Refusal,
-  type RelayId,
-  scopesOf,
-  type State,
-  type Submission
-} from "@caravel/domain"
+import type { IdempotencyConflict, Position, Pubkey, RecordedEvent, Refusal, RelayId, State } from "@caravel/domain"
+import { identityOf, type Kept, recall, scopesOf, type Submission } from "@caravel/domain/adapter"
 import { Array as Arr, Data, DateTime, Duration, Effect, Either, Redacted } from "effect"
 import { hash } from "node:crypto"
 import { Database } from "../database/Database.js"

@@ -4,14 +4,11 @@ import {
   Command,
   type IdempotencyConflict,
   InputLimits,
-  isTraced,
-  makeClockReport,
   type RecordedEvent,
   type Refusal,
-  type StorageError,
-  type Submission,
-  withSpan
+  type StorageError
 } from "@caravel/domain"
+import { isTraced, makeClockReport, type Submission, withSpan } from "@caravel/domain/adapter"
 import { Backoff, Tail, Waiting } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
 import { Cause, Effect, Either, Exit, Layer, Option } from "effect"

@@ -1,5 +1,6 @@
 /** The events of a journal stay readable forever, and are never changed. */
-import { Command, events, Journal, Position, type Upcasters, versionOf } from "@caravel/domain"
+import { Command, events, Journal, Position } from "@caravel/domain"
+import { type Upcasters, versionOf } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"

@@ -1,5 +1,6 @@
 /** Backs up a database to a single SQLite file, and restores a database from one. */
-import { currentInstant, type Epoch, makeEpoch, type Position, StorageError, type Verification } from "@caravel/domain"
+import { type Epoch, type Position, StorageError, type Verification } from "@caravel/domain"
+import { currentInstant, makeEpoch } from "@caravel/domain/adapter"
 import { Effect, Option, Schedule, Schema } from "effect"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"

@@ -1,4 +1,5 @@
-import { defaultIdempotencyKeysKept, Journal, StorageError, type Verification } from "@caravel/domain"
+import { Journal, StorageError, type Verification } from "@caravel/domain"
+import { defaultIdempotencyKeysKept } from "@caravel/domain/adapter"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import { MigrationError } from "@effect/sql/Migrator"
 import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"

@@ -1,5 +1,6 @@
 /** Writes a copy: each page of events in a transaction, and everything else in the last transaction. */
-import { Position, storableText, StorageError, type Verification } from "@caravel/domain"
+import { Position, StorageError, type Verification } from "@caravel/domain"
+import { storableText } from "@caravel/domain/adapter"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Option, Schema, Stream } from "effect"

@@ -1,5 +1,6 @@
 /** Imports another Caravel-style database, as events that reproduce its rows and its activity log. */
-import { currentInstant, type RecordedEvent, type StorageError, type Why } from "@caravel/domain"
+import type { RecordedEvent, StorageError } from "@caravel/domain"
+import { currentInstant, type Why } from "@caravel/domain/adapter"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
 import { Context, Effect, type Either, Layer } from "effect"

@@ -1,5 +1,6 @@
 /** Reads another Caravel-style database for an import: from one snapshot, page by page, without writing to it. */
-import { type EventId, type RelayRow, type TenantRow, type Why } from "@caravel/domain"
+import type { EventId } from "@caravel/domain"
+import type { RelayRow, TenantRow, Why } from "@caravel/domain/adapter"
 import SqliteDatabase from "better-sqlite3"
 import { Effect, Either, type Scope, String as Str } from "effect"
 import { createHash, hash } from "node:crypto"

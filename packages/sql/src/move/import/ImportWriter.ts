@@ -1,15 +1,13 @@
 /** Writes an import: each page in one transaction, which also records the progress. */
+import { type RecordedEvent, type State, StorageError } from "@caravel/domain"
 import {
   type ActivityRow,
   ImportBatch,
-  type RecordedEvent,
   resourceKey,
-  type State,
   storableText,
-  StorageError,
   type Why,
   withoutSecrets
-} from "@caravel/domain"
+} from "@caravel/domain/adapter"
 import type { Tail } from "@caravel/pubsub"
 import { Array as Arr, type DateTime, Effect, Either, HashMap, Record as Rec } from "effect"
 import { Database } from "../../database/Database.js"

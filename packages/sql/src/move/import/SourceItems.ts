@@ -1,5 +1,6 @@
 /** The items of an import, and why an item is malformed. */
-import { type ActivityRow, EventId, issuesOf, storableText, type Why, withoutSecrets } from "@caravel/domain"
+import { EventId, issuesOf } from "@caravel/domain"
+import { type ActivityRow, storableText, type Why, withoutSecrets } from "@caravel/domain/adapter"
 import { Either, type ParseResult, Schema, String as Str } from "effect"
 import { activity } from "./SourceTables.js"
 

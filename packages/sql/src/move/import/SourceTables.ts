@@ -3,9 +3,6 @@ import {
   Activity,
   ActivityType,
   defaultRelayOptions,
-  Diagnostic,
-  expected,
-  Label,
   NwcUrl,
   Pubkey,
   Relay,
@@ -16,6 +13,7 @@ import {
   StripeId,
   Tenant
 } from "@caravel/domain"
+import { Diagnostic, expected, Label } from "@caravel/domain/adapter"
 import { Record as Rec, Redacted, Schema, type SchemaAST, Struct } from "effect"
 import { isBoolean, isInstant, storedFields } from "../../schema/StoredFields.js"
 import { sqlite } from "../../sqlite/SqliteDialect.js"

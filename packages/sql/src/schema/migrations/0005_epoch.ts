@@ -1,4 +1,4 @@
-import { currentInstant, makeEpoch } from "@caravel/domain"
+import { currentInstant, makeEpoch } from "@caravel/domain/adapter"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect } from "effect"
 import { words } from "../Ddl.js"

@@ -1,0 +1,43 @@
+/**
+ * What adapters and hosts need of the domain beyond what its users need: the decisions on a batch, stored forms and
+ * their versions, verification, and the runtime that they share.
+ *
+ * @since 0.1.0
+ */
+export { commandTable } from "./command/CommandTable.js"
+export { currentInstant } from "./command/CurrentInstant.js"
+export * from "./command/IdempotencyKey.js"
+export {
+  type Batch,
+  decideAll,
+  decideInSteps,
+  type PendingCommand,
+  reads,
+  type Submission,
+  submissionOf
+} from "./decide/Batch.js"
+export * from "./decide/Idempotency.js"
+export { clockJumps, clockMessage, defaultClockTolerance, makeClockReport } from "./event/ClockJump.js"
+export { activityTypeOf, isImport, isMetered, resourceTypeOf } from "./event/EventTable.js"
+export * from "./event/Upcast.js"
+export * from "./import/ImportBatch.js"
+export * from "./import/ImportModel.js"
+export { checkEpoch, checkPosition, makeEpoch } from "./journal/Epoch.js"
+export { Label } from "./model/Metadata.js"
+export { fieldIn, resourceKey, resources } from "./model/Resource.js"
+export { NwcUrlInput } from "./model/Tenant.js"
+export { Diagnostic, expected, NonEmptyText, storableText, withoutSecrets } from "./model/Text.js"
+export { isTraced, withSpan } from "./runtime/Span.js"
+export { mapInSteps, runAtOnce, runInTurns, type Steps } from "./runtime/Steps.js"
+export {
+  contestedSubdomain,
+  damagedDatabase,
+  damagedRow,
+  inconsistentEvent,
+  misplacedEvents,
+  missingEvents,
+  unattributedEvent,
+  unexpectedRow,
+  unexpectedSecret
+} from "./verify/Drift.js"
+export { ResourceVerifier } from "./verify/Verification.js"
