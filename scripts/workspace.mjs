@@ -14,6 +14,22 @@ export const packages = readdirSync(join(root, "packages"))
   .filter(({ path }) => existsSync(join(path, "package.json")))
   .map((entry) => ({ ...entry, json: readJson(join(entry.path, "package.json")) }))
 
+/** The versions or ranges under a heading of pnpm-workspace.yaml, by name. */
+const versionsUnder = (heading) => {
+  const lines = readFileSync(join(root, "pnpm-workspace.yaml"), "utf8").split("\n")
+  const start = lines.findIndex((line) => line.trim() === `${heading}:`)
+  const indent = lines[start].search(/\S/)
+  const end = lines.findIndex((line, i) => i > start && line.trim() !== "" && line.search(/\S/) <= indent)
+  return Object.fromEntries(
+    lines.slice(start + 1, end).flatMap((line) => [...line.matchAll(/^ +"?([^":#]+)"?: (\S+)$/g)].map(([, ...entry]) => entry))
+  )
+}
+
+/** The exact versions that the workspace is built with. */
+export const catalog = versionsUnder("catalog")
+/** The ranges of the packages that users bring along. */
+export const peers = versionsUnder("peers")
+
 const toolsPath = [join(root, "node_modules/.bin"), process.env.PATH].join(delimiter)
 
 /** Runs a tool of the workspace, its output shown, or with `quiet` only if it fails; says whether it succeeded. */

@@ -94,7 +94,10 @@ export const read = (
       return yield* refuse("the schema's name may have lower-case letters, digits and _ only")
     }
     const searchPath = schema === undefined ? [] : [`-c search_path=${schema}`]
-    const common = { application_name: "caravel", ...(ssl !== undefined && { ssl: ssl as boolean | ConnectionOptions }) }
+    const common = {
+      application_name: "caravel",
+      ...(ssl !== undefined && { ssl: ssl as boolean | ConnectionOptions })
+    }
     if (text.startsWith("/")) {
       const [host, database] = text.split(" ")
       return { ...common, host, database, options: searchPath.join("") }
