@@ -24,6 +24,7 @@ const lanes = [
     words: [["node", "scripts/words.mjs"]],
     links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]],
     packages: [["node", "scripts/packages.mjs"]],
+    installs: [["node", "scripts/installs.mjs"]],
     // Decisions are tested whole, by their own specs.
     coverage: [["vitest", "run", "--project=domain", "--coverage", "--coverage.reporter=text", ...decisions]],
     docs: [["node", "scripts/docs.mjs"]],

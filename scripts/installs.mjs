@@ -32,10 +32,19 @@ const schema = `installs_${process.pid}`
 
 /** The storages: the line of the README that installs each, and the program on it. */
 const storages = {
-  sqlite: { names: "@effect/sql-sqlite-node", program, subpath: "@caravel/sql/Sqlite", bundled: "better-sqlite3", other: "pg" },
+  sqlite: {
+    names: "@effect/sql-sqlite-node",
+    program,
+    subpath: "@caravel/sql/Sqlite",
+    bundled: "better-sqlite3",
+    other: "pg"
+  },
   postgres: {
     names: "@effect/sql-pg",
-    program: program.replaceAll("Sqlite", "Postgres").replace("import { Console, Effect }", "import { Console, Effect, Redacted }")
+    program: program.replaceAll("Sqlite", "Postgres").replace(
+      "import { Console, Effect }",
+      "import { Console, Effect, Redacted }"
+    )
       .replace(`{ filename: "data/app.db" }`, `{ url: Redacted.make(${JSON.stringify(url)}), schema: "${schema}" }`),
     subpath: "@caravel/sql/Postgres",
     other: "better-sqlite3"
@@ -59,7 +68,11 @@ process.on("exit", () => rmSync(folder, { recursive: true, force: true }))
 
 const projects = (matrix ? ["npm", "pnpm"] : ["npm"]).flatMap((manager) =>
   (matrix ? ["oldest", "newest"] : ["catalog"]).flatMap((ages) =>
-    Object.keys(storages).filter((storage) => storage !== "postgres" || url !== undefined).map((storage) => ({ manager, ages, storage }))
+    Object.keys(storages).filter((storage) => storage !== "postgres" || url !== undefined).map((storage) => ({
+      manager,
+      ages,
+      storage
+    }))
   )
 )
 if (url === undefined) console.log("installs: PostgreSQL skipped: set CARAVEL_TEST_POSTGRES_URL")
@@ -74,9 +87,19 @@ for (const { ages, manager, storage } of projects) {
   const { program, subpath, ...about } = storages[storage]
   mkdirSync(cwd)
   const run = (command, ...args) => {
-    const { error, status, stderr, stdout } = spawnSync(command, args, { cwd, encoding: "utf8", env: { ...process.env, NODE_OPTIONS: "" } })
+    const { error, status, stderr, stdout } = spawnSync(command, args, {
+      cwd,
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "" }
+    })
     const passed = error === undefined && status === 0
-    if (!passed) problems.push(`installs: ${title}: ${command} ${args.join(" ")} failed:\n${error?.message ?? ""}${stdout ?? ""}${stderr ?? ""}`)
+    if (!passed) {
+      problems.push(
+        `installs: ${title}: ${command} ${args.join(" ")} failed:\n${error?.message ?? ""}${stdout ?? ""}${
+          stderr ?? ""
+        }`
+      )
+    }
     return { passed, stdout }
   }
   const wanted = lineOf(about).map((spec) => {
@@ -88,11 +111,27 @@ for (const { ages, manager, storage } of projects) {
     ? ["@effect/platform", "@effect/experimental"].map((name) => `${name}@${versions.oldest[name]}`)
     : []
   // The packages that a tarball depends on are tarballs as well.
-  const manifest = { private: true, type: "module", pnpm: { overrides: Object.fromEntries(Object.entries(tarballs).map(([name, path]) => [name, `file:${path}`])), onlyBuiltDependencies: ["better-sqlite3"] } }
+  const manifest = {
+    private: true,
+    type: "module",
+    pnpm: {
+      overrides: Object.fromEntries(Object.entries(tarballs).map(([name, path]) => [name, `file:${path}`])),
+      onlyBuiltDependencies: ["better-sqlite3"]
+    }
+  }
   writeFileSync(join(cwd, "package.json"), JSON.stringify(manifest))
   const installed = manager === "npm"
     ? run("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", ...wanted, ...others)
-    : run("npx", "--yes", packageManager, "add", "--ignore-scripts", "--config.strict-peer-dependencies=true", ...wanted, ...others)
+    : run(
+      "npx",
+      "--yes",
+      packageManager,
+      "add",
+      "--ignore-scripts",
+      "--config.strict-peer-dependencies=true",
+      ...wanted,
+      ...others
+    )
   if (!installed.passed) continue
   if (storage === "sqlite") {
     // To build the driver takes a minute, so it is built only where its version is not the workspace's.
@@ -100,7 +139,11 @@ for (const { ages, manager, storage } of projects) {
     const own = realpathSync(join(root, "packages/sql/node_modules/better-sqlite3"))
     if (readJson(join(driver, "package.json")).version === readJson(join(own, "package.json")).version) {
       cpSync(join(own, "build"), join(driver, "build"), { recursive: true })
-    } else if (manager === "npm" ? !run("npm", "rebuild", "better-sqlite3").passed : !run("npx", "--yes", packageManager, "rebuild", "better-sqlite3").passed) continue
+    } else if (
+      manager === "npm"
+        ? !run("npm", "rebuild", "better-sqlite3").passed
+        : !run("npx", "--yes", packageManager, "rebuild", "better-sqlite3").passed
+    ) continue
   }
   if (manager === "npm") run("npm", "ls", "--all")
   for (const name of ["effect", "@effect/sql"]) {
@@ -113,21 +156,37 @@ for (const { ages, manager, storage } of projects) {
   }
 
   const compile = (module, moduleResolution, ...emit) => {
-    writeFileSync(join(cwd, "tsconfig.json"), JSON.stringify({
-      compilerOptions: { target: "ES2022", module, moduleResolution, strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, outDir: "out" },
-      files: ["main.ts", "only.ts"]
-    }))
+    writeFileSync(
+      join(cwd, "tsconfig.json"),
+      JSON.stringify({
+        compilerOptions: {
+          target: "ES2022",
+          module,
+          moduleResolution,
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          skipLibCheck: false,
+          outDir: "out"
+        },
+        files: ["main.ts", "only.ts"]
+      })
+    )
     return run(process.execPath, tsc, ...emit).passed
   }
   writeFileSync(join(cwd, "main.ts"), program)
-  writeFileSync(join(cwd, "only.ts"), program.replace(/import \{ (Sqlite|Postgres|Memory) \} from ".*"/, `import * as $1 from "${subpath}"`))
+  writeFileSync(
+    join(cwd, "only.ts"),
+    program.replace(/import \{ (Sqlite|Postgres|Memory) \} from ".*"/, `import * as $1 from "${subpath}"`)
+  )
   if (matrix && !compile("ESNext", "Bundler", "--noEmit")) continue
   if (!compile("NodeNext", "NodeNext")) continue
 
   const nodes = matrix && storage !== "sqlite" ? [undefined, "22", "24"] : [undefined]
   for (const node of nodes) {
     for (const file of ["out/main.js", "out/only.js"]) {
-      const { passed, stdout } = node === undefined ? run(process.execPath, file) : run("npx", "--yes", `node@${node}`, file)
+      const { passed, stdout } = node === undefined
+        ? run(process.execPath, file)
+        : run("npx", "--yes", `node@${node}`, file)
       if (passed && !/a subscriber has received 1\nthe tenant has \d+ relays\n$/.test(stdout)) {
         problems.push(`installs: ${title}: ${file} printed\n${stdout}`)
       }
@@ -144,12 +203,18 @@ for (const { ages, manager, storage } of projects) {
     format: "esm",
     platform: storage === "memory" ? "browser" : "node",
     external: about.bundled === undefined ? [] : [about.bundled],
-    banner: { js: storage === "memory" ? "" : `import { createRequire } from "node:module"; const require = createRequire(import.meta.url)` }
+    banner: {
+      js: storage === "memory"
+        ? ""
+        : `import { createRequire } from "node:module"; const require = createRequire(import.meta.url)`
+    }
   }).metafile
   const foreign = Object.keys(inputs).find((path) => path.includes(`node_modules/${about.other}/`))
   if (foreign !== undefined) problems.push(`installs: ${title}: the bundle has ${foreign}`)
   run(process.execPath, "out/bundle.mjs")
   console.log(`${title}: installed, compiled, run and bundled`)
 }
-if (url !== undefined) execFileSync("psql", [url, "--quiet", "--command", `drop schema if exists ${schema} cascade`], { stdio: "ignore" })
+if (url !== undefined) {
+  execFileSync("psql", [url, "--quiet", "--command", `drop schema if exists ${schema} cascade`], { stdio: "ignore" })
+}
 finish(problems, `installs: ${projects.length} projects`)

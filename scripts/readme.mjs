@@ -1,14 +1,15 @@
-// Compiles every ```ts snippet of README.md and docs/**/*.md in one program, then runs them: tests with vitest, the others
+// Compiles every ```ts snippet of README.md, docs/**/*.md and the packages' README.md in one program, then runs them: tests with vitest, the others
 // with tsx, all in one process. If that fails, each runs on its own, to say which. A fence of "```ts no-run" is only compiled.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { exampleOptions, examplesFolder, finish, root, run, sourceConditions } from "./workspace.mjs"
+import { exampleOptions, examplesFolder, finish, packages, root, run, sourceConditions } from "./workspace.mjs"
 
 const documents = [
   "README.md",
   ...(existsSync(join(root, "docs")) ? readdirSync(join(root, "docs"), { recursive: true }) : [])
     .filter((name) => name.endsWith(".md"))
-    .map((name) => join("docs", name))
+    .map((name) => join("docs", name)),
+  ...packages.map(({ name }) => join("packages", name, "README.md"))
 ].filter((name) => existsSync(join(root, name)))
 
 /** The snippets of a document, each after as many empty lines as stand before it: errors then name the document's own lines. */

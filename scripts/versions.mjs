@@ -22,14 +22,19 @@ for (const { json, name } of manifests) {
 }
 
 for (const [name, version] of Object.entries(catalog)) {
-  if (!/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)) problems.push(`versions: not exact in the catalog: ${name} ${version}`)
+  if (!/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)) {
+    problems.push(`versions: not exact in the catalog: ${name} ${version}`)
+  }
 }
 for (const [name, range] of Object.entries(peers)) {
   const [oldest, used] = [range.slice(1), catalog[name]].map((version) => version?.split(".").map(Number))
   const kept = oldest[0] === 0 ? 2 : 1
-  const admits = range.startsWith("^") && used !== undefined && used.slice(0, kept).join() === oldest.slice(0, kept).join() &&
+  const admits = range.startsWith("^") && used !== undefined &&
+    used.slice(0, kept).join() === oldest.slice(0, kept).join() &&
     (used[1] - oldest[1] || used[2] - oldest[2]) >= 0
-  if (!admits) problems.push(`versions: the range ${range} of the peer ${name} does not admit the catalog's ${catalog[name]}`)
+  if (!admits) {
+    problems.push(`versions: the range ${range} of the peer ${name} does not admit the catalog's ${catalog[name]}`)
+  }
 }
 if (/^overrides:/m.test(readFileSync(join(root, "pnpm-workspace.yaml"), "utf8"))) {
   problems.push("versions: pnpm-workspace.yaml has overrides")
@@ -41,4 +46,7 @@ readFileSync(join(root, "pnpm-lock.yaml"), "utf8").split("\n").forEach((line, i)
   }
 })
 
-finish(problems, `versions: ${Object.keys(catalog).length} in the catalog, all exact, and ${Object.keys(peers).length} ranges of peers`)
+finish(
+  problems,
+  `versions: ${Object.keys(catalog).length} in the catalog, all exact, and ${Object.keys(peers).length} ranges of peers`
+)

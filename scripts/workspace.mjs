@@ -21,7 +21,9 @@ const versionsUnder = (heading) => {
   const indent = lines[start].search(/\S/)
   const end = lines.findIndex((line, i) => i > start && line.trim() !== "" && line.search(/\S/) <= indent)
   return Object.fromEntries(
-    lines.slice(start + 1, end).flatMap((line) => [...line.matchAll(/^ +"?([^":#]+)"?: (\S+)$/g)].map(([, ...entry]) => entry))
+    lines.slice(start + 1, end).flatMap((line) =>
+      [...line.matchAll(/^ +"?([^":#]+)"?: (\S+)$/g)].map(([, ...entry]) => entry)
+    )
   )
 }
 
