@@ -16,6 +16,7 @@ export {
   type Submission,
   submissionOf
 } from "./decide/Batch.js"
+export { resourceOf } from "./decide/Decider.js"
 export * from "./decide/Idempotency.js"
 export { clockJumps, clockMessage, defaultClockTolerance, makeClockReport } from "./event/ClockJump.js"
 export { activityTypeOf, isImport, isMetered, resourceTypeOf } from "./event/EventTable.js"

@@ -1,6 +1,16 @@
 /** The outcomes of submissions with an idempotency key, in the table `caravel_idempotency`. */
-import type { IdempotencyConflict, Position, Pubkey, RecordedEvent, Refusal, RelayId, State } from "@caravel/domain"
-import { identityOf, type Kept, recall, scopesOf, type Submission } from "@caravel/domain/adapter"
+import type { IdempotencyConflict, Position, RecordedEvent, Refusal, State } from "@caravel/domain"
+import {
+  fieldIn,
+  identityOf,
+  type Kept,
+  recall,
+  resourceKey,
+  resourceOf,
+  resources,
+  scopesOf,
+  type Submission
+} from "@caravel/domain/adapter"
 import { Array as Arr, Data, DateTime, Duration, Effect, Either, Redacted } from "effect"
 import { hash } from "node:crypto"
 import { Database } from "../database/Database.js"
@@ -132,20 +142,24 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
 })
 
 /**
- * The hashes under which the submissions' keys may be stored. A relay that does not exist yet belongs to the tenant
+ * The hashes under which the submissions' keys may be stored. A resource that does not exist yet belongs to the tenant
  * that creates it in the batch.
  */
 const idsOf = (before: State, submissions: ReadonlyArray<Submission>): ReadonlyArray<string> => {
-  const owners = new Map<RelayId, Array<Pubkey>>()
+  const owners = new Map<string, Array<string>>()
   for (const { commands } of submissions) {
     for (const [command] of commands) {
-      if (command._tag === "CreateRelay") owners.set(command.id, [...owners.get(command.id) ?? [], command.tenant])
+      const resource = resourceOf(command)
+      const { createdBy, owner } = resources[resource.resourceType]
+      if (command._tag !== createdBy) continue
+      const key = resourceKey(resource)
+      owners.set(key, [...owners.get(key) ?? [], String(fieldIn(command, owner))])
     }
   }
   const ids = submissions.flatMap((submission) => {
     const { commands: [[command]], idempotencyKey } = submission
     if (idempotencyKey === undefined) return []
-    const created = "id" in command ? owners.get(command.id) ?? [] : []
+    const created = owners.get(resourceKey(resourceOf(command))) ?? []
     const scopes = [...scopesOf(before, submission), ...created]
     return scopes.map((scope) => hashOf(scope, idempotencyKey))
   })
