@@ -1,5 +1,5 @@
-import { Either, Function, type ParseResult, Schema, String as Str } from "effect"
-import * as Codec from "./Codec.js"
+import { Function, Schema, String as Str } from "effect"
+import * as RowCodec from "./RowCodec.js"
 
 /** A statement's text, its parameters, and the number of rows or values that it concerns. */
 export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, count: number]
@@ -7,10 +7,8 @@ export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, 
 /** The schema of an instant column: milliseconds since 1970. */
 export const Instant = Schema.DateTimeUtcFromNumber
 
-/**
- * A table. Its columns are the fields of its row schema in snake case, and the schema encodes and decodes every row.
- */
-export interface Table<A> {
+/** A table. Its columns are the fields of its rows in snake case. */
+export interface Table<A> extends Pick<RowCodec.RowCodec<A>, "decode" | "decodeFields" | "decodeRow"> {
   readonly name: string
   /** The columns to select for `decode`; `replaced` has other expressions for some fields. */
   readonly columns: (replaced?: { readonly [field in keyof A]?: string }) => string
@@ -37,12 +35,6 @@ export interface Table<A> {
   readonly deleteReturning: (key: keyof A & string) => (values: ReadonlyArray<string>) => ReadonlyArray<Statement>
   /** Selects the rows in which a field has one of these values. */
   readonly select: (key: keyof A & string) => (values: ReadonlyArray<string | number>) => ReadonlyArray<Statement>
-  /** Decodes a row: its values in the order of `columns`. */
-  readonly decodeRow: (row: ReadonlyArray<unknown>) => Either.Either<A, ParseResult.ParseError>
-  /** Decodes a row that may be damaged: a value that does not decode is returned as it is. */
-  readonly decodeFields: (row: ReadonlyArray<unknown>) => { readonly [field in keyof A]: unknown }
-  /** Decodes rows, or fails with the first that does not decode. */
-  readonly decode: (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Either.Either<Array<A>, ParseResult.ParseError>
 }
 
 /**
@@ -80,48 +72,22 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
   fields: Fields & { readonly [Field in keyof Fields]: Schema.Schema.AnyNoContext },
   prototype: A = Object.prototype as A
 ): Table<A> => {
-  const names = Object.keys(fields)
-  const codecs = names.map((field) => Codec.make(fields[field]!.ast))
-  const explain = Schema.decodeUnknownEither(Schema.Struct(fields) as unknown as Schema.Schema<A, unknown>)
+  const { codecs, decode, decodeFields, decodeRow, encode, names } = RowCodec.make(fields, prototype)
   const column = Str.camelToSnake
 
-  const decodeRow = (row: ReadonlyArray<unknown>): Either.Either<A, ParseResult.ParseError> => {
-    const decoded: { [field: string]: unknown } = Object.create(prototype)
-    for (let index = 0; index < names.length; index++) {
-      if ((decoded[names[index]!] = codecs[index]!.decode(row[index])) === Codec.invalid) {
-        return explain(Object.fromEntries(names.map((field, index) => [field, row[index]])))
-      }
-    }
-    return Either.right(decoded as A)
-  }
-
-  const columns = (replaced: { readonly [field: string]: string | undefined } = {}) =>
-    names.map((field) => `${replaced[field] ?? `${name}.${column(field)}`}`).join(", ")
+  const columns = (replaced: { readonly [field in keyof A]?: string } = {}) =>
+    names.map((field) => replaced[field] ?? `${name}.${column(field)}`).join(", ")
 
   const insert: Table<A>["insert"] = (clause = "", most) => {
     const into = `INSERT INTO ${name} (${names.map(column).join(", ")}) VALUES `
     const row = `(${repeat("?", names.length)})`
-    return chunked<A>(
-      (size) => `${into}${repeat(row, size)} ${clause}`,
-      (rows) => {
-        const params: Array<unknown> = []
-        for (const row of rows) {
-          for (let index = 0; index < names.length; index++) {
-            params.push(codecs[index]!.encode(row[names[index] as keyof A]))
-          }
-        }
-        return params
-      },
-      most
-    )
+    return chunked<A>((size) => `${into}${repeat(row, size)} ${clause}`, encode, most)
   }
 
   /** The fields that an update can change. */
   const changing = (key: string, fixed: ReadonlyArray<keyof A>) =>
     names.flatMap((field, index) =>
-      field === key || fixed.includes(field as keyof A)
-        ? []
-        : [{ field: field as keyof A, column: column(field), codec: codecs[index]! }]
+      field === key || fixed.includes(field) ? [] : [{ field, column: column(field), codec: codecs[index]! }]
     )
 
   const where = (statement: string, key: string, clause = "") =>
@@ -162,23 +128,8 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
     delete: (key) => where(`DELETE FROM ${name}`, key),
     deleteReturning: (key) => where(`DELETE FROM ${name}`, key, ` RETURNING ${column(key)}`),
     select: (key) => where(`SELECT ${columns()} FROM ${name}`, key),
-    decodeRow,
-    decodeFields: (row) => {
-      const decoded: { [field: string]: unknown } = {}
-      names.forEach((field, index) => {
-        const value = codecs[index]!.decode(row[index])
-        decoded[field] = value === Codec.invalid ? row[index] : value
-      })
-      return decoded as { readonly [field in keyof A]: unknown }
-    },
-    decode: (rows) => {
-      const decoded: Array<A> = []
-      for (const row of rows) {
-        const result = decodeRow(row)
-        if (Either.isLeft(result)) return Either.left(result.left)
-        decoded.push(result.right)
-      }
-      return Either.right(decoded)
-    }
+    decode,
+    decodeFields,
+    decodeRow
   }
 }

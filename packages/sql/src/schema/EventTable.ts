@@ -1,11 +1,11 @@
-/** Encodes events as rows, and decodes rows of any schema version. */
+/** The table `caravel_event`: encodes events as rows, and decodes rows of any schema version. */
 import {
   ActivityType,
   type Event,
   EventId,
   events,
   Metadata,
-  type Position,
+  Position,
   Pubkey,
   type RecordedEvent,
   RelayId,
@@ -15,12 +15,14 @@ import {
 import { activityTypeOf, type NewerEvent, upcast, type Upcasters, versionOf } from "@caravel/domain/adapter"
 import { Either, ParseResult, Record as Rec, Schema } from "effect"
 import * as Codec from "../statement/Codec.js"
-import { Instant } from "../statement/Table.js"
+import type { Dialect } from "../statement/Dialect.js"
+import type { ResultRows } from "../statement/StatementScript.js"
+import * as Table from "../statement/Table.js"
 
 const EventType = Schema.Literal(...Rec.keys(events))
 
-/** The fields of an event's row, without its position. */
-export const eventFields = {
+const fields = {
+  position: Position,
   id: EventId,
   type: EventType,
   activityType: Schema.NullOr(ActivityType),
@@ -30,8 +32,41 @@ export const eventFields = {
   resourceVersion: Version,
   payload: Schema.String,
   metadata: Schema.String,
-  createdAt: Instant,
+  createdAt: Table.Instant,
   schemaVersion: Version
+}
+
+const newFields = { ...fields, createdAt: Schema.Int, latestAt: Schema.NullOr(Schema.Int) }
+
+/** The table in a dialect. The upcasters decode events of older versions. */
+export const make = (dialect: Dialect, upcasters: Upcasters) => {
+  const { at, columns, decode, decodeRow, name, select } = Table.make("caravel_event", fields)
+  const toRow = toRowBy(upcasters)
+  const toEvent = toEventBy(upcasters)
+  return {
+    name,
+    columns,
+    at,
+    /**
+     * Statements that insert events. `before` is the latest instant of the events before them. An event that is
+     * earlier also stores the latest instant, so that it is known at every position without a search.
+     */
+    insert: () => {
+      const insert = Table.make(name, newFields).insert("", dialect.writesEachRow ? 1 : undefined)
+      return (events: ReadonlyArray<RecordedEvent>, before: number) => {
+        let latest = before
+        return insert(events.map((event) => {
+          const createdAt = event.createdAt.epochMillis
+          const latestAt = latest > createdAt ? latest : null
+          latest = Math.max(latest, createdAt)
+          return { ...toRow(event), createdAt, latestAt }
+        }))
+      }
+    },
+    selectAt: select("position"),
+    decode: (rows: ResultRows) => Either.flatMap(decode(rows), (rows) => Either.all(rows.map(toEvent))),
+    decodeRow: (row: ResultRows[number]) => Either.flatMap(decodeRow(row), toEvent)
+  }
 }
 
 const payloads = Rec.map(events, (event) => {
@@ -53,7 +88,7 @@ const parse = Schema.decodeEither(Schema.parseJson())
 const noMetadata: Either.Either<Metadata> = Either.right({})
 
 /** Encodes an event as a row. */
-export const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
+const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
   position: event.position,
   id: event.id,
   type: event._tag,
@@ -68,10 +103,10 @@ export const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
   schemaVersion: versionOf(event._tag, all)
 })
 
-type EventRow = Schema.Struct.Type<typeof eventFields> & { readonly position: Position }
+type EventRow = Schema.Struct.Type<typeof fields>
 
 /** Decodes a row to an event of the current schema version. */
-export const toEventBy = (all: Upcasters) => (row: EventRow) =>
+const toEventBy = (all: Upcasters) => (row: EventRow) =>
   Either.zipWith(changesOf(row, all), metadataOf(row), (changes, metadata) => ({
     _tag: row.type,
     position: row.position,
