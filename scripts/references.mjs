@@ -150,23 +150,25 @@ const apiPage = () => {
   }
 
   const moduleOf = (file) => checker.getSymbolAtLocation(parsed.getSourceFile(file))
+  const isNamespace = (symbol) => (target(symbol).flags & ts.SymbolFlags.ValueModule) !== 0
+  /** The names of an entry, and below them those of its namespaces. */
+  const partsOf = (entry) => {
+    const [plain, namespaces] = [(symbol) => !isNamespace(symbol), isNamespace].map((is) => exportsOf(entry).filter(is))
+    return [
+      ...(plain.length > 0 ? [rowsOf(plain, "")] : []),
+      ...namespaces.flatMap((symbol) => [`### ${symbol.name}`, rowsOf(exportsOf(target(symbol)), `${symbol.name}.`)])
+    ]
+  }
   const sections = published.map(({ json, path }) => {
     const [index, adapter] = entriesOf(path).map(moduleOf)
-    const all = exportsOf(index)
-    const isNamespace = (symbol) => (target(symbol).flags & ts.SymbolFlags.ValueModule) !== 0
-    const plain = all.filter((symbol) => !isNamespace(symbol))
     return [
       `## ${json.name}`,
       `${json.description}.`,
-      ...(plain.length > 0 ? [rowsOf(plain, "")] : []),
-      ...all.filter(isNamespace).flatMap((symbol) => [
-        `### ${symbol.name}`,
-        rowsOf(exportsOf(target(symbol)), `${symbol.name}.`)
-      ]),
+      ...partsOf(index),
       ...(adapter === undefined ? [] : [
         `### ${json.name}/adapter`,
         "What adapters and hosts need beyond what users need.",
-        rowsOf(exportsOf(adapter), "")
+        ...partsOf(adapter)
       ])
     ].join("\n\n")
   })

@@ -28,6 +28,7 @@ export { Label } from "./model/Metadata.js"
 export { fieldIn, resourceKey, resources } from "./model/Resource.js"
 export { NwcUrlInput } from "./model/Tenant.js"
 export { Diagnostic, expected, NonEmptyText, storableText, withoutSecrets } from "./model/Text.js"
+export * as Codec from "./runtime/Codec.js"
 export { isTraced, withSpan } from "./runtime/Span.js"
 export { mapInSteps, runAtOnce, runInTurns, type Steps } from "./runtime/Steps.js"
 export {

@@ -1,8 +1,9 @@
 /** The seventeen commands as data: their payloads, results and errors. */
 import { Either, type ParseResult, Predicate, Record as Rec, Redacted, Schema } from "effect"
 import { secretFields } from "../model/Resource.js"
+import { trusted } from "../model/Trusted.js"
+import * as Codec from "../runtime/Codec.js"
 import type { CommandTag } from "./CommandTable.js"
-import * as Decoder from "./Decoder.js"
 import * as RelayCommand from "./RelayCommand.js"
 import * as TenantCommand from "./TenantCommand.js"
 
@@ -74,11 +75,11 @@ type Decoded = Either.Either<CommandRequest, ParseResult.ParseError>
 
 const decodeTag = Schema.decodeUnknownEither(Schema.Struct({ _tag: Schema.Literal(...Rec.keys(commands)) }))
 const decoders = Rec.map(commands, (schema) => {
-  const read = Decoder.make<CommandRequest>(schema)
+  const codec = Codec.make(Schema.Struct<Schema.Struct.Fields>(schema.fields).ast)
   const decode = Schema.decodeUnknownEither(schema as Schema.Schema<CommandRequest, any>)
   return (input: unknown): Decoded => {
-    const command = read(input)
-    return command === undefined ? decode(input) : Either.right(command)
+    const values = codec.decode(input)
+    return values === Codec.invalid ? decode(input) : Either.right(trusted<CommandRequest>(schema, values as object))
   }
 })
 

@@ -12,9 +12,8 @@ import {
   ResourceType,
   Version
 } from "@caravel/domain"
-import { activityTypeOf, type NewerEvent, upcast, type Upcasters, versionOf } from "@caravel/domain/adapter"
+import { activityTypeOf, Codec, type NewerEvent, upcast, type Upcasters, versionOf } from "@caravel/domain/adapter"
 import { Either, ParseResult, Record as Rec, Schema } from "effect"
-import * as Codec from "../statement/Codec.js"
 import type { Dialect } from "../statement/Dialect.js"
 import type { ResultRows } from "../statement/StatementScript.js"
 import * as Table from "../statement/Table.js"

@@ -1,5 +1,5 @@
+import { Codec } from "@caravel/domain/adapter"
 import { Either, type ParseResult, Schema } from "effect"
-import * as Codec from "./Codec.js"
 
 /** Rows as values in the order of their fields. Each field's schema encodes and decodes its values. */
 export interface RowCodec<A> {

@@ -1,27 +1,46 @@
 /**
- * Schemas of single values compiled to plain functions. A row of the activity log decodes in 1 µs, against 10 µs with
- * `Schema.decode`. A value that a function refuses is decoded again by its schema, which says why.
+ * Schemas compiled to plain functions. A row of the activity log decodes in 1 µs, against 10 µs with `Schema.decode`; a
+ * `create_relay` in 1 µs, against 8 µs. A value that a function refuses is decoded again by its schema, which says why.
  */
 import { Either, Function, Option, ParseResult, Predicate, Schema, SchemaAST as AST } from "effect"
 
-/** Returned for a value that the schema refuses. */
-export const invalid = Symbol.for("@caravel/sql/invalid")
+/**
+ * Returned for a value that the schema refuses.
+ *
+ * @since 0.1.0
+ * @category symbols
+ */
+export const invalid = Symbol.for("@caravel/domain/invalid")
 
+/**
+ * A compiled schema.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface Codec {
+  /** Returns `invalid` for a value that the schema refuses. */
   readonly decode: (value: unknown) => unknown
   /** Encodes a value that is known to have the schema's type. */
   readonly encode: (value: any) => unknown
 }
 
-/** Compiles a schema that needs no services and is synchronous. */
+/**
+ * Compiles a schema that needs no services and is synchronous.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const make = (ast: AST.AST): Codec => {
   switch (ast._tag) {
     case "StringKeyword":
-      return of((value) => typeof value === "string")
+      return of(Predicate.isString)
     case "NumberKeyword":
-      return of((value) => typeof value === "number")
+      return of(Predicate.isNumber)
     case "BooleanKeyword":
-      return of((value) => typeof value === "boolean")
+      return of(Predicate.isBoolean)
+    case "UndefinedKeyword":
+      return of(Predicate.isUndefined)
     case "UnknownKeyword":
       return of(Function.constTrue)
     case "Literal":
@@ -39,13 +58,9 @@ export const make = (ast: AST.AST): Codec => {
     case "Union":
       return union(ast)
     case "TypeLiteral":
-      return ast.indexSignatures.length === 0 ? struct(ast) : bySchema(ast)
+      return isStruct(ast) ? struct(ast) : bySchema(ast)
     case "Transformation":
-      return AST.isFinalTransformation(ast.transformation)
-        ? transformation(ast, ast.transformation)
-        : AST.isComposeTransformation(ast.transformation)
-        ? composition(make(ast.from), make(ast.to))
-        : bySchema(ast)
+      return transformation(ast)
     default:
       return bySchema(ast)
   }
@@ -68,9 +83,8 @@ const bySchema = (ast: AST.AST): Codec => {
 
 const union = (ast: AST.Union): Codec => {
   const members = ast.types.map(make)
-  const others = ast.types.flatMap((type, index) => type._tag === "Literal" ? [] : [members[index]!])
-  const plain = members.every(({ encode }) => encode === Function.identity)
-  const nullable = others.length === 1 && ast.types.every((type) => type._tag !== "Literal" || type.literal === null)
+  const others = ast.types.flatMap((type, index) => isNothing(type) ? [] : [members[index]!])
+  const isPlain = members.every(({ encode }) => encode === Function.identity)
   return {
     decode: (value) => {
       for (const member of members) {
@@ -79,36 +93,68 @@ const union = (ast: AST.Union): Codec => {
       }
       return invalid
     },
-    encode: plain
+    encode: isPlain
       ? Function.identity
-      : nullable
-      ? (value) => value === null ? null : others[0]!.encode(value)
+      : others.length === 1
+      ? (value) => value === null || value === undefined ? value : others[0]!.encode(value)
       : bySchema(ast).encode
   }
 }
 
-const struct = (ast: AST.TypeLiteral): Codec => {
+const isNothing = (ast: AST.AST) => AST.isUndefinedKeyword(ast) || (AST.isLiteral(ast) && ast.literal === null)
+
+const isStruct = (ast: AST.AST): ast is AST.TypeLiteral =>
+  AST.isTypeLiteral(ast) && ast.indexSignatures.length === 0 && ast.propertySignatures.length > 0
+
+/** `changes` are of fields that may be absent, such as one with a default. */
+const struct = (
+  ast: AST.TypeLiteral,
+  changes: ReadonlyArray<AST.PropertySignatureTransformation> = []
+): Codec => {
   const properties = ast.propertySignatures.map(({ isOptional, name, type }) => ({
     isOptional,
     name,
-    codec: make(type)
+    codec: make(type),
+    change: changes.find(({ from }) => from === name)
   }))
   return {
     decode: (value) => {
       if (!Predicate.isRecord(value)) return invalid
       const decoded: Record<PropertyKey, unknown> = {}
-      for (const { codec, isOptional, name } of properties) {
-        if (isOptional && !(name in value)) continue
-        if ((decoded[name] = codec.decode(value[name])) === invalid) return invalid
+      for (const { change, codec, isOptional, name } of properties) {
+        const isThere = !isOptional || Object.hasOwn(value, name)
+        const field = isThere ? codec.decode(value[name]) : undefined
+        if (field === invalid) return invalid
+        if (change === undefined) {
+          if (isThere) decoded[name] = field
+        } else {
+          const changed = change.decode(isThere ? Option.some(field) : Option.none())
+          if (Option.isSome(changed)) decoded[name] = changed.value
+        }
       }
       return decoded
     },
     encode: (value) => {
       const encoded: Record<PropertyKey, unknown> = {}
-      for (const { codec, name } of properties) if (name in value) encoded[name] = codec.encode(value[name])
+      for (const { change, codec, name } of properties) {
+        const given = Object.hasOwn(value, name) ? Option.some(value[name]) : Option.none()
+        const field = change === undefined ? given : change.encode(given)
+        if (Option.isSome(field)) encoded[name] = codec.encode(field.value)
+      }
       return encoded
     }
   }
+}
+
+const transformation = (ast: AST.Transformation): Codec => {
+  const { from, to, transformation } = ast
+  if (AST.isFinalTransformation(transformation)) return final(ast, transformation)
+  if (AST.isComposeTransformation(transformation)) return composition(make(from), make(to))
+  const changes = transformation.propertySignatureTransformations
+  // A change is taken to return a value of its field's type: a default or the given value.
+  return isStruct(from) && AST.typeAST(to) === to && changes.every(({ from, to }) => from === to)
+    ? struct(from, changes)
+    : bySchema(ast)
 }
 
 const composition = (from: Codec, to: Codec): Codec => ({
@@ -125,7 +171,7 @@ interface Steps {
   readonly encode: (...parameters: Parameters<AST.FinalTransformation["encode"]>) => unknown
 }
 
-const transformation = (ast: AST.Transformation, { decode, encode }: Steps): Codec => {
+const final = (ast: AST.Transformation, { decode, encode }: Steps): Codec => {
   const from = make(ast.from)
   // A transformation to a declared type returns a value of that type. To any other type, it may return what a
   // refinement refuses.
