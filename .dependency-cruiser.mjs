@@ -1,10 +1,19 @@
 // Imports go only as the package table of the design allows.
+import { packages } from "./scripts/workspace.mjs"
+
+/** The files that a package exports, as a pattern. */
+const entriesOf = (name) => {
+  const { json } = packages.find((other) => other.name === name)
+  const files = Object.values(json.exports ?? {}).flatMap(({ "@caravel/source": file }) =>
+    file === undefined ? [] : [file.slice(2)]
+  )
+  return `^packages/${name}/(${files.join("|").replaceAll(".", "\\.")})$`
+}
 
 const effect = ["effect"]
 
 /**
- * What a package's src may import: which packages, which modules, and whether the runtime's own modules. Packages with
- * `adapter: false` use the domain as users do.
+ * What a package's src may import: which packages, which modules, and whether the runtime's own modules.
  */
 const table = {
   domain: { packages: [], modules: effect },
@@ -19,16 +28,10 @@ const table = {
   conformance: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/vitest", "vitest"] },
   // The host: which modules it uses is its package.json's to say (knip).
   runner: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true },
-  provisioner: {
-    packages: ["domain", "pubsub", "sql"],
-    adapter: false,
-    modules: [...effect, "@effect/platform", "@effect/platform-node"],
-    builtins: true
-  },
   bench: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true }
 }
 
-const allowed = Object.entries(table).map(([name, { adapter = true, builtins = false, modules, packages }]) => ({
+const allowed = Object.entries(table).map(([name, { builtins = false, modules, packages }]) => ({
   name: `${name}-imports`,
   severity: "error",
   comment: `src of ${name} imports only itself and ${[...packages, ...modules].join(", ")}`,
@@ -36,7 +39,7 @@ const allowed = Object.entries(table).map(([name, { adapter = true, builtins = f
   to: {
     pathNot: [
       `^packages/${name}/src/`,
-      ...packages.map((other) => `^packages/${other}/src/${adapter ? "(index|adapter)" : "index"}\\.ts$`),
+      ...packages.map(entriesOf),
       ...modules.map((module) => `(^|/)node_modules/${module}/`)
     ],
     ...(builtins ? { dependencyTypesNot: ["core"] } : {})
@@ -121,14 +124,21 @@ export default {
       name: "by-entry",
       severity: "error",
       comment: "packages import one another through their entries only, so never from internal/",
-      from: { path: "^packages/([^/]+)/" },
-      to: { path: "^packages/", pathNot: ["^packages/$1/", "^packages/[^/]+/src/(index|adapter)\\.ts$"] }
+      from: { path: "^(packages/[^/]+|examples/[^/]+)/" },
+      to: { path: "^(packages|examples)/", pathNot: ["^$1/", ...packages.map(({ name }) => entriesOf(name))] }
+    },
+    {
+      name: "as-users",
+      severity: "error",
+      comment: "examples import what users import",
+      from: { path: "^examples/" },
+      to: { path: "^packages/domain/src/adapter\\.ts$" }
     },
     {
       name: "src-without-test",
       severity: "error",
-      from: { path: "^packages/[^/]+/src/" },
-      to: { path: "^packages/[^/]+/test/" }
+      from: { path: "^(packages|examples)/[^/]+/src/" },
+      to: { path: "^(packages|examples)/[^/]+/test/" }
     },
     {
       name: "pure-decisions",
@@ -151,7 +161,7 @@ export default {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.check.json" },
     doNotFollow: { path: "node_modules" },
-    exclude: { path: "^packages/[^/]+/(dist|build|coverage)/" },
+    exclude: { path: "^(packages|examples)/[^/]+/(dist|build|coverage)/" },
     enhancedResolveOptions: {
       exportsFields: ["exports"],
       conditionNames: ["@caravel/source", "import", "types", "node", "default"]

@@ -15,7 +15,7 @@ const published = packages.flatMap(({ name, path }) =>
   })
 )
 // The suites of `conformance` are tests too, though they stand in src.
-const tests = ["packages/*/test/**/*.ts", "packages/conformance/src/**/*.ts"]
+const tests = ["{packages,examples}/*/test/**/*.ts", "packages/conformance/src/**/*.ts"]
 
 /** Banned syntax. ESLint does not merge a rule's options, so each place below lists all that holds in it. */
 const everywhere = [
@@ -116,7 +116,7 @@ export default tseslint.config(
     }
   },
   {
-    files: ["packages/*/{src,test}/**/*.ts"],
+    files: ["{packages,examples}/*/{src,test}/**/*.ts"],
     languageOptions: { parserOptions: { project: "./tsconfig.check.json", tsconfigRootDir: import.meta.dirname } },
     rules: {
       "no-console": "error",

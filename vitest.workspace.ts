@@ -7,6 +7,6 @@ export default defineConfig({
     // Vitest leaves one core to itself; most of these tests wait for processes, servers and disks.
     minWorkers: 1,
     maxWorkers: Math.max(3, Math.ceil(availableParallelism() * 1.5)),
-    projects: ["packages/*/vitest.config.ts"]
+    projects: ["{packages,examples}/*/vitest.config.ts"]
   }
 })

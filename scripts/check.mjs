@@ -19,7 +19,7 @@ const lanes = [
   {
     versions: [["node", "scripts/versions.mjs"]],
     types: [["tsc", "-b"]],
-    imports: [["depcruise", "packages", "--config", ".dependency-cruiser.mjs"]],
+    imports: [["depcruise", "packages", "examples", "--config", ".dependency-cruiser.mjs"]],
     unused: [["knip", "--no-progress", "--treat-config-hints-as-errors"]],
     words: [["node", "scripts/words.mjs"]],
     links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]],

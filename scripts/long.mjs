@@ -4,12 +4,12 @@
 // `pnpm long Sqlite -t "random programs"` passes its arguments on to vitest: names of files, and its options.
 import { readdirSync, readFileSync } from "node:fs"
 import { basename, join, relative } from "node:path"
-import { finish, packages, root, run } from "./workspace.mjs"
+import { examples, finish, packages, root, run } from "./workspace.mjs"
 
 const typescript = (folder) =>
   readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".ts")).map((name) => join(folder, name))
 
-const sources = packages.flatMap(({ path }) => {
+const sources = [...packages, ...examples].flatMap(({ path }) => {
   try {
     return typescript(join(path, "test"))
   } catch {
@@ -39,7 +39,7 @@ if (args.includes("--counts")) {
       variable,
       usual: usual ?? "of the test",
       long: long ?? "of the test",
-      path: relative(join(root, "packages"), path)
+      path: relative(root, path)
     }))
   )
   console.log("\nWhat tests repeat: the count of this run, of `pnpm long`, and the share")

@@ -2,11 +2,11 @@
 // names no registry's host.
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { catalog, finish, packages, peers, readJson, root } from "./workspace.mjs"
+import { catalog, examples, finish, packages, peers, readJson, root } from "./workspace.mjs"
 
 const problems = []
 
-const manifests = [{ name: "the root", json: readJson(join(root, "package.json")) }, ...packages]
+const manifests = [{ name: "the root", json: readJson(join(root, "package.json")) }, ...packages, ...examples]
 for (const { json, name } of manifests) {
   for (const field of ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"]) {
     for (const [dependency, version] of Object.entries(json[field] ?? {})) {

@@ -8,11 +8,17 @@ export const root = fileURLToPath(new URL("..", import.meta.url))
 
 export const readJson = (path) => JSON.parse(readFileSync(path, "utf8"))
 
-/** The workspace's packages: the name of the folder, its path, and its package.json. */
-export const packages = readdirSync(join(root, "packages"))
-  .map((name) => ({ name, path: join(root, "packages", name) }))
-  .filter(({ path }) => existsSync(join(path, "package.json")))
-  .map((entry) => ({ ...entry, json: readJson(join(entry.path, "package.json")) }))
+const packagesIn = (folder) =>
+  readdirSync(join(root, folder))
+    .map((name) => ({ name, path: join(root, folder, name) }))
+    .filter(({ path }) => existsSync(join(path, "package.json")))
+    .map((entry) => ({ ...entry, json: readJson(join(entry.path, "package.json")) }))
+
+/** The packages: the name of the folder, its path, and its package.json. */
+export const packages = packagesIn("packages")
+
+/** The programs to copy from, which are private packages. */
+export const examples = packagesIn("examples")
 
 /** The versions or ranges under a heading of pnpm-workspace.yaml, by name. */
 const versionsUnder = (heading) => {

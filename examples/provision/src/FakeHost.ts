@@ -7,7 +7,7 @@ import { HostedRelay } from "./RelayHost.js"
 export type Moment = "received" | "applied"
 
 /** The fake host. */
-export class FakeHost extends Context.Tag("@caravel/provisioner/FakeHost")<FakeHost, {
+export class FakeHost extends Context.Tag("@caravel/example-provision/FakeHost")<FakeHost, {
   /** The URL at which the host listens. */
   readonly url: URL
   /** The relays that the host has been sent, by id. */

@@ -15,7 +15,7 @@ export interface HostedRelay extends Schema.Schema.Type<typeof HostedRelay> {}
  * The host did not accept a relay's configuration, or did not answer in time. To recover, send it again, which is
  * harmless.
  */
-export class HostError extends Schema.TaggedError<HostError>("@caravel/provisioner/HostError")("HostError", {
+export class HostError extends Schema.TaggedError<HostError>("@caravel/example-provision/HostError")("HostError", {
   id: Relay.fields.id,
   reason: Schema.String
 }) {
@@ -25,7 +25,7 @@ export class HostError extends Schema.TaggedError<HostError>("@caravel/provision
 }
 
 /** The port to the host. */
-export class RelayHost extends Context.Tag("@caravel/provisioner/RelayHost")<RelayHost, {
+export class RelayHost extends Context.Tag("@caravel/example-provision/RelayHost")<RelayHost, {
   /**
    * Makes the host serve a relay with this configuration. The call is idempotent, and an old version never replaces a
    * newer one.

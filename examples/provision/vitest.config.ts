@@ -1,3 +1,3 @@
 import { project } from "../../vitest.project.js"
 
-export default project("provisioner")
+export default project("provision")
