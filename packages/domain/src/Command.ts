@@ -1,13 +1,4 @@
-import {
-  Array as Arr,
-  Context,
-  Effect,
-  Either,
-  type ParseResult,
-  Record as Rec,
-  String as Str,
-  type Types
-} from "effect"
+import { Array as Arr, Context, Effect, Either, type ParseResult, Record as Rec, String as Str } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
 import * as CommandContext from "./command/CommandContext.js"
 import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
@@ -18,12 +9,12 @@ import {
   type CommandRequest,
   commands,
   type FailureOf,
-  type PayloadOf,
   type SuccessOf
 } from "./command/CommandRequest.js"
-import { type CommandTable, commandTable, type CommandTag } from "./command/CommandTable.js"
+import { commandTable, type CommandTag } from "./command/CommandTable.js"
 import * as Input from "./command/Input.js"
 import { InputLimits } from "./command/InputLimits.js"
+import type { Methods } from "./command/Methods.js"
 import { type Submission, submissionOf } from "./decide/Batch.js"
 import type { Refusal } from "./decide/Decider.js"
 import { activityOf, type RecordedEvent } from "./event/Event.js"
@@ -31,24 +22,13 @@ import type { Activity } from "./model/Activity.js"
 import type { CallerMetadata } from "./model/Metadata.js"
 import { withSpan } from "./runtime/Span.js"
 
-/** The type of each parameter that the command table names. */
-type Parameter<Tag extends CommandTag, Name> = Name extends "tenant" | "relay"
-  ? Omit<PayloadOf<Tag>, CommandTable[Tag]["parameters"][number]>
-  : Name extends keyof PayloadOf<Tag> ? PayloadOf<Tag>[Name]
-  : never
-
-type Parameters<Tag extends CommandTag> = CommandTable[Tag]["parameters"] extends readonly [infer Resource, infer Value]
-  ? readonly [resource: Parameter<Tag, Resource>, value: Parameter<Tag, Value>]
-  : readonly [resource: Parameter<Tag, CommandTable[Tag]["parameters"][0]>]
-
-/** One method per command: the command `CreateTenant` has the method `createTenant(tenant)`. */
-type Methods = {
-  readonly [Tag in CommandTag as Uncapitalize<Tag>]: (
-    ...parameters: Parameters<Tag>
-  ) => Effect.Effect<SuccessOf<CommandOf<Tag>>, FailureOf<CommandOf<Tag>> | ParseResult.ParseError>
-}
-
-interface Submit {
+/**
+ * The methods of `Command`: one per command, `submit` for several commands at once, and the broadcast of activities.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export interface CommandService extends Methods {
   /**
    * Executes commands in order, in one transaction: all of them or none. Returns the result of each command. Accepts
    * plain values with their `_tag`, and instances, which are validated too. A `ParseError` names the index and the
@@ -60,7 +40,7 @@ interface Submit {
     { readonly [Index in keyof Commands]: SuccessOf<CommandOf<Commands[Index]["_tag"]>> },
     FailureOf<CommandOf<Commands[number]["_tag"]>> | ParseResult.ParseError
   >
-  /** The broadcast of activities: `yield* command.notify.subscribe` (`command.md`). */
+  /** The broadcast of activities: `yield* command.notify.subscribe`. */
   readonly notify: typeof ActivityPubSub.Service
 }
 
@@ -120,7 +100,7 @@ interface Submit {
  * @since 0.1.0
  * @category services
  */
-export class Command extends Context.Tag("@caravel/domain/Command")<Command, Types.Simplify<Methods & Submit>>() {
+export class Command extends Context.Tag("@caravel/domain/Command")<Command, CommandService>() {
   /**
    * Adds metadata to every command inside the effect: its actor, its correlation id and its causation id. The metadata
    * is stored with the commands' events. Nested uses are merged, and the inner one takes precedence. Fails with a
@@ -214,7 +194,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Typ
       ...Rec.mapEntries(commands, (_, tag) => [Str.uncapitalize(tag), method(tag)]),
       submit,
       notify: adapter.notify
-      // The methods' types follow from the command table, and so do the schemas of their arguments and results.
+      // The methods' types are generated from the command table and the schemas of their arguments and results.
     } as unknown as typeof Command.Service
   }
 }

@@ -20,6 +20,8 @@ export {
 } from "./command/CommandRequest.js"
 export { type CommandTag } from "./command/CommandTable.js"
 export * from "./command/InputLimits.js"
+export * from "./command/Methods.js"
+export * from "./command/Payloads.js"
 export * from "./command/RelayCommand.js"
 export * from "./command/TenantCommand.js"
 export { stateOf } from "./decide/Batch.js"

@@ -11,7 +11,7 @@ export const call = ({ commands, expected }: Call) =>
     const { submit } = yield* Command
     const results: ReadonlyArray<Activity | void> = commands.length === 1
       ? [yield* callMethod(commands[0]!)]
-      : yield* submit(commands as ReadonlyArray<CommandInput>)
+      : yield* submit(commands as ReadonlyArray<PlainCommand & CommandInput>)
     return plain(results.filter((result) => result !== undefined))
   }).pipe(
     expected === undefined ? Function.identity : Command.expecting(expected),

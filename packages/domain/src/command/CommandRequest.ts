@@ -4,6 +4,7 @@ import { secretFields } from "../model/Resource.js"
 import { trusted } from "../model/Trusted.js"
 import * as Codec from "../runtime/Codec.js"
 import type { CommandTag } from "./CommandTable.js"
+import type { Payloads } from "./Payloads.js"
 import * as RelayCommand from "./RelayCommand.js"
 import * as TenantCommand from "./TenantCommand.js"
 
@@ -43,7 +44,7 @@ export type CommandRequest = CommandOf<CommandTag>
  * @since 0.1.0
  * @category commands
  */
-export type PayloadOf<Tag extends CommandTag> = Omit<Schema.Schema.Encoded<typeof commands[Tag]>, "_tag">
+export type PayloadOf<Tag extends CommandTag> = Payloads[Tag]
 
 /**
  * The result of a command: its `Activity`, or nothing if the command logs none.

@@ -1,6 +1,6 @@
 /**
- * A table of the seventeen commands: the resource, event and activity of each, and the parameters of its method
- * (`command.md`, `model.md`). It is the only place with this information.
+ * A table of the seventeen commands: the resource, event and activity of each, and the parameters of its
+ * method. It is the only place with this information.
  */
 import type { ActivityType, ResourceType } from "../model/Activity.js"
 import type { resources } from "../model/Resource.js"
@@ -31,7 +31,7 @@ export const commandTable = {
   CreateRelay: row("relay", "RelayCreated", "create_relay", ["relay"]),
   UpdateRelay: row("relay", "RelayUpdated", "update_relay", ["relay"]),
   DeactivateRelay: row("relay", "RelayDeactivated", "deactivate_relay", ["relay"]),
-  MarkRelayDelinquent: row("relay", "RelayMarkedDelinquent", "deactivate_relay", ["relay"]), // as in command.md
+  MarkRelayDelinquent: row("relay", "RelayMarkedDelinquent", "deactivate_relay", ["relay"]), // its activity is that of DeactivateRelay
   ActivateRelay: row("relay", "RelayActivated", "activate_relay", ["relay"]),
   FailRelaySync: row("relay", "RelaySyncFailed", "fail_relay_sync", ["relay", "syncError"]),
   CompleteRelaySync: row("relay", "RelaySyncCompleted", "complete_relay_sync", ["id"]),

@@ -1,4 +1,4 @@
-/** The commands on relays, as data (`command.md`). */
+/** The commands on relays, as data. */
 import { Schema } from "effect"
 import { defaultRelayOptions, RelayId, RelayOptions, Subdomain } from "../model/Relay.js"
 import { Pubkey, StripeId } from "../model/Tenant.js"

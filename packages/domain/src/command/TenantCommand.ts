@@ -1,4 +1,4 @@
-/** The commands on tenants, as data (`command.md`). */
+/** The commands on tenants, as data. */
 import { Schema } from "effect"
 import { NwcUrlInput, Pubkey, StripeId } from "../model/Tenant.js"
 import { Diagnostic } from "../model/Text.js"

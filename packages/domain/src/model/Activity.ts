@@ -1,5 +1,5 @@
 /**
- * The audit log: what happened to which resource, and which tenant owns it (`model.md`). Workers read it for
+ * The audit log: what happened to which resource, and which tenant owns it. Workers read it for
  * provisioning and billing.
  */
 import { Schema } from "effect"
@@ -41,7 +41,7 @@ export const ResourceType = Schema.Literal("tenant", "relay")
 export type ResourceType = typeof ResourceType.Type
 
 /**
- * The kind of an activity (`model.md`).
+ * The kind of an activity.
  *
  * @since 0.1.0
  * @category models

@@ -1,4 +1,4 @@
-/** A Nostr relay owned by a tenant (`model.md`). */
+/** A Nostr relay owned by a tenant. */
 import { Schema } from "effect"
 import { Pubkey, StripeId } from "./Tenant.js"
 import { expected, Text, Version } from "./Text.js"

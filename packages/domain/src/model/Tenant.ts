@@ -1,4 +1,4 @@
-/** A customer of the relay hosting service, identified by a Nostr public key (`model.md`). */
+/** A customer of the relay hosting service, identified by a Nostr public key. */
 import { Redacted, Schema } from "effect"
 import { EventId } from "./EventId.js"
 import { expected, expectedUnseen, NonEmptyText, Text, Version } from "./Text.js"

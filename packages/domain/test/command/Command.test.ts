@@ -1,14 +1,20 @@
-/** The types of the derived methods, and how they decode their arguments. */
+/** The types of the methods, and how they decode their arguments. */
 import {
   type Activity,
   ActivityPubSub,
   Command,
   type CommandInput,
+  type CommandOf,
   type CommandRequest,
-  type CreateRelay,
-  type CreateTenant,
+  type commands,
+  type CommandTag,
+  CreateRelay,
+  CreateTenant,
   type DeactivateRelay,
+  type FailureOf,
   type IdempotencyConflict,
+  type Methods,
+  type Payloads,
   Position,
   type RecordedEvent,
   type Relay,
@@ -17,17 +23,19 @@ import {
   type SetTenantPastDue,
   type StorageError,
   type SubdomainTaken,
+  type SuccessOf,
   type Tenant,
   type TenantAlreadyExists,
   type TenantNotFound,
   type VersionConflict
 } from "@caravel/domain"
-import { decideAll, type Submission } from "@caravel/domain/adapter"
+import { type commandTable, decideAll, type Submission } from "@caravel/domain/adapter"
 import { describe, expect, expectTypeOf, it } from "@effect/vitest"
-import { Effect, Either, type ParseResult, type Redacted } from "effect"
-import { alice, createAlice, createOne, empty } from "../given.js"
+import { Effect, Either, type ParseResult, type Redacted, type Schema } from "effect"
+import { alice, createAlice, createOne, empty, url } from "../given.js"
 
 type Service = typeof Command.Service
+type CommandTable = typeof commandTable
 type MethodName = Exclude<keyof Service, "submit" | "notify">
 type Answer<Name extends MethodName> = ReturnType<Service[Name]>
 type Any = VersionConflict | IdempotencyConflict | StorageError
@@ -38,7 +46,28 @@ type Outcome<Answer extends Effect.Effect<any, any>> = readonly [
   Effect.Effect.Error<Answer>
 ]
 
+/** The types that the command table and the schemas determine. Those of the service are generated, so that editors can show them. */
+type Payload<Tag extends CommandTag> = Omit<Schema.Schema.Encoded<typeof commands[Tag]>, "_tag">
+type Parameter<Tag extends CommandTag, Name> = Name extends "tenant" | "relay"
+  ? Omit<Payload<Tag>, CommandTable[Tag]["parameters"][number]>
+  : Name extends keyof Payload<Tag> ? Payload<Tag>[Name]
+  : never
+type ParametersOf<Tag extends CommandTag> = CommandTable[Tag]["parameters"] extends readonly [infer First, infer Second]
+  ? [Parameter<Tag, First>, Parameter<Tag, Second>]
+  : [Parameter<Tag, CommandTable[Tag]["parameters"][0]>]
+
 describe("types", () => {
+  it("methods and payloads are as the command table and the schemas say", () => {
+    expectTypeOf<Methods>().toEqualTypeOf<
+      {
+        readonly [Tag in CommandTag as Uncapitalize<Tag>]: (
+          ...parameters: ParametersOf<Tag>
+        ) => Effect.Effect<SuccessOf<CommandOf<Tag>>, FailureOf<CommandOf<Tag>> | ParseResult.ParseError>
+      }
+    >()
+    expectTypeOf<Payloads>().branded.toEqualTypeOf<{ readonly [Tag in CommandTag]: Payload<Tag> }>()
+  })
+
   it("a method's error type has only the errors that it can fail with", () => {
     expectTypeOf<{ [Name in MethodName]: Outcome<Answer<Name>> }>().toEqualTypeOf<{
       createTenant: Logged<TenantAlreadyExists>
@@ -116,6 +145,24 @@ describe("types", () => {
     expectTypeOf<null>().not.toExtend<CommandInput>()
     expectTypeOf<CommandRequest>().toExtend<CommandInput>()
   })
+
+  it("a method and submit refuse the same values", () => {
+    const refused = ({ createRelay, setTenantSubscription, submit }: Service) => {
+      // @ts-expect-error the subdomain is missing
+      void createRelay({ id: "one", tenant: alice })
+      // @ts-expect-error the subdomain is missing
+      void submit([{ _tag: "CreateRelay", id: "one", tenant: alice }])
+      // @ts-expect-error an id is a text
+      void createRelay({ id: 1, tenant: alice, subdomain: "uno" })
+      // @ts-expect-error an id is a text
+      void submit([{ _tag: "CreateRelay", id: 1, tenant: alice, subdomain: "uno" }])
+      // @ts-expect-error it has no default
+      void setTenantSubscription(alice, null)
+      // @ts-expect-error it has no default
+      void submit([{ _tag: "SetTenantSubscription", pubkey: alice, stripeSubscriptionId: null }])
+    }
+    expectTypeOf(refused).returns.toBeVoid()
+  })
 })
 
 const append = ({ commands }: Submission) =>
@@ -146,6 +193,25 @@ describe("Command.make", () => {
       const results = yield* command.submit([createAlice, createOne] as [CreateTenant, CreateRelay])
       expect(results.map(({ activityType }) => activityType)).toEqual(["create_tenant", "create_relay"])
       expect(appended).toEqual([[createAlice], [createAlice, createOne]])
+    }))
+
+  it.effect("methods and submit decode plain values alike", () =>
+    Effect.gen(function*() {
+      const appended: Array<ReadonlyArray<CommandRequest>> = []
+      const command = yield* make(appended)
+      const tenant = { pubkey: alice, nwcUrl: url }
+      const relay = { id: "one", tenant: alice, subdomain: "uno", plan: null, pushEnabled: true }
+      yield* command.createTenant(tenant)
+      yield* Effect.flip(command.createRelay(relay))
+      yield* command.submit([{ _tag: "CreateTenant", ...tenant }])
+      yield* Effect.flip(command.submit([{ _tag: "CreateRelay", ...relay }]))
+      expect(appended.slice(2)).toEqual(appended.slice(0, 2))
+      expect(appended.flat().map(({ constructor }) => constructor)).toEqual([
+        CreateTenant,
+        CreateRelay,
+        CreateTenant,
+        CreateRelay
+      ])
     }))
 
   it.effect("appends nothing if the input is malformed or empty", () =>

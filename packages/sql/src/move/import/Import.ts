@@ -88,8 +88,8 @@ export interface Options<E = never> {
 }
 
 /**
- * Imports another SQLite database with the tables `tenant`, `relay` and `activity` of `model.md` and times in Unix
- * seconds. Its rows and its activity log are imported field for field and in their order; Caravel assigns versions and
+ * Imports another SQLite database with the tables `tenant`, `relay` and `activity`, and with times in
+ * Unix seconds. Its rows and its activity log are imported field for field and in their order; Caravel assigns versions and
  * positions.
  *
  * Each page is one transaction, which also records the progress. An interrupted import continues from there when you
