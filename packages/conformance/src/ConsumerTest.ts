@@ -5,7 +5,9 @@ import { consumedEpochs } from "./internal/epochs.js"
 import { failing } from "./internal/failing.js"
 import type { Services } from "./internal/fixture.js"
 import { following } from "./internal/following.js"
+import { layers } from "./internal/layers.js"
 import { leasing } from "./internal/leasing.js"
+import { observing } from "./internal/observing.js"
 import { parking } from "./internal/parking.js"
 import { replaying } from "./internal/replaying.js"
 import { stopping } from "./internal/stopping.js"
@@ -27,5 +29,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     describe("stopping", () => stopping(quiet))
     describe("parking", () => parking(quiet))
     describe("replaying", () => replaying(quiet))
+    describe("layers", () => layers(quiet))
+    describe("observing", () => observing(quiet))
   })
 }

@@ -230,7 +230,7 @@ export const layer: Layer.Layer<
   | ActivityFeed
   | Consumer.Consumer
   | ConsumerStore.ConsumerStore
-> = Layer.mergeAll(layerSecrets, Consumer.layer, History.layer).pipe(
+> = Layer.mergeAll(layerSecrets, Consumer.layerService, History.layer).pipe(
   Layer.provideMerge(layerCommand),
   Layer.provideMerge(Layer.merge(InProcess.layer, MemoryConsumerStore.layer)),
   Layer.provideMerge(Layer.merge(MemoryJournal.layer, layerQuery)),

@@ -63,7 +63,7 @@ export class Store {
       register: (_, position) => Effect.sync(() => void (this.position ??= position)),
       find: () => this.find,
       list: unused,
-      backlog: () => unused,
+      backlog: () => Effect.succeed({ activities: 0, since: null }),
       move: (lease, from, to) =>
         Effect.zipRight(
           Effect.zipRight(this.renew(lease), this.beforeMove(to)),

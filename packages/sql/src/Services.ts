@@ -56,7 +56,7 @@ export const layer = (
   watch: Layer.Layer<never, StorageError, Database | Tail.Tail>
 ): Layer.Layer<Services, StorageError> => {
   const client = Layer.effect(SqlClient, Effect.map(Database, ({ sql }) => sql))
-  return Layer.mergeAll(SqlSecrets.layer, Import.layer, Consumer.layer, History.layer, client, watch, refusal)
+  return Layer.mergeAll(SqlSecrets.layer, Import.layer, Consumer.layerService, History.layer, client, watch, refusal)
     .pipe(
       Layer.provideMerge(SqlWriter.layer),
       Layer.provideMerge(Layer.merge(InProcess.layer, SqlConsumerStore.layer)),

@@ -75,6 +75,12 @@ export class Recorder {
 export const until = (condition: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(Effect.yieldNow(), until(condition)))
 
+/** Reads from the storage until a condition holds. Unlike `until`, it lets other fibers use the storage meanwhile. */
+export const readUntil = (condition: () => boolean) => Effect.repeat(Consumer.list, { until: condition })
+
+/** Reads from the storage until a consumer of a layer has ended. Returns the reason. */
+export const ended = Effect.flip(Effect.forever(Effect.zipRight(Effect.orDie(Consumer.list), Consumer.ready)))
+
 /** The options of `run` with which every guarantee is tested. */
 export const modes: ReadonlyArray<{ readonly transactional?: boolean; readonly concurrency?: number }> = [
   {},

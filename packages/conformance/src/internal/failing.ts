@@ -126,7 +126,7 @@ const details = <E>(layer: Layer.Layer<Services, E>) => {
         )
       const halting = yield* logsOf(run("halt"))
       expect(shown(halting)).toEqual(expected("ERROR", "halts"))
-      expect(halting[0]?.annotations).toEqual({
+      expect(halting.find(({ message }) => message.startsWith(about))?.annotations).toEqual({
         consumer: name,
         position: 1,
         activityType: "create_tenant",

@@ -10,16 +10,18 @@ const name = "c"
 
 const store = ConsumerStore.ConsumerStore
 
-const holding = Effect.flatMap(
-  Effect.flatMap(store, (store) => store.leases.holding(name, "run")),
-  Effect.orDie
-)
+const holdingOf = (name: string) =>
+  Effect.flatMap(
+    Effect.flatMap(store, (store) => store.leases.holding(name, "run")),
+    Effect.orDie
+  )
+const holding = holdingOf(name)
 
 /** Takes the lease over as another process would, even if it is held, and renewed meanwhile. */
-const seize = (owner = "other") =>
+export const seize = (consumer = name, owner = "other") =>
   Effect.gen(function*() {
     const { leases } = yield* store
-    const acquire = Effect.flatMap(holding, (seen) => leases.acquire(name, "run", seen, owner))
+    const acquire = Effect.flatMap(holdingOf(consumer), (seen) => leases.acquire(consumer, "run", seen, owner))
     return Option.getOrThrow(yield* Effect.orDie(Effect.repeat(acquire, { until: Option.isSome })))
   })
 
@@ -33,7 +35,7 @@ const foreign = Effect.gen(function*() {
 const answers = Effect.flatMap(store, (store) => Effect.repeatN(store.leases.holding(name, "run"), 5))
 
 /** Moves the clock in steps, between which waiting fibers run. */
-const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "1 second") =>
+export const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "1 second") =>
   Effect.repeatN(
     Effect.zipRight(TestClock.adjust(step), answers),
     Math.round(Duration.toMillis(duration) / Duration.toMillis(step)) - 1
@@ -232,7 +234,7 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
       const head = Position.make(yield* headOf)
       const zero = Position.make(0)
       const old = yield* foreign
-      const lease = yield* seize("another")
+      const lease = yield* seize(name, "another")
       const writes = (lease: ConsumerStore.Lease) => [
         port.leases.renew(lease),
         port.checkpoints.move(lease, zero, head),

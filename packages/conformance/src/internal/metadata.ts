@@ -1,9 +1,10 @@
 /** `Command.withMetadata`: metadata that is stored with the events of the commands inside. */
 import { Command, DeactivateRelay, Journal, Position, Pubkey, Query, RelayId, SetTenantPastDue } from "@caravel/domain"
 import { expect } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, type Layer, Tracer } from "effect"
+import { Deferred, Effect, Exit, Fiber, type Layer } from "effect"
 import { cases } from "./cases.js"
 import { alice, furnished, invoke, journalAfter, plain, type Services, specs, unchangedBy } from "./fixture.js"
+import { makeTracer } from "./observer.js"
 
 const malformed: ReadonlyArray<unknown> = [
   ...["actor", "correlationId", "causationId"].flatMap((name) =>
@@ -20,21 +21,6 @@ const deactivate = new DeactivateRelay({ id: RelayId.make("relay-1") })
 
 const metadataAfter = (position: number) =>
   Effect.map(journalAfter(position), (events) => events.map(({ metadata }) => metadata))
-
-/** A tracer that records its spans. */
-const makeTracer = () => {
-  const spans: Array<Tracer.Span> = []
-  const native = Effect.runSync(Effect.tracer)
-  const tracer = Tracer.make({
-    span: (...options) => {
-      const span = native.span(...options)
-      spans.push(span)
-      return span
-    },
-    context: (run, fiber) => native.context(run, fiber)
-  })
-  return { spans, tracer }
-}
 
 export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)

@@ -5,10 +5,20 @@
  * One process at a time runs a consumer, under a lease. Others wait for the lease.
  */
 import { Journal, type PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
-import { Context, Effect, Layer, type ParseResult } from "effect"
+import { Context, Effect, Layer, type ParseResult, type Scope } from "effect"
 import { Tail } from "../tail/Tail.js"
 import type { ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
-import type { AwaitError, Lag, Options, ReplayError, ReplayOptions, RunError, Service } from "./ConsumerModel.js"
+import type {
+  AwaitError,
+  Lag,
+  LayerOptions,
+  Options,
+  ReplayError,
+  ReplayOptions,
+  RunError,
+  Service,
+  StartError
+} from "./ConsumerModel.js"
 import { make } from "./ConsumerService.js"
 import { ConsumerStore } from "./ConsumerStore.js"
 import type { Parked } from "./Parking.js"
@@ -38,15 +48,72 @@ export * from "./ConsumerModel.js"
 export class Consumer extends Context.Tag("@caravel/pubsub/Consumer")<Consumer, Service>() {}
 
 /**
- * The service over an adapter's store, journal and tail.
+ * The service over an adapter's store, journal and tail. Adapters provide it; applications use `layer`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Consumer, never, ConsumerStore | Journal | Query | Tail> = Layer.scoped(
+export const layerService: Layer.Layer<Consumer, never, ConsumerStore | Journal | Query | Tail> = Layer.scoped(
   Consumer,
   Effect.flatMap(Effect.all({ store: ConsumerStore, journal: Journal, query: Query, tail: Tail }), make)
 )
+
+/**
+ * A consumer as a part of an application: it starts and stops with the layer, and the layer requires what the handler
+ * needs. Building the layer registers the consumer, and fails if that is impossible. It does not wait for the lease.
+ *
+ * If the consumer ends later, the application lives on. The end is logged at error, `ready` fails, and `lag` and the
+ * metrics tell if the consumer has halted. After a storage error that may pass, such as a full disk, it runs again. To
+ * end the application with the consumer, use the option `fatal`.
+ *
+ * @example
+ * ```ts
+ * import { Command } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Consumer } from "@caravel/pubsub"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Billing = Consumer.layer({
+ *   name: "billing",
+ *   from: "beginning",
+ *   handle: (activity) => Effect.log(activity.activityType, activity.resourceId)
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   const { position } = yield* command.createTenant({ pubkey: "ab".repeat(32) })
+ *   yield* Consumer.awaitPosition("billing", position)
+ *   yield* Consumer.ready
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Layer.provideMerge(Billing, Memory.layer)))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <E, R>(
+  options: LayerOptions<E, R>
+): Layer.Layer<never, StartError, Consumer | Exclude<R, Scope.Scope>> =>
+  Layer.scopedDiscard(Effect.flatMap(Consumer, (consumer) => consumer.start(options)))
+
+/**
+ * Succeeds while all consumers of this program's layers work or wait for their leases. Once one of them has ended, it
+ * fails with the reason. Use it as a readiness probe.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const ready: Effect.Effect<void, RunError, Consumer> = Effect.flatMap(Consumer, (consumer) => consumer.ready)
+
+/**
+ * Waits until a consumer whose layer has the option `fatal` has ended, and fails with the reason. To run an application
+ * that ends with its consumers, provide its layers to this: `Effect.provide(Consumer.fatal, layers)`.
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const fatal: Effect.Effect<never, RunError, Consumer> = Effect.flatMap(Consumer, (consumer) => consumer.fatal)
 
 /**
  * Runs a consumer forever: every activity that passes its filter is handled at least once, in order, and with

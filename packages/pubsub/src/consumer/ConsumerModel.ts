@@ -1,6 +1,6 @@
 /** The options and results of durable consumers. */
 import type { Activity, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
-import type { Cause, Duration, Effect, ParseResult, Schedule } from "effect"
+import type { Cause, Duration, Effect, ParseResult, Schedule, Scope } from "effect"
 import type { ConsumerHalted, ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 import type { Checkpoint, Filter, Parked } from "./ConsumerStore.js"
 
@@ -57,6 +57,12 @@ export interface Options<E, R> {
   readonly handlerTimeout?: Duration.DurationInput | undefined
 }
 
+/** The options of a consumer that is a layer. */
+export type LayerOptions<E, R> = Options<E, R> & {
+  /** Whether `Consumer.fatal` fails when the consumer ends. False by default: the application lives on. */
+  readonly fatal?: boolean | undefined
+}
+
 /** The options of a replay. */
 export interface ReplayOptions<E, R> {
   readonly name: string
@@ -72,21 +78,26 @@ export interface ReplayOptions<E, R> {
   readonly handlerTimeout?: Duration.DurationInput | undefined
 }
 
+/**
+ * What a consumer does. `running`: a process handles its activities. `retrying`: its handler has failed and is tried
+ * again. `halted`: its handler has failed for good. `stopped`: no process runs it.
+ */
+export type Status = "running" | "retrying" | "halted" | "stopped"
+
 /** The state of a consumer. */
 export interface Lag extends Omit<Checkpoint, "filter"> {
+  readonly status: Status
   /** The number of activities that the consumer has yet to handle. */
   readonly activities: number
   /** The age of the oldest of them, in seconds; 0 if there are none. */
   readonly seconds: number
 }
 
+/** The errors of starting a consumer. */
+export type StartError = PositionFromOtherEpoch | StorageError | ParseResult.ParseError
+
 /** The errors of `run`. */
-export type RunError =
-  | ConsumerHalted
-  | ConsumerWaitsForItself
-  | PositionFromOtherEpoch
-  | StorageError
-  | ParseResult.ParseError
+export type RunError = StartError | ConsumerHalted | ConsumerWaitsForItself
 
 /** The errors of `awaitPosition`. */
 export type AwaitError = RunError
@@ -109,6 +120,12 @@ export interface Service {
   readonly run: <E, R>(
     options: Options<E, R>
   ) => Effect.Effect<never, RunError, R>
+  /** Starts a consumer in a fiber of the scope; see `layer`. */
+  readonly start: <E, R>(options: LayerOptions<E, R>) => Effect.Effect<void, StartError, R | Scope.Scope>
+  /** See `ready`. */
+  readonly ready: Effect.Effect<void, RunError>
+  /** See `fatal`. */
+  readonly fatal: Effect.Effect<never, RunError>
   /** See `awaitPosition`. */
   readonly awaitPosition: (
     name: string,

@@ -1,5 +1,4 @@
-import { currentInstant } from "@caravel/domain/adapter"
-import { DateTime, Effect, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import { withBackground } from "../runtime/WithBackground.js"
 import { awaitChange, awaitPosition } from "./AwaitPosition.js"
 import type { Checkpoint } from "./Checkpoints.js"
@@ -9,10 +8,12 @@ import type * as Consumer from "./ConsumerModel.js"
 import { decodePosition, replaySettingsOf, settingsOf } from "./ConsumerSettings.js"
 import { failInOwnHandler } from "./CurrentHandler.js"
 import { drainOnInterrupt, InFlight } from "./InFlight.js"
+import { secondsOf } from "./LagReport.js"
 import { Signal } from "./LocalSignals.js"
 import { replayWithLease } from "./Replay.js"
 import * as Run from "./Run.js"
 import { retryUntilDeadline, retryWhileUnavailable } from "./StorageRetry.js"
+import { Supervision } from "./Supervision.js"
 
 /** Runs an effect until the service closes, which interrupts it and waits until it has ended. */
 type WhileOpen = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -25,9 +26,17 @@ export const make = (ports: Ports): Effect.Effect<Consumer.Service, never, Scope
   Effect.map(makeWhileOpen, (whileOpen) => {
     const context = new ConsumerContext(ports)
     const { parking } = context.store
+    const supervision = new Supervision(context)
     const find = (name: string) => context.find(name)
     return {
       run: (options) => run(context, whileOpen, options),
+      start: ({ fatal = false, ...options }) =>
+        Effect.zipRight(
+          register(context, options),
+          Effect.forkScoped(supervision.supervise(options.name, fatal, run(context, whileOpen, options)))
+        ),
+      ready: supervision.ready,
+      fatal: supervision.fatal,
       awaitPosition: (name, position, { epoch } = {}) => awaitPosition(context, name, position, epoch),
       lag: (name) => Effect.flatMap(find(name), (checkpoint) => lagOf(context, checkpoint)),
       list: Effect.flatMap(
@@ -68,6 +77,12 @@ const makeWhileOpen: Effect.Effect<WhileOpen, never, Scope.Scope> = Effect.gen(f
         })
     )
 })
+
+const register = <E, R>(context: ConsumerContext, options: Consumer.Options<E, R>) =>
+  Effect.flatMap(settingsOf(options), (settings) => Run.register(context, settings, options)).pipe(
+    context.orRestored,
+    context.store.outside
+  )
 
 const run = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, options: Consumer.Options<E, R>) =>
   Effect.flatMap(settingsOf(options), (settings) => {
@@ -133,8 +148,13 @@ const reset = (context: ConsumerContext, name: string, position: number, epoch: 
 
 const lagOf = ({ store }: ConsumerContext, { filter, ...checkpoint }: Checkpoint) =>
   Effect.gen(function*() {
-    const { activities, since } = yield* store.checkpoints.backlog(checkpoint.position, filter)
-    const now = yield* currentInstant
-    const seconds = since === null ? 0 : Math.max(0, DateTime.distance(since, now) / 1000)
-    return { ...checkpoint, activities, seconds }
+    const backlog = yield* store.checkpoints.backlog(checkpoint.position, filter)
+    const seconds = yield* secondsOf(backlog)
+    return { ...checkpoint, status: statusOf(checkpoint), activities: backlog.activities, seconds }
   })
+
+/** Only a halted consumer has failed attempts and no owner. */
+const statusOf = ({ attempts, owner }: Omit<Checkpoint, "filter">): Consumer.Status => {
+  if (owner === null) return attempts === 0 ? "stopped" : "halted"
+  return attempts === 0 ? "running" : "retrying"
+}

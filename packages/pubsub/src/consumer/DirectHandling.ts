@@ -7,7 +7,7 @@ import type { Session } from "./Session.js"
  * of them.
  */
 export const directly =
-  <E, R>({ blocked, held, inFlight, settings: { handle } }: Session<E, R>) => (batch: Batch): Handle<R> =>
+  <E, R>({ blocked, held, inFlight, outcomes, settings: { handle } }: Session<E, R>) => (batch: Batch): Handle<R> =>
     // Catching up costs what this loop costs, so it does nothing but call the handler. It ends early if the lease may
     // have expired because a handler blocked the event loop or the process was suspended.
     Effect.map(
@@ -21,7 +21,10 @@ export const directly =
             batch.behind.push(activity)
             return Effect.void
           },
-          step: () => batch.complete()
+          step: () => {
+            if (batch.current !== batch.behind.at(-1)) outcomes.onHandled(batch.current)
+            batch.complete()
+          }
         })
       )),
       (exit) => Exit.isFailure(exit) ? Option.some(exit.cause) : Option.none()

@@ -4,7 +4,9 @@ import { Effect, Exit, LogLevel, Option } from "effect"
 import { Attempts } from "./Attempts.js"
 import { BlockedResources } from "./BlockedResources.js"
 import type { ConsumerContext } from "./ConsumerContext.js"
+import { metricsOf } from "./ConsumerMetrics.js"
 import type { ReplaySettings } from "./ConsumerSettings.js"
+import { ConsumerSpans } from "./ConsumerSpans.js"
 import type { ConsumerStore } from "./ConsumerStore.js"
 import { CurrentHandler } from "./CurrentHandler.js"
 import { describeCause, logFailure } from "./HandlerFailure.js"
@@ -39,7 +41,8 @@ export const replayWithLease = <A, E, R>(
   return withLease(
     { store, signals, name, task: "replay", leaseDuration },
     (held) =>
-      replay(store, held, inFlight, settings).pipe(
+      ConsumerSpans.make(name, context.journal).pipe(
+        Effect.flatMap((spans) => replay(store, held, inFlight, settings, spans)),
         Effect.provideService(CurrentHandler, handler),
         Effect.flatMap((replayed) => then(held.lease, replayed))
       )
@@ -51,59 +54,32 @@ export const replayWithLease = <A, E, R>(
 
 /** Handles parked activities in order, until only those that fail and those that wait behind them are left. */
 const replay = <E, R>(
-  { parking, ...store }: typeof ConsumerStore.Service,
+  store: typeof ConsumerStore.Service,
   { ensureHeld, lease }: HeldLease,
   inFlight: InFlight,
-  { handle, retry, transactional }: ReplaySettings<E, R>
+  settings: ReplaySettings<E, R>,
+  spans: ConsumerSpans
 ): Effect.Effect<Replayed, StorageError | LeaseLost, R> => {
-  const attempts = new Attempts(retry)
-
-  const handled = (activity: Activity) => Effect.exit(Effect.suspend(() => handle(activity)))
-  const unpark = (activity: Activity) => parking.unpark(lease, activity.position)
-
-  const directly = (activity: Activity) =>
-    Effect.tap(
-      handled(activity),
-      (exit) => Exit.isSuccess(exit) ? retryWhileUnavailable(unpark(activity)) : Effect.void
-    )
-
-  /** Retries storage failures until the handler has started. Later ones count as failures of the handler. */
-  const inTransaction = (activity: Activity) => {
-    let exit: Exit.Exit<unknown, unknown> | undefined
-    const committed = Effect.suspend(() => {
-      exit = undefined
-      return store.transaction(
-        store.leases.renew(lease).pipe(
-          Effect.zipRight(Effect.exit(store.transaction(Effect.suspend(() => handle(activity))))),
-          Effect.tap((handled) => {
-            exit = handled
-            return Exit.isSuccess(handled) ? unpark(activity) : Effect.void
-          })
-        )
-      )
-    })
-    return retryWhileTransient(committed, () => exit === undefined).pipe(
-      Effect.catchIf(
-        (error) =>
-          error._tag === "StorageError" && exit !== undefined && (isTransient(error) || error.reason === "other"),
-        (error) => Effect.succeed(exit !== undefined && Exit.isFailure(exit) ? exit : Exit.fail(error))
-      )
-    )
-  }
-
-  const attempt: (activity: Activity) => Effect.Effect<Exit.Exit<unknown, unknown>, StorageError | LeaseLost, R> =
-    transactional ? inTransaction : directly
+  const { parking } = store
+  const attempts = new Attempts(settings.retry)
+  const metrics = metricsOf(lease.consumer)
+  const attempt = (settings.transactional ? inTransaction : directly)(store, lease, spans.handler(settings.handle))
 
   const replayOne = (activity: Activity): Effect.Effect<"replayed" | "failed", StorageError | LeaseLost, R> =>
     Effect.gen(function*() {
       yield* ensureHeld
       const exit = yield* inFlight.track(() => activity, attempt(activity))
-      if (Exit.isSuccess(exit)) return "replayed"
+      if (Exit.isSuccess(exit)) {
+        metrics.handled.update(1)
+        return "replayed"
+      }
       if (inFlight.stopping) return yield* Effect.never
+      metrics.failed.update(1)
       const error = describeCause(exit.cause)
       const log = (level: LogLevel.LogLevel, consequence: string) =>
         Effect.suspend(() => logFailure(level, lease.consumer, activity, attempts.count, error, consequence))
       if (yield* attempts.waitToRetry(activity, exit.cause, log(LogLevel.Debug, "tries again"))) {
+        metrics.retried.update(1)
         return yield* replayOne(activity)
       }
       yield* retryWhileUnavailable(parking.recordFailure(lease, activity.position, attempts.count, error))
@@ -122,6 +98,7 @@ const replay = <E, R>(
       for (let after = Position.make(0);;) {
         const page = yield* retryWhileUnavailable(parking.list(lease.consumer, after, pageSize))
         if (page.length === 0) break
+        yield* spans.load(page.map(({ activity }) => activity))
         for (const { activity } of page) {
           if (failedResources.has(activity)) continue
           // The first page contains everything that was parked before its last activity, so no earlier activity is
@@ -140,4 +117,41 @@ const replay = <E, R>(
     }
     return count
   })
+}
+
+/** Handles an activity and, if its handler succeeds, unparks it. */
+type Attempt = <E, R>(
+  store: typeof ConsumerStore.Service,
+  lease: Lease,
+  handle: ReplaySettings<E, R>["handle"]
+) => (activity: Activity) => Effect.Effect<Exit.Exit<unknown, unknown>, StorageError | LeaseLost, R>
+
+const directly: Attempt = ({ parking }, lease, handle) => (activity) =>
+  Effect.tap(
+    Effect.exit(Effect.suspend(() => handle(activity))),
+    (exit) => Exit.isSuccess(exit) ? retryWhileUnavailable(parking.unpark(lease, activity.position)) : Effect.void
+  )
+
+/** Retries storage failures until the handler has started. Later ones count as failures of the handler. */
+const inTransaction: Attempt = ({ leases, parking, transaction }, lease, handle) => (activity) => {
+  let exit: Exit.Exit<unknown, unknown> | undefined
+  const committed = Effect.suspend(() => {
+    exit = undefined
+    return transaction(
+      leases.renew(lease).pipe(
+        Effect.zipRight(Effect.exit(transaction(Effect.suspend(() => handle(activity))))),
+        Effect.tap((handled) => {
+          exit = handled
+          return Exit.isSuccess(handled) ? parking.unpark(lease, activity.position) : Effect.void
+        })
+      )
+    )
+  })
+  return retryWhileTransient(committed, () => exit === undefined).pipe(
+    Effect.catchIf(
+      (error) =>
+        error._tag === "StorageError" && exit !== undefined && (isTransient(error) || error.reason === "other"),
+      (error) => Effect.succeed(exit !== undefined && Exit.isFailure(exit) ? exit : Exit.fail(error))
+    )
+  )
 }

@@ -24,7 +24,7 @@
  * |               | ones                                          |                                                             |
  */
 import { Position } from "@caravel/domain"
-import { type Cause, Effect, Option, Schedule } from "effect"
+import { Cause, Effect, Exit, Option, Schedule } from "effect"
 import { sleep } from "../runtime/Waiting.js"
 import { withBackground } from "../runtime/WithBackground.js"
 import { Attempts } from "./Attempts.js"
@@ -33,12 +33,16 @@ import { type Batches, pages, partitions } from "./Batches.js"
 import { BlockedResources } from "./BlockedResources.js"
 import type { Checkpoint } from "./Checkpoints.js"
 import type { ConsumerContext } from "./ConsumerContext.js"
+import { metricsOf } from "./ConsumerMetrics.js"
 import type { Options } from "./ConsumerModel.js"
 import type { Settings } from "./ConsumerSettings.js"
+import { ConsumerSpans } from "./ConsumerSpans.js"
 import { CurrentHandler } from "./CurrentHandler.js"
 import { directly } from "./DirectHandling.js"
 import { type HeldLease, withLease } from "./HeldLease.js"
 import type { InFlight } from "./InFlight.js"
+import { reportLag } from "./LagReport.js"
+import { Outcomes } from "./Outcomes.js"
 import { Progress } from "./Progress.js"
 import { replayWithLease } from "./Replay.js"
 import { type RunEnd, Session } from "./Session.js"
@@ -54,31 +58,44 @@ export const run = <E, R>(
   settings: Settings<E, R>,
   inFlight: InFlight,
   options: Options<E, R>
-) => {
-  const { failIfRestored, orRestored, store } = context
-  const { leaseDuration, name } = settings
-  const signals = context.signalsOf(name)
+) =>
+  Effect.gen(function*() {
+    const { failIfRestored, orRestored, store } = context
+    const { leaseDuration, name } = settings
+    const signals = context.signalsOf(name)
+    const spans = yield* ConsumerSpans.make(name, context.journal)
+    const outcomes = new Outcomes(metricsOf(name))
+    const spanned = { ...settings, handle: spans.handler(settings.handle) }
 
-  const holdingLease = (held: HeldLease) =>
-    withBackground(working(context, settings, held, inFlight), replaying(context, settings, inFlight))
-
-  return register(context, settings, options).pipe(
-    Effect.zipRight(
-      withLease({ store, signals, name, task: "run", leaseDuration }, holdingLease).pipe(
-        Effect.retry({ while: (error) => error._tag === "LeaseLost" && !inFlight.stopping })
+    const holdingLease = (held: HeldLease) =>
+      withBackground(
+        working({ context, settings: spanned, held, inFlight, outcomes, spans }),
+        replaying(context, settings, inFlight)
       )
-    ),
-    Effect.catchTags({
-      // The consumer was just registered, so it is missing only if the journal was restored.
-      ConsumerNotFound: (error) => Effect.zipRight(failIfRestored, Effect.die(error)),
-      // The run is stopping, and is about to be interrupted.
-      LeaseLost: () => Effect.never
-    }),
-    orRestored
-  )
-}
 
-const register = <E, R>(context: ConsumerContext, { filter, name }: Settings<E, R>, { epoch, from }: Options<E, R>) =>
+    return yield* register(context, settings, options).pipe(
+      Effect.zipRight(
+        withLease({ store, signals, name, task: "run", leaseDuration }, holdingLease).pipe(
+          Effect.tapErrorTag("LeaseLost", () => leaseLost(name, spans)),
+          Effect.retry({ while: (error) => error._tag === "LeaseLost" && !inFlight.stopping })
+        )
+      ),
+      Effect.catchTags({
+        // The consumer was just registered, so it is missing only if the journal was restored.
+        ConsumerNotFound: (error) => Effect.zipRight(failIfRestored, Effect.die(error)),
+        // The run is stopping, and is about to be interrupted.
+        LeaseLost: () => Effect.never
+      }),
+      orRestored
+    )
+  })
+
+/** Registers a consumer that has never run. Fails if the journal was restored since it was registered. */
+export const register = <E, R>(
+  context: ConsumerContext,
+  { filter, name }: Settings<E, R>,
+  { epoch, from }: Options<E, R>
+) =>
   Effect.gen(function*() {
     const start = from === "now"
       ? retryWhileUnavailable(context.journal.head)
@@ -93,28 +110,70 @@ const register = <E, R>(context: ConsumerContext, { filter, name }: Settings<E, 
   })
 
 /** Handles activities and writes the checkpoint, while the lease is held. */
-const working = <E, R>(context: ConsumerContext, settings: Settings<E, R>, held: HeldLease, inFlight: InFlight) =>
+const working = <E, R>(run: {
+  readonly context: ConsumerContext
+  readonly settings: Settings<E, R>
+  readonly held: HeldLease
+  readonly inFlight: InFlight
+  readonly outcomes: Outcomes
+  readonly spans: ConsumerSpans
+}) =>
   Effect.gen(function*() {
+    const { context, outcomes, settings, spans } = run
     const { query, store, tail } = context
-    const { name, onFailure, transactional } = settings
+    const { filter, name, onFailure, transactional } = settings
     const signals = context.signalsOf(name)
     const { position } = yield* context.find(name)
     const blocked = new BlockedResources(
       onFailure === "parkResource" ? yield* retryWhileUnavailable(store.parking.resources(name)) : []
     )
     const progress = new Progress(position, signals)
-    const session = new Session({ settings, store, query, tail, held, progress, blocked, inFlight })
+    const session = new Session({ ...run, store, query, tail, progress, blocked })
     // In a transaction, handled activities are written only when the whole transaction is committed.
     const canReach = (position: Position) => position <= (transactional ? progress.written : progress.position)
+    const begin = Effect.sync(() => {
+      signals.progress = progress
+      outcomes.onAcquired()
+    })
+    const end = (exit: Exit.Exit<never, RunEnd>) =>
+      Effect.zipRight(
+        session.close,
+        Effect.sync(() => {
+          signals.progress = undefined
+          outcomes.onReleased(Exit.isFailure(exit) && Option.exists(Cause.failureOption(exit.cause), isHalted))
+        })
+      )
     return yield* Effect.acquireUseRelease(
-      Effect.sync(() => signals.progress = progress),
+      begin,
       () =>
         withBackground(handling(session), session.flushing).pipe(
-          Effect.provideService(CurrentHandler, Option.some({ signals, task: "run", canReach }))
+          Effect.provideService(CurrentHandler, Option.some({ signals, task: "run", canReach })),
+          (working) =>
+            withBackground(
+              working,
+              reportLag(context, outcomes.metrics, Effect.sync(() => ({ position: progress.position, filter })))
+            ),
+          (working) => Effect.zipRight(leaseAcquired(name, position, spans), working)
         ),
-      () => Effect.zipRight(session.close, Effect.sync(() => signals.progress = undefined))
+      (_, exit) => end(exit)
     )
   })
+
+const isHalted = (error: RunEnd) => error._tag === "ConsumerHalted"
+
+const leaseAcquired = (consumer: string, position: Position, spans: ConsumerSpans) =>
+  Effect.logInfo(`Consumer ${consumer} holds its lease, and continues after position ${position}`).pipe(
+    Effect.annotateLogs({ consumer }),
+    spans.around("leaseAcquired")
+  )
+
+const leaseLost = (consumer: string, spans: ConsumerSpans) =>
+  Effect.logWarning(
+    `Consumer ${consumer} has lost its lease: another process has taken it over, or the consumer was reset`
+  ).pipe(
+    Effect.annotateLogs({ consumer }),
+    spans.around("leaseLost")
+  )
 
 /** Replays parked activities when another fiber or process requests it. Only the running consumer has the handler. */
 const replaying = <E, R>(context: ConsumerContext, settings: Settings<E, R>, inFlight: InFlight) => {
@@ -192,7 +251,7 @@ const handlingBatches = <E, R>(
           return { ...state, _tag: "EnsuringLease" }
         })
       case "ParkingBehind":
-        return Effect.map(retryWhileUnavailable(session.parkBehind(state.batch.behind)), (free) => {
+        return Effect.map(session.parkAllBehind(state.batch), (free) => {
           if (free.length > 0) return begin(state.batch.of(free))
           state.batch.end()
           return { _tag: "Reading" }

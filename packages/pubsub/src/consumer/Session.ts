@@ -8,11 +8,13 @@ import type { Batch } from "./Batch.js"
 import type { BlockedResources } from "./BlockedResources.js"
 import { ConsumerHalted } from "./ConsumerError.js"
 import type { Settings } from "./ConsumerSettings.js"
+import type { ConsumerSpans } from "./ConsumerSpans.js"
 import type { ConsumerStore } from "./ConsumerStore.js"
 import { describeCause, logFailure } from "./HandlerFailure.js"
 import type { HeldLease } from "./HeldLease.js"
 import type { InFlight } from "./InFlight.js"
 import type { Lease, LeaseLost } from "./Leases.js"
+import type { Outcomes } from "./Outcomes.js"
 import type { Progress } from "./Progress.js"
 import { retryWhileUnavailable } from "./StorageRetry.js"
 
@@ -40,6 +42,8 @@ export class Session<E, R> {
   readonly progress: Progress
   readonly blocked: BlockedResources
   readonly inFlight: InFlight
+  readonly outcomes: Outcomes
+  readonly spans: ConsumerSpans
   /** The activity that is being retried, and its recorded error. */
   private retried: { readonly position: Position; readonly error: string } | undefined
   /** Held while the checkpoint is written. */
@@ -56,6 +60,8 @@ export class Session<E, R> {
     readonly progress: Progress
     readonly blocked: BlockedResources
     readonly inFlight: InFlight
+    readonly outcomes: Outcomes
+    readonly spans: ConsumerSpans
   }) {
     this.settings = options.settings
     this.store = options.store
@@ -66,6 +72,8 @@ export class Session<E, R> {
     this.progress = options.progress
     this.blocked = options.blocked
     this.inFlight = options.inFlight
+    this.outcomes = options.outcomes
+    this.spans = options.spans
   }
 
   /** Waits for activities after a position, and reads the next page. */
@@ -77,6 +85,7 @@ export class Session<E, R> {
         Effect.catchTag("ParseError", Effect.die),
         Effect.zipLeft(this.tail.failIfRestored(after)),
         retryWhileUnavailable,
+        Effect.tap((activities) => this.spans.load(activities)),
         Effect.map((activities) => ({
           activities,
           last: activities.length < pageSize ? upTo : activities[activities.length - 1]!.position
@@ -172,13 +181,17 @@ export class Session<E, R> {
     const activity = batch.current
     const { position } = activity
     const { name, onFailure } = this.settings
+    const { outcomes, spans } = this
     const error = describeCause(cause)
-    const log = (level: LogLevel.LogLevel, consequence: string) =>
-      Effect.suspend(() => logFailure(level, name, activity, attempts.count, error, consequence))
+    const report = (level: LogLevel.LogLevel, consequence: string) =>
+      Effect.suspend(() => {
+        outcomes.onFailed(activity, attempts.count)
+        return logFailure(level, name, activity, attempts.count, error, consequence)
+      })
     const record = Effect.suspend(() =>
       retryWhileUnavailable(this.store.checkpoints.recordFailure(this.lease, position, attempts.count, error))
     )
-    const beforeRetry = Effect.zipRight(log(LogLevel.Debug, "tries again"), record).pipe(
+    const beforeRetry = Effect.zipRight(report(LogLevel.Debug, "tries again"), record).pipe(
       Effect.tap(() => Effect.sync(() => this.retried = { position, error }))
     )
     const halt = Effect.suspend(() => {
@@ -186,21 +199,26 @@ export class Session<E, R> {
       const halted = new ConsumerHalted({ consumer: name, position, attempts: count, cause: Cause.squash(cause) })
       return record.pipe(
         Effect.tap(() => Effect.sync(() => this.retried = undefined)),
-        Effect.zipRight(log(LogLevel.Error, "halts")),
+        Effect.zipRight(report(LogLevel.Error, "halts")),
+        spans.around("halt", [activity]),
         // Handlers of other resources may finish.
         Effect.zipRight(this.inFlight.drain),
         Effect.zipRight(halted)
       )
     })
-    return Effect.flatMap(attempts.waitToRetry(activity, cause, beforeRetry), (retry) =>
-      retry
-        ? Effect.succeed("retry")
-        : onFailure === "halt"
-        ? halt
-        : Effect.suspend(() => this.park(activity, attempts.count, error, batch.isNext)).pipe(
-          Effect.zipRight(log(LogLevel.Warning, "parks it")),
-          Effect.as("parked")
-        ))
+    const park = Effect.suspend(() => this.park(activity, attempts.count, error, batch.isNext)).pipe(
+      Effect.zipRight(report(LogLevel.Warning, "parks it")),
+      Effect.map(() => outcomes.onParked(activity)),
+      spans.around("park", [activity])
+    )
+    return Effect.flatMap(
+      attempts.waitToRetry(activity, cause, beforeRetry),
+      (retry): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted> => {
+        if (!retry) return onFailure === "halt" ? halt : Effect.as(park, "parked")
+        outcomes.onRetry()
+        return Effect.succeed("retry")
+      }
+    )
   }
 
   /** Parks an activity and, if everything before it is done, moves the checkpoint to it. */
@@ -215,6 +233,14 @@ export class Session<E, R> {
       })
     )))
   }
+
+  /** Parks the activities of a batch that wait behind parked ones. Returns those whose resources are free again. */
+  readonly parkAllBehind = ({ behind }: Batch): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> =>
+    Effect.tap(retryWhileUnavailable(this.parkBehind(behind)), (free) =>
+      Effect.sync(() => {
+        const handled = new Set(free)
+        for (const activity of behind) if (!handled.has(activity)) this.outcomes.onParked(activity)
+      }))
 
   /**
    * Parks those activities whose resources have parked activities. Returns the others, whose resources are free again.

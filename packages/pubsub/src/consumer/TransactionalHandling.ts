@@ -23,6 +23,9 @@ interface Attempt {
   failure: Cause.Cause<unknown> | undefined
   /** Whether a handler has been started. */
   started: boolean
+  /** The activities that were handled, and those that were parked behind others. */
+  handled: Array<Activity>
+  parked: Array<Activity>
 }
 
 /** Handles a batch in transactions of several activities each. */
@@ -36,7 +39,7 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
     let failed: { readonly index: number; readonly cause: Cause.Cause<unknown> } | undefined
     while (!batch.isDone) {
       if (failed?.index === batch.index) return Option.some(failed.cause)
-      const attempt: Attempt = { index: batch.index, failure: undefined, started: false }
+      const attempt: Attempt = { index: batch.index, failure: undefined, started: false, handled: [], parked: [] }
       const result = yield* Effect.either(
         commit(session, batch, failed === undefined ? most : failed.index - batch.index, attempt)
       )
@@ -52,6 +55,7 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
       if (error.reason === "commitUnknown") {
         const position = yield* session.committed
         batch.index = activities.filter((activity) => activity.position <= position).length
+        if (batch.index >= attempt.index) count(session, attempt)
       } else if (isTransient(error) && ++refusals < maxRefusals) {
         yield* sleep("100 millis")
       } else if (most > 1) {
@@ -63,12 +67,19 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
   })
 }
 
+/** Counts what became of the activities of a committed transaction. */
+const count = <E, R>({ outcomes }: Session<E, R>, { handled, parked }: Attempt) => {
+  for (const activity of handled) outcomes.onHandled(activity)
+  for (const activity of parked) outcomes.onParked(activity)
+}
+
 /** Handles and commits at most `most` activities. Retries storage failures until a handler has started. */
 const commit = <E, R>(session: Session<E, R>, { activities, index }: Batch, most: number, attempt: Attempt) => {
   const { inFlight, progress, writing } = session
   const current = (): Activity => activities[Math.min(attempt.index, activities.length - 1)]!
   const committed = Effect.map(Effect.suspend(() => transaction(session, activities, index, most, attempt)), () => {
     if (attempt.index > index) progress.commit(activities[attempt.index - 1]!.position)
+    count(session, attempt)
   })
   return writing.withPermits(1)(retryWhileTransient(inFlight.track(current, committed), () => !attempt.started))
 }
@@ -81,7 +92,7 @@ const transaction = <E, R>(
   attempt: Attempt
 ) =>
   store.transaction(Effect.gen(function*() {
-    Object.assign(attempt, { index: from, failure: undefined, started: false })
+    Object.assign(attempt, { index: from, failure: undefined, started: false, handled: [], parked: [] })
     yield* store.leases.renew(lease)
     const clock = yield* Waiting
     const until = clock.unsafeCurrentTimeMillis() + maxMillis
@@ -97,6 +108,8 @@ const transaction = <E, R>(
           break
         }
       }
+      const done = isFree ? attempt.handled : attempt.parked
+      done.push(activity)
       attempt.index++
       if (clock.unsafeCurrentTimeMillis() >= until || inFlight.stopping || !held.isSure()) break
     }

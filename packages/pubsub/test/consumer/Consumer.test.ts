@@ -1,7 +1,7 @@
 import { type Activity, StorageError } from "@caravel/domain"
 import { Consumer, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, type Scope, TestClock } from "effect"
+import { Effect, Fiber, Layer, Logger, LogLevel, Option, type Scope, TestClock } from "effect"
 import { Store } from "../store.js"
 import { Ticker } from "../ticker.js"
 import { event, pageSize, positionsOf, range, World } from "../world.js"
@@ -10,9 +10,10 @@ const name = "c"
 const from = "beginning"
 
 const layerOf = (world: World, store: Store) =>
-  Consumer.layer.pipe(
+  Consumer.layerService.pipe(
     Layer.provideMerge(Tail.layer),
-    Layer.provide(Layer.merge(world.layer, store.layer))
+    Layer.provide(Layer.merge(world.layer, store.layer)),
+    Layer.merge(Logger.minimumLogLevel(LogLevel.Warning))
   )
 
 const test = <A, E>(
@@ -131,6 +132,38 @@ describe("storage that fails", () => {
         })
     )
   }
+})
+
+describe("a layer", () => {
+  const failing = (reason: StorageError["reason"]) =>
+    new StorageError({ reason, operation: "test", cause: new Error(reason) })
+
+  const build = (seen: Array<number>) =>
+    Layer.build(Consumer.layer({ name, from, handle: ({ position }) => Effect.sync(() => void seen.push(position)) }))
+
+  test("runs its consumer again after a storage error that may pass", (world, store) =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      const failures = ["full", "readonly", "other"] as const
+      let moves = 0
+      store.beforeMove = () => Effect.suspend(() => moves < 3 ? failing(failures[moves++]!) : Effect.void)
+      yield* build(seen)
+      yield* append(world, 3)
+      yield* Effect.repeatN(Effect.zipRight(settle, TestClock.adjust("1 second")), 20)
+      expect([moves, store.position]).toEqual([3, 3])
+      expect(new Set(seen)).toEqual(new Set([1, 2, 3]))
+      yield* Consumer.ready
+    }))
+
+  test("ends its consumer after a storage error that does not pass", (world, store) =>
+    Effect.gen(function*() {
+      store.beforeMove = () => failing("corrupt")
+      yield* build([])
+      yield* append(world)
+      yield* Effect.repeatN(Effect.zipRight(settle, TestClock.adjust("1 second")), 5)
+      expect(yield* Effect.flip(Consumer.ready)).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+      expect(store.moves).toEqual([])
+    }))
 })
 
 /**

@@ -10,7 +10,7 @@ const name = "c"
 const from = "beginning"
 
 const layerOf = (world: World, store: Store) =>
-  Consumer.layer.pipe(
+  Consumer.layerService.pipe(
     Layer.provideMerge(InProcess.layer),
     Layer.provide(Layer.merge(world.layer, store.layer))
   )
