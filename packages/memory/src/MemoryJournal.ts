@@ -11,6 +11,7 @@ import {
   type Verification
 } from "@caravel/domain"
 import {
+  branded,
   clockJumps,
   defaultClockTolerance,
   resourceKey,
@@ -77,7 +78,7 @@ const repair = (store: typeof Store.Service, drifts: ReadonlyArray<Drift>) => {
   const repairable = drifts.filter(isRepairable)
   if (repairable.length > 0) store.state = store.events.reduce(evolve, stateOf([], []))
   for (const { resourceId, resourceType } of repairable) {
-    if (resourceType === "secret") store.secrets.delete(resourceId as SecretId)
+    if (resourceType === "secret") store.secrets.delete(branded<SecretId>(resourceId))
   }
   return new Set(repairable.map(keyOf)).size
 }

@@ -27,6 +27,7 @@ import {
 } from "../model/Relay.js"
 import { fieldIn, type Resource, resources, type ResourceState } from "../model/Resource.js"
 import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
+import { branded } from "../model/Trusted.js"
 
 /**
  * The resources that decisions depend on: all of them, or those that `reads` names.
@@ -180,7 +181,7 @@ const freeSubdomain = (state: State, subdomain: Subdomain, id: RelayId) =>
     : Either.void
 
 /** The id of the event that sets a secret is the reference to the secret. */
-const reference = (secret: unknown, id: EventId) => secret === null ? null : id as string as SecretId
+const reference = (secret: unknown, id: EventId) => secret === null ? null : branded<SecretId>(id)
 
 /** An absent field keeps its value; a null field is reset to its default. */
 const withClearedAsDefaults = (

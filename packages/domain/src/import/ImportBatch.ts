@@ -11,7 +11,7 @@ import { resourceTypeOf } from "../event/EventTable.js"
 import type { ActivityType, ResourceType } from "../model/Activity.js"
 import { fieldIn, type Resource, resourceKey, resources } from "../model/Resource.js"
 import type { SecretId } from "../model/Tenant.js"
-import { trusted } from "../model/Trusted.js"
+import { branded, trusted } from "../model/Trusted.js"
 import type { ActivityRow, ImportContext, RelayRow, TenantRow, Why } from "./ImportModel.js"
 
 /**
@@ -195,7 +195,7 @@ export class ImportBatch {
       // stored once.
       if (here !== undefined) changes[secret] = fieldIn(here, secret)
       else if (Redacted.isRedacted(value)) {
-        const id = origin.id as string as SecretId
+        const id = branded<SecretId>(origin.id)
         changes[secret] = id
         this.secrets.push({ id, value: value as Redacted.Redacted })
       }

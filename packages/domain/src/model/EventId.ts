@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { branded } from "./Trusted.js"
 
 /**
  * The random id of an event, and of its activity (UUIDv7, RFC 9562).
@@ -31,5 +32,5 @@ export const unsafeMake = (millis: number): EventId => {
   const time = millis.toString(16).padStart(12, "0")
   // A random (version 4) UUID has its random bits at the same places as version 7, except for the first 48 bits and the
   // version.
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${webCrypto.randomUUID().slice(15)}` as EventId
+  return branded<EventId>(`${time.slice(0, 8)}-${time.slice(8)}-7${webCrypto.randomUUID().slice(15)}`)
 }

@@ -3,7 +3,7 @@
  * epochs and imports.
  */
 import { type Drift, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
-import { damagedRow } from "@caravel/domain/adapter"
+import { branded, damagedRow } from "@caravel/domain/adapter"
 import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -184,7 +184,7 @@ const driftOf = (
   const id = String(selected[0]).slice(0, 100)
   const decoded = table.decodeRow(row)
   const at = field === undefined ? 0 : row[table.at[field as string]!]
-  const position = (Number.isSafeInteger(at) && at as number > 0 ? at : 0) as Position
+  const position = branded<Position>(Number.isSafeInteger(at) && at as number > 0 ? at as number : 0)
   if (Either.isLeft(decoded)) return damagedRow("unreadable", resourceType, id, fieldOf(decoded.left), { position })
   const found = fault?.(decoded.right, selected.slice(key.length + width), head)
   if (found === undefined) return undefined

@@ -1,4 +1,5 @@
 import { Position } from "@caravel/domain"
+import { branded } from "@caravel/domain/adapter"
 import { Either, type ParseResult, Schema } from "effect"
 import type { ResultRows } from "../statement/StatementScript.js"
 
@@ -7,5 +8,7 @@ const decode = Schema.decodeUnknownEither(Position)
 /** Decodes what `Dialect.lastPosition` selects. Fails if the sequence is damaged. */
 export const headOf = ([row]: ResultRows): Either.Either<Position, ParseResult.ParseError> => {
   const head = row?.[0]
-  return Number.isSafeInteger(head) && head as number >= 0 ? Either.right(head as Position) : decode(head)
+  return Number.isSafeInteger(head) && head as number >= 0
+    ? Either.right(branded<Position>(head as number))
+    : decode(head)
 }

@@ -13,6 +13,7 @@ import {
 } from "@caravel/domain"
 import {
   type Batch,
+  branded,
   clockJumps,
   decideAll,
   decideInSteps,
@@ -121,7 +122,7 @@ export const make = (seen: () => Tail.Seen) =>
       function* record({ head, latest, state }: Loaded, batch: Batch): StatementScript<ReadonlyArray<RecordedEvent>> {
         const recorded = batch.events.map((event, index): RecordedEvent => ({
           ...event,
-          position: head + index + 1 as Position
+          position: branded<Position>(head + index + 1)
         }))
         let before = latest
         for (const some of inSteps(recorded)) {

@@ -1,6 +1,7 @@
 /** The outcomes of submissions with an idempotency key, in the table `caravel_idempotency`. */
 import type { IdempotencyConflict, Position, RecordedEvent, Refusal, State } from "@caravel/domain"
 import {
+  branded,
   fieldIn,
   identityOf,
   type Kept,
@@ -167,4 +168,4 @@ const idsOf = (before: State, submissions: ReadonlyArray<Submission>): ReadonlyA
 }
 
 const positionsOf = ({ events, position }: Tables.IdempotencyRow): ReadonlyArray<Position> =>
-  position === null ? [] : Arr.makeBy(events, (index) => position + index as Position)
+  position === null ? [] : Arr.makeBy(events, (index) => branded<Position>(position + index))
