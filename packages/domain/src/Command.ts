@@ -1,4 +1,4 @@
-import { Array as Arr, Context, Effect, Either, type ParseResult, Record as Rec, String as Str } from "effect"
+import { Array as Arr, Context, Effect, Either, Option, type ParseResult, Record as Rec, String as Str } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
 import * as CommandContext from "./command/CommandContext.js"
 import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
@@ -16,9 +16,9 @@ import * as Input from "./command/Input.js"
 import { InputLimits } from "./command/InputLimits.js"
 import type { Methods } from "./command/Methods.js"
 import { type Submission, submissionOf } from "./decide/Batch.js"
+import { attributesOf } from "./decide/CommandSpan.js"
 import type { Refusal } from "./decide/Decider.js"
 import { activityOf, type RecordedEvent } from "./event/Event.js"
-import type { Activity } from "./model/Activity.js"
 import type { CallerMetadata } from "./model/Metadata.js"
 import { withSpan } from "./runtime/Span.js"
 
@@ -145,10 +145,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
   }): typeof Command.Service => {
     const { readAll, readOne } = Input.make(adapter.limits ?? InputLimits.defaults)
 
-    const execute = <A>(
-      commands: Arr.NonEmptyReadonlyArray<CommandRequest>,
-      result: (events: ReadonlyArray<RecordedEvent>) => A
-    ) =>
+    const execute = (commands: Arr.NonEmptyReadonlyArray<CommandRequest>) =>
       Effect.matchEffect(Effect.flatMap(submissionOf(commands), adapter.append), {
         onFailure: (error) => {
           for (const command of commands) count(command._tag, error._tag)
@@ -156,7 +153,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
         },
         onSuccess: (events) => {
           for (const command of commands) count(command._tag, "accepted")
-          return Effect.succeed(result(events))
+          return Effect.succeed(events)
         }
       })
 
@@ -167,28 +164,26 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
       })
 
     const method = (tag: CommandTag) => {
-      const span = withSpan(`Command.${Str.uncapitalize(tag)}`)
+      const name = `Command.${Str.uncapitalize(tag)}`
       const payload = payloadOf(tag)
       return (...parameters: ReadonlyArray<unknown>) => {
         const command = readOne(tag, payload(parameters))
         const executed: Effect.Effect<
-          Activity | undefined,
+          ReadonlyArray<RecordedEvent>,
           Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError
-        > = Either.isRight(command)
-          ? execute([command.right], ([event]) => activityOf(event!))
-          : refuse(tag, command.left)
-        return span(executed)
+        > = Either.isRight(command) ? execute([command.right]) : refuse(tag, command.left)
+        const traced = withSpan(name, undefined, attributesOf(Option.getOrUndefined(Either.getRight(command))))
+        return Effect.map(traced(executed), ([event]) => activityOf(event!))
       }
     }
 
-    const submit = (inputs: ReadonlyArray<unknown>) =>
-      withSpan("Command.submit", { attributes: { "caravel.commands": Arr.isArray(inputs) ? inputs.length : 0 } })(
-        Effect.flatMap(
-          readAll(inputs),
-          (commands) =>
-            Arr.isNonEmptyReadonlyArray(commands) ? execute(commands, Arr.map(activityOf)) : Effect.succeed([])
-        )
-      )
+    const submit = (inputs: ReadonlyArray<unknown>) => {
+      const attributes = { "caravel.commands": Arr.isArray(inputs) ? inputs.length : 0 }
+      return Effect.flatMap(
+        readAll(inputs),
+        (commands) => Arr.isNonEmptyReadonlyArray(commands) ? execute(commands) : Effect.succeed([])
+      ).pipe(withSpan("Command.submit", { attributes }, attributesOf(undefined)), Effect.map(Arr.map(activityOf)))
+    }
 
     return {
       ...Rec.mapEntries(commands, (_, tag) => [Str.uncapitalize(tag), method(tag)]),

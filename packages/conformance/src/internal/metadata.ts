@@ -127,6 +127,42 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
+    "a command's span says what the command is about and how it ended, and contains no secret",
+    Effect.gen(function*() {
+      yield* furnished
+      const command = yield* Command
+      const { spans, tracer } = makeTracer()
+      const secret = "nostr+walletconnect://wallet?secret=hidden"
+      yield* Effect.withTracer(
+        Effect.gen(function*() {
+          yield* command.updateTenant({ pubkey: alice, nwcUrl: secret })
+          yield* Effect.exit(command.activateRelay({ id: "missing" }))
+          yield* Effect.exit(command.activateRelay({ id: "" }))
+          yield* command.submit([{ _tag: "UpdateTenant", pubkey: alice, nwcUrl: `${secret}2` }, deactivate])
+        }),
+        tracer
+      )
+      const ofCommands = spans.filter(({ name }) => name.startsWith("Command."))
+      const tenant = { "caravel.resource.type": "tenant", "caravel.resource.id": alice }
+      const relay = { "caravel.resource.type": "relay", "caravel.resource.id": "missing" }
+      const failed = (tag: string) => ({ "caravel.outcome": tag, "error.type": tag })
+      expect(ofCommands.map(({ attributes, name }) => [name, Object.fromEntries(attributes)])).toEqual([
+        ["Command.updateTenant", {
+          "caravel.outcome": "accepted",
+          ...tenant,
+          "caravel.position": 9,
+          "caravel.resource.version": 5
+        }],
+        ["Command.activateRelay", { ...failed("RelayNotFound"), ...relay }],
+        ["Command.activateRelay", failed("ParseError")],
+        ["Command.submit", { "caravel.outcome": "accepted", "caravel.commands": 2, "caravel.position": 11 }]
+      ])
+      const everything = spans.flatMap(({ attributes, events, status }) => [...attributes, ...events, status])
+      expect(String(JSON.stringify(everything))).not.toContain("hidden")
+    })
+  )
+
+  test(
     "only fibers that are forked inside inherit metadata",
     Effect.gen(function*() {
       yield* furnished
