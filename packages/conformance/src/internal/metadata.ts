@@ -158,7 +158,8 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
         ["Command.submit", { "caravel.outcome": "accepted", "caravel.commands": 2, "caravel.position": 11 }]
       ])
       const everything = spans.flatMap(({ attributes, events, status }) => [...attributes, ...events, status])
-      expect(String(JSON.stringify(everything))).not.toContain("hidden")
+      const text = JSON.stringify(everything, (_, value) => typeof value === "bigint" ? `${value}` : value as unknown)
+      expect(text).not.toContain("hidden")
     })
   )
 
