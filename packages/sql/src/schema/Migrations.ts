@@ -26,11 +26,14 @@ const migrations = {
   "0009_latest_at": latestAt
 }
 
+/** The numbers of the schemas, oldest first. */
+export const versions: ReadonlyArray<string> = Object.keys(migrations).map((name) => name.slice(0, 4))
+
 const table = "caravel_migrations"
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
 
-const known = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name)))
+const known = Math.max(...versions.map(Number))
 
 const latest = Effect.flatMap(SqlClient, (sql) =>
   Effect.map(

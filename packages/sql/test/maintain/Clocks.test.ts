@@ -4,7 +4,7 @@ import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
 import { Clock, DateTime, Effect, Logger, Metric, Stream, Tracer } from "effect"
-import { readFileSync } from "node:fs"
+import { frozenSqlite } from "../fixtures/frozen.js"
 import { layerTemporary, withPostgres } from "../fixtures/postgres.js"
 import { raw, temporaryFile } from "../fixtures/sqlite.js"
 
@@ -45,7 +45,7 @@ it.scopedLive("a migrated journal has the latest instant up to each position", (
   Effect.gen(function*() {
     const filename = yield* temporaryFile
     const database = yield* raw(filename)
-    database.exec(readFileSync(new URL("../frozen/0008.sql", import.meta.url), "utf8"))
+    database.exec(frozenSqlite("0008"))
     database.exec("DROP TRIGGER event_unchanged")
     const instants = [5, 3, 9, 4]
     for (const [index, instant] of instants.entries()) {

@@ -5,9 +5,9 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import type { Database } from "better-sqlite3"
 import { Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, TestClock } from "effect"
-import { readFileSync } from "node:fs"
 import { found } from "../fixtures/bytes.js"
 import { bundled, spawned } from "../fixtures/child.js"
+import { frozenSqlite } from "../fixtures/frozen.js"
 import { marksOf, pubkeyOf, urlOf } from "../fixtures/marked.js"
 import { raw, temporaryFile } from "../fixtures/sqlite.js"
 
@@ -94,7 +94,7 @@ describe("after an erasure", () => {
       const filename = yield* temporaryFile
       const gone = yield* Effect.scoped(Effect.map(raw(filename), (database) => {
         database.pragma("journal_mode = WAL")
-        database.exec(readFileSync(new URL("../frozen/0004.sql", import.meta.url), "utf8"))
+        database.exec(frozenSqlite("0004"))
         const marks = Array.from({ length: 200 }, (_, n) => marksOf("old", n)[0])
         const insert = database.prepare("INSERT INTO secret (id, value) VALUES (?, ?)")
         marks.forEach((mark, n) =>

@@ -1,8 +1,7 @@
 import { Postgres } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
-import { readFileSync } from "node:fs"
-import { isKept } from "../fixtures/frozen.js"
+import { frozenPostgres, frozenSchemas, isKept } from "../fixtures/frozen.js"
 import { inSchema, statements, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 
 /** Everything in a schema, as the server describes it, by name. */
@@ -28,12 +27,11 @@ withPostgres("databases of earlier schemas on PostgreSQL", (url) => {
       ([rows]) => JSON.parse(JSON.stringify(rows).replaceAll(schema, "schema"))
     )
 
-  for (const frozen of ["0001", "0002", "0003", "0004", "0005", "0007", "0008"]) {
+  for (const frozen of frozenSchemas) {
     it.scopedLive(`one of ${frozen} is migrated to the schema of a new one, and keeps its rows`, () =>
       Effect.gen(function*() {
         const [old, fresh] = [yield* temporarySchema(url), yield* temporarySchema(url)]
-        const text = readFileSync(new URL(`../frozen/postgres-${frozen}.sql`, import.meta.url), "utf8")
-        yield* statements(url, text.replace("CREATE SCHEMA frozen;", "").replaceAll("frozen.", `${old}.`))
+        yield* statements(url, frozenPostgres(frozen, old))
         yield* isKept(frozen).pipe(Effect.provide(Postgres.layer({ url: Redacted.make(url), schema: old })))
         yield* Effect.scoped(Layer.build(Postgres.layer({ url: Redacted.make(url), schema: fresh })))
         expect(yield* catalogOf(old)).toEqual(yield* catalogOf(fresh))
@@ -43,12 +41,11 @@ withPostgres("databases of earlier schemas on PostgreSQL", (url) => {
   it.scopedLive("roles keep their rights to read and write", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)
-      const text = readFileSync(new URL("../frozen/postgres-0008.sql", import.meta.url), "utf8")
       const role = `${schema}_role`
       yield* Effect.acquireRelease(
         statements(
           url,
-          text.replace("CREATE SCHEMA frozen;", "").replaceAll("frozen.", `${schema}.`),
+          frozenPostgres("0008", schema),
           `CREATE ROLE ${role} LOGIN`,
           `GRANT USAGE ON SCHEMA ${schema} TO ${role}`,
           `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${role}`

@@ -6,7 +6,7 @@ import { Config, ConfigProvider, Effect, Layer, Redacted } from "effect"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { prepare } from "../../src/sqlite/DatabaseFile.js"
-import { isKept } from "../fixtures/frozen.js"
+import { frozenFiles, frozenSchemas, frozenSqlite, isKept } from "../fixtures/frozen.js"
 import { raw, refusal, temporaryDirectory } from "../fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
@@ -50,8 +50,7 @@ describe("opening a database", () => {
   it.scopedLive("migrates nothing with migrate: false: an older schema is refused, and the file does not change", () =>
     Effect.gen(function*() {
       const filename = join(yield* temporaryDirectory, "caravel.db")
-      const frozen = readFileSync(new URL("../frozen/0008.sql", import.meta.url), "utf8")
-      yield* Effect.scoped(Effect.map(raw(filename), (database) => database.exec(frozen)))
+      yield* Effect.scoped(Effect.map(raw(filename), (database) => database.exec(frozenSqlite("0008"))))
       const before = readFileSync(filename)
       const open = Effect.scoped(Layer.build(Sqlite.layer({ filename, migrate: false })))
       const error = yield* Effect.flip(open)
@@ -174,6 +173,12 @@ describe("opening a database", () => {
       expect(error.message).toContain("is on a network file system (NFS); use a local disk")
     }))
 
+  it("has each schema but the newest frozen, for both databases", () =>
+    expect(frozenFiles(), "CONTRIBUTING.md says under \"A new migration\" how to freeze a schema").toEqual([
+      ...frozenSchemas.map((schema) => `${schema}.sql`),
+      ...frozenSchemas.map((schema) => `postgres-${schema}.sql`)
+    ]))
+
   it.scopedLive("upgrades each frozen schema to the current one, and keeps its rows", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
@@ -186,10 +191,10 @@ describe("opening a database", () => {
         )
       const fresh = join(directory, "fresh.db")
       yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: fresh })))
-      for (const frozen of ["0001", "0002", "0003", "0004", "0005", "0007", "0008"]) {
+      for (const frozen of frozenSchemas) {
         const filename = join(directory, `${frozen}.db`)
         const database = yield* raw(filename)
-        database.exec(readFileSync(new URL(`../frozen/${frozen}.sql`, import.meta.url), "utf8"))
+        database.exec(frozenSqlite(frozen))
         yield* isKept(frozen).pipe(Effect.provide(Sqlite.layer({ filename })))
         expect(yield* schemaOf(filename)).toEqual(yield* schemaOf(fresh))
         expect(database.pragma("foreign_key_check")).toEqual([])

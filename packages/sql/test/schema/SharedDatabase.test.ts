@@ -8,9 +8,8 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Layer, Redacted, type Scope, Stream } from "effect"
 import type { ConfigError } from "effect/ConfigError"
-import { readFileSync } from "node:fs"
 import { type Endpoint, file, schemaOf, using } from "../fixtures/copying.js"
-import { isKept } from "../fixtures/frozen.js"
+import { frozenSqlite, isKept } from "../fixtures/frozen.js"
 import { inSchema, withPostgres } from "../fixtures/postgres.js"
 import { raw, temporaryFile } from "../fixtures/sqlite.js"
 
@@ -117,7 +116,7 @@ suite("in a file", file)
 withPostgres("in a schema", (url) => suite("of PostgreSQL", schemaOf(url)))
 
 describe("an application that shared its database with a build whose tables had no prefix", () => {
-  const dump = readFileSync(new URL("../frozen/0008.sql", import.meta.url), "utf8")
+  const dump = frozenSqlite("0008")
   const theirs = `INSERT INTO effect_sql_migrations (migration_id, name) VALUES (9, 'mine');
     CREATE TABLE certificate (relay TEXT REFERENCES relay (id));
     INSERT INTO certificate VALUES ('a');
