@@ -1,6 +1,6 @@
 /** A stub of an OpenTelemetry collector, which keeps the spans that it receives. */
 import { Effect, Queue } from "effect"
-import { createServer } from "node:http"
+import { createServer, type IncomingMessage } from "node:http"
 import type { AddressInfo } from "node:net"
 
 /** A span as OTLP sends it in JSON, as far as these tests read it. */
@@ -20,17 +20,22 @@ interface Traces {
 const spansOf = ({ resourceSpans }: Traces) =>
   resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans))
 
+const bodyOf = async (request: IncomingMessage) => {
+  const chunks: Array<Buffer> = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString()
+}
+
 /** Listens on a free port until the scope ends. */
 export const collector = Effect.gen(function*() {
   const spans = yield* Queue.unbounded<Span>()
-  const server = createServer(async (request, response) => {
-    const chunks: Array<Buffer> = []
-    for await (const chunk of request) chunks.push(chunk as Buffer)
-    const body = Buffer.concat(chunks).toString()
-    if (request.url === "/v1/traces") {
-      for (const span of spansOf(JSON.parse(body) as Traces)) spans.unsafeOffer(span)
-    }
-    response.end("{}")
+  const server = createServer((request, response) => {
+    void bodyOf(request).then((body) => {
+      if (request.url === "/v1/traces") {
+        for (const span of spansOf(JSON.parse(body) as Traces)) spans.unsafeOffer(span)
+      }
+      response.end("{}")
+    })
   })
   yield* Effect.acquireRelease(
     Effect.async<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
