@@ -1,4 +1,5 @@
-// `pnpm long`: the tests that repeat what they try, with the counts of a long run. Those are the test files that import
+// `pnpm long`: the tests that repeat what they try, with the counts of a long run, and then the tarballs installed with all the
+// versions, package managers and Nodes that are supported (scripts/installs.mjs). The tests are the test files that import
 // @caravel/conformance, themselves or by a fixture; each count has its variable beside it in `LongRun.count`.
 // `pnpm long --counts` shows those counts beside the ones of every other run.
 // `pnpm long Sqlite -t "random programs"` passes its arguments on to vitest: names of files, and its options.
@@ -57,4 +58,12 @@ const chosen = named.length === 0 ? files : files.filter((file) => named.some((n
 if (chosen.length === 0) finish([`long: none of these files is called ${named.join(", ")}:\n${files.join("\n")}`])
 
 console.log(chosen.join("\n"))
-finish(run("vitest", ["run", ...options, ...chosen], { env: { CARAVEL_LONG: "1" } }) ? [] : ["long: tests failed"], "")
+const problems = run("vitest", ["run", ...options, ...chosen], { env: { CARAVEL_LONG: "1" } })
+  ? []
+  : ["long: tests failed"]
+if (
+  named.length === 0 && !(run("node", ["scripts/packages.mjs"]) && run("node", ["scripts/installs.mjs", "--matrix"]))
+) {
+  problems.push("long: the packages cannot be installed everywhere")
+}
+finish(problems, "")
