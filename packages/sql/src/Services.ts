@@ -15,12 +15,14 @@ import { Effect, Layer } from "effect"
 import * as SqlConsumerStore from "./consume/SqlConsumerStore.js"
 import { Database } from "./database/Database.js"
 import * as SqlSecrets from "./maintain/SqlSecrets.js"
-import * as Import from "./move/import/Import.js"
 import * as SqlJournal from "./read/SqlJournal.js"
 import * as SqlQuery from "./read/SqlQuery.js"
 import * as SqlWriter from "./write/SqlWriter.js"
 
-/** Every service of Caravel, and the `SqlClient` for the caller's own statements and transactions. */
+/**
+ * Every service of Caravel, and the `SqlClient` for the caller's own statements and transactions. `Import` writes to
+ * `Database`, which is not exported, and broadcasts through `Tail`.
+ */
 export type Services =
   | Command
   | Query
@@ -31,8 +33,9 @@ export type Services =
   | ActivityFeed
   | Consumer.Consumer
   | ConsumerStore.ConsumerStore
-  | Import.Import
   | SqlClient
+  | Database
+  | Tail.Tail
 
 /**
  * Makes every operation fail once the tail has ended: commits could no longer be broadcast, and would build on a state
@@ -56,11 +59,11 @@ export const layer = (
   watch: Layer.Layer<never, StorageError, Database | Tail.Tail>
 ): Layer.Layer<Services, StorageError> => {
   const client = Layer.effect(SqlClient, Effect.map(Database, ({ sql }) => sql))
-  return Layer.mergeAll(SqlSecrets.layer, Import.layer, Consumer.layerService, History.layer, client, watch, refusal)
+  return Layer.mergeAll(SqlSecrets.layer, Consumer.layerService, History.layer, client, watch, refusal)
     .pipe(
       Layer.provideMerge(SqlWriter.layer),
       Layer.provideMerge(Layer.merge(InProcess.layer, SqlConsumerStore.layer)),
       Layer.provideMerge(Layer.merge(SqlJournal.layer, SqlQuery.layer)),
-      Layer.provide(database)
+      Layer.provideMerge(database)
     )
 }

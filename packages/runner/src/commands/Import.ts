@@ -41,14 +41,13 @@ const run = Effect.fn("Import.run")(
   }): Effect.fn.Return<
     void,
     Failed | OutputClosed | StorageError | Import.UnusableSource,
-    Import.Import | Output
+    Import.Target | Output
   > {
     const output = yield* Output
     const { isTerminal, print, style } = output
     const asText = isTerminal && !json
-    const { run } = yield* Import.Import
     const report = yield* Effect.scoped(Effect.flatMap(ProgressBar.make(output, "row"), (bar) =>
-      run({
+      Import.run({
         source: file,
         dryRun,
         onStep: ({ items, total }, refused) =>

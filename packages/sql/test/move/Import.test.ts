@@ -144,12 +144,11 @@ describe("an import", () => {
       const filename = yield* sourceOf(rows)
       const other = yield* raw(filename)
       other.pragma("journal_mode = WAL")
-      const { run } = yield* Import.Import
       const stop = (progress: Import.Progress) => progress.items > 0 ? Effect.fail("stop" as const) : Effect.void
-      expect(yield* Effect.flip(run({ source: filename, onStep: stop }))).toBe("stop")
+      expect(yield* Effect.flip(Import.run({ source: filename, onStep: stop }))).toBe("stop")
       const change = "UPDATE relay SET info_name = 'changed'"
       let written = false
-      yield* run({
+      yield* Import.run({
         source: filename,
         onStep: () =>
           Effect.sync(() => {
@@ -159,17 +158,16 @@ describe("an import", () => {
       })
       expect(yield* observed(yield* Query)).toEqual(expectedOf(rows))
       // The import is complete, so the changed source counts as another one, of which everything exists already.
-      expect((yield* run({ source: filename })).refused).toBe(
+      expect((yield* Import.run({ source: filename })).refused).toBe(
         rows.activity.length + rows.tenant.length + rows.relay.length
       )
 
       const another = yield* sourceOf(rows)
       yield* Effect.gen(function*() {
-        const { run } = yield* Import.Import
-        expect(yield* Effect.flip(run({ source: another, onStep: stop }))).toBe("stop")
+        expect(yield* Effect.flip(Import.run({ source: another, onStep: stop }))).toBe("stop")
         const database = yield* raw(another)
         database.exec(change)
-        const error = yield* Effect.flip(run({ source: another }))
+        const error = yield* Effect.flip(Import.run({ source: another }))
         expect(error).toMatchObject({ _tag: "UnusableSource", reason: "changed" })
       }).pipe(Effect.provide(Sqlite.layerTemporary))
     })

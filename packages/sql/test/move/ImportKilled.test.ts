@@ -55,8 +55,8 @@ it.scopedLive(
 
       const open = (filename: string) => Layer.build(Sqlite.layer({ filename, synchronous: "normal" }))
       const context = yield* open(whole)
-      const report = yield* Context.get(context, Import.Import).run({ source })
-      const again = yield* Context.get(yield* open(killed), Import.Import).run({ source })
+      const report = yield* Effect.provide(Import.run({ source }), context)
+      const again = yield* Effect.provide(Import.run({ source }), yield* open(killed))
       expect(again).toEqual(report)
 
       // Equal in every byte, except for the instants at which the imports started and ended.

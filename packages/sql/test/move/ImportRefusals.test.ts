@@ -191,9 +191,8 @@ describe("an import", () => {
           ...Array.from({ length: 2000 }, (_, n) => activity(n + 2, "update_relay"))
         ]
       })
-      const { run } = yield* Import.Import
       let refused: ReadonlyArray<Import.Refused> = []
-      const report = yield* run({
+      const report = yield* Import.run({
         source: filename,
         onStep: (progress, some) =>
           Effect.gen(function*() {

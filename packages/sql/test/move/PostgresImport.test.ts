@@ -2,7 +2,7 @@
 import { Query } from "@caravel/domain"
 import { Import, Postgres } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
-import { Context, Effect, FastCheck as fc, Layer, Redacted } from "effect"
+import { Effect, FastCheck as fc, Layer, Redacted } from "effect"
 import { drifts, imported, sourceOf } from "../fixtures/importing.js"
 import { inSchema, layerTemporary, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 import { expectedOf, observed, sources } from "../fixtures/source.js"
@@ -13,8 +13,7 @@ withPostgres("PostgreSQL: an import", (url) => {
       fc.asyncProperty(sources, (rows) =>
         Effect.gen(function*() {
           const filename = yield* sourceOf(rows)
-          const { run } = yield* Import.Import
-          const dry = yield* run({ source: filename, dryRun: true })
+          const dry = yield* Import.run({ source: filename, dryRun: true })
           const { refused, report } = yield* imported(filename)
           expect([refused, dry]).toEqual([[], report])
           expect((yield* imported(filename)).report).toEqual(report)
@@ -32,9 +31,8 @@ withPostgres("PostgreSQL: an import", (url) => {
       const [rows] = fc.sample(sources, 1)
       const source = yield* sourceOf(rows!)
       yield* Effect.forEach([here, there], (context) =>
-        Effect.retry(Context.get(context, Import.Import).run({ source }), {
-          while: (error) =>
-            error._tag === "StorageError" && error.reason === "busy"
+        Effect.retry(Effect.provide(Import.run({ source }), context), {
+          while: (error) => error._tag === "StorageError" && error.reason === "busy"
         }), { concurrency: 2 })
       expect(yield* Effect.provide(Effect.flatMap(Query, observed), here)).toEqual(expectedOf(rows!))
       expect(yield* Effect.provide(drifts, here)).toEqual([])

@@ -1,16 +1,16 @@
 /** Imports another Caravel-style database, as events that reproduce its rows and its activity log. */
-import type { RecordedEvent, StorageError } from "@caravel/domain"
+import type { StorageError } from "@caravel/domain"
 import { currentInstant, type Why } from "@caravel/domain/adapter"
 import { Tail } from "@caravel/pubsub"
 import { SqlError } from "@effect/sql/SqlError"
-import { Context, Effect, type Either, Layer } from "effect"
+import { Effect, type Either } from "effect"
 import { Database } from "../../database/Database.js"
 import * as Driver from "../../database/Driver.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import type { ImportRefusalRow, ImportRow } from "../../schema/ImportTables.js"
 import type { Unreadable } from "../../schema/Tables.js"
 import * as EventLoop from "../../statement/EventLoop.js"
-import * as Program from "../../statement/StatementScript.js"
+import { run as execute, type StatementScript } from "../../statement/StatementScript.js"
 import type * as ImportSource from "./ImportSource.js"
 import * as ImportWriter from "./ImportWriter.js"
 import { UnusableSource } from "./UnusableSource.js"
@@ -88,9 +88,17 @@ export interface Options<E = never> {
 }
 
 /**
- * Imports another SQLite database with the tables `tenant`, `relay` and `activity`, and with times in
- * Unix seconds. Its rows and its activity log are imported field for field and in their order; Caravel assigns versions and
- * positions.
+ * What an import writes to: a database of `Sqlite.layer` or `Postgres.layer`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Target = Database | Tail.Tail
+
+/**
+ * Imports another SQLite database with the tables `tenant`, `relay` and `activity`, and with times in Unix seconds, into
+ * the database of `Sqlite.layer` or `Postgres.layer`. Its rows and its activity log are imported field for field and in
+ * their order; Caravel assigns versions and positions.
  *
  * Each page is one transaction, which also records the progress. An interrupted import continues from there when you
  * run it again, and results in the same events. Refused rows are reported and recorded, and the import continues.
@@ -101,8 +109,7 @@ export interface Options<E = never> {
  * import { Console, Effect } from "effect"
  *
  * const program = Effect.gen(function*() {
- *   const { run } = yield* Import.Import
- *   const report = yield* run({
+ *   const report = yield* Import.run({
  *     source: "./old.db",
  *     onStep: (_, refused) => Effect.forEach(refused, ({ key, reason, table }) => Console.log(table, key, reason))
  *   })
@@ -113,85 +120,85 @@ export interface Options<E = never> {
  * ```
  *
  * @since 0.1.0
- * @category services
+ * @category constructors
  */
-export class Import extends Context.Tag("@caravel/sql/Import")<Import, {
-  readonly run: <E = never>(options: Options<E>) => Effect.Effect<Report, UnusableSource | StorageError | E>
-}>() {}
-
-/**
- * Imports into a database.
- *
- * @since 0.1.0
- * @category layers
- */
-export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.effect(
-  Import,
+export const run = <E = never>(
+  { dryRun = false, onStep = () => Effect.void, source }: Options<E>
+): Effect.Effect<Report, UnusableSource | StorageError | E, Target> =>
   Effect.gen(function*() {
-    const { commitSignal, currentTransaction, dialect, readInTransaction, rows, sql, transactLong } = yield* Database
+    const all = importAll(yield* (yield* sources).open(source), onStep)
+    return yield* dryRun ? undone(all) : all
+  }).pipe(Effect.scoped)
+
+const sources = Driver.loadSqlite(() => import("./ImportSource.js"))
+
+type OnStep<E> = NonNullable<Options<E>["onStep"]>
+
+/** Imports page by page, from where an earlier run stopped. */
+const importAll = <E>(source: ImportSource.Source, onStep: OnStep<E>) =>
+  Effect.gen(function*() {
+    const { ignored, total } = source
     const tail = yield* Tail.Tail
     const { begin, write } = yield* ImportWriter.make(tail.seen)
-    const toError = (error: Failure | SqlError) =>
-      error._tag === "UnusableSource" || error._tag === "StorageError"
-        ? error
-        : toStorageError(dialect, "import")(error)
-
-    /** Runs a script in a transaction, the caller's if there is one, and broadcasts the events that it recorded. */
-    const commit = <A extends { readonly recorded: ReadonlyArray<RecordedEvent> }, E extends Failure>(
-      program: () => Program.StatementScript<Either.Either<A, E>>
-    ) => {
-      const write = (announce: typeof tail.broadcast) =>
-        transactLong(({ afterCommit, connection, written: ids }) =>
-          Effect.map(Effect.flatten(Program.run(connection, program())), (written) => {
-            for (const { id } of written.recorded) ids.push(id)
-            if (written.recorded.length > 0) {
-              afterCommit.add(Effect.zipRight(announce(written.recorded), commitSignal.open))
-            }
-            return written
-          })
-        )
-      return Effect.flatMap(
-        currentTransaction,
-        (transaction) => write(transaction === undefined ? tail.broadcast : () => tail.advanceToHead)
-      ).pipe(Effect.mapError(toError))
+    const startedAt = yield* currentInstant
+    let { progress } = yield* commit(() => begin(source, startedAt))
+    yield* recall(progress, total, onStep)
+    const yieldToEventLoop = yield* EventLoop.make
+    const nextPage = yield* source.pagesAfter(progress.items)
+    while (progress.items < total) {
+      const page = yield* nextPage
+      const now = yield* currentInstant
+      const before = progress
+      const written = yield* commit(() => write(page, source, before, now))
+      progress = written.progress
+      yield* onStep(progressOf(progress, total), written.refused.map(refusedOf))
+      yield* yieldToEventLoop
     }
+    return { ...progressOf(progress, total), ignored }
+  }).pipe(Effect.scoped)
 
-    const refusals = `SELECT ${rows.importRefusal.columns()} FROM caravel_import_refusal
+/** Runs a script in a transaction, the caller's if there is one, and broadcasts the events that it recorded. */
+const commit = <E extends Failure>(script: () => StatementScript<Either.Either<ImportWriter.Written, E>>) =>
+  Effect.gen(function*() {
+    const { commitSignal, currentTransaction, dialect, transactLong } = yield* Database
+    const tail = yield* Tail.Tail
+    const announce = (yield* currentTransaction) === undefined ? tail.broadcast : () => tail.advanceToHead
+    return yield* transactLong(({ afterCommit, connection, written: ids }) =>
+      Effect.map(Effect.flatten(execute(connection, script())), (written) => {
+        for (const { id } of written.recorded) ids.push(id)
+        if (written.recorded.length > 0) {
+          afterCommit.add(Effect.zipRight(announce(written.recorded), commitSignal.open))
+        }
+        return written
+      })
+    ).pipe(
+      Effect.mapError((error: Failure | SqlError) =>
+        error._tag === "UnusableSource" || error._tag === "StorageError"
+          ? error
+          : toStorageError(dialect, "import")(error)
+      )
+    )
+  })
+
+/** Reports the rows that an earlier run refused. */
+const recall = <E>(row: ImportRow, total: number, onStep: OnStep<E>) =>
+  Effect.gen(function*() {
+    const { readInTransaction, rows: { importRefusal } } = yield* Database
+    const refusals = `SELECT ${importRefusal.columns()} FROM caravel_import_refusal
       WHERE import = ? AND item > ? ORDER BY item LIMIT 512`
+    for (let last = 0;;) {
+      const page = yield* readInTransaction("import", refusals, [row.id, last], importRefusal.decode)
+      yield* onStep(progressOf(row, total), page.map(refusedOf))
+      if (page.length === 0) return
+      last = page[page.length - 1]!.item
+    }
+  })
 
-    /** Reports the rows that an earlier run refused. */
-    const recall = <E>(row: ImportRow, total: number, onStep: OnStep<E>) =>
-      Effect.gen(function*() {
-        for (let last = 0;;) {
-          const page = yield* readInTransaction("import", refusals, [row.id, last], rows.importRefusal.decode)
-          yield* onStep(progressOf(row, total), page.map(refusedOf))
-          if (page.length === 0) return
-          last = page[page.length - 1]!.item
-        }
-      })
-
-    const importAll = <E>(source: ImportSource.Source, onStep: OnStep<E>) =>
-      Effect.gen(function*() {
-        const { ignored, total } = source
-        const startedAt = yield* currentInstant
-        let { progress } = yield* commit(() => begin(source, startedAt))
-        yield* recall(progress, total, onStep)
-        const yieldToEventLoop = yield* EventLoop.make
-        const nextPage = yield* source.pagesAfter(progress.items)
-        while (progress.items < total) {
-          const page = yield* nextPage
-          const now = yield* currentInstant
-          const before = progress
-          const written = yield* commit(() => write(page, source, before, now))
-          progress = written.progress
-          yield* onStep(progressOf(progress, total), written.refused.map(refusedOf))
-          yield* yieldToEventLoop
-        }
-        return { ...progressOf(progress, total), ignored }
-      })
-
-    /** Runs an effect in a transaction, and then rolls the transaction back. */
-    const undone = <A, E>(effect: Effect.Effect<A, E>) =>
+/** Runs an effect in a transaction, and then rolls the transaction back. */
+const undone = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(
+    Database,
+    ({ dialect, sql }) =>
       sql.withTransaction(Effect.flatMap(effect, (result) => Effect.fail(new Undone(result)))).pipe(
         Effect.catchAll((error) =>
           error instanceof Undone
@@ -199,20 +206,7 @@ export const layer: Layer.Layer<Import, never, Database | Tail.Tail> = Layer.eff
             : Effect.fail(error instanceof SqlError ? toStorageError(dialect, "import")(error) : error)
         )
       )
-
-    return {
-      run: ({ dryRun = false, onStep = () => Effect.void, source }) =>
-        Effect.flatMap(Effect.flatMap(sources, ({ open }) => open(source)), (source) => {
-          const all = Effect.scoped(importAll(source, onStep))
-          return dryRun ? undone(all) : all
-        }).pipe(Effect.scoped)
-    }
-  })
-)
-
-const sources = Driver.loadSqlite(() => import("./ImportSource.js"))
-
-type OnStep<E> = NonNullable<Options<E>["onStep"]>
+  )
 
 const progressOf = (
   { activities, events, items, refused, relays, renamed, tenants }: ImportRow,

@@ -49,46 +49,10 @@ export const make = (seen: () => Tail.Seen) =>
     const upsert = rows.import.upsert("id", ["source", "startedAt"])
     const insertRefusals = rows.importRefusal.insert()
 
-    /** The resources whose last event was not written by this import. The import does not change them. */
-    function* foreignIn({ relays, tenants }: State, correlationId: string): StatementScript<ReadonlySet<string>> {
-      const last = yield* select(selectLast([
-        ...[...HashMap.values(tenants)].map(({ pubkey, version }) => [pubkey, "tenant", version] as const),
-        ...[...HashMap.values(relays)].map(({ id, version }) => [id, "relay", version] as const)
-      ]))
-      // `correlationId` is the first field of the metadata that the import writes.
-      const own = JSON.stringify({ correlationId }).slice(0, -1)
-      return new Set(
-        last.flatMap(([resourceType, resourceId, metadata]) =>
-          String(metadata).startsWith(own)
-            ? []
-            : [resourceKey({ resourceType: resourceType as "tenant" | "relay", resourceId: String(resourceId) })]
-        )
-      )
-    }
-
-    /** Loads the state on which a page is decided, and prepares the page's batch. */
-    function* batchOf(
-      page: Page,
-      source: Source,
-      { startedAt }: ImportRow
-    ): StatementScript<Either.Either<Begun, Unreadable>> {
-      const loaded = yield* append.load(touchedBy(page))
-      if (Either.isLeft(loaded)) return Either.left(loaded.left)
-      const { state } = loaded.right
-      const ids = page.items.flatMap(({ row }) => Either.isRight(row) && row.right !== undefined ? [row.right.id] : [])
-      const taken = yield* select(selectIds(ids))
-      const correlationId = `import-${source.id.slice(0, 32)}`
-      const batch = new ImportBatch({
-        state,
-        foreign: yield* foreignIn(state, correlationId),
-        ids: new Set(taken.map(([id]) => String(id))),
-        tenants: page.tenants,
-        relays: page.relays,
-        startedAt,
-        metadata: { correlationId },
-        idOf: source.idOf
-      })
-      return Either.right({ before: loaded.right, batch })
+    /** Locks the journal, and returns the progress of an import, if it has begun. */
+    function* progressOf(id: string): StatementScript<Either.Either<ImportRow | undefined, Unreadable>> {
+      yield* append.lock()
+      return Either.map(rows.import.decode(yield* select(byId([id]))), ([row]) => row)
     }
 
     return {
@@ -97,11 +61,9 @@ export const make = (seen: () => Tail.Seen) =>
        * `changed` if an import of the file's earlier contents is unfinished.
        */
       *begin(source: Source, now: DateTime.Utc): StatementScript<Either.Either<Written, Unreadable | UnusableSource>> {
-        yield* append.lock()
-        const found = rows.import.decode(yield* select(byId([source.id])))
-        if (Either.isLeft(found)) return Either.left(found.left)
-        const [known] = found.right
-        if (known !== undefined) return Either.right({ progress: known, refused: [], recorded: [] })
+        const known = yield* progressOf(source.id)
+        if (Either.isLeft(known)) return Either.left(known.left)
+        if (known.right !== undefined) return Either.right({ progress: known.right, refused: [], recorded: [] })
         if ((yield* select([[unfinished, [source.filename], 1]])).length > 0) {
           return Either.left(new UnusableSource({ filename: source.filename, reason: "changed", detail: "" }))
         }
@@ -125,42 +87,28 @@ export const make = (seen: () => Tail.Seen) =>
         progress: ImportRow,
         now: DateTime.Utc
       ): StatementScript<Either.Either<Written, Unreadable | StorageError>> {
-        yield* append.lock()
-        const current = Either.map(rows.import.decode(yield* select(byId([progress.id]))), ([row]) => row?.items)
+        const current = yield* progressOf(progress.id)
         if (Either.isLeft(current)) return Either.left(current.left)
-        if (current.right !== progress.items) return Either.left(overtaken)
-        const begun = yield* batchOf(page, source, progress)
-        if (Either.isLeft(begun)) return Either.left(begun.left)
+        if (current.right?.items !== progress.items) return Either.left(overtaken)
+        const before = yield* append.load(touchedBy(page))
+        if (Either.isLeft(before)) return Either.left(before.left)
 
-        const { batch, before } = begun.right
-        const counts = { ...nothing }
-        const refused: Array<ImportRefusalRow> = []
-        for (const item of page.items) {
-          counts.items++
-          const added = Either.flatMap(item.row, (row) => addTo(batch, item, row))
-          if (Either.isRight(added)) counts[counted[item.table]]++
-          else {
-            const key = storableText(withoutSecrets(item.key), 100)
-            const ordinal = progress.items + counts.items
-            refused.push({ import: progress.id, item: ordinal, tableName: item.table, key, ...added.left })
-          }
+        const batch = yield* batchOn(before.right.state, page, source, progress.startedAt)
+        const { added, refused } = addAll(batch, page.items, progress)
+        const recorded = yield* append.record(before.right, batch.batch)
+        const counts: Counts = {
+          ...added,
+          refused: refused.length,
+          renamed: recorded.filter(({ metadata }) => metadata.causationId !== undefined).length,
+          events: recorded.length
         }
-        const recorded = yield* append.record(before, batch.batch)
-        counts.refused = refused.length
-        counts.renamed = recorded.filter(({ metadata }) => metadata.causationId !== undefined).length
-        counts.events = recorded.length
-        const sums = Rec.map(nothing, (_, name) => progress[name] + counts[name])
+        const sums = Rec.map(counts, (count, name) => progress[name] + count)
         const next = { ...progress, ...sums, finishedAt: sums.items === source.total ? now : null }
         yield* execute([...upsert([next]), ...insertRefusals(refused)])
         return Either.right({ progress: next, refused, recorded })
       }
     }
   })
-
-interface Begun {
-  readonly before: Append.Loaded
-  readonly batch: ImportBatch
-}
 
 const nothing = {
   items: 0,
@@ -172,10 +120,7 @@ const nothing = {
   events: 0
 }
 
-const counted = { activity: "activities", tenant: "tenants", relay: "relays" } as const
-
-const addTo = (batch: ImportBatch, { key, table }: Item, row: ActivityRow | undefined): Either.Either<void, Why> =>
-  row !== undefined ? batch.addActivity(row) : table === "tenant" ? batch.addTenant(key) : batch.addRelay(key)
+type Counts = typeof nothing
 
 /** The tenants, relays and subdomains to load before a page is decided. */
 const touchedBy = ({ relays, tenants }: Page) => {
@@ -186,6 +131,64 @@ const touchedBy = ({ relays, tenants }: Page) => {
     subdomains: found.map(({ subdomain }) => subdomain)
   }
 }
+
+/** An empty batch for a page, on the state that the page touches. */
+function* batchOn(
+  state: State,
+  { items, relays, tenants }: Page,
+  { id, idOf }: Source,
+  startedAt: DateTime.Utc
+): StatementScript<ImportBatch> {
+  const ids = items.flatMap(({ row }) => Either.isRight(row) && row.right !== undefined ? [row.right.id] : [])
+  const taken = yield* select(selectIds(ids))
+  const correlationId = `import-${id.slice(0, 32)}`
+  return new ImportBatch({
+    state,
+    foreign: yield* foreignIn(state, correlationId),
+    ids: new Set(taken.map(([id]) => String(id))),
+    tenants,
+    relays,
+    startedAt,
+    metadata: { correlationId },
+    idOf
+  })
+}
+
+/** The resources whose last event was not written by this import. The import does not change them. */
+function* foreignIn({ relays, tenants }: State, correlationId: string): StatementScript<ReadonlySet<string>> {
+  const last = yield* select(selectLast([
+    ...[...HashMap.values(tenants)].map(({ pubkey, version }) => [pubkey, "tenant", version] as const),
+    ...[...HashMap.values(relays)].map(({ id, version }) => [id, "relay", version] as const)
+  ]))
+  // `correlationId` is the first field of the metadata that the import writes.
+  const own = JSON.stringify({ correlationId }).slice(0, -1)
+  return new Set(
+    last.flatMap(([resourceType, resourceId, metadata]) =>
+      String(metadata).startsWith(own)
+        ? []
+        : [resourceKey({ resourceType: resourceType as "tenant" | "relay", resourceId: String(resourceId) })]
+    )
+  )
+}
+
+const counted = { activity: "activities", tenant: "tenants", relay: "relays" } as const
+
+/** Adds items to a batch. Returns how many of each kind were added, and the rows that were refused. */
+const addAll = (batch: ImportBatch, items: ReadonlyArray<Item>, progress: ImportRow) => {
+  const added = { items: items.length, activities: 0, tenants: 0, relays: 0 }
+  const refused: Array<ImportRefusalRow> = []
+  items.forEach((item, index) => {
+    const result = Either.flatMap(item.row, (row) => addTo(batch, item, row))
+    if (Either.isRight(result)) return void added[counted[item.table]]++
+    const key = storableText(withoutSecrets(item.key), 100)
+    const ordinal = progress.items + index + 1
+    refused.push({ import: progress.id, item: ordinal, tableName: item.table, key, ...result.left })
+  })
+  return { added, refused }
+}
+
+const addTo = (batch: ImportBatch, { key, table }: Item, row: ActivityRow | undefined): Either.Either<void, Why> =>
+  row !== undefined ? batch.addActivity(row) : table === "tenant" ? batch.addTenant(key) : batch.addRelay(key)
 
 const overtaken = new StorageError({
   reason: "busy",
