@@ -6,12 +6,11 @@ import { type Drift, Epoch, Position, ResourceType, type StorageError } from "@c
 import { branded, damagedRow } from "@caravel/domain/adapter"
 import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
-import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Option, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import { headOf } from "../schema/Head.js"
-import { isOutcome } from "../schema/Tables.js"
+import * as Tables from "../schema/Tables.js"
 import * as EventLoop from "../statement/EventLoop.js"
 import * as Table from "../statement/Table.js"
 import { fieldOf } from "./FieldOf.js"
@@ -77,94 +76,94 @@ interface Checked<A> {
 const checked = <A>(table: Checked<A>) => table as Checked<any>
 
 /**
- * Returns a function that checks these tables page by page, on a connection that sees one state of the database, and
- * emits their drifts.
+ * Returns a function that checks the tables beside the journal page by page, on a connection that sees one state of the
+ * database, and emits their drifts.
  */
 export const make = Effect.map(Database, ({ dialect, rows }) => {
-  const tables = [
-    checked({
-      table: rows.idempotency,
-      key: [["id", first.text]],
-      resourceType: "idempotency",
-      position: "position",
-      fault: (row, _, head) =>
-        isOutcome(row, head) ? undefined : ["events", `events up to position ${head}`, row.events]
-    }),
-    checked({
-      table: consumer,
-      key: [["name", first.text]],
-      resourceType: "consumer",
-      position: "position",
-      beside: [
-        "(SELECT count(*) FROM caravel_epoch WHERE caravel_epoch.epoch = caravel_consumer.epoch)",
-        "(SELECT count(*) FROM caravel_lease WHERE caravel_lease.consumer = caravel_consumer.name)"
-      ],
-      fault: ({ epoch, position, replaysDone, replaysRequested }, [epochs, leases], head) =>
-        position > head
-          ? ["position", `a position up to ${head}`, position]
-          : replaysDone > replaysRequested
-          ? ["replaysDone", `at most ${replaysRequested}`, replaysDone]
-          : epochs !== 1
-          ? ["epoch", "an epoch of the journal", epoch]
-          : leases !== 2
-          ? ["lease", "two leases", leases]
-          : undefined
-    }),
-    checked({ table: lease, key: [["consumer", first.text], ["task", first.text]], resourceType: "consumer" }),
-    checked({
-      table: parked,
-      key: [["consumer", first.text], ["position", first.number]],
-      resourceType: "consumer",
-      position: "position",
-      beside: [
-        `(SELECT count(*) FROM caravel_activity WHERE caravel_activity.position = caravel_parked.position
-            AND caravel_activity.resource_type = caravel_parked.resource_type
-            AND caravel_activity.resource_id = caravel_parked.resource_id)`
-      ],
-      fault: ({ position }, [activities]) =>
-        activities === 1 ? undefined : ["position", "the position of an activity of this resource", position]
-    }),
-    checked({ table: epoch, key: [["number", first.number]], resourceType: "epoch", position: "position" }),
-    checked({ table: rows.import, key: [["id", first.text]], resourceType: "import" }),
-    checked({
-      table: rows.importRefusal,
-      key: [["import", first.text], ["item", first.number]],
-      resourceType: "import"
-    })
-  ].map((checked) => ({ ...checked, statement: pageOf(checked) }))
-
+  const tables = tablesOf(rows)
   return (connection: Connection, operation: string): Stream.Stream<ReadonlyArray<Drift>, StorageError> =>
     Effect.gen(function*() {
       const yieldToEventLoop = yield* EventLoop.make
       const head = yield* Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf)
-
-      return Stream.flatMap(
-        Stream.fromIterable(tables),
-        ({ statement, ...checked }) =>
-          Stream.paginateEffect(
-            checked.key.map(([, first]): unknown => first),
-            (after) =>
-              Effect.gen(function*(): Effect.fn.Return<
-                readonly [ReadonlyArray<Drift>, Option.Option<Array<unknown>>],
-                SqlError | UnreadableKey
-              > {
-                const page: ReadonlyArray<ReadonlyArray<any>> = yield* connection.executeValues(statement, after)
-                yield* yieldToEventLoop
-                const drifts = page.flatMap((row) => driftOf(checked, row, head) ?? [])
-                const last = page[pageSize - 1]
-                if (last === undefined) return [drifts, Option.none()]
-                const next = last.slice(0, checked.key.length)
-                return next.every((value, index) => value === after[index])
-                  ? yield* new UnreadableKey({ table: checked.table.name, key: next.join(" ") })
-                  : [drifts, Option.some(next)]
-              })
-          )
-      )
+      const pages = (table: Checked<any>) => Stream.tap(driftsIn(connection, table, head), () => yieldToEventLoop)
+      return Stream.flatMap(Stream.fromIterable(tables), pages)
     }).pipe(
       Stream.unwrap,
       Stream.mapError(toStorageError(dialect, operation))
     )
 })
+
+/** The tables to check. */
+const tablesOf = (
+  { idempotency, import: imports, importRefusal }: ReturnType<typeof Tables.make>
+): ReadonlyArray<Checked<any>> => [
+  checked({
+    table: idempotency,
+    key: [["id", first.text]],
+    resourceType: "idempotency",
+    position: "position",
+    fault: (row, _, head) =>
+      Tables.isOutcome(row, head) ? undefined : ["events", `events up to position ${head}`, row.events]
+  }),
+  checked({
+    table: consumer,
+    key: [["name", first.text]],
+    resourceType: "consumer",
+    position: "position",
+    beside: [
+      "(SELECT count(*) FROM caravel_epoch WHERE caravel_epoch.epoch = caravel_consumer.epoch)",
+      "(SELECT count(*) FROM caravel_lease WHERE caravel_lease.consumer = caravel_consumer.name)"
+    ],
+    fault: ({ epoch, position, replaysDone, replaysRequested }, [epochs, leases], head) =>
+      position > head
+        ? ["position", `a position up to ${head}`, position]
+        : replaysDone > replaysRequested
+        ? ["replaysDone", `at most ${replaysRequested}`, replaysDone]
+        : epochs !== 1
+        ? ["epoch", "an epoch of the journal", epoch]
+        : leases !== 2
+        ? ["lease", "two leases", leases]
+        : undefined
+  }),
+  checked({ table: lease, key: [["consumer", first.text], ["task", first.text]], resourceType: "consumer" }),
+  checked({
+    table: parked,
+    key: [["consumer", first.text], ["position", first.number]],
+    resourceType: "consumer",
+    position: "position",
+    beside: [
+      `(SELECT count(*) FROM caravel_activity WHERE caravel_activity.position = caravel_parked.position
+          AND caravel_activity.resource_type = caravel_parked.resource_type
+          AND caravel_activity.resource_id = caravel_parked.resource_id)`
+    ],
+    fault: ({ position }, [activities]) =>
+      activities === 1 ? undefined : ["position", "the position of an activity of this resource", position]
+  }),
+  checked({ table: epoch, key: [["number", first.number]], resourceType: "epoch", position: "position" }),
+  checked({ table: imports, key: [["id", first.text]], resourceType: "import" }),
+  checked({
+    table: importRefusal,
+    key: [["import", first.text], ["item", first.number]],
+    resourceType: "import"
+  })
+]
+
+/** Reads a table page by page, and emits the drifts of each page. */
+const driftsIn = (connection: Connection, checked: Checked<any>, head: Position) => {
+  const { key, table } = checked
+  const statement = pageOf(checked)
+  return Stream.paginateEffect(
+    key.map(([, first]): unknown => first),
+    (after) =>
+      Effect.flatMap(connection.executeValues(statement, after), (page: ReadonlyArray<ReadonlyArray<any>>) => {
+        const drifts = page.flatMap((row) => driftOf(checked, row, head) ?? [])
+        const next = page[pageSize - 1]?.slice(0, key.length)
+        return next?.every((value, index) => value === after[index]) === true
+          ? new UnreadableKey({ table: table.name, key: next.join(" ") })
+          : Effect.succeed([drifts, Option.fromNullable(next)] as const)
+      })
+  )
+}
 
 /** Selects a page of rows: key columns, row and the expressions beside it. */
 const pageOf = ({ beside = [], key, table }: Checked<any>): string => {
