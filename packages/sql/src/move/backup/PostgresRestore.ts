@@ -68,7 +68,7 @@ export const make = (
 > =>
   Effect.gen(function*() {
     const database = yield* openDatabase(options, "target")
-    const target = yield* CopyTarget.make(database, "restore")
+    const target = CopyTarget.make(database, "restore")
     const mustBeEmpty = (head: Position) => head === 0 || overwrite ? Effect.void : new NotEmpty({ position: head })
     // Checked here too, to fail before the backup is verified.
     yield* Effect.flatMap(database.readCommitted("restore", database.dialect.lastPosition, [], decodeHead), mustBeEmpty)

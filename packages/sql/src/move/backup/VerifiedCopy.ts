@@ -6,7 +6,7 @@ import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import Sqlite from "better-sqlite3"
-import { Context, Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
+import { Context, Duration, Effect, Layer, type Scope } from "effect"
 import * as Database from "../../database/Database.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import * as SqlJournal from "../../read/SqlJournal.js"
@@ -19,6 +19,7 @@ import { sqlite } from "../../sqlite/SqliteDialect.js"
 import * as SqliteTransaction from "../../sqlite/SqliteTransaction.js"
 import type * as CopySource from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
+import { mustBeSound } from "../MustBeSound.js"
 import { copyPages } from "./CopyPages.js"
 import type { OnStep } from "./OnStep.js"
 
@@ -113,7 +114,7 @@ export const convertedCopy = (
     const { onStep = () => {}, source, to } = options
     const verification = yield* Effect.scoped(Effect.gen(function*() {
       const { database } = yield* openAlone(to)
-      const target = yield* CopyTarget.make(database, operation)
+      const target = CopyTarget.make(database, operation)
       const { verified } = yield* Effect.catchTag(target.complete(source, onStep), "NotACopy", Effect.die)
       return verified
     }))
@@ -143,16 +144,15 @@ export const verifiedCopy = <A, E = never>(
 
     return yield* Effect.scoped(Effect.gen(function*() {
       const { connection, database, journal } = yield* openAlone(to)
-      const last = yield* Stream.runFoldEffect(journal.verify, Option.none<Verification>(), (_, step) => {
-        onStep("verifying", step.events, step.head)
-        const [drift] = step.differences
-        return drift === undefined
-          ? Effect.succeedSome(step)
-          : corrupt(
+      const verification = yield* mustBeSound(
+        journal.verify,
+        (...far) => onStep("verifying", ...far),
+        ({ resourceId, resourceType }) =>
+          corrupt(
             operation,
-            `in ${from}, rows differ from the journal, first at ${drift.resourceType} ${drift.resourceId}; see caravel verify`
+            `in ${from}, rows differ from the journal, first at ${resourceType} ${resourceId}; see caravel verify`
           )
-      })
-      return yield* then({ connection, database, journal, verification: Option.getOrThrow(last) })
+      )
+      return yield* then({ connection, database, journal, verification })
     }))
   }).pipe(apart(operation))

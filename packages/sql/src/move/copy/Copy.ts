@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import type { Options as PostgresOptions } from "../../postgres/PostgresOptions.js"
 import type { Options as SqliteOptions } from "../../sqlite/SqliteDatabase.js"
 import { openDatabase } from "../OpenDatabase.js"
+import type { NotACopy } from "./CopyChecks.js"
 import * as CopySource from "./CopySource.js"
 import * as CopyTarget from "./CopyTarget.js"
 
@@ -15,7 +16,7 @@ export {
    * @category errors
    */
   NotACopy
-} from "./CopyTarget.js"
+} from "./CopyChecks.js"
 
 export type {
   /**
@@ -79,10 +80,10 @@ export interface Copied {
  */
 export const copy = (
   { from, onStep = () => {}, to }: Options
-): Effect.Effect<Copied, CopyTarget.NotACopy | StorageError> =>
+): Effect.Effect<Copied, NotACopy | StorageError> =>
   Effect.gen(function*() {
     const source = yield* CopySource.make(yield* openDatabase(from, "source"))
-    const target = yield* CopyTarget.make(yield* openDatabase(to, "target"))
+    const target = CopyTarget.make(yield* openDatabase(to, "target"))
     const { before, verified: { relays, tenants } } = yield* target.complete(source, onStep)
     return { epoch: source.epoch, position: source.head, copied: source.head - before, tenants, relays }
   }).pipe(Effect.scoped)
