@@ -49,10 +49,17 @@ const findReplays = `SELECT ${
 const completeReplays = `UPDATE caravel_consumer SET replays_done = ? WHERE name = ? AND replays_done < ?`
 
 /** The parked activities in a database. */
-export const make = (
+export const make = (database: typeof Database.Service, writes: ConsumerWrites): ConsumerStore.Parking => ({
+  ...parkedIn(database, writes),
+  ...replaysIn(database, writes)
+})
+
+type Replays = Pick<ConsumerStore.Parking, "requestReplay" | "replays" | "completeReplays">
+
+const parkedIn = (
   { readCommitted }: typeof Database.Service,
   { fenced, write }: ConsumerWrites
-): ConsumerStore.Parking => ({
+): Omit<ConsumerStore.Parking, keyof Replays> => ({
   park: (lease, { position, resourceId, resourceType }, attempts, error) =>
     fenced(
       "Parking.park",
@@ -117,8 +124,10 @@ export const make = (
             (position) => connection.executeValues(drop, [name, position])
           ),
           (dropped) => dropped.flat().length
-        )),
+        ))
+})
 
+const replaysIn = ({ readCommitted }: typeof Database.Service, { fenced, write }: ConsumerWrites): Replays => ({
   requestReplay: (name) =>
     write("Parking.requestReplay", (connection) =>
       Effect.map(
