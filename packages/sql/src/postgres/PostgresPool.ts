@@ -27,13 +27,18 @@ export interface Pool {
   readonly scoped: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError, Scope.Scope>
 }
 
+interface ConnectionOptions {
+  readonly watched: Watched
+  readonly prepares?: boolean
+}
+
 /**
  * A pool, whose connections are closed with the scope. `prepares` makes the server prepare statements. A pooler that
  * switches server connections between transactions does not support this.
  */
 export const make = (
   config: PostgresClient.Config & { readonly max: number },
-  options: { readonly watched: Watched; readonly prepares?: boolean }
+  options: ConnectionOptions
 ): Effect.Effect<Pool, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
@@ -51,73 +56,14 @@ export const make = (
       (pool) => PostgresClient.ended(() => pool.end())
     ),
     (pool) => {
-      const lent = new WeakMap<Connection, Pg.PoolClient>()
-      let inUse = 0
-      let releasedAt = -Infinity
-
-      const giveBack = (client: Pg.PoolClient, connection: PostgresConnection) => {
-        inUse--
-        if (connection.lost === undefined) releasedAt = performance.now()
-        connection.rest()
-        client.off("error", connection.lose)
-        client.release(connection.lost !== undefined || connection.isStale)
-      }
-
-      const attempt = (patience: Patience.Patience, before: () => SqlError | undefined) =>
-        Effect.async<PostgresConnection, SqlError>((resume) => {
-          let isWanted = true
-          let given: PostgresConnection | undefined
-          const remaining = () => Math.max(patience.remaining(), releasedAt + Patience.longestWait - performance.now())
-          const look = () => {
-            const left = remaining()
-            if (left > 0) {
-              // @effect-diagnostics-next-line globalTimers:off
-              timer = setTimeout(look, left)
-              return
-            }
-            isWanted = false
-            const isExhausted = inUse >= config.max
-            resume(Effect.fail(
-              before() ??
-                PostgresClient.notConnected(isExhausted ? new PoolExhausted({ connections: inUse }) : noAnswer)
-            ))
-          }
-          // The driver's callbacks run outside fibers.
-          // @effect-diagnostics-next-line globalTimers:off
-          let timer = setTimeout(look, Math.max(0, remaining()))
-          try {
-            pool.connect((cause, client) => {
-              clearTimeout(timer)
-              if (client === undefined) return resume(Effect.fail(PostgresClient.notConnected(cause)))
-              if (!isWanted) return client.release()
-              inUse++
-              given = new PostgresConnection(client, options)
-              given.silence.within(patience.remaining())
-              lent.set(given, client)
-              resume(Effect.succeed(given))
-            })
-          } catch (cause) {
-            clearTimeout(timer)
-            resume(Effect.fail(PostgresClient.notConnected(cause)))
-          }
-          return Effect.sync(() => {
-            isWanted = false
-            clearTimeout(timer)
-            if (given !== undefined) giveBack(lent.get(given)!, given)
-          })
-        })
-
-      const release = (connection: Connection) =>
-        Effect.sync(() => {
-          const client = lent.get(connection)
-          if (client !== undefined && connection instanceof PostgresConnection) giveBack(client, connection)
-        })
+      const lender = new Lender(pool, config.max, options)
+      const release = (connection: Connection) => Effect.sync(() => lender.takeBack(connection))
       const acquire = (asked?: Patience.Patience) =>
         Effect.suspend(() => {
           const patience = asked ?? Patience.make()
           // If the deadline ends an attempt, the error of the previous attempt says more.
           let last: SqlError | undefined
-          const kept = Effect.mapError(attempt(patience, () => last), (error) => {
+          const kept = Effect.mapError(lender.lend(patience, () => last), (error) => {
             last = error
             return error
           })
@@ -127,4 +73,91 @@ export const make = (
     }
   )
 
+/** Lends the connections of the driver's pool, and bounds the wait for one. */
+class Lender {
+  private readonly pool: Pg.Pool
+  private readonly max: number
+  private readonly options: ConnectionOptions
+  private readonly lent = new WeakMap<Connection, Pg.PoolClient>()
+  private inUse = 0
+  private releasedAt = -Infinity
+
+  constructor(pool: Pg.Pool, max: number, options: ConnectionOptions) {
+    this.pool = pool
+    this.max = max
+    this.options = options
+  }
+
+  /** Lends a connection. If the wait takes too long, it fails with the previous error, or with the reason. */
+  lend(patience: Patience.Patience, previous: () => SqlError | undefined): Effect.Effect<PostgresConnection, SqlError> {
+    return Effect.async((resume) => {
+      let isWanted = true
+      let connection: PostgresConnection | undefined
+      // While other users release theirs, the wait goes on.
+      const remaining = () => Math.max(patience.remaining(), this.releasedAt + Patience.longestWait - performance.now())
+      const stopWaiting = onceExpired(remaining, () => {
+        isWanted = false
+        resume(Effect.fail(previous() ?? this.expired()))
+      })
+      try {
+        this.pool.connect((cause, client) => {
+          stopWaiting()
+          if (client === undefined) return resume(Effect.fail(PostgresClient.notConnected(cause)))
+          if (!isWanted) return client.release()
+          connection = this.connectionOf(client)
+          connection.silence.within(patience.remaining())
+          resume(Effect.succeed(connection))
+        })
+      } catch (cause) {
+        stopWaiting()
+        resume(Effect.fail(PostgresClient.notConnected(cause)))
+      }
+      return Effect.sync(() => {
+        isWanted = false
+        stopWaiting()
+        if (connection !== undefined) this.takeBack(connection)
+      })
+    })
+  }
+
+  takeBack(connection: Connection): void {
+    const client = this.lent.get(connection)
+    if (client === undefined || !(connection instanceof PostgresConnection)) return
+    this.inUse--
+    if (connection.lost === undefined) this.releasedAt = performance.now()
+    connection.rest()
+    client.off("error", connection.lose)
+    client.release(connection.lost !== undefined || connection.isStale)
+  }
+
+  private connectionOf(client: Pg.PoolClient): PostgresConnection {
+    const connection = new PostgresConnection(client, this.options)
+    this.lent.set(connection, client)
+    this.inUse++
+    return connection
+  }
+
+  private expired(): SqlError {
+    const { inUse, max } = this
+    return PostgresClient.notConnected(inUse >= max ? new PoolExhausted({ connections: inUse }) : noAnswer)
+  }
+}
+
 const noAnswer = new ConnectionLost({ message: "the server does not answer" })
+
+/**
+ * Calls a function once no time remains, which `remaining` is asked for again at the end of each wait. Returns a
+ * function that prevents the call.
+ */
+const onceExpired = (remaining: () => number, then: () => void): () => void => {
+  const look = () => {
+    const left = remaining()
+    if (left <= 0) return then()
+    // @effect-diagnostics-next-line globalTimers:off
+    timer = setTimeout(look, left)
+  }
+  // The driver's callbacks run outside fibers.
+  // @effect-diagnostics-next-line globalTimers:off
+  let timer = setTimeout(look, Math.max(0, remaining()))
+  return () => clearTimeout(timer)
+}
