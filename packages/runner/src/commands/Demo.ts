@@ -2,7 +2,7 @@
  * `caravel demo`: runs a realistic scenario in its own database, and shows the live activities next to each command.
  */
 import { type Activity, Command, type CommandTag, decodeCommand, Query } from "@caravel/domain"
-import { commandTable } from "@caravel/domain/adapter"
+import { commandTable, secretFields } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { Chunk, Duration, Effect, Either, Option, Queue, Schema, String as Str } from "effect"
 import { readFile, rm } from "node:fs/promises"
@@ -45,7 +45,7 @@ const removeDatabase = Effect.tryPromise({
 const wordsOf = ({ _tag, id, note: _, pubkey, tenant, ...fields }: Step): readonly [method: string, words: string] => {
   const isOneValue = commandTable[_tag as CommandTag].parameters.length === 2
   const values = Object.entries(fields).map(([name, value]) =>
-    name === "nwcUrl" && value !== null ? "nwcUrl=<redacted>" : isOneValue ? `"${value}"` : `${name}=${value}`
+    secretFields.has(name) && value !== null ? `${name}=<redacted>` : isOneValue ? `"${value}"` : `${name}=${value}`
   )
   const owner = tenant === undefined ? [] : [`for ${tenant}`]
   return [Str.uncapitalize(_tag), short([id ?? pubkey, ...owner, ...values].join(" "))]

@@ -9,6 +9,7 @@ import {
   Tenant,
   type TenantState
 } from "@caravel/domain"
+import { resources } from "@caravel/domain/adapter"
 import { DateTime, Effect, Either, Option, Redacted, Schema, Stream } from "effect"
 import * as Values from "../cli/Values.js"
 import { Failed, Output } from "../terminal/Output.js"
@@ -45,7 +46,9 @@ const creationOf = (resource: typeof Resource.Encoded) =>
 // History knows only that there was a wallet URL.
 const someUrl = Redacted.make("nostr+walletconnect://redacted")
 
-const tenantOf = (state: TenantState) => Tenant.trusted({ ...state, nwcUrl: state.nwcUrl === null ? null : someUrl })
+const { secret } = resources.tenant
+
+const tenantOf = (state: TenantState) => Tenant.trusted({ ...state, [secret]: state[secret] === null ? null : someUrl })
 
 const showThen = Effect.fnUntraced(
   function*(resource: typeof Resource.Encoded, moment: Values.Moment, asTable: boolean) {

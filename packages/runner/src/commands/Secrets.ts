@@ -1,5 +1,6 @@
 /** `caravel secrets`: erases a wallet URL so that its bytes are gone, and encrypts all wallet URLs with another key. */
 import { History, Journal, Pubkey, type Rotation, Secrets, TenantNotFound } from "@caravel/domain"
+import { resources } from "@caravel/domain/adapter"
 import { Effect, Option, Schema } from "effect"
 import { secretKeys } from "../cli/Arguments.js"
 import { type SentWith, sentWith } from "../cli/SentWith.js"
@@ -23,7 +24,7 @@ export const erase = Effect.fn("Secrets.erase")(
       const history = yield* History
       const tenant = yield* history.tenant(pubkey, yield* Effect.flatMap(Journal, ({ head }) => head))
       if (Option.isNone(tenant)) return yield* new TenantNotFound({ pubkey: yield* Schema.decode(Pubkey)(pubkey) })
-      const message = tenant.value.nwcUrl === null
+      const message = tenant.value[resources.tenant.secret] === null
         ? "The tenant has no wallet URL; --yes removes what earlier ones may have left in the database's files"
         : "The tenant's wallet URL would be gone for good, also from the database's files; --yes does it"
       return yield* new Failed({ message })

@@ -1,7 +1,7 @@
 /** Results as people and programs see them: tables or JSON lines, never with a secret. */
 import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant } from "@caravel/domain"
 import { withoutSecrets } from "@caravel/domain/adapter"
-import { DateTime, Function, ParseResult, Redacted, Schema } from "effect"
+import { DateTime, Function, ParseResult, Record as Rec, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
 import { type Cell, oneLine, shortened, table } from "./Layout.js"
 import type { Style } from "./Output.js"
@@ -63,10 +63,11 @@ const encodeTenant = Schema.encodeSync(Tenant)
  * @since 0.1.0
  * @category json
  */
-export const tenantJson = (tenant: Tenant): Record<string, unknown> => ({
-  ...encodeTenant(tenant),
-  nwcUrl: tenant.nwcUrl === null ? null : "<redacted>"
-})
+export const tenantJson = (tenant: Tenant): Record<string, unknown> =>
+  Rec.map<string, unknown, unknown>(
+    { ...encodeTenant(tenant) },
+    (value) => Redacted.isRedacted(value) ? "<redacted>" : value
+  )
 
 /**
  * A relay as JSON.

@@ -1,5 +1,6 @@
 /** The past as people and programs see it, never with a secret. */
 import type { Change, Difference, HistoryEntry, Position, Usage } from "@caravel/domain"
+import { secretFields } from "@caravel/domain/adapter"
 import { type Array as Arr, DateTime, String as Str } from "effect"
 import { beside, oneLine, shortened, table, wrapped } from "./Layout.js"
 import type { Output, Style } from "./Output.js"
@@ -17,8 +18,8 @@ export const moment = (text: string, position: Position): string =>
 // References to secrets are harmless but meaningless to readers.
 const jsonOf = ({ after, before, field }: Change) => ({
   field,
-  before: field === "nwcUrl" && typeof before === "string" ? "<redacted>" : before,
-  after: field === "nwcUrl" && typeof after === "string" ? "<redacted>" : after
+  before: secretFields.has(field) && typeof before === "string" ? "<redacted>" : before,
+  after: secretFields.has(field) && typeof after === "string" ? "<redacted>" : after
 })
 
 /**
@@ -62,7 +63,7 @@ export const differenceJson = (difference: Difference): Record<string, unknown> 
 const textOf = (field: string, value: unknown) =>
   value === undefined || value === null || value === ""
     ? "-"
-    : field === "nwcUrl"
+    : secretFields.has(field)
     ? "set"
     : DateTime.isDateTime(value)
     ? time(DateTime.toUtc(value))
@@ -73,7 +74,7 @@ const textOf = (field: string, value: unknown) =>
 /** The old and the new value of a field. For a new field, only its value. */
 const changeText = ({ after, before, field }: Change) => {
   if (before === undefined) return textOf(field, after)
-  const replaced = field === "nwcUrl" && before !== null && after !== null
+  const replaced = secretFields.has(field) && before !== null && after !== null
   return `${textOf(field, before)} → ${replaced ? "another" : textOf(field, after)}`
 }
 
