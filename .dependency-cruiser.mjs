@@ -17,6 +17,8 @@ const effect = ["effect"]
  */
 const table = {
   domain: { packages: [], modules: effect },
+  // Comparisons throw the assertion errors of Node, which every test runner shows.
+  testing: { packages: ["domain"], modules: effect, builtins: true },
   pubsub: { packages: ["domain"], modules: effect },
   memory: { packages: ["domain", "pubsub"], modules: effect },
   sql: {

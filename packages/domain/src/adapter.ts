@@ -16,10 +16,10 @@ export {
   type Submission,
   submissionOf
 } from "./decide/Batch.js"
-export { resourceOf } from "./decide/Decider.js"
+export { resourceIn, resourceOf } from "./decide/Decider.js"
 export * from "./decide/Idempotency.js"
 export { clockJumps, clockMessage, defaultClockTolerance, makeClockReport } from "./event/ClockJump.js"
-export { activityTypeOf, isImport, isMetered, resourceTypeOf } from "./event/EventTable.js"
+export { activityTypeOf, isImport, isMetered, isWhole, resourceTypeOf } from "./event/EventTable.js"
 export * from "./event/Upcast.js"
 export * from "./import/ImportBatch.js"
 export * from "./import/ImportModel.js"

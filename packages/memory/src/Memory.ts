@@ -10,7 +10,6 @@ import {
   type IdempotencyConflict,
   InputLimits,
   type Journal,
-  Position,
   Query,
   type RecordedEvent,
   type Refusal,
@@ -31,10 +30,8 @@ import {
   defaultIdempotencyKeysKept,
   fieldIn,
   identityOf,
-  isMetered,
   makeClockReport,
   recall,
-  resourceKey,
   resources,
   scopesOf,
   type Steps,
@@ -42,7 +39,8 @@ import {
 } from "@caravel/domain/adapter"
 import { Consumer, type ConsumerStore, InProcess, Tail } from "@caravel/pubsub"
 import { Array as Arr, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
-import { type KeptUntil, layerStore, Store } from "./internal/Store.js"
+import { batchOf, type GivenJournal, type GivenRows } from "./internal/Given.js"
+import { type KeptUntil, layerStore, layerStoreWith, record, Store } from "./internal/Store.js"
 import { Turns } from "./internal/Turns.js"
 import * as MemoryConsumerStore from "./MemoryConsumerStore.js"
 import * as MemoryJournal from "./MemoryJournal.js"
@@ -106,22 +104,7 @@ const layerQuery = Layer.effect(
 
 /** Decides the commands and stores the result. `Turns` ensures that no other write happens meanwhile. */
 function* write(store: typeof Store.Service, { commands }: Submission): Steps<Outcome> {
-  return Either.map(yield* decideInSteps(store.state, commands), (batch) => {
-    const events = batch.events.map((event, index): RecordedEvent => ({
-      ...event,
-      position: Position.make(store.events.length + index + 1)
-    }))
-    store.state = batch.state
-    for (const event of events) {
-      store.latest.push(Math.max(store.latest.at(-1) ?? -Infinity, event.createdAt.epochMillis))
-      store.events.push(event)
-      append(store.ofResource, resourceKey(event), event)
-      if (isMetered(event._tag)) append(store.ofTenant, event.tenant, event)
-    }
-    for (const { id, value } of batch.secrets) store.secrets.set(id, value)
-    for (const id of batch.droppedSecrets) store.secrets.delete(id)
-    return events
-  })
+  return Either.map(yield* decideInSteps(store.state, commands), (batch) => record(store, batch))
 }
 
 /** Writes the first submission with an idempotency key. Later submissions with the key return its outcome. */
@@ -146,12 +129,6 @@ function* writeOnce(
   store.keys.delete(slots[0])
   store.keys.set(slots[0], { identity, outcome, until: DateTime.addDuration(now, defaultIdempotencyKeysKept) })
   return outcome
-}
-
-const append = (events: Map<string, Array<RecordedEvent>>, name: string, event: RecordedEvent) => {
-  const present = events.get(name)
-  if (present === undefined) events.set(name, [event])
-  else present.push(event)
 }
 
 /** Like `writeOnce`, and also returns the clock jumps in the events written. */
@@ -198,6 +175,27 @@ const layerSecrets = Layer.effect(
   Effect.map(Command, (command) => Secrets.make({ command, purge: Effect.void, rotate: () => Effect.succeed(0) }))
 )
 
+type Services =
+  | Command
+  | Query
+  | Journal
+  | History
+  | Secrets
+  | ActivityPubSub
+  | ActivityFeed
+  | Consumer.Consumer
+  | ConsumerStore.ConsumerStore
+
+const servicesOver = (store: Layer.Layer<Store>): Layer.Layer<Services> =>
+  Layer.mergeAll(layerSecrets, Consumer.layerService, History.layer).pipe(
+    Layer.provideMerge(layerCommand),
+    Layer.provideMerge(Layer.merge(InProcess.layer, MemoryConsumerStore.layer)),
+    Layer.provideMerge(Layer.merge(MemoryJournal.layer, layerQuery)),
+    Layer.provide(store),
+    // Nothing is read from outside, so building the layer cannot fail.
+    Layer.orDie
+  )
+
 /**
  * The services of Caravel in memory.
  *
@@ -220,21 +218,52 @@ const layerSecrets = Layer.effect(
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<
-  | Command
-  | Query
-  | Journal
-  | History
-  | Secrets
-  | ActivityPubSub
-  | ActivityFeed
-  | Consumer.Consumer
-  | ConsumerStore.ConsumerStore
-> = Layer.mergeAll(layerSecrets, Consumer.layerService, History.layer).pipe(
-  Layer.provideMerge(layerCommand),
-  Layer.provideMerge(Layer.merge(InProcess.layer, MemoryConsumerStore.layer)),
-  Layer.provideMerge(Layer.merge(MemoryJournal.layer, layerQuery)),
-  Layer.provide(layerStore),
-  // Nothing is read from outside, so building the layer cannot fail.
-  Layer.orDie
-)
+export const layer: Layer.Layer<Services> = servicesOver(layerStore)
+
+/**
+ * The services of Caravel in memory, in which something has happened already: a journal, or tenants and relays.
+ *
+ * - `events` become the journal, with positions from 1. `journalOf` of `@caravel/testing` makes them, and those of
+ *   another `Journal` are fine too. `secrets` are the wallet URLs that the events refer to; without them, tenants have
+ *   none, and `Journal.verify` reports it.
+ * - `tenants` and `relays` are recorded as imported: the journal has one `TenantImported` or `RelayImported` of each, so
+ *   their versions are 1. Building the layer dies if a relay's tenant is missing or a key or subdomain is there twice.
+ *
+ * @example
+ * ```ts
+ * import { Command } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { event, journalOf, relay, tenant } from "@caravel/testing"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.flatMap(Command, (command) => command.deactivateRelay({ id: "main" }))
+ *
+ * const journal = journalOf(event("TenantCreated"), event("RelayCreated"))
+ * await Effect.runPromise(Effect.provide(program, Memory.layerWith(journal)))
+ *
+ * const rows = { tenants: [tenant()], relays: [relay({ plan: "growth" })] }
+ * await Effect.runPromise(Effect.provide(program, Memory.layerWith(rows)))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWith = (given: GivenJournal | GivenRows): Layer.Layer<Services> =>
+  servicesOver(layerStoreWith(() => batchOf(given)))
+
+export type {
+  /**
+   * A journal, and the secrets that its events refer to.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  GivenJournal,
+  /**
+   * Tenants and relays.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  GivenRows
+} from "./internal/Given.js"

@@ -7,7 +7,7 @@ import {
   type State,
   stateOf
 } from "@caravel/domain"
-import { currentInstant, type Kept, makeEpoch } from "@caravel/domain/adapter"
+import { type Batch, currentInstant, isMetered, type Kept, makeEpoch, resourceKey } from "@caravel/domain/adapter"
 import { Context, DateTime, Effect, Layer, type Redacted } from "effect"
 
 /** The data: the journal, its projection, and the secrets. */
@@ -32,9 +32,31 @@ export interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
   readonly until: DateTime.Utc
 }
 
-/** An empty store for each build of the layer. */
-export const layerStore = Layer.effect(
-  Store,
+/** Records the events of a batch, the state after them and the secrets. Returns the events with their positions. */
+export const record = (store: typeof Store.Service, batch: Batch): ReadonlyArray<RecordedEvent> => {
+  const events = batch.events.map((event, index): RecordedEvent => ({
+    ...event,
+    position: Position.make(store.events.length + index + 1)
+  }))
+  store.state = batch.state
+  for (const event of events) {
+    store.latest.push(Math.max(store.latest.at(-1) ?? -Infinity, event.createdAt.epochMillis))
+    store.events.push(event)
+    append(store.ofResource, resourceKey(event), event)
+    if (isMetered(event._tag)) append(store.ofTenant, event.tenant, event)
+  }
+  for (const { id, value } of batch.secrets) store.secrets.set(id, value)
+  for (const id of batch.droppedSecrets) store.secrets.delete(id)
+  return events
+}
+
+const append = (events: Map<string, Array<RecordedEvent>>, name: string, event: RecordedEvent) => {
+  const present = events.get(name)
+  if (present === undefined) events.set(name, [event])
+  else present.push(event)
+}
+
+const make: Effect.Effect<typeof Store.Service> =
   // The start of the epoch is informational, so any instant will do if the clock is out of range.
   Effect.zipWith(makeEpoch, Effect.orElseSucceed(currentInstant, () => DateTime.unsafeMake(0)), (epoch, startedAt) => ({
     state: stateOf([], []),
@@ -46,4 +68,10 @@ export const layerStore = Layer.effect(
     secrets: new Map(),
     keys: new Map()
   }))
-)
+
+/** An empty store for each build of the layer. */
+export const layerStore = Layer.effect(Store, make)
+
+/** A store that starts with a batch, for each build of the layer. */
+export const layerStoreWith = (batch: () => Batch) =>
+  Layer.effect(Store, Effect.tap(make, (store) => record(store, batch())))
