@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as ClockTest from "./ClockTest.js"
 export * as CommandTest from "./CommandTest.js"
 export * as ConsumerTest from "./ConsumerTest.js"
 export * as DifferentialTest from "./DifferentialTest.js"

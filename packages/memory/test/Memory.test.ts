@@ -1,4 +1,5 @@
 import {
+  ClockTest,
   CommandTest,
   ConsumerTest,
   FeedTest,
@@ -14,6 +15,7 @@ import { Layer } from "effect"
 import { layerStore } from "../src/internal/Store.js"
 import { backdoor } from "./backdoor.js"
 
+ClockTest.suite("Memory", Memory.layer)
 CommandTest.suite("Memory", Memory.layer)
 QueryTest.suite("Memory", Memory.layer)
 JournalTest.suite("Memory", Memory.layer)

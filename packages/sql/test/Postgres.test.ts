@@ -1,4 +1,5 @@
 import {
+  ClockTest,
   CommandTest,
   ConsumerTest,
   FeedTest,
@@ -19,6 +20,7 @@ import { backdoor } from "./fixtures/postgresBackdoor.js"
 
 withPostgres("PostgreSQL", (url) => {
   const layer = layerTemporary(url)
+  ClockTest.suite("PostgreSQL", layer)
   CommandTest.suite("PostgreSQL", layer)
   QueryTest.suite("PostgreSQL", layer)
   JournalTest.suite("PostgreSQL", layer)

@@ -1,4 +1,5 @@
 import {
+  ClockTest,
   CommandTest,
   ConsumerTest,
   FeedTest,
@@ -17,6 +18,7 @@ import { backdoor } from "./fixtures/backdoor.js"
 import { layerEncrypted } from "./fixtures/encrypted.js"
 import { olderFile } from "./fixtures/older.js"
 
+ClockTest.suite("SQLite", Sqlite.layerTemporary)
 CommandTest.suite("SQLite", Sqlite.layerTemporary)
 QueryTest.suite("SQLite", Sqlite.layerTemporary)
 JournalTest.suite("SQLite", Sqlite.layerTemporary)
