@@ -15,10 +15,7 @@ const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.gen(function*() {
-    const { dialect, integrity, readCommitted, rows: { event }, snapshot, transactLong } = yield* Database
-    const bookkeeping = yield* SqlBookkeeping.make
-    const verification = yield* SqlVerification.make
-    const makeRepair = yield* ProjectionRepair.make
+    const { readCommitted, rows: { event } } = yield* Database
     const events = `SELECT ${event.columns()} FROM caravel_event`
     const page = `${events} WHERE position > ? ORDER BY position LIMIT ?`
     const head = "SELECT coalesce(max(position), 0) FROM caravel_event"
@@ -30,17 +27,6 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
     const tenantPage =
       `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
       ORDER BY position LIMIT ?`
-
-    /** Fails if the file is damaged: a read through a damaged index may return anything. */
-    const mustBeWhole = Effect.flatMap(
-      integrity,
-      ([damaged]) =>
-        damaged === undefined ? Effect.void : new StorageError({
-          reason: "corrupt",
-          operation: "Journal.rebuild",
-          cause: new Error(`the database file is damaged, and nothing was changed: ${damaged}`)
-        })
-    )
 
     return {
       at: (positions) =>
@@ -70,40 +56,65 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
         readCommitted("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
       readTenant: (tenant, position, limit) =>
         readCommitted("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
-      verify: Stream.unwrapScoped(Effect.gen(function*() {
-        const connection = yield* snapshot
-        const checking = yield* Effect.forkScoped(integrity)
-        const damages = Effect.map(Fiber.join(checking), Arr.map(damagedDatabase))
-        let last: Verification | undefined
-        return Stream.concat(
-          Stream.map(verification(connection, "Journal.verify"), (step) => last = step),
-          Stream.concat(bookkeeping(connection, "Journal.verify"), Stream.fromEffect(damages)).pipe(
-            Stream.filter(Arr.isNonEmptyReadonlyArray),
-            Stream.map((differences): Verification => ({ ...last!, clocks: [], differences }))
-          )
-        )
-      })),
-      rebuild: (onStep = () => Effect.void) =>
-        transactLong(({ connection }) =>
-          Effect.gen(function*() {
-            const repair = makeRepair(connection)
-            if (dialect.appendLock !== undefined) yield* connection.execute(dialect.appendLock, [], undefined)
-            yield* connection.execute(dialect.deferForeignKeys, [], undefined)
-            yield* Stream.runForEach(verification(connection, "Journal.rebuild", repair), onStep)
-            return repair.written()
-          })
-        ).pipe(
-          Effect.catchTag(
-            "SqlError",
-            (error) =>
-              Effect.fail(
-                toStorageError(dialect, "Journal.rebuild")(
-                  ProjectionRepair.explained(dialect, error, "Journal.rebuild")
-                )
-              )
-          ),
-          (rebuilt) => Effect.zipRight(mustBeWhole, rebuilt)
-        )
+      verify: yield* makeVerify,
+      rebuild: yield* makeRebuild
     }
   })
 )
+
+/** The projections first, then what only SQL databases store, and last the database's own check, which runs meanwhile. */
+const makeVerify = Effect.gen(function*() {
+  const { integrity, snapshot } = yield* Database
+  const bookkeeping = yield* SqlBookkeeping.make
+  const verification = yield* SqlVerification.make
+  return Stream.unwrapScoped(Effect.gen(function*() {
+    const connection = yield* snapshot
+    const checking = yield* Effect.forkScoped(integrity)
+    const damages = Effect.map(Fiber.join(checking), Arr.map(damagedDatabase))
+    let last: Verification | undefined
+    return Stream.concat(
+      Stream.map(verification(connection, "Journal.verify"), (step) => last = step),
+      Stream.concat(bookkeeping(connection, "Journal.verify"), Stream.fromEffect(damages)).pipe(
+        Stream.filter(Arr.isNonEmptyReadonlyArray),
+        Stream.map((differences): Verification => ({ ...last!, clocks: [], differences }))
+      )
+    )
+  }))
+})
+
+const makeRebuild = Effect.gen(function*() {
+  const { dialect, integrity, transactLong } = yield* Database
+  const verification = yield* SqlVerification.make
+  const makeRepair = yield* ProjectionRepair.make
+  const operation = "Journal.rebuild"
+
+  /** Fails if the file is damaged: a read through a damaged index may return anything. */
+  const mustBeWhole = Effect.flatMap(
+    integrity,
+    ([damaged]) =>
+      damaged === undefined ? Effect.void : new StorageError({
+        reason: "corrupt",
+        operation,
+        cause: new Error(`the database file is damaged, and nothing was changed: ${damaged}`)
+      })
+  )
+
+  const rebuild: typeof Journal.Service["rebuild"] = (onStep = () => Effect.void) =>
+    transactLong(({ connection }) =>
+      Effect.gen(function*() {
+        const repair = makeRepair(connection)
+        if (dialect.appendLock !== undefined) yield* connection.execute(dialect.appendLock, [], undefined)
+        yield* connection.execute(dialect.deferForeignKeys, [], undefined)
+        yield* Stream.runForEach(verification(connection, operation, repair), onStep)
+        return repair.written()
+      })
+    ).pipe(
+      Effect.catchTag(
+        "SqlError",
+        (error) =>
+          Effect.fail(toStorageError(dialect, operation)(ProjectionRepair.explained(dialect, error, operation)))
+      ),
+      (rebuilt) => Effect.zipRight(mustBeWhole, rebuilt)
+    )
+  return rebuild
+})
