@@ -28,6 +28,7 @@ import { Database } from "../database/Database.js"
 import * as Epochs from "../schema/Epochs.js"
 import { headOf } from "../schema/Head.js"
 import type { Unreadable } from "../schema/Tables.js"
+import type { Dialect } from "../statement/Dialect.js"
 import { execute, inTurns, type ResultRows, selectAll, type StatementScript } from "../statement/StatementScript.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
 
@@ -50,6 +51,8 @@ export interface Loaded {
   readonly latest: number
 }
 
+type Tables = (typeof Database.Service)["rows"]
+
 /**
  * Appends events in a transaction: those that submissions result in, or those that a caller decides on a loaded state.
  * The number of statements does not grow with the number of events.
@@ -59,79 +62,9 @@ export const make = (seen: () => Tail.Seen) =>
     Database,
     IdempotencyKeys.make,
     ({ clockTolerance, dialect, rows }, idempotencyKeys) => {
-      const lastAndSeen =
-        `SELECT last.*, (SELECT id FROM caravel_event WHERE position = ?) FROM (${dialect.lastEvent}) last`
-      const { relay, tenant } = resources
-      const insertEvents = rows.event.insert()
-      const tenantsOf = rows.tenant.select(tenant.key)
-      const relaysOf = rows.relay.select(relay.key)
-      const relaysAt = rows.relay.select("subdomain")
-      const insertSecrets = rows.secret.insert()
-      const write = dialect.writesEachRow ? "writeEach" : "upsert"
-      const writeTenants = rows.tenant[write](tenant.key, tenant.fixed)
-      const deleteSecrets = rows.secret.delete("id")
-      const writeRelays = rows.relay[write](relay.key, relay.fixed)
+      const load = loading(dialect, rows, seen)
+      const record = recording(dialect, rows)
       const lock = dialect.appendLock === undefined ? [] : [[dialect.appendLock, [], 1] as const]
-
-      /** Loads the tenants and relays that commands touch, if they exist, and the head of the journal. */
-      function* load(touched: ReturnType<typeof reads>): StatementScript<Either.Either<Loaded, Unreadable>> {
-        const known = seen().last
-        const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
-          tenantsOf(touched.tenants),
-          [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
-          [[lastAndSeen, [known?.position ?? 0], 1]]
-        )
-        const head = headOf([last])
-        if (Either.isLeft(head)) return Either.left(head.left)
-        // No other process can append until this transaction ends: whatever was broadcast must be there.
-        if (head.right < seen().position || known !== undefined && last[3] !== known.id) throw Epochs.goneBack
-        const tenants = yield* decodeRows(tenantRows, rows.tenant)
-        if (Either.isLeft(tenants)) return Either.left(tenants.left)
-        const relays = yield* decodeRows(relayRows, rows.relay)
-        if (Either.isLeft(relays)) return Either.left(relays.left)
-        return Either.right({
-          state: stateOf(tenants.right, relays.right),
-          head: head.right,
-          previous: millisOf(last[1]),
-          latest: millisOf(last[2])
-        })
-      }
-
-      function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): StatementScript<void> {
-        const tenants = new Map<string, TenantState>()
-        const relays = new Map<string, RelayState>()
-        for (const event of events) {
-          if (event.resourceType === "tenant") {
-            tenants.set(event.resourceId, HashMap.unsafeGet(state.tenants, event.resourceId))
-          } else {
-            relays.set(event.resourceId, HashMap.unsafeGet(state.relays, event.resourceId))
-          }
-        }
-        yield* execute(insertSecrets(secrets))
-        for (const some of inSteps([...tenants.values()])) {
-          yield* execute(writeTenants(some, ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey))))
-        }
-        yield* execute(deleteSecrets(droppedSecrets))
-        yield* execute(rows.relay.vacate(exchanged(before, relays)))
-        for (const some of inSteps([...relays.values()])) {
-          yield* execute(writeRelays(some, ({ id }) => storedRelay(before, id)))
-        }
-      }
-
-      /** Appends and projects the events of a batch that was decided on a loaded state. */
-      function* record({ head, latest, state }: Loaded, batch: Batch): StatementScript<ReadonlyArray<RecordedEvent>> {
-        const recorded = batch.events.map((event, index): RecordedEvent => ({
-          ...event,
-          position: branded<Position>(head + index + 1)
-        }))
-        let before = latest
-        for (const some of inSteps(recorded)) {
-          yield* execute(insertEvents(some, before))
-          for (const { createdAt } of some) before = Math.max(before, createdAt.epochMillis)
-        }
-        yield* project(state, batch)
-        return recorded
-      }
 
       return {
         load,
@@ -164,6 +97,92 @@ export const make = (seen: () => Tail.Seen) =>
       }
     }
   )
+
+const loading = (dialect: Dialect, rows: Tables, seen: () => Tail.Seen) => {
+  const lastAndSeen =
+    `SELECT last.*, (SELECT id FROM caravel_event WHERE position = ?) FROM (${dialect.lastEvent}) last`
+  const tenantsOf = rows.tenant.select(resources.tenant.key)
+  const relaysOf = rows.relay.select(resources.relay.key)
+  const relaysAt = rows.relay.select("subdomain")
+
+  /** Loads the tenants and relays that commands touch, if they exist, and the head of the journal. */
+  return function* load(touched: ReturnType<typeof reads>): StatementScript<Either.Either<Loaded, Unreadable>> {
+    const known = seen().last
+    const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
+      tenantsOf(touched.tenants),
+      [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
+      [[lastAndSeen, [known?.position ?? 0], 1]]
+    )
+    const head = headOf([last])
+    if (Either.isLeft(head)) return Either.left(head.left)
+    // No other process can append until this transaction ends: whatever was broadcast must be there.
+    if (head.right < seen().position || known !== undefined && last[3] !== known.id) throw Epochs.goneBack
+    const tenants = yield* decodeRows(tenantRows, rows.tenant)
+    if (Either.isLeft(tenants)) return Either.left(tenants.left)
+    const relays = yield* decodeRows(relayRows, rows.relay)
+    if (Either.isLeft(relays)) return Either.left(relays.left)
+    return Either.right({
+      state: stateOf(tenants.right, relays.right),
+      head: head.right,
+      previous: millisOf(last[1]),
+      latest: millisOf(last[2])
+    })
+  }
+}
+
+const recording = (dialect: Dialect, rows: Tables) => {
+  const insertEvents = rows.event.insert()
+  const project = projecting(dialect, rows)
+
+  /** Appends and projects the events of a batch that was decided on a loaded state. */
+  return function* record(
+    { head, latest, state }: Loaded,
+    batch: Batch
+  ): StatementScript<ReadonlyArray<RecordedEvent>> {
+    const recorded = batch.events.map((event, index): RecordedEvent => ({
+      ...event,
+      position: branded<Position>(head + index + 1)
+    }))
+    let before = latest
+    for (const some of inSteps(recorded)) {
+      yield* execute(insertEvents(some, before))
+      for (const { createdAt } of some) before = Math.max(before, createdAt.epochMillis)
+    }
+    yield* project(state, batch)
+    return recorded
+  }
+}
+
+/** Writes the secrets and the changed resources of a batch. */
+const projecting = (dialect: Dialect, rows: Tables) => {
+  const { relay, tenant } = resources
+  const write = dialect.writesEachRow ? "writeEach" : "upsert"
+  const writeTenants = rows.tenant[write](tenant.key, tenant.fixed)
+  const writeRelays = rows.relay[write](relay.key, relay.fixed)
+  const insertSecrets = rows.secret.insert()
+  const deleteSecrets = rows.secret.delete("id")
+
+  return function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): StatementScript<void> {
+    const tenants = new Map<string, TenantState>()
+    const relays = new Map<string, RelayState>()
+    for (const event of events) {
+      if (event.resourceType === "tenant") {
+        tenants.set(event.resourceId, HashMap.unsafeGet(state.tenants, event.resourceId))
+      } else {
+        relays.set(event.resourceId, HashMap.unsafeGet(state.relays, event.resourceId))
+      }
+    }
+    yield* execute(insertSecrets(secrets))
+    for (const some of inSteps([...tenants.values()])) {
+      yield* execute(writeTenants(some, ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey))))
+    }
+    yield* execute(deleteSecrets(droppedSecrets))
+    yield* execute(rows.relay.vacate(exchanged(before, relays)))
+    for (const some of inSteps([...relays.values()])) {
+      yield* execute(writeRelays(some, ({ id }) => storedRelay(before, id)))
+    }
+  }
+}
 
 /**
  * How many rows are encoded or decoded, and commands decided, before the event loop may take its turn: a few
