@@ -16,7 +16,7 @@
  */
 import { isTraced } from "@caravel/domain/adapter"
 import { Background } from "@caravel/pubsub"
-import { Cause, Effect, Exit, type Fiber, FiberId, type Scope } from "effect"
+import { Cause, Effect, Exit, type Fiber, FiberId, Function, type Scope } from "effect"
 import * as EventLoop from "../statement/EventLoop.js"
 import type { Restore } from "../statement/Turns.js"
 import { Entry } from "./Entry.js"
@@ -46,130 +46,159 @@ type State = "idle" | "callerLeads" | "writerLeads" | "closing" | "closed"
 
 /** A queue whose writer belongs to the scope. */
 export const make = <S, A, E>(
-  { canCallersLead, commit, weigh }: Options<S, A, E>
+  options: Options<S, A, E>
 ): Effect.Effect<GroupCommit<S, A, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
-    // An entry leaves this set when it is taken, withdrawn, or interrupted by the end of the scope.
-    const waiting = new Set<Entry<S, A, E>>()
-    let state: State = "idle"
-    const awaiting = new Map<State, () => void>()
-    const become = (next: State) => {
-      state = next
-      awaiting.get(next)?.()
-    }
-    /** Waits for a state. At most one fiber may wait for each state. */
-    const reached = (awaited: State) =>
-      Effect.async<void>((resume) => {
-        if (state === awaited) resume(Effect.void)
-        else awaiting.set(awaited, () => resume(Effect.void))
-        return Effect.sync(() => awaiting.delete(awaited))
-      })
-    const isClosed = () => state === "closing" || state === "closed"
+    const owner = yield* Effect.withFiberRuntime<RunningFiber>((fiber) => Effect.succeed(fiber))
+    const queue = new Queue(options, owner, yield* EventLoop.make)
+    yield* Effect.addFinalizer(() => queue.close())
+    yield* Background.run("The writer of commands", queue.writer)
+    return queue
+  })
 
-    const yieldToEventLoop = yield* EventLoop.make
-    const owner = yield* Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber))
-    const { currentDefaultServices, currentScheduler } = owner
-    const isOwnerTraced = isTraced(owner)
-    // A caller that leads also commits others' submissions. It must have the layer's clock and scheduler, and these
-    // submissions must not be in its span.
-    const canCallerLead = (caller: Fiber.RuntimeFiber<unknown, unknown>) =>
-      canCallersLead && !isOwnerTraced && caller.currentDefaultServices === currentDefaultServices &&
-      caller.currentScheduler === currentScheduler
+type RunningFiber = Fiber.RuntimeFiber<unknown, unknown>
 
-    const putBack = (batch: ReadonlyArray<Entry<S, A, E>>) => {
-      const later = [...waiting]
-      waiting.clear()
-      for (const entry of batch) {
-        if (isClosed()) entry.settle(interrupted)
-        else if (entry.isOpen) waiting.add(entry)
-      }
-      for (const entry of later) waiting.add(entry)
-    }
+class Queue<S, A, E> implements GroupCommit<S, A, E> {
+  private readonly options: Options<S, A, E>
+  private readonly canCallerLead: (caller: RunningFiber) => boolean
+  private readonly yieldToEventLoop: Effect.Effect<void>
+  /** An entry leaves this set when it is taken, withdrawn, or interrupted by the end of the scope. */
+  private readonly queued = new Set<Entry<S, A, E>>()
+  private state: State = "idle"
+  private readonly awaiting = new Map<State, () => void>()
 
-    const commitNext = (restore: Restore) => {
-      const batch = takeBatch(waiting, weigh)
-      if (batch.length === 0) return Effect.void
-      return Effect.matchCauseEffect(commit(batch, restore), {
-        onFailure: (cause) => {
-          if (Cause.isInterruptedOnly(cause)) {
-            putBack(batch)
-            return Effect.failCause(cause)
-          }
-          for (const entry of batch) entry.settle(Exit.failCause(cause))
-          return Effect.void
-        },
-        onSuccess: () => Effect.void
-      })
-    }
+  constructor(options: Options<S, A, E>, owner: RunningFiber, yieldToEventLoop: Effect.Effect<void>) {
+    this.options = options
+    this.canCallerLead = options.canCallersLead ? canLeadFor(owner) : Function.constFalse
+    this.yieldToEventLoop = yieldToEventLoop
+  }
 
-    const passLeadership = () => {
-      if (state === "closing") become("closed")
-      else become(waiting.size > 0 ? "writerLeads" : "idle")
-    }
+  readonly waiting = () => this.queued.size
 
-    const lead = (entry: Entry<S, A, E>, restore: Restore) => {
-      become("callerLeads")
-      return Effect.matchCauseEffect(
-        Effect.flatMap(restore(yieldToEventLoop), () => commitNext(restore)),
-        {
-          onFailure: (cause) => {
-            waiting.delete(entry)
-            passLeadership()
-            return Effect.failCause(cause)
-          },
-          onSuccess: () => {
-            passLeadership()
-            return entry.outcome
-          }
+  readonly execute = (submission: S): Effect.Effect<A, E> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime((caller) => {
+        if (this.isClosed) return interrupted
+        const entry = new Entry<S, A, E>(submission, caller.currentSpan)
+        this.queued.add(entry)
+        if (this.state === "idle") {
+          if (this.canCallerLead(caller)) return this.lead(entry, restore)
+          this.become("writerLeads")
         }
-      )
-    }
-
-    const follow = (entry: Entry<S, A, E>, restore: Restore) =>
-      Effect.onInterrupt(restore(entry.outcome), () => {
-        if (!entry.withdraw()) return Effect.exit(entry.outcome)
-        waiting.delete(entry)
-        return Effect.void
+        return this.follow(entry, restore)
       })
-
-    yield* Effect.addFinalizer(() => {
-      become(state === "callerLeads" ? "closing" : "closed")
-      for (const entry of waiting) entry.settle(interrupted)
-      waiting.clear()
-      return reached("closed")
-    })
-
-    const writeQueued = Effect.whileLoop({
-      // The state changes in the step that checks the queue, so that the next caller leads.
-      while: () => {
-        if (waiting.size === 0) become("idle")
-        return waiting.size > 0
-      },
-      body: () => Effect.zipRight(yieldToEventLoop, Effect.uninterruptibleMask(commitNext)),
-      step: () => {}
-    })
-    yield* Background.run(
-      "The writer of commands",
-      Effect.forever(Effect.zipRight(reached("writerLeads"), writeQueued))
     )
 
-    return {
-      waiting: () => waiting.size,
-      execute: (submission) =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.withFiberRuntime((caller) => {
-            if (isClosed()) return interrupted
-            const entry = new Entry<S, A, E>(submission, caller.currentSpan)
-            waiting.add(entry)
-            if (state === "idle") {
-              if (canCallerLead(caller)) return lead(entry, restore)
-              become("writerLeads")
-            }
-            return follow(entry, restore)
-          })
-        )
+  /** Commits what is queued whenever the writer leads. */
+  get writer(): Effect.Effect<never> {
+    const commitQueued = Effect.whileLoop({
+      // The state changes in the step that checks the queue, so that the next caller leads.
+      while: () => {
+        if (this.queued.size === 0) this.become("idle")
+        return this.queued.size > 0
+      },
+      body: () =>
+        Effect.zipRight(this.yieldToEventLoop, Effect.uninterruptibleMask((restore) => this.commitNext(restore))),
+      step: () => {}
+    })
+    return Effect.forever(Effect.zipRight(this.reached("writerLeads"), commitQueued))
+  }
+
+  /** Interrupts what is queued, and waits until the caller that leads has committed. */
+  close(): Effect.Effect<void> {
+    this.become(this.state === "callerLeads" ? "closing" : "closed")
+    for (const entry of this.queued) entry.settle(interrupted)
+    this.queued.clear()
+    return this.reached("closed")
+  }
+
+  private lead(entry: Entry<S, A, E>, restore: Restore): Effect.Effect<A, E> {
+    this.become("callerLeads")
+    return Effect.matchCauseEffect(
+      Effect.flatMap(restore(this.yieldToEventLoop), () => this.commitNext(restore)),
+      {
+        onFailure: (cause) => {
+          this.queued.delete(entry)
+          this.passLeadership()
+          return Effect.failCause(cause)
+        },
+        onSuccess: () => {
+          this.passLeadership()
+          return entry.outcome
+        }
+      }
+    )
+  }
+
+  private passLeadership(): void {
+    if (this.state === "closing") this.become("closed")
+    else this.become(this.queued.size > 0 ? "writerLeads" : "idle")
+  }
+
+  private follow(entry: Entry<S, A, E>, restore: Restore): Effect.Effect<A, E> {
+    return Effect.onInterrupt(restore(entry.outcome), () => {
+      if (!entry.withdraw()) return Effect.exit(entry.outcome)
+      this.queued.delete(entry)
+      return Effect.void
+    })
+  }
+
+  private commitNext(restore: Restore): Effect.Effect<void> {
+    const batch = takeBatch(this.queued, this.options.weigh)
+    if (batch.length === 0) return Effect.void
+    return Effect.matchCauseEffect(this.options.commit(batch, restore), {
+      onFailure: (cause) => {
+        if (Cause.isInterruptedOnly(cause)) {
+          this.putBack(batch)
+          return Effect.failCause(cause)
+        }
+        for (const entry of batch) entry.settle(Exit.failCause(cause))
+        return Effect.void
+      },
+      onSuccess: () => Effect.void
+    })
+  }
+
+  private putBack(batch: ReadonlyArray<Entry<S, A, E>>): void {
+    const later = [...this.queued]
+    this.queued.clear()
+    for (const entry of batch) {
+      if (this.isClosed) entry.settle(interrupted)
+      else if (entry.isOpen) this.queued.add(entry)
     }
-  })
+    for (const entry of later) this.queued.add(entry)
+  }
+
+  private get isClosed(): boolean {
+    return this.state === "closing" || this.state === "closed"
+  }
+
+  private become(next: State): void {
+    this.state = next
+    this.awaiting.get(next)?.()
+  }
+
+  /** Waits for a state. At most one fiber may wait for each state. */
+  private reached(awaited: State): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (this.state === awaited) resume(Effect.void)
+      else this.awaiting.set(awaited, () => resume(Effect.void))
+      return Effect.sync(() => this.awaiting.delete(awaited))
+    })
+  }
+}
+
+/**
+ * Whether a caller may lead. It also commits others' submissions, so it must have the clock and scheduler of the
+ * writer's owner, and these submissions must not be in its span.
+ */
+const canLeadFor = (owner: RunningFiber) => {
+  const { currentDefaultServices, currentScheduler } = owner
+  const isOwnerTraced = isTraced(owner)
+  return (caller: RunningFiber) =>
+    !isOwnerTraced && caller.currentDefaultServices === currentDefaultServices &&
+    caller.currentScheduler === currentScheduler
+}
 
 const interrupted = Exit.interrupt(FiberId.none)
 
