@@ -10,7 +10,7 @@ import type { Dialect } from "../statement/Dialect.js"
 import type { Statement } from "../statement/Table.js"
 import { internalConnection } from "./OpenTransaction.js"
 import { toStorageError } from "./StorageErrors.js"
-import type { TransactionalClient } from "./Transaction.js"
+import type { TransactionalClient } from "./TransactionalClient.js"
 
 /** An open, migrated database: how it is read and written. */
 export class Database extends Context.Tag("@caravel/sql/Database")<Database, {

@@ -13,7 +13,8 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Context, Duration, Effect, Function, Schedule, type Scope, Stream } from "effect"
 import * as Database from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
-import * as Transaction from "../database/Transaction.js"
+import type * as Transaction from "../database/Transaction.js"
+import * as TransactionalClient from "../database/TransactionalClient.js"
 import * as Epochs from "../schema/Epochs.js"
 import * as Migrations from "../schema/Migrations.js"
 import * as SecretCodec from "../schema/SecretCodec.js"
@@ -131,7 +132,7 @@ export const open = (
     }
 
     let epoch: Epoch | undefined
-    const client = yield* Transaction.make({
+    const client = yield* TransactionalClient.make({
       callerStatements: Effect.map(
         callers.scoped(),
         (connection) =>

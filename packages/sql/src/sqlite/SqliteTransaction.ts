@@ -5,7 +5,8 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
 import { Effect } from "effect"
-import * as Transaction from "../database/Transaction.js"
+import type * as Transaction from "../database/Transaction.js"
+import * as TransactionalClient from "../database/TransactionalClient.js"
 import * as Patience from "../statement/Patience.js"
 import { execute, run, type StatementScript } from "../statement/StatementScript.js"
 import { Turns } from "../statement/Turns.js"
@@ -16,8 +17,8 @@ import { sqlite } from "./SqliteDialect.js"
 export const make = (
   connection: SqliteConnection,
   afterBegin: () => StatementScript<void> = function*() {}
-): Effect.Effect<Transaction.TransactionalClient, never, Reactivity> =>
-  Transaction.make({
+): Effect.Effect<TransactionalClient.TransactionalClient, never, Reactivity> =>
+  TransactionalClient.make({
     ...lend(connection, afterBegin),
     compiler: makeCompilerSqlite(),
     dialect: sqlite,
