@@ -1,6 +1,7 @@
 /** The contract of durable consumers, and of the `ConsumerStore` below them. */
 import { describe } from "@effect/vitest"
 import { Layer, Logger, LogLevel } from "effect"
+import { batches } from "./internal/batches.js"
 import { consumedEpochs } from "./internal/epochs.js"
 import { failing } from "./internal/failing.js"
 import type { Services } from "./internal/fixture.js"
@@ -8,6 +9,7 @@ import { following } from "./internal/following.js"
 import { layers } from "./internal/layers.js"
 import { leasing } from "./internal/leasing.js"
 import { observing } from "./internal/observing.js"
+import { once } from "./internal/once.js"
 import { parking } from "./internal/parking.js"
 import { replaying } from "./internal/replaying.js"
 import { stopping } from "./internal/stopping.js"
@@ -29,6 +31,8 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     describe("stopping", () => stopping(quiet))
     describe("parking", () => parking(quiet))
     describe("replaying", () => replaying(quiet))
+    describe("batches", () => batches(quiet))
+    describe("once", () => once(quiet))
     describe("layers", () => layers(quiet))
     describe("observing", () => observing(quiet))
   })

@@ -60,3 +60,15 @@ export class Batch {
  * one.
  */
 export type Handle<R> = Effect.Effect<Option.Option<Cause.Cause<unknown>>, StorageError | LeaseLost, R>
+
+/** The activities from an index on, at most `max`, up to the first for which `isBlocked` holds. */
+export const ahead = (
+  activities: ReadonlyArray<Activity>,
+  index: number,
+  max: number,
+  isBlocked: (activity: Activity) => boolean
+): ReadonlyArray<Activity> => {
+  const next = activities.slice(index, index + max)
+  const blocked = next.findIndex(isBlocked)
+  return blocked === -1 ? next : next.slice(0, blocked)
+}

@@ -45,7 +45,7 @@ export const pages = <E, R>({ page, progress }: Session<E, R>): Batches => {
 }
 
 /** Batches for several workers, which never handle the same resource at once. `reading` reads ahead for them. */
-export const partitions = <E, R>({ blocked, page, progress }: Session<E, R>): {
+export const partitions = <E, R>({ blocked, page, progress, settings: { batchSize } }: Session<E, R>): {
   readonly batches: Batches
   readonly reading: Effect.Effect<never, StorageError | PositionFromOtherEpoch>
 } => {
@@ -63,7 +63,9 @@ export const partitions = <E, R>({ blocked, page, progress }: Session<E, R>): {
   const next = Effect.map(partitions.take, (partition) => {
     const { activity } = partition[0]!
     // Activities that wait behind parked ones are parked in one step.
-    const activities = blocked.has(activity) ? partition.map(({ activity }) => activity) : [activity]
+    const activities = partition.slice(0, blocked.has(activity) ? partition.length : batchSize).map(({ activity }) =>
+      activity
+    )
     return new Batch(activities, {
       followsCheckpoint: false,
       onDone: () => {

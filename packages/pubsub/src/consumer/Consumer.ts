@@ -10,6 +10,7 @@ import { Tail } from "../tail/Tail.js"
 import type { ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 import type {
   AwaitError,
+  Handled,
   Lag,
   LayerOptions,
   Options,
@@ -155,6 +156,39 @@ export const fatal: Effect.Effect<never, RunError, Consumer> = Effect.flatMap(Co
 export const run = <E, R>(
   options: Options<E, R>
 ): Effect.Effect<never, RunError, Consumer | R> => Effect.flatMap(Consumer, (consumer) => consumer.run(options))
+
+/**
+ * Runs a consumer over what is there: up to the head of the journal at the time of the call. It then stops and returns
+ * what it did. It never waits for activities, and by default a failed handler is not retried. Use it in tests and in
+ * jobs that run at intervals. If another process runs the consumer, this waits until it has handled everything up to
+ * the head. Fails as `run` does.
+ *
+ * @example
+ * ```ts
+ * import { Command } from "@caravel/domain"
+ * import { Memory } from "@caravel/memory"
+ * import { Consumer } from "@caravel/pubsub"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const command = yield* Command
+ *   yield* command.createTenant({ pubkey: "ab".repeat(32) })
+ *   return yield* Consumer.handleOnce({
+ *     name: "billing",
+ *     from: "beginning",
+ *     handle: (activity) => Effect.log(activity.activityType)
+ *   })
+ * })
+ *
+ * // { handled: 1, parked: 0, position: 1 }
+ * await Effect.runPromise(Effect.provide(program, Memory.layer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const handleOnce = <E, R>(options: Options<E, R>): Effect.Effect<Handled, RunError, Consumer | R> =>
+  Effect.flatMap(Consumer, (consumer) => consumer.handleOnce(options))
 
 /**
  * Waits until a consumer, in any process, has handled everything up to a position of the journal. You can call this

@@ -12,7 +12,7 @@ export const metricsOf = (consumer: string) => {
     tagged(MetricKey.gauge(`caravel_consumer_${name}`, { description }))
   return {
     handled: counter("handled", "activities that were handled"),
-    failed: counter("failed", "attempts of the handler that failed"),
+    failed: counter("failed", "calls of the handler that failed"),
     retried: counter("retried", "failed attempts that were followed by another one"),
     parked: counter("parked", "activities that were parked"),
     attempts: gauge("attempts", "failed attempts at activities that are being retried or have halted the consumer"),

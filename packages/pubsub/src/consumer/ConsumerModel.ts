@@ -1,11 +1,11 @@
 /** The options and results of durable consumers. */
-import type { Activity, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
-import type { Cause, Duration, Effect, ParseResult, Schedule, Scope } from "effect"
+import type { Activity, Position, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
+import type { Array as Arr, Cause, Duration, Effect, ParseResult, Schedule, Scope } from "effect"
 import type { ConsumerHalted, ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 import type { Checkpoint, Filter, Parked } from "./ConsumerStore.js"
 
-/** The options of a consumer. */
-export interface Options<E, R> {
+/** The options of a consumer that do not depend on its handler. */
+export interface CommonOptions<R> {
   /** The name under which its checkpoint is stored: 1 to 256 characters, without NUL. */
   readonly name: string
   /** Where the consumer starts when it is first run: after a position, at the beginning, or at the head. */
@@ -14,11 +14,6 @@ export interface Options<E, R> {
   readonly epoch?: string | undefined
   /** Which activities the consumer handles. The checkpoint moves past all others. */
   readonly filter?: typeof Filter.Encoded | undefined
-  /**
-   * Handles an activity. Errors, defects and interruptions inside the handler count as failures; an interruption of the
-   * consumer itself does not.
-   */
-  readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
   /**
    * When a failed activity is retried. Later activities wait; with `concurrency`, only those of its resource. By
    * default there are five retries within about three seconds, with jitter.
@@ -55,6 +50,41 @@ export interface Options<E, R> {
   readonly stopTimeout?: Duration.DurationInput | undefined
   /** How long a handler may take before it is interrupted and fails with `HandlerTimeout`. No limit by default. */
   readonly handlerTimeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * Handles an activity. Errors, defects and interruptions inside the handler count as failures; an interruption of the
+ * consumer itself does not.
+ */
+export interface SingleHandler<E, R> {
+  readonly handle: (activity: Activity) => Effect.Effect<unknown, E, R>
+  readonly handleBatch?: undefined
+  readonly batchSize?: undefined
+}
+
+/**
+ * Handles several activities in one call, in order; with `transactional`, in one transaction. If a call fails, its
+ * activities are handled again one by one, in calls with one activity, so that only those that fail are retried and
+ * parked. With `concurrency`, the activities of a call are of one resource.
+ */
+export interface BatchHandler<E, R> {
+  readonly handleBatch: (activities: Arr.NonEmptyReadonlyArray<Activity>) => Effect.Effect<unknown, E, R>
+  /** The maximum number of activities in a call, at most 1,024; 64 by default. No call waits for more activities. */
+  readonly batchSize?: number | undefined
+  readonly handle?: undefined
+}
+
+/** The options of a consumer. */
+export type Options<E, R> = CommonOptions<R> & (SingleHandler<E, R> | BatchHandler<E, R>)
+
+/** What `handleOnce` did. */
+export interface Handled {
+  /** The number of activities that were handled. */
+  readonly handled: number
+  /** The number of activities that were parked. */
+  readonly parked: number
+  /** Everything up to this position is done. */
+  readonly position: Position
 }
 
 /** The options of a consumer that is a layer. */
@@ -126,6 +156,8 @@ export interface Service {
   readonly ready: Effect.Effect<void, RunError>
   /** See `fatal`. */
   readonly fatal: Effect.Effect<never, RunError>
+  /** See `handleOnce`. */
+  readonly handleOnce: <E, R>(options: Options<E, R>) => Effect.Effect<Handled, RunError, R>
   /** See `awaitPosition`. */
   readonly awaitPosition: (
     name: string,

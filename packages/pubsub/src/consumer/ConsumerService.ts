@@ -1,15 +1,17 @@
-import { Effect, type Scope } from "effect"
+import { Effect, Schedule, type Scope } from "effect"
 import { withBackground } from "../runtime/WithBackground.js"
 import { awaitChange, awaitPosition } from "./AwaitPosition.js"
 import type { Checkpoint } from "./Checkpoints.js"
 import { ConsumerContext, type Ports } from "./ConsumerContext.js"
 import { ConsumerNotFound } from "./ConsumerError.js"
+import { metricsOf } from "./ConsumerMetrics.js"
 import type * as Consumer from "./ConsumerModel.js"
-import { decodePosition, replaySettingsOf, settingsOf } from "./ConsumerSettings.js"
+import { decodePosition, replaySettingsOf, type Settings, settingsOf } from "./ConsumerSettings.js"
 import { failInOwnHandler } from "./CurrentHandler.js"
 import { drainOnInterrupt, InFlight } from "./InFlight.js"
 import { secondsOf } from "./LagReport.js"
 import { Signal } from "./LocalSignals.js"
+import { Outcomes } from "./Outcomes.js"
 import { replayWithLease } from "./Replay.js"
 import * as Run from "./Run.js"
 import { retryUntilDeadline, retryWhileUnavailable } from "./StorageRetry.js"
@@ -30,6 +32,7 @@ export const make = (ports: Ports): Effect.Effect<Consumer.Service, never, Scope
     const find = (name: string) => context.find(name)
     return {
       run: (options) => run(context, whileOpen, options),
+      handleOnce: (options) => handleOnce(context, whileOpen, options),
       start: ({ fatal = false, ...options }) =>
         Effect.zipRight(
           register(context, options),
@@ -86,20 +89,47 @@ const register = <E, R>(context: ConsumerContext, options: Consumer.Options<E, R
 
 const run = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, options: Consumer.Options<E, R>) =>
   Effect.flatMap(settingsOf(options), (settings) => {
-    const signals = context.signalsOf(settings.name)
-    const inFlight = new InFlight(settings.stopTimeout)
-    return Effect.acquireUseRelease(
-      Effect.sync(() => signals.runs++),
-      () =>
-        failInOwnHandler(settings.name, signals, ({ task }) => task === "run").pipe(
-          Effect.zipRight(whileOpen(drainOnInterrupt(inFlight, Run.run(context, settings, inFlight, options))))
-        ),
-      () =>
-        Effect.sync(() => {
-          signals.runs--
-          signals.changed.notify()
-        })
+    const outcomes = new Outcomes(metricsOf(settings.name))
+    return runUpTo(context, whileOpen, options, settings, outcomes, Infinity)
+  }).pipe(context.store.outside)
+
+const runUpTo = <E, R>(
+  context: ConsumerContext,
+  whileOpen: WhileOpen,
+  options: Consumer.Options<E, R>,
+  settings: Settings<E, R>,
+  outcomes: Outcomes,
+  limit: number
+) => {
+  const signals = context.signalsOf(settings.name)
+  const inFlight = new InFlight(settings.stopTimeout)
+  const running = Run.run(context, settings, inFlight, options, outcomes, limit)
+  return Effect.acquireUseRelease(
+    Effect.sync(() => signals.runs++),
+    () =>
+      failInOwnHandler(settings.name, signals, ({ task }) => task === "run").pipe(
+        Effect.zipRight(whileOpen(drainOnInterrupt(inFlight, running)))
+      ),
+    () =>
+      Effect.sync(() => {
+        signals.runs--
+        signals.changed.notify()
+      })
+  )
+}
+
+/** A run that ends once the checkpoint has reached the head, by this run or another one. */
+const handleOnce = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, options: Consumer.Options<E, R>) =>
+  Effect.gen(function*() {
+    const settings = yield* settingsOf({ retry: Schedule.stop, ...options })
+    yield* context.orRestored(Run.register(context, settings, options))
+    const position = yield* retryWhileUnavailable(context.journal.head)
+    const outcomes = new Outcomes(metricsOf(settings.name))
+    yield* withBackground(
+      awaitPosition(context, settings.name, position, undefined),
+      runUpTo(context, whileOpen, options, settings, outcomes, position)
     )
+    return { handled: outcomes.handled, parked: outcomes.parked, position }
   }).pipe(context.store.outside)
 
 const replay = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, options: Consumer.ReplayOptions<E, R>) =>

@@ -1,7 +1,17 @@
 /** Validation of consumers' options: callers in plain JavaScript may pass anything. */
 import { type Activity, Position } from "@caravel/domain"
 import { Label } from "@caravel/domain/adapter"
-import { type Cause, Duration, Effect, Option, ParseResult, Predicate, Schedule, Schema } from "effect"
+import {
+  type Array as Arr,
+  type Cause,
+  Duration,
+  Effect,
+  Option,
+  ParseResult,
+  Predicate,
+  Schedule,
+  Schema
+} from "effect"
 import { Filter } from "./Checkpoints.js"
 import { HandlerTimeout } from "./ConsumerError.js"
 import type { Options, ReplayOptions } from "./ConsumerModel.js"
@@ -14,8 +24,10 @@ export const decodePosition = Schema.decode(Position)
  */
 export const decodeName = Schema.decode(Label)
 
-/** The number of activities that are read ahead: more workers than this would have nothing to do. */
-const maxConcurrency = 1024
+/** The number of activities that are read ahead: more workers and longer batches than this would not be filled. */
+const maxAhead = 1024
+
+const defaultBatchSize = 64
 
 /** Six attempts within about three seconds. */
 const untilExhausted: Schedule.Schedule<unknown, Cause.Cause<unknown>> = Schedule.exponential("100 millis").pipe(
@@ -42,9 +54,10 @@ const lease = duration(
   (given) => Duration.isFinite(given) && Duration.greaterThanOrEqualTo(given, "100 millis")
 )
 
+const handler = Schema.declare(Predicate.isFunction, { description: "a function" })
+
 const common = {
   name: Label,
-  handle: Schema.declare(Predicate.isFunction, { description: "a function" }),
   retry: Schema.optional(Schema.Unknown),
   transactional: Schema.optional(Schema.Boolean),
   leaseDuration: Schema.optional(lease),
@@ -60,34 +73,57 @@ const strict = { onExcessProperty: "error" } as const
 const decodeOptions = Schema.decodeUnknown(
   Schema.Struct({
     ...common,
+    handle: Schema.optional(handler),
+    handleBatch: Schema.optional(handler),
+    batchSize: Schema.optional(Schema.Int.pipe(Schema.between(1, maxAhead))),
     from: Schema.Union(Schema.Literal("beginning", "now"), Position),
     epoch: Schema.optional(Schema.String),
     filter: Schema.optional(Filter),
     onFailure: Schema.optional(Schema.Literal("halt", "park", "parkResource")),
-    concurrency: Schema.optional(Schema.Int.pipe(Schema.between(1, maxConcurrency)))
-  }),
+    concurrency: Schema.optional(Schema.Int.pipe(Schema.between(1, maxAhead)))
+  }).pipe(
+    Schema.filter(({ handle, handleBatch }) =>
+      (handle === undefined) !== (handleBatch === undefined) || "Expected either handle or handleBatch"
+    )
+  ),
   strict
 )
 
-const decodeReplayOptions = Schema.decodeUnknown(Schema.Struct(common), strict)
+const decodeReplayOptions = Schema.decodeUnknown(Schema.Struct({ ...common, handle: handler }), strict)
 
 /** The handler with its timeout. An exception that it throws instead of returning an effect becomes a defect. */
-const safeHandler = <E, R>(
-  handle: Options<E, R>["handle"],
+const safeHandler = <A, E, R>(
+  handle: (input: A) => Effect.Effect<unknown, E, R>,
   handlerTimeout: Duration.Duration | undefined
-): ReplaySettings<E, R>["handle"] => {
-  const safe: Options<E, R>["handle"] = (activity) => {
+): (input: A) => Effect.Effect<unknown, E | HandlerTimeout, R> => {
+  const safe = (input: A) => {
     try {
-      return handle(activity)
+      return handle(input)
     } catch (thrown) {
       return Effect.die(thrown)
     }
   }
-  return handlerTimeout === undefined ? safe : (activity) =>
-    Effect.timeoutFail(safe(activity), {
+  return handlerTimeout === undefined ? safe : (input) =>
+    Effect.timeoutFail(safe(input), {
       duration: handlerTimeout,
       onTimeout: () => new HandlerTimeout({ handlerTimeout })
     })
+}
+
+/** The handlers of a run. A handler of batches also handles single activities. */
+const handlersOf = <E, R>(
+  options: Options<E, R>,
+  handlerTimeout: Duration.Duration | undefined
+): Pick<Settings<E, R>, "handle" | "handleBatch" | "batchSize"> => {
+  if (options.handleBatch === undefined) {
+    return { handle: safeHandler(options.handle, handlerTimeout), handleBatch: undefined, batchSize: 1 }
+  }
+  const handleBatch = safeHandler(options.handleBatch, handlerTimeout)
+  return {
+    handle: (activity) => handleBatch([activity]),
+    handleBatch,
+    batchSize: options.batchSize ?? defaultBatchSize
+  }
 }
 
 const defaultLease = Duration.seconds(10)
@@ -108,13 +144,18 @@ export interface Settings<E, R> extends ReplaySettings<E, R> {
   readonly filter: Filter
   readonly onFailure: "halt" | "park" | "parkResource"
   readonly concurrency: number
+  /** Handles several activities, at most `batchSize`, if the consumer has such a handler. */
+  readonly handleBatch:
+    | ((activities: Arr.NonEmptyReadonlyArray<Activity>) => Effect.Effect<unknown, E | HandlerTimeout, R>)
+    | undefined
+  readonly batchSize: number
 }
 
 export const settingsOf = <E, R>(options: Options<E, R>): Effect.Effect<Settings<E, R>, ParseResult.ParseError> =>
   Effect.map(decodeOptions(options), (checked) => ({
     name: checked.name,
     filter: checked.filter ?? {},
-    handle: safeHandler(options.handle, checked.handlerTimeout),
+    ...handlersOf(options, checked.handlerTimeout),
     retry: options.retry ?? untilExhausted,
     onFailure: checked.onFailure ?? "halt",
     transactional: checked.transactional ?? false,

@@ -39,10 +39,12 @@ export class ConsumerSpans {
   }
 
   /** The handler with a span. Without a tracer it is the handler itself, so that it costs nothing. */
-  readonly handler = <E, R>(
-    handle: (activity: Activity) => Effect.Effect<unknown, E, R>
-  ): (activity: Activity) => Effect.Effect<unknown, E, R> =>
-    this.isTraced ? (activity) => this.around("handle", [activity])(handle(activity)) : handle
+  readonly handler = <A extends Activity | ReadonlyArray<Activity>, E, R>(
+    handle: (input: A) => Effect.Effect<unknown, E, R>
+  ): (input: A) => Effect.Effect<unknown, E, R> =>
+    this.isTraced
+      ? (input) => this.around("handle", "position" in input ? [input] : input)(handle(input))
+      : handle
 
   /** Runs an effect in a span. */
   readonly around = (name: string, activities: ReadonlyArray<Activity> = []) =>

@@ -1,31 +1,82 @@
-import { Effect, Exit, Option } from "effect"
-import type { Batch, Handle } from "./Batch.js"
-import type { Session } from "./Session.js"
-
 /**
- * Handles activities outside of transactions. The checkpoint is written later, for many at once: a crash repeats some
+ * Handling outside of transactions. The checkpoint is written later, for many activities at once: a crash repeats some
  * of them.
  */
-export const directly =
-  <E, R>({ blocked, held, inFlight, outcomes, settings: { handle } }: Session<E, R>) => (batch: Batch): Handle<R> =>
-    // Catching up costs what this loop costs, so it does nothing but call the handler. It ends early if the lease may
-    // have expired because a handler blocked the event loop or the process was suspended.
-    Effect.map(
-      Effect.exit(inFlight.track(
-        () => batch.current,
-        Effect.whileLoop({
-          while: () => !batch.isDone && !inFlight.stopping && held.isSure(),
-          body: () => {
-            const activity = batch.current
-            if (!blocked.has(activity)) return handle(activity)
-            batch.behind.push(activity)
-            return Effect.void
-          },
-          step: () => {
-            if (batch.current !== batch.behind.at(-1)) outcomes.onHandled(batch.current)
-            batch.complete()
-          }
-        })
-      )),
-      (exit) => Exit.isFailure(exit) ? Option.some(exit.cause) : Option.none()
-    )
+import { Array as Arr, Cause, Effect, Exit, Option } from "effect"
+import { ahead, type Batch, type Handle } from "./Batch.js"
+import type { Session } from "./Session.js"
+
+/** Handles activities one by one or, if the consumer handles batches, several at a time. */
+export const directly = <E, R>(session: Session<E, R>): (batch: Batch) => Handle<R> =>
+  session.settings.handleBatch === undefined
+    ? oneByOne(session)
+    : severalAtATime(session, session.settings.handleBatch)
+
+/**
+ * Runs calls of the handler until the batch is done or the run stops. It ends early if the lease may have expired
+ * because a handler blocked the event loop or the process was suspended.
+ */
+const handling = <E, E2, R>(
+  { held, inFlight }: Session<E, R>,
+  batch: Batch,
+  body: () => Effect.Effect<unknown, E2, R>,
+  step: () => void
+): Effect.Effect<Option.Option<Cause.Cause<E2>>, never, R> =>
+  Effect.map(
+    Effect.exit(inFlight.track(
+      () => batch.current,
+      Effect.whileLoop({ while: () => !batch.isDone && !inFlight.stopping && held.isSure(), body, step })
+    )),
+    (exit) => Exit.isFailure(exit) ? Option.some(exit.cause) : Option.none()
+  )
+
+const oneByOne = <E, R>(session: Session<E, R>) => (batch: Batch): Handle<R> => {
+  const { blocked, outcomes, settings: { handle } } = session
+  // Catching up costs what this loop costs, so it does nothing but call the handler.
+  return handling(
+    session,
+    batch,
+    () => {
+      const activity = batch.current
+      if (!blocked.has(activity)) return handle(activity)
+      batch.behind.push(activity)
+      return Effect.void
+    },
+    () => {
+      const { behind, current } = batch
+      if (behind.length === 0 || current !== behind.at(-1)) outcomes.onHandled(current)
+      batch.complete()
+    }
+  )
+}
+
+const severalAtATime =
+  <E, R>(session: Session<E, R>, handleBatch: NonNullable<Session<E, R>["settings"]["handleBatch"]>) =>
+  (batch: Batch): Handle<R> => {
+    const { blocked, outcomes, settings: { batchSize } } = session
+    // Up to this index activities are handled one by one, as a call with all of them has failed.
+    let oneByOneUntil = 0
+    const call = (): Effect.Effect<void, Cause.Cause<unknown>, R> => {
+      const max = batch.index < oneByOneUntil ? 1 : batchSize
+      const activities = ahead(batch.activities, batch.index, max, (activity) => blocked.has(activity))
+      if (!Arr.isNonEmptyReadonlyArray(activities)) {
+        batch.behind.push(batch.current)
+        return Effect.sync(() => batch.complete())
+      }
+      return Effect.matchCauseEffect(handleBatch(activities), {
+        onSuccess: () =>
+          Effect.sync(() => {
+            for (const activity of activities) {
+              outcomes.onHandled(activity)
+              batch.complete()
+            }
+          }),
+        onFailure: (cause) => {
+          if (activities.length === 1) return Effect.fail(cause)
+          oneByOneUntil = batch.index + activities.length
+          return session.reportBatchFailure(activities, cause)
+        }
+      })
+    }
+    return Effect.map(handling(session, batch, call, () => {}), Option.map(Cause.flatten))
+  }

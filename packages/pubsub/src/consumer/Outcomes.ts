@@ -5,6 +5,7 @@ import type { ConsumerMetrics } from "./ConsumerMetrics.js"
 export class Outcomes {
   handled = 0
   parked = 0
+  private published = 0
   readonly metrics: ConsumerMetrics
   /** The number of failed attempts at each activity that is not done. */
   private readonly failing = new Map<Position, number>()
@@ -13,17 +14,28 @@ export class Outcomes {
     this.metrics = metrics
   }
 
-  /** Called for every activity, so it must be cheap. */
+  /** Called for every activity, so it must be cheap: `publish` updates the metric for many at once. */
   onHandled({ position }: Activity): void {
     this.handled++
-    this.metrics.handled.update(1)
     if (this.failing.size > 0) this.settle(position)
   }
 
+  /** Updates the metric of handled activities. */
+  publish(): void {
+    this.metrics.handled.update(this.handled - this.published)
+    this.published = this.handled
+  }
+
   onFailed({ position }: Activity, attempts: number): void {
+    this.publish()
     this.metrics.failed.update(1)
     this.failing.set(position, attempts)
     this.show()
+  }
+
+  /** A call with several activities failed, so that each of them is tried alone. */
+  onBatchFailed(): void {
+    this.metrics.failed.update(1)
   }
 
   onRetry(): void {
@@ -32,6 +44,7 @@ export class Outcomes {
 
   onParked({ position }: Activity): void {
     this.parked++
+    this.publish()
     this.metrics.parked.update(1)
     this.settle(position)
   }
@@ -43,6 +56,7 @@ export class Outcomes {
   }
 
   onReleased(halted: boolean): void {
+    this.publish()
     this.metrics.leaseHeld.update(0)
     if (halted) return this.metrics.halted.update(1)
     // Another process may continue with what has failed and what is left.

@@ -17,8 +17,9 @@
  * | ------------- | --------------------------------------------- | ----------------------------------------------------------- |
  * | Reading       | waits for a batch of activities               | EnsuringLease                                               |
  * | EnsuringLease | renews the lease if it may have expired       | Handling; LeaseLost                                         |
- * | Handling      | runs handlers until the end of the batch      | Reading, or ParkingBehind if some wait behind parked ones;  |
- * |               |                                               | Failed; EnsuringLease if the lease may have expired         |
+ * | Handling      | runs handlers until the end of the batch; if  | Reading, or ParkingBehind if some wait behind parked ones;  |
+ * |               | a call with several activities fails, handles | Failed; EnsuringLease if the lease may have expired         |
+ * |               | them one by one                               |                                                             |
  * | Failed        | records the failure, waits to retry, or parks | EnsuringLease, to retry or to continue behind it; Halted    |
  * | ParkingBehind | parks activities whose resource has parked    | Reading; EnsuringLease with those that are free again       |
  * |               | ones                                          |                                                             |
@@ -33,7 +34,6 @@ import { type Batches, pages, partitions } from "./Batches.js"
 import { BlockedResources } from "./BlockedResources.js"
 import type { Checkpoint } from "./Checkpoints.js"
 import type { ConsumerContext } from "./ConsumerContext.js"
-import { metricsOf } from "./ConsumerMetrics.js"
 import type { Options } from "./ConsumerModel.js"
 import type { Settings } from "./ConsumerSettings.js"
 import { ConsumerSpans } from "./ConsumerSpans.js"
@@ -42,7 +42,7 @@ import { directly } from "./DirectHandling.js"
 import { type HeldLease, withLease } from "./HeldLease.js"
 import type { InFlight } from "./InFlight.js"
 import { reportLag } from "./LagReport.js"
-import { Outcomes } from "./Outcomes.js"
+import type { Outcomes } from "./Outcomes.js"
 import { Progress } from "./Progress.js"
 import { replayWithLease } from "./Replay.js"
 import { type RunEnd, Session } from "./Session.js"
@@ -52,24 +52,26 @@ import { inTransactions } from "./TransactionalHandling.js"
 /** How often a running consumer polls for replays that other processes have requested. */
 const replayPoll = "1 second"
 
-/** Registers a consumer, and handles its activities whenever it holds the lease. */
+/** Registers a consumer, and handles its activities up to a position whenever it holds the lease. */
 export const run = <E, R>(
   context: ConsumerContext,
   settings: Settings<E, R>,
   inFlight: InFlight,
-  options: Options<E, R>
+  options: Options<E, R>,
+  outcomes: Outcomes,
+  limit: number
 ) =>
   Effect.gen(function*() {
     const { failIfRestored, orRestored, store } = context
     const { leaseDuration, name } = settings
     const signals = context.signalsOf(name)
     const spans = yield* ConsumerSpans.make(name, context.journal)
-    const outcomes = new Outcomes(metricsOf(name))
-    const spanned = { ...settings, handle: spans.handler(settings.handle) }
+    const handleBatch = settings.handleBatch && spans.handler(settings.handleBatch)
+    const spanned = { ...settings, handle: spans.handler(settings.handle), handleBatch }
 
     const holdingLease = (held: HeldLease) =>
       withBackground(
-        working({ context, settings: spanned, held, inFlight, outcomes, spans }),
+        working({ context, settings: spanned, held, inFlight, outcomes, spans, limit }),
         replaying(context, settings, inFlight)
       )
 
@@ -117,6 +119,7 @@ const working = <E, R>(run: {
   readonly inFlight: InFlight
   readonly outcomes: Outcomes
   readonly spans: ConsumerSpans
+  readonly limit: number
 }) =>
   Effect.gen(function*() {
     const { context, outcomes, settings, spans } = run

@@ -44,6 +44,8 @@ export class Session<E, R> {
   readonly inFlight: InFlight
   readonly outcomes: Outcomes
   readonly spans: ConsumerSpans
+  /** Activities after this position are not handled. */
+  readonly limit: number
   /** The activity that is being retried, and its recorded error. */
   private retried: { readonly position: Position; readonly error: string } | undefined
   /** Held while the checkpoint is written. */
@@ -62,6 +64,7 @@ export class Session<E, R> {
     readonly inFlight: InFlight
     readonly outcomes: Outcomes
     readonly spans: ConsumerSpans
+    readonly limit: number
   }) {
     this.settings = options.settings
     this.store = options.store
@@ -74,12 +77,13 @@ export class Session<E, R> {
     this.inFlight = options.inFlight
     this.outcomes = options.outcomes
     this.spans = options.spans
+    this.limit = options.limit
   }
 
   /** Waits for activities after a position, and reads the next page. */
   readonly page = (after: Position): Effect.Effect<Page, StorageError | PositionFromOtherEpoch> =>
-    Effect.flatMap(this.tail.awaitAfter(after), (head) => {
-      const upTo = Position.make(Math.min(head, after + maxPositions))
+    after >= this.limit ? Effect.never : Effect.flatMap(this.tail.awaitAfter(after), (head) => {
+      const upTo = Position.make(Math.min(head, after + maxPositions, this.limit))
       const { filter } = this.settings
       return this.query.activity({ ...filter, after, upTo, limit: pageSize }).pipe(
         Effect.catchTag("ParseError", Effect.die),
@@ -113,6 +117,7 @@ export class Session<E, R> {
   private readonly flush: Effect.Effect<void, StorageError | LeaseLost> = this.writing.withPermits(1)(
     Effect.suspend(() => {
       const { position, written } = this.progress
+      this.outcomes.publish()
       if (position === written) return Effect.void
       return retryWhileUnavailable(Effect.uninterruptible(
         Effect.map(this.store.checkpoints.move(this.lease, written, position), () => this.progress.commit(position))
@@ -162,6 +167,16 @@ export class Session<E, R> {
         Duration.format(this.inFlight.stopTimeout)
       } after the consumer was stopped`
     }
+  }
+
+  /** Logs that a call with several activities failed, before each of them is tried alone. */
+  reportBatchFailure([first, ...others]: ReadonlyArray<Activity>, cause: Cause.Cause<unknown>): Effect.Effect<void> {
+    this.outcomes.onBatchFailed()
+    const { name } = this.settings
+    return Effect.logDebug(
+      `Consumer ${name} failed at a batch of ${others.length + 1} activities from position ${first!.position} on, ` +
+        `and tries them one by one: ${describeCause(cause)}`
+    ).pipe(Effect.annotateLogs({ consumer: name, position: first!.position }))
   }
 
   /**

@@ -1,12 +1,12 @@
 /** Handlers that run in the transaction that moves the checkpoint: after a crash, nothing is handled twice. */
 import { type Activity, StorageError } from "@caravel/domain"
-import { Cause, Effect, Either, Exit, Option } from "effect"
+import { Array as Arr, Cause, Effect, Either, Exit, Option } from "effect"
 import { sleep, Waiting } from "../runtime/Waiting.js"
-import type { Batch, Handle } from "./Batch.js"
+import { ahead, type Batch, type Handle } from "./Batch.js"
 import type { Session } from "./Session.js"
 import { isTransient, retryWhileTransient } from "./StorageRetry.js"
 
-/** The maximum number of activities in a transaction. */
+/** The maximum number of activities in a transaction, if the handler takes one activity at a time. */
 const maxActivities = 64
 
 /** After this many milliseconds a transaction starts no further handler, as other writers wait for it. */
@@ -28,12 +28,18 @@ interface Attempt {
   parked: Array<Activity>
 }
 
+/** Up to this index activities are handled one by one, as a call with all of them has failed. */
+interface OneByOne {
+  until: number
+}
+
 /** Handles a batch in transactions of several activities each. */
 export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): Handle<R> => {
   const { activities } = batch
-  // Both outlive a call: a batch whose commit was refused is handled in transactions of one activity.
-  let most = maxActivities
+  // These outlive a call: a batch whose commit was refused is handled in transactions of one activity.
+  let most = session.settings.handleBatch === undefined ? maxActivities : session.settings.batchSize
   let refusals = 0
+  const oneByOne: OneByOne = { until: 0 }
   return Effect.gen(function*() {
     /** A handler's failure in a transaction that was rolled back. The activities before it are committed first. */
     let failed: { readonly index: number; readonly cause: Cause.Cause<unknown> } | undefined
@@ -41,7 +47,7 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
       if (failed?.index === batch.index) return Option.some(failed.cause)
       const attempt: Attempt = { index: batch.index, failure: undefined, started: false, handled: [], parked: [] }
       const result = yield* Effect.either(
-        commit(session, batch, failed === undefined ? most : failed.index - batch.index, attempt)
+        commit(session, batch, failed === undefined ? most : failed.index - batch.index, attempt, oneByOne)
       )
       if (attempt.failure !== undefined) failed = { index: attempt.index, cause: attempt.failure }
       if (Either.isRight(result)) {
@@ -71,13 +77,21 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
 const count = <E, R>({ outcomes }: Session<E, R>, { handled, parked }: Attempt) => {
   for (const activity of handled) outcomes.onHandled(activity)
   for (const activity of parked) outcomes.onParked(activity)
+  outcomes.publish()
 }
 
 /** Handles and commits at most `most` activities. Retries storage failures until a handler has started. */
-const commit = <E, R>(session: Session<E, R>, { activities, index }: Batch, most: number, attempt: Attempt) => {
+const commit = <E, R>(
+  session: Session<E, R>,
+  batch: Batch,
+  most: number,
+  attempt: Attempt,
+  oneByOne: OneByOne
+) => {
+  const { activities, index } = batch
   const { inFlight, progress, writing } = session
   const current = (): Activity => activities[Math.min(attempt.index, activities.length - 1)]!
-  const committed = Effect.map(Effect.suspend(() => transaction(session, activities, index, most, attempt)), () => {
+  const committed = Effect.map(Effect.suspend(() => transaction(session, batch, most, attempt, oneByOne)), () => {
     if (attempt.index > index) progress.commit(activities[attempt.index - 1]!.position)
     count(session, attempt)
   })
@@ -85,35 +99,49 @@ const commit = <E, R>(session: Session<E, R>, { activities, index }: Batch, most
 }
 
 const transaction = <E, R>(
-  { blocked, held, inFlight, lease, parkBehind, progress, settings: { handle }, store }: Session<E, R>,
-  activities: ReadonlyArray<Activity>,
-  from: number,
+  session: Session<E, R>,
+  { activities, index: from }: Batch,
   most: number,
-  attempt: Attempt
-) =>
-  store.transaction(Effect.gen(function*() {
+  attempt: Attempt,
+  oneByOne: OneByOne
+) => {
+  const { blocked, held, inFlight, lease, parkBehind, progress, settings, store } = session
+  return store.transaction(Effect.gen(function*() {
     Object.assign(attempt, { index: from, failure: undefined, started: false, handled: [], parked: [] })
     yield* store.leases.renew(lease)
     const clock = yield* Waiting
     const until = clock.unsafeCurrentTimeMillis() + maxMillis
     const end = Math.min(activities.length, from + most)
     while (attempt.index < end) {
-      const activity = activities[attempt.index]!
-      const isFree = !blocked.has(activity) || (yield* parkBehind([activity])).length > 0
-      if (isFree) {
+      const max = attempt.index < oneByOne.until ? 1 : Math.min(settings.batchSize, end - attempt.index)
+      const free = ahead(activities, attempt.index, max, (activity) => blocked.has(activity))
+      const called = free.length > 0 ? free : yield* parkBehind([activities[attempt.index]!])
+      if (Arr.isNonEmptyReadonlyArray(called)) {
         attempt.started = true
-        const exit = yield* Effect.exit(store.transaction(Effect.suspend(() => handle(activity))))
+        const exit = yield* Effect.exit(store.transaction(Effect.suspend(() => call(settings, called))))
         if (Exit.isFailure(exit)) {
-          attempt.failure = exit.cause
-          break
+          if (called.length === 1) {
+            attempt.failure = exit.cause
+            break
+          }
+          oneByOne.until = attempt.index + called.length
+          yield* session.reportBatchFailure(called, exit.cause)
+          continue
         }
       }
-      const done = isFree ? attempt.handled : attempt.parked
-      done.push(activity)
-      attempt.index++
+      const done = called.length > 0 ? attempt.handled : attempt.parked
+      const next = attempt.index + Math.max(1, called.length)
+      for (const activity of activities.slice(attempt.index, next)) done.push(activity)
+      attempt.index = next
       if (clock.unsafeCurrentTimeMillis() >= until || inFlight.stopping || !held.isSure()) break
     }
     if (attempt.index > from) {
       yield* store.checkpoints.move(lease, progress.written, activities[attempt.index - 1]!.position)
     }
   }))
+}
+
+const call = <E, R>(
+  { handle, handleBatch }: Session<E, R>["settings"],
+  activities: Arr.NonEmptyReadonlyArray<Activity>
+) => activities.length === 1 || handleBatch === undefined ? handle(activities[0]) : handleBatch(activities)

@@ -13,7 +13,7 @@ const layerOf = (world: World, store: Store) =>
   Consumer.layerService.pipe(
     Layer.provideMerge(Tail.layer),
     Layer.provide(Layer.merge(world.layer, store.layer)),
-    Layer.merge(Logger.minimumLogLevel(LogLevel.Warning))
+    Layer.merge(Logger.minimumLogLevel(LogLevel.Error))
   )
 
 const test = <A, E>(

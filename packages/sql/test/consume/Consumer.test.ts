@@ -107,6 +107,49 @@ describe("a transactional handler", () => {
   )
 
   test(
+    "of batches writes exactly once, also if it fails, is interrupted, or only the commit refuses it",
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      yield* log(60)
+      const sizes: Array<number> = []
+      const reached = yield* Deferred.make<void>()
+      const run = (stopsAt: number) =>
+        Consumer.run({
+          name,
+          from,
+          retry: Schedule.stop,
+          transactional,
+          stopTimeout: 0,
+          onFailure: "park",
+          batchSize: 16,
+          handleBatch: (activities) =>
+            Effect.gen(function*() {
+              sizes.push(activities.length)
+              for (const activity of activities) {
+                yield* handled(sql, activity)
+                if (activity.position === 10) return yield* Effect.fail("no")
+                if (activity.position === 40) yield* sql`INSERT INTO pair (id) VALUES (-1)`
+                if (activity.position === stopsAt) {
+                  return yield* Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never)
+                }
+              }
+            })
+        })
+      const fiber = yield* Effect.fork(run(30))
+      yield* Deferred.await(reached)
+      yield* Fiber.interrupt(fiber)
+      const { position } = yield* Consumer.lag(name)
+      expect(yield* rows).toEqual((yield* all).filter((n) => n !== 10 && n <= position))
+      yield* Effect.fork(run(Infinity))
+      yield* caughtUp
+      expect(yield* rows).toEqual((yield* all).filter((n) => n !== 10 && n !== 40))
+      const parked = yield* Consumer.parked(name)
+      expect(parked.map(({ activity, attempts }) => [activity.position, attempts])).toEqual([[10, 1], [40, 1]])
+      expect(Math.max(...sizes)).toBe(16)
+    })
+  )
+
+  test(
     "issues commands that commit with its checkpoint and are broadcast after that",
     Effect.gen(function*() {
       const command = yield* Command
