@@ -1,6 +1,7 @@
 import { Context, Effect, type Option, type ParseResult, Schema } from "effect"
 import type { StorageError } from "./command/CommandError.js"
 import { type Activity, ActivityType, Position } from "./model/Activity.js"
+import { decodeInput } from "./model/Decoding.js"
 import { type Relay, RelayId, Subdomain } from "./model/Relay.js"
 import { Pubkey, type Tenant } from "./model/Tenant.js"
 
@@ -94,6 +95,6 @@ export class Query extends Context.Tag("@caravel/domain/Query")<Query, {
 }
 
 const checked = <A, I, B, E>(schema: Schema.Schema<A, I>, read: (value: A) => Effect.Effect<B, E>) => {
-  const decode = Schema.decode(schema)
+  const decode = decodeInput(schema)
   return (value: I) => Effect.flatMap(decode(value), read)
 }

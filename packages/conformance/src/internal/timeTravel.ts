@@ -5,8 +5,7 @@ import {
   decodeCommand,
   History,
   type HistoryEntry,
-  Instant,
-  Position
+  Instant
 } from "@caravel/domain"
 import { describe, expect } from "@effect/vitest"
 import { DateTime, Effect, type Layer, Option, Schema, Stream } from "effect"
@@ -224,7 +223,14 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
         const instant = yield* Schema.decode(Instant)(text)
         expect(yield* history.position(instant)).toBe(position)
         expect(yield* history.position(DateTime.unsafeMake(instant.epochMillis))).toBe(position)
-        expect(plain(yield* history.state(text))).toEqual(plain(yield* history.state(Position.make(position))))
+        const date = DateTime.toDateUtc(instant)
+        expect(yield* history.position(date)).toBe(position)
+        for (const at of [text, date]) {
+          expect(plain(yield* history.state(at))).toEqual(plain(yield* history.state(position)))
+          expect(plain(yield* history.relay("relay-1", at))).toEqual(plain(yield* history.relay("relay-1", position)))
+          expect(plain(yield* history.tenant(alice, at))).toEqual(plain(yield* history.tenant(alice, position)))
+          expect(plain(yield* history.diff(0, at))).toEqual(plain(yield* history.diff(0, position)))
+        }
       }
     })
   )

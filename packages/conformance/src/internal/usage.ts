@@ -1,17 +1,20 @@
 /** `History.usage` by examples. Bills are computed from it. */
-import { History } from "@caravel/domain"
+import { History, Instant } from "@caravel/domain"
 import { expect } from "@effect/vitest"
-import { DateTime, Effect, type Layer } from "effect"
+import { DateTime, Effect, type Layer, Schema } from "effect"
 import { alice, at, bob, invoke, type MethodName, type Services, specs } from "./fixture.js"
 
+/** The usage of a period, whose instants are passed as texts and as dates. */
 const usage = (tenant: string, from: string, to: string) =>
-  Effect.map(
-    Effect.flatMap(History, (history) => history.usage(tenant, from, to)),
-    (usage) =>
-      usage.map(({ from, plan, relay, to }) =>
-        [relay, plan, DateTime.formatIso(from), DateTime.formatIso(to)].join(" ")
-      )
-  )
+  Effect.gen(function*() {
+    const history = yield* History
+    const usage = yield* history.usage(tenant, from, to)
+    const [start, end] = yield* Effect.all([Schema.decode(Instant)(from), Schema.decode(Instant)(to)])
+    expect(yield* history.usage(tenant, DateTime.toDateUtc(start), DateTime.toDateUtc(end))).toEqual(usage)
+    return usage.map(({ from, plan, relay, to }) =>
+      [relay, plan, DateTime.formatIso(from), DateTime.formatIso(to)].join(" ")
+    )
+  })
 
 const november = ["2026-11-01", "2026-12-01"] as const
 

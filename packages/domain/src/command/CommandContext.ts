@@ -1,4 +1,5 @@
-import { Effect, FiberRef, GlobalValue, Schema } from "effect"
+import { Effect, FiberRef, GlobalValue } from "effect"
+import { decodeInput } from "../model/Decoding.js"
 import { type CallerMetadata, decodeMetadata, type Metadata } from "../model/Metadata.js"
 import { ExpectedVersion } from "../model/Text.js"
 import { IdempotencyKey } from "./IdempotencyKey.js"
@@ -42,11 +43,11 @@ export const withMetadata = changed(
 )
 
 export const withIdempotencyKey = changed(
-  Schema.decode(IdempotencyKey),
+  decodeInput(IdempotencyKey),
   (context, idempotencyKey) => ({ ...context, idempotencyKey })
 )
 
 export const expecting = changed(
-  Schema.decode(ExpectedVersion),
+  decodeInput(ExpectedVersion),
   (context, expected) => ({ ...context, expected })
 )

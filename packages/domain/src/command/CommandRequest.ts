@@ -1,6 +1,8 @@
 /** The seventeen commands as data: their payloads, results and errors. */
 import { Either, type ParseResult, Predicate, Record as Rec, Redacted, Schema } from "effect"
+import { decodeInput } from "../model/Decoding.js"
 import { secretFields } from "../model/Resource.js"
+import { expected } from "../model/Text.js"
 import { trusted } from "../model/Trusted.js"
 import * as Codec from "../runtime/Codec.js"
 import type { CommandTag } from "./CommandTable.js"
@@ -74,10 +76,12 @@ export type CommandInput<Tag extends CommandTag = CommandTag> = {
 
 type Decoded = Either.Either<CommandRequest, ParseResult.ParseError>
 
-const decodeTag = Schema.decodeUnknownEither(Schema.Struct({ _tag: Schema.Literal(...Rec.keys(commands)) }))
+const decodeTag = decodeInput(Schema.Struct({
+  _tag: Schema.Literal(...Rec.keys(commands)).annotations(expected("the tag of a command, such as CreateRelay"))
+}))
 const decoders = Rec.map(commands, (schema) => {
   const codec = Codec.make(Schema.Struct<Schema.Struct.Fields>(schema.fields).ast)
-  const decode = Schema.decodeUnknownEither(schema as Schema.Schema<CommandRequest, any>)
+  const decode = decodeInput(schema as Schema.Schema<CommandRequest, any>)
   return (input: unknown): Decoded => {
     const values = codec.decode(input)
     return values === Codec.invalid ? decode(input) : Either.right(trusted<CommandRequest>(schema, values as object))

@@ -1,5 +1,6 @@
 /** Decodes the input of callers to commands, and checks it against the limits. */
 import { Effect, Either, ParseResult, Redacted, Schema } from "effect"
+import { inputError } from "../model/Decoding.js"
 import { mapInSteps, runInTurns } from "../runtime/Steps.js"
 import { type CommandRequest, decodeCommand, decodePayload } from "./CommandRequest.js"
 import type { CommandTag } from "./CommandTable.js"
@@ -62,7 +63,7 @@ const tooLong = (command: CommandRequest, most: number) => {
 
 /** The error does not contain the input, which is long or may hold a secret. */
 const malformed = (message: string) =>
-  ParseResult.parseError(new ParseResult.Type(Schema.Unknown.ast, undefined, message))
+  inputError(ParseResult.parseError(new ParseResult.Type(Schema.Unknown.ast, undefined, message)))
 
 const at = (place: PropertyKey, { issue }: ParseResult.ParseError) =>
-  ParseResult.parseError(new ParseResult.Pointer(place, undefined, issue))
+  inputError(ParseResult.parseError(new ParseResult.Pointer(place, undefined, issue)))

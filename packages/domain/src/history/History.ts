@@ -3,6 +3,7 @@ import type { StorageError } from "../command/CommandError.js"
 import type { State } from "../decide/Decider.js"
 import { Journal } from "../journal/Journal.js"
 import { type Position } from "../model/Activity.js"
+import { decodeInput } from "../model/Decoding.js"
 import { type Instant, Moment, PositionAhead } from "../model/Moment.js"
 import { RelayId, type RelayState } from "../model/Relay.js"
 import { Resource } from "../model/Resource.js"
@@ -166,12 +167,12 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
   static readonly layer: Layer.Layer<History, never, Journal> = Layer.effect(History, Effect.map(Journal, History.make))
 }
 
-const decodeResource = Schema.decodeEither(Resource)
-const decodeOptions = Schema.decodeEither(HistoryOptions)
-const decodeMoment = Schema.decodeEither(Moment)
-const decodePubkey = Schema.decodeEither(Pubkey)
-const decodeRelayId = Schema.decodeEither(RelayId)
-const decodePeriod = Schema.decodeEither(Period)
+const decodeResource = decodeInput(Resource)
+const decodeOptions = decodeInput(HistoryOptions)
+const decodeMoment = decodeInput(Moment)
+const decodePubkey = decodeInput(Pubkey)
+const decodeRelayId = decodeInput(RelayId)
+const decodePeriod = decodeInput(Period)
 
 const positionOf = (
   journal: typeof Journal.Service,

@@ -5,6 +5,7 @@
 import { Array as Arr, Effect, type ParseResult, Schema } from "effect"
 import type { StorageError } from "../command/CommandError.js"
 import { Position } from "../model/Activity.js"
+import { decodeInput } from "../model/Decoding.js"
 import { expected } from "../model/Text.js"
 
 /**
@@ -102,7 +103,7 @@ const fromOtherEpoch = ({ epochs, head }: Timelines, position: Position, epoch: 
     return new PositionFromOtherEpoch({ position, epoch, current: Arr.lastNonEmpty(starts).epoch, common })
   })
 
-const decodeHeld = Schema.decode(Schema.Struct({ position: Position, epoch: Schema.NullOr(Epoch) }))
+const decodeHeld = decodeInput(Schema.Struct({ position: Position, epoch: Schema.NullOr(Epoch) }))
 
 /**
  * Returns a caller's position if it belongs to the journal's timeline: it is not beyond the head and, if its epoch is

@@ -55,7 +55,7 @@ export const ActivityType = Schema.Literal(
   "activate_relay",
   "fail_relay_sync",
   "complete_relay_sync"
-)
+).annotations(expected("the type of an activity, such as create_relay"))
 
 /**
  * @since 0.1.0

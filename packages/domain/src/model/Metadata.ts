@@ -1,5 +1,6 @@
 /** The origin of a command. It is stored with the event, and no decision reads it. */
 import { type Effect, type ParseResult, Predicate, Schema, type Tracer } from "effect"
+import { decodeInput } from "./Decoding.js"
 import { expectedUnseen, Text } from "./Text.js"
 
 /**
@@ -52,7 +53,7 @@ export interface CallerMetadata {
   readonly causationId?: string | undefined
 }
 
-const decode = Schema.decodeUnknown(Metadata.pick("actor", "correlationId", "causationId"), {
+const decode = decodeInput(Metadata.pick("actor", "correlationId", "causationId"), {
   onExcessProperty: "error"
 })
 

@@ -14,14 +14,15 @@ const isInstant = (text: string) => {
 }
 
 /**
- * An instant, to the millisecond: a `DateTime`, or ISO 8601 text with a time zone, such as `2026-11-01T00:00Z` or
- * `2026-11-01T01:00:00.000+01:00`. A date without a time is the start of that day in UTC.
+ * An instant, to the millisecond: a `DateTime`, a `Date`, or ISO 8601 text with a time zone, such as
+ * `2026-11-01T00:00Z` or `2026-11-01T01:00:00.000+01:00`. A date without a time is the start of that day in UTC.
  *
  * @since 0.1.0
  * @category models
  */
 export const Instant = Schema.Union(
   Schema.DateTimeUtcFromSelf,
+  Schema.DateTimeUtcFromDate,
   Schema.compose(Schema.String.pipe(Schema.filter(isInstant)), Schema.DateTimeUtc)
 ).annotations({
   identifier: "Instant",

@@ -71,7 +71,9 @@ export type PlanId = typeof PlanId.Type
  * @since 0.1.0
  * @category models
  */
-export const RelayStatus = Schema.Literal("active", "inactive", "delinquent")
+export const RelayStatus = Schema.Literal("active", "inactive", "delinquent").annotations(
+  expected("a relay's status: active, inactive or delinquent")
+)
 
 /**
  * @since 0.1.0

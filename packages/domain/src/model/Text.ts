@@ -1,4 +1,4 @@
-import { ParseResult, Schema } from "effect"
+import { Schema } from "effect"
 
 /**
  * Annotations that make a schema's error say what was expected and what was passed instead.
@@ -19,10 +19,10 @@ const longestShown = 200
 
 const shown = (actual: unknown) => {
   if (typeof actual === "string" && actual.length > longestShown) {
-    return `${JSON.stringify(actual.slice(0, longestShown))}… (${actual.length} characters)`
+    return `${withoutSecrets(JSON.stringify(actual.slice(0, longestShown)))}… (${actual.length} characters)`
   }
   try {
-    return storableText(JSON.stringify(actual) ?? String(actual), longestShown)
+    return withoutSecrets(storableText(JSON.stringify(actual) ?? String(actual), longestShown))
   } catch {
     return `a value of type ${typeof actual}`
   }
@@ -137,16 +137,3 @@ export const withoutSecrets = (text: string): string =>
     .replace(/nostr(?:\+|%2b)walletconnect:\/*[^\s"'<>…;/][^\s"'<>]*/gi, "<redacted>")
     .replace(/nsec1[a-z0-9]+/gi, "<redacted>")
     .replace(/(postgres(?:ql)?:\/\/[^\s:@/]*):[^\s@/]+@/gi, "$1:<redacted>@")
-
-/**
- * The message for each invalid field, as `subdomain: Expected …`. If a field accepts several types, only the message of
- * the first is returned, since the others only allow it to be empty.
- *
- * @since 0.1.0
- * @category errors
- */
-export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> => {
-  const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
-  const first = new Map(issues.reverse().map(({ message, path }) => [path.join("."), message] as const))
-  return [...first].map(([path, message]) => path === "" ? message : `${path}: ${message}`)
-}

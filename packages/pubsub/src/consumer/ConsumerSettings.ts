@@ -1,6 +1,6 @@
 /** Validation of consumers' options: callers in plain JavaScript may pass anything. */
 import { type Activity, Position } from "@caravel/domain"
-import { Label } from "@caravel/domain/adapter"
+import { decodeInput, Label } from "@caravel/domain/adapter"
 import {
   type Array as Arr,
   type Cause,
@@ -16,13 +16,13 @@ import { Filter } from "./Checkpoints.js"
 import { HandlerTimeout } from "./ConsumerError.js"
 import type { Options, ReplayOptions } from "./ConsumerModel.js"
 
-export const decodePosition = Schema.decode(Position)
+export const decodePosition = decodeInput(Position)
 
 /**
  * Consumer names have the same maximum length as other names that callers choose, so that every database can index
  * them.
  */
-export const decodeName = Schema.decode(Label)
+export const decodeName = decodeInput(Label)
 
 /** The number of activities that are read ahead: more workers and longer batches than this would not be filled. */
 const maxAhead = 1024
@@ -70,7 +70,7 @@ const common = {
 // Unknown fields are errors: a filter with a misspelled field would pass all activities.
 const strict = { onExcessProperty: "error" } as const
 
-const decodeOptions = Schema.decodeUnknown(
+const decodeOptions = decodeInput(
   Schema.Struct({
     ...common,
     handle: Schema.optional(handler),
@@ -89,7 +89,7 @@ const decodeOptions = Schema.decodeUnknown(
   strict
 )
 
-const decodeReplayOptions = Schema.decodeUnknown(Schema.Struct({ ...common, handle: handler }), strict)
+const decodeReplayOptions = decodeInput(Schema.Struct({ ...common, handle: handler }), strict)
 
 /** The handler with its timeout. An exception that it throws instead of returning an effect becomes a defect. */
 const safeHandler = <A, E, R>(

@@ -40,6 +40,10 @@ describe("arguments that are wrong", () => {
         "--subdomain: Expected a subdomain of 1 to 63 of a-z, 0-9 and -, without - at either end, got \"-b\""
       ],
       [
+        ["create-relay", ...relay, "--info-name", "x".repeat(65_537)],
+        "--info-name: Expected text of at most 65536 characters, got 65537"
+      ],
+      [
         ["create-relay", ...relay, "--expected-version", "-1"],
         "--expected-version: Expected an integer of at least 0, got \"-1\""
       ],

@@ -1,6 +1,7 @@
-import { StorageError } from "@caravel/domain"
+import { issuesOf, StorageError } from "@caravel/domain"
 import { NewerEvent } from "@caravel/domain/adapter"
 import { SqlError } from "@effect/sql/SqlError"
+import { ParseResult } from "effect"
 import { SecretKeyMissing } from "../schema/SecretCodec.js"
 import type { Dialect } from "../statement/Dialect.js"
 
@@ -25,5 +26,5 @@ export const toStorageError =
       : new StorageError({
         reason: error instanceof NewerEvent ? "newer" : error instanceof SecretKeyMissing ? "key" : "corrupt",
         operation,
-        cause: new Error(error.message)
+        cause: new Error(ParseResult.isParseError(error) ? issuesOf(error).join("; ") : error.message)
       })

@@ -1,0 +1,47 @@
+/** Decoders of what callers pass, whose errors say first what is wrong and where. */
+import { Either, ParseResult, Schema, type SchemaAST } from "effect"
+import { storableText, withoutSecrets } from "./Text.js"
+
+/**
+ * The message for each invalid field, as `subdomain: Expected …`. If a field accepts several types, only the message of
+ * the first is returned, since the others only allow it to be empty. Long values are cut, and secrets redacted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> => {
+  const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
+  const first = new Map(issues.reverse().map(({ message, path }) => [path.join("."), message] as const))
+  return [...first].map(([path, message]) => {
+    const text = storableText(withoutSecrets(message), longestMessage)
+    return path === "" ? text : `${path}: ${text}`
+  })
+}
+
+const longestMessage = 400
+
+/** A `ParseError` whose message is its issues. The message of Effect's begins with the schema, which may be long. */
+class InputError extends ParseResult.ParseError {
+  override toString() {
+    return issuesOf(this).join("; ")
+  }
+}
+
+/**
+ * The same error with a message that begins with the field and with what is wrong.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const inputError = ({ issue }: ParseResult.ParseError): ParseResult.ParseError => new InputError({ issue })
+
+/**
+ * Returns the decoder of a schema for what callers pass.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const decodeInput = <A, I>(schema: Schema.Schema<A, I>, options?: SchemaAST.ParseOptions) => {
+  const decode = Schema.decodeUnknownEither(schema, options)
+  return (input: unknown): Either.Either<A, ParseResult.ParseError> => Either.mapLeft(decode(input), inputError)
+}
