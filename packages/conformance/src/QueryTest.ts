@@ -1,7 +1,7 @@
 /** The contract of `Query`. */
-import { Command, Query } from "@caravel/domain"
+import { Command, Query, type Relay } from "@caravel/domain"
 import { describe, expect } from "@effect/vitest"
-import { Effect, type Layer, Option } from "effect"
+import { Array as Arr, Chunk, Effect, FastCheck as fc, type Layer, Option, Runtime, Stream } from "effect"
 import { alice, bob, nobody, type Plain, plain, pubkey, type Services, specs } from "./internal/fixture.js"
 
 /** Unordered ids. In code unit order, upper case comes before `_`, and `_` before lower case. */
@@ -20,6 +20,69 @@ const world = Effect.gen(function*() {
   yield* command.deactivateRelay({ id: "a" })
   yield* command.updateTenant({ pubkey: bob })
 })
+
+/** Relays that differ in all that filters select by. */
+const many = Effect.gen(function*() {
+  yield* world
+  const command = yield* Command
+  yield* Effect.forEach(Array.from({ length: 24 }, (_, n) => n), (n) =>
+    Effect.gen(function*() {
+      const id = `n${n}`
+      yield* command.createRelay({ id, tenant: n % 3 === 0 ? alice : bob, subdomain: id, plan: plans[n % 3]! })
+      if (n % 4 === 1) yield* command.deactivateRelay({ id })
+      if (n % 4 === 2) yield* command.markRelayDelinquent({ id })
+      if (n % 5 < 2) yield* command.completeRelaySync(id)
+    }))
+})
+
+const plans = ["free", "basic", "growth"]
+
+type Filter = NonNullable<Parameters<typeof Query.Service["findRelays"]>[0]>
+
+const some = <const A>(...values: ReadonlyArray<A>) =>
+  fc.option(fc.oneof(fc.constantFrom(...values), fc.subarray([...values])), { nil: undefined })
+
+const relayFilters: fc.Arbitrary<Filter> = fc.record({
+  after: fc.option(fc.constantFrom("-", "A", "a", "n", "n15", "zz"), { nil: undefined }),
+  limit: fc.option(fc.nat(40), { nil: undefined }),
+  tenant: fc.option(fc.constantFrom(alice, bob, nobody), { nil: undefined }),
+  status: some("active", "inactive", "delinquent"),
+  plan: some(...plans, "other"),
+  synced: fc.option(fc.boolean(), { nil: undefined })
+}, { requiredKeys: [] })
+
+const tenantFilters = fc.record({
+  after: fc.option(fc.constantFrom(nobody, alice, bob), { nil: undefined }),
+  limit: fc.option(fc.nat(3), { nil: undefined }),
+  pastDue: fc.option(fc.boolean(), { nil: undefined })
+}, { requiredKeys: [] })
+
+const relayMatches = ({ after = "", plan, status, synced, tenant }: Filter, relay: Relay) =>
+  relay.id > after &&
+  (tenant === undefined || relay.tenant === tenant) &&
+  (status === undefined || Arr.ensure(status).includes(relay.status)) &&
+  (plan === undefined || Arr.ensure(plan).includes(relay.plan)) &&
+  (synced === undefined || relay.synced === synced)
+
+const collected = <A, E>(stream: Stream.Stream<A, E>) => Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
+
+/** All rows that match, read in pages of a size. */
+const inPages = <Filter extends { readonly after?: string | undefined; readonly limit?: number | undefined }, Row, E>(
+  find: (filter: Filter) => Effect.Effect<ReadonlyArray<Row>, E>,
+  filter: Filter,
+  size: number,
+  keyOf: (row: Row) => string
+) =>
+  Effect.gen(function*() {
+    const rows: Array<Row> = []
+    for (let after = filter.after;;) {
+      const limit = Math.min(size, (filter.limit ?? Infinity) - rows.length)
+      const page = yield* find({ ...filter, after, limit })
+      for (const row of page) rows.push(row)
+      if (page.length < size) return rows
+      after = keyOf(page[page.length - 1]!)
+    }
+  })
 
 /**
  * Proves an adapter's `Query`: keys, order, filters, and missing or malformed keys.
@@ -130,6 +193,70 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     )
 
     test(
+      "filters of relays and tenants, their pages and their streams agree with a filter in memory",
+      Effect.gen(function*() {
+        yield* many
+        const query = yield* Query
+        const relays = yield* query.relays
+        const tenants = yield* query.tenants
+        const runtime = yield* Effect.runtime()
+        const run = Runtime.runPromise(runtime)
+        yield* Effect.promise(() =>
+          fc.assert(
+            fc.asyncProperty(relayFilters, fc.integer({ min: 1, max: 7 }), (filter, size) =>
+              run(Effect.gen(function*() {
+                const expected = relays.filter((relay) => relayMatches(filter, relay)).slice(0, filter.limit)
+                expect(yield* query.findRelays(filter)).toEqual(expected)
+                expect(yield* collected(query.streamRelays(filter))).toEqual(expected)
+                expect(yield* inPages(query.findRelays, filter, size, ({ id }) => id)).toEqual(expected)
+              }))),
+            { numRuns: 60 }
+          )
+        )
+        yield* Effect.promise(() =>
+          fc.assert(
+            fc.asyncProperty(tenantFilters, fc.integer({ min: 1, max: 3 }), (filter, size) =>
+              run(Effect.gen(function*() {
+                const expected = tenants.filter(({ pastDueAt, pubkey }) =>
+                  pubkey > (filter.after ?? "") && (filter.pastDue ?? pastDueAt !== null) === (pastDueAt !== null)
+                ).slice(0, filter.limit)
+                expect(yield* query.findTenants(filter)).toEqual(expected)
+                expect(yield* collected(query.streamTenants(filter))).toEqual(expected)
+                expect(yield* inPages(query.findTenants, filter, size, ({ pubkey }) => pubkey)).toEqual(expected)
+              }))),
+            { numRuns: 20 }
+          )
+        )
+      })
+    )
+
+    test(
+      "a stream returns a row once, whatever is written while it is read, and as it is when its page is read",
+      Effect.gen(function*() {
+        const command = yield* Command
+        const query = yield* Query
+        const keys = Array.from({ length: 1200 }, (_, n) => pubkey(n + 1))
+        yield* Effect.forEach(keys, (pubkey) => command.createTenant({ pubkey }), { concurrency: "unbounded" })
+        const seen: Array<string> = []
+        yield* query.streamTenants().pipe(
+          Stream.rechunk(1),
+          Stream.runForEach((tenant) =>
+            Effect.gen(function*() {
+              if (seen.length === 0) {
+                yield* command.setTenantPastDue(keys[0]!)
+                yield* command.setTenantPastDue(keys[1199]!)
+                yield* command.createTenant({ pubkey: pubkey(0) })
+              }
+              seen.push(tenant.pubkey)
+              if (tenant.pubkey === keys[1199]) expect(tenant.version).toBe(2)
+            })
+          )
+        )
+        expect(seen).toEqual(keys)
+      })
+    )
+
+    test(
       "malformed keys and filters are ParseErrors",
       Effect.gen(function*() {
         const query = yield* Query
@@ -150,7 +277,15 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
           query.activity({ limit: -1 }),
           query.activity({ limit: 1.5 }),
           query.activity({ tenant: "short" }),
-          query.activity({ resourceId: "a b" })
+          query.activity({ resourceId: "a b" }),
+          query.findRelays({ limit: -1 }),
+          query.findRelays({ after: "a b" }),
+          query.findRelays({ tenant: "short" }),
+          query.findRelays({ plan: ["free", "No"] }),
+          query.findRelays({ status: invalid as "active" }),
+          query.findTenants({ after: "short" }),
+          Stream.runCollect(query.streamRelays({ limit: -1 })),
+          Stream.runCollect(query.streamTenants({ after: "short" }))
         ]
         for (const attempt of attempts) {
           const error = yield* Effect.flip(Effect.asVoid<unknown, Effect.Effect.Error<typeof attempt>, never>(attempt))

@@ -38,7 +38,7 @@ import {
   type Submission
 } from "@caravel/domain/adapter"
 import { Consumer, type ConsumerStore, InProcess, Tail } from "@caravel/pubsub"
-import { Array as Arr, DateTime, Effect, Either, HashMap, Layer, Option, Order, Redacted } from "effect"
+import { Array as Arr, DateTime, Effect, Either, HashMap, Layer, Option, Order, pipe, Redacted } from "effect"
 import { batchOf, type GivenJournal, type GivenRows } from "./internal/Given.js"
 import { type KeptUntil, layerStore, layerStoreWith, record, Store } from "./internal/Store.js"
 import { Turns } from "./internal/Turns.js"
@@ -60,28 +60,38 @@ const layerQuery = Layer.effect(
     const toTenant = (tenant: TenantState) => Tenant.trusted(withSecret<any>("tenant", tenant))
     const toRelay = (relay: RelayState) => Relay.trusted(withSecret("relay", relay))
 
-    /** All resources of a collection, ordered by key. */
-    const all = <Id extends string, State, Model>(
-      collection: () => HashMap.HashMap<Id, State>,
-      toModel: (state: State) => Model
-    ) =>
-      Effect.sync(() =>
-        Arr.map(
-          Arr.sortWith(HashMap.entries(collection()), ([id]): string => id, Order.string),
-          ([, state]) => toModel(state)
-        )
+    /** The resources of a collection that match, after a key and at most `limit`, ordered by key. */
+    const find = <Id extends string, State>(
+      collection: HashMap.HashMap<Id, State>,
+      { after = "", limit = Infinity }: { readonly after?: string | undefined; readonly limit?: number | undefined },
+      matches: (state: State) => boolean
+    ): ReadonlyArray<State> =>
+      pipe(
+        Arr.filter(HashMap.entries(collection), ([id, state]) => id > after && matches(state)),
+        Arr.sortWith(([id]): string => id, Order.string),
+        Arr.take(limit),
+        Arr.map(([, state]) => state)
       )
-    const relays = all(() => store.state.relays, toRelay)
     const relay = (id: RelayId) => Option.map(HashMap.get(store.state.relays, id), toRelay)
 
     return Query.make({
       tenant: (pubkey) => Effect.sync(() => Option.map(HashMap.get(store.state.tenants, pubkey), toTenant)),
-      tenants: all(() => store.state.tenants, toTenant),
+      findTenants: ({ pastDue, ...page }) =>
+        Effect.sync(() =>
+          find(store.state.tenants, page, ({ pastDueAt }) => pastDue === undefined || pastDue === (pastDueAt !== null))
+            .map(toTenant)
+        ),
       relay: (id) => Effect.sync(() => relay(id)),
       relayBySubdomain: (subdomain) =>
         Effect.sync(() => Option.flatMap(HashMap.get(store.state.subdomains, subdomain), relay)),
-      relaysOf: (pubkey) => Effect.map(relays, Arr.filter(({ tenant }) => tenant === pubkey)),
-      relays,
+      findRelays: ({ plan, status, synced, tenant, ...page }) =>
+        Effect.sync(() =>
+          find(store.state.relays, page, (relay) =>
+            (tenant === undefined || relay.tenant === tenant) &&
+            (status === undefined || Arr.ensure(status).includes(relay.status)) &&
+            (plan === undefined || Arr.ensure(plan).includes(relay.plan)) &&
+            (synced === undefined || relay.synced === synced)).map(toRelay)
+        ),
       activity: ({ activityType, after, limit = Infinity, resourceId, tenant, upTo = Infinity }) =>
         Effect.sync(() => {
           const types: ReadonlyArray<ActivityType> | undefined = activityType && Arr.ensure(activityType)

@@ -141,11 +141,10 @@ export class World {
       Query,
       Query.make({
         tenant: () => Effect.never,
-        tenants: Effect.never,
+        findTenants: () => Effect.never,
         relay: () => Effect.never,
         relayBySubdomain: () => Effect.never,
-        relaysOf: () => Effect.never,
-        relays: Effect.never,
+        findRelays: () => Effect.never,
         activity: ({ after, limit = Infinity, upTo = position(this.head) }) => this.read(after, upTo, limit)
       })
     )

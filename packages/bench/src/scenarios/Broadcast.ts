@@ -107,10 +107,9 @@ const journalOf = (activities: ReadonlyArray<Activity>) =>
           Effect.succeed(activities.slice(after, Math.min(upTo, after + limit))),
         relay: () => Effect.succeedNone,
         relayBySubdomain: () => Effect.succeedNone,
-        relays: Effect.succeed([]),
-        relaysOf: () => Effect.succeed([]),
+        findRelays: () => Effect.succeed([]),
         tenant: () => Effect.succeedNone,
-        tenants: Effect.succeed([])
+        findTenants: () => Effect.succeed([])
       })
     )
   )

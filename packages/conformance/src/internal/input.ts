@@ -137,24 +137,34 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
     Effect.gen(function*() {
       const relay = { id: "relay-1", tenant: alice, subdomain: "one" }
       const create = (fields: Plain) => invoke("createRelay", [{ ...relay, ...fields }])
-      const failures: ReadonlyArray<readonly [Effect.Effect<unknown, { readonly message: string }, Command>, string]> = [
-        [invoke("createRelay", [{ id: "relay-1", tenant: alice }]), "subdomain: is missing"],
-        [create({ pushEnabled: "yes" }), "pushEnabled: Expected boolean, actual \"yes\""],
-        [create({ tenant: "short" }), "tenant: Expected a public key of 64 lower-case hex characters, got \"short\""],
-        [create({ tenant: aliceUrl }), "tenant: Expected a public key of 64 lower-case hex characters, got \"<redacted>\""],
-        [create({ pushEnabled: aliceUrl }), "pushEnabled: Expected boolean, actual \"<redacted>\""],
-        [create({ infoName: "x".repeat(65_537) }), "infoName: Expected text of at most 65536 characters, got 65537"],
+      const failures: ReadonlyArray<readonly [Effect.Effect<unknown, { readonly message: string }, Command>, string]> =
         [
-          invoke("createTenant", [{ pubkey: alice, nwcUrl: "SECRET" }]),
-          "nwcUrl: Expected a URL that begins with nostr+walletconnect://"
-        ],
-        [submit([good, { ...relay, _tag: "CreateRelay", id: 5 }]), "1.id: Expected a relay id of 1 to 64 letters, digits, _ and -, got 5"],
-        [submit([{ ...relay, _tag: "CreateRely" }]), "0._tag: Expected the tag of a command, such as CreateRelay, got \"CreateRely\""],
-        [
-          Command.withMetadata({ actr: "me" } as object)(invoke("createRelay", [relay])),
-          "actr: is unexpected, expected: \"actor\" | \"correlationId\" | \"causationId\""
+          [invoke("createRelay", [{ id: "relay-1", tenant: alice }]), "subdomain: is missing"],
+          [create({ pushEnabled: "yes" }), "pushEnabled: Expected boolean, actual \"yes\""],
+          [create({ tenant: "short" }), "tenant: Expected a public key of 64 lower-case hex characters, got \"short\""],
+          [
+            create({ tenant: aliceUrl }),
+            "tenant: Expected a public key of 64 lower-case hex characters, got \"<redacted>\""
+          ],
+          [create({ pushEnabled: aliceUrl }), "pushEnabled: Expected boolean, actual \"<redacted>\""],
+          [create({ infoName: "x".repeat(65_537) }), "infoName: Expected text of at most 65536 characters, got 65537"],
+          [
+            invoke("createTenant", [{ pubkey: alice, nwcUrl: "SECRET" }]),
+            "nwcUrl: Expected a URL that begins with nostr+walletconnect://"
+          ],
+          [
+            submit([good, { ...relay, _tag: "CreateRelay", id: 5 }]),
+            "1.id: Expected a relay id of 1 to 64 letters, digits, _ and -, got 5"
+          ],
+          [
+            submit([{ ...relay, _tag: "CreateRely" }]),
+            "0._tag: Expected the tag of a command, such as CreateRelay, got \"CreateRely\""
+          ],
+          [
+            Command.withMetadata({ actr: "me" } as object)(invoke("createRelay", [relay])),
+            "actr: is unexpected, expected: \"actor\" | \"correlationId\" | \"causationId\""
+          ]
         ]
-      ]
       for (const [failure, message] of failures) {
         const error = yield* Effect.flip(failure)
         expect(error.message).toBe(message)

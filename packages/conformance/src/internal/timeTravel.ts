@@ -1,12 +1,5 @@
 /** `History` by examples: entries and their pages, positions and instants, secrets. */
-import {
-  Command,
-  type CommandRequest,
-  decodeCommand,
-  History,
-  type HistoryEntry,
-  Instant
-} from "@caravel/domain"
+import { Command, type CommandRequest, decodeCommand, History, type HistoryEntry, Instant } from "@caravel/domain"
 import { describe, expect } from "@effect/vitest"
 import { DateTime, Effect, type Layer, Option, Schema, Stream } from "effect"
 import { cases } from "./cases.js"

@@ -15,7 +15,9 @@ import type { Style } from "./Output.js"
  */
 export const messageOf = (error: Error, nameOf: (field: string) => string = Function.identity): string => {
   const message = ParseResult.isParseError(error)
-    ? issuesOf(error).map((issue) => shortened(issue.replace(/^[A-Za-z]+(?=: )/, nameOf))).join("; ")
+    ? issuesOf(error).map((issue) =>
+      shortened(issue.replace(/^(?:0\.)?([A-Za-z]+)(?=: )/, (_, field: string) => nameOf(field)))
+    ).join("; ")
     : error instanceof StorageError
     ? storageMessage(error)
     : error.message

@@ -1,7 +1,7 @@
 import { Query } from "@caravel/domain"
 import { Array as Arr, Effect, Layer } from "effect"
 import { Database } from "../database/Database.js"
-import { activityWhere } from "./ActivityWhere.js"
+import { activitiesWhere, type Clause, relaysWhere, tenantsWhere } from "./Where.js"
 
 /** Queries of the projections and the view `caravel_activity`. */
 export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
@@ -9,30 +9,26 @@ export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
   Effect.map(Database, ({ readInTransaction, rows }) => {
     const activity = `SELECT ${rows.activity.columns()} FROM caravel_activity`
 
-    const tenantsWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
+    const tenants = (operation: string, [clause, params]: Clause) =>
       readInTransaction(
         `Query.${operation}`,
         `${rows.tenant.models.select} ${clause}`,
         params,
         rows.tenant.models.decode
       )
-    const relaysWhere = (operation: string, clause: string, ...params: ReadonlyArray<unknown>) =>
+    const relays = (operation: string, [clause, params]: Clause) =>
       readInTransaction(`Query.${operation}`, `${rows.relay.models.select} ${clause}`, params, rows.relay.models.decode)
 
     return Query.make({
-      tenant: (pubkey) => Effect.map(tenantsWhere("tenant", "WHERE pubkey = ?", pubkey), Arr.head),
-      tenants: tenantsWhere("tenants", "ORDER BY pubkey"),
-      relay: (id) => Effect.map(relaysWhere("relay", "WHERE id = ?", id), Arr.head),
+      tenant: (pubkey) => Effect.map(tenants("tenant", ["WHERE pubkey = ?", [pubkey]]), Arr.head),
+      findTenants: (filter) => tenants("findTenants", tenantsWhere(filter)),
+      relay: (id) => Effect.map(relays("relay", ["WHERE id = ?", [id]]), Arr.head),
       relayBySubdomain: (subdomain) =>
-        Effect.map(relaysWhere("relayBySubdomain", "WHERE subdomain = ?", subdomain), Arr.head),
-      relaysOf: (pubkey) => relaysWhere("relaysOf", "WHERE tenant = ? ORDER BY id", pubkey),
-      relays: relaysWhere("relays", "ORDER BY id"),
-      activity: ({ limit, ...filter }) => {
-        const [clause, params] = activityWhere(filter)
-        const statement = `${activity} ${clause} ORDER BY position`
-        return limit === undefined
-          ? readInTransaction("Query.activity", statement, params, rows.activity.decode)
-          : readInTransaction("Query.activity", `${statement} LIMIT ?`, [...params, limit], rows.activity.decode)
+        Effect.map(relays("relayBySubdomain", ["WHERE subdomain = ?", [subdomain]]), Arr.head),
+      findRelays: (filter) => relays("findRelays", relaysWhere(filter)),
+      activity: (filter) => {
+        const [clause, params] = activitiesWhere(filter)
+        return readInTransaction("Query.activity", `${activity} ${clause}`, params, rows.activity.decode)
       }
     })
   })
