@@ -56,6 +56,32 @@ export const observing = <E>(layer: Layer.Layer<Services, E>) => {
     )
 
     test(
+      `the attempts at an activity, until it is handled: ${JSON.stringify(options)}`,
+      Effect.gen(function*() {
+        const name = newName()
+        yield* relays(1)
+        const [first] = yield* positions()
+        const seen: Array<readonly [position: number, attempts: number]> = []
+        yield* Consumer.handleOnce({
+          name,
+          from,
+          retry: Schedule.recurs(2),
+          handle: ({ position }) =>
+            Effect.suspend(() => {
+              seen.push([position, consumerMetric(name, "attempts")])
+              return position === first && seen.length < 3 ? Effect.fail("not yet") : Effect.void
+            }),
+          ...options,
+          ...(options.concurrency === undefined ? {} : { concurrency: 1 })
+        })
+        // In a transaction, an activity is done only when the transaction is committed.
+        const after = options.transactional === true ? 2 : 0
+        expect(seen).toEqual([[first, 0], [first, 1], [first, 2], [first! + 1, after]])
+        expect(consumerMetric(name, "attempts")).toBe(0)
+      })
+    )
+
+    test(
       `an activity that is parked, and others of its resource behind it: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         const name = newName()
