@@ -53,9 +53,12 @@ export class ConsumerSpans {
       root: true,
       links: activities.flatMap((activity) => this.links.get(activity) ?? []),
       attributes: {
-        "caravel.consumer": this.consumer,
-        ...(activities.length === 0 ? {} : { "caravel.position": activities[0]!.position }),
-        ...(activities.length < 2 ? {} : { "caravel.activities": activities.length })
+        "messaging.system": "caravel",
+        "messaging.consumer.group.name": this.consumer,
+        ...(name === "handle" && { "messaging.operation.type": "process" }),
+        ...(activities.length > 0 && { "caravel.position": activities[0]!.position }),
+        ...(activities.length === 1 && { "messaging.message.id": activities[0]!.id }),
+        ...(activities.length > 1 && { "messaging.batch.message_count": activities.length })
       }
     })
 }

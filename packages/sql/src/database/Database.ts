@@ -93,7 +93,7 @@ export const make = (options: {
     connection.executeValues(statement, params).pipe(
       Effect.flatMap(decode),
       Effect.mapError(toStorageError(dialect, operation)),
-      withSpan(`sql.${operation}`, { kind: "client" })
+      withSpan(`sql.${operation}`, { kind: "client", attributes: dialect.spanAttributes })
     )
   let failure: StorageError | undefined
   const readCommitted = readFrom(internalConnection(dialect, reader))

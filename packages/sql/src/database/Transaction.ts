@@ -91,7 +91,7 @@ export const committer = (
         onFailure: (cause) => Effect.zipRight(release(connection), Effect.failCause(cause)),
         onSuccess: (result) => Effect.zipRight(release(connection), result)
       })
-  ).pipe(withSpan("sql.transaction", { kind: "client" }))
+  ).pipe(withSpan("sql.transaction", { kind: "client", attributes: common.dialect.spanAttributes }))
 }
 
 /**

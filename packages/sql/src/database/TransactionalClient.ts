@@ -78,7 +78,7 @@ export const make = (options: Options): Effect.Effect<TransactionalClient, never
       const scope = scopeOf(fiber)
       return scope === undefined ? outermost(common, connections, outer) : scope.nest(inner)
     }).pipe(
-      withSpan("sql.transaction", { kind: "client" })
+      withSpan("sql.transaction", { kind: "client", attributes: options.dialect.spanAttributes })
     )
 
   const withTransactionOn = (connections: Connections) =>

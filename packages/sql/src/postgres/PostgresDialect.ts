@@ -26,6 +26,7 @@ export const serverTime = "SELECT floor(extract(epoch FROM clock_timestamp()) * 
 
 /** PostgreSQL with the driver `pg`. */
 export const postgres: Dialect = {
+  spanAttributes: { "db.system.name": "postgresql" },
   withNativePlaceholders: <C extends AnsweringConnection>(connection: C): C => ({
     ...connection,
     ...(connection.send && {

@@ -36,6 +36,7 @@ const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String
 
 /** SQLite with the driver `better-sqlite3`. */
 export const sqlite: Dialect = {
+  spanAttributes: { "db.system.name": "sqlite" },
   withNativePlaceholders: Function.identity,
   // Transactions begin IMMEDIATE, so writers wait at BEGIN.
   appendLock: undefined,

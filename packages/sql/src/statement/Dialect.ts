@@ -5,6 +5,8 @@ import type { AnsweringConnection } from "./StatementScript.js"
 
 /** What differs between SQLite and PostgreSQL. */
 export interface Dialect {
+  /** The attributes of spans of operations, as OpenTelemetry names them. */
+  readonly spanAttributes: { readonly "db.system.name": string }
   /** Wraps a connection so that it accepts `?` placeholders, which Caravel's own statements use. */
   readonly withNativePlaceholders: <C extends AnsweringConnection>(connection: C) => C
   /**
