@@ -1,6 +1,7 @@
 import { type Activity, ActivityFeed, Command, Journal, Query } from "@caravel/domain"
 import { Memory } from "@caravel/memory"
 import { Consumer } from "@caravel/pubsub"
+import { event, journalOf, pubkey, relay as relayModel } from "@caravel/testing"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, HashMap, Layer, Option, Schedule, Stream } from "effect"
 import { FakeHost, type Moment } from "../src/FakeHost.js"
@@ -8,7 +9,7 @@ import * as Provisioner from "../src/Provisioner.js"
 import { type HostedRelay, HostError, RelayHost } from "../src/RelayHost.js"
 import { asHosted, configuration, world } from "./world.js"
 
-const tenant = "b".repeat(64)
+const tenant = pubkey("alice")
 
 /** Waits until the provisioner has done everything that is in the log, its own reports too. */
 const settled = Effect.gen(function*() {
@@ -116,21 +117,23 @@ describe("a relay", () => {
     }).pipe(Effect.provide(Layer.merge(Memory.layer, world(trouble))))
   })
 
+  const moved = journalOf(
+    event("TenantCreated"),
+    event("RelayCreated", { changes: { subdomain: "old" } }),
+    event("RelayUpdated", { changes: { subdomain: "new" } })
+  )
+
   it.scopedLive("is hosted as it was last, though an older call arrives late", () =>
     Effect.gen(function*() {
-      const command = yield* Command
       const { relays, url } = yield* FakeHost
-      yield* command.createTenant({ pubkey: tenant })
-      yield* command.createRelay({ id: "a", tenant, subdomain: "old" })
-      const old = asHosted(yield* relay("a"))
-      yield* command.updateRelay({ id: "a", subdomain: "new" })
       yield* Effect.forkScoped(Provisioner.run())
       yield* settled
+      const old = asHosted(relayModel({ subdomain: "old" }))
       const error = yield* Effect.flip(Effect.flatMap(RelayHost, (host) => host.put(old)))
       expect(error).toEqual(new HostError({ id: old.id, reason: "it answered 409" }))
       expect(error.message).not.toContain(url.host)
-      expect(Option.map(HashMap.get(yield* relays, "a"), ({ subdomain }) => subdomain)).toEqual(Option.some("new"))
-    }).pipe(Effect.provide(Layer.merge(Memory.layer, world()))))
+      expect(Option.map(HashMap.get(yield* relays, "main"), ({ subdomain }) => subdomain)).toEqual(Option.some("new"))
+    }).pipe(Effect.provide(Layer.merge(Memory.layerWith(moved), world()))))
 
   it.scopedLive("may be handled again at any time", () =>
     Effect.gen(function*() {

@@ -1,21 +1,20 @@
 import { Command, Query } from "@caravel/domain"
 import { Memory } from "@caravel/memory"
 import { Postgres, Sqlite } from "@caravel/sql"
+import { pubkey, relay, tenant } from "@caravel/testing"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import process from "node:process"
 import { moveRelay } from "../src/moveRelay.js"
 
-const tenant = "a".repeat(64)
-
 /** The tests, which do not know the storage. */
 const suite = <E>(storage: string, layer: Layer.Layer<Command | Query, E>) =>
   describe(`moving a relay, on ${storage}`, () => {
     const relays = Effect.gen(function*() {
       const command = yield* Command
-      yield* command.createTenant({ pubkey: tenant })
-      for (const id of ["a", "b"]) yield* command.createRelay({ id, tenant, subdomain: id })
+      yield* command.createTenant(tenant())
+      for (const id of ["a", "b"]) yield* command.createRelay(relay({ id }))
     })
 
     it.scopedLive("changes its subdomain once", () =>
@@ -23,7 +22,7 @@ const suite = <E>(storage: string, layer: Layer.Layer<Command | Query, E>) =>
         yield* relays
         expect(yield* moveRelay("a", "new")).toBe(true)
         expect(yield* moveRelay("a", "new")).toBe(false)
-        const all = yield* (yield* Query).relaysOf(tenant)
+        const all = yield* (yield* Query).relaysOf(pubkey("alice"))
         expect(all.map(({ subdomain }) => subdomain).toSorted()).toEqual(["b", "new"])
       }).pipe(Effect.provide(layer)))
 

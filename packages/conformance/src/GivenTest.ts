@@ -8,6 +8,7 @@ import {
   type Relay,
   type SecretId,
   stateOf,
+  type StorageError,
   type Tenant
 } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
@@ -49,7 +50,7 @@ export interface GivenRows {
   readonly relays: ReadonlyArray<Relay>
 }
 
-const journal: Effect.Effect<GivenJournal, unknown, Services> = Effect.gen(function*() {
+const journal: Effect.Effect<GivenJournal, StorageError, Services> = Effect.gen(function*() {
   const query = yield* Query
   const events = yield* journalAfter()
   const { tenants } = events.reduce(evolve, stateOf([], []))
@@ -59,7 +60,7 @@ const journal: Effect.Effect<GivenJournal, unknown, Services> = Effect.gen(funct
   return { events, secrets }
 })
 
-const rows: Effect.Effect<GivenRows, unknown, Services> = Effect.flatMap(
+const rows: Effect.Effect<GivenRows, StorageError, Services> = Effect.flatMap(
   Query,
   ({ relays, tenants }) => Effect.all({ relays, tenants })
 )
