@@ -183,11 +183,11 @@ export const damaging = <R, E>(
       for (const damage of all) yield* inflict(stored, secrets, damage)
 
       const { differences } = yield* verify
-      const mendable = differences.filter(isRepairable)
+      const repairable = differences.filter(isRepairable)
       const lost = differences.filter(({ kind }) => kind === "lost")
-      expect(mendable.length + lost.length).toBe(differences.length)
+      expect(repairable.length + lost.length).toBe(differences.length)
       const { written } = yield* rebuild
-      expect(written > 0).toBe(mendable.length > 0)
+      expect(written > 0).toBe(repairable.length > 0)
       expect((yield* verify).differences).toEqual(lost)
       expect((yield* rebuild).written).toBe(0)
 

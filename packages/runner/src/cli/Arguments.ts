@@ -66,7 +66,7 @@ const givenDatabase = Options.redacted("database").pipe(
 export const database: Options.Options<DatabaseName.DatabaseName> = Options.all([givenDatabase, givenSchema]).pipe(
   Options.mapEffect(([name, given]) =>
     "filename" in name && Option.isSome(given)
-      ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--schema is of PostgreSQL; the database is a file")))
+      ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--schema is for PostgreSQL; the database is a file")))
       : Effect.map(schemaOr(given), (schema) => DatabaseName.inSchema(name, schema))
   )
 )
@@ -88,7 +88,7 @@ export const create: Options.Options<boolean> = Options.boolean("create").pipe(
  * @category options
  */
 export const json: Options.Options<boolean> = Options.boolean("json").pipe(
-  Options.withDescription("Prints JSON lines on a terminal too, as it does elsewhere.")
+  Options.withDescription("Prints JSON lines even on a terminal.")
 )
 
 /**
@@ -98,7 +98,7 @@ export const json: Options.Options<boolean> = Options.boolean("json").pipe(
  * @category options
  */
 export const yes: Options.Options<boolean> = Options.boolean("yes").pipe(
-  Options.withDescription("Does it; without it, says what would be done.")
+  Options.withDescription("Carries out the change. Without it, the command only prints what it would do.")
 )
 
 /**
@@ -174,7 +174,7 @@ export const provideWritable = <Name extends string, R, E, A extends OnDatabase 
  */
 export const writable = (database: DatabaseName.DatabaseName): Effect.Effect<void, Failed> =>
   isReadOnly(database)
-    ? new Failed({ message: `${DatabaseName.shown(database)} is not to be changed: it is named with mode=ro` })
+    ? new Failed({ message: `${DatabaseName.shown(database)} cannot be changed: its name has mode=ro` })
     : Effect.void
 
 const isReadOnly = (database: DatabaseName.DatabaseName) => "mode" in database && database.mode === "ro"

@@ -132,7 +132,7 @@ const baseOption = (field: Field): Options.Options<unknown> => {
 const helpOf = (tag: CommandTag, field: Field): string => {
   const [first = "", ...rest] = field.description
   const sentences = [`${first.toUpperCase()}${rest.join("")}.`]
-  if (field.kind === "pubkey") sentences.push("An npub1… will do as well (NIP-19).")
+  if (field.kind === "pubkey") sentences.push("An npub1… is accepted too (NIP-19).")
   if (field.isRequired) sentences.push("Required.")
   const fallback = Option.getOrNull(field.fallback)
   if (fallback !== null && fallback !== "") sentences.push(`Default: ${fallback}.`)
@@ -142,8 +142,8 @@ const helpOf = (tag: CommandTag, field: Field): string => {
   }
   if (field.kind === "secret") {
     sentences.push(
-      `Other users of this machine may see it in the process list; {"_tag":"${tag}",…} on the standard input of ` +
-        "\"caravel run -\" keeps it out of there."
+      `Other users of this machine can see it in the process list. To prevent that, send {"_tag":"${tag}",…} to the ` +
+        "standard input of \"caravel run -\"."
     )
   }
   return sentences.join(" ")

@@ -39,7 +39,7 @@ const program = [
   { name: "--completions", description: "Prints a completion script for bash, fish or zsh" }
 ]
 
-const help = { name: "--help", description: "Shows what it takes", isRequired: false, isRepeated: false }
+const help = { name: "--help", description: "Shows this command's help", isRequired: false, isRepeated: false }
 
 const optionsOf = ({ options }: Completable): Completable["options"] => [...options, help]
 

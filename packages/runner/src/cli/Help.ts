@@ -35,7 +35,7 @@ export const overview = (style: Style): string => {
     "",
     "Many commands at once",
     row("run [FILE|-]", "executes commands from JSON lines, and answers each with a JSON line"),
-    row("demo", "runs a scenario into a database of its own"),
+    row("demo", "runs a scenario in its own database"),
     row("import FILE", "imports another database; --dry-run shows what would happen"),
     "",
     "Current state",
@@ -62,7 +62,7 @@ export const overview = (style: Style): string => {
     "Durable consumers",
     row("consumers", "all consumers, and how far behind each is"),
     row("consumers parked NAME", "the activities that a consumer has parked after failures"),
-    row("consumers replay NAME", "has parked activities handled again by the running consumer"),
+    row("consumers replay NAME", "asks the running consumer to handle parked activities again"),
     row("consumers drop NAME", "drops parked activities: --position N, or all with --yes"),
     row("consumers reset NAME", "--to N: moves the consumer to another position"),
     "",
@@ -80,7 +80,7 @@ export const overview = (style: Style): string => {
     "On PostgreSQL, --schema NAME or CARAVEL_SCHEMA selects the schema of the tables.",
     "CARAVEL_SECRET_KEYS encrypts wallet URLs: keys of openssl rand -base64 32, the current one first.",
     "Tables on a terminal, JSON lines elsewhere or with --json. --completions bash, fish or zsh prints a script to source.",
-    "Exit codes: 0 done; 1 refused, not found, different or wrong; 130 after Ctrl-C, 143 after SIGTERM."
+    "Exit codes: 0 done; 1 refused, not found, rows differ, or another error; 130 after Ctrl-C, 143 after SIGTERM."
   ].join("\n")
 }
 

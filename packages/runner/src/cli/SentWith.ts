@@ -54,12 +54,15 @@ export const options: Options.Options<SentWith> = Options.all({
   once: Options.all({
     idempotencyKey: text(
       "idempotency-key",
-      "Makes the command safe to repeat: sent again with the same key, it returns the first answer. Use a new random key for each."
+      "Makes the command safe to repeat: sent again with the same key, it returns the first answer. " +
+        "Use a new random key for each command."
     ),
     expectedVersion: Values.option("expected-version", Values.integer(0)).pipe(
       Options.withPseudoName("version"),
       Options.optional,
-      Options.withDescription("Refuses it unless the tenant or relay is at this version; 0: unless it is new.")
+      Options.withDescription(
+        "Refuses the command unless the tenant or relay is at this version; 0 means that it does not exist yet."
+      )
     )
   }).pipe(Options.map(given))
 }).pipe(Options.map(({ metadata, once }) => ({ metadata, ...once })))

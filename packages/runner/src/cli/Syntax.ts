@@ -134,6 +134,8 @@ export const read = (
   ].map(({ name }) => name)
   if (missing.length > 0) problems.push(`${list(missing)} ${missing.length === 1 ? "is" : "are"} missing`)
   const unexpected = positionals.slice(args.length)
-  if (unexpected.length > 0) problems.push(`${list(unexpected.map(quoted))} cannot be placed`)
+  if (unexpected.length > 0) {
+    problems.push(`${list(unexpected.map(quoted))} ${unexpected.length === 1 ? "is" : "are"} unexpected`)
+  }
   return problems.length === 0 ? Either.right([...words, "--", ...positionals]) : Either.left(problems.join("; "))
 }

@@ -93,7 +93,7 @@ export const pubkey: Read<string> = (text) => {
   const bech32 = text.replace(/^nostr:/, "")
   if (/^nsec1/i.test(bech32)) {
     return Either.left(
-      "This is a private key (nsec1…), not shown here. Keep it to yourself; give the npub1… or hex key"
+      "This is a private key (nsec1…), not shown here. Keep it secret, and pass the npub1… or hex public key"
     )
   }
   if (!/^npub1/i.test(bech32)) return asPubkey(text)

@@ -7,7 +7,7 @@ import * as Backups from "./Backups.js"
 import * as Copy from "./Copy.js"
 import * as Read from "./Read.js"
 
-const force = Options.boolean("force").pipe(Options.withDescription("Overwrites what is there."))
+const force = Options.boolean("force").pipe(Options.withDescription("Overwrites an existing target."))
 
 /**
  * `caravel backup`.
@@ -40,8 +40,8 @@ export const restore = Command.make("restore", {
   database
 }, Backups.restore).pipe(
   Command.withDescription(
-    "Verifies a backup and makes the database what it is, at once, in a new epoch: programs that have it open fail, and " +
-      "consumers wait to be reset."
+    "Verifies a backup and replaces the database's contents with it in one step, in a new epoch. Programs that have " +
+      "the database open fail, and its consumers must be reset."
   )
 )
 
@@ -63,9 +63,9 @@ export const copy = Command.make("copy", {
   json
 }, Copy.copy).pipe(
   Command.withDescription(
-    "Copies a database to one of whichever kind, with positions, consumers and secrets as they are stored, and verifies it. One " +
-      "that was interrupted continues where it stopped, and can be used once it is complete. A password in a URL is seen in the process " +
-      "list; PGPASSWORD is not."
+    "Copies a database to an SQLite or PostgreSQL database, with positions, consumers and secrets as they are " +
+      "stored, and verifies the copy. Run an interrupted copy again to continue it; the target can be used once the copy is " +
+      "complete. A password in a URL is visible in the process list; PGPASSWORD is not."
   )
 )
 
@@ -76,6 +76,6 @@ export const copy = Command.make("copy", {
  * @category commands
  */
 export const epochs = Command.make("epochs", { json, database }, Read.epochs).pipe(
-  Command.withDescription("Shows the epochs that led to this database, oldest first: each restore began another one."),
+  Command.withDescription("Shows the epochs of this database, oldest first. Each restore begins a new one."),
   provideDatabase
 )

@@ -79,7 +79,7 @@ export const restore = Effect.fn("Backups.restore")((options: Options) =>
     (copied, { style }) => [
       style.green(`Restored ${DatabaseName.shown(options.database)}: ${contents(copied)}`),
       style.dim(
-        "It is in a new epoch: reopen it where it is open, and see caravel consumers, which wait to be reset"
+        "It is in a new epoch: restart the programs that have it open, and reset its consumers (see caravel consumers)"
       )
     ]
   )

@@ -51,7 +51,7 @@ const commandOf = (tag: CommandTag) =>
 
 const run = Command.make("run", {
   file: Args.text({ name: "FILE" }).pipe(
-    Args.withDescription("A file of commands, a JSON object a line; standard input if it is - or omitted."),
+    Args.withDescription("A file of commands, one JSON object per line; standard input if it is - or omitted."),
     Args.withDefault("-")
   ),
   metadata: SentWith.metadata,
@@ -60,19 +60,19 @@ const run = Command.make("run", {
 }, ({ file, metadata }) => SentWith.sentWith({ metadata })(Run.run(file))).pipe(
   Command.withDescription(
     "Executes commands from JSON lines, in order, such as {\"_tag\":\"DeactivateRelay\",\"id\":\"a\"}. " +
-      "Each is answered by a JSON line with its number; the exit code is 1 if any failed. A line may also have " +
+      "Each is answered with a JSON line that has its number; the exit code is 1 if any failed. A line may also have " +
       "\"idempotencyKey\", \"expectedVersion\" and \"metadata\", such as {\"actor\":\"billing\"}."
   ),
   provideWritable
 )
 
 const init = Command.make("init", { json, database }, Init.init).pipe(
-  Command.withDescription("Creates the database. One that is there is left as it is.")
+  Command.withDescription("Creates the database. An existing one is left as it is.")
 )
 
 const consumers = Command.make("consumers", { json, database }, Consumers.list).pipe(
   Command.withDescription(
-    "Shows the durable consumers: how far each is, what it has before it, and what is parked. " +
+    "Shows the durable consumers: the position, the backlog and the parked activities of each. " +
       "See also consumers parked, consumers replay, consumers drop and consumers reset."
   ),
   provideDatabase
@@ -84,14 +84,14 @@ const consumer = Args.text({ name: "NAME" }).pipe(
 
 const consumersParked = Command.make("consumers parked", { name: consumer, json, database }, Consumers.parked).pipe(
   Command.withDescription(
-    "Shows what a consumer has put aside because it failed, or because it waits behind what failed."
+    "Shows the activities that a consumer has parked because they failed, or because they wait behind one that did."
   ),
   provideDatabase
 )
 
 const consumersReplay = Command.make("consumers replay", { name: consumer, json, database }, Consumers.replay).pipe(
   Command.withDescription(
-    "Has the program that runs the consumer handle once more what is parked, oldest first, and waits for that."
+    "Asks the program that runs the consumer to handle its parked activities again, oldest first, and waits for it."
   ),
   provideWritable
 )
@@ -105,7 +105,7 @@ const consumersDrop = Command.make("consumers drop", {
   json,
   database
 }, Consumers.drop).pipe(
-  Command.withDescription("Gives up what a consumer has parked: it will not be handled."),
+  Command.withDescription("Drops parked activities of a consumer: they will not be handled."),
   provideWritable
 )
 
@@ -113,14 +113,14 @@ const consumersReset = Command.make("consumers reset", {
   name: consumer,
   to: Values.option("to", Values.integer(0)).pipe(
     Options.withPseudoName("position"),
-    Options.withDescription("The position to go on after; 0 is the beginning. Required.")
+    Options.withDescription("The position to continue after; 0 is the beginning. Required.")
   ),
   yes,
   json,
   database
 }, Consumers.reset).pipe(
   Command.withDescription(
-    "Moves a consumer, back or forth, while it may go on running. What it has parked after the position leaves the parking."
+    "Moves a consumer backward or forward; it may be running. Activities after the position are handled, parked or not."
   ),
   provideWritable
 )
@@ -141,7 +141,7 @@ const rebuild = Command.make("rebuild", { yes, json, database }, Verify.rebuild)
 )
 
 const demo = Command.make("demo", {}, () => Demo.demo).pipe(
-  Command.withDescription(`Runs a scenario into a database of its own, ${Demo.filename}, which it recreates.`)
+  Command.withDescription(`Runs a scenario in its own database, ${Demo.filename}, which each run recreates.`)
 )
 
 /**

@@ -131,7 +131,7 @@ export const parked = Effect.fn("Consumers.parked")(
       )
     }
     const all = (yield* Stream.runCollect(pages)).pipe(Chunk.toReadonlyArray).flat()
-    if (all.length === 0) return yield* output.note(`${name} has nothing parked`)
+    if (all.length === 0) return yield* output.note(`${name} has no parked activities`)
     yield* Effect.forEach(parkedTable(all, output), output.print, { discard: true })
   }
 )
@@ -147,21 +147,23 @@ export const replay = Effect.fn("Consumers.replay")(
     const output = yield* Output
     const before = yield* Consumer.lag(name)
     if (before.owner === null) {
-      const message = `Nobody runs ${name} just now, and only who does has its handler; start it, then replay`
+      const message = `No program runs ${name}, and only that program has its handler; start it, then replay`
       return yield* new Failed({ message })
     }
     if (before.parked > 0) {
-      yield* output.note(`Waiting for ${name} to handle ${plural(before.parked, "activity")}; Ctrl-C leaves it to that`)
+      yield* output.note(
+        `Waiting for ${name} to handle ${plural(before.parked, "activity")}; Ctrl-C stops only the waiting`
+      )
     }
     yield* Consumer.requestReplay(name)
     const { parked } = yield* Consumer.lag(name)
     yield* report(
       json,
       parked === 0
-        ? `${name} has nothing parked any more`
+        ? `${name} has no parked activities left`
         : `${plural(parked, "activity")} failed again or ${
           parked === 1 ? "waits" : "wait"
-        } behind: caravel consumers parked ${name}`,
+        } behind one that did: caravel consumers parked ${name}`,
       { name, parked }
     )
   }
@@ -182,7 +184,7 @@ export const drop = Effect.fn("Consumers.drop")(
   }) {
     if (positions.length === 0 && !yes) {
       const { parked } = yield* Consumer.lag(name)
-      const message = `${name} has ${plural(parked, "activity")} parked; --yes gives all up, --position N one of them`
+      const message = `${name} has ${plural(parked, "activity")} parked; --yes drops all, --position N one of them`
       return yield* new Failed({ message })
     }
     // All positions are checked before any is dropped: if one was mistyped, others may be wrong too.
@@ -215,11 +217,11 @@ export const reset = Effect.fn("Consumers.reset")(
     if (to > head) return yield* new Failed({ message: `There is no position ${to} yet; the last one is ${head}` })
     if (!yes) {
       const consequence = to < position
-        ? `handles again what comes after ${to}, parked or not`
-        : `passes by what it has not handled up to ${to}`
-      return yield* new Failed({ message: `${name} is at ${position}: going to ${to} ${consequence}; --yes does it` })
+        ? `makes it handle the activities after ${to} again, parked or not`
+        : `makes it skip the activities up to ${to} that it has not handled`
+      return yield* new Failed({ message: `${name} is at ${position}: moving to ${to} ${consequence}; --yes does it` })
     }
     yield* Consumer.reset(name, to)
-    yield* report(json, `${name} goes on after position ${to}`, { name, position: to })
+    yield* report(json, `${name} continues after position ${to}`, { name, position: to })
   }
 )

@@ -27,7 +27,9 @@ export const copy = Effect.fn("Copy.copy")(
     const result = yield* Steps.shown((onStep) => Copy.copy({ from: optionsOf(from), to: optionsOf(to), onStep })).pipe(
       Effect.catchTag("NotACopy", ({ message }) => new Failed({ message })),
       Effect.onInterrupt(() =>
-        output.isErrorTerminal ? output.note("Interrupted; the same command goes on from here") : Effect.void
+        output.isErrorTerminal
+          ? output.note("Interrupted; run the same command again to continue from here")
+          : Effect.void
       )
     )
     if (!output.isTerminal || json) return yield* output.print(JSON.stringify({ ok: true, ...result }))
@@ -39,8 +41,8 @@ export const copy = Effect.fn("Copy.copy")(
     ))
     yield* output.print(output.style.dim(
       copied === 0
-        ? "If nobody has written the source meanwhile, programs can go over"
-        : "To go over: stop what writes the source, copy once more, and start it on the target"
+        ? "If nothing has been written to the source meanwhile, you can switch to the target"
+        : "To switch: stop the programs that write to the source, copy once more, and start them on the target"
     ))
   }
 )

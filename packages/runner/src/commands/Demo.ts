@@ -146,7 +146,7 @@ const conclude = Effect.fnUntraced(function*(outcomes: ReadonlyArray<Outcome>, w
     [`${caravel} relay podcast-live --database ${filename}`, "one relay, with all its fields"],
     [`${caravel} history relay podcast-live --database ${filename}`, "what happened to it"],
     [`${caravel} verify --database ${filename}`, "whether the rows agree with the journal"],
-    [`${caravel} deactivate-relay --id club-rides --database ${filename}`, "a command of yours"],
+    [`${caravel} deactivate-relay --id club-rides --database ${filename}`, "your own command"],
     [`${caravel} activity --follow --database ${filename}`, "as it happens, from another terminal"],
     [`${caravel} --help`, "everything else"]
   ] as const

@@ -27,19 +27,19 @@ export const history = Command.make("history", {
   at: Values.option("at", Values.moment).pipe(
     Options.withPseudoName("moment"),
     Options.optional,
-    Options.withDescription(`Shows the resource as it was then: ${moment}.`)
+    Options.withDescription(`Shows the resource as it was at this moment: ${moment}.`)
   ),
-  newestFirst: Options.boolean("newest-first").pipe(Options.withDescription("Begins with what happened last.")),
+  newestFirst: Options.boolean("newest-first").pipe(Options.withDescription("Shows the newest events first.")),
   limit: Values.option("limit", Values.integer(0)).pipe(
     Options.withPseudoName("count"),
     Options.optional,
-    Options.withDescription("The most events to print.")
+    Options.withDescription("The maximum number of events to print.")
   ),
   json,
   database
 }, Past.history).pipe(
   Command.withDescription(
-    "Shows what happened to a relay or a tenant and what each event changed, or, with --at, what it was then. " +
+    "Shows the events of a relay or a tenant and what each changed, or, with --at, its state at that moment. " +
       "Wallet URLs are never shown."
   ),
   provideDatabase
@@ -52,8 +52,8 @@ export const history = Command.make("history", {
  * @category commands
  */
 export const diff = Command.make("diff", {
-  from: Values.argument("FROM", Values.moment).pipe(Args.withDescription(`The one moment: ${moment}. Required.`)),
-  to: Values.argument("TO", Values.moment).pipe(Args.withDescription("The other moment, later or earlier. Required.")),
+  from: Values.argument("FROM", Values.moment).pipe(Args.withDescription(`The first moment: ${moment}. Required.`)),
+  to: Values.argument("TO", Values.moment).pipe(Args.withDescription("The second moment, later or earlier. Required.")),
   type: resource.type.pipe(Args.withDescription("Only one relay or tenant."), Args.optional),
   id: resource.id.pipe(
     Args.withDescription("The relay's id, or the tenant's public key as hex or npub1…."),
@@ -92,8 +92,8 @@ export const usage = Command.make("usage", {
   database
 }, Past.usage).pipe(
   Command.withDescription(
-    "Shows when each of a tenant's relays was active, on which plan, and for how long in all: what a bill is computed " +
-      "from. It is replayed from the journal."
+    "Shows when each of a tenant's relays was active, on which plan, and for how long in total, as on a bill. " +
+      "The result is computed from the journal."
   ),
   provideDatabase
 )

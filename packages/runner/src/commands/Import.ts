@@ -61,7 +61,7 @@ const run = Effect.fn("Import.run")(
       }))).pipe(
         Effect.onInterrupt(() =>
           output.isErrorTerminal && !dryRun
-            ? output.note("Interrupted; the same command goes on from here")
+            ? output.note("Interrupted; run the same command again to continue from here")
             : Effect.void
         )
       )
@@ -89,14 +89,16 @@ export const command = Command.make("import", {
     )
   ),
   dryRun: Options.boolean("dry-run").pipe(
-    Options.withDescription("Does everything, reports it, and undoes it; meanwhile other writers wait.")
+    Options.withDescription(
+      "Runs the import, reports the result and rolls everything back; other writers wait meanwhile."
+    )
   ),
   json,
   database
 }, run).pipe(
   Command.withDescription(
-    "Takes over another Caravel-style database: its rows and its activity log, field for field. What cannot be taken over " +
-      "is reported, and the exit code is then 1. An import that was interrupted continues where it stopped."
+    "Imports another Caravel-style database: its rows and its activity log, field for field. Rows that cannot be " +
+      "imported are reported, and the exit code is then 1. Run an interrupted import again to continue it."
   ),
   // A dry run creates no database.
   Command.provide(({ database, dryRun }) =>

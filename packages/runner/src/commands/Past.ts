@@ -170,7 +170,9 @@ export const usage = Effect.fn("Past.usage")(function*(options: {
   const to = Option.getOrElse(options.to, () => now)
   const usage = yield* history.usage(options.tenant, from, to)
   if (usage.some(({ to }) => DateTime.greaterThan(to, now))) {
-    yield* output.note(output.errorStyle.yellow("--to is yet to come: what is active now is taken to stay so"))
+    yield* output.note(
+      output.errorStyle.yellow("--to is in the future: relays that are active now count as active until then")
+    )
   }
   const totals = RenderPast.totals(usage)
   if (!output.isTerminal || options.json) {

@@ -22,23 +22,23 @@ export const activity = Command.make("activity", {
   since: Values.option("since", Values.integer(0)).pipe(
     Options.withPseudoName("position"),
     Options.withDefault(0),
-    Options.withDescription("Only what comes after this position.")
+    Options.withDescription("Only activities after this position.")
   ),
   epoch: Options.text("epoch").pipe(
     Options.optional,
     Options.withDescription(
-      "That of the position, as caravel epochs shows it: fails if the database was restored since."
+      "The epoch of that position, as caravel epochs shows it; fails if the database was restored since."
     )
   ),
   tenant: tenantFilter,
   limit: Values.option("limit", Values.integer(0)).pipe(
     Options.withPseudoName("count"),
     Options.optional,
-    Options.withDescription("The most entries to print.")
+    Options.withDescription("The maximum number of activities to print.")
   ),
   follow: Options.boolean("follow").pipe(
     Options.withAlias("f"),
-    Options.withDescription("Waits for what is to come, whichever process writes it; Ctrl-C ends.")
+    Options.withDescription("Waits for further activities, whichever process writes them; Ctrl-C ends the command.")
   ),
   json,
   database
@@ -73,7 +73,7 @@ export const relay = Command.make("relay", {
   ),
   subdomain: Options.text("subdomain").pipe(
     Options.optional,
-    Options.withDescription("The one with this subdomain.")
+    Options.withDescription("Only the relay with this subdomain.")
   ),
   tenant: tenantFilter,
   json,

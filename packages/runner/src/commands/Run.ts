@@ -133,7 +133,7 @@ export const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Retur
     ? Effect.repeat(status, Schedule.spaced(Duration.millis(100)))
     : Effect.never
   if (file === "-" && process.stdin.isTTY) {
-    yield* output.note(output.errorStyle.dim("Reading commands, one JSON object a line; Ctrl-D ends"))
+    yield* output.note(output.errorStyle.dim("Reading commands, one JSON object per line; Ctrl-D ends"))
   }
 
   const lines = Lines.fromBytes(open(file)).pipe(

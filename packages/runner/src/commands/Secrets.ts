@@ -26,7 +26,7 @@ export const erase = Effect.fn("Secrets.erase")(
       if (Option.isNone(tenant)) return yield* new TenantNotFound({ pubkey: yield* Schema.decode(Pubkey)(pubkey) })
       const message = tenant.value[resources.tenant.secret] === null
         ? "The tenant has no wallet URL; --yes removes what earlier ones may have left in the database's files"
-        : "The tenant's wallet URL would be gone for good, also from the database's files; --yes does it"
+        : "This erases the tenant's wallet URL for good, also from the database's files; --yes does it"
       return yield* new Failed({ message })
     }
     const secrets = yield* Secrets
@@ -34,7 +34,7 @@ export const erase = Effect.fn("Secrets.erase")(
     yield* output.print(
       output.isTerminal && !json
         ? output.style.green(
-          "Erased: the database's files have nothing of it any more; backups made before still have it"
+          "Erased from the database and its files; earlier backups still contain it"
         )
         : JSON.stringify(Render.activityJson(activity))
     )
@@ -46,7 +46,7 @@ export const rotate = Effect.fn("Secrets.rotate")(function*({ json }: { readonly
   const output = yield* Output
   if ((yield* secretKeys).length === 0) {
     const message =
-      "There is no key to encrypt with: set CARAVEL_SECRET_KEYS, to what openssl rand -base64 32 prints, and keep it"
+      "There is no key to encrypt with: set CARAVEL_SECRET_KEYS to the output of openssl rand -base64 32, and keep it"
     return yield* new Failed({ message })
   }
   const secrets = yield* Secrets
@@ -59,8 +59,8 @@ export const rotate = Effect.fn("Secrets.rotate")(function*({ json }: { readonly
     output.isTerminal && !json
       ? output.style.green(
         rotated === 0
-          ? "All secrets were encrypted with the current key already"
-          : `Encrypted ${secretsOf(rotated)} with the current key; backups made before have them as they were`
+          ? "All secrets are already encrypted with the current key"
+          : `Encrypted ${secretsOf(rotated)} with the current key; earlier backups hold them as they were`
       )
       : JSON.stringify({ ok: true, rotated })
   )

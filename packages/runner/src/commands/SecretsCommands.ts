@@ -17,8 +17,8 @@ export const secretsErase = Command.make("secrets erase", {
   database
 }, Secrets.erase).pipe(
   Command.withDescription(
-    "Clears a tenant's wallet URL, and removes every byte of it, and of those that were replaced or cleared before, from the " +
-      "database's files. Logs update_tenant. Backups that were made before still have it."
+    "Clears a tenant's wallet URL, and removes every byte of it, and of replaced or cleared wallet URLs, from the " +
+      "database's files. Logs update_tenant. Earlier backups still contain it."
   ),
   provideWritable
 )
@@ -26,9 +26,9 @@ export const secretsErase = Command.make("secrets erase", {
 /** `caravel secrets rotate`. */
 export const secretsRotate = Command.make("secrets rotate", { json, database }, Secrets.rotate).pipe(
   Command.withDescription(
-    "Encrypts all wallet URLs with the first key of CARAVEL_SECRET_KEYS, those in clear too, and removes what they were " +
-      "before from the database's files. The keys that they have so far must follow it there, with commas between. " +
-      "It may be stopped and run again."
+    "Encrypts all wallet URLs with the first key of CARAVEL_SECRET_KEYS, also those in clear text, and removes their " +
+      "earlier form from the database's files. The previous keys must follow the first one, separated by commas. " +
+      "You can stop the command and run it again."
   ),
   provideWritable
 )

@@ -21,12 +21,12 @@ const happened = ({ expected, field, found, kind, position, resourceType }: Drif
     case "field":
       return `${field} is ${value(found)}, and the journal says ${value(expected)}${at}`
     case "missing":
-      if (resourceType === "event") return "is gone from the journal"
-      return `has no row, and the journal has it at version ${version(expected)}${at}`
+      if (resourceType === "event") return "is missing from the journal"
+      return `has no row, but the journal has it at version ${version(expected)}${at}`
     case "unexpected":
       return resourceType === "secret"
-        ? `is kept, and no tenant refers to it${at}`
-        : "has a row, and the journal knows nothing of it"
+        ? `is stored, but no tenant refers to it${at}`
+        : "has a row, but is not in the journal"
     case "lost":
       return `has lost its wallet URL; set it again with caravel update-tenant${at}`
     case "unreadable":
@@ -64,7 +64,7 @@ class Progress {
     differences: [],
     clocks: []
   }
-  mendable = 0
+  repairable = 0
   others = 0
   isJournalDamaged = false
   readonly bar: ProgressBar
@@ -74,15 +74,15 @@ class Progress {
   }
 
   get differences(): number {
-    return this.mendable + this.others
+    return this.repairable + this.others
   }
 
   readonly add = (step: Verification) =>
     Effect.suspend(() => {
-      const mendable = step.differences.filter(isRepairable).length
+      const repairable = step.differences.filter(isRepairable).length
       this.last = step
-      this.mendable += mendable
-      this.others += step.differences.length - mendable
+      this.repairable += repairable
+      this.others += step.differences.length - repairable
       this.isJournalDamaged ||= step.differences.some(isOfJournal)
       return this.bar.show(step.events, step.head)
     })
@@ -114,12 +114,12 @@ const show = (asText: boolean, output: typeof Output.Service, progress: Progress
 const agree = (progress: Progress) => `The rows agree with the journal: ${covered(progress.last)}`
 
 /** What to do about the drifts. */
-const advice = ({ isJournalDamaged, mendable, others }: Progress) =>
+const advice = ({ isJournalDamaged, repairable, others }: Progress) =>
   isJournalDamaged
     ? "The journal itself is damaged: restore a backup"
-    : mendable === 0
-    ? "No rebuild can mend what the journal does not have"
-    : `caravel rebuild --yes mends ${others > 0 ? `${number(mendable)} of them` : mendable === 1 ? "it" : "them"}`
+    : repairable === 0
+    ? "A rebuild cannot repair what the journal does not have"
+    : `caravel rebuild --yes repairs ${others > 0 ? `${number(repairable)} of them` : repairable === 1 ? "it" : "them"}`
 
 interface Options {
   readonly json: boolean
@@ -179,12 +179,14 @@ export const rebuild = Effect.fn("Verify.rebuild")(
     yield* output.print(
       output.isTerminal && !json
         ? output.style.green(
-          written === 0 ? `Nothing to mend: ${covered(last)}` : `Mended ${counted(written, "row")}: ${covered(last)}`
+          written === 0
+            ? `Nothing to repair: ${covered(last)}`
+            : `Repaired ${counted(written, "row")}: ${covered(last)}`
         )
         : JSON.stringify({ ok: others === 0, written, ...numbers(last) })
     )
     if (others > 0) {
-      const message = `${counted(others, "difference")} cannot be mended; see caravel verify`
+      const message = `${counted(others, "difference")} cannot be repaired; see caravel verify`
       return yield* new Failed({ message })
     }
   }

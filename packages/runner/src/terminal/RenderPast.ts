@@ -109,7 +109,7 @@ export const entryLines = (
   const width = left.join("  ").length + 2
   const told = changes.filter(isTelling)
   const texts: ReadonlyArray<readonly [text: string, paint?: Style["dim"]]> = [
-    ...(told.length === 0 ? [["nothing: it was so already", style.dim] as const] : []),
+    ...(told.length === 0 ? [["nothing: it had these values already", style.dim] as const] : []),
     ...told.map((change) => [shortened(`${change.field} ${changeText(change)}`)] as const),
     ...metadataTexts(event.metadata).map((text) => [text, style.dim] as const)
   ]

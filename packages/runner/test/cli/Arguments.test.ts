@@ -47,7 +47,7 @@ describe("arguments that are wrong", () => {
         ["create-relay", ...relay, "--expected-version", "-1"],
         "--expected-version: Expected an integer of at least 0, got \"-1\""
       ],
-      [["create-tenant", nwcUrl, "--pubkey", pubkey], `"<redacted>" cannot be placed${see("create-tenant")}`],
+      [["create-tenant", nwcUrl, "--pubkey", pubkey], `"<redacted>" is unexpected${see("create-tenant")}`],
       [["activity", "--limit", "-1"], "--limit: Expected an integer of at least 0, got \"-1\""],
       [["activity", "--limit=1.5"], "--limit: Expected an integer of at least 0, got \"1.5\""],
       [["activity", "--limit"], `--limit needs a value: count${see("activity")}`],
@@ -56,7 +56,7 @@ describe("arguments that are wrong", () => {
         "--since: Expected an integer of at least 0, got \"x\"; --limit: Expected an integer of at least 0, got \"y\""
       ],
       [["activity", "--json=maybe"], `--json takes no value${see("activity")}`],
-      [["activity", "a", "b"], `"a" and "b" cannot be placed${see("activity")}`],
+      [["activity", "a", "b"], `"a" and "b" are unexpected${see("activity")}`],
       [["activity", "--__proto__"], `there is no option --__proto__${see("activity")}`],
       [["consumers", "drop"], `NAME is missing${see("consumers drop")}`],
       [["tenant", "nobody"], "PUBKEY: Expected a public key of 64 lower-case hex characters, got \"nobody\""],

@@ -83,7 +83,7 @@ describe("a database that is not there", () => {
     expect((await program(["tenant", "--database", url])).json).toHaveLength(1)
     expect(await program(["create-tenant", "--pubkey", pubkey, "--database", url])).toMatchObject({
       code: 1,
-      stderr: `caravel: ${join(cwd, "b.db")} is not to be changed: it is named with mode=ro`
+      stderr: `caravel: ${join(cwd, "b.db")} cannot be changed: its name has mode=ro`
     })
   }, 60_000)
 })

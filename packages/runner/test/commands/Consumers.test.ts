@@ -80,7 +80,7 @@ describe("consumers", () => {
     ])
     expect(stdout).not.toContain("b0b5ecre7")
     const nothing = await program(["consumers", "parked", "bills", ...database], { isTerminal: true })
-    expect(nothing).toMatchObject({ code: 0, stdout: "", stderr: "bills has nothing parked" })
+    expect(nothing).toMatchObject({ code: 0, stdout: "", stderr: "bills has no parked activities" })
   })
 
   it("lose no word of what failed in a terminal of 60 columns", async () => {
@@ -99,12 +99,12 @@ describe("consumers", () => {
       [["drop", "nobody", "--yes"], "no consumer \"nobody\""],
       [["reset", "nobody", "--to", "0", "--yes"], "no consumer \"nobody\""],
       [["replay", "nobody"], "no consumer \"nobody\""],
-      [["replay", "mail"], "Nobody runs mail just now"],
+      [["replay", "mail"], "No program runs mail"],
       [["drop", "mail"], "mail has 3 activities parked; --yes"],
       [["drop", "mail", "--position", "4", "--position", "3"], "nothing parked at position 3; nothing was dropped"],
       [["drop", "mail", "--position", "x"], "--position: Expected an integer of at least 1, got \"x\""],
-      [["reset", "mail", "--to", "1"], "handles again what comes after 1"],
-      [["reset", "mail", "--to", "6"], "passes by"],
+      [["reset", "mail", "--to", "1"], "handle the activities after 1 again"],
+      [["reset", "mail", "--to", "6"], "skip the activities up to 6"],
       [["reset", "mail", "--to", "7", "--yes"], "There is no position 7 yet; the last one is 6"],
       [["reset", "mail", "--to", "-1", "--yes"], "at least 0"],
       [["reset", "mail"], "--to"],
@@ -141,7 +141,7 @@ describe("consumers", () => {
     expect((await words("reset", "mail", "--to", "3", "--yes")).json).toEqual([{ name: "mail", position: 3 }])
     await Effect.runPromise(Effect.provide(consume, Sqlite.layer({ filename })))
     expect((await words("parked", "mail")).json).toMatchObject([{ position: 4 }, { position: 5 }])
-    expect(await shown("consumers", "reset", "mail", "--to", "0", "--yes")).toBe("mail goes on after position 0")
+    expect(await shown("consumers", "reset", "mail", "--to", "0", "--yes")).toBe("mail continues after position 0")
     expect((await words()).json).toMatchObject([{ name: "bills", activities: 0 }, { position: 0, parked: 0 }])
   }, 60_000)
 
@@ -167,7 +167,7 @@ describe("consumers", () => {
     await Effect.runPromise(owned)
     const { code, json } = await caravel(cwd, ["consumers", "replay", "mail", ...database])
     expect({ code, json }).toEqual({ code: 0, json: [{ name: "mail", parked: 0 }] })
-    expect(await shown("consumers", "replay", "mail")).toBe("mail has nothing parked any more")
+    expect(await shown("consumers", "replay", "mail")).toBe("mail has no parked activities left")
     await Effect.runPromise(Fiber.interrupt(curing))
   }, 60_000)
 

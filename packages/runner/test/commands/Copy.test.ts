@@ -13,14 +13,14 @@ const createRelay = (id: string, database: string) =>
   program(["create-relay", "--id", id, "--tenant", pubkey, "--subdomain", id, "--database", database])
 
 describe("copy", () => {
-  it("says what was new, until nothing is, and how to go over", async () => {
+  it("says what was new, until nothing is, and how to switch", async () => {
     await program(["create-tenant", "--pubkey", pubkey, "--database", from, "--create"])
     await createRelay("a", from)
     expect(await program(["copy", from, to], { isTerminal: true })).toMatchObject({
       code: 0,
       stderr: "",
       stdout: "Copied 2 events, and verified: 2 events, 1 tenant, 1 relay\n" +
-        "To go over: stop what writes the source, copy once more, and start it on the target"
+        "To switch: stop the programs that write to the source, copy once more, and start them on the target"
     })
     await createRelay("b", from)
     expect(await program(["copy", from, to])).toMatchObject({

@@ -59,7 +59,7 @@ describe("history", () => {
       "       5  2025-11-10 00:00:00  updated                    plan basic → growth",
       "                                                          pushEnabled no → yes",
       "       6  2025-11-20 00:00:00  deactivated                status active → inactive",
-      "       7  2025-11-21 00:00:00  deactivated                nothing: it was so already",
+      "       7  2025-11-21 00:00:00  deactivated                nothing: it had these values already",
       "       8  2025-11-25 12:30:00  activated                  status inactive → active"
     ])
     expect(await shown("history", "tenant", npub, "--newest-first", "--limit", "3")).toEqual([
@@ -222,7 +222,7 @@ describe("usage", () => {
     expect(nothing).toMatchObject({ code: 0, stdout: "", stderr: "None of this tenant's relays was active then" })
     expect(await run("usage", tenant, "--to", "9999-01-01")).toMatchObject({
       code: 0,
-      stderr: "--to is yet to come: what is active now is taken to stay so"
+      stderr: "--to is in the future: relays that are active now count as active until then"
     })
   })
 })

@@ -11,7 +11,7 @@ const tenant = JSON.stringify({ _tag: "CreateTenant", pubkey })
 const relay = (id: string) => JSON.stringify({ _tag: "CreateRelay", id, tenant: pubkey, subdomain: id })
 
 describe("run", () => {
-  it("answers each line of a file in order, goes on after failures, and exits with 1", async () => {
+  it("answers each line of a file in order, continues after failures, and exits with 1", async () => {
     const secret = "b0b5ecre7"
     const nwcUrl = `nostr+walletconnect://x?secret=${secret}`
     writeFileSync(

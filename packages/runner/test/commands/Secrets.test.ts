@@ -43,7 +43,7 @@ describe("secrets erase", () => {
     expect(await run(["secrets", "erase", tenant])).toMatchObject({
       code: 1,
       stdout: "",
-      stderr: "caravel: The tenant's wallet URL would be gone for good, also from the database's files; --yes does it"
+      stderr: "caravel: This erases the tenant's wallet URL for good, also from the database's files; --yes does it"
     })
     expect(found()).toEqual(["erase.db"])
     const { code, json } = await run(["secrets", "erase", tenant, "--yes", "--actor", "privacy"])
@@ -53,7 +53,7 @@ describe("secrets erase", () => {
       "has no wallet URL; --yes removes what earlier ones"
     )
     expect((await run(["secrets", "erase", tenant, "--yes"], undefined, true)).stdout).toBe(
-      "Erased: the database's files have nothing of it any more; backups made before still have it"
+      "Erased from the database and its files; earlier backups still contain it"
     )
     expect((await run(["activity"])).json).toHaveLength(3)
   }, 60_000)
@@ -81,7 +81,7 @@ describe("secrets rotate", () => {
       expect(found()).toEqual([])
       expect((await run(["secrets", "rotate"], key)).stderr).toContain("which is not among the keys")
       expect((await run(["secrets", "rotate"], `${key},${old}`, true)).stdout).toBe(
-        "Encrypted 1 secret with the current key; backups made before have them as they were"
+        "Encrypted 1 secret with the current key; earlier backups hold them as they were"
       )
       expect((await run(["secrets", "rotate"], key, true)).stdout).toContain("current key already")
       expect((await run(["tenant", tenant], key)).json).toMatchObject([{ nwcUrl: "<redacted>" }])
@@ -120,7 +120,7 @@ describe("secrets rotate", () => {
     expect((await run(["tenant", tenant], saved)).json).toMatchObject([{ nwcUrl: "<redacted>" }])
   }, 60_000)
 
-  it("goes on where it was interrupted", async () => {
+  it("continues where it was interrupted", async () => {
     const { filename, found, run } = await make("interrupted.db", 1000)
     const env = { CARAVEL_SECRET_KEYS: key }
     const child = start(["secrets", "rotate", "--database", filename], cwd, env)

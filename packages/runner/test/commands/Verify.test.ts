@@ -39,7 +39,7 @@ describe("verify and rebuild", () => {
   it("say in one sentence that nothing is wrong", async () => {
     expect(await shown("verify")).toMatchObject({ code: 0, stdout: `The rows agree with the journal: ${right}` })
     expect(await shown("rebuild")).toMatchObject({ code: 0, stdout: `The rows agree with the journal: ${right}` })
-    expect(await shown("rebuild", "--yes")).toMatchObject({ code: 0, stdout: `Nothing to mend: ${right}` })
+    expect(await shown("rebuild", "--yes")).toMatchObject({ code: 0, stdout: `Nothing to repair: ${right}` })
     const { code, json, stderr } = await caravel(cwd, ["verify", "--database", filename])
     expect({ code, json, stderr }).toEqual({
       code: 0,
@@ -48,7 +48,7 @@ describe("verify and rebuild", () => {
     })
   }, 60_000)
 
-  it("name what differs, and mend it when they are told to", async () => {
+  it("name what differs, and repair it with --yes", async () => {
     await behindTheBack(
       "UPDATE caravel_relay SET plan = 'free', info_name = 'a\u0007b' WHERE id = 'a'",
       "DELETE FROM caravel_relay WHERE id = 'b'",
@@ -58,9 +58,9 @@ describe("verify and rebuild", () => {
       "tenant 82341f88…fbfbe6a2  nwcError is \"<redacted>\", and the journal says null (position 1)",
       "relay a                   plan is \"free\", and the journal says \"basic\" (position 2)",
       "relay a                   infoName is \"a\\u0007b\", and the journal says \"\" (position 2)",
-      "relay b                   has no row, and the journal has it at version 2 (position 4)",
+      "relay b                   has no row, but the journal has it at version 2 (position 4)",
       `4 differences in ${right}`,
-      "caravel rebuild --yes mends them"
+      "caravel rebuild --yes repairs them"
     ]
     for (const name of ["verify", "rebuild"]) {
       const { code, stderr, stdout } = await shown(name)
@@ -76,19 +76,19 @@ describe("verify and rebuild", () => {
       { kind: "missing", resourceId: "b", field: null, expected: { status: "inactive" }, found: null, position: 4 },
       { ok: false, differences: 4 }
     ])
-    expect(await shown("rebuild", "--yes")).toMatchObject({ code: 0, stdout: `Mended 3 rows: ${right}` })
+    expect(await shown("rebuild", "--yes")).toMatchObject({ code: 0, stdout: `Repaired 3 rows: ${right}` })
     expect((await run("rebuild", "--yes")).json).toMatchObject([{ ok: true, written: 0, events: 4 }])
     expect(await run("verify")).toMatchObject({ code: 0 })
   }, 60_000)
 
-  it("say what no rebuild can mend", async () => {
+  it("say what a rebuild cannot repair", async () => {
     await behindTheBack("PRAGMA foreign_keys = OFF", "DELETE FROM caravel_secret")
     const lost =
       "tenant 82341f88…fbfbe6a2  has lost its wallet URL; set it again with caravel update-tenant (position 1)"
     const { code, stdout } = await shown("verify")
     expect({ code, stdout: stdout.split("\n") }).toMatchObject({
       code: 1,
-      stdout: [lost, /^1 difference in/, "No rebuild can mend what the journal does not have"].map((line) =>
+      stdout: [lost, /^1 difference in/, "A rebuild cannot repair what the journal does not have"].map((line) =>
         typeof line === "string" ? line : expect.stringMatching(line)
       )
     })
@@ -99,7 +99,7 @@ describe("verify and rebuild", () => {
     expect(damaged.stdout).toContain(
       "relay b                   the event at position 4 has version 2, where 1 was expected"
     )
-    expect(damaged.stdout).toContain("event 3                   is gone from the journal")
+    expect(damaged.stdout).toContain("event 3                   is missing from the journal")
     expect(damaged.stdout).toContain("The journal itself is damaged: restore a backup")
     const { code: failed, stderr } = await run("rebuild", "--yes")
     expect(failed).toBe(1)
