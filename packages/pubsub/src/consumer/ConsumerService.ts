@@ -53,10 +53,9 @@ export const make = (ports: Ports): Effect.Effect<Consumer.Service, never, Scope
       replay: (options) => replay(context, whileOpen, options),
       requestReplay: (name) => requestReplay(context, name),
       drop: (name, positions) =>
-        Effect.all([
-          find(name),
-          positions === undefined ? Effect.succeed(undefined) : Effect.forEach(positions, (n) => decodePosition(n))
-        ]).pipe(Effect.flatMap(([, positions]) => retryUntilDeadline(parking.drop(name, positions)))),
+        Effect.all([find(name), Effect.forEach(positions ?? [], (n) => decodePosition(n))]).pipe(
+          Effect.flatMap(([, checked]) => retryUntilDeadline(parking.drop(name, positions && checked)))
+        ),
       reset: (name, position, { epoch } = {}) => reset(context, name, position, epoch)
     }
   })
