@@ -129,6 +129,12 @@ export default tseslint.config(
     }
   },
   { files: published, rules: { "local/documented-export": "error" } },
+  {
+    files: ["packages/*/src/**/*.ts"],
+    // The suites of `conformance` are lists of tests.
+    ignores: ["packages/conformance/src/**/*.ts"],
+    rules: { "max-lines-per-function": ["error", { max: 80, skipBlankLines: true, skipComments: true }] }
+  },
   { files: tests, rules: { "no-restricted-syntax": ["error", ...everywhere, ...inTests] } },
   { files: ["packages/sql/src/**/*.ts"], rules: { "no-restricted-syntax": ["error", ...everywhere, ...inSql] } },
   {
