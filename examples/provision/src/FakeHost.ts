@@ -1,9 +1,9 @@
-/** A fake relay host for trials and tests: it keeps the relays that it is sent in memory, and serves none. */
+/** A fake relay host for trials and tests: it keeps the relays that it receives in memory, and serves none. */
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Context, Effect, HashMap, Layer, Option, Ref } from "effect"
 import { HostedRelay } from "./RelayHost.js"
 
-/** When trouble may occur: before the host has stored a relay, or after, before it answers. */
+/** When a call may fail or be delayed: before the host has stored a relay, or after that, before it answers. */
 export type Moment = "received" | "applied"
 
 /** The fake host. */

@@ -20,7 +20,7 @@ export class HostError extends Schema.TaggedError<HostError>("@caravel/example-p
   reason: Schema.String
 }) {
   override get message() {
-    return `The host did not take relay ${this.id}: ${this.reason}`
+    return `The host did not accept relay ${this.id}: ${this.reason}`
   }
 }
 

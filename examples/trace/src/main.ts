@@ -11,7 +11,7 @@ const program = Effect.gen(function*() {
   yield* Consumer.awaitPosition("welcoming", position)
 })
 
-/** Sends spans, logs and metrics to a collector, and what is left when the program ends. */
+/** Sends spans, logs and metrics to a collector, and flushes them when the program ends. */
 const Telemetry = Config.string("OTLP_URL").pipe(
   Config.withDefault("http://127.0.0.1:4318"),
   Effect.map((baseUrl) => Otlp.layerJson({ baseUrl, resource: { serviceName: "trace" } })),
@@ -19,7 +19,7 @@ const Telemetry = Config.string("OTLP_URL").pipe(
   Layer.provide(FetchHttpClient.layer)
 )
 
-// Telemetry comes last, so that it is there before everything that it traces, and ends after it.
+// Telemetry is provided last, so that it starts before everything that it traces, and ends after it.
 const App = Welcoming.pipe(Layer.provideMerge(Sqlite.layerTemporary), Layer.provideMerge(Telemetry))
 
 void program.pipe(Effect.provide(App), Effect.runPromise)

@@ -15,7 +15,7 @@ import * as Targets from "./Targets.js"
 
 const list = (name: string, what: string, known: ReadonlyArray<string>) =>
   Options.text(name).pipe(
-    Options.withDescription(`Only these ${what}, with commas between them: ${known.join(", ")}.`),
+    Options.withDescription(`Only these ${what}, separated by commas: ${known.join(", ")}.`),
     Options.map((text) => text.split(",")),
     Options.filterMap(
       (names) => names.every((name) => known.includes(name)) ? Option.some(names) : Option.none(),
@@ -36,18 +36,18 @@ const options = {
   only: list("only", "scenarios", Object.keys(scenarios)),
   subjects: list("subjects", "subjects", everySubject),
   rounds: Options.integer("rounds").pipe(
-    Options.withDescription("How often each sample is taken; a whole run's default is 5."),
+    Options.withDescription("How many times each sample is taken; 5 by default, except with --quick."),
     Options.optional
   ),
   quick: Options.boolean("quick").pipe(
-    Options.withDescription("Shows that everything runs, in seconds; its figures say nothing.")
+    Options.withDescription("Only shows that everything runs, within seconds; its figures mean nothing.")
   ),
   directory: Options.directory("directory", { exists: "yes" }).pipe(
-    Options.withDescription("Where the database files are put; in memory, syncing would cost nothing."),
+    Options.withDescription("The directory for the database files; in memory, syncing would cost nothing."),
     Options.withDefault(os.tmpdir())
   ),
   json: file("json", "everything that was measured"),
-  markdown: file("markdown", "what standard output gets")
+  markdown: file("markdown", "the tables of standard output")
 }
 
 const bench = Command.make(
@@ -79,7 +79,7 @@ const bench = Command.make(
       yield* write(markdown, text)
       yield* write(json, `${yield* Schema.encode(Report.Json)(report)}\n`)
     })
-).pipe(Command.withDescription("Measures what Caravel's commands cost, against other ways to do the same."))
+).pipe(Command.withDescription("Measures what Caravel's commands cost, compared with other ways to do the same."))
 
 const write = (path: Option.Option<string>, text: string) =>
   Option.match(path, {

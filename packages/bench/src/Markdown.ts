@@ -36,7 +36,7 @@ const header = ({ command, date, machine, settings }: Report) =>
     Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`).join(", "),
     "",
     settings.oneProcess
-      ? "**A quick run: it shows that everything runs, and its figures say nothing.**"
+      ? "**A quick run: it only shows that everything runs; its figures mean nothing.**"
       : "Medians over the rounds; a ratio is the median of the rounds' ratios, so it need not be that of the medians."
   ].join("\n")
 

@@ -1,4 +1,4 @@
-/** Proves that an adapter tells the time by its caller's clock, so that a `TestClock` moves it. */
+/** Proves that an adapter uses its caller's clock, so that a `TestClock` moves it. */
 import { Command, History, Query } from "@caravel/domain"
 import { defaultIdempotencyKeysKept } from "@caravel/domain/adapter"
 import { Consumer } from "@caravel/pubsub"

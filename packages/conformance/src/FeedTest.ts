@@ -17,7 +17,7 @@ const subscribe = Effect.flatMap(ActivityPubSub, (pubsub) => pubsub.subscribe)
 
 const activate: Effect.Effect<CommandRequest> = Effect.orDie(decodeCommand({ _tag: "ActivateRelay", id: "relay-1" }))
 
-/** Logs `count` activities, a thousand per submission. After each submission follows an event without an activity. */
+/** Logs `count` activities, a thousand per submission. Each submission is followed by an event without an activity. */
 const log = (count: number) =>
   Effect.gen(function*() {
     const { submit } = yield* Command

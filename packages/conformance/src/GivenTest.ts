@@ -86,9 +86,9 @@ const unversioned = (world: Plain) => {
 }
 
 /**
- * Proves for random programs that a layer that is given the journal of another has the same rows, events, activities and
- * past, that `verify` finds no drift, and that both continue alike. Given only the tenants and relays, a layer has the
- * same rows at version 1.
+ * Proves for random programs that a layer that is given the journal of another has the same rows, events, activities
+ * and past, that `verify` finds no drift, and that both then behave the same. Given only the tenants and relays, a
+ * layer has the same rows at version 1.
  *
  * @since 0.1.0
  * @category suites

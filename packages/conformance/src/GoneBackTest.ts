@@ -6,7 +6,7 @@ import { Effect, Exit, Fiber, type Layer, type Scope, Stream } from "effect"
 import { alice, type Services, specs } from "./internal/fixture.js"
 
 /**
- * Proves that nothing follows or writes a journal that has gone back: the database was replaced by an older state
+ * Proves that nothing follows or writes to a journal that has gone back: the database was replaced by an older state
  * without Caravel's restore, so its epoch is the same. `remember` saves the current state, and returns an effect that
  * goes back to it.
  *

@@ -21,7 +21,7 @@ const world = Effect.gen(function*() {
   yield* command.updateTenant({ pubkey: bob })
 })
 
-/** Relays that differ in all that filters select by. */
+/** Relays that differ in every field that filters use. */
 const many = Effect.gen(function*() {
   yield* world
   const command = yield* Command

@@ -1,6 +1,6 @@
 /**
- * What adapters and hosts need of the domain beyond what its users need: the decisions on a batch, stored forms and
- * their versions, verification, and the runtime that they share.
+ * The parts of the domain that only adapters and hosts need: the decisions on a batch, stored forms and their versions,
+ * verification, and the shared runtime.
  *
  * @since 0.1.0
  */

@@ -231,13 +231,13 @@ const servicesOver = (store: Layer.Layer<Store>): Layer.Layer<Services> =>
 export const layer: Layer.Layer<Services> = servicesOver(layerStore)
 
 /**
- * The services of Caravel in memory, in which something has happened already: a journal, or tenants and relays.
+ * The services of Caravel in memory, starting with a journal, or with tenants and relays.
  *
- * - `events` become the journal, with positions from 1. `journalOf` of `@caravel/testing` makes them, and those of
- *   another `Journal` are fine too. `secrets` are the wallet URLs that the events refer to; without them, tenants have
- *   none, and `Journal.verify` reports it.
- * - `tenants` and `relays` are recorded as imported: the journal has one `TenantImported` or `RelayImported` of each, so
- *   their versions are 1. Building the layer dies if a relay's tenant is missing or a key or subdomain is there twice.
+ * - `events` become the journal, with positions from 1. Create them with `journalOf` of `@caravel/testing`, or read
+ *   them from another `Journal`. `secrets` are the wallet URLs that the events refer to; without them, tenants have
+ *   none, and `Journal.verify` reports them as lost.
+ * - `tenants` and `relays` are recorded as imported: the journal has one `TenantImported` or `RelayImported` for each,
+ *   so their versions are 1. Building the layer dies if a relay's tenant is missing or a key or subdomain occurs twice.
  *
  * @example
  * ```ts

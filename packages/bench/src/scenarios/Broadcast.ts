@@ -132,9 +132,10 @@ const ways: { readonly [subject: string]: Broadcast } = {
 export const scenario: Scenario = {
   title: "Broadcast",
   description:
-    "Deliveries per second to subscribers that take all there is, of the activities of events that are broadcast 64 at a " +
-    "time by a publisher that then gives way. Caravel's tail gets the events as from a commit; Effect's PubSub gets their " +
-    "activities by publishAll, bounded to 1,024 or unbounded. The feed is a stream, to be compared with Stream.fromPubSub.",
+    "Deliveries per second to subscribers that take everything available. A publisher broadcasts the activities of " +
+    "64 events at a time, and yields after each batch. Caravel's tail receives the events as after a commit; " +
+    "Effect's PubSub receives their activities through publishAll, bounded to 1,024 or unbounded. Compare the feed, " +
+    "which is a stream, with Stream.fromPubSub.",
   figures: { "deliveries/s": 0 },
   comparisons: [
     { title: "× bounded", figure: "deliveries/s", to: (value) => ({ ...value, subject: "pubsub-bounded" }) },

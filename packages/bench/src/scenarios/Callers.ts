@@ -8,8 +8,8 @@ import { subjectNamed, subjects } from "../subjects/index.js"
 export const scenario: Scenario = {
   title: "Callers at once",
   description:
-    "Commands per second of callers that each issue their next command when the one before was answered. Subjects that " +
-    "execute one command at a time whatever the callers were measured with 64, those that block without any.",
+    "Commands per second of callers that each issue their next command when the previous one was answered. Subjects " +
+    "that execute one command at a time, whatever the number of callers, are measured with 64; blocking ones, without.",
   figures: { "commands/s": 0 },
   comparisons: [
     { title: "× raw", figure: "commands/s", to: ({ callers: _, ...value }) => ({ ...value, subject: "raw" }) },

@@ -64,8 +64,8 @@ export const catchUp = (count: number, onPage: (read: number) => void): Effect.E
 export const scenario: Scenario = {
   title: "Catch-up",
   description:
-    "Activities per second from the first to the last, decoded: Caravel by feed.since(0), raw by the same rows as plain " +
-    `objects in pages of ${pageSize} from the view.`,
+    "Activities per second from the first to the last, decoded. Caravel reads with feed.since(0); raw reads the same " +
+    `rows from the view as plain objects, in pages of ${pageSize}.`,
   figures: { "activities/s": 0 },
   comparisons: [{ title: "× raw", figure: "activities/s", to: (value) => ({ ...value, subject: "raw" }) }],
   cases: ({ many, some }) =>

@@ -18,8 +18,8 @@ export const scenario: Scenario = {
   title: "Delivery",
   description:
     "64 callers write without pause, one live subscriber yields after each message. Milliseconds from a command's answer " +
-    "to its caller until the subscriber has its activity (0 if it came first), and from the command's issue, which has " +
-    "the waiting and the commit in it; and how many were undelivered when the callers stopped.",
+    "to its caller until the subscriber has its activity (0 if it came first), and from the command's issue, which " +
+    "includes the wait and the commit; and how many were undelivered when the callers stopped.",
   figures: { p50: 2, p99: 2, max: 2, "p99 from issue": 2, undelivered: 0, commands: 0 },
   comparisons: [],
   rounds: 2,

@@ -65,9 +65,10 @@ const timed = (read: (id: string) => Effect.Effect<number>, relay: (n: number) =
 export const scenario: Scenario = {
   title: "History",
   description:
-    `Microseconds for the history of a relay of ${own} events that are spread over the whole journal: of one relay again ` +
-    "and again, and of relay after relay in no order, so that each event is on a page that has to be fetched from the " +
-    "file. Caravel by history.events, with what each event changed; raw by the same rows, and JSON.parse of the payload.",
+    `Microseconds for the history of a relay of ${own} events that are spread over the whole journal: of one relay ` +
+    "repeatedly, and of one relay after another in scattered order, so that each event is on a page that must be " +
+    "read from the file. Caravel uses history.events, with the changes of each event; raw reads the same rows and " +
+    "parses the payload.",
   figures: { "µs/same": 1, "µs/other": 1 },
   comparisons: [
     { title: "same × short", figure: "µs/same", to: (value, { few }) => ({ ...value, events: few }) },

@@ -8,7 +8,7 @@ import { median } from "../Statistics.js"
 export const scenario: Scenario = {
   title: "Opening",
   description:
-    "Milliseconds until Sqlite.layer is built, of a file whose schema is the newest, and until it is closed.",
+    "Milliseconds until Sqlite.layer is built, on a file with the newest schema, and until it is closed.",
   figures: { open: 2, close: 2 },
   comparisons: [{ title: "× empty", figure: "open", to: (value) => ({ ...value, events: 0 }) }],
   warmUp: true,

@@ -14,8 +14,8 @@ const atMost = 90_000
 export const scenario: Scenario = {
   title: "Peak memory",
   description:
-    "The most memory that a process of its own has had (RSS, MiB): early, after 10,000 commands of 64 callers or 10,000 " +
-    `activities of a catch-up, and at the end of 1,000,000, or of as many as there were in ${atMost / 1000} seconds.`,
+    "The peak memory of a separate process (RSS, MiB): early, after 10,000 commands of 64 callers or 10,000 " +
+    `activities of a catch-up, and late, after 1,000,000 or after as many as there were in ${atMost / 1000} seconds.`,
   figures: { done: 0, early: 0, late: 0, growth: 0 },
   comparisons: [],
   rounds: 1,

@@ -12,8 +12,8 @@ import { postgresSubjects } from "../subjects/index.js"
 export const scenario: Scenario = {
   title: "On PostgreSQL",
   description:
-    "Commands per second of callers that each issue their next command when the one before was answered, in one process " +
-    "and spread over four, which write one schema.",
+    "Commands per second of callers that each issue their next command when the previous one was answered, in one " +
+    "process and spread over four, which write to one schema.",
   figures: { "commands/s": 0 },
   postgres: true,
   comparisons: ["postgres-naive", "postgres-naive-ordered", "postgres-emmett"].map((subject) => ({

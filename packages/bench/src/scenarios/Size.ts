@@ -7,8 +7,8 @@ import { sample } from "./Callers.js"
 export const scenario: Scenario = {
   title: "Size of the journal",
   description:
-    "Microseconds per command at throughput (64 callers), at journals that differ only in how many events they have: of " +
-    "the same tenants and relays. A sample ends after 10,000 commands; the large file is kept from round to round.",
+    "Microseconds per command at throughput (64 callers), with journals of the same tenants and relays that differ " +
+    "only in their number of events. A sample ends after 10,000 commands; the large file is kept from round to round.",
   figures: { "µs/command": 1 },
   comparisons: [
     { title: "× small", figure: "µs/command", to: (value, { few }) => ({ ...value, events: few }) },

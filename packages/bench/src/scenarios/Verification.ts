@@ -59,8 +59,8 @@ const rebuilt: Pass = (filename) =>
 const scenario = (title: string, description: string, caravel: Pass): Scenario => ({
   title,
   description:
-    `${description} Events per second, against those of better-sqlite3 that reads the same rows by pages of ` +
-    `${pageSize} and does nothing with them; and the most memory that a process of its own has had (RSS, MiB).`,
+    `${description} Events per second, compared with better-sqlite3, which only reads the same rows in pages of ` +
+    `${pageSize}; and the peak memory of a separate process (RSS, MiB).`,
   figures: { "events/s": 0, peak: 0 },
   comparisons: [{ title: "× raw", figure: "events/s", to: (value) => ({ ...value, subject: "raw" }) }],
   isolated: true,

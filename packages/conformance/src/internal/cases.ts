@@ -13,7 +13,7 @@ import {
   tenantDefaults
 } from "./fixture.js"
 
-/** A command and its expected effect in the furnished world. */
+/** A command and its expected effect on the data of `furnished`. */
 export interface Case {
   readonly method: MethodName
   readonly resource: "tenant" | "relay"
@@ -21,10 +21,10 @@ export interface Case {
   readonly activity: string | null
   /** The arguments for the resource with this key. */
   readonly args: (key: string) => ReadonlyArray<unknown>
-  /** The key of the resource, which is in the furnished world or is to be created. */
+  /** The key of the resource, which exists in the data of `furnished` or is created by the command. */
   readonly key: string
   readonly creates?: true
-  /** A command to run first, if the furnished world already has the values that this command sets. */
+  /** A command to run first, if the data of `furnished` already has the values that this command sets. */
   readonly given?: readonly [MethodName, ReadonlyArray<unknown>]
   /** The changed fields of the row. `now` stands for the command's instant. */
   readonly changes: object

@@ -1,4 +1,4 @@
-/** Helpers of all suites: the world that they act on, and observations of it. */
+/** Helpers of all suites: fixtures, and observations of the services. */
 import {
   type Activity,
   type ActivityFeed,

@@ -1,4 +1,4 @@
-/** What consumers tell by logs, metrics and traces. */
+/** What consumers report through logs, metrics and traces. */
 import type { Activity } from "@caravel/domain"
 import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"

@@ -1,4 +1,4 @@
-/** Runs over what is there, for tests and jobs. */
+/** Runs that stop at the head of the journal, for tests and jobs. */
 import type { Activity } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
@@ -15,7 +15,7 @@ export const once = <E>(layer: Layer.Layer<Services, E>) => {
 
   for (const options of modes) {
     test(
-      `handles what is there at the time of the call, and returns what it did: ${JSON.stringify(options)}`,
+      `handles everything up to the head at the time of the call, and returns what it did: ${JSON.stringify(options)}`,
       Effect.gen(function*() {
         yield* relays(3)
         yield* log(times(30, (n) => `r${n % 3}`))

@@ -1,4 +1,4 @@
-/** Activities that a consumer's handler fails at: retries, halting and parking. */
+/** Activities whose handler fails: retries, halting and parking. */
 import type { Activity } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"

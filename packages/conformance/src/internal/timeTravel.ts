@@ -32,7 +32,7 @@ const versions = (entries: ReadonlyArray<HistoryEntry>) => entries.map(({ event 
 
 const numbers = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, n) => first + n)
 
-/** Activates and deactivates the furnished relay in turn, for `count` events, a thousand at a time. */
+/** Activates and deactivates the relay of `furnished` in turn, for `count` events, a thousand at a time. */
 const turns = (count: number) =>
   Effect.gen(function*() {
     const { submit } = yield* Command
@@ -245,7 +245,7 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
       )
       const before = [0, 0, 0, 3, 3, 3, 3, 3, 3].map((later) => last + later)
       expect(yield* positions).toEqual(before)
-      // The length of the journal passes powers of two here.
+      // Meanwhile the length of the journal passes powers of two, at which a binary search may go wrong.
       for (const second of numbers(0, 30).map((n) => n * 7 % 13)) {
         yield* activate(second)
         expect(yield* positions).toEqual(before)

@@ -1,4 +1,4 @@
-/** What the span of a command or of a submitted list says. Commands may hold secrets, so it shows nothing else of them. */
+/** The attributes of the span of a command or of a submitted list. Commands may hold secrets, so it has no others. */
 import { Cause, Exit, Option } from "effect"
 import type { CommandRequest } from "../command/CommandRequest.js"
 import type { RecordedEvent } from "../event/Event.js"

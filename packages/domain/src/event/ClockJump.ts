@@ -113,7 +113,7 @@ const quiet = 60_000_000_000n
 const monotonic = Clock.make()
 
 /**
- * Makes a function that counts findings and logs them as warnings: only the last finding of each report, and at most
+ * Returns a function that counts findings and logs them as warnings: only the last finding of each report, and at most
  * one report per minute.
  *
  * @since 0.1.0

@@ -60,7 +60,8 @@ export interface Written {
  */
 export class NewerEvent extends Data.TaggedError("NewerEvent")<Written & { readonly known: number }> {
   override get message() {
-    return `the ${this.tag} at position ${this.position} has version ${this.version}, this Caravel knows ${this.known}`
+    const { known, position, tag, version } = this
+    return `the ${tag} at position ${position} has version ${version}, but this Caravel knows only ${known}`
   }
 }
 

@@ -20,7 +20,10 @@ export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> =
 
 const longestMessage = 400
 
-/** A `ParseError` whose message is its issues. The message of Effect's begins with the schema, which may be long. */
+/**
+ * A `ParseError` whose message is its issues. The message of Effect's own error begins with the schema, which may be
+ * long.
+ */
 class InputError extends ParseResult.ParseError {
   override toString() {
     return issuesOf(this).join("; ")

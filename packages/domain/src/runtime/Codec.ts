@@ -106,7 +106,7 @@ const isNothing = (ast: AST.AST) => AST.isUndefinedKeyword(ast) || (AST.isLitera
 const isStruct = (ast: AST.AST): ast is AST.TypeLiteral =>
   AST.isTypeLiteral(ast) && ast.indexSignatures.length === 0 && ast.propertySignatures.length > 0
 
-/** `changes` are of fields that may be absent, such as one with a default. */
+/** `changes` belong to fields that may be absent, such as one with a default. */
 const struct = (
   ast: AST.TypeLiteral,
   changes: ReadonlyArray<AST.PropertySignatureTransformation> = []
@@ -151,7 +151,7 @@ const transformation = (ast: AST.Transformation): Codec => {
   if (AST.isFinalTransformation(transformation)) return final(ast, transformation)
   if (AST.isComposeTransformation(transformation)) return composition(make(from), make(to))
   const changes = transformation.propertySignatureTransformations
-  // A change is taken to return a value of its field's type: a default or the given value.
+  // A change is assumed to return a value of its field's type: a default or the given value.
   return isStruct(from) && AST.typeAST(to) === to && changes.every(({ from, to }) => from === to)
     ? struct(from, changes)
     : bySchema(ast)

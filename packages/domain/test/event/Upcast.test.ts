@@ -31,7 +31,7 @@ describe("upcasting", () => {
   it("refuses an event of a newer program", () => {
     expect(upcast(deactivated(4), {}, madeUp)).toMatchObject(Either.left({
       _tag: "NewerEvent",
-      message: "the RelayDeactivated at position 7 has version 4, this Caravel knows 3"
+      message: "the RelayDeactivated at position 7 has version 4, but this Caravel knows only 3"
     }))
     expect(Either.isLeft(upcast(deactivated(versionOf("RelayDeactivated") + 1), {}))).toBe(true)
   })

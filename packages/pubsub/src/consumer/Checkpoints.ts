@@ -1,4 +1,4 @@
-/** Checkpoints: how far durable consumers have come. */
+/** Checkpoints: the progress of durable consumers. */
 import { ActivityFilter, type Epoch, type Position, type StorageError } from "@caravel/domain"
 import { type DateTime, type Effect, type Option, Schema } from "effect"
 import type { Fenced, Lease } from "./Leases.js"
@@ -22,7 +22,7 @@ export const Filter = Schema.Struct({
 export interface Filter extends Schema.Schema.Type<typeof Filter> {}
 
 /**
- * How far a consumer has come.
+ * The progress of a consumer.
  *
  * @since 0.1.0
  * @category models

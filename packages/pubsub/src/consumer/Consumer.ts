@@ -63,9 +63,9 @@ export const layerService: Layer.Layer<Consumer, never, ConsumerStore | Journal 
  * A consumer as a part of an application: it starts and stops with the layer, and the layer requires what the handler
  * needs. Building the layer registers the consumer, and fails if that is impossible. It does not wait for the lease.
  *
- * If the consumer ends later, the application lives on. The end is logged at error, `ready` fails, and `lag` and the
- * metrics tell if the consumer has halted. After a storage error that may pass, such as a full disk, it runs again. To
- * end the application with the consumer, use the option `fatal`.
+ * If the consumer ends later, the application continues. The end is logged at error level, `ready` fails, and `lag` and
+ * the metrics show whether the consumer has halted. After a storage error that may pass, such as a full disk, the
+ * consumer is restarted. To end the application with the consumer, use the option `fatal`.
  *
  * @example
  * ```ts
@@ -158,10 +158,10 @@ export const run = <E, R>(
 ): Effect.Effect<never, RunError, Consumer | R> => Effect.flatMap(Consumer, (consumer) => consumer.run(options))
 
 /**
- * Runs a consumer over what is there: up to the head of the journal at the time of the call. It then stops and returns
- * what it did. It never waits for activities, and by default a failed handler is not retried. Use it in tests and in
- * jobs that run at intervals. If another process runs the consumer, this waits until it has handled everything up to
- * the head. Fails as `run` does.
+ * Runs a consumer up to the head of the journal at the time of the call, then stops and returns what it did. It never
+ * waits for activities, and by default a failed handler is not retried. Use it in tests and in jobs that run at
+ * intervals. If another process runs the consumer, this waits until it has handled everything up to the head. Fails as
+ * `run` does.
  *
  * @example
  * ```ts

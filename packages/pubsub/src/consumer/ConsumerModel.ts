@@ -89,7 +89,7 @@ export interface Handled {
 
 /** The options of a consumer that is a layer. */
 export type LayerOptions<E, R> = Options<E, R> & {
-  /** Whether `Consumer.fatal` fails when the consumer ends. False by default: the application lives on. */
+  /** Whether `Consumer.fatal` fails when the consumer ends. False by default: the application continues. */
   readonly fatal?: boolean | undefined
 }
 
@@ -109,8 +109,8 @@ export interface ReplayOptions<E, R> {
 }
 
 /**
- * What a consumer does. `running`: a process handles its activities. `retrying`: its handler has failed and is tried
- * again. `halted`: its handler has failed for good. `stopped`: no process runs it.
+ * What a consumer does. `running`: a process handles its activities. `retrying`: its handler has failed and is
+ * retried. `halted`: its handler has failed for good. `stopped`: no process runs it.
  */
 export type Status = "running" | "retrying" | "halted" | "stopped"
 

@@ -37,7 +37,7 @@ export * from "./Parking.js"
  * @category services
  */
 export class ConsumerStore extends Context.Tag("@caravel/pubsub/ConsumerStore")<ConsumerStore, {
-  /** How far consumers have come. */
+  /** The progress of consumers. */
   readonly checkpoints: Checkpoints
   /** Which processes run consumers. */
   readonly leases: Leases

@@ -30,7 +30,7 @@ interface Page {
   readonly last: Position
 }
 
-/** The errors that end a run's hold of the lease. */
+/** The errors with which a run stops holding its lease. */
 export type RunEnd = StorageError | PositionFromOtherEpoch | LeaseLost | ConsumerHalted
 
 /** What a consumer uses and writes while it holds its lease. */

@@ -1,4 +1,4 @@
-/** Consumers that are parts of a program: they run again where that can help, and the program survives their end. */
+/** Consumers as parts of a program: they are restarted if that can help, and the program continues if they end. */
 import { StorageError } from "@caravel/domain"
 import { Cause, Deferred, Effect, Exit, FiberId, Option } from "effect"
 import * as Backoff from "../runtime/Backoff.js"
@@ -24,22 +24,22 @@ export class Supervision {
     return first === undefined ? Effect.void : Effect.failCause(first)
   })
 
-  /** Waits until a consumer has ended that is fatal, and fails with the reason. */
+  /** Waits until a fatal consumer has ended, and fails with the reason. */
   readonly fatal: Effect.Effect<never, RunError> = Deferred.await(this.fatalEnd)
 
-  /** Runs a consumer, again and again if storage errors end it. Once it has ended for good, reports its lag. */
+  /** Runs a consumer, and restarts it after storage errors that may pass. Once it has ended, reports its lag. */
   supervise<R>(name: string, fatal: boolean, run: Effect.Effect<never, RunError, R>): Effect.Effect<never, never, R> {
     const restarted = retryWhile(mayPass, Backoff.untilAvailable)(
       Effect.tapError(run, (error) =>
         mayPass(error)
-          ? Effect.logWarning(`Consumer ${name} was ended by the database, and runs again. ${error.message}`)
+          ? Effect.logWarning(`Consumer ${name} was ended by a storage error, and is restarted. ${error.message}`)
           : Effect.void)
     )
     const end = (cause: Cause.Cause<RunError>) =>
       Effect.suspend(() => {
         this.ended.set(name, cause)
         if (fatal) Deferred.unsafeDone(this.fatalEnd, Exit.failCause(cause))
-        // That a handler has failed is logged already.
+        // The failure of the handler has already been logged.
         return isHalted(cause)
           ? Effect.void
           : Effect.logError(`Consumer ${name} has ended, and the program continues without it`, cause)

@@ -1,4 +1,4 @@
-/** The clock that Caravel itself waits by: for leases, polls, and storage that is busy or unavailable. */
+/** The clock that Caravel itself uses to wait: for leases, polls, and storage that is busy or unavailable. */
 import { Clock, Context, Duration, Effect, Function, Schedule } from "effect"
 
 /**

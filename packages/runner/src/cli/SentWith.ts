@@ -82,7 +82,7 @@ export const names: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Sends the commands of an effect with those of the three that are present.
+ * Sends the commands of an effect with the metadata, the key and the version that are present.
  *
  * @since 0.1.0
  * @category execution

@@ -64,8 +64,8 @@ export const copy = Command.make("copy", {
 }, Copy.copy).pipe(
   Command.withDescription(
     "Copies a database to an SQLite or PostgreSQL database, with positions, consumers and secrets as they are " +
-      "stored, and verifies the copy. Run an interrupted copy again to continue it; the target can be used once the copy is " +
-      "complete. A password in a URL is visible in the process list; PGPASSWORD is not."
+      "stored, and verifies the copy. Run an interrupted copy again to continue it; the target can be used once the " +
+      "copy is complete. A password in a URL is visible in the process list; PGPASSWORD is not."
   )
 )
 

@@ -132,7 +132,7 @@ const events = <E>(run: Run<E>, table: EventTable) => {
     }))
 }
 
-/** Compares rows with their folded events, and rewrites those that differ if there is a repair. */
+/** Compares rows with their folded events, and rewrites those that differ when repairing. */
 const compare = <E>(run: Run<E>, verified: ReadonlyArray<ResourceVerifier>) =>
   Effect.gen(function*() {
     const { contests, misplaced, read, repair } = run
@@ -220,7 +220,7 @@ const positions = <E>(run: Run<E>, head: Position, tolerance: Duration.Duration)
     }))
 }
 
-/** Finds rows of which the journal has no events, and deletes them if there is a repair. */
+/** Finds rows that have no events in the journal, and deletes them when repairing. */
 const unexpectedRows = <E>(run: Run<E>, type: ResourceType) =>
   steps(run, "", (from) =>
     Effect.gen(function*() {
@@ -234,7 +234,7 @@ const unexpectedRows = <E>(run: Run<E>, type: ResourceType) =>
       return next
     }))
 
-/** Finds secrets to which no row refers, and deletes them if there is a repair. */
+/** Finds secrets that no row refers to, and deletes them when repairing. */
 const unexpectedSecrets = <E>(run: Run<E>) =>
   steps(run, "", (from) =>
     Effect.gen(function*() {

@@ -58,8 +58,8 @@ export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => 
 }
 
 /**
- * How the transaction of a consumer's handler begins, and how often, in milliseconds, this process must show a sign of
- * life. Without it the server ends the transaction, so that another process can take over the consumer.
+ * How the transaction of a consumer's handler begins, and how often, in milliseconds, this process must send a
+ * keepalive. Without one the server ends the transaction, so that another process can take over the consumer.
  */
 export const live = (timeout: Duration.Duration): { readonly begin: string; readonly signOfLife: number } => {
   const idle = Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout)))

@@ -42,7 +42,7 @@ export class PostgresConnection implements AnsweringConnection {
     (since) => this.lose(new ConnectionLost({ message: "the server does not answer", since }))
   )
   private life: NodeJS.Timeout | undefined
-  /** The statement with which the signs of life end: after it, other transactions wait for this one. */
+  /** The statement that ends the keepalives: after it, other transactions wait for this one. */
   private untilHeld: Statement | undefined
   private readonly whenLost = new Set<(error: SqlError) => void>()
 
@@ -64,9 +64,8 @@ export class PostgresConnection implements AnsweringConnection {
   }
 
   /**
-   * Shows the server, until the connection is released, that this process is alive although its transaction is idle.
-   * This ends when the statement `untilHeld` is sent: from then on the transaction is bounded, because others wait for
-   * it.
+   * Sends keepalives until the connection is released: the process is alive although its transaction is idle. They end
+   * when the statement `untilHeld` is sent: from then on the transaction is bounded, because others wait for it.
    */
   showLife(every: number, [untilHeld]: ReadonlyArray<Statement>): void {
     this.untilHeld = untilHeld
@@ -76,7 +75,7 @@ export class PostgresConnection implements AnsweringConnection {
     this.life.unref()
   }
 
-  /** Stops the signs of life. */
+  /** Stops the keepalives. */
   rest(): void {
     clearInterval(this.life)
     this.life = undefined
@@ -249,7 +248,7 @@ interface Query {
 /** The server reports ROLLBACK as the result of the COMMIT, not as an error. */
 const rolledBack = new SqlError({
   message: "The transaction was rolled back",
-  cause: new Error("a statement in it had failed, and nothing after that was done")
+  cause: new Error("a statement in it had failed, and nothing after it was executed")
 })
 
 const failed = (message: string) => (cause: unknown) => new SqlError({ cause: errorOf(cause), message })

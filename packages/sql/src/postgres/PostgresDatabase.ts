@@ -209,6 +209,6 @@ const plainly = ({ scoped }: PostgresPool.Pool): Connection => {
     executeRaw: (...parameters) => run((connection) => connection.executeRaw(...parameters)),
     executeValues: (...parameters) => run((connection) => connection.executeValues(...parameters)),
     executeUnprepared: (...parameters) => run((connection) => connection.executeUnprepared(...parameters)),
-    executeStream: () => Stream.dieMessage("nothing of Caravel's is streamed")
+    executeStream: () => Stream.dieMessage("Caravel streams no statements")
   }
 }

@@ -10,25 +10,25 @@ import { codeOf, isLost, kindOf } from "./PostgresError.js"
 
 /** Permanent errors by code or message, each with advice. */
 const hopeless: ReadonlyArray<readonly [code: RegExp, message: RegExp, advice: string]> = [
-  [/^ENOTFOUND$/, /./, "there is no such host: see the name in the URL"],
+  [/^ENOTFOUND$/, /./, "there is no such host: check the name in the URL"],
   [/^ERR_TLS_CERT_ALTNAME_INVALID$/, /./, "the certificate is for another host: use the host name in the certificate"],
   [
     /CERT|^UNABLE_TO_|^INVALID_(CA|PURPOSE)$|^HOSTNAME_MISMATCH$/,
     /./,
     "the certificate is not trusted: name the authority that signed it, with ssl: { ca } or sslrootcert="
   ],
-  [/^ERR_(SSL|OSSL)_/, /./, "TLS negotiation failed: see ssl, the certificates and the server"],
-  [/./, /, open '/, "a certificate's file cannot be read: see sslrootcert=, sslcert= and sslkey= in the URL"],
-  [/^/, /does not support SSL/, "the server does not speak TLS: enable it there, or leave out ssl and sslmode="],
+  [/^ERR_(SSL|OSSL)_/, /./, "TLS negotiation failed: check ssl, the certificates and the server"],
+  [/./, /, open '/, "a certificate's file cannot be read: check sslrootcert=, sslcert= and sslkey= in the URL"],
+  [/^/, /does not support SSL/, "the server does not support TLS: enable it there, or leave out ssl and sslmode="],
   [/^/, /password must be a/, "the server asks for a password: put it into the URL, or into PGPASSWORD"],
   [
     /^08P01$/,
     /startup parameter/,
     "a pooler refuses a setting: make it accept the parameter, as docs/postgresql.md describes for PgBouncer"
   ],
-  [/^28P01$/, /./, "see the password in the URL, or in PGPASSWORD"],
-  [/^28000$/, /./, "see the role in the URL, and pg_hba.conf at the server"],
-  [/^3D000$/, /./, "create the database, or see its name in the URL"]
+  [/^28P01$/, /./, "check the password in the URL, or in PGPASSWORD"],
+  [/^28000$/, /./, "check the role in the URL, and pg_hba.conf on the server"],
+  [/^3D000$/, /./, "create the database, or check its name in the URL"]
 ]
 
 const adviceOf = (cause: unknown): string | undefined => {
@@ -59,7 +59,7 @@ export const check = (config: Config, schema: string | undefined): Effect.Effect
     // A schema that does not exist yet is not the current one.
     if (schema !== undefined && current !== schema && first !== schema) {
       return yield* refuse(
-        `the schema ${schema} was asked for, and the session has ${current}`,
+        `the schema ${schema} was requested, but the session has ${current}`,
         `a pooler may have dropped the setting: ALTER ROLE … SET search_path = ${schema} sets it on the server`
       )
     }
@@ -69,7 +69,7 @@ export const check = (config: Config, schema: string | undefined): Effect.Effect
       const [[has, asked] = []] = Option.getOrElse(found, () => [])
       if (name === "search_path" && schema !== undefined || has === asked) continue
       return yield* refuse(
-        `${name} = ${asked} was asked for, and the session has ${has}`,
+        `${name} = ${asked} was requested, but the session has ${has}`,
         "a pooler may have dropped the setting: ALTER ROLE … SET sets it on the server"
       )
     }

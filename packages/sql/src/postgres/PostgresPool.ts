@@ -146,8 +146,8 @@ class Lender {
 const noAnswer = new ConnectionLost({ message: "the server does not answer" })
 
 /**
- * Calls a function once no time remains, which `remaining` is asked for again at the end of each wait. Returns a
- * function that prevents the call.
+ * Calls a function once `remaining`, which is checked again after each wait, is no longer positive. Returns a function
+ * that prevents the call.
  */
 const onceExpired = (remaining: () => number, then: () => void): () => void => {
   const look = () => {

@@ -48,7 +48,8 @@ const verifying = ["prefer", "require", "verify-ca", "verify-full", "true", "1"]
 
 const severalHosts = "the URL names several hosts, which only libpq reads: name one, such as that of a proxy"
 
-const noUrl = "there is no URL: url is empty or not set; see whether the environment variable that it comes from is set"
+const noUrl =
+  "there is no URL: url is empty or not set; check whether the environment variable that it comes from is set"
 
 const unreadable =
   "the URL cannot be read: it must be like postgres://user:password@host:5432/database, with %XX for each special character in a password"
@@ -59,11 +60,11 @@ const refusal = (parameters: URLSearchParams, ssl: boolean | TlsOptions | undefi
   if (unread !== undefined) return `the URL has ${unread}, which only libpq reads: leave it out`
   if (ssl === undefined) return undefined
   const file = files.find((name) => parameters.has(name))
-  if (file !== undefined) return `the URL has ${file}, and there is ssl too: name certificates in one of them`
+  if (file !== undefined) return `the URL has ${file}, but ssl is set too: name certificates in one of them`
   for (const name of ["sslmode", "ssl"]) {
     const value = parameters.get(name)
     if (value === null || verifying.includes(value) === (ssl !== false)) continue
-    return `the URL has ${name}=${value}, and ssl says otherwise: leave one of them out`
+    return `the URL has ${name}=${value}, but ssl contradicts it: remove one of them`
   }
   return undefined
 }
@@ -88,10 +89,10 @@ export const read = (
     const text: unknown = Redacted.isRedacted(url) ? Redacted.value(url) : url
     if (typeof text !== "string" || text.trim() === "") return yield* refuse(noUrl)
     if (/^\s*["'`]/.test(text)) {
-      return yield* refuse("the URL begins with a quotation mark, which some programs keep from a file: leave it out")
+      return yield* refuse("the URL begins with a quotation mark, which some programs keep from a file: remove it")
     }
     if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
-      return yield* refuse("the schema's name may have lower-case letters, digits and _ only")
+      return yield* refuse("the schema's name may contain only lower-case letters, digits and _")
     }
     const searchPath = schema === undefined ? [] : [`-c search_path=${schema}`]
     const common = {

@@ -62,7 +62,9 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   })
 )
 
-/** The projections first, then what only SQL databases store, and last the database's own check, which runs meanwhile. */
+/**
+ * Verifies the projections, then the tables of SQL adapters. The database's own check runs meanwhile, and comes last.
+ */
 const makeVerify = Effect.gen(function*() {
   const { integrity, snapshot } = yield* Database
   const bookkeeping = yield* SqlBookkeeping.make

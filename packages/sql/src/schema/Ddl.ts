@@ -47,7 +47,7 @@ const postgres: Words = {
   byKey: ""
 }
 
-/** The words of the client's dialect, as fragments for a migration's statements. */
+/** The keywords of the client's dialect, as fragments for a migration's statements. */
 export const words = Effect.map(SqlClient, (sql) => {
   const { boolean, isJson, ...plain } = sql.onDialectOrElse({ pg: () => postgres, orElse: () => sqlite })
   return {

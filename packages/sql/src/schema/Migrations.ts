@@ -103,7 +103,7 @@ export const run = Effect.fnUntraced(function*(schema?: string) {
     return yield* new StorageError({
       reason: "newer",
       operation: "migrate",
-      cause: new Error(`the database has schema ${last}, this Caravel knows ${known}`)
+      cause: new Error(`the database has schema ${last}, but this Caravel knows only ${known}`)
     })
   }
 })

@@ -31,7 +31,7 @@ export class SecretKeyMissing extends Data.TaggedError("SecretKeyMissing")<{ rea
 /** A secret was changed, or moved to another secret's row. */
 export class SecretForged extends Data.TaggedError("SecretForged")<{ readonly id: SecretId }> {
   override get message() {
-    return `secret ${this.id} is not as it was encrypted`
+    return `secret ${this.id} was changed after it was encrypted, or moved to another row`
   }
 }
 

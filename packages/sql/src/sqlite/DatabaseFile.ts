@@ -52,7 +52,8 @@ export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, 
     }
   })
 
-const noFilename = "there is no filename: it is not set; see whether the environment variable that it comes from is set"
+const noFilename =
+  "there is no filename: filename is not set; check whether the environment variable that it comes from is set"
 
 /** Fails if the filename is not set or is a URL. A URL may hold a password, so it is not shown. */
 export const mustBePath = (filename: string): Effect.Effect<void, StorageError> =>

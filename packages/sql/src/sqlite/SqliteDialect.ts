@@ -48,7 +48,7 @@ export const sqlite: Dialect = {
       ? "the database cannot be written; check the permissions of the file and its directory"
       : undefined,
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
-  // SQLite reports a RESTRICT as a trigger.
+  // SQLite reports a violated RESTRICT as the error of a trigger.
   isReferenced: (cause) =>
     /^SQLITE_CONSTRAINT_(FOREIGNKEY|TRIGGER)$/.test(codeOf(cause)) && String(cause).includes("FOREIGN KEY"),
   isTransient: (cause) => reasonOf(cause) === "busy",

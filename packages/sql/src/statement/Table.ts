@@ -38,8 +38,8 @@ export interface Table<A> extends Pick<RowCodec.RowCodec<A>, "decode" | "decodeF
 }
 
 /**
- * The most rows in one statement. Statements have this many rows or a smaller power of two, so that few have to be
- * prepared.
+ * The maximum number of rows in one statement. Statements have this many rows or a smaller power of two, so that few
+ * have to be prepared.
  */
 const mostRows = 64
 

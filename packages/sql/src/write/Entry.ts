@@ -44,7 +44,7 @@ export class Entry<S, A, E> {
     return this.state === "decided"
   }
 
-  /** Makes it open again, because what was decided was not committed. */
+  /** Reopens it, because what was decided was not committed. */
   reopen(): void {
     if (this.state === "decided") this.state = "open"
   }

@@ -169,7 +169,7 @@ class Batch {
     return this.decided.length === this.entries.length ? this.submissions : this.decided.map(submissionOf)
   }
 
-  /** Makes the decided entries open again, because they were not committed. */
+  /** Reopens the decided entries, because they were not committed. */
   reopen(): void {
     for (const entry of this.decided) entry.reopen()
   }

@@ -72,7 +72,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
       }],
       [`postgres://user:${secret}@host/db?sslmode=no-verify`, "has sslmode=no-verify", { ssl: { ca: "x" } }],
       [`postgres://user:${secret}@host/db?sslmode=require`, "has sslmode=require, and ssl says", { ssl: false }],
-      [`postgres://user:${secret}@host/db?sslrootcert=/x`, "has sslrootcert, and there is ssl too", { ssl: true }],
+      [`postgres://user:${secret}@host/db?sslrootcert=/x`, "has sslrootcert, but ssl is set too", { ssl: true }],
       [`host=localhost user=user password=${secret}`, "not one of PostgreSQL's"]
     ]
     it.live.each(cases)("%s is refused with the reason", ([text, why, options]) =>
@@ -90,7 +90,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
           for (const url of [Redacted.make(text), text]) {
             const error = yield* Effect.flip(Effect.scoped(Layer.build(Postgres.layer({ url: url as never }))))
             expect(error._tag).toBe("StorageError")
-            expect(error.message).toContain("url is empty or not set; see whether the environment variable")
+            expect(error.message).toContain("url is empty or not set; check whether the environment variable")
           }
         })
     )
@@ -124,10 +124,10 @@ withPostgres("opening a PostgreSQL database", (url) => {
   describe("an opening that can never succeed fails at once, with advice", () => {
     it.live("about a missing host, role or database", () =>
       Effect.gen(function*() {
-        expect(yield* refusal(changed(url, { hostname: "nobody.invalid" }))).toContain("see the name in the URL")
-        expect(yield* refusal(changed(url, { username: "nobody" }))).toContain("see the role in the URL")
+        expect(yield* refusal(changed(url, { hostname: "nobody.invalid" }))).toContain("check the name in the URL")
+        expect(yield* refusal(changed(url, { username: "nobody" }))).toContain("check the role in the URL")
         expect(yield* refusal(changed(url, { pathname: "/nowhere" }))).toContain("create the database")
-        expect(yield* refusal(changed(url, {}, { sslmode: "require" }))).toContain("does not speak TLS")
+        expect(yield* refusal(changed(url, {}, { sslmode: "require" }))).toContain("does not support TLS")
         const file = "/nowhere/root.crt"
         expect(yield* refusal(changed(url, {}, { sslmode: "require", sslrootcert: file }))).toContain(
           "see sslrootcert="
@@ -160,7 +160,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
         yield* Effect.retry(Effect.flip(open(app, { schema: "app" })), { times: 20 })
         expect(yield* refusal(app)).toContain("put it into the URL, or into PGPASSWORD")
         const wrong = yield* refusal(changed(app, { password: "WRONG" }))
-        expect(wrong).toContain("see the password in the URL")
+        expect(wrong).toContain("check the password in the URL")
         expect(wrong).not.toContain("WRONG")
         yield* open(changed(app, { password: "right" }), { schema: "app" })
       }), 60_000)
@@ -182,10 +182,10 @@ withPostgres("opening a PostgreSQL database", (url) => {
           yield* statements(url, "CREATE ROLE app LOGIN", "CREATE SCHEMA own AUTHORIZATION app")
           const pooled = yield* pgBouncer(changed(url, { username: "app" }), "ignore_startup_parameters = options")
           expect(yield* refusal(pooled, { schema: "own", wakeUps: "poll" })).toContain(
-            "the schema own was asked for, and the session has public"
+            "the schema own was requested, but the session has public"
           )
           expect(yield* refusal(changed(pooled, {}, { options: "-c synchronous_commit=off" }), { wakeUps: "poll" }))
-            .toContain("synchronous_commit = off was asked for, and the session has on")
+            .toContain("synchronous_commit = off was requested, but the session has on")
           expect(yield* statements(url, tables)).toEqual([[{ tables: 0 }]])
           yield* statements(url, "ALTER ROLE app SET search_path = own")
           // The pooler's open sessions keep their settings.

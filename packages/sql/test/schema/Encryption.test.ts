@@ -71,7 +71,7 @@ describe("with a key", () => {
         yield* change(value)
         const error = yield* Effect.flip(urls(filename, key))
         expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
-        expect(error.message).toContain(`secret ${one!.id} is not as it was encrypted`)
+        expect(error.message).toContain(`secret ${one!.id} was changed after it was encrypted`)
         expect(inspect(error, { depth: 9 })).not.toContain(mark)
       }
       yield* change(one!.value)

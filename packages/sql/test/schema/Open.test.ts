@@ -133,7 +133,7 @@ describe("opening a database", () => {
       for (const filename of [undefined, null, 5]) {
         const error = yield* refusal(filename as never)
         expect(error._tag).toBe("StorageError")
-        expect(error.message).toContain("see whether the environment variable that it comes from is set")
+        expect(error.message).toContain("check whether the environment variable that it comes from is set")
       }
     }))
 

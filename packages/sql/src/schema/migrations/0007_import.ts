@@ -3,8 +3,8 @@ import { Effect } from "effect"
 import { words } from "../Ddl.js"
 
 /**
- * Creates the tables of imports and of the rows that they refuse. A tenant's index now includes `RelayReconciled`
- * events: changes that an import finds beyond the activities affect usage too.
+ * Creates the tables of imports and of the rows that they refuse. The index of a tenant's events includes
+ * `RelayReconciled`: changes that an import finds beyond the activities affect usage too.
  */
 export default Effect.gen(function*() {
   const sql = yield* SqlClient
