@@ -1,5 +1,5 @@
 import type { StorageError } from "@caravel/domain"
-import { defaultClockTolerance, withSpan } from "@caravel/domain/adapter"
+import { defaultClockTolerance, defaultIdempotencyKeysKept, withSpan } from "@caravel/domain/adapter"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
@@ -72,7 +72,7 @@ export const make = (options: {
   readonly purge: Effect.Effect<void, StorageError>
   readonly intact?: Effect.Effect<void, SqlError>
   readonly integrity?: Effect.Effect<ReadonlyArray<string>, StorageError>
-  readonly idempotencyKeysKept: Duration.Duration
+  readonly idempotencyKeysKept?: Duration.DurationInput | undefined
   readonly holderBounds?: ReadonlyArray<Statement>
   readonly clockTolerance?: Duration.DurationInput | undefined
 }): typeof Database.Service => {
@@ -81,7 +81,7 @@ export const make = (options: {
     clockTolerance = defaultClockTolerance,
     dialect,
     holderBounds = [],
-    idempotencyKeysKept,
+    idempotencyKeysKept = defaultIdempotencyKeysKept,
     integrity = notChecked,
     purge,
     reader,
@@ -110,7 +110,7 @@ export const make = (options: {
     dialect,
     commitSignal: Effect.unsafeMakeLatch(),
     rows: Rows.make(dialect, { secrets }),
-    idempotencyKeysKept,
+    idempotencyKeysKept: Duration.decode(idempotencyKeysKept),
     holderBounds,
     clockTolerance: Duration.decode(clockTolerance),
     readCommitted: read,

@@ -1,5 +1,6 @@
 /** How to connect to a PostgreSQL database. It names no type of the driver or of Node, so it compiles without both. */
 import type { Duration, Redacted } from "effect"
+import type * as Opening from "../database/Opening.js"
 
 /** How connections are secured, as Node's `tls.connect` takes it. Certificates and keys are in PEM format. */
 export interface TlsOptions {
@@ -17,7 +18,7 @@ export interface TlsOptions {
 }
 
 /** The database, and how to connect to it. */
-export interface Options {
+export interface Options extends Opening.Options {
   /** Such as `postgres://user:password@host:5432/database`. */
   readonly url: Redacted.Redacted
   /**
@@ -48,17 +49,4 @@ export interface Options {
    * `Duration.infinity` for no bound.
    */
   readonly holdTimeout?: Duration.DurationInput | undefined
-  /** How long a command that is sent again with its idempotency key returns its first outcome; 7 days by default. */
-  readonly idempotencyKeysKept?: Duration.DurationInput | undefined
-  /**
-   * How much clocks may differ before the difference is logged, counted and reported by `Journal.verify`; 5 minutes by
-   * default.
-   */
-  readonly clockTolerance?: Duration.DurationInput | undefined
-  /**
-   * Encrypts wallet URLs in the database. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts.
-   * If you lose a key, the URLs that it encrypted cannot be recovered. Without keys, the default, they are stored in
-   * clear.
-   */
-  readonly secretKeys?: ReadonlyArray<Redacted.Redacted> | undefined
 }

@@ -1,18 +1,16 @@
 /** Opens an SQLite file: one connection writes and is lent to one transaction or statement at a time, and one reads. */
 import { StorageError } from "@caravel/domain"
-import { defaultIdempotencyKeysKept } from "@caravel/domain/adapter"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
-import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Context, Duration, Effect, type Redacted, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import { access } from "node:fs/promises"
 import * as Database from "../database/Database.js"
-import { toStorageError } from "../database/StorageErrors.js"
+import * as Opening from "../database/Opening.js"
 import * as Epochs from "../schema/Epochs.js"
 import * as Migrations from "../schema/Migrations.js"
-import * as SecretCodec from "../schema/SecretCodec.js"
 import { mustBePath, prepare } from "./DatabaseFile.js"
 import { check } from "./IntegrityCheck.js"
 import * as SqliteConnection from "./SqliteConnection.js"
@@ -22,7 +20,7 @@ import * as SqlitePurge from "./SqlitePurge.js"
 import * as SqliteTransaction from "./SqliteTransaction.js"
 
 /** The database file, and how durable its commits are. */
-export interface Options {
+export interface Options extends Opening.Options {
   /** The database file. Missing parent directories are created. */
   readonly filename: string
   /** Whether a missing database is created; true by default. Otherwise opening it fails with reason `missing`. */
@@ -37,19 +35,6 @@ export interface Options {
    * power loss may lose the last commands; this is several times faster.
    */
   readonly synchronous?: "full" | "normal" | undefined
-  /** How long a command that is sent again with its idempotency key returns its first outcome; 7 days by default. */
-  readonly idempotencyKeysKept?: Duration.DurationInput | undefined
-  /**
-   * How much clocks may differ before the difference is logged, counted and reported by `Journal.verify`; 5 minutes by
-   * default.
-   */
-  readonly clockTolerance?: Duration.DurationInput | undefined
-  /**
-   * Encrypts wallet URLs in the file. Keys of 32 bytes in base64 or hex: the first encrypts, each of them decrypts. If
-   * you lose a key, the URLs that it encrypted cannot be recovered. Without keys, the default, they are stored in
-   * clear.
-   */
-  readonly secretKeys?: ReadonlyArray<Redacted.Redacted> | undefined
 }
 
 /**
@@ -58,15 +43,7 @@ export interface Options {
  * copy.
  */
 export const open = (
-  {
-    clockTolerance,
-    create = true,
-    filename,
-    idempotencyKeysKept = defaultIdempotencyKeysKept,
-    migrate = true,
-    secretKeys = [],
-    synchronous = "full"
-  }: Options,
+  options: Options,
   purpose?: Database.Purpose
 ): Effect.Effect<
   typeof Database.Database.Service,
@@ -74,11 +51,10 @@ export const open = (
   Scope.Scope
 > =>
   Effect.gen(function*() {
+    const { clockTolerance, create = true, filename, idempotencyKeysKept, migrate = true, synchronous = "full" } =
+      options
     yield* mustBePath(filename)
-    const secrets = yield* Effect.mapError(
-      SecretCodec.make(secretKeys),
-      (cause) => new StorageError({ reason: "key", operation: `opening ${filename}`, cause })
-    )
+    const secrets = yield* Opening.secretsOf(filename, options)
     const mayCreate = create && purpose !== "source"
     if (!mayCreate) yield* mustExist(filename)
     yield* prepare(filename)
@@ -91,7 +67,7 @@ export const open = (
     // Checked before anything is written: the file may be another program's.
     const { sql } = yield* SqliteTransaction.make(writer)
     const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
-    if (!isMade && !mayCreate) return yield* missing(filename, `${filename} is not a Caravel database`)
+    if (!isMade && !mayCreate) return yield* Opening.missing(filename, `${filename} is not a Caravel database`)
     if (!migrate && !(yield* Effect.provideService(Migrations.isUpToDate, SqlClient, sql))) {
       return yield* outdated(filename)
     }
@@ -108,7 +84,11 @@ export const open = (
     ])
     yield* Effect.provideService(Migrations.run(), SqlClient, sql)
     if (!isMade) yield* writer.execute(SqlitePurge.recordOverwritten, [], undefined)
-    const client = purpose === "target" ? yield* SqliteTransaction.make(writer) : yield* inItsEpoch(writer)
+    const epoch = yield* Opening.epochOf(writer, purpose)
+    const client = yield* SqliteTransaction.make(
+      writer,
+      epoch === undefined ? undefined : () => Epochs.unchanged(epoch)
+    )
     // A page that changes often is written to the file once for 16 MiB of log: a fifth faster than once for 4 MiB.
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])
 
@@ -127,29 +107,10 @@ export const open = (
       secrets,
       purge: SqlitePurge.make(filename),
       integrity: check(filename, mostDamages),
-      idempotencyKeysKept: Duration.decode(idempotencyKeysKept),
+      idempotencyKeysKept,
       clockTolerance
     })
-  }).pipe(
-    Effect.provide(Reactivity.layer),
-    Effect.catchTags({
-      ParseError: (error) => Effect.fail(toStorageError(sqlite, `opening ${filename}`)(error)),
-      SqlError: (error) => Effect.fail(toStorageError(sqlite, `opening ${filename}`)(error)),
-      MigrationError: ({ cause, message }) =>
-        cause instanceof SqlError
-          ? Effect.fail(toStorageError(sqlite, `migrating ${filename}`)(cause))
-          : Effect.fail(
-            new StorageError({ reason: "other", operation: `migrating ${filename}`, cause: new Error(message) })
-          )
-    }),
-    // A transaction in the context belongs to another database.
-    Effect.mapInputContext((context: Context.Context<Scope.Scope>) =>
-      Context.omit(TransactionConnection)(context as Context.Context<Scope.Scope | TransactionConnection>)
-    )
-  )
-
-const missing = (filename: string, why: string) =>
-  new StorageError({ reason: "missing", operation: `opening ${filename}`, cause: new Error(why) })
+  }).pipe(Opening.withStorageErrors(sqlite, options.filename), Opening.apart)
 
 const outdated = (filename: string) =>
   new StorageError({
@@ -165,18 +126,11 @@ const mustExist = (filename: string) =>
     Effect.promise(() =>
       access(filename).then(() => false, ({ code }: NodeJS.ErrnoException) => code === "ENOENT" || code === "ENOTDIR")
     ),
-    (isMissing) => isMissing ? missing(filename, `there is no file ${filename}`) : Effect.void
+    (isMissing) => isMissing ? Opening.missing(filename, `there is no file ${filename}`) : Effect.void
   )
 
 /** The maximum number of integrity check findings that a verification reports. */
 const mostDamages = 100
-
-/** A client whose transactions fail once the journal is in another epoch. */
-const inItsEpoch = (writer: SqliteConnection.SqliteConnection) =>
-  Effect.gen(function*() {
-    const epoch = yield* Effect.flatMap(writer.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
-    return yield* SqliteTransaction.make(writer, () => Epochs.unchanged(epoch))
-  })
 
 /** Fails if a file was removed, replaced or truncated while it was open. */
 const intact = (files: SqliteFiles, reader: Connection): Effect.Effect<void, SqlError> => {

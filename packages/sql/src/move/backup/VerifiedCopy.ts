@@ -1,13 +1,13 @@
 import { Journal, StorageError, type Verification } from "@caravel/domain"
-import { defaultIdempotencyKeysKept } from "@caravel/domain/adapter"
-import * as Reactivity from "@effect/experimental/Reactivity"
+import type { Reactivity } from "@effect/experimental/Reactivity"
 import { MigrationError } from "@effect/sql/Migrator"
-import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import Sqlite from "better-sqlite3"
-import { Context, Duration, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import * as Database from "../../database/Database.js"
+import * as Opening from "../../database/Opening.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import * as SqlJournal from "../../read/SqlJournal.js"
 import * as Migrations from "../../schema/Migrations.js"
@@ -85,24 +85,21 @@ const openAlone = (filename: string) =>
       dialect: sqlite,
       // The verification checks that wallet URLs exist. Decrypting them would need the keys.
       secrets: SecretCodec.clear,
-      purge: Effect.void,
-      idempotencyKeysKept: Duration.decode(defaultIdempotencyKeysKept)
+      purge: Effect.void
     })
     const journal = Layer.provide(SqlJournal.layer, Layer.succeed(Database.Database, database))
     return { connection, database, journal: Context.get(yield* Layer.build(journal), Journal) }
   })
 
 /** Runs an operation on databases that it opens itself, outside the caller's transaction. */
-const apart = (operation: string) => <A, E>(effect: Effect.Effect<A, E, Reactivity.Reactivity>) =>
+const apart = (operation: string) => <A, E>(effect: Effect.Effect<A, E, Reactivity>) =>
   effect.pipe(
     Effect.catchIf(
       (error): error is Extract<E, SqlError | MigrationError> =>
         error instanceof SqlError || error instanceof MigrationError,
       (error) => Effect.fail(toStorageError(sqlite, operation)(error))
     ),
-    Effect.provide(Reactivity.layer),
-    // A transaction in the context belongs to another database.
-    Effect.mapInputContext((context: Context.Context<never>) => Context.omit(TransactionConnection)(context as never))
+    Opening.apart
   )
 
 /** Copies a PostgreSQL database to a new SQLite file, and returns the verification of the copy. */

@@ -1,0 +1,143 @@
+/**
+ * Transactions on PostgreSQL. Callers' statements, Caravel's own and the writer have separate connections, so that none
+ * waits for another.
+ */
+import { type Epoch, StorageError } from "@caravel/domain"
+import { Waiting } from "@caravel/pubsub"
+import type { Reactivity } from "@effect/experimental/Reactivity"
+import { makeCompiler } from "@effect/sql-pg/PgClient"
+import { SqlError } from "@effect/sql/SqlError"
+import { type Duration, Effect, Function, Schedule, type Scope } from "effect"
+import type * as Transaction from "../database/Transaction.js"
+import * as TransactionalClient from "../database/TransactionalClient.js"
+import * as Patience from "../statement/Patience.js"
+import { execute } from "../statement/StatementScript.js"
+import type { Statement } from "../statement/Table.js"
+import * as PostgresBounds from "./PostgresBounds.js"
+import type { Config } from "./PostgresClient.js"
+import type { PostgresConnection } from "./PostgresConnection.js"
+import { postgres } from "./PostgresDialect.js"
+import { ConnectionLost, isLost } from "./PostgresError.js"
+import type { Options } from "./PostgresOptions.js"
+import * as PostgresPool from "./PostgresPool.js"
+
+/** The number of connections for Caravel's own statements, besides the writer's. */
+const ownConnections = 7
+
+/** The connections of a database, by who uses them. */
+export interface Pools {
+  readonly writer: PostgresPool.Pool
+  readonly own: PostgresPool.Pool
+  readonly callers: PostgresPool.Pool
+}
+
+/** The pools, whose connections are closed with the scope. */
+export const pools = (
+  config: Config,
+  { maxConnections = 10, wakeUps }: Options
+): Effect.Effect<Pools, never, Scope.Scope> =>
+  Effect.all({
+    writer: PostgresPool.make({ ...config, max: 1 }, { watched: "all", prepares: wakeUps !== "poll" }),
+    own: PostgresPool.make({ ...config, max: ownConnections }, { watched: "all" }),
+    callers: PostgresPool.make({ ...config, max: maxConnections }, { watched: "own" })
+  })
+
+/** A client on these pools. While `epoch` returns one, each transaction fails if the journal is in another. */
+export const make = (
+  { callers, own, writer }: Pools,
+  options: {
+    readonly epoch: () => Epoch | undefined
+    readonly holdTimeout: Duration.Duration
+    /** The same array that commands take them from: a connection recognizes them by identity. */
+    readonly holderBounds: ReadonlyArray<Statement>
+    readonly host: string | undefined
+  }
+): Effect.Effect<TransactionalClient.TransactionalClient, never, Reactivity> => {
+  const { holderBounds, holdTimeout, host } = options
+  const resolveUnknownCommit = resolveOn(own)
+  const lend = (
+    { acquire, release }: PostgresPool.Pool,
+    begin: (patience: Patience.Patience) => string
+  ): Transaction.Connections => ({
+    acquire: (restore, patience) => restore(acquire(patience)),
+    release,
+    begin,
+    retryWhileBusy: Function.identity,
+    resolveUnknownCommit
+  })
+  const live = PostgresBounds.live(holdTimeout)
+  return TransactionalClient.make({
+    callerStatements: Effect.map(callers.scoped(), (connection) => {
+      const epoch = options.epoch()
+      return epoch === undefined
+        ? connection
+        : connection.begunWith({ text: "SELECT caravel_in_epoch($1)", params: [epoch] })
+    }),
+    callerTransactions: lend(callers, () => PostgresBounds.beginCallers),
+    internal: lend(own, PostgresBounds.beginOwn),
+    longInternal: {
+      ...lend(own, () => PostgresBounds.beginLong),
+      acquire: acquireFor(own, (connection) => {
+        connection.watched = "none"
+      })
+    },
+    liveTransactions: {
+      ...lend(callers, () => live.begin),
+      acquire: acquireFor(callers, (connection) => connection.showLife(live.signOfLife, holderBounds))
+    },
+    commandWriter: lend(writer, PostgresBounds.beginOwn),
+    compiler: makeCompiler(),
+    dialect: postgres,
+    spanAttributes: [
+      ["db.system.name", "postgresql"],
+      ...(host === undefined ? [] : [["server.address", host]] as const)
+    ],
+    // Sent together with the next statements, without a round trip of its own.
+    afterBegin: () => {
+      const epoch = options.epoch()
+      return execute(epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]])
+    }
+  })
+}
+
+/** Acquires a connection and prepares it for a kind of transaction. */
+const acquireFor = (
+  { acquire }: PostgresPool.Pool,
+  prepare: (connection: PostgresConnection) => void
+): Transaction.Connections["acquire"] =>
+(restore, patience) =>
+  Effect.map(restore(acquire(patience)), (connection) => {
+    prepare(connection)
+    return connection
+  })
+
+/** How often the outcome of a COMMIT is looked up, if its answer is lost. */
+const whileUnknown = Waiting.retryWhile((_: SqlError) => true, Schedule.spaced("250 millis"))
+
+/**
+ * Finds out whether a transaction whose COMMIT was not answered has committed. It waits for the append lock, which that
+ * transaction holds until it ends, which is before the deadline.
+ */
+const resolveOn =
+  ({ scoped }: PostgresPool.Pool): Transaction.Connections["resolveUnknownCommit"] => (written, error) => {
+    if (!isLost(error.cause)) return Effect.fail(error)
+    const [last] = written.slice(-1)
+    const unknown = new SqlError({
+      message: error.message,
+      cause: new StorageError({ reason: "commitUnknown", operation: "commit", cause: error.cause })
+    })
+    if (last === undefined) return Effect.fail(unknown)
+    const patience = Patience.make(error.cause instanceof ConnectionLost ? error.cause.since : undefined)
+    const lookUp = Effect.gen(function*() {
+      const connection = yield* scoped(patience)
+      yield* connection.executeRaw(PostgresBounds.beginOwn(patience), [])
+      yield* connection.executeRaw(postgres.appendLock!, [])
+      const found = yield* connection.executeValues("SELECT 1 FROM caravel_event WHERE id = $1", [last])
+      yield* connection.executeRaw("ROLLBACK", [])
+      return found.length > 0
+    }).pipe(Effect.scoped)
+    return whileUnknown(lookUp, patience).pipe(
+      Effect.mapError(() => unknown),
+      Effect.flatMap((isCommitted) => isCommitted ? Effect.void : Effect.fail(error))
+    )
+  }
