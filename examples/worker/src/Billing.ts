@@ -2,7 +2,7 @@
  * Billing: usage becomes invoices, an unpaid invoice makes relays delinquent, and its payment activates them again.
  *
  * Rows and commands are written in one transaction, at each step. So you can kill a process at any point and run the
- * step again: it does what is left, and nothing twice.
+ * step again: it continues where it stopped, and does nothing twice.
  */
 import { type Activity, Command, History, Pubkey, Query, type RelayId } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
@@ -123,7 +123,7 @@ export class Billing extends Effect.Service<Billing>()("example/Billing", {
         return marked
       }))
 
-    /** Marks what is past due: invoices, their tenants, and the active relays of these. */
+    /** Marks invoices that are past due, their tenants, and the active relays of those tenants. */
     const collect = Effect.fn("Billing.collect")(function*(now: DateTime.Utc) {
       for (const { month, tenant } of yield* ledger.pastDue(now)) {
         const marked = yield* markPastDue(tenant, month, now)

@@ -1,4 +1,4 @@
-/** What relays cost: a price a month for each plan, and a share of it for a part of the month. */
+/** What relays cost: a monthly price for each plan, and a share of it for part of a month. */
 import { DateTime, Schema } from "effect"
 
 /** A calendar month in UTC, such as `2026-01`. */

@@ -1,4 +1,4 @@
-/** The job at the end of a month: `npm run bill 2026-01`. A second argument is an instant to take for now. */
+/** The job at the end of a month: `npm run bill 2026-01`. A second argument is the instant to use as now. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { DateTime, Effect, Schema } from "effect"
 import process from "node:process"

@@ -39,7 +39,7 @@ export const Drift = Schema.Struct({
   ),
   /** The id of the resource; for a damaged row, the stored value. For events, their positions, such as `7` or `7-9`. */
   resourceId: Schema.String,
-  /** Null if the whole row is meant. */
+  /** Null if the drift is about the whole row. */
   field: Schema.NullOr(Schema.String),
   /** The value according to the journal, as JSON; null if it has none. Never a secret. */
   expected: Schema.Unknown,

@@ -59,7 +59,7 @@ export class Outcomes {
     this.publish()
     this.metrics.leaseHeld.update(0)
     if (halted) return this.metrics.halted.update(1)
-    // Another process may continue with what has failed and what is left.
+    // Another process may continue with the failed and the remaining activities.
     this.metrics.lagActivities.update(0)
     this.metrics.lagSeconds.update(0)
     this.failing.clear()

@@ -45,7 +45,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly readInTransaction: Read
   /** The damage that the database's own integrity check finds, on a separate thread; none if there is no such check. */
   readonly integrity: Effect.Effect<ReadonlyArray<string>, StorageError>
-  /** Overwrites what is left of deleted secrets in the database's files. */
+  /** Overwrites the remains of deleted secrets in the database's files. */
   readonly purge: Effect.Effect<void, StorageError>
 }>() {}
 

@@ -9,7 +9,7 @@ export interface Kind {
   /** Whether the error is transient: the same transaction or statement may succeed if it is run again. */
   readonly passes: boolean
   /**
-   * The state of the connection. `lost`: it cannot be used any more. `stale`: the error may be specific to this
+   * The state of the connection. `lost`: it can no longer be used. `stale`: the error may be specific to this
    * connection, so it is closed after its transaction.
    */
   readonly connection: "usable" | "stale" | "lost"
@@ -169,5 +169,5 @@ export const kindOf = (cause: unknown): Kind => {
   return known === other && (severity === "FATAL" || severity === "PANIC") && !refusals.test(code) ? lost : known
 }
 
-/** Whether the connection cannot be used any more. */
+/** Whether the connection can no longer be used. */
 export const isLost = (cause: unknown): boolean => kindOf(cause).connection === "lost"

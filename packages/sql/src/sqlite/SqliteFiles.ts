@@ -44,7 +44,7 @@ export class SqliteFiles {
     this.known = new Map([this.database, real, this.log, `${real}-shm`].map((name) => [name, identityOf(statOf(name))]))
   }
 
-  /** Returns why nothing may be committed any more, or undefined. Checks the files at most every 100 ms. */
+  /** Returns why nothing more may be committed, or undefined. Checks the files at most every 100 ms. */
   readonly check = (): SqlError | undefined => performance.now() - this.lookedAt < freshness ? this.lost : this.look()
 
   /** The same, but always checks the files. */

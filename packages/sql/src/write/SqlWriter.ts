@@ -255,6 +255,6 @@ const reasonOf = (exit: Exit.Exit<unknown, StorageError>) =>
     onFailure: (cause) => Option.getOrUndefined(Cause.failureOption(cause))?.reason
   })
 
-/** Whether each submission alone would fail as the batch did, or it is unknown whether the batch failed. */
+/** Whether each submission would fail alone as the batch did, or the outcome of the batch is unknown. */
 const isNobodysFault = (exit: Exit.Exit<unknown, StorageError>) =>
   ["commitUnknown", "readonly", "replaced"].includes(reasonOf(exit) ?? "")
