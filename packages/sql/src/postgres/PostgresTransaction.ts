@@ -24,7 +24,7 @@ import * as PostgresPool from "./PostgresPool.js"
 /** The number of connections for Caravel's own statements, besides the writer's. */
 const ownConnections = 7
 
-/** The connections of a database, by who uses them. */
+/** The pools of a database: for the writer, for Caravel's own statements, and for callers. */
 export interface Pools {
   readonly writer: PostgresPool.Pool
   readonly own: PostgresPool.Pool
