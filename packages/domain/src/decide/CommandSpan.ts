@@ -4,7 +4,7 @@ import type { CommandRequest } from "../command/CommandRequest.js"
 import type { RecordedEvent } from "../event/Event.js"
 import { resourceOf } from "./Decider.js"
 
-/** `accepted`, the tag of the error, or why there is neither. */
+/** `accepted`, the tag of the error, `interrupted`, or `defect`. */
 const outcomeOf = Exit.match({
   onSuccess: () => "accepted",
   onFailure: (cause: Cause.Cause<{ readonly _tag: string }>) =>

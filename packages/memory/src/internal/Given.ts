@@ -22,7 +22,7 @@ export interface GivenRows {
   readonly relays?: ReadonlyArray<Relay>
 }
 
-/** What is given, as a batch to record. Throws if tenants and relays contradict one another. */
+/** Converts the given data to a batch to record. Throws if tenants and relays contradict one another. */
 export const batchOf = (given: GivenJournal | GivenRows): Batch => {
   const { events, secrets = [] } = "events" in given ? given : importOf(given)
   const state = stateAfter(events)

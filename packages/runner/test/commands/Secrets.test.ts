@@ -75,7 +75,7 @@ describe("secrets rotate", () => {
     async () => {
       const { found, run } = await make("rotate.db")
       expect((await run(["secrets", "rotate"])).stderr).toContain(
-        "set CARAVEL_SECRET_KEYS, to what openssl rand -base64 32"
+        "set CARAVEL_SECRET_KEYS to the output of openssl rand -base64 32"
       )
       expect((await run(["secrets", "rotate"], old)).json).toEqual([{ ok: true, rotated: 1 }])
       expect(found()).toEqual([])
@@ -83,7 +83,7 @@ describe("secrets rotate", () => {
       expect((await run(["secrets", "rotate"], `${key},${old}`, true)).stdout).toBe(
         "Encrypted 1 secret with the current key; earlier backups hold them as they were"
       )
-      expect((await run(["secrets", "rotate"], key, true)).stdout).toContain("current key already")
+      expect((await run(["secrets", "rotate"], key, true)).stdout).toContain("already encrypted with the current key")
       expect((await run(["tenant", tenant], key)).json).toMatchObject([{ nwcUrl: "<redacted>" }])
       for (const keys of [undefined, old, "", " ", "wr0ng"]) {
         const { code, stderr, stdout } = await run(["tenant", tenant], keys)

@@ -110,7 +110,7 @@ export const layer = (
       yield* Effect.ignore(readCommitted("notify", notifyOthers, [channel, String(position)], decodeNothing))
       told = position
     })
-    // Notifies of the last commits too: the fiber below is interrupted first, perhaps while it notifies.
+    // Also notifies others of the last commits: the fiber below is interrupted first, perhaps while it notifies.
     yield* Effect.addFinalizer(() => tell)
 
     const notify = Effect.gen(function*() {

@@ -130,7 +130,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
         expect(yield* refusal(changed(url, {}, { sslmode: "require" }))).toContain("does not support TLS")
         const file = "/nowhere/root.crt"
         expect(yield* refusal(changed(url, {}, { sslmode: "require", sslrootcert: file }))).toContain(
-          "see sslrootcert="
+          "check sslrootcert="
         )
       }))
 
