@@ -4,7 +4,7 @@
  * Rows and commands are written in one transaction, at each step. So you can kill a process at any point and run the
  * step again: it continues where it stopped, and does nothing twice.
  */
-import { type Activity, Command, History, Pubkey, Query, type RelayId } from "@caravel/domain"
+import { type Activity, Command, History, Pubkey, Query, RelayId } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { DateTime, type Duration, Effect, Option, Schema } from "effect"
@@ -56,7 +56,7 @@ export class Billing extends Effect.Service<Billing>()("example/Billing", {
 
     /** Records what an activity of a relay changes about its usage. The consumer calls it in its transaction. */
     const record = Effect.fn("Billing.record")(function*({ createdAt, position, resourceId, tenant }: Activity) {
-      const relay = resourceId as RelayId
+      const relay = RelayId.make(resourceId)
       // As it was then: it may have changed since, and later activities record that.
       const state = yield* history.relay(relay, position)
       const plan = state.pipe(
@@ -132,19 +132,16 @@ export class Billing extends Effect.Service<Billing>()("example/Billing", {
     })
 
     /**
-     * Marks an invoice as paid. If no other invoice of the tenant is overdue, its delinquent relays are activated. Those
-     * that their owner switched off stay inactive.
+     * Marks an invoice as paid. If it was the tenant's last overdue one, the tenant's delinquent relays are activated.
+     * Relays that their owner switched off stay inactive. A second payment changes nothing.
      */
     const pay = Effect.fn("Billing.pay")(function*(pubkey: string, month: Month, now: DateTime.Utc) {
       const tenant = yield* Schema.decode(Pubkey)(pubkey)
       yield* sql.withTransaction(Effect.gen(function*() {
+        const invoices = yield* ledger.invoices(tenant)
+        if (!invoices.some((invoice) => invoice.month === month)) return yield* new InvoiceNotFound({ tenant, month })
         const paid = yield* ledger.markPaid({ tenant, month, now })
-        if (Option.isNone(paid)) {
-          const invoices = yield* ledger.invoices(tenant)
-          if (!invoices.some((invoice) => invoice.month === month)) return yield* new InvoiceNotFound({ tenant, month })
-          return
-        }
-        if (paid.value.overdue === null || (yield* hasOverdue(tenant))) return
+        if (Option.isNone(paid) || paid.value.overdue === null || (yield* hasOverdue(tenant))) return
         yield* command.clearTenantPastDue(tenant)
         for (const relay of yield* query.relaysOf(tenant)) {
           if (relay.status === "delinquent") yield* command.activateRelay(relay)
