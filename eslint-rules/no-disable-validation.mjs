@@ -6,7 +6,7 @@ export default {
   meta: {
     type: "problem",
     schema: [],
-    messages: { disabled: "Do not build schema classes without validation: decode, or mend the schema." }
+    messages: { disabled: "Do not build schema classes without validation: decode, or repair the schema." }
   },
   create: (context) => {
     const report = (node) => context.report({ node, messageId: "disabled" })

@@ -40,7 +40,7 @@ const typeOf = (ast) => {
 // A model describes the meaning of its fields. A command's own field may describe only the text's form.
 const models = { ...Tenant.fields, ...Relay.fields }
 
-/** The value of a field that is absent, if it is worth telling. */
+/** The default of an absent field, if it is worth a mention. */
 const fallbackOf = (schema) => {
   const fallback = Option.getOrNull(schema.ast.decode?.(Option.none()) ?? Option.none())
   return fallback === null || fallback === "" ? [] : [`default: ${fallback}`]

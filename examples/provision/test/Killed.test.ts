@@ -39,7 +39,7 @@ describe("a provisioner", () => {
           FakeHost
         )
         const caravel = yield* Layer.build(Sqlite.layer({ filename }))
-        // A call, what the host has taken, and what is reported: after each of them something is yet to be done.
+        // A call, what the host has received, and what is reported: after each of them, something remains to be done.
         yield* Context.get(caravel, ActivityFeed).live.pipe(
           Stream.filter(({ activityType }) => activityType.endsWith("_relay_sync")),
           Stream.runForEach(() => Queue.offer(moments, undefined)),

@@ -59,7 +59,7 @@ describe("backup and restore", () => {
     expect((await run("activity")).json.map(({ position }: { position: number }) => position)).toEqual([1, 2])
   }, 60_000)
 
-  it("leave positions of before to be refused, and consumers to be reset", async () => {
+  it("refuse earlier positions, and need their consumers reset", async () => {
     const { json: [before, now] } = await run("epochs")
     expect([before, now]).toMatchObject([{ position: 0 }, { position: 2 }])
     expect((await shown("epochs")).stdout.split("\n")).toEqual([

@@ -48,7 +48,7 @@ beforeAll(() =>
   }).pipe(Effect.provide(Sqlite.layer({ filename })), Effect.runPromise), 60_000)
 
 describe("consumers", () => {
-  it("are listed by a process of its own, with what each has before it", async () => {
+  it("are listed by another process, with the backlog of each", async () => {
     const { code, json, stderr, stdout } = await caravel(cwd, ["consumers", ...database])
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
     expect(json).toMatchObject([
@@ -62,7 +62,7 @@ describe("consumers", () => {
     expect((await program([`--database=${filename}`, "consumers"])).json).toHaveLength(2)
   }, 60_000)
 
-  it("are a table on a terminal, and so is what is parked, with errors in a line and without secrets", async () => {
+  it("are a table on a terminal, as are parked activities, with errors in one line and without secrets", async () => {
     expect(await shown("consumers")).toMatch(
       /^name +position +behind +waiting +parked +state\nbills +5 +1 +\S.* +0 +not running\nmail +5 +1 +\S.* +3 +not running$/
     )
@@ -123,7 +123,7 @@ describe("consumers", () => {
     }])
   }, 60_000)
 
-  it("give up what is parked at a position, or all, and go on from another position", async () => {
+  it("drop parked activities at a position, or all, and continue from another position", async () => {
     const words = (...args: ReadonlyArray<string>) => program(["consumers", ...args, ...database])
     expect((await words("drop", "mail", "--position", "2", "--position=4")).json).toEqual([
       { name: "mail", dropped: 2 }
@@ -145,7 +145,7 @@ describe("consumers", () => {
     expect((await words()).json).toMatchObject([{ name: "bills", activities: 0 }, { position: 0, parked: 0 }])
   }, 60_000)
 
-  it("replay what is parked in the program that runs them", async () => {
+  it("have their parked activities replayed by the program that runs them", async () => {
     await Effect.runPromise(Effect.provide(consume, Sqlite.layer({ filename })))
     const run = (fails: boolean) =>
       Effect.runFork(

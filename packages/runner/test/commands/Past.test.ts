@@ -113,7 +113,7 @@ describe("history", () => {
     expect((await run("history", "relay", "r", "--newest-first", "--limit", "1")).json).toMatchObject([{ position: 8 }])
   })
 
-  it("shows what was so at a position, an instant or now", async () => {
+  it("shows the state at a position, an instant or now", async () => {
     const lines = await shown("history", "relay", "r", "--at", "2025-11-20T01:00+01:00")
     expect(lines[0]).toBe("As of 2025-11-20T01:00+01:00 (position 6)")
     expect(lines).toContain("status                    inactive")
@@ -212,7 +212,7 @@ describe("usage", () => {
     ])
   })
 
-  it("is from the tenant's creation, and says so when nothing was active or the end is yet to come", async () => {
+  it("is from the tenant's creation, and says so when nothing was active or the end is in the future", async () => {
     expect((await run("usage", tenant, "--to", "2025-10-11")).json).toMatchObject([{
       plan: "basic",
       seconds: 43_200,

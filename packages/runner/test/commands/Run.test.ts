@@ -53,7 +53,7 @@ describe("run", () => {
     ])
   }, 60_000)
 
-  it("refuses a line with a key that is not known, for what it was to do would be lost", async () => {
+  it("refuses a line with an unknown key, whose effect would be lost", async () => {
     const refused = [
       [{ _tag: "UpdateRelay", id: "a", plann: "basic" }, "UpdateRelay has no field \"plann\"; did you mean plan?"],
       [

@@ -67,11 +67,11 @@ withPostgres("opening a PostgreSQL database", (url) => {
       [`postgres://user:${secret}@host/db?channel_binding=require`, "has channel_binding, which only libpq"],
       [`postgres://user:${secret}/x@host:port/db`, "cannot be read"],
       [`postgres://user:%E0%A4${secret}@host/db`, "cannot be read"],
-      [`postgres://user:${secret}@host/db?sslmode=disable`, "has sslmode=disable, and ssl says otherwise", {
+      [`postgres://user:${secret}@host/db?sslmode=disable`, "has sslmode=disable, but ssl contradicts it", {
         ssl: true
       }],
       [`postgres://user:${secret}@host/db?sslmode=no-verify`, "has sslmode=no-verify", { ssl: { ca: "x" } }],
-      [`postgres://user:${secret}@host/db?sslmode=require`, "has sslmode=require, and ssl says", { ssl: false }],
+      [`postgres://user:${secret}@host/db?sslmode=require`, "has sslmode=require, but ssl", { ssl: false }],
       [`postgres://user:${secret}@host/db?sslrootcert=/x`, "has sslrootcert, but ssl is set too", { ssl: true }],
       [`host=localhost user=user password=${secret}`, "not one of PostgreSQL's"]
     ]
