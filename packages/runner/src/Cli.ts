@@ -9,30 +9,34 @@ import { descriptions, helpConsole, overview, page } from "./cli/Help.js"
 import { didYouMean } from "./cli/Suggestion.js"
 import * as Syntax from "./cli/Syntax.js"
 import { version } from "./cli/Version.js"
-import { config, entries, type Entry } from "./commands/Commands.js"
+import { subcommands } from "./commands/Commands.js"
+import { config, type Subcommand } from "./commands/Subcommand.js"
 import * as Layout from "./terminal/Layout.js"
 import { Failed, Output, OutputClosed } from "./terminal/Output.js"
 import * as Render from "./terminal/Render.js"
 
-const byName = new Map(entries.map((entry) => [entry.name, entry] as const))
+const byName = new Map(subcommands.map((subcommand) => [subcommand.name, subcommand] as const))
 
 const under = (word: string) => [...byName.keys()].filter((name) => name.startsWith(`${word} `))
 
 const list = (names: ReadonlyArray<string>) => `there are ${names.join(", ").replace(/, ([^,]*)$/, " and $1")}`
 
 /** Finds the subcommand and its arguments. `--database` may come before the subcommand. */
-const find = (args: ReadonlyArray<string>): Either.Either<readonly [Entry, ReadonlyArray<string>], string> => {
+const find = (args: ReadonlyArray<string>): Either.Either<readonly [Subcommand, ReadonlyArray<string>], string> => {
   const leading = args[0] === "--database" ? 2 : args[0]?.startsWith("--database=") === true ? 1 : 0
   const [first = "", second = "", ...rest] = args.slice(leading)
   const before = args.slice(0, leading)
   const longer = byName.get(`${first} ${second}`)
   if (longer !== undefined) return Either.right([longer, [...before, ...rest]])
-  const entry = byName.get(first)
+  const subcommand = byName.get(first)
   const isWord = second !== "" && !second.startsWith("-")
-  if (entry !== undefined && !(isWord && under(first).length > 0)) {
-    return Either.right([entry, [...before, ...args.slice(leading + 1)]])
+  if (subcommand !== undefined && !(isWord && under(first).length > 0)) {
+    return Either.right([subcommand, [...before, ...args.slice(leading + 1)]])
   }
-  const name = (entry === undefined && under(first).length === 0 || !isWord ? first : `${first} ${second}`).slice(0, 80)
+  const name = (subcommand === undefined && under(first).length === 0 || !isWord ? first : `${first} ${second}`).slice(
+    0,
+    80
+  )
   if (name.startsWith("-")) return Either.left(`There is no option ${name}; see caravel --help`)
   if (name === "") return Either.left("There is no command; see caravel --help")
   const suggestion = didYouMean(name, [...byName.keys()])
@@ -55,7 +59,7 @@ const answerTo = (args: ReadonlyArray<string>, output: typeof Output.Service): R
   if (first === undefined || first === "--help" || first === "-h") return [overview(output.style)]
   if (first === "--version") return [version]
   if (first === "--completions" || first.startsWith("--completions=")) {
-    const script = Completions.script(first.split("=")[1] ?? rest[0] ?? "", entries.map(completable))
+    const script = Completions.script(first.split("=")[1] ?? rest[0] ?? "", subcommands.map(completable))
     return script === undefined ? undefined : [script]
   }
   const asked = first === "help"
@@ -73,7 +77,7 @@ const answerTo = (args: ReadonlyArray<string>, output: typeof Output.Service): R
   ])
 }
 
-const completable = ({ help, name, syntax }: Entry): Completions.Completable => {
+const completable = ({ help, name, syntax }: Subcommand): Completions.Completable => {
   const { args, options } = syntax()
   const { parameters, text } = descriptions(help())
   return {

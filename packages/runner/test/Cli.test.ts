@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "@effect/vitest"
 import { existsSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
 import { fieldsOf, subcommandOf } from "../src/cli/CommandOptions.js"
-import { entries } from "../src/commands/Commands.js"
+import { subcommands } from "../src/commands/Commands.js"
 import { programName } from "../src/commands/Demo.js"
 import { caravel, start, temporary } from "./process.js"
 import { program } from "./program.js"
@@ -60,10 +60,10 @@ describe("generated subcommands", () => {
   it("are all listed in the overview", async () => {
     const { stdout } = await program(["--help"])
     const listed = stdout.split("\n")
-    for (const { name } of entries) {
+    for (const { name } of subcommands) {
       expect(listed.some((line) => line.startsWith(`  ${name} `)), name).toBe(true)
     }
-    for (const tag of tags) expect(entries.map(({ name }) => name)).toContain(subcommandOf(tag))
+    for (const tag of tags) expect(subcommands.map(({ name }) => name)).toContain(subcommandOf(tag))
   })
 })
 

@@ -1,13 +1,19 @@
 /** The program in this process, with an `Output` that keeps what it is given: for what needs no process of its own. */
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import { ConfigProvider, Effect, Exit } from "effect"
+import { Clock, ConfigProvider, Effect, Exit, Function } from "effect"
 import { main } from "../src/Cli.js"
 import { makeStyle, Output } from "../src/terminal/Output.js"
 import type { Result } from "./process.js"
 
 export const program = (
   args: ReadonlyArray<string>,
-  options: { readonly isTerminal?: boolean; readonly columns?: number; readonly env?: Record<string, string> } = {}
+  options: {
+    readonly isTerminal?: boolean
+    readonly columns?: number
+    readonly env?: Record<string, string>
+    /** The instant at which the clock stands still, for what prints an age. */
+    readonly now?: number
+  } = {}
 ): Promise<Result> => {
   const stdout: Array<string> = []
   const stderr: Array<string> = []
@@ -25,6 +31,7 @@ export const program = (
     Effect.provideService(Output, output),
     Effect.provide(NodeContext.layer),
     Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(options.env ?? {})))),
+    options.now === undefined ? Function.identity : Effect.withClock(standingAt(options.now)),
     Effect.exit,
     Effect.map((exit) => ({
       code: Exit.isSuccess(exit) ? 0 : 1,
@@ -37,3 +44,6 @@ export const program = (
     Effect.runPromise
   )
 }
+
+const standingAt = (millis: number): Clock.Clock =>
+  Object.assign(Clock.make(), { currentTimeMillis: Effect.succeed(millis), unsafeCurrentTimeMillis: () => millis })

@@ -2,8 +2,6 @@
 import type { StorageError } from "@caravel/domain"
 import { Postgres, Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
-import type * as Command from "@effect/cli/Command"
-import { provide } from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
@@ -141,30 +139,30 @@ export const layerOf = (
 type OnDatabase = { readonly database: DatabaseName.DatabaseName }
 
 /**
- * Provides a command that reads with the services of its database, which must exist.
+ * Executes a subcommand that reads with the services of its database, which must exist.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const provideDatabase = <Name extends string, R, E, A extends OnDatabase>(
-  command: Command.Command<Name, R, E, A>
-) => provide(command, ({ database }) => layerOf(database, { create: false }))
+export const onDatabase = <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) => (options: A & OnDatabase) =>
+  Effect.provide(execute(options), layerOf(options.database, { create: false }))
 
 /**
- * Provides a command that writes with the services of its database, which it may create.
+ * Executes a subcommand that writes with the services of its database, which it may create.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const provideWritable = <Name extends string, R, E, A extends OnDatabase & { readonly create?: boolean }>(
-  command: Command.Command<Name, R, E, A>
-) =>
-  provide(
-    command,
-    ({ create = false, database }) =>
-      Layer.unwrapEffect(Effect.map(writable(database), () =>
-        layerOf(database, { create: create || "mode" in database && database.mode === "rwc" })))
-  )
+export const onWritable =
+  <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
+  (options: A & OnDatabase & { readonly create?: boolean }) => {
+    const { create = false, database } = options
+    const mayCreate = create || "mode" in database && database.mode === "rwc"
+    return Effect.zipRight(
+      writable(database),
+      Effect.provide(execute(options), layerOf(database, { create: mayCreate }))
+    )
+  }
 
 /**
  * Fails if the database's name forbids changes.

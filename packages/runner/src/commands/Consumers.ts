@@ -2,10 +2,15 @@
 import { type Epoch, Journal } from "@caravel/domain"
 import { withoutSecrets } from "@caravel/domain/adapter"
 import { Consumer, type ConsumerStore } from "@caravel/pubsub"
+import * as Args from "@effect/cli/Args"
+import * as Options from "@effect/cli/Options"
 import { Chunk, DateTime, Effect, Option, Stream } from "effect"
+import { database, json, onDatabase, onWritable, yes } from "../cli/Arguments.js"
+import * as Values from "../cli/Values.js"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type Style } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
+import * as Subcommand from "./Subcommand.js"
 
 const pageSize = 500
 
@@ -86,13 +91,8 @@ const report = (json: boolean, text: string, result: object) =>
     (output) => output.print(output.isTerminal && !json ? output.style.green(text) : JSON.stringify(result))
   )
 
-/**
- * Shows all consumers and their lag.
- *
- * @since 0.1.0
- * @category commands
- */
-export const list = Effect.fn("Consumers.list")(function*({ json }: { readonly json: boolean }) {
+/** Shows all consumers and their lag. */
+const list = Effect.fn("Consumers.list")(function*({ json }: { readonly json: boolean }) {
   const output = yield* Output
   const lags = yield* Consumer.list
   if (!output.isTerminal || json) {
@@ -103,13 +103,8 @@ export const list = Effect.fn("Consumers.list")(function*({ json }: { readonly j
   yield* Effect.forEach(lagTable(lags, epoch, output), output.print, { discard: true })
 })
 
-/**
- * Shows a consumer's parked activities, oldest first.
- *
- * @since 0.1.0
- * @category commands
- */
-export const parked = Effect.fn("Consumers.parked")(
+/** Shows a consumer's parked activities, oldest first. */
+const parked = Effect.fn("Consumers.parked")(
   function*({ json, name }: { readonly name: string; readonly json: boolean }) {
     const output = yield* Output
     const pages = Stream.paginateEffect(
@@ -136,13 +131,8 @@ export const parked = Effect.fn("Consumers.parked")(
   }
 )
 
-/**
- * Requests a replay of parked activities from the program that runs a consumer, and waits until it is done.
- *
- * @since 0.1.0
- * @category commands
- */
-export const replay = Effect.fn("Consumers.replay")(
+/** Requests a replay of parked activities from the program that runs a consumer, and waits until it is done. */
+const replay = Effect.fn("Consumers.replay")(
   function*({ json, name }: { readonly name: string; readonly json: boolean }) {
     const output = yield* Output
     const before = yield* Consumer.lag(name)
@@ -169,13 +159,8 @@ export const replay = Effect.fn("Consumers.replay")(
   }
 )
 
-/**
- * Deletes parked activities of a consumer: those at the given positions, or all.
- *
- * @since 0.1.0
- * @category commands
- */
-export const drop = Effect.fn("Consumers.drop")(
+/** Deletes parked activities of a consumer: those at the given positions, or all. */
+const drop = Effect.fn("Consumers.drop")(
   function*({ json, name, positions, yes }: {
     readonly name: string
     readonly positions: ReadonlyArray<number>
@@ -199,13 +184,8 @@ export const drop = Effect.fn("Consumers.drop")(
   }
 )
 
-/**
- * Moves a consumer to a position, backward or forward.
- *
- * @since 0.1.0
- * @category commands
- */
-export const reset = Effect.fn("Consumers.reset")(
+/** Moves a consumer to a position, backward or forward. */
+const reset = Effect.fn("Consumers.reset")(
   function*({ json, name, to, yes }: {
     readonly name: string
     readonly to: number
@@ -225,3 +205,62 @@ export const reset = Effect.fn("Consumers.reset")(
     yield* report(json, `${name} continues after position ${to}`, { name, position: to })
   }
 )
+
+const name = Args.text({ name: "NAME" }).pipe(
+  Args.withDescription("The consumer's name, as caravel consumers shows it. Required.")
+)
+
+/** The subcommands of this family. */
+export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
+  Subcommand.make({
+    name: "consumers",
+    help: "Shows the durable consumers: the position, the backlog and the parked activities of each. " +
+      "See also consumers parked, consumers replay, consumers drop and consumers reset.",
+    options: { json, database },
+    execute: onDatabase(list)
+  }),
+  Subcommand.make({
+    name: "consumers parked",
+    help:
+      "Shows the activities that a consumer has parked because they failed, or because they wait behind one that did.",
+    options: { name, json, database },
+    execute: onDatabase(parked)
+  }),
+  Subcommand.make({
+    name: "consumers replay",
+    help:
+      "Asks the program that runs the consumer to handle its parked activities again, oldest first, and waits for it.",
+    options: { name, json, database },
+    execute: onWritable(replay)
+  }),
+  Subcommand.make({
+    name: "consumers drop",
+    help: "Drops parked activities of a consumer: they will not be handled.",
+    options: {
+      name,
+      positions: Values.options("position", Values.integer(1), "position").pipe(
+        Options.withDescription("Only the activity at this position; may be repeated. All, with --yes, if omitted.")
+      ),
+      yes,
+      json,
+      database
+    },
+    execute: onWritable(drop)
+  }),
+  Subcommand.make({
+    name: "consumers reset",
+    help:
+      "Moves a consumer backward or forward; it may be running. Activities after the position are handled, parked or not.",
+    options: {
+      name,
+      to: Values.option("to", Values.integer(0)).pipe(
+        Options.withPseudoName("position"),
+        Options.withDescription("The position to continue after; 0 is the beginning. Required.")
+      ),
+      yes,
+      json,
+      database
+    },
+    execute: onWritable(reset)
+  })
+]

@@ -12,14 +12,10 @@ import { fileURLToPath } from "node:url"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type Style } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
+import * as Subcommand from "./Subcommand.js"
 
-/**
- * The demo's database, which each run creates again.
- *
- * @since 0.1.0
- * @category demo
- */
-export const filename = "data/demo.db"
+/** The demo's database, which each run creates again. */
+const filename = "data/demo.db"
 
 const Step = Schema.parseJson(Schema.Struct(
   // A note starts a chapter.
@@ -117,12 +113,7 @@ const play = Effect.fnUntraced(function*(steps: ReadonlyArray<Step>, width: numb
   return outcomes
 }, Effect.scoped)
 
-/**
- * The command by which the program was started: its name, npx or node.
- *
- * @since 0.1.0
- * @category demo
- */
+/** The command by which the program was started: its name, npx or node. */
 export const programName = (
   { argv: [, script = ""], env }: { readonly argv: ReadonlyArray<string>; readonly env: NodeJS.ProcessEnv }
 ): string =>
@@ -167,13 +158,8 @@ const conclude = Effect.fnUntraced(function*(outcomes: ReadonlyArray<Outcome>, w
   yield* Effect.forEach(lines, print, { discard: true })
 })
 
-/**
- * Runs the scenario, and prints a summary and what to try next.
- *
- * @since 0.1.0
- * @category demo
- */
-export const demo = Effect.gen(function*() {
+/** Runs the scenario, and prints a summary and what to try next. */
+const demo = Effect.gen(function*() {
   const output = yield* Output
   const width = Math.min(output.columns, 100)
   const steps = yield* scenario
@@ -186,3 +172,13 @@ export const demo = Effect.gen(function*() {
     Sqlite.layer({ filename })
   )
 }).pipe(Effect.withSpan("Demo.demo"))
+
+/** The subcommands of this family. */
+export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
+  Subcommand.make({
+    name: "demo",
+    help: `Runs a scenario in its own database, ${filename}, which each run recreates.`,
+    options: {},
+    execute: () => demo
+  })
+]

@@ -3,14 +3,15 @@ import type { StorageError } from "@caravel/domain"
 import { withoutSecrets } from "@caravel/domain/adapter"
 import { Import, Sqlite } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
-import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Effect, Layer } from "effect"
 import { database, fileArgument, json, layerOf, writable } from "../cli/Arguments.js"
+import type { DatabaseName } from "../cli/DatabaseName.js"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"
 import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
 import * as Render from "../terminal/Render.js"
+import * as Subcommand from "./Subcommand.js"
 
 /** A refused row, as a line for people. */
 const refusalLine = ({ key, reason, table }: Import.Refused, style: Style): string =>
@@ -76,38 +77,36 @@ const run = Effect.fn("Import.run")(
   }
 )
 
-/**
- * The subcommand.
- *
- * @since 0.1.0
- * @category commands
- */
-export const command = Command.make("import", {
-  file: fileArgument("FILE").pipe(
-    Args.withDescription(
-      "An SQLite file with the tables tenant, relay and activity, and times in Unix seconds. It is only read. Required."
+/** The database to import into. A dry run creates none. */
+const target = (database: DatabaseName, dryRun: boolean) =>
+  dryRun
+    ? Layer.catchAll(
+      layerOf(database, { create: false }),
+      (error) => error.reason === "missing" ? Sqlite.layerTemporary : Layer.fail(error)
     )
-  ),
-  dryRun: Options.boolean("dry-run").pipe(
-    Options.withDescription(
-      "Runs the import, reports the result and rolls everything back; other writers wait meanwhile."
-    )
-  ),
-  json,
-  database
-}, run).pipe(
-  Command.withDescription(
-    "Imports another Caravel-style database: its rows and its activity log, field for field. Rows that cannot be " +
-      "imported are reported, and the exit code is then 1. Run an interrupted import again to continue it."
-  ),
-  // A dry run creates no database.
-  Command.provide(({ database, dryRun }) =>
-    Layer.unwrapEffect(Effect.map(dryRun ? Effect.void : writable(database), () =>
-      dryRun
-        ? Layer.catchAll(
-          layerOf(database, { create: false }),
-          (error) => error.reason === "missing" ? Sqlite.layerTemporary : Layer.fail(error)
+    : Layer.unwrapEffect(Effect.as(writable(database), layerOf(database, { create: true })))
+
+/** The subcommands of this family. */
+export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
+  Subcommand.make({
+    name: "import",
+    help:
+      "Imports another Caravel-style database: its rows and its activity log, field for field. Rows that cannot be " +
+      "imported are reported, and the exit code is then 1. Run an interrupted import again to continue it.",
+    options: {
+      file: fileArgument("FILE").pipe(
+        Args.withDescription(
+          "An SQLite file with the tables tenant, relay and activity, and times in Unix seconds. It is only read. Required."
         )
-        : layerOf(database, { create: true })))
-  )
-)
+      ),
+      dryRun: Options.boolean("dry-run").pipe(
+        Options.withDescription(
+          "Runs the import, reports the result and rolls everything back; other writers wait meanwhile."
+        )
+      ),
+      json,
+      database
+    },
+    execute: (options) => Effect.provide(run(options), target(options.database, options.dryRun))
+  })
+]

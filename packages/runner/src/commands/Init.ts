@@ -1,20 +1,16 @@
 /** `caravel init`: creating the database. */
 import type { StorageError } from "@caravel/domain"
 import { Effect, Layer } from "effect"
-import { layerOf, writable } from "../cli/Arguments.js"
+import { database, json, layerOf, writable } from "../cli/Arguments.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
 import { type Failed, Output, type OutputClosed } from "../terminal/Output.js"
+import * as Subcommand from "./Subcommand.js"
 
 const open = (database: DatabaseName.DatabaseName, create: boolean) =>
   Effect.scoped(Effect.as(Layer.build(layerOf(database, { create })), create))
 
-/**
- * Creates the database if there is none, and prints whether it existed.
- *
- * @since 0.1.0
- * @category commands
- */
-export const init = Effect.fn("Init.init")(
+/** Creates the database if there is none, and prints whether it existed. */
+const init = Effect.fn("Init.init")(
   function*({ database, json }: {
     readonly database: DatabaseName.DatabaseName
     readonly json: boolean
@@ -32,3 +28,13 @@ export const init = Effect.fn("Init.init")(
     )
   }
 )
+
+/** The subcommands of this family. */
+export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
+  Subcommand.make({
+    name: "init",
+    help: "Creates the database. An existing one is left as it is.",
+    options: { json, database },
+    execute: init
+  })
+]

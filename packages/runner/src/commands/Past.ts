@@ -10,11 +10,15 @@ import {
   type TenantState
 } from "@caravel/domain"
 import { resources } from "@caravel/domain/adapter"
+import * as Args from "@effect/cli/Args"
+import * as Options from "@effect/cli/Options"
 import { DateTime, Effect, Either, Option, Redacted, Schema, Stream } from "effect"
+import { database, json, onDatabase } from "../cli/Arguments.js"
 import * as Values from "../cli/Values.js"
 import { Failed, Output } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
 import * as RenderPast from "../terminal/RenderPast.js"
+import * as Subcommand from "./Subcommand.js"
 
 const decodePage = Schema.decode(HistoryOptions)
 
@@ -75,13 +79,8 @@ const showThen = Effect.fnUntraced(
   }
 )
 
-/**
- * Shows what happened to a resource, or its state at a moment.
- *
- * @since 0.1.0
- * @category commands
- */
-export const history = Effect.fn("Past.history")(function*(options: {
+/** Shows what happened to a resource, or its state at a moment. */
+const history = Effect.fn("Past.history")(function*(options: {
   readonly type: "relay" | "tenant"
   readonly id: string
   readonly at: Option.Option<Values.Moment>
@@ -111,13 +110,8 @@ export const history = Effect.fn("Past.history")(function*(options: {
   )
 })
 
-/**
- * Shows the differences between two moments, of everything or of one resource.
- *
- * @since 0.1.0
- * @category commands
- */
-export const diff = Effect.fn("Past.diff")(function*(options: {
+/** Shows the differences between two moments, of everything or of one resource. */
+const diff = Effect.fn("Past.diff")(function*(options: {
   readonly from: Values.Moment
   readonly to: Values.Moment
   readonly type: Option.Option<"relay" | "tenant">
@@ -150,13 +144,8 @@ export const diff = Effect.fn("Past.diff")(function*(options: {
   )
 })
 
-/**
- * Shows when a tenant's relays were active, on which plan, and the total durations.
- *
- * @since 0.1.0
- * @category commands
- */
-export const usage = Effect.fn("Past.usage")(function*(options: {
+/** Shows when a tenant's relays were active, on which plan, and the total durations. */
+const usage = Effect.fn("Past.usage")(function*(options: {
   readonly tenant: string
   readonly from: Option.Option<string>
   readonly to: Option.Option<string>
@@ -188,3 +177,83 @@ export const usage = Effect.fn("Past.usage")(function*(options: {
   ]
   yield* Effect.forEach(lines, output.print, { discard: true })
 })
+
+const moments = "a position, an instant such as 2026-11-01T00:00Z or \"2026-11-01 00:00\" (UTC), a date, or now"
+
+const named = {
+  type: Values.argument("relay|tenant", Values.oneOf("relay", "tenant")),
+  // The form of the id depends on the type.
+  id: Values.argument("ID", Either.right)
+}
+
+/** The subcommands of this family. */
+export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
+  Subcommand.make({
+    name: "history",
+    help: "Shows the events of a relay or a tenant and what each changed, or, with --at, its state at that moment. " +
+      "Wallet URLs are never shown.",
+    options: {
+      type: named.type.pipe(Args.withDescription("Whose history: a relay's or a tenant's. Required.")),
+      id: named.id.pipe(Args.withDescription("The relay's id, or the tenant's public key as hex or npub1…. Required.")),
+      at: Values.option("at", Values.moment).pipe(
+        Options.withPseudoName("moment"),
+        Options.optional,
+        Options.withDescription(`Shows the resource as it was at this moment: ${moments}.`)
+      ),
+      newestFirst: Options.boolean("newest-first").pipe(Options.withDescription("Shows the newest events first.")),
+      limit: Values.option("limit", Values.integer(0)).pipe(
+        Options.withPseudoName("count"),
+        Options.optional,
+        Options.withDescription("The maximum number of events to print.")
+      ),
+      json,
+      database
+    },
+    execute: onDatabase(history)
+  }),
+  Subcommand.make({
+    name: "diff",
+    help: "Shows what differs between two moments: which relays and tenants appeared, what changed.",
+    options: {
+      from: Values.argument("FROM", Values.moment).pipe(
+        Args.withDescription(`The first moment: ${moments}. Required.`)
+      ),
+      to: Values.argument("TO", Values.moment).pipe(
+        Args.withDescription("The second moment, later or earlier. Required.")
+      ),
+      type: named.type.pipe(Args.withDescription("Only one relay or tenant."), Args.optional),
+      id: named.id.pipe(
+        Args.withDescription("The relay's id, or the tenant's public key as hex or npub1…."),
+        Args.optional
+      ),
+      json,
+      database
+    },
+    execute: onDatabase(diff)
+  }),
+  Subcommand.make({
+    name: "usage",
+    help: "Shows when each of a tenant's relays was active, on which plan, and for how long in total, as on a bill. " +
+      "The result is computed from the journal.",
+    options: {
+      tenant: Values.argument("TENANT", Values.pubkey).pipe(
+        Args.withDescription("The tenant's public key, as hex or npub1…. Required.")
+      ),
+      from: Values.option("from", Values.instant).pipe(
+        Options.withPseudoName("instant"),
+        Options.optional,
+        Options.withDescription(
+          "From this instant on, such as 2026-11-01T00:00Z or 2026-11-01. Default: the tenant's creation."
+        )
+      ),
+      to: Values.option("to", Values.instant).pipe(
+        Options.withPseudoName("instant"),
+        Options.optional,
+        Options.withDescription("Until just before this instant. Default: now.")
+      ),
+      json,
+      database
+    },
+    execute: onDatabase(usage)
+  })
+]

@@ -1,29 +1,20 @@
 /**
  * `caravel activity`, `caravel tenant` and `caravel relay`: activities, tenants and relays, as tables or as JSON lines.
  */
-import {
-  type Activity,
-  ActivityFeed,
-  EpochStart,
-  Journal,
-  type Metadata,
-  Query,
-  type Relay,
-  type Tenant
-} from "@caravel/domain"
+import { type Activity, ActivityFeed, Journal, type Metadata, Query, type Relay, type Tenant } from "@caravel/domain"
 import { checkPosition } from "@caravel/domain/adapter"
-import { Chunk, DateTime, Effect, Option, Schema, Stream } from "effect"
-import * as Layout from "../terminal/Layout.js"
+import * as Args from "@effect/cli/Args"
+import * as Options from "@effect/cli/Options"
+import { Chunk, Effect, Option, Stream } from "effect"
+import { database, json, onDatabase } from "../cli/Arguments.js"
+import * as Values from "../cli/Values.js"
+import * as Listing from "../terminal/Listing.js"
 import { Failed, Output } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
+import * as Subcommand from "./Subcommand.js"
 
-/**
- * Which activities to show.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ActivityOptions {
+/** Which activities to show. */
+interface ActivityOptions {
   readonly since: number
   /** The epoch of the position. */
   readonly epoch: Option.Option<string>
@@ -63,13 +54,8 @@ const withMetadata = (journal: typeof Journal.Service) => (activities: Chunk.Chu
     return Chunk.map(activities, (activity) => [activity, metadata.get(activity.position) ?? {}] as const)
   })
 
-/**
- * Shows the activity log with the events' metadata, oldest first.
- *
- * @since 0.1.0
- * @category commands
- */
-export const activity = Effect.fn("Read.activity")(function*(options: ActivityOptions) {
+/** Shows the activity log with the events' metadata, oldest first. */
+const activity = Effect.fn("Read.activity")(function*(options: ActivityOptions) {
   const output = yield* Output
   const asTable = output.isTerminal && !options.json
   const line = (activity: Activity, metadata: Metadata) =>
@@ -91,22 +77,6 @@ export const activity = Effect.fn("Read.activity")(function*(options: ActivityOp
   if (asTable && count === 0) yield* output.note("No activity yet")
 })
 
-const showAll = Effect.fnUntraced(function*<A>(resources: ReadonlyArray<A>, options: {
-  readonly json: boolean
-  readonly none: string
-  readonly toJson: (resource: A) => unknown
-  readonly toTable: (resources: ReadonlyArray<A>, output: typeof Output.Service) => ReadonlyArray<string>
-}) {
-  const output = yield* Output
-  if (!output.isTerminal || options.json) {
-    return yield* Effect.forEach(resources, (resource) => output.print(JSON.stringify(options.toJson(resource))), {
-      discard: true
-    })
-  }
-  if (resources.length === 0) return yield* output.note(options.none)
-  yield* Effect.forEach(options.toTable(resources, output), output.print, { discard: true })
-})
-
 const showOne = Effect.fnUntraced(function*<A extends Tenant | Relay>(found: Option.Option<A>, options: {
   readonly json: boolean
   readonly missing: string
@@ -120,13 +90,8 @@ const showOne = Effect.fnUntraced(function*<A extends Tenant | Relay>(found: Opt
   yield* Effect.forEach(lines, output.print, { discard: true })
 })
 
-/**
- * Shows one tenant, or all.
- *
- * @since 0.1.0
- * @category commands
- */
-export const tenant = Effect.fn("Read.tenant")(
+/** Shows one tenant, or all. */
+const tenant = Effect.fn("Read.tenant")(
   function*(options: { readonly pubkey: Option.Option<string>; readonly json: boolean }) {
     const { json } = options
     const query = yield* Query
@@ -135,7 +100,7 @@ export const tenant = Effect.fn("Read.tenant")(
       const missing = `Tenant ${options.pubkey.value} does not exist`
       return yield* showOne(found, { json, missing, toJson: Render.tenantJson })
     }
-    yield* showAll(yield* query.tenants, {
+    yield* Listing.show(yield* query.tenants, {
       json,
       none: "No tenants yet; create one with caravel create-tenant",
       toJson: Render.tenantJson,
@@ -144,13 +109,8 @@ export const tenant = Effect.fn("Read.tenant")(
   }
 )
 
-/**
- * Shows one relay, by its id or subdomain, or all relays, or those of a tenant.
- *
- * @since 0.1.0
- * @category commands
- */
-export const relay = Effect.fn("Read.relay")(
+/** Shows one relay, by its id or subdomain, or all relays, or those of a tenant. */
+const relay = Effect.fn("Read.relay")(
   function*(options: {
     readonly id: Option.Option<string>
     readonly subdomain: Option.Option<string>
@@ -171,7 +131,7 @@ export const relay = Effect.fn("Read.relay")(
       const missing = `No relay has the subdomain ${subdomain.value}`
       return yield* showOne(found, { json, missing, toJson: Render.relayJson })
     }
-    yield* showAll(yield* (Option.isSome(tenant) ? query.relaysOf(tenant.value) : query.relays), {
+    yield* Listing.show(yield* (Option.isSome(tenant) ? query.relaysOf(tenant.value) : query.relays), {
       json,
       none: Option.isSome(tenant) ? "This tenant has no relays" : "No relays yet; create one with caravel create-relay",
       toJson: Render.relayJson,
@@ -180,26 +140,73 @@ export const relay = Effect.fn("Read.relay")(
   }
 )
 
-const epochJson = Schema.encodeSync(EpochStart)
-
-/**
- * Shows the journal's epochs.
- *
- * @since 0.1.0
- * @category commands
- */
-export const epochs = Effect.fn("Read.epochs")(
-  function*({ json }: { readonly json: boolean }) {
-    yield* showAll(yield* Effect.flatMap(Journal, (journal) => journal.epochs), {
-      json,
-      none: "",
-      toJson: epochJson,
-      toTable: (starts, output) =>
-        Layout.table(
-          ["epoch", "begins after", "at"],
-          starts.map(({ epoch, position, startedAt }) => [epoch, String(position), DateTime.formatIso(startedAt)]),
-          output
-        )
-    })
-  }
+const tenantFilter = Values.option("tenant", Values.pubkey).pipe(
+  Options.withPseudoName("pubkey"),
+  Options.optional,
+  Options.withDescription("Only this tenant's; hex or npub1….")
 )
+
+/** The subcommands of this family. */
+export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
+  Subcommand.make({
+    name: "activity",
+    help: "Shows the activity log, oldest first.",
+    options: {
+      since: Values.option("since", Values.integer(0)).pipe(
+        Options.withPseudoName("position"),
+        Options.withDefault(0),
+        Options.withDescription("Only activities after this position.")
+      ),
+      epoch: Options.text("epoch").pipe(
+        Options.optional,
+        Options.withDescription(
+          "The epoch of that position, as caravel epochs shows it; fails if the database was restored since."
+        )
+      ),
+      tenant: tenantFilter,
+      limit: Values.option("limit", Values.integer(0)).pipe(
+        Options.withPseudoName("count"),
+        Options.optional,
+        Options.withDescription("The maximum number of activities to print.")
+      ),
+      follow: Options.boolean("follow").pipe(
+        Options.withAlias("f"),
+        Options.withDescription("Waits for further activities, whichever process writes them; Ctrl-C ends the command.")
+      ),
+      json,
+      database
+    },
+    execute: onDatabase(activity)
+  }),
+  Subcommand.make({
+    name: "tenant",
+    help: "Shows tenants, or one with all its fields. Wallet URLs are never shown.",
+    options: {
+      pubkey: Values.argument("PUBKEY", Values.pubkey).pipe(
+        Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if omitted."),
+        Args.optional
+      ),
+      json,
+      database
+    },
+    execute: onDatabase(tenant)
+  }),
+  Subcommand.make({
+    name: "relay",
+    help: "Shows relays, or one with all its fields.",
+    options: {
+      id: Values.argument("ID", Values.relayId).pipe(
+        Args.withDescription("The relay's id; all relays if omitted."),
+        Args.optional
+      ),
+      subdomain: Options.text("subdomain").pipe(
+        Options.optional,
+        Options.withDescription("Only the relay with this subdomain.")
+      ),
+      tenant: tenantFilter,
+      json,
+      database
+    },
+    execute: onDatabase(relay)
+  })
+]

@@ -1,26 +1,24 @@
 /** `caravel run`: executes commands from JSON lines in order, and answers each by a JSON line. */
 import { Activity, Command, commands, type CommandTag, decodeCommand } from "@caravel/domain"
+import * as Args from "@effect/cli/Args"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Chunk, Data, Duration, Effect, Either, Predicate, Record as Rec, Ref, Schedule, Stream } from "effect"
 import { createReadStream } from "node:fs"
 import process from "node:process"
-import { lineKeys, type SentWith, sentWith } from "../cli/SentWith.js"
+import { create, database, onWritable } from "../cli/Arguments.js"
+import * as SentWith from "../cli/SentWith.js"
 import { didYouMean } from "../cli/Suggestion.js"
 import { shortened } from "../terminal/Layout.js"
 import * as Lines from "../terminal/Lines.js"
 import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
 import { activityJson, errorJson } from "../terminal/Render.js"
+import * as Subcommand from "./Subcommand.js"
 
 /** A line is not JSON, or not a well-formed command. Nothing of the line was executed; later lines are. */
 class MalformedLine extends Data.TaggedError("MalformedLine")<{ readonly message: string }> {}
 
-/**
- * How many lines were accepted and how many failed.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Tally {
+/** How many lines were accepted and how many failed. */
+interface Tally {
   readonly accepted: number
   readonly failed: number
 }
@@ -48,7 +46,7 @@ const tagOf = (input: unknown) => {
 
 /** An unknown key is an error: otherwise it would be silently ignored. */
 const unknownKey = (input: { readonly _tag: CommandTag }): MalformedLine | undefined => {
-  const known = [...Object.keys(commands[input._tag].fields), ...lineKeys]
+  const known = [...Object.keys(commands[input._tag].fields), ...SentWith.lineKeys]
   const key = Rec.keys(input).find((key) => !known.includes(key))
   if (key === undefined) return undefined
   const name = JSON.stringify(shortened(key, 60))
@@ -72,7 +70,7 @@ const execute = Effect.fnUntraced(function*(line: Lines.Line) {
   if (unknown !== undefined) return yield* unknown
   const request = yield* decodeCommand(input)
   const command = yield* Command
-  const [result] = yield* command.submit([request]).pipe(sentWith(input as SentWith))
+  const [result] = yield* command.submit([request]).pipe(SentWith.sentWith(input as SentWith.SentWith))
   return result
 })
 
@@ -116,11 +114,8 @@ const summary = ({ accepted, failed }: Tally) =>
 /**
  * Executes the commands of a file, or of standard input for `-`, in order. A line that fails is answered by an error,
  * and the others are executed. The program fails at the end if any line did.
- *
- * @since 0.1.0
- * @category execution
  */
-export const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
+const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
   void,
   Failed | OutputClosed,
   Command | Output
@@ -160,3 +155,25 @@ export const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Retur
   const { failed } = yield* tally
   if (failed > 0) return yield* new Failed({ message: "" })
 })
+
+/** The subcommands of this family. */
+export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
+  Subcommand.make({
+    name: "run",
+    help: "Executes commands from JSON lines, in order, such as {\"_tag\":\"DeactivateRelay\",\"id\":\"a\"}. " +
+      "Each is answered with a JSON line that has its number; the exit code is 1 if any failed. A line may also have " +
+      "\"idempotencyKey\", \"expectedVersion\" and \"metadata\", such as {\"actor\":\"billing\"}.",
+    options: {
+      file: Args.text({ name: "FILE" }).pipe(
+        Args.withDescription("A file of commands, one JSON object per line; standard input if it is - or omitted."),
+        Args.withDefault("-")
+      ),
+      metadata: SentWith.metadata,
+      create,
+      database
+    },
+    execute: onWritable((
+      { file, metadata }: { readonly file: string; readonly metadata: SentWith.SentWith["metadata"] }
+    ) => SentWith.sentWith({ metadata })(run(file)))
+  })
+]

@@ -2,10 +2,12 @@
 import { type Drift, isOfJournal, isRepairable, Journal, type StorageError, type Verification } from "@caravel/domain"
 import { clockMessage, withoutSecrets } from "@caravel/domain/adapter"
 import { Effect, Stream } from "effect"
+import { database, json, onDatabase, onWritable, yes } from "../cli/Arguments.js"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"
 import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
 import * as Render from "../terminal/Render.js"
+import * as Subcommand from "./Subcommand.js"
 
 const value = (value: unknown) =>
   typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
@@ -125,13 +127,8 @@ interface Options {
   readonly json: boolean
 }
 
-/**
- * Shows where rows and journal differ, and fails if they do.
- *
- * @since 0.1.0
- * @category commands
- */
-export const verify = Effect.fn("Verify.verify")(function*({ json }: Options): Effect.fn.Return<
+/** Shows where rows and journal differ, and fails if they do. */
+const verify = Effect.fn("Verify.verify")(function*({ json }: Options): Effect.fn.Return<
   void,
   Failed | OutputClosed | StorageError,
   Journal | Output
@@ -151,13 +148,8 @@ export const verify = Effect.fn("Verify.verify")(function*({ json }: Options): E
   if (!ok) return yield* new Failed({ message: "" })
 })
 
-/**
- * Corrects rows that differ with `--yes`. Otherwise prints which ones do.
- *
- * @since 0.1.0
- * @category commands
- */
-export const rebuild = Effect.fn("Verify.rebuild")(
+/** Corrects rows that differ with `--yes`. Otherwise prints which ones do. */
+const rebuild = Effect.fn("Verify.rebuild")(
   function*({ json, yes }: Options & { readonly yes: boolean }): Effect.fn.Return<
     void,
     Failed | OutputClosed | StorageError,
@@ -191,3 +183,21 @@ export const rebuild = Effect.fn("Verify.rebuild")(
     }
   }
 )
+
+/** The subcommands of this family. */
+export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
+  Subcommand.make({
+    name: "verify",
+    help:
+      "Folds the journal and compares every row with it, even while the database is being written. The exit code is 1 if any row differs.",
+    options: { json, database },
+    execute: onDatabase(verify)
+  }),
+  Subcommand.make({
+    name: "rebuild",
+    help: "Rewrites the rows that differ from the journal, in one transaction, for which writers wait. " +
+      "It adds no event to the journal and broadcasts nothing.",
+    options: { yes, json, database },
+    execute: onWritable(rebuild)
+  })
+]

@@ -1,6 +1,6 @@
 /** Results as people and programs see them: tables or JSON lines, never with a secret. */
 import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant } from "@caravel/domain"
-import { withoutSecrets } from "@caravel/domain/adapter"
+import { resources, withoutSecrets } from "@caravel/domain/adapter"
 import { DateTime, Function, ParseResult, Record as Rec, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
 import { type Cell, oneLine, shortened, table } from "./Layout.js"
@@ -155,10 +155,12 @@ export const tenantTable = (
   )
 }
 
+const { secret } = resources.tenant
+
 const wallet = (tenant: Tenant, style: Style): Cell =>
   tenant.nwcError !== null
     ? { text: "failing", paint: style.red }
-    : tenant.nwcUrl !== null
+    : tenant[secret] !== null
     ? { text: "set", paint: style.green }
     : { text: "not set", paint: style.dim }
 
@@ -208,7 +210,7 @@ export const relayTable = (
  */
 export const details = (resource: Tenant | Relay, style: Style): ReadonlyArray<string> => {
   const json: Record<string, unknown> = resource instanceof Tenant
-    ? { npub: nip19.npubEncode(resource.pubkey), ...tenantJson(resource), nwcUrl: wallet(resource, style).text }
+    ? { npub: nip19.npubEncode(resource.pubkey), ...tenantJson(resource), [secret]: wallet(resource, style).text }
     : { ...relayJson(resource) }
   const width = Math.max(...Object.keys(json).map((name) => name.length))
   return Object.entries(json).map(([name, value]) => {

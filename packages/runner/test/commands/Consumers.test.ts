@@ -84,11 +84,12 @@ describe("consumers", () => {
   })
 
   it("lose no word of what failed in a terminal of 60 columns", async () => {
+    const now = Date.now()
     for (const args of [["consumers"], ["consumers", "parked", "mail"]]) {
-      const { stdout } = await program([...args, ...database], { isTerminal: true, columns: 60 })
+      const { stdout } = await program([...args, ...database], { isTerminal: true, columns: 60, now })
       for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(60)
       expect(stdout).not.toContain("…")
-      const wide = await program([...args, ...database], { isTerminal: true, columns: 200 })
+      const wide = await program([...args, ...database], { isTerminal: true, columns: 200, now })
       expect(stdout.split(/\s+/).sort()).toEqual(wide.stdout.split(/\s+/).sort())
     }
   })
