@@ -56,7 +56,7 @@ const feed = <E>(layer: Layer.Layer<Services, E>) => {
       yield* furnished
       yield* log(6)
       const all = yield* logged()
-      const head = all[all.length - 1].position
+      const head = all[all.length - 1]!.position
       for (let n = 0; n < head; n++) {
         const expected = all.filter(({ position }) => position > n)
         expect(yield* collect(feed.since(n), expected.length)).toEqual(expected)
@@ -78,8 +78,8 @@ const feed = <E>(layer: Layer.Layer<Services, E>) => {
       yield* Effect.race(first, Effect.forever(Effect.zipRight(log(1), Effect.yieldNow())))
       yield* log(3)
       const seen = yield* Fiber.join(fiber)
-      const after = yield* logged(before[before.length - 1].position)
-      const start = after.findIndex(({ id }) => id === seen[0].id)
+      const after = yield* logged(before[before.length - 1]!.position)
+      const start = after.findIndex(({ id }) => id === seen[0]!.id)
       expect(start).toBeGreaterThanOrEqual(0)
       expect(seen).toEqual(after.slice(start, start + 3))
     })

@@ -24,7 +24,7 @@ import {
   type Scope,
   Stream
 } from "effect"
-import { journalAfter, observe, type Plain, plain, type Services } from "./internal/fixture.js"
+import { journalAfter, observe, plain, type Services } from "./internal/fixture.js"
 import { outcomeOf, programs, type Step } from "./internal/outcome.js"
 import * as LongRun from "./LongRun.js"
 
@@ -80,8 +80,14 @@ const past = Effect.gen(function*() {
 /** Keys are no part of a journal, so the programs use none. */
 const keyless = programs.map((program) => program.map((step): Step => ({ ...step, key: undefined })))
 
-const unversioned = (world: Plain) => {
-  const withoutVersion = ({ version: _, ...row }: Plain) => row
+interface Versioned {
+  readonly version: number
+}
+
+const unversioned = (
+  world: { readonly tenants: ReadonlyArray<Versioned>; readonly relays: ReadonlyArray<Versioned> }
+) => {
+  const withoutVersion = ({ version: _, ...row }: Versioned) => row
   return [world.tenants.map(withoutVersion), world.relays.map(withoutVersion)]
 }
 

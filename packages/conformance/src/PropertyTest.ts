@@ -48,7 +48,7 @@ const run = ({ clocks, metadata, program }: Story) =>
       }
 
       const events = yield* journalAfter(position)
-      const entries: Array<Entry> = []
+      const entries: Array<Entry<object>> = []
       for (const event of events) {
         expect(event.position).toBe(++position)
         state = evolve(state, event)

@@ -1,5 +1,5 @@
 /** The contract of `Query`. */
-import { Command, Query, type Relay } from "@caravel/domain"
+import { type Activity, Command, Query, type Relay } from "@caravel/domain"
 import { describe, expect } from "@effect/vitest"
 import { Array as Arr, Chunk, Effect, FastCheck as fc, type Layer, Option, Runtime, Stream } from "effect"
 import { alice, bob, nobody, type Plain, plain, pubkey, type Services, specs } from "./internal/fixture.js"
@@ -144,7 +144,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
       Effect.gen(function*() {
         yield* world
         const query = yield* Query
-        const all: ReadonlyArray<Plain> = plain(yield* query.activity())
+        const all = plain(yield* query.activity())
         expect(all.map(({ position }) => position)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13])
         expect(plain(yield* query.activity({}))).toEqual(all)
         for (const after of [undefined, 0, 3, 11, 13, 99]) {
@@ -181,7 +181,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
         const query = yield* Query
         const all = plain(yield* query.activity())
         for (const limit of [1, 2, 5, 12]) {
-          const seen: Array<Plain> = []
+          const seen: Array<Plain<Activity>> = []
           for (;;) {
             const page = plain(yield* query.activity({ after: seen[seen.length - 1]?.position ?? 0, limit }))
             if (page.length === 0) break

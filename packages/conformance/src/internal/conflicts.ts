@@ -9,14 +9,13 @@ import {
   furnished,
   invoke,
   type MethodName,
-  type Plain,
   plain,
   type Services,
   specs,
   unchangedBy
 } from "./fixture.js"
 
-const refused: ReadonlyArray<readonly [string, MethodName, object, Plain]> = [
+const refused: ReadonlyArray<readonly [string, MethodName, object, object]> = [
   [
     "a tenant that exists",
     "createTenant",

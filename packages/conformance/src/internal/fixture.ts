@@ -19,7 +19,7 @@ import {
 } from "@caravel/domain"
 import type { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
-import { Clock, DateTime, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
+import { type Brand, Clock, DateTime, Effect, type Layer, type ParseResult, Redacted, type Scope } from "effect"
 
 /** The services that an adapter provides. */
 export type Services =
@@ -65,7 +65,7 @@ export const optionDefaults = {
 
 export const relayDefaults = {
   ...optionDefaults,
-  status: "active",
+  status: "active" as const,
   synced: false,
   syncError: "",
   stripeSubscriptionItemId: null
@@ -119,19 +119,23 @@ export const atMillis = (millis: number) => {
 export const day = (n: number) => DateTime.formatIso(DateTime.unsafeMake(Date.UTC(2026, 0, 1 + n)))
 
 /** A value converted to JSON and back: instants are text, secrets are redacted. */
-export const plain = <A>(value: A): A extends ReadonlyArray<unknown> ? ReadonlyArray<Plain> : Plain =>
-  JSON.parse(JSON.stringify(value) ?? "null") ?? undefined
+export const plain = <A>(value: A): Plain<A> => JSON.parse(JSON.stringify(value) ?? "null") ?? undefined
 
-/** A value that was parsed from JSON. */
-export type Plain = any
+/** A value as it is after a conversion to JSON and back. */
+export type Plain<A> = unknown extends A ? unknown
+  : A extends string ? (A extends Brand.Brand<string | symbol> ? string : A)
+  : A extends number ? number
+  : A extends DateTime.DateTime | Redacted.Redacted<unknown> ? string
+  : A extends ReadonlyArray<infer Item> ? ReadonlyArray<Plain<Item>>
+  : { [Name in keyof A as A[Name] extends (...args: never) => unknown ? never : Name]: Plain<A[Name]> }
 
 /** A tenant's row with its secret in clear. */
-export const plainTenant = (tenant: Tenant): Plain => ({
+export const plainTenant = (tenant: Tenant): Plain<Tenant> => ({
   ...plain(tenant),
   nwcUrl: tenant.nwcUrl === null ? null : Redacted.value(tenant.nwcUrl)
 })
 
-export const plainRelay = (relay: Relay): Plain => plain(relay)
+export const plainRelay = (relay: Relay): Plain<Relay> => plain(relay)
 
 const pages = (after: Position): Effect.Effect<Array<RecordedEvent>, StorageError, Journal> =>
   Effect.gen(function*() {

@@ -1,5 +1,5 @@
 /** Calls commands, and finds an order in which the reference model has the same outcomes. */
-import { type Activity, Command, type CommandInput, type RecordedEvent, type State } from "@caravel/domain"
+import { type Activity, Command, type RecordedEvent, type State } from "@caravel/domain"
 import { activityTypeOf, commandTable } from "@caravel/domain/adapter"
 import { Effect, type Either, Function, HashMap, String as Str } from "effect"
 import { invoke, type Plain, plain } from "./fixture.js"
@@ -11,7 +11,7 @@ export const call = ({ commands, expected }: Call) =>
     const { submit } = yield* Command
     const results: ReadonlyArray<Activity | void> = commands.length === 1
       ? [yield* callMethod(commands[0]!)]
-      : yield* submit(commands as ReadonlyArray<PlainCommand & CommandInput>)
+      : yield* submit(commands)
     return plain(results.filter((result) => result !== undefined))
   }).pipe(
     expected === undefined ? Function.identity : Command.expecting(expected),
@@ -19,14 +19,15 @@ export const call = ({ commands, expected }: Call) =>
     Effect.either
   )
 
-const callMethod = ({ _tag, ...payload }: PlainCommand) => {
+const callMethod = ({ _tag, ...fields }: PlainCommand) => {
+  const payload: { readonly [field: string]: unknown } = fields
   const { parameters: [resource, ...values] } = commandTable[_tag]
   const first = resource === "id" || resource === "pubkey" ? payload[resource] : payload
   return invoke(Str.uncapitalize(_tag), [first, ...values.map((name) => payload[name])])
 }
 
 /** An event as an entry of the model's journal, with the resource's row after it. */
-export const entryOf = (event: RecordedEvent, state: State): Entry => ({
+export const entryOf = (event: RecordedEvent, state: State): Entry<object> => ({
   event: event._tag,
   activity: activityTypeOf(event._tag),
   resourceId: event.resourceId,
@@ -39,10 +40,11 @@ export const entryOf = (event: RecordedEvent, state: State): Entry => ({
 })
 
 /** Replaces a secret by whether there is one, as the journal knows only that. */
-const withoutSecret = (row: Plain) => "nwcUrl" in row ? { ...row, nwcUrl: row.nwcUrl !== null } : row
+export const withoutSecret = <Row extends object>(row: Row) =>
+  "nwcUrl" in row ? { ...row, nwcUrl: row.nwcUrl !== null } : row
 
 const same = (one: unknown, other: unknown) => {
-  const ordered = (_: string, value: Plain) =>
+  const ordered = (_: string, value: unknown) =>
     typeof value === "object" && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
       : value
@@ -51,7 +53,7 @@ const same = (one: unknown, other: unknown) => {
 
 export interface Answered {
   readonly call: Call
-  readonly answer: Either.Either<ReadonlyArray<Plain>, string>
+  readonly answer: Either.Either<ReadonlyArray<Plain<Activity>>, string>
 }
 
 /**
@@ -61,7 +63,7 @@ export interface Answered {
 export const linearize = (
   before: Model,
   accepted: ReadonlyArray<Answered>,
-  entries: ReadonlyArray<Entry>,
+  entries: ReadonlyArray<Entry<object>>,
   now: string
 ): ReadonlyArray<Model> | undefined => {
   if (accepted.length === 0) return entries.length === 0 ? [before] : undefined

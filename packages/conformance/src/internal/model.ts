@@ -2,15 +2,12 @@
  * The reference model: `command.md` and `model.md` as plain objects, written independently of `decide` and `evolve`.
  * Commands change it in place, so lists are applied to a copy.
  */
-import type { CommandTag } from "@caravel/domain"
-import { DateTime, Struct } from "effect"
-import { optionDefaults, type Plain, relayDefaults, tenantDefaults } from "./fixture.js"
+import type { CommandInput, CommandTag, Relay, Tenant } from "@caravel/domain"
+import { DateTime, Struct, type Types } from "effect"
+import { optionDefaults, type Options, type Plain, relayDefaults, tenantDefaults } from "./fixture.js"
 
 /** A command in plain values, with its tag. */
-export interface PlainCommand {
-  readonly _tag: CommandTag
-  readonly [field: string]: unknown
-}
+export type PlainCommand<Tag extends CommandTag = CommandTag> = Plain<CommandInput<Tag>>
 
 /** Commands that succeed or fail together: one that is called by its method, or a list that is submitted. */
 export interface Call {
@@ -20,20 +17,24 @@ export interface Call {
 }
 
 export interface Model {
-  readonly tenants: Map<string, Plain>
-  readonly relays: Map<string, Plain>
+  readonly tenants: Map<string, TenantRow>
+  readonly relays: Map<string, RelayRow>
+}
+
+type TenantRow = Types.Mutable<Plain<Tenant>>
+type RelayRow = Types.Mutable<Plain<Relay>>
+
+/** An entry of the model's journal: an event and the row after it. */
+export interface Entry<Row = TenantRow | RelayRow> {
+  readonly event: string
+  readonly activity: string | null
+  readonly resourceId: string
+  readonly tenant: string
+  readonly row: Row
 }
 
 /** The result of an accepted command, or the tag of its refusal. */
-export type Outcome =
-  | { readonly refused: string }
-  | {
-    readonly event: string
-    readonly activity: string | null
-    readonly resourceId: string
-    readonly tenant: string
-    readonly row: Plain
-  }
+export type Outcome = { readonly refused: string } | Entry
 
 export const emptyModel = (): Model => ({ tenants: new Map(), relays: new Map() })
 
@@ -42,15 +43,21 @@ const copy = ({ relays, tenants }: Model): Model => ({
   relays: new Map([...relays].map(([key, row]) => [key, { ...row }]))
 })
 
-const configurable = Struct.keys(optionDefaults)
+/** The options that a command has. Null means the default. */
+const optionsOf = (command: Partial<Options>) =>
+  Object.fromEntries(
+    Struct.keys(optionDefaults).flatMap((name) =>
+      command[name] === undefined ? [] : [[name, command[name] ?? relayDefaults[name]]]
+    )
+  )
 
-const taken = ({ relays }: Model, subdomain: unknown, but: unknown) =>
+const taken = ({ relays }: Model, subdomain: string, but: string) =>
   [...relays.values()].some((relay) => relay.subdomain === subdomain && relay.id !== but)
 
-const createTenant = (model: Model, command: Plain, now: string): Outcome => {
+const createTenant = (model: Model, command: PlainCommand<"CreateTenant">, now: string): Outcome => {
   const { nwcUrl, pubkey, stripeCustomerId } = command
   if (model.tenants.has(pubkey)) return { refused: "TenantAlreadyExists" }
-  const row = {
+  const row: TenantRow = {
     ...tenantDefaults,
     pubkey,
     nwcUrl: nwcUrl ?? null,
@@ -62,43 +69,48 @@ const createTenant = (model: Model, command: Plain, now: string): Outcome => {
   return { event: "TenantCreated", activity: "create_tenant", resourceId: pubkey, tenant: pubkey, row }
 }
 
-const createRelay = (model: Model, command: Plain, now: string): Outcome => {
+const createRelay = (model: Model, command: PlainCommand<"CreateRelay">, now: string): Outcome => {
   const { id, subdomain, tenant } = command
   if (!model.tenants.has(tenant)) return { refused: "TenantNotFound" }
   if (model.relays.has(id)) return { refused: "RelayAlreadyExists" }
   if (taken(model, subdomain, id)) return { refused: "SubdomainTaken" }
-  const row: Plain = { ...relayDefaults, id, tenant, subdomain, createdAt: now, version: 1 }
-  for (const name of configurable) row[name] = command[name] ?? relayDefaults[name]
+  const row: RelayRow = { ...relayDefaults, id, tenant, subdomain, createdAt: now, version: 1, ...optionsOf(command) }
   model.relays.set(id, row)
   return { event: "RelayCreated", activity: "create_relay", resourceId: id, tenant, row }
 }
 
-const onTenant =
-  (event: string, activity: string | null, change: (row: Plain, command: Plain, now: string) => void) =>
-  (model: Model, command: Plain, now: string): Outcome => {
-    const row = model.tenants.get(command.pubkey)
-    if (row === undefined) return { refused: "TenantNotFound" }
-    change(row, command, now)
-    row.version += 1
-    return { event, activity, resourceId: row.pubkey, tenant: row.pubkey, row }
+type Rule<Command> = (model: Model, command: Command, now: string) => Outcome
+
+const onTenant = <Command extends { readonly pubkey: string }>(
+  event: string,
+  activity: string | null,
+  change: (row: TenantRow, command: Command, now: string) => void
+): Rule<Command> =>
+(model, command, now) => {
+  const row = model.tenants.get(command.pubkey)
+  if (row === undefined) return { refused: "TenantNotFound" }
+  change(row, command, now)
+  row.version += 1
+  return { event, activity, resourceId: row.pubkey, tenant: row.pubkey, row }
+}
+
+const onRelay = <Command extends { readonly id: string; readonly subdomain?: string | undefined }>(
+  event: string,
+  activity: string | null,
+  change: (row: RelayRow, command: Command) => void
+): Rule<Command> =>
+(model, command) => {
+  const row = model.relays.get(command.id)
+  if (row === undefined) return { refused: "RelayNotFound" }
+  if (event === "RelayUpdated" && command.subdomain !== undefined && taken(model, command.subdomain, row.id)) {
+    return { refused: "SubdomainTaken" }
   }
+  change(row, command)
+  row.version += 1
+  return { event, activity, resourceId: row.id, tenant: row.tenant, row }
+}
 
-const onRelay =
-  (event: string, activity: string | null, change: (row: Plain, command: Plain) => void) =>
-  (model: Model, command: Plain): Outcome => {
-    const row = model.relays.get(command.id)
-    if (row === undefined) return { refused: "RelayNotFound" }
-    if (event === "RelayUpdated" && command.subdomain !== undefined && taken(model, command.subdomain, row.id)) {
-      return { refused: "SubdomainTaken" }
-    }
-    change(row, command)
-    row.version += 1
-    return { event, activity, resourceId: row.id, tenant: row.tenant, row }
-  }
-
-type Rule = (model: Model, command: Plain, now: string) => Outcome
-
-const rules: { readonly [Tag in CommandTag]: Rule } = {
+const rules: { readonly [Tag in CommandTag]: Rule<PlainCommand<Tag>> } = {
   CreateTenant: createTenant,
   UpdateTenant: onTenant("TenantUpdated", "update_tenant", (row, { nwcUrl, stripeCustomerId }) => {
     if (nwcUrl !== undefined) row.nwcUrl = nwcUrl
@@ -107,9 +119,7 @@ const rules: { readonly [Tag in CommandTag]: Rule } = {
   CreateRelay: createRelay,
   UpdateRelay: onRelay("RelayUpdated", "update_relay", (row, command) => {
     if (command.subdomain !== undefined) row.subdomain = command.subdomain
-    for (const name of configurable) {
-      if (command[name] !== undefined) row[name] = command[name] === null ? relayDefaults[name] : command[name]
-    }
+    Object.assign(row, optionsOf(command))
   }),
   DeactivateRelay: onRelay("RelayDeactivated", "deactivate_relay", (row) => row.status = "inactive"),
   MarkRelayDelinquent: onRelay("RelayMarkedDelinquent", "deactivate_relay", (row) => row.status = "delinquent"),
@@ -139,9 +149,6 @@ const rules: { readonly [Tag in CommandTag]: Rule } = {
   ClearTenantPastDue: onTenant("TenantPastDueCleared", null, (row) => row.pastDueAt = null)
 }
 
-/** An entry of the model's journal: an event and the row after it. */
-export type Entry = Exclude<Outcome, { readonly refused: string }>
-
 /** Fields with reasons of failures. Characters that a database cannot store are replaced in them. */
 const diagnostics = new Set(["syncError", "nwcError"])
 
@@ -168,8 +175,7 @@ export const instantOf = (millis: number): string | undefined =>
  */
 const hasMovedOn = ({ relays, tenants }: Model, { commands: [first], expected }: Call) => {
   if (first === undefined || expected === undefined) return false
-  const { id, pubkey }: Plain = first
-  const row = tenants.get(pubkey) ?? relays.get(id)
+  const row = "pubkey" in first ? tenants.get(first.pubkey) : relays.get(first.id)
   const isNew = first._tag.startsWith("Create")
   return isNew ? row === undefined && expected !== 0 : row !== undefined && expected !== row.version
 }
@@ -185,7 +191,8 @@ export const applyAll = (
   const model = copy(before)
   const entries: Array<Entry> = []
   for (const command of call.commands) {
-    const outcome = rules[command._tag](model, command, now)
+    const rule = rules[command._tag] as Rule<PlainCommand>
+    const outcome = rule(model, command, now)
     if ("refused" in outcome) return outcome
     entries.push({ ...outcome, row: { ...outcome.row } })
   }

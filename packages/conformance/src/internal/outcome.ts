@@ -1,7 +1,7 @@
 /** Random programs whose outcomes are compared between adapters. */
 import { Command } from "@caravel/domain"
 import { Effect, FastCheck as fc } from "effect"
-import { atMillis, observe, type Plain, plain } from "./fixture.js"
+import { atMillis, observe, plain } from "./fixture.js"
 import { call } from "./linearize.js"
 import type { Call } from "./model.js"
 import { anyCalls, type ClockOf, clocks, keyedClocks, metadata } from "./programs.js"
@@ -43,7 +43,7 @@ export const outcomeOf = (program: ReadonlyArray<Step>) =>
       ))
     }
     const world = yield* observe
-    const ids = new Map(world.events.map(({ id, position }: Plain) => [id, `event ${position}`]))
+    const ids = new Map<unknown, string>(world.events.map(({ id, position }) => [id, `event ${position}`]))
     const renamed = (_: string, value: unknown) => ids.get(value) ?? value
-    return JSON.parse(JSON.stringify({ answers, world }, renamed))
+    return JSON.parse(JSON.stringify({ answers, world }, renamed)) as unknown
   })

@@ -2,8 +2,8 @@
 import { type Difference, History } from "@caravel/domain"
 import { expect } from "@effect/vitest"
 import { DateTime, Effect, FastCheck as fc, HashMap, Option, Stream } from "effect"
-import { at, type Plain, plain, pubkey } from "./fixture.js"
-import { call } from "./linearize.js"
+import { at, plain, pubkey } from "./fixture.js"
+import { call, withoutSecret } from "./linearize.js"
 import { applyAll, emptyModel, type Entry, type Model } from "./model.js"
 import { programs, type Step } from "./programs.js"
 
@@ -26,8 +26,12 @@ export const stories: fc.Arbitrary<Story> = fc.record({
   )
 })
 
+interface Row {
+  readonly [field: string]: unknown
+}
+
 interface Rows {
-  readonly [resource: string]: Plain
+  readonly [resource: string]: Row
 }
 
 /** An event with its instant, and all rows after it. */
@@ -40,9 +44,6 @@ interface Moment {
 const start = Date.UTC(2026, 0, 1)
 const instant = (millis: number) => DateTime.unsafeMake(start + millis)
 const iso = (millis: number) => DateTime.formatIso(instant(millis))
-
-/** Replaces a secret by whether there is one, as history knows only that. */
-const withoutSecret = (row: Plain) => "nwcUrl" in row ? { ...row, nwcUrl: row.nwcUrl !== null } : row
 
 /** Runs a story, one call after another. Returns its moments: the one at index n is position n. */
 const live = ({ program, ticks }: Story) =>
@@ -66,7 +67,8 @@ const live = ({ program, ticks }: Story) =>
     return moments
   })
 
-const nameOf = (row: Plain) => "pubkey" in row ? `tenant ${row.pubkey}` : `relay ${row.id}`
+const nameOf = (row: { readonly pubkey: string } | { readonly id: string }) =>
+  "pubkey" in row ? `tenant ${row.pubkey}` : `relay ${row.id}`
 
 const rowsAt = (position: number) =>
   Effect.gen(function*() {
@@ -104,14 +106,14 @@ const instantsArePositions = (moments: ReadonlyArray<Moment>) =>
   })
 
 /** The value of a field, as JSON has it. */
-const valueOf = (value: unknown): Plain => value === null ? null : plain(value)
+const valueOf = (value: unknown): unknown => value === null ? null : plain(value)
 
 const applied = (rows: Rows, differences: ReadonlyArray<Difference>): Rows => {
-  const result: { [name: string]: Plain } = { ...rows }
+  const result: { [name: string]: Row } = { ...rows }
   for (const { after, before, changes, resourceId, resourceType } of differences) {
     const name = `${resourceType} ${resourceId}`
     expect(before !== undefined).toBe(name in rows)
-    const row = { ...rows[name] }
+    const row: { [field: string]: unknown } = { ...rows[name] }
     for (const { after, before, field } of changes) {
       if (field !== "nwcUrl") expect(valueOf(before)).toEqual(row[field])
       row[field] = valueOf(after)
@@ -157,7 +159,7 @@ const entriesLead = (moments: ReadonlyArray<Moment>) =>
       const own = moments.filter(({ entry }) => entry !== undefined && nameOf(entry.row) === name)
       const entries = [...yield* Stream.runCollect(history.events(resource))]
       expect(entries.map(({ event }) => event._tag)).toEqual(own.map(({ entry }) => entry!.event))
-      let row: Plain = {}
+      let row: Row = {}
       for (const [n, { changes, event }] of entries.entries()) {
         const before = row
         for (const { after, before, field } of changes) {
@@ -167,7 +169,7 @@ const entriesLead = (moments: ReadonlyArray<Moment>) =>
         expect(own[n]!.rows[name]).toMatchObject(row)
         const changed = changes.map(({ field }) => field)
         for (const field of Object.keys(event.changes)) {
-          if (!changed.includes(field as never)) expect(own[n]!.rows[name][field]).toEqual(before[field])
+          if (!changed.includes(field as never)) expect(own[n]!.rows[name]![field]).toEqual(before[field])
         }
       }
       const backwards = yield* Stream.runCollect(history.events(resource, { order: "newest" }))
@@ -180,7 +182,7 @@ const turnsOf = (moments: ReadonlyArray<Moment>, name: string) => {
   const turns: Array<{ readonly instant: number; readonly plan: string | undefined }> = []
   for (const { entry, instant } of moments) {
     if (entry === undefined || nameOf(entry.row) !== name) continue
-    const plan: string | undefined = entry.row.status === "active" ? entry.row.plan : undefined
+    const plan = "status" in entry.row && entry.row.status === "active" ? entry.row.plan : undefined
     if (plan !== turns.at(-1)?.plan) turns.push({ instant, plan })
   }
   return turns
@@ -202,14 +204,14 @@ const settled = (turns: ReturnType<typeof turnsOf>) =>
 
 /** The relays of a tenant that were active at an instant, as `relay plan`. */
 const activeAt = (moments: ReadonlyArray<Moment>, tenant: string, millis: number): ReadonlyArray<string> => {
-  const relays = Object.entries<Plain>(moments.at(-1)!.rows).filter(([, row]) => row.tenant === tenant)
-  return relays.flatMap(([name, { id }]) => {
+  const relays = Object.entries(moments.at(-1)!.rows).filter(([, row]) => row["tenant"] === tenant)
+  return relays.flatMap(([name]) => {
     const turns = turnsOf(moments, name)
     const instants = settled(turns)
     const turn = turns.find(({ plan }, n) =>
       plan !== undefined && instants[n]! <= millis && millis < (instants[n + 1] ?? Infinity)
     )
-    return turn === undefined ? [] : [`${id} ${turn.plan}`]
+    return turn === undefined ? [] : [`${name.replace("relay ", "")} ${turn.plan}`]
   }).sort()
 }
 

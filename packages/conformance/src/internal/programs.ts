@@ -26,15 +26,18 @@ const anyTexts = fc.oneof(
 )
 const orNull = <A>(arbitrary: fc.Arbitrary<A>) => fc.option(arbitrary, { nil: null })
 
-interface Fields {
-  readonly [name: string]: fc.Arbitrary<unknown>
+type Fields<Tag extends CommandTag> = {
+  readonly [Name in Exclude<keyof PlainCommand<Tag>, "_tag">]-?: fc.Arbitrary<PlainCommand<Tag>[Name]>
 }
 
-const command = (
-  _tag: CommandTag,
-  fields: Fields,
+const command = <Tag extends CommandTag>(
+  _tag: Tag,
+  fields: Fields<Tag>,
   requiredKeys = Object.keys(fields)
-): fc.Arbitrary<PlainCommand> => fc.record(fields, { requiredKeys }).map((values) => ({ ...values, _tag }))
+) =>
+  fc.record(fields as { readonly [name: string]: fc.Arbitrary<unknown> }, { requiredKeys }).map((values) =>
+    ({ ...values, _tag }) as PlainCommand<Tag>
+  )
 
 const commandsWith = (texts: fc.Arbitrary<string>, stripeIds: fc.Arbitrary<string>) => {
   const options = {
@@ -52,7 +55,7 @@ const commandsWith = (texts: fc.Arbitrary<string>, stripeIds: fc.Arbitrary<strin
   } satisfies Options
   const tenantFields = { pubkey: tenants, nwcUrl: orNull(urls), stripeCustomerId: orNull(stripeIds) }
   const relayFields = { id: relays, tenant: tenants, subdomain: subdomains, ...options }
-  const others: { readonly [Tag in Exclude<CommandTag, `${"Create" | "Update"}${string}`>]: Fields } = {
+  const others: { readonly [Tag in Exclude<CommandTag, `${"Create" | "Update"}${string}`>]: Fields<Tag> } = {
     DeactivateRelay: { id: relays },
     MarkRelayDelinquent: { id: relays },
     ActivateRelay: { id: relays },
@@ -72,7 +75,7 @@ const commandsWith = (texts: fc.Arbitrary<string>, stripeIds: fc.Arbitrary<strin
     { arbitrary: command("UpdateTenant", tenantFields, ["pubkey"]), weight: 2 },
     { arbitrary: command("CreateRelay", relayFields, ["id", "tenant", "subdomain"]), weight: 6 },
     { arbitrary: command("UpdateRelay", { id: relays, subdomain: subdomains, ...options }, ["id"]), weight: 4 },
-    ...Rec.toEntries(others).map(([tag, fields]) => command(tag, fields))
+    ...Rec.toEntries(others).map(([tag, fields]) => command(tag, fields as Fields<typeof tag>))
   )
 }
 

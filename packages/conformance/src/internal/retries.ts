@@ -3,7 +3,7 @@ import { ActivityPubSub, Command, evolve, stateOf } from "@caravel/domain"
 import { activityTypeOf } from "@caravel/domain/adapter"
 import { expect } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc } from "effect"
-import { at, day, journalAfter, observe, type Plain, plain, relayDefaults } from "./fixture.js"
+import { at, day, journalAfter, observe, plain, relayDefaults } from "./fixture.js"
 import { type Answered, call, entryOf, linearize } from "./linearize.js"
 import { applyAll, type Call, emptyModel, type Model, rowsOf } from "./model.js"
 import { beginning, calls } from "./programs.js"
@@ -21,7 +21,7 @@ interface RetryProgram {
 
 /** A text that is equal for calls that are the same command. Absent fields, null and defaults count as equal. */
 const essence = ({ call: { commands, expected }, key }: Keyed) => {
-  const defaults: Plain = relayDefaults
+  const defaults: { readonly [name: string]: unknown } = relayDefaults
   return JSON.stringify([
     key,
     expected,
@@ -48,12 +48,12 @@ interface Remembered {
 }
 
 /** The scopes in which a key may be stored. A new key is stored in the first. */
-const scopesOf = ({ relays }: Model, { commands: [first] }: Call): ReadonlyArray<string> => {
-  const { id, pubkey, tenant }: Plain = first
-  const owner = pubkey ?? tenant
-  if (owner !== undefined) return [owner]
-  const row = relays.get(id)
-  return [...(row === undefined ? [] : [row.tenant]), `relay ${id}`]
+const scopesOf = ({ relays }: Model, { commands }: Call): ReadonlyArray<string> => {
+  const first = commands[0]!
+  if ("pubkey" in first) return [first.pubkey]
+  if ("tenant" in first) return [first.tenant]
+  const row = relays.get(first.id)
+  return [...(row === undefined ? [] : [row.tenant]), `relay ${first.id}`]
 }
 
 /**
@@ -62,15 +62,15 @@ const scopesOf = ({ relays }: Model, { commands: [first] }: Call): ReadonlyArray
  */
 const areIndependent = (model: Model, sent: ReadonlyArray<Keyed>) => {
   const distinct = [...new Set(sent)]
-  const commands: ReadonlyArray<Plain> = distinct.flatMap(({ call }) => call.commands)
   const created = new Set(
-    commands.flatMap(({ _tag, id }) => _tag === "CreateRelay" && !model.relays.has(id) ? [id] : [])
+    distinct.flatMap(({ call }) => call.commands).flatMap((command) =>
+      command._tag === "CreateRelay" && !model.relays.has(command.id) ? [command.id] : []
+    )
   )
   return new Set(distinct.map(({ key }) => key)).size === distinct.length &&
-    distinct.every(({ call: { commands: [first] } }) => {
-      const { _tag, id }: Plain = first
-      return _tag === "CreateRelay" || !created.has(id)
-    })
+    distinct.every(({ call: { commands: [first] } }) =>
+      first === undefined || first._tag === "CreateRelay" || !("id" in first && created.has(first.id))
+    )
 }
 
 export const retries = ({ days, keyed }: RetryProgram) =>

@@ -3,23 +3,16 @@ import { ActivityPubSub, Command } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
 import { type Case, cases } from "./cases.js"
-import {
-  alice,
-  at,
-  furnished,
-  invoke,
-  nobody,
-  observe,
-  type Plain,
-  plain,
-  type Services,
-  specs,
-  unchangedBy
-} from "./fixture.js"
+import { alice, at, furnished, invoke, nobody, observe, plain, type Services, specs, unchangedBy } from "./fixture.js"
 
 const now = "2026-02-03T04:05:06.789Z"
 
-const rowsOf = ({ resource }: Case, world: { tenants: ReadonlyArray<Plain>; relays: ReadonlyArray<Plain> }) =>
+interface Row {
+  readonly version: number
+  readonly [field: string]: unknown
+}
+
+const rowsOf = ({ resource }: Case, world: { tenants: ReadonlyArray<Row>; relays: ReadonlyArray<Row> }) =>
   resource === "tenant"
     ? [world.tenants, "pubkey", world.relays] as const
     : [world.relays, "id", world.tenants] as const
@@ -39,7 +32,7 @@ const accepts = (item: Case) =>
 
     const [rowsBefore, name, othersBefore] = rowsOf(item, before)
     const [rowsAfter, , othersAfter] = rowsOf(item, after)
-    const isKey = (row: Plain) => row[name] === item.key
+    const isKey = (row: Row) => row[name] === item.key
     const rowBefore = rowsBefore.find(isKey) ?? { [name]: item.key, createdAt: now, version: 0 }
     const version = rowBefore.version + 1
     const changes = "pastDueAt" in item.changes && item.changes.pastDueAt === "now" ? { pastDueAt: now } : item.changes
