@@ -112,6 +112,8 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
   /** Builds the service on a journal. */
   static readonly make = (journal: typeof Journal.Service): typeof History.Service => {
     const position = (at: At) => Effect.flatMap(decodeMoment(at), (at) => positionOf(journal, at))
+    const resourceAt = (resource: Resource, at: At) =>
+      Effect.flatMap(position(at), (position) => Replay.resourceAt(journal, resource, position))
 
     return {
       events: (resource, options = {}) =>
@@ -123,25 +125,17 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
 
       position,
       tenant: (pubkey, at) =>
-        Effect.gen(function*() {
-          const resourceId = yield* decodePubkey(pubkey)
-          const { tenants } = yield* Replay.resourceAt(
-            journal,
-            { resourceType: "tenant", resourceId },
-            yield* position(at)
-          )
-          return HashMap.get(tenants, resourceId)
-        }),
+        Effect.flatMap(decodePubkey(pubkey), (resourceId) =>
+          Effect.map(
+            resourceAt({ resourceType: "tenant", resourceId }, at),
+            ({ tenants }) => HashMap.get(tenants, resourceId)
+          )),
       relay: (id, at) =>
-        Effect.gen(function*() {
-          const resourceId = yield* decodeRelayId(id)
-          const { relays } = yield* Replay.resourceAt(
-            journal,
-            { resourceType: "relay", resourceId },
-            yield* position(at)
-          )
-          return HashMap.get(relays, resourceId)
-        }),
+        Effect.flatMap(decodeRelayId(id), (resourceId) =>
+          Effect.map(
+            resourceAt({ resourceType: "relay", resourceId }, at),
+            ({ relays }) => HashMap.get(relays, resourceId)
+          )),
       state: (at) => Effect.flatMap(position(at), (position) => Replay.stateAt(journal, position)),
 
       diff: (one, other, resource) =>

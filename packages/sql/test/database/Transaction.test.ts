@@ -2,7 +2,7 @@ import { ActivityFeed, Command, Journal, Position, Query, type StorageError } fr
 import { type Postgres, Sqlite } from "@caravel/sql"
 import { SafeIntegers, SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Option, Queue, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Option, Queue, type Scope, Stream } from "effect"
 import { layerTemporary, withPostgres } from "../fixtures/postgres.js"
 
 const pubkey = "a".repeat(64)
@@ -41,13 +41,27 @@ const sabotage = Effect.flatMap(SqlClient, (sql) =>
   }))
 
 const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
-  describe("a command in the caller's transaction", () => {
-    it.scopedLive("is undone when it rolls back", () =>
+  /** A test on a database with one tenant. */
+  const test = <A, E>(
+    title: string,
+    body: (services: { readonly command: typeof Command.Service; readonly sql: SqlClient }) => Effect.Effect<
+      A,
+      E,
+      Postgres.Services | Scope.Scope
+    >
+  ) =>
+    it.scopedLive(title, () =>
       Effect.gen(function*() {
         const command = yield* Command
-        const query = yield* Query
         const sql = yield* SqlClient
         yield* command.createTenant({ pubkey })
+        return yield* body({ command, sql })
+      }).pipe(Effect.provide(layer)))
+
+  describe("a command in the caller's transaction", () => {
+    test("is undone when it rolls back", ({ command, sql }) =>
+      Effect.gen(function*() {
+        const query = yield* Query
         const queue = yield* command.notify.subscribe
         const exit = yield* Effect.exit(sql.withTransaction(Effect.gen(function*() {
           yield* command.createRelay(relay("a"))
@@ -61,13 +75,10 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         // Later commands are unaffected, and its position is used again.
         expect((yield* command.createRelay(relay("b"))).position).toBe(2)
         expect((yield* Queue.take(queue)).resourceId).toBe("b")
-      }).pipe(Effect.provide(layer)))
+      }))
 
-    it.scopedLive("is broadcast after the outer commit, and not before", () =>
+    test("is broadcast after the outer commit, and not before", ({ command, sql }) =>
       Effect.gen(function*() {
-        const command = yield* Command
-        const sql = yield* SqlClient
-        yield* command.createTenant({ pubkey })
         const queue = yield* command.notify.subscribe
         yield* sql.withTransaction(Effect.gen(function*() {
           yield* sql.withTransaction(command.createRelay(relay("a")))
@@ -76,13 +87,10 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         }))
         expect(yield* Queue.size(queue)).toBe(1)
         expect(yield* seen).toMatchObject({ relays: ["a"] })
-      }).pipe(Effect.provide(layer)))
+      }))
 
-    it.scopedLive("is undone alone when it is refused or its own savepoint rolls back", () =>
+    test("is undone alone when it is refused or its own savepoint rolls back", ({ command, sql }) =>
       Effect.gen(function*() {
-        const command = yield* Command
-        const sql = yield* SqlClient
-        yield* command.createTenant({ pubkey })
         yield* sql.withTransaction(Effect.gen(function*() {
           yield* command.createRelay(relay("a"))
           yield* Effect.flip(command.createRelay(relay("a")))
@@ -90,13 +98,10 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
           yield* command.createRelay(relay("c"))
         }))
         expect(yield* seen).toMatchObject({ relays: ["a", "c"] })
-      }).pipe(Effect.provide(layer)))
+      }))
 
-    it.scopedLive("releases its position when its savepoint rolls back, and the next command at that position is broadcast", () =>
+    test("releases its position when its savepoint rolls back, and the next command at that position is broadcast", ({ command, sql }) =>
       Effect.gen(function*() {
-        const command = yield* Command
-        const sql = yield* SqlClient
-        yield* command.createTenant({ pubkey })
         const queue = yield* command.notify.subscribe
         yield* sql.withTransaction(
           Effect.flip(sql.withTransaction(Effect.zipRight(command.createRelay(relay("undone")), Effect.fail("undo"))))
@@ -104,14 +109,11 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* Queue.size(queue)).toBe(0)
         expect((yield* command.createRelay(relay("a"))).position).toBe(2)
         expect(yield* Queue.size(queue)).toBe(1)
-      }).pipe(Effect.provide(layer)))
+      }))
 
-    it.scopedLive("runs one after another with concurrent commands of the same transaction", () =>
+    test("runs one after another with concurrent commands of the same transaction", ({ command, sql }) =>
       Effect.gen(function*() {
-        const command = yield* Command
         const journal = yield* Journal
-        const sql = yield* SqlClient
-        yield* command.createTenant({ pubkey })
         yield* command.createRelay(relay("a"))
         yield* sql.withTransaction(
           Effect.all(Array.from({ length: 50 }, () => command.deactivateRelay({ id: "a" })), {
@@ -120,13 +122,10 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         )
         const versions = (yield* journal.read(Position.make(1), 100)).map(({ version }) => version)
         expect(versions).toEqual(Array.from({ length: 51 }, (_, index) => index + 1))
-      }).pipe(Effect.provide(layer)))
+      }))
 
-    it.scopedLive("does not deadlock with the writer or with commands that wait for the transaction", () =>
+    test("does not deadlock with the writer or with commands that wait for the transaction", ({ command, sql }) =>
       Effect.gen(function*() {
-        const command = yield* Command
-        const sql = yield* SqlClient
-        yield* command.createTenant({ pubkey })
         const begun = yield* Deferred.make<void>()
         const waiting = yield* Deferred.await(begun).pipe(
           Effect.zipRight(Effect.forEach(["x", "y", "z"], (id) => command.createRelay(relay(id)), { concurrency: 3 })),
@@ -144,7 +143,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         }))
         const later = yield* Fiber.join(waiting)
         expect(later.map(({ position }) => position)).toEqual([5, 6, 7])
-      }).pipe(Effect.provide(layer)))
+      }))
 
     it.scopedLive("is not in a feed that is read in the same transaction, before the commit", () =>
       Effect.gen(function*() {
@@ -206,11 +205,8 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
   })
 
   describe("a fiber that outlives its transaction", () => {
-    it.scopedLive("cannot write any more, in this or another transaction", () =>
+    test("cannot write any more, in this or another transaction", ({ command, sql }) =>
       Effect.gen(function*() {
-        const command = yield* Command
-        const sql = yield* SqlClient
-        yield* command.createTenant({ pubkey })
         const ended = yield* Deferred.make<void>()
         const survivor = yield* sql.withTransaction(
           Deferred.await(ended).pipe(
@@ -226,7 +222,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(plain.message).toBe("The transaction has ended")
         expect(written).toMatchObject({ _tag: "StorageError", operation: "commit" })
         expect(yield* seen).toEqual(onlyTenant)
-      }).pipe(Effect.provide(layer)))
+      }))
   })
 
   describe("a COMMIT that fails", () => {
@@ -256,12 +252,9 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         expect(yield* seen).toMatchObject({ relays: ["a", "b", "c", "d"] })
       }).pipe(Effect.provide(layer)))
 
-    it.scopedLive("in the caller's own transaction is a typed error, and the client keeps working", () =>
+    test("in the caller's own transaction is a typed error, and the client keeps working", ({ command, sql }) =>
       Effect.gen(function*() {
-        const command = yield* Command
-        const sql = yield* SqlClient
         yield* sabotage
-        yield* command.createTenant({ pubkey })
         const queue = yield* command.notify.subscribe
         const error = yield* Effect.flip(sql.withTransaction(command.createRelay(relay("doomed"))))
         expect(error._tag).toBe("SqlError")
@@ -269,7 +262,7 @@ const transactions = (layer: Layer.Layer<Postgres.Services, StorageError>) => {
         yield* sql`INSERT INTO parent (id) VALUES ('kept')`
         expect(yield* sql`SELECT id FROM parent`).toEqual([{ id: "kept" }])
         expect(yield* seen).toEqual(onlyTenant)
-      }).pipe(Effect.provide(layer)))
+      }))
   })
 }
 
