@@ -104,8 +104,9 @@ it.scopedLive(
         let killed = 0
         for (let round = 0; round < rounds; round++) {
           const billing = yield* job
-          // An invoice has been added, or found to be past due; a fast job may have ended since.
-          yield* Effect.raceFirst(billing.output, billing.ended)
+          // When it has just added an invoice, and later when one was found to be past due. A fast job may have ended since.
+          const moment = round < rounds / 2 ? january : "past due"
+          yield* Effect.raceFirst(billing.writes(moment), billing.ended)
           const { code, stderr } = yield* billing.kill
           expect(stderr).toBe("")
           if (code === null) killed++
@@ -127,6 +128,9 @@ it.scopedLive(
         const ofOwing = (counts: Record<string, number>) =>
           Object.fromEntries(Object.entries(counts).filter(([id]) => owing.has(id)))
         expect(yield* eventsAfter(written, "RelayMarkedDelinquent")).toEqual(ofOwing(active))
+
+        const pastDue = (yield* (yield* Query).tenants).filter(({ pastDueAt }) => pastDueAt !== null)
+        expect(pastDue.map(({ pubkey }) => pubkey)).toEqual([...billed])
 
         const delinquent = ofOwing(yield* onceEach("delinquent"))
         for (const tenant of [...billed, ...billed]) yield* billing.pay(tenant, january, instant(later))
