@@ -3,7 +3,7 @@ import { ActivityFeed, Command, Journal, type Position, Pubkey, Query } from "@c
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
-import { Chunk, Effect, Fiber, Layer, Random, Stream } from "effect"
+import { Chunk, DateTime, Effect, Fiber, Layer, Random, Stream } from "effect"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -42,7 +42,7 @@ const change = (n: number) =>
       command.markRelayDelinquent({ id }),
       command.activateRelay({ id })
     ])
-  }).pipe(at(new Date(Date.UTC(2026, 0, 1) + n * 31 * 86_400_000 / changes).toISOString()))
+  }).pipe(at(DateTime.formatIso(DateTime.unsafeMake(Date.UTC(2026, 0, 1) + n * 31 * 86_400_000 / changes))))
 
 /** How often the journal has an event after a position, by relay. */
 const eventsAfter = Effect.fnUntraced(function*(position: Position, tag: string) {

@@ -7,8 +7,7 @@ import { median } from "../Statistics.js"
 /** How opening depends on the length of the history. */
 export const scenario: Scenario = {
   title: "Opening",
-  description:
-    "Milliseconds until Sqlite.layer is built, on a file with the newest schema, and until it is closed.",
+  description: "Milliseconds until Sqlite.layer is built, on a file with the newest schema, and until it is closed.",
   figures: { open: 2, close: 2 },
   comparisons: [{ title: "× empty", figure: "open", to: (value) => ({ ...value, events: 0 }) }],
   warmUp: true,

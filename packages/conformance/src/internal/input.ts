@@ -165,7 +165,7 @@ export const input = <E>(layer: Layer.Layer<Services, E>) => {
           ]
         ]
       for (const [failure, message] of failures) {
-        const error = yield* Effect.flip(failure)
+        const error = yield* Effect.flip(Effect.asVoid(failure))
         expect(error.message).toBe(message)
         expect(Cause.pretty(Cause.fail(error)).split("\n")[0]).toBe(`ParseError: ${message}`)
       }

@@ -1,12 +1,4 @@
-import {
-  Activity,
-  commands,
-  defaultRelayOptions,
-  events,
-  PlanId,
-  Relay,
-  TenantState
-} from "@caravel/domain"
+import { Activity, commands, defaultRelayOptions, events, PlanId, Relay, TenantState } from "@caravel/domain"
 import { Codec } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Arbitrary, DateTime, Either, Equal, FastCheck, Option, Record as Rec, Schema } from "effect"

@@ -51,9 +51,10 @@ export const epochOf = (
   reader: Connection,
   purpose: Purpose | undefined
 ): Effect.Effect<Epoch | undefined, SqlError | ParseResult.ParseError> =>
-  purpose === "target"
-    ? Effect.succeed(undefined)
-    : Effect.flatMap(reader.executeValues(Epochs.currentEpoch, []), Epochs.decodeCurrent)
+  Effect.gen(function*() {
+    if (purpose === "target") return undefined
+    return yield* Epochs.decodeCurrent(yield* reader.executeValues(Epochs.currentEpoch, []))
+  })
 
 /** Converts the errors of opening a database. */
 export const withStorageErrors = (dialect: Dialect, name: string) =>
