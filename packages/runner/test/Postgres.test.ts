@@ -28,7 +28,7 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
       expect((await at(["tenant"], { CARAVEL_SCHEMA: `${schema}_none` })).stderr).toContain("has no Caravel tables")
       expect(await at(["copy", server!, file, ...option])).toMatchObject({ code: 0 })
       expect((await program(["tenant", "--database", file], { env: variable })).json).toMatchObject([{ pubkey }])
-      expect((await program(["tenant", "--database", file, ...option])).stderr).toContain("--schema is of PostgreSQL")
+      expect((await program(["tenant", "--database", file, ...option])).stderr).toContain("--schema is for PostgreSQL")
     } finally {
       rmSync(directory, { recursive: true })
       await Effect.runPromise(Effect.provide(
