@@ -12,7 +12,6 @@ const RelayFields = Schema.Struct(Relay.fields)
  *
  * @example
  * ```ts
- * import * as assert from "node:assert"
  * import { pubkey, tenant } from "@caravel/testing"
  *
  * const late = tenant({ pubkey: pubkey("bob"), pastDueAt: "2026-01-31T00:00:00.000Z" })
@@ -35,7 +34,6 @@ export const tenant = (fields: Partial<typeof TenantFields.Encoded> = {}): Tenan
  *
  * @example
  * ```ts
- * import * as assert from "node:assert"
  * import { relay } from "@caravel/testing"
  *
  * const paused = relay({ id: "chat", status: "inactive" })

@@ -8,7 +8,6 @@ import { Encoding } from "effect"
  *
  * @example
  * ```ts
- * import * as assert from "node:assert"
  * import { pubkey } from "@caravel/testing"
  *
  * assert.strictEqual(pubkey("alice"), "616c696365".padEnd(64, "0"))

@@ -2,7 +2,7 @@ import { Command, Journal } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Logger, LogLevel, Schedule } from "effect"
+import { DateTime, Deferred, Effect, Fiber, Logger, LogLevel, Schedule } from "effect"
 import { join } from "node:path"
 import { caravel, temporary } from "../process.js"
 import { program } from "../program.js"
@@ -84,7 +84,7 @@ describe("consumers", () => {
   })
 
   it("lose no word of what failed in a terminal of 60 columns", async () => {
-    const now = Date.now()
+    const now = DateTime.unsafeNow().epochMillis
     for (const args of [["consumers"], ["consumers", "parked", "mail"]]) {
       const { stdout } = await program([...args, ...database], { isTerminal: true, columns: 60, now })
       for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(60)
