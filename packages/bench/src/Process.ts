@@ -21,7 +21,8 @@ const worker = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, impo
 /** Starts a process. It ends with the scope. */
 export const start: Effect.Effect<Measure, never, Scope.Scope> = Effect.map(
   Effect.acquireRelease(
-    Effect.sync(() => fork(worker, { execArgv: [...process.execArgv, "--expose-gc"] })),
+    // Standard output is for the report: logs go to standard error.
+    Effect.sync(() => fork(worker, { execArgv: [...process.execArgv, "--expose-gc"], stdio: [0, 2, 2, "ipc"] })),
     stop
   ),
   (child): Measure => (request) =>

@@ -3,7 +3,7 @@
 import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Console, Effect, Exit, Layer, Logger, Option } from "effect"
+import { Cause, Console, Effect, Exit, Option } from "effect"
 import process from "node:process"
 import { main } from "./Cli.js"
 
@@ -13,11 +13,7 @@ const program = Effect.tapErrorCause(main(process.argv), (cause) =>
     ? Effect.void
     : Console.error(Cause.pretty(cause)))
 
-// Standard output is for the report.
-const logging = Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
-
-NodeRuntime.runMain(Effect.provide(program, Layer.merge(NodeContext.layer, logging)), {
-  disablePrettyLogger: true,
+NodeRuntime.runMain(Effect.provide(program, NodeContext.layer), {
   disableErrorReporting: true,
   teardown: (exit, end) => {
     if (Exit.isSuccess(exit)) return end(0)
