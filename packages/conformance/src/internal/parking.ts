@@ -2,7 +2,7 @@
 import type { Activity } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
-import { Data, Effect, Fiber, type Layer, Schedule, TestClock } from "effect"
+import { Data, type Duration, Effect, Fiber, type Layer, Schedule, TestClock } from "effect"
 import {
   activities,
   caughtUp,
@@ -110,12 +110,15 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
         handle: () => Effect.suspend(() => Effect.fail(`attempt ${++attempts}`))
       }))
       yield* until(() => attempts === 1)
-      yield* TestClock.adjust("1 millis")
-      expect(yield* Consumer.lag(name)).toMatchObject({ attempts: 1, failedPosition: 1, lastError: "attempt 1" })
-      yield* TestClock.adjust("200 millis")
-      expect(attempts).toBe(2)
-      yield* Effect.repeatN(TestClock.adjust("1 second"), 10)
-      expect(yield* Effect.flip(Fiber.join(fiber))).toMatchObject({ _tag: "ConsumerHalted", attempts: 6 })
+      // The failure is stored after the handler has failed.
+      const lag = yield* Effect.repeat(Effect.zipLeft(Consumer.lag(name), TestClock.adjust("1 millis")), {
+        until: ({ attempts }) => attempts === 1
+      })
+      expect(lag).toMatchObject({ failedPosition: 1, lastError: "attempt 1" })
+      const passing = (duration: Duration.DurationInput) => Effect.forever(TestClock.adjust(duration))
+      yield* Effect.raceFirst(until(() => attempts === 2), passing("10 millis"))
+      const end = yield* Effect.raceFirst(Effect.flip(Fiber.join(fiber)), passing("1 second"))
+      expect(end).toMatchObject({ _tag: "ConsumerHalted", attempts: 6 })
     })
   )
 
