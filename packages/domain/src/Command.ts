@@ -1,4 +1,4 @@
-import { Array as Arr, Context, Effect, Either, Option, type ParseResult, Record as Rec, String as Str } from "effect"
+import { Array as Arr, Context, Effect, Either, type ParseResult, Record as Rec, String as Str } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
 import * as CommandContext from "./command/CommandContext.js"
 import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
@@ -16,7 +16,7 @@ import * as Input from "./command/Input.js"
 import { InputLimits } from "./command/InputLimits.js"
 import type { Methods } from "./command/Methods.js"
 import { type Submission, submissionOf } from "./decide/Batch.js"
-import { attributesOf } from "./decide/CommandSpan.js"
+import { attributesOf, type CommandExit } from "./decide/CommandSpan.js"
 import type { Refusal } from "./decide/Decider.js"
 import { activityOf, type RecordedEvent } from "./event/Event.js"
 import type { CallerMetadata } from "./model/Metadata.js"
@@ -172,7 +172,8 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
           ReadonlyArray<RecordedEvent>,
           Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError
         > = Either.isRight(command) ? execute([command.right]) : refuse(tag, command.left)
-        const traced = withSpan(name, undefined, attributesOf(Option.getOrUndefined(Either.getRight(command))))
+        const decoded = Either.isRight(command) ? command.right : undefined
+        const traced = withSpan(name, undefined, (exit: CommandExit) => attributesOf(decoded, exit))
         return Effect.map(traced(executed), ([event]) => activityOf(event!))
       }
     }
@@ -182,7 +183,10 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
       return Effect.flatMap(
         readAll(inputs),
         (commands) => Arr.isNonEmptyReadonlyArray(commands) ? execute(commands) : Effect.succeed([])
-      ).pipe(withSpan("Command.submit", { attributes }, attributesOf(undefined)), Effect.map(Arr.map(activityOf)))
+      ).pipe(
+        withSpan("Command.submit", { attributes }, (exit: CommandExit) => attributesOf(undefined, exit)),
+        Effect.map(Arr.map(activityOf))
+      )
     }
 
     return {

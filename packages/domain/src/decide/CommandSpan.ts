@@ -14,10 +14,13 @@ const outcomeOf = Exit.match({
     })
 })
 
+/** How a command or a list ended. */
+export type CommandExit = Exit.Exit<ReadonlyArray<RecordedEvent>, { readonly _tag: string }>
+
 /** The attributes of a span at its end. A list names neither resource nor version, as it may have many. */
-export const attributesOf = (command: CommandRequest | undefined) =>
-(
-  exit: Exit.Exit<ReadonlyArray<RecordedEvent>, { readonly _tag: string }>
+export const attributesOf = (
+  command: CommandRequest | undefined,
+  exit: CommandExit
 ) => {
   const outcome = outcomeOf(exit)
   const resource = command === undefined ? undefined : resourceOf(command)
