@@ -27,9 +27,10 @@ const table = {
     modules: [...effect, "@effect/sql[a-z-]*", "@effect/platform", "@effect/experimental", "better-sqlite3", "pg"],
     builtins: true
   },
+  http: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/platform"] },
   conformance: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/vitest", "vitest"] },
   // The host: which modules it uses is its package.json's to say (knip).
-  runner: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true },
+  runner: { packages: ["domain", "pubsub", "memory", "sql", "http"], modules: [".*"], builtins: true },
   bench: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true }
 }
 

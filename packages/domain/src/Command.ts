@@ -11,9 +11,10 @@ import {
   type FailureOf,
   type SuccessOf
 } from "./command/CommandRequest.js"
-import { commandTable, type CommandTag } from "./command/CommandTable.js"
+import type { CommandTag } from "./command/CommandTable.js"
 import * as Input from "./command/Input.js"
 import { InputLimits } from "./command/InputLimits.js"
+import { payloadOf } from "./command/MethodParameters.js"
 import type { Methods } from "./command/Methods.js"
 import { type Submission, submissionOf } from "./decide/Batch.js"
 import { attributesOf, type CommandExit } from "./decide/CommandSpan.js"
@@ -195,17 +196,5 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
       notify: adapter.notify
       // The methods' types are generated from the command table and the schemas of their arguments and results.
     } as unknown as typeof Command.Service
-  }
-}
-
-/** Returns a function that turns the parameters of a method into a command as data. */
-const payloadOf = (tag: CommandTag) => {
-  const { parameters: [resource, ...names] } = commandTable[tag]
-  const byKey = resource === "pubkey" || resource === "id"
-  return ([first, ...rest]: ReadonlyArray<unknown>): object => {
-    const payload: { [name: string]: unknown } = byKey ? { [resource]: first } : { ...first as object }
-    names.forEach((name, index) => payload[name] = rest[index])
-    payload["_tag"] = tag
-    return payload
   }
 }

@@ -7,6 +7,7 @@
 export { commandTable } from "./command/CommandTable.js"
 export { currentInstant } from "./command/CurrentInstant.js"
 export * from "./command/IdempotencyKey.js"
+export { parametersOf, payloadOf } from "./command/MethodParameters.js"
 export {
   type Batch,
   decideAll,
@@ -24,7 +25,7 @@ export * from "./event/Upcast.js"
 export * from "./import/ImportBatch.js"
 export * from "./import/ImportModel.js"
 export { checkEpoch, checkPosition, makeEpoch } from "./journal/Epoch.js"
-export { decodeInput } from "./model/Decoding.js"
+export { decodeInput, type Issue, readable } from "./model/Decoding.js"
 export { Label } from "./model/Metadata.js"
 export { fieldIn, resourceKey, resources, secretFields } from "./model/Resource.js"
 export { NwcUrlInput } from "./model/Tenant.js"

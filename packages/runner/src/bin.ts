@@ -31,7 +31,8 @@ NodeRuntime.runMain(Effect.provide(main(process.argv), layer), {
   disableErrorReporting: true,
   disablePrettyLogger: true,
   teardown: (exit, end) => {
-    if (exitCode !== undefined) return end(exitCode)
+    // A subcommand for which it is a success to be ended by a signal has said so.
+    if (exitCode !== undefined) return end(Number(process.exitCode ?? exitCode))
     if (Exit.isSuccess(exit)) return end(0)
     // A failure has been reported. A defect is a bug, which is reported here.
     for (const defect of Cause.defects(exit.cause)) {

@@ -3,20 +3,42 @@ import { Either, ParseResult, Schema, type SchemaAST } from "effect"
 import { storableText, withoutSecrets } from "./Text.js"
 
 /**
- * The message for each invalid field, as `subdomain: Expected …`. If a field accepts several types, only the message of
- * the first is returned, since the others only allow it to be empty. Long values are cut, and secrets redacted.
+ * What is wrong with a value, and where: `path` is a field such as `subdomain`, or empty for the value itself.
  *
  * @since 0.1.0
  * @category errors
  */
-export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> => {
-  const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
-  const first = new Map(issues.reverse().map(({ message, path }) => [path.join("."), message] as const))
-  return [...first].map(([path, message]) => {
-    const text = storableText(withoutSecrets(message), longestMessage)
-    return path === "" ? text : `${path}: ${text}`
-  })
+export interface Issue {
+  readonly path: string
+  readonly message: string
 }
+
+/**
+ * One issue for each invalid field. If a field accepts several types, only the message of the first is returned, since
+ * the others only allow it to be empty. Long values are cut, and secrets redacted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const readable = (
+  issues: ReadonlyArray<{ readonly path: ReadonlyArray<PropertyKey>; readonly message: string }>
+): ReadonlyArray<Issue> => {
+  const first = new Map(
+    [...issues].reverse().map(({ message, path }) => [path.map(String).join("."), message] as const)
+  )
+  return [...first].map(([path, message]) => ({ path, message: storableText(withoutSecrets(message), longestMessage) }))
+}
+
+/**
+ * The message for each invalid field, as `subdomain: Expected …`. Long values are cut, and secrets redacted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> =>
+  readable(ParseResult.ArrayFormatter.formatErrorSync(error)).map(({ message, path }) =>
+    path === "" ? message : `${path}: ${message}`
+  )
 
 const longestMessage = 400
 

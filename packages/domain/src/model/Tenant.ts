@@ -21,9 +21,12 @@ export const Pubkey = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{64}$/), Schem
  */
 export type Pubkey = typeof Pubkey.Type
 
+const description = "a wallet connection URL, nostr+walletconnect://… (NIP-47)"
+
 const nwcUrl = {
   identifier: "NwcUrl",
-  description: "a wallet connection URL, nostr+walletconnect://… (NIP-47)",
+  description,
+  jsonSchema: { type: "string", pattern: "^nostr\\+walletconnect://[^\\s\\0]+$", description, writeOnly: true },
   // The input is treated as a secret even if it is malformed.
   message: () => ({ message: "Expected a URL that begins with nostr+walletconnect://", override: true })
 }

@@ -32,6 +32,7 @@ export const overview = (style: Style): string => {
     "",
     "Getting started",
     row("init", "creates the database, as --create does in any command that writes"),
+    row("serve", "serves the database over HTTP: --port N"),
     "",
     "Many commands at once",
     row("run [FILE|-]", "executes commands from JSON lines, and answers each with a JSON line"),

@@ -8,6 +8,7 @@ import * as Past from "./Past.js"
 import * as Read from "./Read.js"
 import * as Run from "./Run.js"
 import * as Secrets from "./Secrets.js"
+import * as Serve from "./Serve.js"
 import type { Subcommand } from "./Subcommand.js"
 import * as Submit from "./Submit.js"
 import * as Verify from "./Verify.js"
@@ -15,6 +16,7 @@ import * as Verify from "./Verify.js"
 /** The subcommands of all families, in the order of the overview. */
 export const subcommands: ReadonlyArray<Subcommand> = [
   Init,
+  Serve,
   Run,
   Read,
   Past,

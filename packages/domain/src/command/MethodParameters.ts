@@ -1,0 +1,34 @@
+/** The parameters of a command's method, and its payload: the command table says how they correspond. */
+import { commandTable, type CommandTag } from "./CommandTable.js"
+
+const isKey = (parameter: string) => parameter === "pubkey" || parameter === "id"
+
+/**
+ * Returns a function that turns the parameters of a method into a command as data.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const payloadOf = (tag: CommandTag) => {
+  const { parameters: [resource, ...names] } = commandTable[tag]
+  return ([first, ...rest]: ReadonlyArray<unknown>): object => {
+    const payload: { [name: string]: unknown } = isKey(resource) ? { [resource]: first } : { ...first as object }
+    names.forEach((name, index) => payload[name] = rest[index])
+    payload["_tag"] = tag
+    return payload
+  }
+}
+
+/**
+ * Returns a function that turns a payload into the parameters of the method.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const parametersOf = (tag: CommandTag) => {
+  const { parameters: [resource, ...names] } = commandTable[tag]
+  return (payload: { readonly [name: string]: unknown }): ReadonlyArray<unknown> => [
+    isKey(resource) ? payload[resource] : payload,
+    ...names.map((name) => payload[name])
+  ]
+}

@@ -1,0 +1,32 @@
+/** The JSON body of a request. */
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import { Effect, Option } from "effect"
+import { BodyTooLarge, InvalidRequest, UnsupportedMediaType } from "./RequestError.js"
+
+const isJson = (contentType: string) => /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType.trim())
+
+/** A message of `JSON.parse` quotes the input, which may contain a secret, so only the position is reported. */
+const malformed = (error: unknown) => {
+  const at = /at position (\d+)/.exec(String(error))?.[1]
+  const place = at === undefined ? "" : ` at character ${Number(at) + 1}`
+  return new InvalidRequest({ issues: [{ path: "", message: `The body is not valid JSON${place}` }] })
+}
+
+/**
+ * Reads a body. One that is declared too long is refused before it is read. If a longer one arrives without a declared
+ * length, the platform closes the connection.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
+export const json = (
+  request: HttpServerRequest.HttpServerRequest
+): Effect.Effect<unknown, BodyTooLarge | InvalidRequest | UnsupportedMediaType> =>
+  Effect.gen(function*() {
+    const limit = Option.getOrElse(Option.map(yield* HttpIncomingMessage.MaxBodySize, Number), () => Infinity)
+    if (!isJson(request.headers["content-type"] ?? "")) return yield* new UnsupportedMediaType()
+    if (Number(request.headers["content-length"] ?? 0) > limit) return yield* new BodyTooLarge({ limit })
+    const text = yield* Effect.mapError(request.text, () => new BodyTooLarge({ limit }))
+    return yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: malformed })
+  })

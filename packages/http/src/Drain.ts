@@ -1,0 +1,58 @@
+/** Shutting down without losing a request: running ones are answered, new ones are refused, and streams end. */
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import { Context, Deferred, type Duration, Effect, Layer } from "effect"
+import * as Problem from "./Problem.js"
+import { ShuttingDown } from "./RequestError.js"
+
+/**
+ * Whether a server is shutting down.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Drain extends Context.Tag("@caravel/http/Drain")<Drain, {
+  /** Completes when the server begins to shut down. Streams end then. */
+  readonly begun: Effect.Effect<void>
+  /** Refuses a request while the server shuts down; otherwise the server waits for it. */
+  readonly counted: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R>
+  /** Ends the connection of each answer while the server shuts down: the client's next request goes elsewhere. */
+  readonly closing: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R>
+  /** Shuts down: waits until all running requests are answered, but no longer than the timeout. */
+  readonly drain: (timeout: Duration.DurationInput) => Effect.Effect<void>
+}>() {}
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Drain> = Layer.effect(
+  Drain,
+  Effect.gen(function*() {
+    const begun = yield* Deferred.make<void>()
+    const idle = yield* Effect.makeLatch(true)
+    let isDraining = false
+    let running = 0
+
+    const start = Effect.suspend(() => ++running === 1 ? idle.close : Effect.void)
+    const end = Effect.suspend(() => --running === 0 ? idle.open : Effect.void)
+    return {
+      begun: Deferred.await(begun),
+      counted: (app) =>
+        Effect.suspend(() =>
+          isDraining
+            ? Effect.succeed(Problem.response(new ShuttingDown()))
+            : Effect.acquireUseRelease(start, () => app, () => end)
+        ),
+      closing: Effect.map((response) =>
+        isDraining ? HttpServerResponse.setHeader(response, "connection", "close") : response
+      ),
+      drain: (timeout) =>
+        Effect.sync(() => isDraining = true).pipe(
+          Effect.zipRight(Deferred.succeed(begun, undefined)),
+          Effect.zipRight(Effect.timeoutOption(idle.await, timeout)),
+          Effect.asVoid
+        )
+    }
+  })
+)

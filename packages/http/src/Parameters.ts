@@ -1,0 +1,75 @@
+/** The parameters of queries: pages of lists, and filters. */
+import { ActivityType, PlanId, Position, Pubkey, RelayId, RelayStatus, ResourceType, Subdomain } from "@caravel/domain"
+import { expected } from "@caravel/domain/adapter"
+import { Schema } from "effect"
+
+/** The number of items of a page, unless the request names another. */
+const defaultLimit = 100
+
+const maxLimit = 1000
+
+const number = <A>(schema: Schema.Schema<A, number>, what: string, range: object) =>
+  Schema.String.pipe(
+    Schema.pattern(/^(0|[1-9]\d{0,15})$/),
+    Schema.annotations({ ...expected(what), jsonSchema: { type: "integer", ...range } }),
+    Schema.compose(Schema.NumberFromString),
+    Schema.compose(schema)
+  )
+
+const position = number(Position, "a position: an integer of at least 0", { minimum: 0 })
+
+const limit = Schema.optionalWith(
+  number(Schema.Int.pipe(Schema.between(1, maxLimit)), `a number of items from 1 to ${maxLimit}`, {
+    minimum: 1,
+    maximum: maxLimit,
+    default: defaultLimit
+  }),
+  { exact: true, default: () => defaultLimit }
+)
+
+const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
+
+const many = <A, I extends string>(schema: Schema.Schema<A, I>) => optional(Schema.Array(schema))
+
+/** The page that follows a `cursor`, which the page before it contains. */
+const page = <A>(key: Schema.Schema<A, string>) => ({ cursor: optional(key), limit })
+
+const boolean = Schema.Literal("true", "false").pipe(Schema.compose(Schema.BooleanFromString))
+
+const relayFilter = { status: many(RelayStatus), plan: many(PlanId), synced: optional(boolean) }
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Tenants = Schema.Struct({ ...page(Pubkey), pastDue: optional(boolean) })
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const RelaysOfTenant = Schema.Struct({ ...page(RelayId), ...relayFilter })
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Relays = Schema.Struct({
+  ...RelaysOfTenant.fields,
+  tenant: optional(Pubkey),
+  subdomain: optional(Subdomain)
+})
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Activities = Schema.Struct({
+  after: optional(position),
+  upTo: optional(position),
+  limit,
+  tenant: optional(Pubkey),
+  resourceType: optional(ResourceType),
+  resourceId: optional(Schema.Union(Pubkey, RelayId)),
+  activityType: many(ActivityType)
+})

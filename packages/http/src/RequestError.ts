@@ -1,0 +1,123 @@
+/** The errors of requests, besides those of the domain. */
+import { Schema } from "effect"
+
+/**
+ * A part of the request is malformed: a field of the body, a parameter, or a header. To recover, correct what `issues`
+ * names. Nothing was executed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>("@caravel/http/InvalidRequest")(
+  "InvalidRequest",
+  {
+    issues: Schema.Array(Schema.Struct({
+      /** The field, parameter or header, such as `subdomain` or `0.id`; empty for the whole body. */
+      path: Schema.String,
+      message: Schema.String
+    }))
+  }
+) {
+  override get message() {
+    return this.issues.map(({ message, path }) => path === "" ? message : `${path}: ${message}`).join("; ")
+  }
+}
+
+/**
+ * The request may not be executed from where it comes. A host without credentials serves only its own machine, and no
+ * web page of another origin.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OriginRefused extends Schema.TaggedError<OriginRefused>("@caravel/http/OriginRefused")("OriginRefused", {
+  /** The header that names another host. */
+  header: Schema.Literal("host", "origin")
+}) {
+  override get message() {
+    return `This host has no credentials, so it serves only its own machine; ${this.header} names another host`
+  }
+}
+
+/**
+ * There is no such route.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RouteNotFound extends Schema.TaggedError<RouteNotFound>("@caravel/http/RouteNotFound")(
+  "RouteNotFound",
+  {}
+) {
+  override get message() {
+    return "There is no such route; GET /openapi.json describes all of them"
+  }
+}
+
+/**
+ * The route has other methods.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>("@caravel/http/MethodNotAllowed")(
+  "MethodNotAllowed",
+  { allowed: Schema.Array(Schema.String) }
+) {
+  override get message() {
+    return `The route has only ${this.allowed.join(" and ")}`
+  }
+}
+
+/**
+ * The body is longer than the host accepts. To recover, split a list of commands into several.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>("@caravel/http/BodyTooLarge")("BodyTooLarge", {
+  /** The maximum length, in bytes. */
+  limit: Schema.Int
+}) {
+  override get message() {
+    return `The body is longer than ${this.limit} bytes`
+  }
+}
+
+/**
+ * The body is not JSON by its `Content-Type`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>(
+  "@caravel/http/UnsupportedMediaType"
+)("UnsupportedMediaType", {}) {
+  override get message() {
+    return "The body must be JSON, with Content-Type: application/json"
+  }
+}
+
+/**
+ * The host is shutting down and has not executed the request. To recover, send it again; another process may answer.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ShuttingDown extends Schema.TaggedError<ShuttingDown>("@caravel/http/ShuttingDown")("ShuttingDown", {}) {
+  override get message() {
+    return "The host is shutting down; send the request again"
+  }
+}
+
+/**
+ * A bug. The host's log has the cause.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Unexpected extends Schema.TaggedError<Unexpected>("@caravel/http/Unexpected")("Unexpected", {}) {
+  override get message() {
+    return "The host failed unexpectedly; its log has the cause"
+  }
+}

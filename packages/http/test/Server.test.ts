@@ -1,0 +1,153 @@
+import { decodeCommand, Query, RelayNotFound, StorageError, VersionConflict } from "@caravel/domain"
+import { Api, Problem } from "@caravel/http"
+import { Memory } from "@caravel/memory"
+import { pubkey } from "@caravel/testing"
+import * as HttpApiClient from "@effect/platform/HttpApiClient"
+import { describe, expect, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { command, get, onEach, send, served, statusWith, url } from "./fixtures/served.js"
+
+const alice = pubkey("alice")
+
+/** Memory with another `Query`. */
+const withQuery = (change: (query: typeof Query.Service) => typeof Query.Service) =>
+  Layer.effect(Query, Effect.map(Query, change)).pipe(Layer.provideMerge(Memory.layer))
+
+describe("what the framework refuses", () => {
+  onEach(
+    "is a problem, too",
+    Effect.gen(function*() {
+      const body = { pubkey: alice }
+      const long = JSON.stringify({ pubkey: alice, stripeCustomerId: "x".repeat(2000) })
+      const answers = [
+        [yield* get("/"), 404, "route-not-found"],
+        [yield* get("/v1/relays/a/b"), 404, "route-not-found"],
+        [yield* get("/v1/commands/create-tenant"), 405, "method-not-allowed"],
+        [yield* send("DELETE", "/v1/relays/a"), 405, "method-not-allowed"],
+        [yield* get("/v1/relays/%ff"), 400, "invalid-request"],
+        [yield* command("create-tenant", "{"), 400, "invalid-request"],
+        [yield* command("create-tenant", ""), 400, "invalid-request"],
+        [yield* command("create-tenant", []), 400, "invalid-request"],
+        [yield* command("create-tenant", "null"), 400, "invalid-request"],
+        [yield* command("create-tenant", body, { "idempotency-key": "x".repeat(300) }), 400, "invalid-request"],
+        [yield* command("create-tenant", body, { "content-type": "text/plain" }), 415, "unsupported-media-type"],
+        [yield* command("create-tenant", long), 413, "body-too-large"]
+      ] as const
+      for (const [{ headers, json, status }, expected, type] of answers) {
+        expect([json.type, json.status, status]).toEqual([`urn:caravel:problem:${type}`, expected, expected])
+        expect(headers.get("content-type")).toBe("application/problem+json")
+      }
+      expect(answers[2][0].headers.get("allow")).toBe("POST")
+      expect(yield* Effect.flatMap(Query, ({ tenants }) => tenants)).toEqual([])
+    }),
+    { maxBody: 1000 }
+  )
+
+  it.live("a bug is a problem without its cause", () =>
+    Effect.gen(function*() {
+      const broken = withQuery((query) => ({ ...query, relay: () => Effect.die("5c4e") }))
+      const { status, text } = yield* Effect.provide(get("/v1/relays/a"), served(broken))
+      expect(status).toBe(500)
+      expect(text).toMatch(/urn:caravel:problem:unexpected/)
+      expect(text).not.toMatch(/5c4e/)
+    }))
+})
+
+describe("a client of the API", () => {
+  onEach(
+    "gets activities, rows and the domain's own errors",
+    Effect.gen(function*() {
+      const client = yield* HttpApiClient.make(Api, { baseUrl: yield* url })
+      const { _tag, ...payload } = yield* decodeCommand({ _tag: "CreateTenant", pubkey: alice })
+      expect(_tag).toBe("CreateTenant")
+      const activity = yield* client.commands.createTenant({ payload: payload as never, headers: {} })
+      expect(activity).toMatchObject({ position: 1, activityType: "create_tenant", tenant: alice })
+      const row = yield* client.queries.tenant({ path: { pubkey: activity.tenant } })
+      expect(row).toMatchObject({ pubkey: alice, nwcUrl: null, createdAt: activity.createdAt })
+
+      const id = "a" as never
+      const missing = yield* Effect.flip(client.commands.activateRelay({ payload: { id }, headers: {} }))
+      expect(missing).toEqual(new RelayNotFound({ id }))
+      expect(missing).toBeInstanceOf(RelayNotFound)
+      const late = yield* Effect.flip(
+        client.commands.setTenantPastDue({ payload: { pubkey: activity.tenant }, headers: { "if-match": 7 } })
+      )
+      expect(late).toEqual(new VersionConflict({ expected: 7, actual: 1 }))
+    })
+  )
+
+  it("tells a storage error, but not its cause", () => {
+    const error = new StorageError({ reason: "unavailable", operation: "commit", cause: new Error("10.0.0.5 refused") })
+    const response = Problem.response(error)
+    expect([response.status, response.headers["retry-after"]]).toEqual([503, "1"])
+    const schema = Problem.schema(StorageError)
+    const wire = Schema.encodeSync(schema)(error)
+    expect(JSON.stringify(wire)).not.toMatch(/10\.0/)
+    const decoded = Schema.decodeSync(schema)(wire)
+    expect(decoded).toMatchObject({ _tag: "StorageError", reason: "unavailable", operation: "commit" })
+    expect(decoded.message).toBe(wire.detail)
+    const damaged = new StorageError({ reason: "corrupt", operation: "read", cause: "x" })
+    expect(Problem.response(damaged).headers).not.toHaveProperty("retry-after")
+  })
+})
+
+describe("a host without credentials", () => {
+  const loopback = served(Memory.layer, { loopbackOnly: true })
+
+  it.live("serves only requests to this machine, and from no page of another origin", () =>
+    Effect.gen(function*() {
+      const base = yield* url
+      const { host, port } = new URL(base)
+      const statuses = (headers: ReadonlyArray<Record<string, string>>) =>
+        Effect.forEach(headers, (headers) => statusWith("/v1/tenants", headers))
+      expect(
+        yield* statuses([{}, { host }, { host: `localhost:${port}` }, { host: `[::1]:${port}` }, { origin: base }])
+      ).toEqual([200, 200, 200, 200, 200])
+      expect(
+        yield* statuses([
+          { host: "caravel.example" },
+          { host: `localhost.example:${port}` },
+          { host: "0.0.0.0" },
+          { origin: "https://caravel.example" },
+          { origin: "null" },
+          { origin: `http://localhost:${Number(port) + 1}` }
+        ])
+      ).toEqual([403, 403, 403, 403, 403, 403])
+      const page = { origin: "https://caravel.example" }
+      const { json } = yield* command("create-tenant", { pubkey: alice }, page)
+      expect(json).toMatchObject({ type: "urn:caravel:problem:origin-refused", status: 403, header: "origin" })
+      expect(yield* Effect.flatMap(Query, ({ tenants }) => tenants)).toEqual([])
+    }).pipe(Effect.provide(loopback)))
+})
+
+describe("shutting down", () => {
+  it.live("answers what is running, and refuses what is new", () =>
+    Effect.gen(function*() {
+      const started = yield* Deferred.make<void>()
+      const finish = yield* Deferred.make<void>()
+      const slow = withQuery((query) => ({
+        ...query,
+        relay: (id) =>
+          Deferred.succeed(started, undefined).pipe(
+            Effect.zipRight(Deferred.await(finish)),
+            Effect.zipRight(query.relay(id))
+          )
+      }))
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(served(slow), scope)
+      const base = yield* Effect.provide(url, context)
+      const running = yield* Effect.fork(Effect.provide(get("/v1/relays/a"), context))
+      yield* Deferred.await(started)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      const refused = yield* Effect.provide(get("/v1/relays/b"), context).pipe(
+        Effect.repeat({ until: ({ status }) => status === 503 })
+      )
+      expect(refused.json).toMatchObject({ type: "urn:caravel:problem:shutting-down", status: 503 })
+      expect([refused.headers.get("retry-after"), refused.headers.get("connection")]).toEqual(["1", "close"])
+      yield* Deferred.succeed(finish, undefined)
+      const answer = yield* Fiber.join(running)
+      expect([answer.status, answer.headers.get("connection")]).toEqual([404, "close"])
+      yield* Fiber.join(closing)
+      yield* Effect.promise(() => expect(fetch(base)).rejects.toThrow())
+    }))
+})
