@@ -15,6 +15,7 @@ import { Effect, Layer } from "effect"
 import * as SqlConsumerStore from "./consume/SqlConsumerStore.js"
 import { Database } from "./database/Database.js"
 import * as SqlSecrets from "./maintain/SqlSecrets.js"
+import * as SqlActivityLog from "./read/SqlActivityLog.js"
 import * as SqlJournal from "./read/SqlJournal.js"
 import * as SqlQuery from "./read/SqlQuery.js"
 import * as SqlWriter from "./write/SqlWriter.js"
@@ -62,7 +63,9 @@ export const layer = (
   return Layer.mergeAll(SqlSecrets.layer, Consumer.layerService, History.layer, client, watch, refusal)
     .pipe(
       Layer.provideMerge(SqlWriter.layer),
-      Layer.provideMerge(Layer.merge(InProcess.layer, SqlConsumerStore.layer)),
+      Layer.provideMerge(
+        Layer.merge(Layer.provide(InProcess.layerOverLog, SqlActivityLog.layer), SqlConsumerStore.layer)
+      ),
       Layer.provideMerge(Layer.merge(SqlJournal.layer, SqlQuery.layer)),
       Layer.provideMerge(database)
     )

@@ -8,28 +8,21 @@ import { pageSize } from "./Subscription.js"
 import type { Ended } from "./Window.js"
 
 /** Advances the window of a log to a position or to the head; in the background while the journal cannot be read. */
-export const makeBroadcasting = ({ check, fail, failAsGoneBack, head, read, window }: CheckedLog) =>
+export const makeBroadcasting = ({ fail, readPage, window }: CheckedLog) =>
   Effect.gen(function*() {
-    const catchUp = (position: Position): Effect.Effect<void, Ended> =>
+    /** Broadcasts everything up to a position, or up to the head, at which it checks the journal at least once. */
+    const advance = (upTo?: Position): Effect.Effect<void, Ended> =>
       Effect.suspend(() => {
         const from = window.position
-        if (from >= position) return Effect.void
-        return Effect.flatMap(read(from, position), (page) => {
-          const last = page.length < pageSize ? position : page[page.length - 1]!.position
+        if (upTo !== undefined && from >= upTo) return Effect.void
+        return Effect.flatMap(readPage(from, upTo), ({ activities, head }) => {
+          const end = upTo ?? head
+          const last = activities.length < pageSize ? end : activities[activities.length - 1]!.position
           // Another fiber may have broadcast these activities meanwhile.
-          if (window.position === from) window.advance(page, last)
-          return catchUp(position)
+          if (window.position === from && last > from) window.advance(activities, last)
+          return advance(end)
         })
       })
-
-    const toHead = Effect.suspend(() => {
-      const from = window.position
-      return Effect.flatMap(
-        head,
-        (head): Effect.Effect<unknown, Ended> =>
-          head > from ? catchUp(head) : head === from ? check(from) : failAsGoneBack(from)
-      )
-    })
 
     const unlessEnded = (broadcast: Effect.Effect<unknown, Ended>) =>
       Effect.suspend(() => window.failure === undefined ? broadcast : Effect.void).pipe(
@@ -57,7 +50,7 @@ export const makeBroadcasting = ({ check, fail, failAsGoneBack, head, read, wind
         Effect.all([
           behind.await,
           behind.close,
-          retryWhile(() => true, Backoff.untilAvailable)(unlessEnded(toHead)),
+          retryWhile(() => true, Backoff.untilAvailable)(unlessEnded(advance())),
           logEndOfOutage
         ])
       )
@@ -68,8 +61,8 @@ export const makeBroadcasting = ({ check, fail, failAsGoneBack, head, read, wind
       Effect.catchAll(unlessEnded(broadcast), ({ message }) => Effect.zipRight(logOutage(message), behind.open))
 
     return {
-      advanceTo: (position: Position) => nowOrLater(catchUp(position)),
-      advanceToHead: nowOrLater(toHead)
+      advanceTo: (position: Position) => nowOrLater(advance(position)),
+      advanceToHead: nowOrLater(advance())
     }
   })
 

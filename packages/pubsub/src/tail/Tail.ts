@@ -4,11 +4,11 @@ import {
   type Journal,
   Position,
   type PositionFromOtherEpoch,
-  type Query,
   type RecordedEvent,
   type StorageError
 } from "@caravel/domain"
 import { Context, Effect, Layer } from "effect"
+import type { ActivityLog } from "./ActivityLog.js"
 import { makeBroadcasting } from "./Broadcasting.js"
 import { makeCheckedLog } from "./CheckedLog.js"
 import { Subscription } from "./Subscription.js"
@@ -24,9 +24,10 @@ import type { Window } from "./Window.js"
 export class Tail extends Context.Tag("@caravel/pubsub/Tail")<Tail, {
   /**
    * Broadcasts events that have just been committed, oldest first, and everything before them. Returns when that is
-   * done. If the journal cannot be read at present, returns and keeps retrying in the background.
+   * done. If the journal cannot be read at present, returns and keeps retrying in the background. `preceding` are the
+   * activities right before the events, which then need not be read.
    */
-  readonly broadcast: (committed: ReadonlyArray<RecordedEvent>) => Effect.Effect<void>
+  readonly broadcast: (committed: ReadonlyArray<RecordedEvent>, preceding?: Preceding) => Effect.Effect<void>
   /** Broadcasts everything up to the head of the journal. Call it when you do not know what has been committed. */
   readonly advanceToHead: Effect.Effect<void>
   /** The position up to which everything has been broadcast. */
@@ -66,25 +67,40 @@ export interface Seen {
 }
 
 /**
+ * The activities between a position and events that were committed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Preceding {
+  readonly after: Position
+  readonly activities: ReadonlyArray<Activity>
+}
+
+/**
  * The tail of the journal. It begins at the head.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Tail, StorageError, Journal | Query> = Layer.scoped(
+export const layer: Layer.Layer<Tail, StorageError, Journal | ActivityLog> = Layer.scoped(
   Tail,
   Effect.gen(function*() {
     const log = yield* makeCheckedLog
     const { advanceTo, advanceToHead } = yield* makeBroadcasting(log)
-    const { fail, failIfRestored, read, window } = log
+    const { fail, failIfRestored, readPage, window } = log
+    const read = (after: Position, upTo: Position) => Effect.map(readPage(after, upTo), ({ activities }) => activities)
     return {
-      broadcast: (committed) =>
+      broadcast: (committed, preceding) =>
         Effect.suspend(() => {
           const last = committed.at(-1)
           if (last === undefined || window.failure !== undefined) return Effect.void
-          if (last.position === window.position + committed.length) {
-            // Without a gap, the events need not be read back, which would cost as much as the rest of the command.
-            window.advance(committed.flatMap((event) => activityOf(event) ?? []), last.position)
+          const { position } = window
+          const before = last.position - committed.length
+          // Without a gap, the events need not be read back, which would cost as much as the rest of the command.
+          if (before === position || preceding !== undefined && before > position && position >= preceding.after) {
+            const between = preceding?.activities.filter((activity) => activity.position > position) ?? []
+            window.advance(between.concat(committed.flatMap((event) => activityOf(event) ?? [])), last.position)
             return Effect.void
           }
           if (last.position > window.position) return advanceTo(last.position)

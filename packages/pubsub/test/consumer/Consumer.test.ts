@@ -1,5 +1,5 @@
 import { type Activity, StorageError } from "@caravel/domain"
-import { Consumer, Tail, Waiting } from "@caravel/pubsub"
+import { ActivityLog, Consumer, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Logger, LogLevel, Option, type Scope, TestClock } from "effect"
 import { Store } from "../store.js"
@@ -11,7 +11,7 @@ const from = "beginning"
 
 const layerOf = (world: World, store: Store) =>
   Consumer.layerService.pipe(
-    Layer.provideMerge(Tail.layer),
+    Layer.provideMerge(Layer.provide(Tail.layer, ActivityLog.layer)),
     Layer.provide(Layer.merge(world.layer, store.layer)),
     Layer.merge(Logger.minimumLogLevel(LogLevel.Error))
   )

@@ -2,7 +2,7 @@ import { ActivityFeed, ActivityPubSub, Journal, StorageError } from "@caravel/do
 import { InProcess, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream, TestClock } from "effect"
-import { epoch, event, pageSize, positionsOf, range, World } from "../world.js"
+import { activity, epoch, event, pageSize, position, positionsOf, range, World } from "../world.js"
 
 type Broadcasting = Tail.Tail | ActivityPubSub | ActivityFeed | Scope.Scope
 
@@ -91,6 +91,30 @@ describe("the tail", () => {
       yield* tail.broadcast([event(6)])
       expect(positionsOf(yield* queue.takeAll)).toEqual([4, 5, 6])
       expect(world.reads).toBe(2)
+    }))
+
+  test("broadcasts the activities before the events that it is given, without reading them", (world) =>
+    Effect.gen(function*() {
+      const tail = yield* Tail.Tail
+      const queue = yield* subscribe
+      world.commit(9)
+      const preceding = (after: number, upTo: number) => ({
+        after: position(after),
+        activities: range(after + 1, upTo).map(activity)
+      })
+      yield* tail.broadcast([event(3)], preceding(0, 2))
+      // The tail has moved since they were loaded.
+      yield* tail.broadcast([event(4)])
+      yield* tail.broadcast([event(7), event(8)], preceding(3, 6))
+      // It has even broadcast the events.
+      yield* tail.broadcast([event(8)], preceding(6, 7))
+      expect(positionsOf(yield* queue.takeAll)).toEqual(range(1, 8))
+      expect(world.reads).toBe(0)
+      // They begin after what it lacks.
+      world.commit(3)
+      yield* tail.broadcast([event(12)], preceding(10, 11))
+      expect(positionsOf(yield* queue.takeAll)).toEqual(range(9, 12))
+      expect(world.reads).toBe(1)
     }))
 
   test("broadcasts events once that are announced while it reads the journal", (world) =>

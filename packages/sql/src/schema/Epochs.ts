@@ -25,7 +25,8 @@ const decodeStarts = Schema.decodeUnknown(
 
 const decodeEpoch = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(epoch)))
 
-const unfinished = new SqlError({
+/** The error for the target of a copy that has not ended. */
+export const unfinished = new SqlError({
   message: "an unfinished copy",
   cause: new StorageError({
     reason: "other",

@@ -31,6 +31,7 @@ import type { Unreadable } from "../schema/Tables.js"
 import type { Dialect } from "../statement/Dialect.js"
 import { execute, inTurns, type ResultRows, selectAll, type StatementScript } from "../statement/StatementScript.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
+import * as Unseen from "./Unseen.js"
 
 /** The results of submissions. */
 export interface Appended {
@@ -40,6 +41,8 @@ export interface Appended {
   readonly outcomes: ReadonlyArray<Either.Either<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict>>
   /** The recorded events that are earlier than the event before them. */
   readonly jumps: ReadonlyArray<ClockJump>
+  /** The activities that other processes have committed before the recorded events, if they were loaded. */
+  readonly preceding: Tail.Preceding | undefined
 }
 
 /** The state that commands are decided on, and the head of the journal, after which their events are recorded. */
@@ -49,6 +52,8 @@ export interface Loaded {
   /** The instant of the event at the head, and the latest of all, in milliseconds; `-Infinity` if there is none. */
   readonly previous: number
   readonly latest: number
+  /** The activities that other processes have committed after the tail's position, if they were loaded. */
+  readonly preceding: Tail.Preceding | undefined
 }
 
 type Tables = (typeof Database.Service)["rows"]
@@ -91,7 +96,8 @@ export const make = (seen: () => Tail.Seen) =>
           return Either.right({
             recorded,
             outcomes: decided.map(Either.map((answer) => answer(recorded))),
-            jumps: clockJumps(recorded, loaded.right.previous, clockTolerance)
+            jumps: clockJumps(recorded, loaded.right.previous, clockTolerance),
+            preceding: loaded.right.preceding
           })
         }
       }
@@ -99,20 +105,25 @@ export const make = (seen: () => Tail.Seen) =>
   )
 
 const loading = (dialect: Dialect, rows: Tables, seen: () => Tail.Seen) => {
-  const lastAndSeen =
-    `SELECT last.*, (SELECT id FROM caravel_event WHERE position = ?) FROM (${dialect.lastEvent}) last`
+  const unseen = dialect.appendLock === undefined ? undefined : Unseen.make(rows)
+  const columns = "last.*, (SELECT id FROM caravel_event WHERE position = ?)"
+  const lastAndSeen = unseen === undefined
+    ? `SELECT ${columns} FROM (${dialect.lastEvent}) last`
+    : unseen.select(columns, dialect.lastEvent)
   const tenantsOf = rows.tenant.select(resources.tenant.key)
   const relaysOf = rows.relay.select(resources.relay.key)
   const relaysAt = rows.relay.select("subdomain")
 
   /** Loads the tenants and relays that commands touch, if they exist, and the head of the journal. */
   return function* load(touched: ReturnType<typeof reads>): StatementScript<Either.Either<Loaded, Unreadable>> {
-    const known = seen().last
-    const [tenantRows, relayRows, [last = [0]]] = yield* selectAll(
+    const { last: known, position: after } = seen()
+    const params = [known?.position ?? 0, ...unseen?.params(after) ?? []]
+    const [tenantRows, relayRows, lastRows] = yield* selectAll(
       tenantsOf(touched.tenants),
       [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
-      [[lastAndSeen, [known?.position ?? 0], 1]]
+      [[lastAndSeen, params, 1]]
     )
+    const [last = [0]] = lastRows
     const head = headOf([last])
     if (Either.isLeft(head)) return Either.left(head.left)
     // No other process can append until this transaction ends: whatever was broadcast must be there.
@@ -121,11 +132,14 @@ const loading = (dialect: Dialect, rows: Tables, seen: () => Tail.Seen) => {
     if (Either.isLeft(tenants)) return Either.left(tenants.left)
     const relays = yield* decodeRows(relayRows, rows.relay)
     if (Either.isLeft(relays)) return Either.left(relays.left)
+    const preceding = unseen?.decode(lastRows, 4, { after, head: head.right })
+    if (preceding !== undefined && Either.isLeft(preceding)) return Either.left(preceding.left)
     return Either.right({
       state: stateOf(tenants.right, relays.right),
       head: head.right,
       previous: millisOf(last[1]),
-      latest: millisOf(last[2])
+      latest: millisOf(last[2]),
+      preceding: preceding?.right
     })
   }
 }

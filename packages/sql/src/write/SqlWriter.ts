@@ -225,9 +225,9 @@ const announcing = ({ commitSignal }: typeof Database.Service, tail: typeof Tail
     report,
 
     /** Broadcasts what a batch has recorded. */
-    announce: ({ jumps, outcomes, recorded }: Append.Appended) => {
+    announce: ({ jumps, outcomes, preceding, recorded }: Append.Appended) => {
       if (recorded.length > 0) {
-        const announced = Effect.map(tail.broadcast(recorded), () => commitSignal.unsafeOpen())
+        const announced = Effect.map(tail.broadcast(recorded, preceding), () => commitSignal.unsafeOpen())
         return jumps.length === 0 ? announced : Effect.zipLeft(announced, report(jumps))
       }
       // A repeated submission may have been committed by another process just now.
