@@ -52,10 +52,10 @@ export type {
 export const layer = (options: Options): Layer.Layer<Services, StorageError> =>
   Layer.unwrapScoped(Effect.gen(function*() {
     const { PostgresDatabase, PostgresWatch } = yield* Driver.loadPostgres(() => import("./postgres/Parts.js"))
-    const { config, database } = yield* PostgresDatabase.open(options)
+    const opened = yield* PostgresDatabase.open(options)
     return servicesOver(
-      Layer.succeedContext(Context.make(Database.Database, database)),
-      PostgresWatch.layer(options.wakeUps === "poll" ? undefined : config)
+      Layer.succeedContext(Context.make(Database.Database, opened.database)),
+      PostgresWatch.layer(opened, options)
     )
   }))
 

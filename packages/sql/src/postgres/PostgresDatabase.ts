@@ -22,6 +22,14 @@ import * as PostgresUrl from "./PostgresUrl.js"
 /** What errors call the database: its URL may hold a password. */
 const name = "the database"
 
+/** An open database, and what noticing other processes' commits needs of it. */
+export interface Opened {
+  readonly database: typeof Database.Database.Service
+  readonly config: Config
+  /** Whether a command of this process is being committed. */
+  readonly isCommitting: () => boolean
+}
+
 /**
  * Opens the database and migrates it to the newest schema. Missing tables are created, unless the database is the
  * source of a copy or `create` is false. Fails if the database is an unfinished copy, unless it is the target of a
@@ -30,11 +38,7 @@ const name = "the database"
 export const open = (
   options: Options,
   purpose?: Database.Purpose
-): Effect.Effect<
-  { readonly database: typeof Database.Database.Service; readonly config: Config },
-  StorageError,
-  Scope.Scope
-> =>
+): Effect.Effect<Opened, StorageError, Scope.Scope> =>
   Effect.gen(function*() {
     const { clockTolerance, create = true, idempotencyKeysKept, schema } = options
     const secrets = yield* Opening.secretsOf(name, options)
@@ -72,7 +76,7 @@ export const open = (
       idempotencyKeysKept,
       clockTolerance
     })
-    return { database, config }
+    return { database, config, isCommitting: pools.writer.isInUse }
   }).pipe(Opening.withStorageErrors(postgres, name), Opening.apart)
 
 const missing = (schema: string | undefined) =>

@@ -25,6 +25,8 @@ export interface Pool {
   readonly release: (connection: Connection) => Effect.Effect<void>
   /** Takes a connection, which is released when the scope closes. */
   readonly scoped: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError, Scope.Scope>
+  /** Whether any connection is in use. */
+  readonly isInUse: () => boolean
 }
 
 interface ConnectionOptions {
@@ -69,7 +71,12 @@ export const make = (
           })
           return whileUnreachable(kept, patience)
         })
-      return { acquire, release, scoped: (patience) => Effect.acquireRelease(acquire(patience), release) }
+      return {
+        acquire,
+        release,
+        scoped: (patience) => Effect.acquireRelease(acquire(patience), release),
+        isInUse: () => lender.inUse > 0
+      }
     }
   )
 
@@ -79,7 +86,8 @@ class Lender {
   private readonly max: number
   private readonly options: ConnectionOptions
   private readonly lent = new WeakMap<Connection, Pg.PoolClient>()
-  private inUse = 0
+  /** The number of lent connections. */
+  inUse = 0
   private releasedAt = -Infinity
 
   constructor(pool: Pg.Pool, max: number, options: ConnectionOptions) {

@@ -6,9 +6,10 @@ import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from
 import { Database } from "../database/Database.js"
 import { clockOffset } from "../statement/ClockOffset.js"
 import * as Metrics from "../write/Metrics.js"
-import type { Config } from "./PostgresClient.js"
 import * as PostgresConnection from "./PostgresConnection.js"
+import type { Opened } from "./PostgresDatabase.js"
 import { serverTime } from "./PostgresDialect.js"
+import type { Options } from "./PostgresOptions.js"
 
 /** How often to poll in addition to notifications: one may be lost with its connection. */
 const distrust = Duration.seconds(2)
@@ -18,6 +19,13 @@ const poll = Duration.millis(200)
 
 /** The shortest time between two notifications: each covers all commits before it. */
 const debounce = Duration.millis(5)
+
+/**
+ * How long a notification may wait for a commit of this process, whose transaction loads what others have committed. A
+ * process that writes then hardly ever reads it separately: four processes with a caller each run 1.4 times as many
+ * commands.
+ */
+const untilCommitted = Duration.millis(10)
 
 /** How often to check that the listening connection is alive. */
 const keepAlive = Duration.seconds(5)
@@ -33,11 +41,12 @@ const decodeNothing = () => Effect.void
 const decodePosition = Schema.decodeEither(Schema.compose(Schema.NumberFromString, Position))
 
 /**
- * Wakes the tail on notifications and by a slow poll, or only by a fast poll if there is no `config` to listen with.
- * The tail then reads what is committed after its position. Waits in real time, even under a `TestClock`.
+ * Wakes the tail on notifications and by a slow poll, or only by a fast poll. The tail then reads what is committed
+ * after its position. Waits in real time, even under a `TestClock`.
  */
 export const layer = (
-  config: Config | undefined
+  { config, isCommitting }: Opened,
+  { wakeUps }: Options
 ): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {
     const { clockTolerance, commitSignal, readCommitted } = yield* Database
@@ -73,7 +82,7 @@ export const layer = (
       offset.pipe(Effect.flatMap(report), Effect.ignore, Effect.zipRight(Effect.sleep(clockCheck)), Effect.forever)
     )
 
-    if (config === undefined) return yield* forever("looking for others' commits", look(poll))
+    if (wakeUps === "poll") return yield* forever("looking for others' commits", look(poll))
 
     // The journal's own channel: a database may hold several journals.
     const [[oid]] = yield* readCommitted("watch", "SELECT 'caravel_event'::regclass::oid", [], decodeOid)
@@ -99,7 +108,11 @@ export const layer = (
       yield* notified.await
       yield* notified.close
       // The tail has already read this process's commits.
-      if (heardOf > (yield* tail.position)) yield* wake("notification")
+      const isNews = Effect.map(tail.position, (position) => heardOf > position)
+      if (isCommitting() && (yield* isNews)) {
+        yield* Effect.ignore(Effect.timeoutOption(tail.awaitAfter(Position.make(heardOf - 1)), untilCommitted))
+      }
+      if (yield* isNews) yield* wake("notification")
     })
 
     let told = yield* tail.position
