@@ -78,6 +78,19 @@ export const temporary = (directory: string, relays: number): Effect.Effect<stri
     Effect.map(urlOf)
   )
 
+/**
+ * The number of transactions that the database has ended. Backends report theirs once a second, so it lags; it also
+ * counts those of other programs.
+ */
+export const transactions = (url: string): Effect.Effect<number> =>
+  Effect.map(
+    execute(
+      url,
+      "SELECT xact_commit + xact_rollback AS ended FROM pg_stat_database WHERE datname = current_database()"
+    ),
+    ([row]) => Number(Object.values(row ?? {})[0])
+  )
+
 /** Waits until all processes are ready. Each takes a number from the schema's sequence `arrived`. */
 export const awaitOthers = ({ of, url }: Part): Effect.Effect<void> =>
   Effect.gen(function*() {

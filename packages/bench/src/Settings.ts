@@ -7,6 +7,12 @@ export const Settings = Schema.Struct({
   /** The duration of a sample, and of the warm-up before it, which is not counted. */
   millis: Schema.Number,
   warmUpMillis: Schema.Number,
+  /**
+   * The duration of a sample on PostgreSQL, in one process and in several. The warm-up is repeated until the rate is
+   * steady.
+   */
+  serverMillis: Schema.Number,
+  processMillis: Schema.Number,
   /** How long callers write in the scenario `delivery`. */
   deliveryMillis: Schema.Number,
   /** The number of relays at the start. */
@@ -33,6 +39,8 @@ export const whole: Settings = {
   rounds: 5,
   millis: 700,
   warmUpMillis: 300,
+  serverMillis: 3000,
+  processMillis: 10_000,
   deliveryMillis: 10_000,
   relays: 500,
   few: 1000,
@@ -50,6 +58,8 @@ export const quick: Settings = {
   rounds: 1,
   millis: 15,
   warmUpMillis: 0,
+  serverMillis: 15,
+  processMillis: 15,
   deliveryMillis: 30,
   relays: 40,
   few: 100,

@@ -86,6 +86,15 @@ const onPostgres = (callers: number, to: Partial<Case>): Limit["measure"] => (re
     })
   )
 
+/** Targets on PostgreSQL, in four processes. */
+const fourProcesses = (callers: number, to: Partial<Case>): Limit["measure"] => (results) => [[
+  "",
+  results.ratio("postgres", { subject: "postgres-caravel", command: "createRelay", callers, processes: 4 }, {
+    figure: "commands/s",
+    to: (value) => ({ ...value, ...to })
+  })
+]]
+
 const limits: ReadonlyArray<Limit> = [
   {
     figure: "64 callers, FULL, commands/s",
@@ -230,6 +239,28 @@ const limits: ReadonlyArray<Limit> = [
     against: "64 callers",
     atLeast: 1,
     measure: onPostgres(256, { callers: 64 })
+  },
+  {
+    figure: "PostgreSQL, one caller in each of four processes, commands/s",
+    against: "naive Effect that keeps the order",
+    atLeast: 1,
+    measure: fourProcesses(4, { subject: "postgres-naive-ordered" })
+  },
+  {
+    figure: "PostgreSQL, 64 callers in four processes, commands/s",
+    against: "64 callers in one process",
+    atLeast: 0.9,
+    measure: fourProcesses(64, { processes: 1 })
+  },
+  {
+    figure: "PostgreSQL, one caller, CPU of the process per command",
+    against: "absolute",
+    atMost: 0.3,
+    unit: " ms",
+    measure: (results) =>
+      eachCommand((command) =>
+        results.median("postgres", { subject: "postgres-caravel", command, callers: 1, processes: 1 }, "CPU ms")
+      )
   },
   {
     figure: "PostgreSQL, commit in one process → delivery in another, p50",

@@ -1,4 +1,5 @@
 import { Array as Arr, Effect, type Scope } from "effect"
+import process from "node:process"
 import { type Case, commandNames } from "../Case.js"
 import * as Load from "../Load.js"
 import type { Part } from "../Message.js"
@@ -13,8 +14,9 @@ export const scenario: Scenario = {
   title: "On PostgreSQL",
   description:
     "Commands per second of callers that each issue their next command when the previous one was answered, in one " +
-    "process and spread over four, which write to one schema.",
-  figures: { "commands/s": 0 },
+    "process and spread over four, which write to one schema; the CPU time of these processes per command, and the " +
+    "transactions per command that the server has ended, which counts every program that uses the database.",
+  figures: { "commands/s": 0, "CPU ms": 3, transactions: 2 },
   postgres: true,
   comparisons: ["postgres-naive", "postgres-naive-ordered", "postgres-emmett"].map((subject) => ({
     title: `× ${subject}`,
@@ -43,7 +45,13 @@ export const scenario: Scenario = {
             : Parts.measure("postgres", value, { ...place, part: { url, index, of } }),
         { concurrency: "unbounded" }
       )
-      return { "commands/s": parts.reduce((sum, figures) => sum + figures["commands/s"]!, 0) }
+      const sum = (figure: string) => parts.reduce((sum, figures) => sum + figures[figure]!, 0)
+      const commands = sum("commands")
+      return {
+        "commands/s": sum("commands/s"),
+        "CPU ms": sum("CPU ms") / commands,
+        transactions: sum("transactions") / commands
+      }
     })
 }
 
@@ -56,14 +64,28 @@ const subjectOf = ({ subject }: Case) => {
 /** Enough relays that no two callers change the same one: Emmett would refuse the later command. */
 const relaysOf = ({ callers = 1 }: Case, { relays }: Settings) => Math.max(relays, 2 * callers)
 
+/** The figures of a process; its CPU time and the transactions are those of all its commands. */
 const measurePart = (value: Case, { settings }: Place, part: Part): Effect.Effect<Figures, never, Scope.Scope> =>
   Effect.gen(function*() {
     const { command = "deactivateRelay", callers = 1 } = value
-    const { millis, warmUpMillis } = settings
+    const { processMillis, serverMillis, warmUpMillis } = settings
     const session = yield* subjectOf(value).open({ url: part.url })
     const load = { command, relays: relaysOf(value, settings), part, callers: callers / part.of }
-    yield* Load.run(session, { ...load, millis: warmUpMillis })
+    yield* Load.warmUp(session, { ...load, millis: warmUpMillis })
     yield* PostgresSchema.awaitOthers(part)
-    const outcome = yield* Load.run(session, { ...load, millis })
-    return { "commands/s": outcome.commands / outcome.millis * 1000 }
+    const counts = part.index === 0
+    const before = counts ? yield* PostgresSchema.transactions(part.url) : 0
+    const cpu = process.cpuUsage()
+    const { commands, millis } = yield* Load.run(session, {
+      ...load,
+      millis: part.of === 1 ? serverMillis : processMillis
+    })
+    const { system, user } = process.cpuUsage(cpu)
+    const after = counts ? yield* PostgresSchema.transactions(part.url) : 0
+    return {
+      commands,
+      "commands/s": commands / millis * 1000,
+      "CPU ms": (user + system) / 1000,
+      transactions: after - before
+    }
   })
