@@ -123,6 +123,12 @@ const withETag = (operation: Record<string, any>) => ({
   }
 })
 
+/** Documents the other form of the stream. */
+const asLines = (operation: Record<string, any>) => {
+  operation["responses"][200].content["application/x-ndjson"] = { schema: { type: "string" } }
+  return operation
+}
+
 /** The current state, and the activity log. */
 const Queries = HttpApiGroup.make("queries")
   .add(
@@ -168,6 +174,24 @@ const Queries = HttpApiGroup.make("queries")
         epoch: Epoch.annotations({ description: "the timeline of the positions; keep it with a position" })
       }))
       .annotate(OpenApi.Description, "The activity log after a position, oldest first.")
+  )
+  .add(
+    HttpApiEndpoint.get("activityStream", "/activity/stream")
+      .setUrlParams(Parameters.Stream)
+      .setHeaders(Schema.Struct({
+        "last-event-id": Schema.optionalWith(
+          Parameters.Since.annotations({ description: "Continues after this event. It takes precedence over since." }),
+          { exact: true }
+        )
+      }))
+      .addSuccess(HttpApiSchema.Text({ contentType: "text/event-stream" }))
+      .annotate(
+        OpenApi.Description,
+        "Activities as server-sent events: those after since, or else from now on, and then those to come, for ever. The " +
+          "id of an event is its epoch and position, its name the type of the activity. If the stream cannot go on, it " +
+          "ends with an event that is called problem. Accept: application/x-ndjson asks for JSON lines."
+      )
+      .annotate(OpenApi.Transform, asLines)
   )
   .addError(storageError)
 

@@ -24,6 +24,7 @@ import { Effect, Option, type ParseResult, Predicate, Record as Rec, Schema, Str
 import { Api } from "./Api.js"
 import * as Body from "./Body.js"
 import { type CommandHeaders, sentWith, VersionTag } from "./CommandHeaders.js"
+import * as EventStream from "./EventStream.js"
 import { invalid } from "./Failure.js"
 import type * as Parameters from "./Parameters.js"
 import { InvalidRequest } from "./RequestError.js"
@@ -177,7 +178,9 @@ export const layerQueries = HttpApiBuilder.group(Api, "queries", (handlers) =>
         if (Option.isNone(found)) return yield* new RelayNotFound({ id })
         return yield* withETag(relayView(found.value))
       }).pipe(valid))
-    .handle("activity", ({ urlParams }) => activityPage(urlParams)))
+    .handle("activity", ({ urlParams }) => activityPage(urlParams))
+    .handleRaw("activityStream", ({ headers, request, urlParams }) =>
+      EventStream.response(request.headers["accept"] ?? "", headers["last-event-id"] ?? urlParams.since, urlParams)))
 
 /**
  * What operators and proxies ask for.

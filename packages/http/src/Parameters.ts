@@ -1,5 +1,15 @@
 /** The parameters of queries: pages of lists, and filters. */
-import { ActivityType, PlanId, Position, Pubkey, RelayId, RelayStatus, ResourceType, Subdomain } from "@caravel/domain"
+import {
+  ActivityType,
+  Epoch,
+  PlanId,
+  Position,
+  Pubkey,
+  RelayId,
+  RelayStatus,
+  ResourceType,
+  Subdomain
+} from "@caravel/domain"
 import { expected } from "@caravel/domain/adapter"
 import { Schema } from "effect"
 
@@ -60,16 +70,45 @@ export const Relays = Schema.Struct({
   subdomain: optional(Subdomain)
 })
 
-/**
- * @since 0.1.0
- * @category parameters
- */
-export const Activities = Schema.Struct({
-  after: optional(position),
-  upTo: optional(position),
-  limit,
+const selection = {
   tenant: optional(Pubkey),
   resourceType: optional(ResourceType),
   resourceId: optional(Schema.Union(Pubkey, RelayId)),
   activityType: many(ActivityType)
-})
+}
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Activities = Schema.Struct({ after: optional(position), upTo: optional(position), limit, ...selection })
+
+const since = /^(?:([0-9a-f-]{36}):)?(\d{1,15})$/
+
+/**
+ * Where a stream continues: a position with its epoch, as the `id` of an event, or a position alone.
+ *
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Since = Schema.transform(
+  Schema.String.pipe(
+    Schema.pattern(since),
+    Schema.annotations(expected("the id of an event, which is its epoch and position, or a position"))
+  ),
+  Schema.Struct({ epoch: Schema.optionalWith(Epoch, { exact: true }), position: Position }),
+  {
+    strict: true,
+    decode: (text) => {
+      const [, epoch, position] = since.exec(text) ?? []
+      return { ...(epoch === undefined ? {} : { epoch }), position: Number(position) }
+    },
+    encode: ({ epoch, position }) => epoch === undefined ? String(position) : `${epoch}:${position}`
+  }
+)
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Stream = Schema.Struct({ since: optional(Since), ...selection })

@@ -104,7 +104,7 @@ export const schema = <Self extends KnownError>(error: ErrorClass<Self>): Schema
     detail: Schema.String,
     ...members
   })
-  const encode = (value: Self): object => {
+  const toDocument = (value: Self): object => {
     const values = Struct.pick(value, ...Rec.keys(members) as any)
     const { message } = cause === undefined ? value : make(values)
     return { type: typeOf(tag), title, status: statuses[tag], detail: message, ...values }
@@ -112,7 +112,7 @@ export const schema = <Self extends KnownError>(error: ErrorClass<Self>): Schema
   return Schema.transform(document as Schema.Schema<any>, Schema.typeSchema(error), {
     strict: false,
     decode: (values) => make(Struct.pick(values, ...Rec.keys(members))),
-    encode
+    encode: toDocument
   }).pipe(
     HttpApiSchema.withEncoding({ kind: "Json", contentType }),
     Schema.annotations(HttpApiSchema.annotations({ status: statuses[tag], identifier: tag, description: title }))
@@ -151,13 +151,21 @@ const passes = ({ passes, reason }: Extract<KnownError, { readonly _tag: "Storag
   passes === true || reason === "busy" || reason === "unavailable"
 
 /**
+ * The problem details of an error.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const encode = (error: KnownError): object => encoders.get(error._tag)!(error)
+
+/**
  * The response for an error.
  *
  * @since 0.1.0
  * @category encoding
  */
 export const response = (error: KnownError): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.unsafeJson(encoders.get(error._tag)!(error), {
+  HttpServerResponse.unsafeJson(encode(error), {
     status: statuses[error._tag],
     contentType,
     headers: headersOf(error)

@@ -1,5 +1,5 @@
 /** The host of the API: its handlers, the middleware in front of them, and shutting down. */
-import type { Command, Journal, Query } from "@caravel/domain"
+import type { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
 import type * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
@@ -29,7 +29,7 @@ export interface Options {
 }
 
 /** The services that the API is served from. */
-type Services = Command | Query | Journal
+type Services = ActivityFeed | Command | Journal | Query
 
 /**
  * The API with its handlers, to be mounted in an application with other routes.
@@ -38,7 +38,8 @@ type Services = Command | Query | Journal
  * @category layers
  */
 export const layerApi: Layer.Layer<HttpApi.Api, never, Services> = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([layerCommands, layerQueries, layerHost])
+  Layer.provide([layerCommands, layerQueries, layerHost]),
+  Layer.provide(Drain.layer)
 )
 
 /**

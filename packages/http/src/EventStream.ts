@@ -1,0 +1,122 @@
+/**
+ * The activity feed as a response that does not end: server-sent events, or JSON lines. Each reader pulls from the
+ * durable feed at its own pace, so a slow one delays nobody, loses nothing and keeps no more in memory than one chunk.
+ */
+import { Activity, ActivityFeed, type Epoch, Journal } from "@caravel/domain"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import { Chunk, Context, type Duration, Effect, Schedule, Schema, Stream } from "effect"
+import { Drain } from "./Drain.js"
+import type * as Parameters from "./Parameters.js"
+import * as Problem from "./Problem.js"
+
+/**
+ * The time between heartbeats, 15 seconds by default. Proxies close connections that are silent for longer, many after a
+ * minute.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export class Heartbeat extends Context.Reference<Heartbeat>()("@caravel/http/EventStream/Heartbeat", {
+  defaultValue: (): Duration.DurationInput => "15 seconds"
+}) {}
+
+/** How long a client waits before it connects again, in milliseconds. */
+const retry = 2000
+
+/** How many activities are encoded at a time: what a reader that has stopped reading keeps in memory. */
+const together = 64
+
+/** A form of the stream. */
+interface Format {
+  readonly contentType: string
+  readonly activity: (activity: Activity, epoch: Epoch) => string
+  /** Why the stream ends. */
+  readonly problem: (problem: unknown) => string
+  readonly heartbeat: string
+  /** Sent first, so that headers arrive before any activity, and last when the server shuts down. */
+  readonly retry: string
+}
+
+const encodeActivity = Schema.encodeSync(Activity)
+const encoded = new WeakMap<Activity, string>()
+
+/** All readers of a process share the activities of its feed, so each is encoded once. */
+const json = (activity: Activity): string => {
+  let text = encoded.get(activity)
+  if (text === undefined) encoded.set(activity, text = JSON.stringify(encodeActivity(activity)))
+  return text
+}
+
+// Only activities have an id: a client resumes after the last id that it has seen.
+const events: Format = {
+  contentType: "text/event-stream",
+  activity: (activity, epoch) =>
+    `id: ${epoch}:${activity.position}\nevent: ${activity.activityType}\ndata: ${json(activity)}\n\n`,
+  problem: (problem) => `event: problem\ndata: ${JSON.stringify(problem)}\n\n`,
+  heartbeat: ":\n\n",
+  retry: `retry: ${retry}\n\n`
+}
+
+// Readers of JSON lines ignore blank ones.
+const lines: Format = {
+  contentType: "application/x-ndjson",
+  activity: (activity) => `${json(activity)}\n`,
+  problem: (problem) => `${JSON.stringify(problem)}\n`,
+  heartbeat: "\n",
+  retry: "\n"
+}
+
+const selects = ({ activityType, resourceId, resourceType, tenant }: typeof Parameters.Stream.Type) => {
+  const types = activityType === undefined ? undefined : new Set(activityType)
+  return (activity: Activity) =>
+    (types?.has(activity.activityType) ?? true) && (tenant === undefined || tenant === activity.tenant) &&
+    (resourceType === undefined || resourceType === activity.resourceType) &&
+    (resourceId === undefined || resourceId === activity.resourceId)
+}
+
+const bytes = new TextEncoder()
+
+/**
+ * The stream of the activities that the parameters select: after `since`, or from now on.
+ *
+ * @since 0.1.0
+ * @category responses
+ */
+export const response = Effect.fnUntraced(function*(
+  accept: string,
+  since: typeof Parameters.Since.Type | undefined,
+  parameters: typeof Parameters.Stream.Type
+) {
+  const drain = yield* Drain
+  const feed = yield* ActivityFeed
+  const epoch = yield* Effect.flatMap(Journal, (journal) => journal.epoch)
+  const heartbeat = yield* Heartbeat
+  const format = accept.includes(lines.contentType) ? lines : events
+
+  const activities = since === undefined ? feed.live : feed.since(since.position, { epoch: since.epoch })
+  const texts = activities.pipe(
+    Stream.chunks,
+    Stream.mapConcat(Chunk.chunksOf(together)),
+    Stream.rechunk(1),
+    Stream.map((chunk) =>
+      Chunk.join(
+        Chunk.map(Chunk.filter(chunk, selects(parameters)), (activity) => format.activity(activity, epoch)),
+        ""
+      )
+    ),
+    Stream.filter((text) => text !== ""),
+    Stream.merge(Stream.schedule(Stream.repeatValue(format.heartbeat), Schedule.spaced(heartbeat)), {
+      haltStrategy: "left"
+    }),
+    Stream.interruptWhen(drain.begun),
+    Stream.catchAll((error) =>
+      // The position was validated with the request.
+      error._tag === "ParseError" ? Stream.die(error) : Stream.succeed(format.problem(Problem.encode(error)))
+    )
+  )
+  const body = Stream.make(format.retry).pipe(Stream.concat(texts), Stream.concat(Stream.make(format.retry)))
+  return HttpServerResponse.stream(Stream.map(body, (text) => bytes.encode(text)), {
+    contentType: format.contentType,
+    headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no" }
+  })
+})
