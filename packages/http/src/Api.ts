@@ -25,6 +25,9 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { Array as Arr, Option, Record as Rec, Schema, SchemaAST, String as Str, Struct } from "effect"
 import { CommandHeaders } from "./CommandHeaders.js"
+import { ConsumersGroup } from "./ConsumersGroup.js"
+import { HistoryGroup } from "./HistoryGroup.js"
+import * as Page from "./Page.js"
 import * as Parameters from "./Parameters.js"
 import * as Problem from "./Problem.js"
 import * as RequestError from "./RequestError.js"
@@ -98,15 +101,6 @@ const submit = HttpApiEndpoint.post("submit", "/submit")
     "Executes commands in order, in one transaction: all of them or none. Answers the activity of each, or null."
   )
 
-const pageOf = <A, I>(item: Schema.Schema<A, I>) =>
-  Schema.Struct({
-    items: Schema.Array(item),
-    /** Absent on the last page. */
-    cursor: Schema.optional(
-      Schema.String.annotations({ description: "the cursor of the next page; absent on the last one" })
-    )
-  })
-
 const tenant = View.schema("tenant")
 const relay = View.schema("relay")
 const pubkey = HttpApiSchema.param("pubkey", Pubkey)
@@ -134,7 +128,7 @@ const Queries = HttpApiGroup.make("queries")
   .add(
     HttpApiEndpoint.get("tenants", "/tenants")
       .setUrlParams(Parameters.Tenants)
-      .addSuccess(pageOf(tenant))
+      .addSuccess(Page.schema(tenant))
       .annotate(OpenApi.Description, "Tenants, ordered by pubkey.")
   )
   .add(
@@ -147,13 +141,13 @@ const Queries = HttpApiGroup.make("queries")
   .add(
     HttpApiEndpoint.get("relaysOf")`/tenants/${pubkey}/relays`
       .setUrlParams(Parameters.RelaysOfTenant)
-      .addSuccess(pageOf(relay))
+      .addSuccess(Page.schema(relay))
       .annotate(OpenApi.Description, "The relays of a tenant, ordered by id.")
   )
   .add(
     HttpApiEndpoint.get("relays", "/relays")
       .setUrlParams(Parameters.Relays)
-      .addSuccess(pageOf(relay))
+      .addSuccess(Page.schema(relay))
       .annotate(
         OpenApi.Description,
         "Relays, ordered by id. With a subdomain, the relay that has it, whatever the other parameters are."
@@ -194,6 +188,17 @@ const Queries = HttpApiGroup.make("queries")
       .annotate(OpenApi.Transform, asLines)
   )
   .addError(storageError)
+
+/** The upkeep of the database. */
+const Upkeep = HttpApiGroup.make("upkeep").add(
+  HttpApiEndpoint.post("verify", "/verify")
+    .addSuccess(HttpApiSchema.Text({ contentType: "application/x-ndjson" }))
+    .annotate(
+      OpenApi.Description,
+      "Compares every row with the journal. Answers JSON lines: the progress of each step and the drifts that it found. " +
+        "The last line has complete, and the number of drifts; without it, the verification was cut off."
+    )
+)
 
 /** What operators and proxies ask for. These routes need no credential. */
 const Host = HttpApiGroup.make("host", { topLevel: true })
@@ -241,6 +246,9 @@ const empty = Object.assign(HttpApi.make("caravel"), {
 export class Api extends empty
   .add(Commands.add(submit).prefix("/v1"))
   .add(Queries.prefix("/v1"))
+  .add(HistoryGroup.addError(storageError).prefix("/v1"))
+  .add(ConsumersGroup.addError(storageError).prefix("/v1"))
+  .add(Upkeep.prefix("/v1"))
   .add(Host)
   .addError(Problem.schema(RequestError.ShuttingDown))
   .addError(Problem.schema(RequestError.OriginRefused))

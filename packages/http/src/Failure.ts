@@ -28,14 +28,20 @@ const notFound = ({ method, url }: HttpServerRequest.HttpServerRequest) => {
     : new MethodNotAllowed({ allowed })
 }
 
+/** A malformed part of a request: what is wrong, and where. */
+const invalid = (error: ParseResult.ParseError): InvalidRequest =>
+  new InvalidRequest({ issues: readable(ParseResult.ArrayFormatter.formatErrorSync(error)) })
+
 /**
- * A malformed part of a request: what is wrong, and where.
+ * Fails with `InvalidRequest` in place of the `ParseError` of a service.
  *
  * @since 0.1.0
  * @category errors
  */
-export const invalid = (error: ParseResult.ParseError): InvalidRequest =>
-  new InvalidRequest({ issues: readable(ParseResult.ArrayFormatter.formatErrorSync(error)) })
+export const valid = <A, E, R>(
+  effect: Effect.Effect<A, E | ParseResult.ParseError, R>
+): Effect.Effect<A, Exclude<E, ParseResult.ParseError> | InvalidRequest, R> =>
+  Effect.catchTag(effect as Effect.Effect<A, ParseResult.ParseError, R>, "ParseError", invalid)
 
 const problemOf = (error: unknown) => {
   if (error instanceof HttpServerError.RouteNotFound) return notFound(error.request)

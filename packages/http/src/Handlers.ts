@@ -25,9 +25,11 @@ import { Api } from "./Api.js"
 import * as Body from "./Body.js"
 import { type CommandHeaders, sentWith, VersionTag } from "./CommandHeaders.js"
 import * as EventStream from "./EventStream.js"
-import { invalid } from "./Failure.js"
+import { valid } from "./Failure.js"
+import * as Page from "./Page.js"
 import type * as Parameters from "./Parameters.js"
 import { InvalidRequest } from "./RequestError.js"
+import * as VerifyStream from "./VerifyStream.js"
 import * as View from "./View.js"
 
 interface Sent {
@@ -38,11 +40,6 @@ interface Sent {
 type Refused = FailureOf<CommandRequest> | ParseResult.ParseError
 
 type Method = (...parameters: ReadonlyArray<unknown>) => Effect.Effect<Activity | void, Refused>
-
-const valid = <A, E, R>(
-  effect: Effect.Effect<A, E | ParseResult.ParseError, R>
-): Effect.Effect<A, Exclude<E, ParseResult.ParseError> | InvalidRequest, R> =>
-  Effect.catchTag(effect as Effect.Effect<A, ParseResult.ParseError, R>, "ParseError", invalid)
 
 /** A field that no command has is refused: it would be ignored, and is a typing error most of the time. */
 const knownFields = (input: unknown, tag: CommandTag, path: string) => {
@@ -110,18 +107,6 @@ const withETag = Effect.fnUntraced(function*<A extends { readonly version: numbe
   return view
 })
 
-/** A page of rows, of which one more than the limit was read: it tells whether there is another page. */
-const pageOf = <Row, Item>(
-  rows: ReadonlyArray<Row>,
-  limit: number,
-  item: (row: Row) => Item,
-  key: (row: Row) => string
-) => {
-  const items = rows.slice(0, limit)
-  const last = items.at(-1)
-  return { items: items.map(item), ...(rows.length > limit && last !== undefined ? { cursor: key(last) } : {}) }
-}
-
 const relayView = (relay: Relay) => View.of("relay", relay)
 const tenantView = (tenant: Tenant) => View.of("tenant", tenant)
 
@@ -131,7 +116,7 @@ const relaysPage = ({ cursor, limit, ...filter }: typeof Parameters.Relays.Type)
     const relays = filter.subdomain === undefined
       ? yield* query.findRelays({ ...filter, after: cursor, limit: limit + 1 })
       : Option.toArray(yield* query.relayBySubdomain(filter.subdomain))
-    return pageOf(relays, limit, relayView, ({ id }) => id)
+    return Page.of(relays, limit, relayView, ({ id }) => id)
   }).pipe(valid)
 
 /** Activities have the type of their resource by their own type. */
@@ -162,7 +147,7 @@ export const layerQueries = HttpApiBuilder.group(Api, "queries", (handlers) =>
       Effect.gen(function*() {
         const query = yield* Query
         const tenants = yield* query.findTenants({ ...filter, after: cursor, limit: limit + 1 })
-        return pageOf(tenants, limit, tenantView, ({ pubkey }) => pubkey)
+        return Page.of(tenants, limit, tenantView, ({ pubkey }) => pubkey)
       }).pipe(valid))
     .handle("tenant", ({ path: { pubkey } }) =>
       Effect.gen(function*() {
@@ -181,6 +166,18 @@ export const layerQueries = HttpApiBuilder.group(Api, "queries", (handlers) =>
     .handle("activity", ({ urlParams }) => activityPage(urlParams))
     .handleRaw("activityStream", ({ headers, request, urlParams }) =>
       EventStream.response(request.headers["accept"] ?? "", headers["last-event-id"] ?? urlParams.since, urlParams)))
+
+/**
+ * The upkeep of the database.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerUpkeep = HttpApiBuilder.group(
+  Api,
+  "upkeep",
+  (handlers) => handlers.handleRaw("verify", () => VerifyStream.response)
+)
 
 /**
  * What operators and proxies ask for.

@@ -2,6 +2,7 @@
 import {
   ActivityType,
   Epoch,
+  Instant,
   PlanId,
   Position,
   Pubkey,
@@ -11,7 +12,7 @@ import {
   Subdomain
 } from "@caravel/domain"
 import { expected } from "@caravel/domain/adapter"
-import { Schema } from "effect"
+import { Either, Schema } from "effect"
 
 /** The number of items of a page, unless the request names another. */
 const defaultLimit = 100
@@ -26,7 +27,13 @@ const number = <A>(schema: Schema.Schema<A, number>, what: string, range: object
     Schema.compose(schema)
   )
 
-const position = number(Position, "a position: an integer of at least 0", { minimum: 0 })
+/**
+ * A position of the journal.
+ *
+ * @since 0.1.0
+ * @category parameters
+ */
+export const position = number(Position, "a position: an integer of at least 0", { minimum: 0 })
 
 const limit = Schema.optionalWith(
   number(Schema.Int.pipe(Schema.between(1, maxLimit)), `a number of items from 1 to ${maxLimit}`, {
@@ -112,3 +119,59 @@ export const Since = Schema.transform(
  * @category parameters
  */
 export const Stream = Schema.Struct({ since: optional(Since), ...selection })
+
+const decodeInstant = Schema.decodeUnknownEither(Instant)
+
+const instant = Schema.String.pipe(
+  Schema.filter((text) => Either.isRight(decodeInstant(text))),
+  Schema.annotations({
+    ...expected("an instant such as 2026-11-01T00:00Z, with its time zone, or a date"),
+    jsonSchema: { type: "string", examples: ["2026-11-01T00:00Z", "2026-11-01"] }
+  })
+)
+
+const moment = Schema.Union(position, instant).annotations(
+  expected("a position, or an instant such as 2026-11-01T00:00Z, with its time zone")
+)
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const History = Schema.Struct({
+  at: optional(moment),
+  cursor: optional(position),
+  limit,
+  order: Schema.optionalWith(Schema.Literal("oldest", "newest"), { exact: true, default: () => "oldest" })
+})
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Diff = Schema.Struct({
+  from: moment,
+  to: moment,
+  resourceType: optional(ResourceType),
+  resourceId: optional(Schema.Union(Pubkey, RelayId))
+})
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Usage = Schema.Struct({ from: instant, to: instant })
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Parked = Schema.Struct({ cursor: optional(position), limit })
+
+/**
+ * Where a consumer continues.
+ *
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Reset = Schema.Struct({ position: Position, epoch: optional(Epoch) })

@@ -1,4 +1,5 @@
 /** The errors of requests, besides those of the domain. */
+import { Position } from "@caravel/domain"
 import { Schema } from "effect"
 
 /**
@@ -95,6 +96,36 @@ export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaTyp
 )("UnsupportedMediaType", {}) {
   override get message() {
     return "The body must be JSON, with Content-Type: application/json"
+  }
+}
+
+/**
+ * No program runs the consumer, and only that program has its handler. To recover, start it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConsumerNotRunning extends Schema.TaggedError<ConsumerNotRunning>("@caravel/http/ConsumerNotRunning")(
+  "ConsumerNotRunning",
+  { consumer: Schema.String }
+) {
+  override get message() {
+    return `No program runs consumer ${JSON.stringify(this.consumer)}, and only that program has its handler; start it`
+  }
+}
+
+/**
+ * The consumer has nothing parked at this position.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotParked extends Schema.TaggedError<NotParked>("@caravel/http/NotParked")("NotParked", {
+  consumer: Schema.String,
+  position: Position
+}) {
+  override get message() {
+    return `Consumer ${JSON.stringify(this.consumer)} has nothing parked at position ${this.position}`
   }
 }
 

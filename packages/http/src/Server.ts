@@ -1,5 +1,6 @@
 /** The host of the API: its handlers, the middleware in front of them, and shutting down. */
-import type { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
+import type { ActivityFeed, Command, History, Journal, Query } from "@caravel/domain"
+import type { Consumer } from "@caravel/pubsub"
 import type * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
@@ -8,9 +9,11 @@ import type * as HttpRouter from "@effect/platform/HttpRouter"
 import type * as HttpServer from "@effect/platform/HttpServer"
 import { type Duration, Effect, Layer, Option } from "effect"
 import { Api } from "./Api.js"
+import * as ConsumersHandlers from "./ConsumersHandlers.js"
 import * as Drain from "./Drain.js"
 import { answered } from "./Failure.js"
-import { layerCommands, layerHost, layerQueries } from "./Handlers.js"
+import { layerCommands, layerHost, layerQueries, layerUpkeep } from "./Handlers.js"
+import * as HistoryHandlers from "./HistoryHandlers.js"
 import * as Loopback from "./Loopback.js"
 
 /**
@@ -29,7 +32,7 @@ export interface Options {
 }
 
 /** The services that the API is served from. */
-type Services = ActivityFeed | Command | Journal | Query
+type Services = ActivityFeed | Command | Consumer.Consumer | History | Journal | Query
 
 /**
  * The API with its handlers, to be mounted in an application with other routes.
@@ -38,7 +41,7 @@ type Services = ActivityFeed | Command | Journal | Query
  * @category layers
  */
 export const layerApi: Layer.Layer<HttpApi.Api, never, Services> = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([layerCommands, layerQueries, layerHost]),
+  Layer.provide([layerCommands, layerQueries, HistoryHandlers.layer, ConsumersHandlers.layer, layerUpkeep, layerHost]),
   Layer.provide(Drain.layer)
 )
 
