@@ -19,24 +19,31 @@ const { decodeRow: decodeState } = RowCodec.make<typeof fields, State>(fields, O
 export const layer: Layer.Layer<ActivityLog.ActivityLog, never, Database> = Layer.effect(
   ActivityLog.ActivityLog,
   Effect.map(Database, ({ readCommitted, rows: { activity } }) => {
-    // Without activities there is one row, with the state.
-    const page = `SELECT ${activity.columns()}, state.*
-      FROM (SELECT (${Epochs.currentEpoch}) AS epoch,
-        (SELECT coalesce(max(position), 0) FROM caravel_event) AS head,
-        (SELECT id FROM caravel_event WHERE position = ?) AS known) state
-      LEFT JOIN (SELECT * FROM caravel_activity WHERE position > ? AND position <= ? ORDER BY position LIMIT ?)
-        caravel_activity ON TRUE
-      ORDER BY caravel_activity.position`
-    const width = Object.keys(activity.at).length
+    const { at, columns, name } = activity
+    // A row at position 0, with the state in the columns of other fields, and those of the activities.
+    const state = columns({
+      position: "0",
+      id: "(SELECT id FROM caravel_event WHERE position = ?)",
+      tenant: `(${Epochs.currentEpoch})`,
+      createdAt: "(SELECT coalesce(max(position), 0) FROM caravel_event)",
+      activityType: "NULL",
+      resourceType: "NULL",
+      resourceId: "NULL"
+    })
+    const page = `SELECT ${state} UNION ALL SELECT * FROM (
+      SELECT ${columns()} FROM ${name} WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) page`
 
     const decode = (
       rows: ReadonlyArray<ReadonlyArray<unknown>>
     ): Effect.Effect<ActivityLog.Page, ParseResult.ParseError | SqlError> => {
-      const [first = []] = rows
-      if (first[width] === null) return Effect.fail(Epochs.unfinished)
+      // The databases append the page to the state, but do not guarantee it. To sort there costs a third of the read.
+      const [first = [], ...others] = rows.toSorted((one, other) =>
+        Number(one[at.position]) - Number(other[at.position])
+      )
+      if (first[at.tenant] === null) return Effect.fail(Epochs.unfinished)
       return Either.zipWith(
-        decodeState(first.slice(width)),
-        first[0] === null ? Either.right([]) : activity.decode(rows),
+        decodeState([first[at.tenant], first[at.createdAt], first[at.id]]),
+        activity.decode(others),
         ({ known, ...state }, activities) => ({ ...state, known: known ?? undefined, activities })
       )
     }
