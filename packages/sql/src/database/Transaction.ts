@@ -12,6 +12,7 @@ import {
   type StatementScript,
   type Step
 } from "../statement/StatementScript.js"
+import type { Statement } from "../statement/Table.js"
 import type { Restore } from "../statement/Turns.js"
 import { each } from "./AfterCommit.js"
 import { OpenTransaction } from "./OpenTransaction.js"
@@ -22,7 +23,8 @@ export interface Connections {
   /** Acquires a connection for exclusive use, uninterruptibly; `restore` makes the wait interruptible. */
   readonly acquire: (restore: Restore, patience: Patience.Patience) => Effect.Effect<AnsweringConnection, SqlError>
   readonly release: (connection: AnsweringConnection) => Effect.Effect<void>
-  readonly begin: (patience: Patience.Patience) => string
+  /** The statements that begin a transaction. If one fails, nothing is written. */
+  readonly begin: (patience: Patience.Patience) => ReadonlyArray<Statement>
   /** Retries while another process holds a lock, if the server does not wait for it. */
   readonly retryWhileBusy: <A>(
     effect: Effect.Effect<A, SqlError>,
@@ -118,8 +120,8 @@ function* committed<A, E>(
   }
 }
 
-function* beginning({ afterBegin }: Common, begin: string): StatementScript<void> {
-  yield* execute([[begin, [], 0]])
+function* beginning({ afterBegin }: Common, begin: ReadonlyArray<Statement>): StatementScript<void> {
+  yield* execute(begin)
   if (afterBegin !== undefined) yield* afterBegin()
 }
 

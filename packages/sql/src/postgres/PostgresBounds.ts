@@ -2,6 +2,7 @@
  * How transactions begin on PostgreSQL, and the timeouts that the server enforces: a process that hangs must not block
  * others.
  */
+import type { Epoch } from "@caravel/domain"
 import { Duration } from "effect"
 import { longestWait, type Patience } from "../statement/Patience.js"
 import type { Statement } from "../statement/Table.js"
@@ -69,20 +70,37 @@ export const live = (timeout: Duration.Duration): { readonly begin: string; read
   }
 }
 
+/** The longest wait for a lock until the deadline, in quarters of a second, so that few statements differ. */
+const lockTimeout = (patience: Patience) =>
+  Math.max(1, Math.ceil(Math.min(longestWait, patience.remaining()) / 250)) * 250
+
 const begins = new Map<number, string>()
 
-/**
- * How Caravel's own transaction begins. It waits for locks until the deadline, rounded to quarters of a second so that
- * few different statements are prepared.
- */
+/** How Caravel's own transaction begins. It waits for locks until the deadline. */
 export const beginOwn = (patience: Patience): string => {
-  const wait = Math.max(1, Math.ceil(Math.min(longestWait, patience.remaining()) / 250)) * 250
+  const wait = lockTimeout(patience)
   const known = begins.get(wait)
   if (known !== undefined) return known
   const text = begin("READ COMMITTED", { ...waiting(wait), ...bounds })
   begins.set(wait, text)
   return text
 }
+
+const setLocally = Object.entries({ ...watchful, ...bounds })
+  .map(([name, value]) => `set_config('${name}', '${value}', true) IS NOT NULL`)
+
+const beginWriting = "BEGIN ISOLATION LEVEL READ COMMITTED"
+const boundInEpoch = `SELECT caravel_in_epoch(?)
+  WHERE ${[...setLocally, "set_config('lock_timeout', ?, true) IS NOT NULL"].join(" AND ")}`
+
+/**
+ * How the writer's transaction begins: the same as one statement, which the server need not parse each time, and which
+ * fails if the journal is in another epoch.
+ */
+export const beginWriter = (patience: Patience, epoch: Epoch): ReadonlyArray<Statement> => [
+  [beginWriting, [], 0],
+  [boundInEpoch, [epoch, lockTimeout(patience)], 1]
+]
 
 /**
  * How a snapshot begins. TRUNCATE, which a restore uses, empties a table for earlier snapshots too: the lock makes the

@@ -7,6 +7,7 @@ import type { Socket } from "node:net"
 import Pg from "pg"
 import type { AnsweringConnection, ResultRows } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
+import { Pipeline, type PreparedStatements } from "./Pipeline.js"
 import * as PostgresClient from "./PostgresClient.js"
 import { isInternal } from "./PostgresDialect.js"
 import { ConnectionLost, errorOf, kindOf } from "./PostgresError.js"
@@ -31,7 +32,8 @@ const grace = "500 millis"
 /** A connection with one user at a time. */
 export class PostgresConnection implements AnsweringConnection {
   readonly client: Pg.Client | Pg.PoolClient
-  private readonly prepares: boolean
+  /** The statements that the server has prepared, if it may prepare any. */
+  private readonly prepared: PreparedStatements | undefined
   /** The error with which the connection was lost. */
   lost: SqlError | undefined
   /** Whether an error occurred that may be specific to this connection. */
@@ -46,10 +48,13 @@ export class PostgresConnection implements AnsweringConnection {
   private untilHeld: Statement | undefined
   private readonly whenLost = new Set<(error: SqlError) => void>()
 
-  constructor(client: Pg.Client | Pg.PoolClient, options: { readonly watched: Watched; readonly prepares?: boolean }) {
+  constructor(
+    client: Pg.Client | Pg.PoolClient,
+    options: { readonly watched: Watched; readonly prepared?: PreparedStatements | undefined }
+  ) {
     this.client = client
     this.watched = options.watched
-    this.prepares = options.prepares === true
+    this.prepared = options.prepared
     client.on("error", this.lose)
   }
 
@@ -104,20 +109,37 @@ export class PostgresConnection implements AnsweringConnection {
 
   readonly send = (statements: ReadonlyArray<Statement>): Effect.Effect<ReadonlyArray<ResultRows>, SqlError> => {
     if (this.life !== undefined && statements.some(([, params]) => params === this.untilHeld?.[1])) this.rest()
-    return Effect.map(
-      this.queries(
-        statements.map(([text, params, count]) => ({
-          text,
-          params,
-          rowMode: "array",
-          // Preparing saves a sixth of the time of a lone command. Statements of many rows are not prepared: the server
-          // would keep a plan made for an empty table.
-          ...(this.prepares && count === 1 && { name: nameOf(text) })
-        })),
-        numbers,
-        this.watched !== "none"
-      ),
-      Arr.map(({ rows }) => rows)
+    if (statements.length === 0) return Effect.succeed([])
+    if (this.prepared !== undefined) return this.pipelined(statements, this.prepared)
+    const queries = statements.map(([text, params]): Query => ({ text, params, rowMode: "array" }))
+    return Effect.map(this.queries(queries, numbers, this.watched !== "none"), Arr.map(({ rows }) => rows))
+  }
+
+  /** Sends the statements in a pipeline. The server prepares them, which saves a sixth of the time of a lone command. */
+  private pipelined(statements: ReadonlyArray<Statement>, prepared: PreparedStatements) {
+    const isWatched = this.watched !== "none"
+    return this.request<ReadonlyArray<ResultRows>>(
+      { answers: statements.length, isCommit: statements.at(-1)?.[0] === "COMMIT", isWatched },
+      (done) => {
+        let unanswered = statements.length
+        let error: SqlError | undefined
+        const pipeline = new Pipeline({
+          statements,
+          prepared,
+          types: numbers,
+          onAnswer: (tag) => {
+            if (isWatched) this.silence.answered()
+            if (tag === "ROLLBACK" && statements[statements.length - unanswered]![0] === "COMMIT") error = rolledBack
+            unanswered--
+          },
+          onEnd: (cause) => {
+            for (; isWatched && unanswered > 0; unanswered--) this.silence.answered()
+            if (cause !== null) error = this.failedBy(cause)
+            done(error === undefined ? Effect.succeed(pipeline.answered) : Effect.fail(error))
+          }
+        })
+        this.client.query(pipeline)
+      }
     )
   }
 
@@ -160,36 +182,56 @@ export class PostgresConnection implements AnsweringConnection {
     types: Pg.CustomTypesConfig,
     isWatched: boolean
   ): Effect.Effect<ReadonlyArray<Pg.QueryResult<any>>, SqlError> {
-    return Effect.suspend(() => {
+    return this.request({ answers: queries.length, isCommit: queries.at(-1)?.text === "COMMIT", isWatched }, (done) => {
       const results: Array<Pg.QueryResult> = []
       let unanswered = queries.length
       let error: SqlError | undefined
-      let whenAnswered = () => {}
-      return Effect.async<ReadonlyArray<Pg.QueryResult>, SqlError>((resume) => {
+      for (const { params, text, ...mode } of queries) {
+        // Without parameters, the text may hold several statements.
+        const values = params.length === 0 ? {} : { values: [...params] }
+        // If the statement cannot be sent, the driver calls back twice.
+        let isAnswered = false
+        this.client.query({ text, ...mode, ...values, types }, (cause: Error | null, result: Pg.QueryResult) => {
+          if (isAnswered) return
+          isAnswered = true
+          if (isWatched) this.silence.answered()
+          if (cause !== null) error ??= this.failedBy(cause)
+          else if (text === "COMMIT" && result.command !== text) error ??= rolledBack
+          else results.push(result)
+          if (--unanswered > 0) return
+          done(error === undefined ? Effect.succeed(results) : Effect.fail(error))
+        })
+      }
+    })
+  }
+
+  /**
+   * Sends what `send` writes, at once, and waits until it calls `done`. If the caller is interrupted and the answers do
+   * not come soon, the connection is given up.
+   */
+  private request<A>(
+    { answers, isCommit, isWatched }: {
+      readonly answers: number
+      readonly isCommit: boolean
+      readonly isWatched: boolean
+    },
+    send: (done: (outcome: Effect.Effect<A, SqlError>) => void) => void
+  ): Effect.Effect<A, SqlError> {
+    return Effect.suspend(() => {
+      let isDone = false
+      let whenDone = () => {}
+      return Effect.async<A, SqlError>((resume) => {
         if (this.lost !== undefined) return resume(Effect.fail(this.lost))
-        if (unanswered === 0) return resume(Effect.succeed(results))
         const { stream } = this.client.connection
-        if (isWatched) this.silence.expect(queries.length, queries.at(-1)?.text === "COMMIT")
-        // Sends them in one write.
+        if (isWatched) this.silence.expect(answers, isCommit)
+        // Sends everything in one write.
         stream.cork()
         try {
-          for (const { params, text, ...mode } of queries) {
-            // Without parameters, the text may hold several statements.
-            const values = params.length === 0 ? {} : { values: [...params] }
-            // If the statement cannot be sent, the driver calls back twice.
-            let isAnswered = false
-            this.client.query({ text, ...mode, ...values, types }, (cause: Error | null, result: Pg.QueryResult) => {
-              if (isAnswered) return
-              isAnswered = true
-              if (isWatched) this.silence.answered()
-              if (cause !== null) error ??= this.failedBy(cause)
-              else if (text === "COMMIT" && result.command !== text) error ??= rolledBack
-              else results.push(result)
-              if (--unanswered > 0) return
-              resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
-              whenAnswered()
-            })
-          }
+          send((outcome) => {
+            isDone = true
+            resume(outcome)
+            whenDone()
+          })
         } catch (cause) {
           // How much of it was sent is unknown.
           this.lose(new ConnectionLost({ message: errorOf(cause).message }))
@@ -198,8 +240,8 @@ export class PostgresConnection implements AnsweringConnection {
           stream.uncork()
         }
         return Effect.async<void>((resume) => {
-          whenAnswered = () => resume(Effect.void)
-          if (unanswered === 0) whenAnswered()
+          whenDone = () => resume(Effect.void)
+          if (isDone) whenDone()
         }).pipe(
           Effect.interruptible,
           Effect.timeoutFail({
@@ -229,18 +271,8 @@ const isReading =
 
 const commit: Query = { text: "COMMIT", params: [] }
 
-const names = new Map<string, string>()
-
-/** The name under which the server prepares a statement. There are few. */
-const nameOf = (text: string): string => {
-  const name = names.get(text) ?? `caravel_${names.size}`
-  names.set(text, name)
-  return name
-}
-
 interface Query {
   readonly text: string
-  readonly name?: string
   readonly params: ReadonlyArray<unknown>
   readonly rowMode?: "array"
 }
@@ -253,16 +285,17 @@ const rolledBack = new SqlError({
 
 const failed = (message: string) => (cause: unknown) => new SqlError({ cause: errorOf(cause), message })
 
-/** Opens a connection, which the scope closes. */
+/** Opens a connection, which the scope closes. With `prepared`, the server prepares statements. */
 export const connect = (
   config: PostgresClient.Config,
-  watched: Watched = "none"
+  watched: Watched = "none",
+  prepared?: PreparedStatements
 ): Effect.Effect<PostgresConnection, SqlError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.tryPromise({
       try: async () => {
         const client = PostgresClient.make(config)
-        const connection = new PostgresConnection(client, { watched })
+        const connection = new PostgresConnection(client, { watched, prepared })
         await client.connect()
         return connection
       },

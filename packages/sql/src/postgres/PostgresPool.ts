@@ -5,6 +5,7 @@ import { type SqlError } from "@effect/sql/SqlError"
 import { Effect, type Scope } from "effect"
 import Pg from "pg"
 import * as Patience from "../statement/Patience.js"
+import { PreparedStatements } from "./Pipeline.js"
 import * as PostgresClient from "./PostgresClient.js"
 import { PostgresConnection, type Watched } from "./PostgresConnection.js"
 import { ConnectionLost, isLost, kindOf, PoolExhausted } from "./PostgresError.js"
@@ -86,6 +87,7 @@ class Lender {
   private readonly max: number
   private readonly options: ConnectionOptions
   private readonly lent = new WeakMap<Connection, Pg.PoolClient>()
+  private readonly prepared = new WeakMap<Pg.PoolClient, PreparedStatements>()
   /** The number of lent connections. */
   inUse = 0
   private releasedAt = -Infinity
@@ -139,10 +141,19 @@ class Lender {
   }
 
   private connectionOf(client: Pg.PoolClient): PostgresConnection {
-    const connection = new PostgresConnection(client, this.options)
+    const connection = new PostgresConnection(client, {
+      watched: this.options.watched,
+      prepared: this.options.prepares === true ? this.preparedBy(client) : undefined
+    })
     this.lent.set(connection, client)
     this.inUse++
     return connection
+  }
+
+  private preparedBy(client: Pg.PoolClient): PreparedStatements {
+    const prepared = this.prepared.get(client) ?? new PreparedStatements()
+    this.prepared.set(client, prepared)
+    return prepared
   }
 
   private expired(): SqlError {

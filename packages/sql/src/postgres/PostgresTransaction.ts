@@ -11,7 +11,6 @@ import { type Duration, Effect, Function, Schedule, type Scope } from "effect"
 import type * as Transaction from "../database/Transaction.js"
 import * as TransactionalClient from "../database/TransactionalClient.js"
 import * as Patience from "../statement/Patience.js"
-import { execute } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
 import * as PostgresBounds from "./PostgresBounds.js"
 import type { Config } from "./PostgresClient.js"
@@ -54,6 +53,10 @@ export const make = (
   }
 ): Effect.Effect<TransactionalClient.TransactionalClient, never, Reactivity> => {
   const { holderBounds, holdTimeout, host } = options
+  const inEpoch = (): ReadonlyArray<Statement> => {
+    const epoch = options.epoch()
+    return epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]]
+  }
   const resolveUnknownCommit = resolveOn(own)
   const lend = (
     { acquire, release }: PostgresPool.Pool,
@@ -61,7 +64,8 @@ export const make = (
   ): Transaction.Connections => ({
     acquire: (restore, patience) => restore(acquire(patience)),
     release,
-    begin,
+    // Sent together with the next statements, without a round trip of its own.
+    begin: (patience) => [[begin(patience), [], 0], ...inEpoch()],
     retryWhileBusy: Function.identity,
     resolveUnknownCommit
   })
@@ -85,18 +89,17 @@ export const make = (
       ...lend(callers, () => live.begin),
       acquire: acquireFor(callers, (connection) => connection.showLife(live.signOfLife, holderBounds))
     },
-    commandWriter: lend(writer, PostgresBounds.beginOwn),
+    commandWriter: {
+      ...lend(writer, PostgresBounds.beginOwn),
+      // The target of a copy has no epoch yet, and takes no commands.
+      begin: (patience) => PostgresBounds.beginWriter(patience, options.epoch()!)
+    },
     compiler: makeCompiler(),
     dialect: postgres,
     spanAttributes: [
       ["db.system.name", "postgresql"],
       ...(host === undefined ? [] : [["server.address", host]] as const)
-    ],
-    // Sent together with the next statements, without a round trip of its own.
-    afterBegin: () => {
-      const epoch = options.epoch()
-      return execute(epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]])
-    }
+    ]
   })
 }
 

@@ -9,6 +9,7 @@ import type * as Transaction from "../database/Transaction.js"
 import * as TransactionalClient from "../database/TransactionalClient.js"
 import * as Patience from "../statement/Patience.js"
 import { execute, run, type StatementScript } from "../statement/StatementScript.js"
+import type { Statement } from "../statement/Table.js"
 import { Turns } from "../statement/Turns.js"
 import type { SqliteConnection } from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
@@ -38,7 +39,7 @@ const isOutside =
 /** Runs each plain statement that may write in a transaction of its own, which begins as callers' transactions do. */
 const inOwnTransaction = (connection: SqliteConnection, afterBegin: () => StatementScript<void>): Connection => {
   const begin = function*(): StatementScript<void> {
-    yield* execute([["BEGIN IMMEDIATE", [], 0]])
+    yield* execute(beginImmediate)
     yield* afterBegin()
   }
   const around = <A>(text: string, statement: Effect.Effect<A, SqlError>) =>
@@ -64,6 +65,8 @@ const inOwnTransaction = (connection: SqliteConnection, afterBegin: () => Statem
   }
 }
 
+const beginImmediate: ReadonlyArray<Statement> = [["BEGIN IMMEDIATE", [], 0]]
+
 /** Lends this one connection to one transaction or plain statement at a time, in FIFO order. */
 const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<void>) => {
   const turns = new Turns()
@@ -74,7 +77,7 @@ const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<vo
   const connections: Transaction.Connections = {
     acquire,
     release: () => release,
-    begin: () => "BEGIN IMMEDIATE",
+    begin: () => beginImmediate,
     retryWhileBusy,
     resolveUnknownCommit: (_, error) => Effect.fail(error)
   }
