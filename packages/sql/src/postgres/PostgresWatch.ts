@@ -6,6 +6,7 @@ import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from
 import { Database } from "../database/Database.js"
 import { clockOffset } from "../statement/ClockOffset.js"
 import * as Metrics from "../write/Metrics.js"
+import { PreparedStatements } from "./Pipeline.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import type { Opened } from "./PostgresDatabase.js"
 import { serverTime } from "./PostgresDialect.js"
@@ -34,7 +35,7 @@ const keepAlive = Duration.seconds(5)
 const clockCheck = Duration.minutes(1)
 
 /** Runs in a transaction of its own, which need not wait for the disk. */
-const notifyOthers = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(?, ?)"
+const notifyOthers = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 
 const decodeOid = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Int)))
 const decodeNothing = () => Effect.void
@@ -49,7 +50,7 @@ export const layer = (
   { wakeUps }: Options
 ): Layer.Layer<never, StorageError, Database | Tail.Tail> =>
   Layer.scopedDiscard(Effect.gen(function*() {
-    const { clockTolerance, commitSignal, readCommitted } = yield* Database
+    const { clockTolerance, readCommitted } = yield* Database
     const tail = yield* Tail.Tail
 
     const wake = (source: Metrics.WakeUp) =>
@@ -91,13 +92,18 @@ export const layer = (
     const notified = yield* Effect.makeLatch()
     let heardOf = 0
 
+    // Listens, and notifies others: it needs no connection of a pool, and the server prepares the statement.
+    let listener: PostgresConnection.PostgresConnection | undefined
+
     const listen = Effect.scoped(Effect.gen(function*() {
-      const connection = yield* PostgresConnection.connect(config, "all")
+      const connection = yield* PostgresConnection.connect(config, "all", new PreparedStatements())
+      yield* Effect.addFinalizer(() => Effect.sync(() => listener = undefined))
       connection.client.on("notification", ({ payload }) => {
         heardOf = Math.max(heardOf, Either.getOrElse(decodePosition(payload ?? ""), () => Number.MAX_SAFE_INTEGER))
         notified.unsafeOpen()
       })
       yield* connection.executeRaw(`LISTEN ${channel}`, [])
+      listener = connection
       // Other processes may have committed before LISTEN.
       yield* wake("listen")
       const alive = Effect.repeat(connection.executeRaw("SELECT 1", []), Schedule.spaced(keepAlive))
@@ -115,22 +121,11 @@ export const layer = (
       if (yield* isNews) yield* wake("notification")
     })
 
-    let told = yield* tail.position
-    const tell = Effect.gen(function*() {
-      const position = yield* tail.position
-      if (position === told) return
-      // Other processes notice the commits by polling if this fails.
-      yield* Effect.ignore(readCommitted("notify", notifyOthers, [channel, String(position)], decodeNothing))
-      told = position
-    })
-    // Also notifies others of the last commits: the fiber below is interrupted first, perhaps while it notifies.
-    yield* Effect.addFinalizer(() => tell)
-
-    const notify = Effect.gen(function*() {
-      yield* commitSignal.await
-      yield* commitSignal.close
-      yield* tell
-      yield* Effect.sleep(debounce)
+    const notify = yield* notifying((position) => {
+      const params = [channel, String(position)]
+      return listener === undefined
+        ? readCommitted("notify", notifyOthers, params, decodeNothing)
+        : listener.send([[notifyOthers, params, 1]])
     })
 
     yield* forever("listening for others' commits", Effect.forever(Effect.retry(listen, Backoff.untilReconnected)))
@@ -138,3 +133,26 @@ export const layer = (
     yield* forever("notifying others of commits", Effect.forever(notify))
     yield* forever("looking for others' commits", look(distrust))
   }))
+
+/** Notifies others after each commit of this process, and of the last commits when the scope closes. */
+const notifying = (send: (position: Position) => Effect.Effect<unknown, unknown>) =>
+  Effect.gen(function*() {
+    const { commitSignal } = yield* Database
+    const tail = yield* Tail.Tail
+    let told = yield* tail.position
+    const tell = Effect.gen(function*() {
+      const position = yield* tail.position
+      if (position === told) return
+      // Other processes notice the commits by polling if this fails.
+      yield* Effect.ignore(send(position))
+      told = position
+    })
+    // The fiber that notifies is interrupted first, perhaps while it notifies.
+    yield* Effect.addFinalizer(() => tell)
+    return Effect.gen(function*() {
+      yield* commitSignal.await
+      yield* commitSignal.close
+      yield* tell
+      yield* Effect.sleep(debounce)
+    })
+  })
