@@ -27,7 +27,7 @@ const table = {
     modules: [...effect, "@effect/sql[a-z-]*", "@effect/platform", "@effect/experimental", "better-sqlite3", "pg"],
     builtins: true
   },
-  http: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/platform"] },
+  http: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/platform", "nostr-tools"] },
   conformance: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/vitest", "vitest"] },
   // The host: which modules it uses is its package.json's to say (knip).
   runner: { packages: ["domain", "pubsub", "memory", "sql", "http"], modules: [".*"], builtins: true },

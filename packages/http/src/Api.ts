@@ -24,6 +24,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { Array as Arr, Option, Record as Rec, Schema, SchemaAST, String as Str, Struct } from "effect"
+import { Authentication, withNostr } from "./Authentication.js"
 import { CommandHeaders } from "./CommandHeaders.js"
 import { ConsumersGroup } from "./ConsumersGroup.js"
 import { HistoryGroup } from "./HistoryGroup.js"
@@ -139,6 +140,15 @@ const Queries = HttpApiGroup.make("queries")
       .annotate(OpenApi.Transform, withETag)
   )
   .add(
+    HttpApiEndpoint.get("secretsOf")`/tenants/${pubkey}/secrets`
+      .addSuccess(View.secrets("tenant"))
+      .addError(Problem.schema(TenantNotFound))
+      .annotate(
+        OpenApi.Description,
+        "The secrets of a tenant, only for a credential with the grant secrets. Each read is logged with its actor."
+      )
+  )
+  .add(
     HttpApiEndpoint.get("relaysOf")`/tenants/${pubkey}/relays`
       .setUrlParams(Parameters.RelaysOfTenant)
       .addSuccess(Page.schema(relay))
@@ -244,11 +254,11 @@ const empty = Object.assign(HttpApi.make("caravel"), {
  * @category api
  */
 export class Api extends empty
-  .add(Commands.add(submit).prefix("/v1"))
-  .add(Queries.prefix("/v1"))
-  .add(HistoryGroup.addError(storageError).prefix("/v1"))
-  .add(ConsumersGroup.addError(storageError).prefix("/v1"))
-  .add(Upkeep.prefix("/v1"))
+  .add(Commands.add(submit).middleware(Authentication).prefix("/v1"))
+  .add(Queries.middleware(Authentication).prefix("/v1"))
+  .add(HistoryGroup.addError(storageError).middleware(Authentication).prefix("/v1"))
+  .add(ConsumersGroup.addError(storageError).middleware(Authentication).prefix("/v1"))
+  .add(Upkeep.middleware(Authentication).prefix("/v1"))
   .add(Host)
   .addError(Problem.schema(RequestError.ShuttingDown))
   .addError(Problem.schema(RequestError.OriginRefused))
@@ -259,5 +269,5 @@ export class Api extends empty
     "The write side of a Nostr relay hosting platform: commands on tenants and relays, and the activity that they log. " +
       "Errors are problem details (RFC 9457)."
   )
-  .annotate(OpenApi.Transform, withProblems)
+  .annotate(OpenApi.Transform, (spec) => withNostr(withProblems(spec)))
 {}

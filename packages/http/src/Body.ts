@@ -14,8 +14,21 @@ const malformed = (error: unknown) => {
 }
 
 /**
- * Reads a body. One that is declared too long is refused before it is read. If a longer one arrives without a declared
- * length, the platform closes the connection.
+ * Reads a body as text. The platform keeps it, so that it can be read again. One that is declared too long is refused
+ * before it is read. If a longer one arrives without a declared length, the platform closes the connection.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
+export const text = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string, BodyTooLarge> =>
+  Effect.gen(function*() {
+    const limit = Option.getOrElse(Option.map(yield* HttpIncomingMessage.MaxBodySize, Number), () => Infinity)
+    if (Number(request.headers["content-length"] ?? 0) > limit) return yield* new BodyTooLarge({ limit })
+    return yield* Effect.mapError(request.text, () => new BodyTooLarge({ limit }))
+  })
+
+/**
+ * Reads a body as JSON.
  *
  * @since 0.1.0
  * @category execution
@@ -24,9 +37,7 @@ export const json = (
   request: HttpServerRequest.HttpServerRequest
 ): Effect.Effect<unknown, BodyTooLarge | InvalidRequest | UnsupportedMediaType> =>
   Effect.gen(function*() {
-    const limit = Option.getOrElse(Option.map(yield* HttpIncomingMessage.MaxBodySize, Number), () => Infinity)
     if (!isJson(request.headers["content-type"] ?? "")) return yield* new UnsupportedMediaType()
-    if (Number(request.headers["content-length"] ?? 0) > limit) return yield* new BodyTooLarge({ limit })
-    const text = yield* Effect.mapError(request.text, () => new BodyTooLarge({ limit }))
-    return yield* Effect.try({ try: (): unknown => JSON.parse(text), catch: malformed })
+    const body = yield* text(request)
+    return yield* Effect.try({ try: (): unknown => JSON.parse(body), catch: malformed })
   })

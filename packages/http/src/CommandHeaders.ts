@@ -1,7 +1,9 @@
 /** What a command is sent with, as headers: its idempotency key, the version that it expects, and metadata. */
-import { Command } from "@caravel/domain"
+import { Command, IdempotencyConflict } from "@caravel/domain"
 import { expected, IdempotencyKey, Label } from "@caravel/domain/adapter"
-import { type Effect, type ParseResult, Schema } from "effect"
+import { Effect, type ParseResult, Schema } from "effect"
+import { hashOf } from "./Credentials.js"
+import { Identity } from "./Identity.js"
 
 /**
  * Text in a header. Headers hold ASCII, so other characters are percent-encoded. Programs such as curl send UTF-8 as it
@@ -66,28 +68,47 @@ export const CommandHeaders = Schema.Struct({
     "The command is refused unless its tenant or relay is at this version, such as \"3\"; \"0\" means that it does not " +
       "exist yet."
   ),
-  "caravel-actor": text(Label, "Who sends the command; stored with its event. Percent-encoded like the key."),
+  "caravel-actor": text(
+    Label,
+    "Who sends the command; stored with its event. Percent-encoded like the key. Only administrators can name someone: " +
+      "for others it is the name of their credential."
+  ),
   "caravel-correlation-id": text(Label, "The request or workflow that it belongs to; stored with its event."),
   "caravel-causation-id": text(Label, "The activity or message that caused it; stored with its event.")
 })
 
 /**
- * Sends the commands of an effect as the headers say.
+ * A key in the scope of a credential: nobody can store an outcome under the key that another credential is going to use.
+ * A host without credentials uses keys as a program does.
+ */
+const scoped = (key: IdempotencyKey, { actor }: typeof Identity.Service) =>
+  actor === undefined ? Effect.succeed<string>(key) : hashOf(JSON.stringify([actor, key]))
+
+/**
+ * Sends the commands of an effect as the headers and the identity say.
  *
  * @since 0.1.0
  * @category execution
  */
 export const sentWith =
   (headers: typeof CommandHeaders.Type) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ParseResult.ParseError, R> => {
-    const key = headers["idempotency-key"]
-    const version = headers["if-match"]
-    let sent: Effect.Effect<A, E | ParseResult.ParseError, R> = Command.withMetadata({
-      actor: headers["caravel-actor"],
-      correlationId: headers["caravel-correlation-id"],
-      causationId: headers["caravel-causation-id"]
-    })(effect)
-    if (key !== undefined) sent = Command.withIdempotencyKey(key)(sent)
-    if (version !== undefined) sent = Command.expecting(version)(sent)
-    return sent
-  }
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ParseResult.ParseError, R | Identity> =>
+    Effect.gen(function*() {
+      const identity = yield* Identity
+      const key = headers["idempotency-key"]
+      const version = headers["if-match"]
+      let sent: Effect.Effect<A, E | ParseResult.ParseError, R> = Command.withMetadata({
+        actor: identity.role === "admin" ? headers["caravel-actor"] ?? identity.actor : identity.actor,
+        correlationId: headers["caravel-correlation-id"],
+        causationId: headers["caravel-causation-id"]
+      })(effect)
+      if (key !== undefined) {
+        sent = Effect.mapError(
+          Command.withIdempotencyKey(yield* scoped(key, identity))(sent),
+          (error) =>
+            error instanceof IdempotencyConflict ? new IdempotencyConflict({ key }) as E & IdempotencyConflict : error
+        )
+      }
+      if (version !== undefined) sent = Command.expecting(version)(sent)
+      return yield* sent
+    })

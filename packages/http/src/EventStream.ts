@@ -2,10 +2,11 @@
  * The activity feed as a response that does not end: server-sent events, or JSON lines. Each reader pulls from the
  * durable feed at its own pace, so a slow one delays nobody, loses nothing and keeps no more in memory than one chunk.
  */
-import { Activity, ActivityFeed, type Epoch, Journal } from "@caravel/domain"
+import { Activity, type Epoch, Journal } from "@caravel/domain"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Chunk, Context, type Duration, Effect, Schedule, Schema, Stream } from "effect"
 import { Drain } from "./Drain.js"
+import * as Own from "./Own.js"
 import type * as Parameters from "./Parameters.js"
 import * as Problem from "./Problem.js"
 
@@ -88,7 +89,7 @@ export const response = Effect.fnUntraced(function*(
   parameters: typeof Parameters.Stream.Type
 ) {
   const drain = yield* Drain
-  const feed = yield* ActivityFeed
+  const feed = yield* Own.feed
   const epoch = yield* Effect.flatMap(Journal, (journal) => journal.epoch)
   const heartbeat = yield* Heartbeat
   const format = accept.includes(lines.contentType) ? lines : events

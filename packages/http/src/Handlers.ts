@@ -7,7 +7,6 @@ import {
   type CommandTag,
   type FailureOf,
   Journal,
-  Query,
   type Relay,
   RelayNotFound,
   type ResourceType,
@@ -26,9 +25,11 @@ import * as Body from "./Body.js"
 import { type CommandHeaders, sentWith, VersionTag } from "./CommandHeaders.js"
 import * as EventStream from "./EventStream.js"
 import { valid } from "./Failure.js"
+import * as Own from "./Own.js"
 import * as Page from "./Page.js"
 import type * as Parameters from "./Parameters.js"
 import { InvalidRequest } from "./RequestError.js"
+import { secretsOf } from "./TenantSecrets.js"
 import * as VerifyStream from "./VerifyStream.js"
 import * as View from "./View.js"
 
@@ -64,6 +65,7 @@ const execute = (tag: CommandTag) => {
   return ({ headers, request }: Sent) =>
     Effect.gen(function*() {
       const payload = yield* objectBody(request, tag)
+      yield* Own.permitted([{ ...payload, _tag: tag }])
       const command = yield* Command
       return yield* (command[name] as Method)(...parameters(payload))
     }).pipe(sentWith(headers), valid)
@@ -80,6 +82,7 @@ const submit = ({ headers, request }: Sent) =>
       ? body.flatMap((input, index) => namesCommand(input) ? knownFields(input, input._tag, `${index}.`) : [])
       : []
     if (issues.length > 0) return yield* new InvalidRequest({ issues })
+    if (Array.isArray(body)) yield* Own.permitted(body)
     const command = yield* Command
     const results = yield* command.submit(body as ReadonlyArray<CommandRequest>)
     return results.map((result) => result ?? null)
@@ -96,7 +99,7 @@ export const layerCommands = HttpApiBuilder.group(Api, "commands", (handlers) =>
     // Each step handles one name of the union of all, which the types of the handlers cannot follow.
     (handlers, tag) => handlers.handleRaw(Str.uncapitalize(tag) as "createTenant", execute(tag) as any) as any,
     handlers.handleRaw("submit", submit)
-  ) as unknown as HttpApiBuilder.Handlers<never, never, Command>)
+  ) as unknown as HttpApiBuilder.Handlers<never, never, Command | Own.OwnQuery>)
 
 /** Sets the `ETag` of the response to a version. */
 const withETag = Effect.fnUntraced(function*<A extends { readonly version: number }>(view: A) {
@@ -112,7 +115,7 @@ const tenantView = (tenant: Tenant) => View.of("tenant", tenant)
 
 const relaysPage = ({ cursor, limit, ...filter }: typeof Parameters.Relays.Type) =>
   Effect.gen(function*() {
-    const query = yield* Query
+    const query = yield* Own.query
     const relays = filter.subdomain === undefined
       ? yield* query.findRelays({ ...filter, after: cursor, limit: limit + 1 })
       : Option.toArray(yield* query.relayBySubdomain(filter.subdomain))
@@ -126,7 +129,7 @@ const typesOf = (resource: ResourceType) =>
 const activityPage = ({ activityType, resourceType, ...filter }: typeof Parameters.Activities.Type) =>
   Effect.gen(function*() {
     const journal = yield* Journal
-    const query = yield* Query
+    const query = yield* Own.query
     const types = resourceType === undefined
       ? activityType
       : typesOf(resourceType).filter((type) => activityType?.includes(type) ?? true)
@@ -145,21 +148,22 @@ export const layerQueries = HttpApiBuilder.group(Api, "queries", (handlers) =>
   handlers
     .handle("tenants", ({ urlParams: { cursor, limit, ...filter } }) =>
       Effect.gen(function*() {
-        const query = yield* Query
+        const query = yield* Own.query
         const tenants = yield* query.findTenants({ ...filter, after: cursor, limit: limit + 1 })
         return Page.of(tenants, limit, tenantView, ({ pubkey }) => pubkey)
       }).pipe(valid))
     .handle("tenant", ({ path: { pubkey } }) =>
       Effect.gen(function*() {
-        const found = yield* (yield* Query).tenant(pubkey)
+        const found = yield* (yield* Own.query).tenant(pubkey)
         if (Option.isNone(found)) return yield* new TenantNotFound({ pubkey })
         return yield* withETag(tenantView(found.value))
       }).pipe(valid))
+    .handle("secretsOf", ({ path: { pubkey } }) => secretsOf(pubkey).pipe(valid))
     .handle("relaysOf", ({ path, urlParams }) => relaysPage({ ...urlParams, tenant: path.pubkey }))
     .handle("relays", ({ urlParams }) => relaysPage(urlParams))
     .handle("relay", ({ path: { id } }) =>
       Effect.gen(function*() {
-        const found = yield* (yield* Query).relay(id)
+        const found = yield* (yield* Own.query).relay(id)
         if (Option.isNone(found)) return yield* new RelayNotFound({ id })
         return yield* withETag(relayView(found.value))
       }).pipe(valid))

@@ -32,6 +32,8 @@ export type KnownError =
 /** The status of each error. A new error of a command does not compile without one. */
 const statuses: { readonly [Tag in KnownError["_tag"]]: number } = {
   InvalidRequest: 400,
+  Unauthorized: 401,
+  Forbidden: 403,
   OriginRefused: 403,
   ConsumerNotFound: 404,
   RelayNotFound: 404,
@@ -49,6 +51,7 @@ const statuses: { readonly [Tag in KnownError["_tag"]]: number } = {
   BodyTooLarge: 413,
   UnsupportedMediaType: 415,
   PositionAhead: 422,
+  TooManyRequests: 429,
   Unexpected: 500,
   ShuttingDown: 503,
   StorageError: 503
@@ -146,6 +149,8 @@ const encoders = new Map(classes.map((error) => [error._tag, Schema.encodeSync(s
 const headersOf = (error: KnownError) => ({
   ...(error._tag === "ShuttingDown" || error._tag === "StorageError" && passes(error) ? { "retry-after": "1" } : {}),
   ...(error._tag === "ShuttingDown" || error._tag === "BodyTooLarge" ? { connection: "close" } : {}),
+  ...(error._tag === "Unauthorized" ? { "www-authenticate": "Bearer realm=\"caravel\", Nostr" } : {}),
+  ...(error._tag === "TooManyRequests" ? { "retry-after": String(error.retryAfter) } : {}),
   ...(error._tag === "MethodNotAllowed" ? { allow: error.allowed.join(", ") } : {})
 })
 

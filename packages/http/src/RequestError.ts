@@ -1,6 +1,7 @@
 /** The errors of requests, besides those of the domain. */
 import { Position } from "@caravel/domain"
-import { Schema } from "effect"
+import { Record as Rec, Schema } from "effect"
+import { Role } from "./Identity.js"
 
 /**
  * A part of the request is malformed: a field of the body, a parameter, or a header. To recover, correct what `issues`
@@ -37,6 +38,69 @@ export class OriginRefused extends Schema.TaggedError<OriginRefused>("@caravel/h
 }) {
   override get message() {
     return `This host has no credentials, so it serves only its own machine; ${this.header} names another host`
+  }
+}
+
+const reasons = {
+  missing: "The request has no credential: send Authorization: Bearer with a token, or sign it (NIP-98)",
+  malformed: "The credential is malformed",
+  unknown: "The token is unknown, was revoked, or has expired",
+  disabled: "The host does not accept signed requests of this key",
+  expired: "The request was not signed within the last minute",
+  otherUrl: "The request is signed for another URL; sign the one that clients of the host use, with its query",
+  otherMethod: "The request is signed for another method",
+  otherBody: "The request is signed for another body; its payload tag must be the SHA-256 hash of the body, in hex",
+  badSignature: "The signature is wrong",
+  replayed: "The signature was used before; each request that writes needs a signature of its own"
+} as const
+
+/**
+ * The request has no valid credential, so nothing was executed. To recover, see `reason`: after `expired` and
+ * `replayed`, sign the request again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Unauthorized extends Schema.TaggedError<Unauthorized>("@caravel/http/Unauthorized")("Unauthorized", {
+  reason: Schema.Literal(...Rec.keys(reasons))
+}) {
+  override get message() {
+    return reasons[this.reason]
+  }
+}
+
+/**
+ * The credential is valid, but not for this. Nothing was executed. To recover, use a credential with another role, or
+ * with the grant.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Forbidden extends Schema.TaggedError<Forbidden>("@caravel/http/Forbidden")("Forbidden", {
+  role: Role,
+  /** What the credential may not do: a route's or a command's name, a field, or a grant that it does not have. */
+  what: Schema.String
+}) {
+  override get message() {
+    return `A credential with the role ${this.role} may not use ${this.what}`
+  }
+}
+
+/**
+ * The credential has sent more requests than it may. To recover, send the request again after `retryAfter`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TooManyRequests extends Schema.TaggedError<TooManyRequests>("@caravel/http/TooManyRequests")(
+  "TooManyRequests",
+  {
+    /** In seconds. */
+    retryAfter: Schema.Int
+  }
+) {
+  override get message() {
+    return `The credential has sent too many requests; send it again in ${this.retryAfter} s`
   }
 }
 

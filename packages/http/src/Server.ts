@@ -5,16 +5,21 @@ import type * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import type * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import type * as HttpRouter from "@effect/platform/HttpRouter"
 import type * as HttpServer from "@effect/platform/HttpServer"
-import { type Duration, Effect, Layer, Option } from "effect"
+import { type Duration, Effect, identity, Layer, Option } from "effect"
 import { Api } from "./Api.js"
+import * as Auth from "./Auth.js"
+import type { Authentication } from "./Authentication.js"
 import * as ConsumersHandlers from "./ConsumersHandlers.js"
 import * as Drain from "./Drain.js"
 import { answered } from "./Failure.js"
 import { layerCommands, layerHost, layerQueries, layerUpkeep } from "./Handlers.js"
 import * as HistoryHandlers from "./HistoryHandlers.js"
 import * as Loopback from "./Loopback.js"
+import * as Own from "./Own.js"
+import type { SingleUse } from "./SingleUse.js"
 
 /**
  * The options of a server.
@@ -23,8 +28,6 @@ import * as Loopback from "./Loopback.js"
  * @category models
  */
 export interface Options {
-  /** Serves only its own machine, and no web page of another origin: for a host without credentials. */
-  readonly loopbackOnly?: boolean | undefined
   /** The maximum length of a body, in bytes. 10 MiB by default. */
   readonly maxBody?: number | undefined
   /** How long running requests may take when the server shuts down. Ten seconds by default. */
@@ -34,34 +37,44 @@ export interface Options {
 /** The services that the API is served from. */
 type Services = ActivityFeed | Command | Consumer.Consumer | History | Journal | Query
 
-/**
- * The API with its handlers, to be mounted in an application with other routes.
- *
- * @since 0.1.0
- * @category layers
- */
-export const layerApi: Layer.Layer<HttpApi.Api, never, Services> = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([layerCommands, layerQueries, HistoryHandlers.layer, ConsumersHandlers.layer, layerUpkeep, layerHost]),
-  Layer.provide(Drain.layer)
-)
+/** No handler has the `Query` or the feed of everything. */
+const handlers: Layer.Layer<
+  | Layer.Layer.Success<typeof layerCommands>
+  | Layer.Layer.Success<typeof layerQueries>
+  | Layer.Layer.Success<typeof HistoryHandlers.layer>
+  | Layer.Layer.Success<typeof ConsumersHandlers.layer>
+  | Layer.Layer.Success<typeof layerUpkeep>
+  | Layer.Layer.Success<typeof layerHost>,
+  never,
+  | Exclude<Services, ActivityFeed | Query>
+  | Authentication
+  | Drain.Drain
+  | Own.OwnActivityFeed
+  | Own.OwnQuery
+> = Layer.mergeAll(layerCommands, layerQueries, HistoryHandlers.layer, ConsumersHandlers.layer, layerUpkeep, layerHost)
 
 /**
- * Serves the API, `/openapi.json` and `/docs` with the `HttpServer` of a platform. When the layer is released, running
- * requests are answered and new ones are refused.
+ * The API with its handlers, to be mounted in an application with other routes. `Auth` has layers of `Authentication`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (
-  options: Options = {}
-): Layer.Layer<never, never, HttpServer.HttpServer | HttpRouter.HttpRouter.DefaultServices | Services> => {
-  const { drainTimeout = "10 seconds", loopbackOnly = false, maxBody = 10 * 1024 * 1024 } = options
+export const layerApi: Layer.Layer<HttpApi.Api, never, Services | Authentication> = Layer.provide(
+  HttpApiBuilder.api(Api),
+  Layer.provide(handlers, [Own.layer, Drain.layer])
+)
+
+type Host = HttpServer.HttpServer | HttpRouter.HttpRouter.DefaultServices
+
+const serve = <E, R>(
+  { drainTimeout = "10 seconds", maxBody = 10 * 1024 * 1024 }: Options,
+  guard: HttpMiddleware.HttpMiddleware,
+  authentication: Layer.Layer<Authentication, E, R>
+): Layer.Layer<never, E, Host | Services | R> => {
   const served = Effect.map(Drain.Drain, ({ closing, counted }) =>
     HttpApiBuilder.serve(counted).pipe(
       Layer.provide(HttpApiBuilder.middleware((app) =>
-        closing(answered(loopbackOnly ? Loopback.only(app) : app)).pipe(
-          HttpIncomingMessage.withMaxBodySize(Option.some(maxBody))
-        )
+        closing(answered(guard(app))).pipe(HttpIncomingMessage.withMaxBodySize(Option.some(maxBody)))
       ))
     ))
   return Layer.scopedDiscard(
@@ -69,6 +82,28 @@ export const layer = (
   ).pipe(
     Layer.provide(Layer.unwrapEffect(served)),
     Layer.provide([HttpApiSwagger.layer(), Drain.layer]),
-    Layer.provide(layerApi)
+    Layer.provide(layerApi),
+    Layer.provide(authentication)
   )
 }
+
+/**
+ * Serves the API, `/openapi.json` and `/docs` with the `HttpServer` of a platform, without credentials: only its own
+ * machine, where everyone is an administrator, and no web page of another origin. When the layer is released, running
+ * requests are answered and new ones are refused.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<never, never, Host | Services> =>
+  serve(options, Loopback.only, Auth.layerLocal)
+
+/**
+ * The same for everyone with a credential. What the API is and whether the host is alive needs none.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWithCredentials = (
+  options: Options & Auth.Options
+): Layer.Layer<never, never, Host | Services | SingleUse> => serve(options, identity, Auth.layer(options))

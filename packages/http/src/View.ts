@@ -51,3 +51,17 @@ export const of = <Type extends ResourceType>(
     : { ...resource, [secret]: fieldIn(resource, secret) === null ? null : "set" }
   return view as object as View<Type>
 }
+
+/**
+ * The schema of a resource's secrets, in clear, for the one route that answers them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const secrets = <Type extends ResourceType>(
+  type: Type
+): Schema.Schema<{ readonly [Name in Resources[Type]["secret"] & string]: string | null }, any> => {
+  const { secret } = resources[type]
+  const fields = secret === undefined ? {} : { [secret]: Schema.NullOr(Schema.String) }
+  return Schema.Struct(fields).annotations({ identifier: `${Str.capitalize(type)}Secrets` }) as any
+}

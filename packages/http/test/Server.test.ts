@@ -92,7 +92,7 @@ describe("a client of the API", () => {
 })
 
 describe("a host without credentials", () => {
-  const loopback = served(Memory.layer, { loopbackOnly: true })
+  const loopback = served(Memory.layer)
 
   it.live("serves only requests to this machine, and from no page of another origin", () =>
     Effect.gen(function*() {

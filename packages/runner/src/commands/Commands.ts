@@ -11,12 +11,14 @@ import * as Secrets from "./Secrets.js"
 import * as Serve from "./Serve.js"
 import type { Subcommand } from "./Subcommand.js"
 import * as Submit from "./Submit.js"
+import * as Token from "./Token.js"
 import * as Verify from "./Verify.js"
 
 /** The subcommands of all families, in the order of the overview. */
 export const subcommands: ReadonlyArray<Subcommand> = [
   Init,
   Serve,
+  Token,
   Run,
   Read,
   Past,

@@ -1,39 +1,18 @@
 /** `caravel serve`: the database over HTTP, until the process is told to stop. */
 import * as Options from "@effect/cli/Options"
-import * as HttpServer from "@effect/platform/HttpServer"
-import { Effect, Layer } from "effect"
-import { createServer } from "node:http"
-import process from "node:process"
+import { Config, Effect } from "effect"
 import { create, database, onWritable } from "../cli/Arguments.js"
 import * as Values from "../cli/Values.js"
-import { Failed, Output } from "../terminal/Output.js"
+import type { Settings } from "./Host.js"
 import * as Subcommand from "./Subcommand.js"
 
-// No credential can be configured yet, so only this machine is served.
-const host = "127.0.0.1"
+// Loaded here, as no other subcommand needs the libraries of a host.
+const load = Effect.promise(async () => {
+  const { serve } = await import("./Host.js")
+  return serve
+})
 
-// Loaded here, as no other subcommand needs them.
-const libraries = Effect.promise(() =>
-  Promise.all([import("@caravel/http"), import("@effect/platform-node/NodeHttpServer")])
-)
-
-/** Serves until it is interrupted, which is a success: requests that are running are still answered. */
-const serve = Effect.fn("Serve.serve")(function*({ port }: { readonly port: number }) {
-  const output = yield* Output
-  const [{ Server }, NodeHttpServer] = yield* libraries
-  const node = createServer()
-  const listening = yield* Effect.mapError(
-    Layer.build(NodeHttpServer.layer(() => node, { host, port })),
-    ({ cause }) => new Failed({ message: cause instanceof Error ? cause.message : String(cause) })
-  )
-  // Closing the server waits for connections. Once all requests are answered, nothing is left that is worth it.
-  yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
-  yield* Layer.build(Layer.provide(Server.layer({ loopbackOnly: true }), Layer.succeedContext(listening)))
-  const url = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening)
-  yield* output.note(`Listening on ${url}; see ${url}/docs`)
-  yield* output.note("No credential is configured: only this machine is served, and everyone on it is an administrator")
-  return yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => process.exitCode = 0))
-}, Effect.scoped)
+const serve = (settings: Settings) => Effect.flatMap(load, (serve) => serve(settings))
 
 /** The subcommands of this family. */
 export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
@@ -43,10 +22,31 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       "Serves the database over HTTP until SIGTERM or Ctrl-C, and then still answers the requests that are running. " +
       "GET /docs has the documentation of the API, and /openapi.json describes it to programs.",
     options: {
+      host: Options.text("host").pipe(
+        Options.withPseudoName("address"),
+        Options.withDefault("127.0.0.1"),
+        Options.withDescription(
+          "The address to listen on. Another than this machine's needs --credentials. Default: 127.0.0.1."
+        )
+      ),
       port: Values.option("port", Values.integer(0)).pipe(
         Options.withPseudoName("port"),
         Options.withDefault(8080),
         Options.withDescription("The TCP port; 0 is any free port. Default: 8080.")
+      ),
+      credentials: Options.text("credentials").pipe(
+        Options.withPseudoName("file"),
+        Options.withFallbackConfig(Config.nonEmptyString("CARAVEL_CREDENTIALS")),
+        Options.optional,
+        Options.withDescription(
+          "The JSON file of the credentials, read again on SIGHUP. Also CARAVEL_CREDENTIALS. Without it, everyone on this " +
+            "machine is an administrator, and nobody else is served."
+        )
+      ),
+      rateLimit: Values.option("rate-limit", Values.integer(1)).pipe(
+        Options.withPseudoName("number"),
+        Options.optional,
+        Options.withDescription("The maximum number of requests per minute of each credential. Default: no limit.")
       ),
       create,
       database

@@ -2,6 +2,10 @@
 import { afterEach, beforeEach, expect, it } from "@effect/vitest"
 import type { ChildProcess } from "node:child_process"
 import { once } from "node:events"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { getToken } from "nostr-tools/nip98"
+import { finalizeEvent, generateSecretKey, getPublicKey } from "nostr-tools/pure"
 import { caravel, start, temporary } from "../process.js"
 
 let directory: ReturnType<typeof temporary>
@@ -12,17 +16,25 @@ afterEach(() => directory.remove())
 
 const pubkey = "ab".repeat(32)
 
+/** Waits until a host has said something on standard error, or has ended. */
+const told = (child: ChildProcess, said: { text: string }, text: string) =>
+  new Promise<void>((resolve) => {
+    const look = () => {
+      if (said.text.includes(text)) resolve()
+    }
+    look()
+    child.stderr!.on("data", look)
+    child.on("exit", () => resolve())
+  })
+
 /** Starts a host, and waits until it says where it listens. */
 const serve = async (...args: ReadonlyArray<string>) => {
   const child = start(["serve", "--database", "db", "--port", "0", ...args], directory.path)
-  let stderr = ""
-  child.stderr.setEncoding("utf8")
-  for await (const text of child.stderr) {
-    stderr += text
-    if (stderr.includes("administrator")) break
-  }
-  const url = /http:\/\/[\d.:]+/.exec(stderr)?.[0]
-  return { child, stderr, url: url ?? "" }
+  const said = { text: "" }
+  child.stderr.setEncoding("utf8").on("data", (text: string) => said.text += text)
+  await told(child, said, args.includes("--credentials") ? "/docs" : "administrator")
+  const url = /http:\/\/[\d.:]+/.exec(said.text)?.[0]
+  return { child, said, stderr: said.text, url: url ?? "" }
 }
 
 const ended = async (child: ChildProcess, signal: NodeJS.Signals) => {
@@ -56,4 +68,96 @@ it("refuses a database that does not exist, and a port that is taken", async () 
   const taken = await caravel(directory.path, ["serve", "--database", "db", "--port", new URL(url).port])
   expect([taken.code, taken.stderr]).toEqual([1, expect.stringMatching(/^caravel: listen EADDRINUSE/)])
   expect(await ended(child, "SIGTERM")).toBe(0)
+}, 60_000)
+
+/** Makes a token, and writes the file that accepts it. */
+const credentialed = async (nostr?: object) => {
+  const { json: [made] } = await caravel(directory.path, ["token", "--role", "worker", "--name", "billing"])
+  const write = (credentials: object) => writeFileSync(join(directory.path, "credentials"), JSON.stringify(credentials))
+  write({ tokens: [made.credential], nostr })
+  return { ...made, write } as { readonly token: string; readonly credential: object; readonly write: typeof write }
+}
+
+it("serves those with a token, until it is no longer in the file", async () => {
+  const { credential, token, write } = await credentialed()
+  expect(credential).toEqual({ name: "billing", role: "worker", hash: expect.stringMatching(/^[0-9a-f]{64}$/) })
+  const { child, said, stderr, url } = await serve("--create", "--host", "0.0.0.0", "--credentials", "credentials")
+  expect(stderr).not.toContain("administrator")
+  const status = async (headers: Record<string, string>) =>
+    (await fetch(`${url.replace("0.0.0.0", "127.0.0.1")}/v1/relays`, { headers })).status
+  const authorized = { authorization: `Bearer ${token}` }
+  expect([await status({}), await status({ authorization: "Bearer x" }), await status(authorized)]).toEqual([
+    401,
+    401,
+    200
+  ])
+
+  write({ tokens: [{ name: "" }], other: 1 })
+  child.kill("SIGHUP")
+  await told(child, said, "stay as they were")
+  expect(await status(authorized)).toBe(200)
+  write({ tokens: [] })
+  child.kill("SIGHUP")
+  await told(child, said, "are in force")
+  expect(await status(authorized)).toBe(401)
+  expect(await ended(child, "SIGTERM")).toBe(0)
+}, 60_000)
+
+it("executes a signed request once, whichever host of the database it is sent to", async () => {
+  const key = generateSecretKey()
+  const url = "https://caravel.example"
+  await credentialed({ url, admins: [{ pubkey: getPublicKey(key) }] })
+  const one = await serve("--create", "--credentials", "credentials")
+  const other = await serve("--credentials", "credentials")
+  const path = "/v1/commands/create-tenant"
+  const body = { pubkey }
+  const authorization = await getToken(`${url}${path}`, "POST", (event) => finalizeEvent(event, key), true, body)
+  const sent = (host: string) =>
+    fetch(`${host}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization },
+      body: JSON.stringify(body)
+    })
+  expect((await sent(one.url)).status).toBe(200)
+  for (const host of [other, one]) {
+    const answer = await sent(host.url)
+    expect([answer.status, await answer.json()]).toEqual([401, expect.objectContaining({ reason: "replayed" })])
+  }
+  for (const { child } of [one, other]) expect(await ended(child, "SIGTERM")).toBe(0)
+}, 60_000)
+
+it(
+  "without credentials listens on this machine only, and says everything that is wrong with a file of them",
+  async () => {
+    const open = await caravel(directory.path, ["serve", "--create", "--database", "db", "--host", "0.0.0.0"])
+    expect([open.code, open.stderr]).toEqual([1, expect.stringContaining("give --credentials to listen on 0.0.0.0")])
+    const { credential, write } = await credentialed()
+    write({ tokens: [{ ...credential, role: "tenant" }, { name: "a", role: "boss", hash: "5c4e" }], token: [] })
+    const wrong = await caravel(directory.path, ["serve", "--create", "--database", "db"], {
+      env: { CARAVEL_CREDENTIALS: "credentials" }
+    })
+    expect(wrong.code).toBe(1)
+    for (const part of ["The role tenant, and no other, has a tenant", "role", "hash", "token"]) {
+      expect(wrong.stderr).toContain(part)
+    }
+  },
+  60_000
+)
+
+it("makes a token only with the tenant that its role needs", async () => {
+  for (const args of [["--role", "tenant"], ["--role", "admin", "--tenant", pubkey]]) {
+    const refused = await caravel(directory.path, ["token", "--name", "a", ...args])
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("--tenant belongs to --role tenant")])
+  }
+  const { json } = await caravel(directory.path, [
+    "token",
+    "--name",
+    "a",
+    "--role",
+    "tenant",
+    "--tenant",
+    pubkey,
+    "--secrets"
+  ])
+  expect(json).toMatchObject([{ credential: { tenant: pubkey, grants: ["secrets"] } }])
 }, 60_000)

@@ -1,0 +1,45 @@
+/** The file of a host's credentials. */
+import { issuesOf } from "@caravel/domain"
+import { Credentials } from "@caravel/http"
+import { Effect, Ref, Schema, Stream } from "effect"
+import { readFile } from "node:fs/promises"
+import process from "node:process"
+import { Failed, type Output } from "../terminal/Output.js"
+
+const decode = Schema.decode(Schema.parseJson(Credentials.Credentials), { errors: "all", onExcessProperty: "error" })
+
+/** Reads a file. Fails with everything that is wrong with it. */
+const read = (path: string): Effect.Effect<Credentials.Credentials, Failed> =>
+  Effect.tryPromise({
+    try: () => readFile(path, "utf8"),
+    catch: (error) => new Failed({ message: `The credentials cannot be read: ${String(error)}` })
+  }).pipe(
+    Effect.flatMap(decode),
+    Effect.catchTag("ParseError", (error) => new Failed({ message: `${path}: ${issuesOf(error).join("; ")}` }))
+  )
+
+const hangUps = Stream.asyncPush<void>((emit) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const listener = () => emit.single()
+      process.on("SIGHUP", listener)
+      return listener
+    }),
+    (listener) => Effect.sync(() => process.off("SIGHUP", listener))
+  )
+)
+
+/**
+ * The credentials of a file, as they are now: SIGHUP reads the file again. One that is invalid then is reported, and the
+ * credentials before it stay.
+ */
+export const credentials = Effect.fnUntraced(function*(path: string, output: typeof Output.Service) {
+  const current = yield* Effect.flatMap(read(path), Ref.make)
+  const reload = read(path).pipe(
+    Effect.flatMap((credentials) => Ref.set(current, credentials)),
+    Effect.zipRight(output.note(`The credentials of ${path} are in force`)),
+    Effect.catchAll(({ message }) => output.note(`The credentials stay as they were: ${message}`))
+  )
+  yield* Effect.forkScoped(Stream.runForEach(hangUps, () => reload))
+  return Ref.get(current)
+})
