@@ -7,7 +7,15 @@ import {
   type State,
   stateOf
 } from "@caravel/domain"
-import { type Batch, currentInstant, isMetered, type Kept, makeEpoch, resourceKey } from "@caravel/domain/adapter"
+import {
+  type Batch,
+  branded,
+  currentInstant,
+  isMetered,
+  type Kept,
+  makeEpoch,
+  resourceKey
+} from "@caravel/domain/adapter"
 import { Context, DateTime, Effect, Layer, type Redacted } from "effect"
 
 /** The data: the journal, its projection, and the secrets. */
@@ -35,8 +43,8 @@ export interface KeptUntil extends Kept<ReadonlyArray<RecordedEvent>, Refusal> {
 /** Records the events of a batch, the state after them and the secrets. Returns the events with their positions. */
 export const record = (store: typeof Store.Service, batch: Batch): ReadonlyArray<RecordedEvent> => {
   const events = batch.events.map((event, index): RecordedEvent => ({
-    ...event,
-    position: Position.make(store.events.length + index + 1)
+    position: branded<Position>(store.events.length + index + 1),
+    ...event
   }))
   store.state = batch.state
   for (const event of events) {

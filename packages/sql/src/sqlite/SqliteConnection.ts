@@ -48,24 +48,22 @@ export const make = (
         return statement
       }
 
-      const attempt = <A>(
-        text: string,
-        use: (statement: Sqlite.Statement) => A,
-        safeIntegers = false
-      ): Either.Either<A, SqlError> => {
+      const prepareToRun = (text: string, safeIntegers: boolean): Sqlite.Statement => {
         const failure = text === "COMMIT" ? lost() : undefined
-        if (failure !== undefined) return Either.left(failure)
-        try {
-          const statement = prepare(text)
-          if (statement.reader) statement.safeIntegers(safeIntegers)
-          return Either.right(use(statement))
-        } catch (cause) {
-          return Either.left(new SqlError({ cause, message: "Failed to execute statement" }))
-        }
+        if (failure !== undefined) throw failure
+        const statement = prepare(text)
+        if (statement.reader) statement.safeIntegers(safeIntegers)
+        return statement
       }
 
       const attempted = <A>(text: string, use: (statement: Sqlite.Statement) => A): Effect.Effect<A, SqlError> =>
-        Effect.withFiberRuntime((fiber) => attempt(text, use, Context.get(fiber.currentContext, SafeIntegers)))
+        Effect.withFiberRuntime((fiber) => {
+          try {
+            return Effect.succeed(use(prepareToRun(text, Context.get(fiber.currentContext, SafeIntegers))))
+          } catch (cause) {
+            return Effect.fail(toSqlError(cause))
+          }
+        })
 
       const execute: Connection["execute"] = (text, params, transformRows) =>
         attempted(text, (statement) => {
@@ -83,21 +81,27 @@ export const make = (
         },
         answer: ({ answer, statements }) => {
           const rows: Array<ResultRows> = []
-          for (const [text, params] of statements) {
-            const answered = attempt(text, values(params))
-            if (Either.isLeft(answered)) return Either.left(answered.left)
-            if (answer === "rows") rows.push(answered.right)
+          try {
+            for (const [text, params] of statements) {
+              const answered = values(prepareToRun(text, false), params)
+              if (answer === "rows") rows.push(answered)
+            }
+          } catch (cause) {
+            return Either.left(toSqlError(cause))
           }
           return Either.right(rows)
         },
         execute,
         executeUnprepared: execute,
         executeRaw: (text, params) => attempted(text, result(params)),
-        executeValues: (text, params) => attempted(text, values(params)),
+        executeValues: (text, params) => attempted(text, (statement) => values(statement, params)),
         executeStream: () => Stream.dieMessage("executeStream is not implemented")
       }
     }
   )
+
+const toSqlError = (cause: unknown) =>
+  cause instanceof SqlError ? cause : new SqlError({ cause, message: "Failed to execute statement" })
 
 type Params = ReadonlyArray<unknown>
 
@@ -106,8 +110,10 @@ const result = (params: Params) => (statement: Sqlite.Statement): unknown =>
   statement.reader ? statement.raw(false).all(params) : statement.run(params)
 
 /** Rows as values. */
-const values = (params: Params) => (statement: Sqlite.Statement): ResultRows => {
+const values = (statement: Sqlite.Statement, params: Params): ResultRows => {
   if (statement.reader) return statement.raw(true).all(params) as ResultRows
   statement.run(params)
-  return []
+  return noRows
 }
+
+const noRows: ResultRows = []

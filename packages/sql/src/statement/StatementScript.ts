@@ -36,19 +36,24 @@ export interface AnsweringConnection extends Connection {
 /** Returns the rows that the statements select. */
 export function* select(statements: ReadonlyArray<Statement>): StatementScript<ResultRows> {
   const rows = statements.length === 0 ? [] : yield { statements, answer: "rows" }
-  return rows.length === 1 ? rows[0]! : rows.flat()
+  return rowsOf(rows)
 }
 
 /** Returns the rows that several lists of statements select, list by list. */
 export function* selectAll<Lists extends ReadonlyArray<ReadonlyArray<Statement>>>(
   ...lists: Lists
 ): StatementScript<{ readonly [index in keyof Lists]: ResultRows }> {
-  const rows = yield { statements: lists.flat(), answer: "rows" }
+  const rows = yield { statements: emptyList.concat(...lists), answer: "rows" }
   let start = 0
-  return lists.map(({ length }) => rows.slice(start, start += length).flat()) as {
+  return lists.map(({ length }) => rowsOf(rows.slice(start, start += length))) as {
     readonly [index in keyof Lists]: ResultRows
   }
 }
+
+const emptyList: ReadonlyArray<Statement> = []
+
+/** The rows of several statements. `flat` takes 0.4 µs, and most lists have one statement or none. */
+const rowsOf = (answers: ReadonlyArray<ResultRows>): ResultRows => answers.length === 1 ? answers[0]! : answers.flat()
 
 /** Lets the event loop take its turn if the script has run for long. */
 const pause: Step = { statements: [], answer: "none" }

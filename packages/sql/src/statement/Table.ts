@@ -109,10 +109,14 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
       const insertOne = insert()
       const fields = changing(key, fixed)
       const where = `WHERE ${column(key)} = ?`
-      return (rows, before) =>
-        rows.flatMap((row) => {
+      return (rows, before) => {
+        const statements: Array<Statement> = []
+        for (const row of rows) {
           const old = before(row)
-          if (old === undefined) return insertOne([row])
+          if (old === undefined) {
+            for (const statement of insertOne([row])) statements.push(statement)
+            continue
+          }
           let set = ""
           const params: Array<unknown> = []
           for (const { codec, column, field } of fields) {
@@ -120,10 +124,12 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
             set += `${set === "" ? "" : ", "}${column} = ?`
             params.push(codec.encode(row[field]))
           }
-          if (params.length === 0) return []
+          if (params.length === 0) continue
           params.push(row[key])
-          return [[`UPDATE ${name} SET ${set} ${where}`, params, 1]]
-        })
+          statements.push([`UPDATE ${name} SET ${set} ${where}`, params, 1])
+        }
+        return statements
+      }
     },
     delete: (key) => where(`DELETE FROM ${name}`, key),
     deleteReturning: (key) => where(`DELETE FROM ${name}`, key, ` RETURNING ${column(key)}`),

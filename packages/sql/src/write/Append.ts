@@ -154,8 +154,8 @@ const recording = (dialect: Dialect, rows: Tables) => {
     batch: Batch
   ): StatementScript<ReadonlyArray<RecordedEvent>> {
     const recorded = batch.events.map((event, index): RecordedEvent => ({
-      ...event,
-      position: branded<Position>(head + index + 1)
+      position: branded<Position>(head + index + 1),
+      ...event
     }))
     let before = latest
     for (const some of inSteps(recorded)) {
@@ -254,32 +254,49 @@ function* decideSubmissions(
   submissions: ReadonlyArray<Submission>,
   keys: IdempotencyKeys.Keys | undefined
 ): StatementScript<Decided> {
-  let state = before
-  let recorded = 0
-  const accepted: Array<Batch> = []
-  function* decide({ commands }: Submission): StatementScript<Either.Either<IdempotencyKeys.Answer, Refusal>> {
-    const decided = commands.length <= stepSize
-      ? decideAll(state, commands)
-      : yield* inTurns(decideInSteps(state, commands))
-    if (Either.isLeft(decided)) return Either.left(decided.left)
-    const batch = decided.right
-    state = batch.state
-    accepted.push(batch)
-    const first = recorded
-    const next = recorded += batch.events.length
-    return Either.right((events) => events.slice(first, next))
-  }
+  const accepted = new Accepted(before)
   const decided: Array<Decided["decided"][number]> = []
   for (const submission of submissions) {
     decided.push(
-      yield* keys === undefined ? decide(submission) : keys.decide(state, submission, () => decide(submission))
+      yield* keys === undefined
+        ? accepted.decide(submission)
+        : keys.decide(accepted.state, submission, () => accepted.decide(submission))
     )
   }
-  const batch = accepted.length === 1 ? accepted[0]! : {
-    state,
-    events: accepted.flatMap(({ events }) => events),
-    secrets: accepted.flatMap(({ secrets }) => secrets),
-    droppedSecrets: accepted.flatMap(({ droppedSecrets }) => droppedSecrets)
+  return { batch: accepted.batch, decided }
+}
+
+/** The submissions that are accepted on a state, and the state that they leave. */
+class Accepted {
+  state: State
+  private readonly batches: Array<Batch> = []
+  private events = 0
+
+  constructor(state: State) {
+    this.state = state
   }
-  return { batch, decided }
+
+  *decide({ commands }: Submission): StatementScript<Either.Either<IdempotencyKeys.Answer, Refusal>> {
+    const decided = commands.length <= stepSize
+      ? decideAll(this.state, commands)
+      : yield* inTurns(decideInSteps(this.state, commands))
+    if (Either.isLeft(decided)) return Either.left(decided.left)
+    const batch = decided.right
+    this.state = batch.state
+    this.batches.push(batch)
+    const first = this.events
+    const next = this.events += batch.events.length
+    return Either.right((events) => events.slice(first, next))
+  }
+
+  /** What they write together. */
+  get batch(): Batch {
+    const { batches, state } = this
+    return batches.length === 1 ? batches[0]! : {
+      state,
+      events: batches.flatMap(({ events }) => events),
+      secrets: batches.flatMap(({ secrets }) => secrets),
+      droppedSecrets: batches.flatMap(({ droppedSecrets }) => droppedSecrets)
+    }
+  }
 }
