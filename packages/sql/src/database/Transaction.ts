@@ -22,7 +22,7 @@ import { TransactionScope } from "./TransactionScope.js"
 export interface Connections {
   /** Acquires a connection for exclusive use, uninterruptibly; `restore` makes the wait interruptible. */
   readonly acquire: (restore: Restore, patience: Patience.Patience) => Effect.Effect<AnsweringConnection, SqlError>
-  readonly release: (connection: AnsweringConnection) => Effect.Effect<void>
+  readonly release: (connection: AnsweringConnection) => void
   /** The statements that begin a transaction. If one fails, nothing is written. */
   readonly begin: (patience: Patience.Patience) => ReadonlyArray<Statement>
   /** Retries while another process holds a lock, if the server does not wait for it. */
@@ -90,8 +90,14 @@ export const committer = (
     acquire(restore, patience),
     (connection) =>
       Effect.matchCauseEffect(retryWhileBusy(attempt(connection), patience, restore), {
-        onFailure: (cause) => Effect.zipRight(release(connection), Effect.failCause(cause)),
-        onSuccess: (result) => Effect.zipRight(release(connection), result)
+        onFailure: (cause) => {
+          release(connection)
+          return Effect.failCause(cause)
+        },
+        onSuccess: (result) => {
+          release(connection)
+          return result
+        }
       })
   ).pipe(withSpan("sql.transaction", { kind: "client", attributes: common.dialect.spanAttributes }))
 }
@@ -158,7 +164,7 @@ export const outermost = <A, E, R>(
           return Effect.zipRight(transaction.idle, rollback(connection))
         }),
         Effect.exit,
-        Effect.tap(() => release(connection)),
+        Effect.tap(() => Effect.sync(() => release(connection))),
         Effect.flatten,
         Effect.tap(() => each(transaction.afterCommit, Function.identity))
       )

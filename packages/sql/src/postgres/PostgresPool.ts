@@ -23,7 +23,7 @@ export interface Pool {
   /** Waits for a connection until the deadline, and longer while other users release theirs. */
   readonly acquire: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError>
   /** Returns it to the pool, or closes it if it is lost. */
-  readonly release: (connection: Connection) => Effect.Effect<void>
+  readonly release: (connection: Connection) => void
   /** Takes a connection, which is released when the scope closes. */
   readonly scoped: (patience?: Patience.Patience) => Effect.Effect<PostgresConnection, SqlError, Scope.Scope>
   /** Whether any connection is in use. */
@@ -60,7 +60,7 @@ export const make = (
     ),
     (pool) => {
       const lender = new Lender(pool, config.max, options)
-      const release = (connection: Connection) => Effect.sync(() => lender.takeBack(connection))
+      const release = (connection: Connection) => lender.takeBack(connection)
       const acquire = (asked?: Patience.Patience) =>
         Effect.suspend(() => {
           const patience = asked ?? Patience.make()
@@ -75,7 +75,8 @@ export const make = (
       return {
         acquire,
         release,
-        scoped: (patience) => Effect.acquireRelease(acquire(patience), release),
+        scoped: (patience) =>
+          Effect.acquireRelease(acquire(patience), (connection) => Effect.sync(() => release(connection))),
         isInUse: () => lender.inUse > 0
       }
     }

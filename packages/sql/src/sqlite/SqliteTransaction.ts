@@ -71,12 +71,13 @@ const beginImmediate: ReadonlyArray<Statement> = [["BEGIN IMMEDIATE", [], 0]]
 const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<void>) => {
   const turns = new Turns()
   const lent = Effect.succeed(connection)
-  const acquire: Transaction.Connections["acquire"] = (restore) => Effect.zipRight(turns.take(restore), lent)
-  const release = Effect.sync(() => turns.pass())
+  const acquire: Transaction.Connections["acquire"] = (restore) =>
+    Effect.suspend(() => turns.tryTake() ? lent : Effect.zipRight(turns.take(restore), lent))
+  const release = () => turns.pass()
   const plain = inOwnTransaction(connection, afterBegin)
   const connections: Transaction.Connections = {
     acquire,
-    release: () => release,
+    release,
     begin: () => beginImmediate,
     retryWhileBusy,
     resolveUnknownCommit: (_, error) => Effect.fail(error)
@@ -89,7 +90,7 @@ const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<vo
     commandWriter: connections,
     callerStatements: Effect.as(
       Effect.uninterruptibleMask((restore) =>
-        Effect.zipRight(acquire(restore, Patience.make()), Effect.addFinalizer(() => release))
+        Effect.zipRight(acquire(restore, Patience.make()), Effect.addFinalizer(() => Effect.sync(release)))
       ),
       plain
     )

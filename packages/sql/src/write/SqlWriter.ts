@@ -82,15 +82,19 @@ const observed = (
   const commands = batch.reduce((sum, { submission }) => sum + submission.commands.length, 0)
   return Effect.withFiberRuntime<void>((fiber) => {
     const started = performance.now()
-    const span = isTraced(fiber) ? fiber.currentSpan : undefined
-    if (span !== undefined) { for (const entry of batch) entry.link(span) }
-    return Effect.map(committed, () => {
+    return Effect.map(isTraced(fiber) ? traced(batch, commands, committed) : committed, () => {
       Metrics.commitSeconds.unsafeUpdate((performance.now() - started) / 1000, [])
       Metrics.batchCommands.unsafeUpdate(commands, [])
       Metrics.queueDepth.unsafeUpdate(waiting(), [])
     })
-  }).pipe(withSpan("SqlWriter.batch", { attributes: { "caravel.commands": commands } }))
+  })
 }
+
+const traced = (batch: ReadonlyArray<Entry>, commands: number, committed: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.withFiberRuntime<void>(({ currentSpan }) => {
+    if (currentSpan !== undefined) { for (const entry of batch) entry.link(currentSpan) }
+    return committed
+  }).pipe(withSpan("SqlWriter.batch", { attributes: { "caravel.commands": commands } }))
 
 /**
  * Commits batches, broadcasts what was recorded, and settles the entries. If the database refuses a batch, each entry is
