@@ -5,8 +5,9 @@ import { describe, expect, it } from "@effect/vitest"
 import Database from "better-sqlite3"
 import { Chunk, Context, Effect, Exit, Fiber, Layer, Queue, Stream } from "effect"
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import nodeFs, { mkdtempSync, rmSync, type WatchListener, type WatchOptions } from "node:fs"
 import * as fs from "node:fs/promises"
+import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { run } from "../fixtures/process.js"
@@ -56,6 +57,44 @@ describe("a commit of another connection", () => {
       }
     }), 180_000)
 })
+
+/** Counts the watches of files that are open, of those that are opened from now on. */
+const countingWatches = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const { watch } = nodeFs
+      const watches = { open: 0 }
+      const counted = (filename: string, options: WatchOptions, listener: WatchListener<string>) => {
+        watches.open++
+        return watch(filename, options, listener).on("close", () => watches.open--)
+      }
+      Object.assign(nodeFs, { watch: counted })
+      syncBuiltinESMExports()
+      return { watch, watches }
+    }),
+    ({ watch }) =>
+      Effect.sync(() => {
+        Object.assign(nodeFs, { watch })
+        syncBuiltinESMExports()
+      })
+  ),
+  ({ watches }) => watches
+)
+
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+
+it.scopedLive("the log is watched only while there are no commits", () =>
+  Effect.gen(function*() {
+    const watches = yield* countingWatches
+    const filename = join(yield* temporaryDirectory, "caravel.db")
+    const command = Context.get(yield* Layer.build(Sqlite.layer({ filename })), Command)
+    yield* command.createTenant({ pubkey })
+    yield* command.createRelay({ id: "a", tenant: pubkey, subdomain: "a" })
+    const idle = Effect.repeat(turn, { until: () => watches.open === 1 })
+    yield* idle
+    yield* Effect.repeat(command.activateRelay({ id: "a" }), { until: () => watches.open === 0 })
+    yield* idle
+  }))
 
 const mount = (...args: ReadonlyArray<string>) => spawnSync("mount", args, { stdio: "ignore" }).status === 0
 
