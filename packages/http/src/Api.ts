@@ -229,6 +229,18 @@ const Host = HttpApiGroup.make("host", { topLevel: true })
       .annotate(OpenApi.Description, "This document.")
   )
 
+/** `HttpApiSwagger` serves this route, which is no part of the API. */
+const docs = {
+  get: {
+    tags: ["host"],
+    operationId: "docs",
+    description: "This documentation, as a page.",
+    parameters: [],
+    security: [],
+    responses: { 200: { description: "A page", content: { "text/html": { schema: { type: "string" } } } } }
+  }
+}
+
 /** Where several errors share a status, `OpenApi` forgets the content type of each. */
 const withProblems = (spec: Record<string, any>) => {
   for (const operation of Rec.values(spec["paths"]).flatMap((methods) => Rec.values(methods as Record<string, any>))) {
@@ -236,7 +248,7 @@ const withProblems = (spec: Record<string, any>) => {
       if (Number(status) >= 400) response.content = { [Problem.contentType]: Rec.values(response.content)[0] }
     }
   }
-  return spec
+  return { ...spec, paths: { ...spec["paths"], "/docs": docs } }
 }
 
 /**

@@ -1,0 +1,140 @@
+/** The OpenAPI document is valid, and the server does what it says, and nothing else. */
+import { LongRun } from "@caravel/conformance"
+import { Command, commands, Journal } from "@caravel/domain"
+import { Api } from "@caravel/http"
+import { Memory } from "@caravel/memory"
+import { pubkey } from "@caravel/testing"
+import * as HttpApi from "@effect/platform/HttpApi"
+import * as OpenApi from "@effect/platform/OpenApi"
+import { describe, expect, it } from "@effect/vitest"
+import { Validator } from "@seriousme/openapi-schema-validator"
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js"
+import { Chunk, Effect, FastCheck as fc, Record as Rec, Stream } from "effect"
+import { operationsOf, type Request, requestsOf } from "./fixtures/generated.js"
+import { served, url } from "./fixtures/served.js"
+
+const document: any = JSON.parse(JSON.stringify(OpenApi.fromApi(Api)))
+const operations = operationsOf(document)
+
+describe("the document", () => {
+  it("is valid OpenAPI 3.1", async () => {
+    const validator = new Validator()
+    const { errors, valid } = await validator.validate(structuredClone(document))
+    expect([errors, valid, validator.version]).toEqual([undefined, true, "3.1"])
+  })
+
+  it("has a route for each command, and every route of the API", () => {
+    const paths = operations.map(({ method, path }) => `${method} ${path}`)
+    for (const tag of Rec.keys(commands)) {
+      expect(paths).toContain(`POST /v1/commands/${tag.replace(/(?!^)[A-Z]/g, (letter) => `-${letter}`).toLowerCase()}`)
+    }
+    HttpApi.reflect(Api, {
+      onGroup: () => {},
+      onEndpoint: ({ endpoint }) =>
+        expect(paths).toContain(`${endpoint.method} ${endpoint.path.replace(/:(\w+)/g, "{$1}")}`)
+    })
+  })
+
+  it("names its components as the specification allows", () => {
+    for (const name of Object.keys(document.components.schemas)) expect(name).toMatch(/^[\w.-]+$/)
+  })
+})
+
+const ajv = new Ajv2020({ strict: false, validateFormats: false })
+ajv.addSchema(document, "document")
+
+const escaped = (segment: string) => segment.replaceAll("~", "~0").replaceAll("/", "~1")
+
+const validators = new Map<string, ValidateFunction>()
+const validatorOf = ({ operation: { method, path } }: Request, status: number, contentType: string) => {
+  const pointer = [path, method.toLowerCase(), "responses", String(status), "content", contentType].map(escaped).join(
+    "/"
+  )
+  const validator = validators.get(pointer) ?? ajv.compile({ $ref: `document#/paths/${pointer}/schema` })
+  validators.set(pointer, validator)
+  return validator
+}
+
+/** Sends a request, and checks that the answer is one that the document describes. */
+const check = async (base: string, request: Request) => {
+  const { operation, method } = request.operation
+  const response = await fetch(`${base}${request.url}`, {
+    method,
+    headers: request.headers,
+    body: request.body ?? null,
+    signal: AbortSignal.timeout(30_000)
+  })
+  const described = operation.responses[response.status]
+  const said = `${method} ${request.url} ${JSON.stringify(request.headers)} ${request.body}`
+  expect(described, `${response.status} of ${said}`).toBeDefined()
+  const contentType = response.headers.get("content-type")
+  if (contentType === "text/event-stream") {
+    await response.body?.cancel()
+    return response.status
+  }
+  const text = await response.text()
+  if (described.content === undefined) {
+    expect([text, contentType]).toEqual(["", null])
+    return response.status
+  }
+  expect(Object.keys(described.content)).toContain(contentType)
+  if (contentType!.endsWith("json") && contentType !== "application/x-ndjson") {
+    const validate = validatorOf(request, response.status, contentType!)
+    expect(validate(JSON.parse(text)) ? [] : validate.errors, `${text} of ${said}`).toEqual([])
+  }
+  return response.status
+}
+
+const runs = LongRun.count("CARAVEL_REQUESTS", { usual: 800, long: 20_000 })
+
+it.live(
+  "random requests are answered as the document says, and the journal stays sound",
+  () =>
+    Effect.gen(function*() {
+      const base = yield* url
+      const command = yield* Command
+      yield* command.createTenant({ pubkey: pubkey("alice") })
+      yield* command.createRelay({ id: "a", tenant: pubkey("alice"), subdomain: "a" })
+      const statuses = new Map<string, Set<number>>()
+      yield* Effect.promise(() =>
+        fc.assert(
+          fc.asyncProperty(requestsOf(document), async (request) => {
+            const status = await check(base, request)
+            const { method, path } = request.operation
+            const seen = statuses.get(`${method} ${path}`) ?? new Set()
+            statuses.set(`${method} ${path}`, seen.add(status))
+          }),
+          { numRuns: runs, seed: LongRun.seed, endOnFailure: true }
+        )
+      )
+      // Each route was tried, and commands were both accepted and refused.
+      expect([...statuses.keys()].sort()).toEqual(operations.map(({ method, path }) => `${method} ${path}`).sort())
+      const all = new Set([...statuses.values()].flatMap((seen) => [...seen]))
+      for (const status of [200, 204, 400, 404, 409, 412, 415]) expect(all).toContain(status)
+      const journal = yield* Journal
+      const steps = Chunk.toReadonlyArray(yield* Stream.runCollect(journal.verify))
+      expect(steps.flatMap(({ differences }) => differences)).toEqual([])
+      expect(yield* journal.head).toBeGreaterThan(2)
+    }).pipe(Effect.provide(served(Memory.layer))),
+  LongRun.timeout(300_000)
+)
+
+it.live("paths that no route has are problems", () =>
+  Effect.gen(function*() {
+    const base = yield* url
+    const paths = fc.array(fc.oneof(fc.string(), fc.constantFrom("v1", "relays", "commands", "..", "%", "%00", "a")))
+    yield* Effect.promise(() =>
+      fc.assert(
+        fc.asyncProperty(paths, fc.constantFrom("GET", "POST", "PUT", "PATCH", "DELETE"), async (segments, method) => {
+          const path = segments.map((segment) => segment.includes("%") ? segment : encodeURIComponent(segment)).join(
+            "/"
+          )
+          const response = await fetch(`${base}/${path}`, { method })
+          if (response.status === 200) return
+          expect([400, 404, 405, 415]).toContain(response.status)
+          expect(response.headers.get("content-type")).toBe("application/problem+json")
+        }),
+        { numRuns: 100, seed: LongRun.seed }
+      )
+    )
+  }).pipe(Effect.provide(served(Memory.layer))))
