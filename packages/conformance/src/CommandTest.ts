@@ -8,7 +8,7 @@ import { idempotency } from "./internal/idempotency.js"
 import { input } from "./internal/input.js"
 import { invariants } from "./internal/invariants.js"
 import { limits } from "./internal/limits.js"
-import { metadata } from "./internal/metadata.js"
+import { metadata, spans } from "./internal/metadata.js"
 import { secrets } from "./internal/secrets.js"
 import { seventeen } from "./internal/seventeen.js"
 import { submit } from "./internal/submit.js"
@@ -16,12 +16,16 @@ import { updates } from "./internal/updates.js"
 
 /**
  * Proves an adapter's `Command`: all seventeen commands, their conflicts, secrets, `submit`, metadata, expected
- * versions, idempotency keys and the invariants.
+ * versions, idempotency keys and the invariants. Commands that are executed by another process have their spans there.
  *
  * @since 0.1.0
  * @category suites
  */
-export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void => {
+export const suite = <E>(
+  name: string,
+  layer: Layer.Layer<Services, E>,
+  { isRemote = false }: { readonly isRemote?: boolean } = {}
+): void => {
   describe(`Command: ${name}`, () => {
     describe("the seventeen commands", () => seventeen(layer))
     describe("conflicts", () => conflicts(layer))
@@ -31,6 +35,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
     describe("limits", () => limits(layer))
     describe("secrets", () => secrets(layer))
     describe("metadata", () => metadata(layer))
+    if (!isRemote) describe("spans", () => spans(layer))
     describe("expected versions", () => expecting(layer))
     describe("idempotency keys", () => idempotency(layer))
     describe("invariants", () => invariants(layer))

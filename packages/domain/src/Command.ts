@@ -1,4 +1,4 @@
-import { Array as Arr, Context, Effect, Either, type ParseResult, Record as Rec, String as Str } from "effect"
+import { Array as Arr, Context, Effect, Either, identity, type ParseResult, Record as Rec, String as Str } from "effect"
 import type { ActivityPubSub } from "./ActivityPubSub.js"
 import * as CommandContext from "./command/CommandContext.js"
 import type { IdempotencyConflict, StorageError } from "./command/CommandError.js"
@@ -17,9 +17,10 @@ import { InputLimits } from "./command/InputLimits.js"
 import { payloadOf } from "./command/MethodParameters.js"
 import type { Methods } from "./command/Methods.js"
 import { type Submission, submissionOf } from "./decide/Batch.js"
-import { attributesOf, type CommandExit } from "./decide/CommandSpan.js"
+import { attributesOf, type CommandExit, type Executed } from "./decide/CommandSpan.js"
 import type { Refusal } from "./decide/Decider.js"
 import { activityOf, type RecordedEvent } from "./event/Event.js"
+import type { Activity } from "./model/Activity.js"
 import type { CallerMetadata } from "./model/Metadata.js"
 import { withSpan } from "./runtime/Span.js"
 
@@ -143,58 +144,86 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
     readonly notify: typeof ActivityPubSub.Service
     readonly limits?: typeof InputLimits.Service
-  }): typeof Command.Service => {
-    const { readAll, readOne } = Input.make(adapter.limits ?? InputLimits.defaults)
+  }): typeof Command.Service =>
+    serviceOf({
+      ...adapter,
+      execute: (commands) => Effect.flatMap(submissionOf(commands), adapter.append),
+      activityOf
+    })
 
-    const execute = (commands: Arr.NonEmptyReadonlyArray<CommandRequest>) =>
-      Effect.matchEffect(Effect.flatMap(submissionOf(commands), adapter.append), {
-        onFailure: (error) => {
-          for (const command of commands) count(command._tag, error._tag)
-          return Effect.fail(error)
-        },
-        onSuccess: (events) => {
-          for (const command of commands) count(command._tag, "accepted")
-          return Effect.succeed(events)
-        }
-      })
+  /**
+   * Builds the service on a host's `execute`, which decides and writes elsewhere: all of the commands or none. Returns
+   * the activity of each, `undefined` for a command that logs none. Input is validated before it is sent.
+   */
+  static readonly makeRemote = (host: {
+    readonly execute: (
+      commands: Arr.NonEmptyReadonlyArray<CommandRequest>
+    ) => Effect.Effect<ReadonlyArray<Activity | undefined>, CommandFailure>
+    readonly notify: typeof ActivityPubSub.Service
+    readonly limits?: typeof InputLimits.Service
+  }): typeof Command.Service => serviceOf({ ...host, activityOf: identity })
+}
 
-    const refuse = (tag: CommandTag, error: ParseResult.ParseError) =>
-      Effect.suspend(() => {
-        count(tag, error._tag)
+type CommandFailure = Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError
+
+/** The methods and `submit`, on a function that executes decoded commands. */
+const serviceOf = <Result extends Executed | undefined>({ activityOf, execute, limits, notify }: {
+  readonly execute: (
+    commands: Arr.NonEmptyReadonlyArray<CommandRequest>
+  ) => Effect.Effect<ReadonlyArray<Result>, CommandFailure>
+  readonly activityOf: (result: Result) => Activity | undefined
+  readonly notify: typeof ActivityPubSub.Service
+  readonly limits?: typeof InputLimits.Service
+}): typeof Command.Service => {
+  const { readAll, readOne } = Input.make(limits ?? InputLimits.defaults)
+
+  const counted = (commands: Arr.NonEmptyReadonlyArray<CommandRequest>) =>
+    Effect.matchEffect(execute(commands), {
+      onFailure: (error) => {
+        for (const command of commands) count(command._tag, error._tag)
         return Effect.fail(error)
-      })
-
-    const method = (tag: CommandTag) => {
-      const name = `Command.${Str.uncapitalize(tag)}`
-      const payload = payloadOf(tag)
-      return (...parameters: ReadonlyArray<unknown>) => {
-        const command = readOne(tag, payload(parameters))
-        const executed: Effect.Effect<
-          ReadonlyArray<RecordedEvent>,
-          Refusal | IdempotencyConflict | StorageError | ParseResult.ParseError
-        > = Either.isRight(command) ? execute([command.right]) : refuse(tag, command.left)
-        const decoded = Either.isRight(command) ? command.right : undefined
-        const traced = withSpan(name, undefined, (exit: CommandExit) => attributesOf(decoded, exit))
-        return Effect.map(traced(executed), ([event]) => activityOf(event!))
+      },
+      onSuccess: (results) => {
+        for (const command of commands) count(command._tag, "accepted")
+        return Effect.succeed(results)
       }
-    }
+    })
 
-    const submit = (inputs: ReadonlyArray<unknown>) => {
-      const attributes = { "caravel.commands": Arr.isArray(inputs) ? inputs.length : 0 }
-      return Effect.flatMap(
-        readAll(inputs),
-        (commands) => Arr.isNonEmptyReadonlyArray(commands) ? execute(commands) : Effect.succeed([])
-      ).pipe(
-        withSpan("Command.submit", { attributes }, (exit: CommandExit) => attributesOf(undefined, exit)),
-        Effect.map(Arr.map(activityOf))
-      )
-    }
+  const refuse = (tag: CommandTag, error: ParseResult.ParseError) =>
+    Effect.suspend(() => {
+      count(tag, error._tag)
+      return Effect.fail(error)
+    })
 
-    return {
-      ...Rec.mapEntries(commands, (_, tag) => [Str.uncapitalize(tag), method(tag)]),
-      submit,
-      notify: adapter.notify
-      // The methods' types are generated from the command table and the schemas of their arguments and results.
-    } as unknown as typeof Command.Service
+  const method = (tag: CommandTag) => {
+    const name = `Command.${Str.uncapitalize(tag)}`
+    const payload = payloadOf(tag)
+    return (...parameters: ReadonlyArray<unknown>) => {
+      const command = readOne(tag, payload(parameters))
+      const executed: Effect.Effect<ReadonlyArray<Result>, CommandFailure> = Either.isRight(command)
+        ? counted([command.right])
+        : refuse(tag, command.left)
+      const decoded = Either.isRight(command) ? command.right : undefined
+      const traced = withSpan(name, undefined, (exit: CommandExit) => attributesOf(decoded, exit))
+      return Effect.map(traced(executed), ([result]) => activityOf(result!))
+    }
   }
+
+  const submit = (inputs: ReadonlyArray<unknown>) => {
+    const attributes = { "caravel.commands": Arr.isArray(inputs) ? inputs.length : 0 }
+    return Effect.flatMap(
+      readAll(inputs),
+      (commands) => Arr.isNonEmptyReadonlyArray(commands) ? counted(commands) : Effect.succeed([])
+    ).pipe(
+      withSpan("Command.submit", { attributes }, (exit: CommandExit) => attributesOf(undefined, exit)),
+      Effect.map(Arr.map(activityOf))
+    )
+  }
+
+  return {
+    ...Rec.mapEntries(commands, (_, tag) => [Str.uncapitalize(tag), method(tag)]),
+    submit,
+    notify
+    // The methods' types are generated from the command table and the schemas of their arguments and results.
+  } as unknown as typeof Command.Service
 }

@@ -28,6 +28,7 @@ import { Authentication, withNostr } from "./Authentication.js"
 import { CommandHeaders } from "./CommandHeaders.js"
 import { ConsumersGroup } from "./ConsumersGroup.js"
 import { HistoryGroup } from "./HistoryGroup.js"
+import { JournalGroup } from "./JournalGroup.js"
 import * as Page from "./Page.js"
 import * as Parameters from "./Parameters.js"
 import * as Problem from "./Problem.js"
@@ -269,6 +270,7 @@ export class Api extends empty
   .add(Commands.add(submit).middleware(Authentication).prefix("/v1"))
   .add(Queries.middleware(Authentication).prefix("/v1"))
   .add(HistoryGroup.addError(storageError).middleware(Authentication).prefix("/v1"))
+  .add(JournalGroup.addError(storageError).middleware(Authentication).prefix("/v1"))
   .add(ConsumersGroup.addError(storageError).middleware(Authentication).prefix("/v1"))
   .add(Upkeep.middleware(Authentication).prefix("/v1"))
   .add(Host)

@@ -2,7 +2,7 @@
  * The activity feed as a response that does not end: server-sent events, or JSON lines. Each reader pulls from the
  * durable feed at its own pace, so a slow one delays nobody, loses nothing and keeps no more in memory than one chunk.
  */
-import { Activity, type Epoch, Journal } from "@caravel/domain"
+import { Activity, type Epoch, Journal, type Position } from "@caravel/domain"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Chunk, Context, type Duration, Effect, Schedule, Schema, Stream } from "effect"
 import { Drain } from "./Drain.js"
@@ -34,7 +34,9 @@ interface Format {
   /** Why the stream ends. */
   readonly problem: (problem: unknown) => string
   readonly heartbeat: string
-  /** Sent first, so that headers arrive before any activity, and last when the server shuts down. */
+  /** Sent first, so that headers arrive before any activity: the head, unless the client knows where it continues. */
+  readonly start: (head: Position | undefined, epoch: Epoch) => string
+  /** Sent last, when the server shuts down. */
   readonly retry: string
 }
 
@@ -48,13 +50,15 @@ const json = (activity: Activity): string => {
   return text
 }
 
-// Only activities have an id: a client resumes after the last id that it has seen.
+// A client resumes after the last id that it has seen.
 const events: Format = {
   contentType: "text/event-stream",
   activity: (activity, epoch) =>
     `id: ${epoch}:${activity.position}\nevent: ${activity.activityType}\ndata: ${json(activity)}\n\n`,
   problem: (problem) => `event: problem\ndata: ${JSON.stringify(problem)}\n\n`,
   heartbeat: ":\n\n",
+  // An id alone is not an event, but a client that loses its connection before the first one continues there.
+  start: (head, epoch) => `${head === undefined ? "" : `id: ${epoch}:${head}\n`}retry: ${retry}\n\n`,
   retry: `retry: ${retry}\n\n`
 }
 
@@ -64,6 +68,7 @@ const lines: Format = {
   activity: (activity) => `${json(activity)}\n`,
   problem: (problem) => `${JSON.stringify(problem)}\n`,
   heartbeat: "\n",
+  start: () => "\n",
   retry: "\n"
 }
 
@@ -90,12 +95,13 @@ export const response = Effect.fnUntraced(function*(
 ) {
   const drain = yield* Drain
   const feed = yield* Own.feed
-  const epoch = yield* Effect.flatMap(Journal, (journal) => journal.epoch)
+  const journal = yield* Journal
+  const epoch = yield* journal.epoch
   const heartbeat = yield* Heartbeat
   const format = accept.includes(lines.contentType) ? lines : events
 
-  const activities = since === undefined ? feed.live : feed.since(since.position, { epoch: since.epoch })
-  const texts = activities.pipe(
+  const { epoch: from, position } = since ?? { epoch, position: yield* journal.head }
+  const texts = feed.since(position, { epoch: from }).pipe(
     Stream.chunks,
     Stream.mapConcat(Chunk.chunksOf(together)),
     Stream.rechunk(1),
@@ -115,7 +121,10 @@ export const response = Effect.fnUntraced(function*(
       error._tag === "ParseError" ? Stream.die(error) : Stream.succeed(format.problem(Problem.encode(error)))
     )
   )
-  const body = Stream.make(format.retry).pipe(Stream.concat(texts), Stream.concat(Stream.make(format.retry)))
+  const body = Stream.make(format.start(since === undefined ? position : undefined, epoch)).pipe(
+    Stream.concat(texts),
+    Stream.concat(Stream.make(format.retry))
+  )
   return HttpServerResponse.stream(Stream.map(body, (text) => bytes.encode(text)), {
     contentType: format.contentType,
     headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no" }

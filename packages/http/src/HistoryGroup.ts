@@ -8,6 +8,7 @@ import {
   Position,
   PositionAhead,
   Pubkey,
+  type RecordedEvent,
   RelayId,
   RelayNotFound,
   RelayState,
@@ -35,12 +36,18 @@ const change = Schema.Union(
   )
 ).annotations({ identifier: "Change" }) as unknown as Schema.Schema<Change>
 
-const recorded = Schema.Union(
+/**
+ * An event with its position. Of a secret, it has only the reference.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const recorded = Schema.Union(
   ...Rec.collect(
     events,
     (tag, event) => Schema.Struct({ ...event.fields, position: Position }).annotations({ identifier: tag })
   )
-)
+) as unknown as Schema.Schema<RecordedEvent>
 
 const entry = Schema.Struct({ event: recorded, changes: Schema.Array(change) }).annotations({
   identifier: "HistoryEntry"

@@ -17,7 +17,8 @@ import { Either, Schema } from "effect"
 /** The number of items of a page, unless the request names another. */
 const defaultLimit = 100
 
-const maxLimit = 1000
+/** The largest number of items of a page. */
+export const maxLimit = 1000
 
 const number = <A>(schema: Schema.Schema<A, number>, what: string, range: object) =>
   Schema.String.pipe(
@@ -175,3 +176,27 @@ export const Parked = Schema.Struct({ cursor: optional(position), limit })
  * @category parameters
  */
 export const Reset = Schema.Struct({ position: Position, epoch: optional(Epoch) })
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const Events = Schema.Struct({ after: optional(position), limit })
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const ResourceEvents = Schema.Struct({
+  after: Schema.optionalWith(
+    number(Schema.NonNegativeInt, "a version: an integer of at least 0", { minimum: 0 }),
+    { exact: true, default: () => 0 }
+  ),
+  limit
+})
+
+/**
+ * @since 0.1.0
+ * @category parameters
+ */
+export const PositionAt = Schema.Struct({ instant })

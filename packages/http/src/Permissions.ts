@@ -67,6 +67,13 @@ export const permissions: { readonly [Name in RouteName]: ReadonlyArray<Role> } 
   tenantHistory: staff,
   relayHistory: staff,
   diff: staff,
+  // How far the journal is, and its timelines: a tenant's feed needs them too.
+  journal: anyone,
+  positionAt: staff,
+  events: staff,
+  tenantEvents: staff,
+  relayEvents: staff,
+  meteredEvents: staff,
   usage: staff,
   consumers: staff,
   consumer: staff,

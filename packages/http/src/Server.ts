@@ -17,6 +17,7 @@ import * as Drain from "./Drain.js"
 import { answered } from "./Failure.js"
 import { layerCommands, layerHost, layerQueries, layerUpkeep } from "./Handlers.js"
 import * as HistoryHandlers from "./HistoryHandlers.js"
+import * as JournalHandlers from "./JournalHandlers.js"
 import * as Loopback from "./Loopback.js"
 import * as Own from "./Own.js"
 import type { SingleUse } from "./SingleUse.js"
@@ -42,6 +43,7 @@ const handlers: Layer.Layer<
   | Layer.Layer.Success<typeof layerCommands>
   | Layer.Layer.Success<typeof layerQueries>
   | Layer.Layer.Success<typeof HistoryHandlers.layer>
+  | Layer.Layer.Success<typeof JournalHandlers.layer>
   | Layer.Layer.Success<typeof ConsumersHandlers.layer>
   | Layer.Layer.Success<typeof layerUpkeep>
   | Layer.Layer.Success<typeof layerHost>,
@@ -51,7 +53,15 @@ const handlers: Layer.Layer<
   | Drain.Drain
   | Own.OwnActivityFeed
   | Own.OwnQuery
-> = Layer.mergeAll(layerCommands, layerQueries, HistoryHandlers.layer, ConsumersHandlers.layer, layerUpkeep, layerHost)
+> = Layer.mergeAll(
+  layerCommands,
+  layerQueries,
+  HistoryHandlers.layer,
+  JournalHandlers.layer,
+  ConsumersHandlers.layer,
+  layerUpkeep,
+  layerHost
+)
 
 /**
  * The API with its handlers, to be mounted in an application with other routes. `Auth` has layers of `Authentication`.

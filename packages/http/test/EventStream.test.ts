@@ -37,7 +37,7 @@ const open = (query: string, headers: Record<string, string> = {}) =>
 
 /** The events of a stream. */
 const parsed = (text: string) =>
-  text.split("\n\n").filter((block) => /^(id|event|data):/m.test(block)).map((block) =>
+  text.split("\n\n").filter((block) => /^data:/m.test(block)).map((block) =>
     Object.fromEntries(
       block.split("\n").map((line) => {
         const [, name, value] = /^(\w+): (.*)$/.exec(line) ?? []
@@ -161,10 +161,21 @@ describe("a stream", () => {
     }).pipe(Effect.scoped)
   )
 
+  onEach(
+    "says where it begins, so that a client that loses its connection before the first activity misses none",
+    Effect.gen(function*() {
+      yield* furnished
+      const [, id = ""] = /^id: (.*)$/m.exec(yield* Effect.flatMap(open(""), ({ until }) => until(/retry/))) ?? []
+      yield* (yield* Command).deactivateRelay({ id: "a" })
+      const { until } = yield* open("", { "last-event-id": id })
+      expect(parsed(yield* until(/data/)).map(({ event }) => event)).toEqual(["deactivate_relay"])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("has heartbeats, which are comments", () =>
     Effect.gen(function*() {
       const { until } = yield* open("")
-      expect(yield* until(/(:\n\n){3}/)).toBe("retry: 2000\n\n:\n\n:\n\n:\n\n")
+      expect(yield* until(/(:\n\n){3}/)).toMatch(/^id: [0-9a-f-]{36}:0\nretry: 2000\n\n:\n\n:\n\n:\n\n$/)
       const lines = yield* open("", { accept: "application/x-ndjson" })
       expect(yield* lines.until(/\n{3}/)).toBe("\n\n\n")
     }).pipe(

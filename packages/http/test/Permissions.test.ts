@@ -57,6 +57,12 @@ const table: Record<string, readonly [statuses: readonly [number, number, number
   relayHistory: [[200, 200, 200, 403, 403]],
   diff: [[200, 200, 200, 403, 403]],
   usage: [[200, 200, 200, 403, 403]],
+  journal: [[200, 200, 200, 200, 200]],
+  positionAt: [[200, 200, 200, 403, 403]],
+  events: [[200, 200, 200, 403, 403]],
+  tenantEvents: [[200, 200, 200, 403, 403]],
+  relayEvents: [[200, 200, 200, 403, 403]],
+  meteredEvents: [[200, 200, 200, 403, 403]],
   consumers: [[200, 200, 200, 403, 403]],
   consumer: [[404, 404, 404, 403, 403]],
   parked: [[404, 404, 404, 403, 403]],
@@ -69,6 +75,7 @@ const table: Record<string, readonly [statuses: readonly [number, number, number
 /** The parameters that a route requires. */
 const parameters: Record<string, string> = {
   diff: "?from=0&to=1",
+  positionAt: "?instant=2026-01-01T00:00:00Z",
   usage: "?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z"
 }
 

@@ -105,6 +105,32 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
+    "only fibers that are forked inside inherit metadata",
+    Effect.gen(function*() {
+      yield* furnished
+      const command = yield* Command
+      const activate = command.activateRelay({ id: "relay-1" })
+      const go = yield* Deferred.make<void>()
+      const fiber = yield* Effect.forkDaemon(Effect.zipRight(Deferred.await(go), activate)).pipe(
+        Command.withMetadata({ actor: "inside" })
+      )
+      yield* activate
+      yield* Deferred.succeed(go, undefined)
+      expect(Exit.isSuccess(yield* Fiber.await(fiber))).toBe(true)
+      yield* Fiber.join(fiber)
+      yield* activate
+      yield* Effect.exit(Command.withMetadata({ actor: "failed" })(command.activateRelay({ id: "missing" })))
+      yield* activate
+      expect(yield* metadataAfter(8)).toEqual([{}, { actor: "inside" }, {}, {}])
+    })
+  )
+}
+
+/** The spans of commands that are executed in this process. */
+export const spans = <E>(layer: Layer.Layer<Services, E>) => {
+  const test = specs(layer)
+
+  test(
     "if a tracer is present, the ids of the command's span are stored with metadata",
     Effect.gen(function*() {
       yield* furnished
@@ -160,27 +186,6 @@ export const metadata = <E>(layer: Layer.Layer<Services, E>) => {
       const everything = spans.flatMap(({ attributes, status }) => [...attributes, status])
       const text = JSON.stringify(everything, (_, value) => typeof value === "bigint" ? `${value}` : value as unknown)
       expect(text).not.toContain("hidden")
-    })
-  )
-
-  test(
-    "only fibers that are forked inside inherit metadata",
-    Effect.gen(function*() {
-      yield* furnished
-      const command = yield* Command
-      const activate = command.activateRelay({ id: "relay-1" })
-      const go = yield* Deferred.make<void>()
-      const fiber = yield* Effect.forkDaemon(Effect.zipRight(Deferred.await(go), activate)).pipe(
-        Command.withMetadata({ actor: "inside" })
-      )
-      yield* activate
-      yield* Deferred.succeed(go, undefined)
-      expect(Exit.isSuccess(yield* Fiber.await(fiber))).toBe(true)
-      yield* Fiber.join(fiber)
-      yield* activate
-      yield* Effect.exit(Command.withMetadata({ actor: "failed" })(command.activateRelay({ id: "missing" })))
-      yield* activate
-      expect(yield* metadataAfter(8)).toEqual([{}, { actor: "inside" }, {}, {}])
     })
   )
 }

@@ -14,8 +14,11 @@ const outcomeOf = Exit.match({
     })
 })
 
+/** What a span says of the event of a command. A host's answer does not name the version. */
+export interface Executed extends Partial<Pick<RecordedEvent, "position" | "version">> {}
+
 /** How a command or a list ended. */
-export type CommandExit = Exit.Exit<ReadonlyArray<RecordedEvent>, { readonly _tag: string }>
+export type CommandExit = Exit.Exit<ReadonlyArray<Executed | undefined>, { readonly _tag: string }>
 
 /** The attributes of a span at its end. A list names neither resource nor version, as it may have many. */
 export const attributesOf = (
@@ -32,7 +35,7 @@ export const attributesOf = (
       "caravel.resource.type": resource.resourceType,
       "caravel.resource.id": resource.resourceId
     }),
-    ...(last !== undefined && { "caravel.position": last.position }),
-    ...(last !== undefined && resource !== undefined && { "caravel.resource.version": last.version })
+    ...(last?.position !== undefined && { "caravel.position": last.position }),
+    ...(last?.version !== undefined && resource !== undefined && { "caravel.resource.version": last.version })
   }
 }

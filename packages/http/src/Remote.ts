@@ -1,0 +1,116 @@
+/** The services of a host, for programs elsewhere: the same program runs beside a database or against a host. */
+import {
+  type ActivityFeed,
+  ActivityPubSub,
+  Command,
+  History,
+  Journal,
+  Position,
+  Query,
+  type StorageError
+} from "@caravel/domain"
+import { Background, Backoff, InProcess, Tail } from "@caravel/pubsub"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import { Config, type ConfigError, Effect, Layer, Predicate, Stream } from "effect"
+import * as Connection from "./Connection.js"
+import * as RemoteCommand from "./RemoteCommand.js"
+import * as RemoteJournal from "./RemoteJournal.js"
+import * as RemoteQuery from "./RemoteQuery.js"
+import * as RemoteSecret from "./RemoteSecret.js"
+
+/**
+ * The options of a connection to a host.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends Connection.Options {}
+
+/**
+ * What a host offers to programs elsewhere. A command cannot join a transaction of the program's own database.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Services = Command | Query | History | ActivityPubSub | ActivityFeed
+
+/** Whether the host can wake this process at present. */
+interface Following {
+  isConnected: boolean
+}
+
+/**
+ * Wakes the tail when the host has something new. The activities themselves are read from the log, in pages, so that
+ * nothing is lost when the stream breaks; its heartbeats wake the tail too.
+ */
+const layerWakeUps = ({ http }: Connection.Connection, following: Following) =>
+  Layer.scopedDiscard(Effect.gen(function*() {
+    const { advanceToHead } = yield* Tail.Tail
+    const stream = HttpClientRequest.get("/v1/activity/stream", { accept: "application/x-ndjson" }).pipe(
+      http.execute,
+      Effect.flatMap(HttpClientResponse.filterStatusOk),
+      HttpClientResponse.stream,
+      Stream.buffer({ capacity: 1, strategy: "sliding" }),
+      Stream.runForEach(() => Effect.zipRight(Effect.sync(() => following.isConnected = true), advanceToHead)),
+      Effect.ensuring(Effect.sync(() => following.isConnected = false))
+    )
+    yield* Background.run(
+      "Following the host",
+      Effect.forever(Effect.zipRight(stream, Effect.fail("ended")).pipe(Effect.retry(Backoff.untilReconnected)))
+    )
+  }))
+
+/** As beside a database, a command returns when its activity has been broadcast here, unless the host cannot tell. */
+const layerCommand = (connection: Connection.Connection, following: Following) =>
+  Layer.effect(
+    Command,
+    Effect.zipWith(Tail.Tail, ActivityPubSub, (tail, pubsub) =>
+      RemoteCommand.make(connection, pubsub, (activities) =>
+        Effect.suspend(() => {
+          const last = activities.findLast(Predicate.isNotUndefined)
+          if (last === undefined || !following.isConnected) {
+            return Effect.void
+          }
+          return tail.awaitAfter(Position.make(last.position - 1)).pipe(Effect.timeout("1 second"), Effect.ignore)
+        })))
+  )
+
+/**
+ * The services of a host, by an `HttpClient` of yours.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClient = (options: Options): Layer.Layer<Services, StorageError, HttpClient.HttpClient> =>
+  Layer.unwrapEffect(Effect.map(Connection.make(options), (connection) => {
+    const following: Following = { isConnected: false }
+    const layerJournal = Layer.succeed(Journal, RemoteJournal.make(connection))
+    const layerQuery = Layer.succeed(Query, RemoteQuery.make(connection, RemoteSecret.make(connection)))
+    return Layer.mergeAll(layerCommand(connection, following), layerWakeUps(connection, following), layerQuery).pipe(
+      Layer.provideMerge(Layer.provide(InProcess.layer, Layer.merge(layerJournal, layerQuery))),
+      Layer.merge(Layer.provide(History.layer, layerJournal))
+    )
+  }))
+
+/**
+ * The services of a host.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<Services, StorageError> =>
+  Layer.provide(layerClient(options), FetchHttpClient.layer)
+
+/**
+ * The services of the host that the configuration names.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<Services, ConfigError.ConfigError | StorageError> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))

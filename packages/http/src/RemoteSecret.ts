@@ -1,0 +1,24 @@
+/** Tenants with their wallet URL, which a host sends only by a route of its own. */
+import { type StorageError, Tenant } from "@caravel/domain"
+import { Effect, Redacted } from "effect"
+import { called, type Connection } from "./Connection.js"
+import type { View } from "./View.js"
+
+/** Completes a tenant that the host shows without its secret. */
+export type WithSecret = (view: View<"tenant">) => Effect.Effect<Tenant, StorageError>
+
+/**
+ * Without the grant to read secrets, a tenant that has one fails with a `StorageError`, as null would be wrong.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = ({ client: { queries }, options }: Connection): WithSecret => (view) =>
+  view.nwcUrl === null
+    ? Effect.succeed(Tenant.trusted({ ...view, nwcUrl: null }))
+    : queries.secretsOf({ path: { pubkey: view.pubkey } }).pipe(
+      Effect.map(({ nwcUrl }) => Tenant.trusted({ ...view, nwcUrl: nwcUrl === null ? null : Redacted.make(nwcUrl) })),
+      // It was deleted in between.
+      Effect.catchTag("TenantNotFound", () => Effect.succeed(Tenant.trusted({ ...view, nwcUrl: null }))),
+      called("secrets", options)
+    )
