@@ -1,12 +1,41 @@
+import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 
-/** The root's vitest configuration: one project a package, all reading the sources of the others. */
+const conditions = ["@caravel/source"]
+
+/** Imports between packages resolve to sources, so no build comes before a test. */
+export const sources = {
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } }
+}
+
+// Vitest leaves one core to itself; most of these tests wait for processes, servers and disks.
+const workers = Math.max(3, Math.ceil(availableParallelism() * 1.5))
+
+/** Files that run a conformance suite are small and take longest: they start first, then the largest files. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const sorted = await super.sort(files)
+    const runsSuites = ({ moduleId }: TestSpecification) =>
+      readFileSync(moduleId, "utf8").includes("\"@caravel/conformance\"")
+    return [...sorted.filter(runsSuites), ...sorted.filter((file) => !runsSuites(file))]
+  }
+}
+
+/** The root's vitest configuration: one project, because vitest runs projects one after another where files share a process. */
 export default defineConfig({
   test: {
-    // Vitest leaves one core to itself; most of these tests wait for processes, servers and disks.
-    minWorkers: 1,
-    maxWorkers: Math.max(3, Math.ceil(availableParallelism() * 1.5)),
-    projects: ["{packages,examples}/*/vitest.config.ts"]
+    // Files share a process, so it imports Effect and Caravel once; a file that changes its process restores it. With fewer workers at
+    // one time than at another, vitest 3.2 ends a worker twice ("Terminating worker thread"), so both numbers are the same.
+    isolate: false,
+    minWorkers: workers,
+    maxWorkers: workers,
+    sequence: { sequencer: LongestFirst },
+    projects: [{
+      ...sources,
+      test: { name: "caravel", include: ["{packages,examples}/*/test/**/*.test.ts"], testTimeout: 30_000 }
+    }]
   }
 })

@@ -8,8 +8,7 @@ const decisions = ["Batch", "Decider"].map((name) => `--coverage.include=package
 // one after another: those that write to `dist` and `build` are in one lane, and each lane takes about as long as the other.
 const lanes = [
   {
-    // One program over the sources of all packages; the severities stand in tsconfig.base.json.
-    effect: [["effect-language-service", "diagnostics", "--project", "tsconfig.check.json", "--strict"]],
+    types: [["node", "scripts/types.mjs"]],
     lint: [["node", "--test", "--test-reporter=dot", "eslint-rules/rules.test.mjs"], [
       "eslint",
       "--max-warnings=0",
@@ -22,14 +21,12 @@ const lanes = [
     links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]]
   },
   {
-    types: [["tsc", "-b"]],
     packages: [["node", "scripts/packages.mjs"]],
     installs: [["node", "scripts/installs.mjs"]],
     // Decisions are tested whole, by their own specs.
     coverage: [[
       "vitest",
       "run",
-      "--project=domain",
       "packages/domain/test/decide",
       "--coverage",
       "--coverage.reporter=text",

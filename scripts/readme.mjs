@@ -53,7 +53,7 @@ writeFileSync(
 )
 writeFileSync(
   join(cwd, "vitest.config.ts"),
-  `import { project } from "../../vitest.project.js"\nexport default { ...project("readme"), test: { include: ["*.test.ts"] } }\n`
+  `import { sources } from "../../vitest.workspace.js"\nexport default { ...sources, test: { include: ["*.test.ts"] } }\n`
 )
 
 if (!run("tsc", ["-p", cwd])) {
