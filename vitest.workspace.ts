@@ -24,13 +24,10 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/** The root's vitest configuration: one project, because vitest runs projects one after another where files share a process. */
+/** The root's vitest configuration. Each file has a process of its own: metrics and caches are global. */
 export default defineConfig({
   test: {
-    // Files share a process, so it imports Effect and Caravel once; a file that changes its process restores it. With fewer workers at
-    // one time than at another, vitest 3.2 ends a worker twice ("Terminating worker thread"), so both numbers are the same.
-    isolate: false,
-    minWorkers: workers,
+    minWorkers: 1,
     maxWorkers: workers,
     sequence: { sequencer: LongestFirst },
     projects: [{

@@ -1,5 +1,5 @@
 /** The suites of adapters on the services of a host, by a real server. */
-import { CommandTest, FeedTest, HistoryTest, QueryTest } from "@caravel/conformance"
+import { CommandTest, FeedTest, HistoryTest, LongRun, QueryTest } from "@caravel/conformance"
 import { ActivityPubSub, Command, Journal, type Position, Query, type RecordedEvent } from "@caravel/domain"
 import { Credentials, Remote, Server, SingleUse } from "@caravel/http"
 import { Memory } from "@caravel/memory"
@@ -76,10 +76,13 @@ const remoteOn = <E>(services: Layer.Layer<Layer.Layer.Success<typeof Memory.lay
 
 const remote = remoteOn(Memory.layer)
 
-CommandTest.suite("Remote", Layer.provideMerge(layerWithoutActor, remote), { isRemote: true })
 QueryTest.suite("Remote", remote)
-HistoryTest.suite("Remote", remote)
 FeedTest.suite("Remote", remote)
+// Each test starts a host, which takes minutes for all of them.
+if (LongRun.count("CARAVEL_REMOTE_SUITES", { usual: 0, long: 1 }) > 0) {
+  CommandTest.suite("Remote", Layer.provideMerge(layerWithoutActor, remote), { isRemote: true })
+  HistoryTest.suite("Remote", remote)
+}
 
 it.live("a command whose answer is lost is sent again, and executed once", () =>
   Effect.gen(function*() {

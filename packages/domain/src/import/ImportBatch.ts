@@ -1,5 +1,5 @@
 /** Converts the rows and activities of another database to events that reproduce them, or refuses them. */
-import { Either, Equal, Function, HashMap, Option, Record as Rec, Redacted } from "effect"
+import { Either, Equal, Function, HashMap, Option, Record as Rec, Redacted, Struct } from "effect"
 import type { CommandRequest } from "../command/CommandRequest.js"
 import { commandTable } from "../command/CommandTable.js"
 import * as RelayCommand from "../command/RelayCommand.js"
@@ -142,7 +142,9 @@ export class ImportBatch {
       if (Either.isLeft(tenant)) return because(`Its tenant ${row.tenant}`, tenant.left)
       if (isHere && creation === undefined) return Either.right(row)
       const origin = creation ?? this.reconciling(`relay ${id}`, 1, row.createdAt)
-      const created = this.decide(commandOf(RelayCommand.CreateRelay, "CreateRelay", row), origin, {
+      // Only the command's fields: a relay is created active, whatever its row has become.
+      const configuration = Struct.omit(row, "status", "stripeSubscriptionItemId", "synced", "syncError")
+      const created = this.decide(commandOf(RelayCommand.CreateRelay, "CreateRelay", configuration), origin, {
         ...this.state,
         relays: HashMap.remove(this.state.relays, row.id)
       })
