@@ -102,6 +102,7 @@ const make = ({ credentials, rateLimit }: Options) =>
       return /^nostr$/i.test(scheme) ? signed(text, request) : unauthorized("malformed")
     }
 
+    // @effect-diagnostics-next-line returnEffectInGen:off
     return Effect.gen(function*() {
       const request = yield* HttpServerRequest.HttpServerRequest
       const { route } = yield* HttpRouter.RouteContext

@@ -106,6 +106,7 @@ export const sentWith =
         sent = Effect.mapError(
           Command.withIdempotencyKey(yield* scoped(key, identity))(sent),
           (error) =>
+            // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
             error instanceof IdempotencyConflict ? new IdempotencyConflict({ key }) as E & IdempotencyConflict : error
         )
       }

@@ -41,6 +41,7 @@ const invalid = (error: ParseResult.ParseError): InvalidRequest =>
 export const valid = <A, E, R>(
   effect: Effect.Effect<A, E | ParseResult.ParseError, R>
 ): Effect.Effect<A, Exclude<E, ParseResult.ParseError> | InvalidRequest, R> =>
+  // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
   Effect.catchTag(effect as Effect.Effect<A, ParseResult.ParseError, R>, "ParseError", invalid)
 
 const problemOf = (error: unknown) => {

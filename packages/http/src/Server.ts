@@ -84,6 +84,7 @@ const serve = <E, R>(
   const served = Effect.map(Drain.Drain, ({ closing, counted }) =>
     HttpApiBuilder.serve(counted).pipe(
       Layer.provide(HttpApiBuilder.middleware((app) =>
+        // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         closing(answered(guard(app))).pipe(HttpIncomingMessage.withMaxBodySize(Option.some(maxBody)))
       ))
     ))

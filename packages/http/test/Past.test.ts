@@ -106,7 +106,7 @@ describe("consumers", () => {
         filter: { activityType: "update_relay" },
         retry: Schedule.stop,
         onFailure: "park",
-        handle: () => broken ? Effect.fail(new Error(`no mail to ${secret}`)) : Effect.void
+        handle: () => broken ? Effect.fail(`no mail to ${secret}`) : Effect.void
       }))
       yield* Consumer.awaitPosition("mail/1", 4)
       const path = "/v1/consumers/mail%2F1"

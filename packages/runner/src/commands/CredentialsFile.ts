@@ -41,5 +41,6 @@ export const credentials = Effect.fnUntraced(function*(path: string, output: typ
     Effect.catchAll(({ message }) => output.note(`The credentials stay as they were: ${message}`))
   )
   yield* Effect.forkScoped(Stream.runForEach(hangUps, () => reload))
+  // @effect-diagnostics-next-line returnEffectInGen:off
   return Ref.get(current)
 })

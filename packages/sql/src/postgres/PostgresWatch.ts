@@ -2,6 +2,7 @@
 import { Position, type StorageError } from "@caravel/domain"
 import { makeClockReport } from "@caravel/domain/adapter"
 import { Background, Backoff, Tail } from "@caravel/pubsub"
+import type { SqlError } from "@effect/sql/SqlError"
 import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
 import { Database } from "../database/Database.js"
 import { clockOffset } from "../statement/ClockOffset.js"
@@ -135,7 +136,7 @@ export const layer = (
   }))
 
 /** Notifies others after each commit of this process, and of the last commits when the scope closes. */
-const notifying = (send: (position: Position) => Effect.Effect<unknown, unknown>) =>
+const notifying = (send: (position: Position) => Effect.Effect<unknown, StorageError | SqlError>) =>
   Effect.gen(function*() {
     const { commitSignal } = yield* Database
     const tail = yield* Tail.Tail
@@ -149,6 +150,7 @@ const notifying = (send: (position: Position) => Effect.Effect<unknown, unknown>
     })
     // The fiber that notifies is interrupted first, perhaps while it notifies.
     yield* Effect.addFinalizer(() => tell)
+    // @effect-diagnostics-next-line returnEffectInGen:off
     return Effect.gen(function*() {
       yield* commitSignal.await
       yield* commitSignal.close
