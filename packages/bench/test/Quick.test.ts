@@ -40,7 +40,7 @@ const ended = (child: ReturnType<typeof bench>) =>
     child.on("close", (code) => resolve({ code, stdout, stderr }))
   })
 
-it("a quick run measures every scenario and subject, and leaves nothing behind", { timeout: 180_000 }, async () => {
+it("a quick run measures every scenario and subject, and leaves nothing behind", { timeout: 400_000 }, async () => {
   const json = join(directory, "report.json")
   const markdown = join(directory, "report.md")
   const { code, stderr, stdout } = await ended(bench("--quick", "--json", json, "--markdown", markdown))
