@@ -1,6 +1,6 @@
 /** A connection to a host: the client of the API, with a credential, and the failures of calls as those of the services. */
 import { StorageError } from "@caravel/domain"
-import { Backoff } from "@caravel/pubsub"
+import { Backoff, Waiting } from "@caravel/pubsub"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import type * as HttpApiError from "@effect/platform/HttpApiError"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -90,11 +90,6 @@ const storageError = (operation: string, error: CallError) =>
       : { reason: "other" })
   })
 
-const isRetried = (error: unknown) =>
-  error instanceof StorageError &&
-  (error.passes === true || error.reason === "busy" || error.reason === "unavailable" ||
-    error.reason === "commitUnknown")
-
 /**
  * Makes a call fail as the services do, and tries it again while the host or its database cannot be reached. A command
  * needs an idempotency key for that.
@@ -103,14 +98,16 @@ const isRetried = (error: unknown) =>
  * @category execution
  */
 export const called = (operation: string, { retryFor = "30 seconds" }: Options) => {
-  const schedule = Schedule.intersect(Backoff.untilReachable, Schedule.recurUpTo(retryFor))
+  const retried = Waiting.retryWhile(
+    Waiting.isTransient,
+    Schedule.intersect(Backoff.untilReachable, Schedule.recurUpTo(retryFor))
+  )
   return <A, E extends { readonly _tag: string }, R>(call: Effect.Effect<A, E, R>) => {
     type Failure = Exclude<E, CallError> | StorageError
-    const failed = Effect.mapError(
+    return retried(Effect.mapError(
       call,
       (error): Failure => isCallError(error) ? storageError(operation, error) : error as Exclude<E, CallError>
-    )
-    return Effect.retry(failed, { while: isRetried, schedule })
+    ))
   }
 }
 
@@ -138,6 +135,28 @@ export const allPages = Effect.fnUntraced(function*<Item, Cursor, E>(
   }
   return items
 })
+
+/**
+ * Reads pages of items after a key, such as a position or a version. The host does not name the key of the next page:
+ * it is that of the last item, if the page is full.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
+export const allAfter = <Item, Key extends number, E>(
+  after: Key,
+  limit: number | undefined,
+  keyOf: (item: Item) => Key,
+  read: (page: { readonly after: Key; readonly limit: number }) => Effect.Effect<
+    { readonly items: ReadonlyArray<Item> },
+    E
+  >
+): Effect.Effect<ReadonlyArray<Item>, E> =>
+  allPages({ after, limit }, ({ cursor = after, limit }) =>
+    Effect.map(read({ after: cursor, limit }), ({ items }) => {
+      const last = items.length < limit ? undefined : items.at(-1)
+      return { items, cursor: last === undefined ? undefined : keyOf(last) }
+    }))
 
 type Present<A> = { readonly [Name in keyof A]: Exclude<A[Name], undefined> }
 

@@ -1,7 +1,7 @@
 /** Reads of a host's journal. Feeds and the past are built on them, as beside a database. */
-import { type Journal, StorageError } from "@caravel/domain"
+import { type Journal, type RecordedEvent, StorageError } from "@caravel/domain"
 import { Array as Arr, DateTime, Effect, Stream } from "effect"
-import { allPages, called, type Connection } from "./Connection.js"
+import { allAfter, called, type Connection } from "./Connection.js"
 
 /**
  * Only the reads that feeds and the past need.
@@ -25,40 +25,25 @@ export const make = ({ client: { journal: routes }, options }: Connection): type
         Effect.map(({ position }) => position)
       ),
     read: (after, limit) =>
-      allPages(
-        { after, limit },
-        ({ cursor = after, limit }) =>
-          Effect.map(
-            routes.events({ urlParams: { after: cursor, limit } }),
-            following(limit, ({ position }) => position)
-          )
-      )
-        .pipe(called("events", options)),
+      allAfter(after, limit, positionOf, (urlParams) => routes.events({ urlParams }).pipe(called("events", options))),
     readTenant: (pubkey, after, limit) =>
-      allPages({ after, limit }, ({ cursor = after, limit }) =>
-        Effect.map(
-          routes.meteredEvents({ path: { pubkey }, urlParams: { after: cursor, limit } }),
-          following(limit, ({ position }) => position)
-        )).pipe(called("meteredEvents", options)),
+      allAfter(
+        after,
+        limit,
+        positionOf,
+        (urlParams) => routes.meteredEvents({ path: { pubkey }, urlParams }).pipe(called("meteredEvents", options))
+      ),
     readResource: ({ resourceId, resourceType }, after, limit) =>
-      allPages({ after, limit }, ({ cursor = after, limit }) => {
-        const urlParams = { after: cursor, limit }
-        return Effect.map(
-          resourceType === "tenant"
-            ? routes.tenantEvents({ path: { pubkey: resourceId }, urlParams })
-            : routes.relayEvents({ path: { id: resourceId }, urlParams }),
-          following(limit, ({ version }) => version)
-        )
-      }).pipe(called("resourceEvents", options)),
+      allAfter(after, limit, versionOf, (urlParams) =>
+        (resourceType === "tenant"
+          ? routes.tenantEvents({ path: { pubkey: resourceId }, urlParams })
+          : routes.relayEvents({ path: { id: resourceId }, urlParams })).pipe(called("resourceEvents", options))),
     at: () => unused("at"),
     verify: Stream.fail(unused("verify")),
     rebuild: () => unused("rebuild")
   }
 }
 
-/** A page, and where the next one begins, if this one is full. */
-const following =
-  <Item>(limit: number, keyOf: (item: Item) => number) => ({ items }: { readonly items: ReadonlyArray<Item> }) => {
-    const last = items.length < limit ? undefined : items.at(-1)
-    return { items, cursor: last === undefined ? undefined : keyOf(last) }
-  }
+const positionOf = ({ position }: RecordedEvent) => position
+
+const versionOf = ({ version }: RecordedEvent): number => version

@@ -1,7 +1,7 @@
 /** Reads of the current state, which a host answers. */
 import { Query, Relay, type RelayFilter } from "@caravel/domain"
 import { Array as Arr, Effect, Option } from "effect"
-import { allPages, called, type Connection, present } from "./Connection.js"
+import { allAfter, allPages, called, type Connection, present } from "./Connection.js"
 import type { WithSecret } from "./RemoteSecret.js"
 
 const many = <A>(one: A | ReadonlyArray<A> | undefined): ReadonlyArray<A> | undefined =>
@@ -20,9 +20,9 @@ export const make = ({ client: { queries }, options }: Connection, withSecret: W
   const findRelays = ({ plan, status, synced, tenant, ...page }: RelayFilter) => {
     if (isNothing(plan) || isNothing(status)) return Effect.succeed([])
     const filter = present({ plan: many(plan), status: many(status), synced, tenant })
-    return allPages(page, (page) => queries.relays({ urlParams: { ...page, ...filter } })).pipe(
-      called("relays", options),
-      Effect.map(Arr.map((view) => Relay.trusted(view)))
+    return Effect.map(
+      allPages(page, (page) => queries.relays({ urlParams: { ...page, ...filter } }).pipe(called("relays", options))),
+      Arr.map((view) => Relay.trusted(view))
     )
   }
 
@@ -35,9 +35,11 @@ export const make = ({ client: { queries }, options }: Connection, withSecret: W
         Effect.catchTag("TenantNotFound", () => Effect.succeedNone)
       ),
     findTenants: ({ pastDue, ...page }) =>
-      allPages(page, (page) => queries.tenants({ urlParams: { ...page, ...present({ pastDue }) } })).pipe(
-        called("tenants", options),
-        Effect.flatMap((views) => Effect.forEach(views, withSecret, { concurrency: 8 }))
+      Effect.flatMap(
+        allPages(page, (page) =>
+          queries.tenants({ urlParams: { ...page, ...present({ pastDue }) } }).pipe(called("tenants", options))),
+        (views) =>
+          Effect.forEach(views, withSecret, { concurrency: 8 })
       ),
     relay: (id) =>
       queries.relay({ path: { id } }).pipe(
@@ -54,14 +56,12 @@ export const make = ({ client: { queries }, options }: Connection, withSecret: W
     activity: ({ activityType, after, limit, ...filter }) => {
       if (isNothing(activityType)) return Effect.succeed([])
       const selection = present({ ...filter, activityType: many(activityType) })
-      return allPages(
-        { after, limit },
-        ({ cursor = after, limit }) =>
-          Effect.map(queries.activity({ urlParams: { ...selection, after: cursor, limit } }), ({ items }) => ({
-            items,
-            cursor: items.length < limit ? undefined : items.at(-1)?.position
-          }))
-      ).pipe(called("activity", options))
+      return allAfter(
+        after,
+        limit,
+        ({ position }) => position,
+        (page) => queries.activity({ urlParams: { ...selection, ...page } }).pipe(called("activity", options))
+      )
     }
   })
 }

@@ -1,12 +1,12 @@
 import type { StorageError } from "@caravel/domain"
 import { Duration, Effect, Fiber, Option, Random } from "effect"
-import { Waiting } from "../runtime/Waiting.js"
+import { isTransient, Waiting } from "../runtime/Waiting.js"
 import { withBackground } from "../runtime/WithBackground.js"
 import { ConsumerNotFound } from "./ConsumerError.js"
 import type { ConsumerStore } from "./ConsumerStore.js"
 import type { Lease, LeaseLost, Task } from "./Leases.js"
 import type { LocalSignals } from "./LocalSignals.js"
-import { isTransient, retryWhileUnavailable } from "./StorageRetry.js"
+import { retryWhileUnavailable } from "./StorageRetry.js"
 
 /** Which lease to wait for. */
 interface LeaseRequest {

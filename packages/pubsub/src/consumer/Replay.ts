@@ -1,6 +1,7 @@
 /** Replays: handling parked activities again. */
 import { type Activity, Position, type StorageError } from "@caravel/domain"
 import { Effect, Exit, LogLevel, Option } from "effect"
+import { isTransient } from "../runtime/Waiting.js"
 import { Attempts } from "./Attempts.js"
 import { BlockedResources } from "./BlockedResources.js"
 import type { ConsumerContext } from "./ConsumerContext.js"
@@ -13,7 +14,7 @@ import { describeCause, logFailure } from "./HandlerFailure.js"
 import { type HeldLease, withLease } from "./HeldLease.js"
 import type { InFlight } from "./InFlight.js"
 import type { Lease, LeaseLost } from "./Leases.js"
-import { isTransient, retryWhileTransient, retryWhileUnavailable } from "./StorageRetry.js"
+import { retryWhileTransient, retryWhileUnavailable } from "./StorageRetry.js"
 
 /** The number of parked activities that are read at a time. */
 const pageSize = 64

@@ -2,14 +2,7 @@
 import { StorageError } from "@caravel/domain"
 import { Effect, Schedule } from "effect"
 import * as Backoff from "../runtime/Backoff.js"
-import { retryWhile } from "../runtime/Waiting.js"
-
-/**
- * Whether a storage failure is transient: another process has locked the database, it cannot be reached, or it is
- * temporarily read-only. A commit of unknown outcome counts too, as consumers' writes are idempotent.
- */
-export const isTransient = (error: unknown): boolean =>
-  error instanceof StorageError && (/^(busy|unavailable|commitUnknown)$/.test(error.reason) || error.passes === true)
+import { isTransient, retryWhile } from "../runtime/Waiting.js"
 
 const isReadonly = (error: unknown): error is StorageError =>
   error instanceof StorageError && error.reason === "readonly"

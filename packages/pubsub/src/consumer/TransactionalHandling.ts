@@ -1,10 +1,10 @@
 /** Handlers that run in the transaction that moves the checkpoint: after a crash, nothing is handled twice. */
 import { type Activity, StorageError } from "@caravel/domain"
 import { Array as Arr, Cause, Effect, Either, Exit, Option } from "effect"
-import { sleep, Waiting } from "../runtime/Waiting.js"
+import { isTransient, sleep, Waiting } from "../runtime/Waiting.js"
 import { ahead, type Batch, type Handle } from "./Batch.js"
 import type { Session } from "./Session.js"
-import { isTransient, retryWhileTransient } from "./StorageRetry.js"
+import { retryWhileTransient } from "./StorageRetry.js"
 
 /** The maximum number of activities in a transaction, if the handler takes one activity at a time. */
 const maxActivities = 64

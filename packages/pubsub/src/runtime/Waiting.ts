@@ -1,4 +1,5 @@
 /** The clock that Caravel itself uses to wait: for leases, polls, and storage that is busy or unavailable. */
+import { StorageError } from "@caravel/domain"
 import { Clock, Context, Duration, Effect, Function, Schedule } from "effect"
 
 /**
@@ -21,6 +22,16 @@ export class Waiting extends Context.Reference<Waiting>()("@caravel/pubsub/Waiti
  */
 export const sleep = (duration: Duration.DurationInput): Effect.Effect<void> =>
   Effect.flatMap(Waiting, (clock) => clock.sleep(Duration.decode(duration)))
+
+/**
+ * Whether a storage failure is transient: another process has locked the database, it cannot be reached, or it is
+ * temporarily read-only. A commit of unknown outcome counts too, so what is retried must be idempotent.
+ *
+ * @since 0.1.0
+ * @category waiting
+ */
+export const isTransient = (error: unknown): boolean =>
+  error instanceof StorageError && (/^(busy|unavailable|commitUnknown)$/.test(error.reason) || error.passes === true)
 
 /**
  * How much longer a caller is willing to wait.
