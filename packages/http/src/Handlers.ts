@@ -71,15 +71,12 @@ const execute = (tag: CommandTag) => {
     }).pipe(sentWith(headers), valid)
 }
 
-const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
-  Predicate.hasProperty(input, "_tag") && Predicate.isString(input._tag) && Object.hasOwn(commands, input._tag)
-
 /** Sends a list of commands: the body is an array of them, each with its `_tag`. */
 const submit = ({ headers, request }: Sent) =>
   Effect.gen(function*() {
     const body = yield* Body.json(request)
     const issues = Array.isArray(body)
-      ? body.flatMap((input, index) => namesCommand(input) ? knownFields(input, input._tag, `${index}.`) : [])
+      ? body.flatMap((input, index) => Own.namesCommand(input) ? knownFields(input, input._tag, `${index}.`) : [])
       : []
     if (issues.length > 0) return yield* new InvalidRequest({ issues })
     if (Array.isArray(body)) yield* Own.permitted(body)

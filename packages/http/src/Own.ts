@@ -127,7 +127,13 @@ export const feed: Effect.Effect<typeof ActivityFeed.Service, never, OwnActivity
   OwnActivityFeed
 )
 
-const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
+/**
+ * Whether a value has the tag of a command. Its fields may be malformed.
+ *
+ * @since 0.1.0
+ * @category permissions
+ */
+export const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
   Predicate.hasProperty(input, "_tag") && Predicate.isString(input._tag) && Object.hasOwn(commands, input._tag)
 
 /**
