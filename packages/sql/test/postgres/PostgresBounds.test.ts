@@ -130,7 +130,8 @@ withPostgres("PostgreSQL: bounds on blocking others", (url) => {
     "a process that hangs in a transactional handler loses its lease, and a slow one keeps it",
     () =>
       Effect.gen(function*() {
-        const own = inSchema(url, yield* temporarySchema(url))
+        const schema = yield* temporarySchema(url)
+        const own = inSchema(url, schema)
         const context = yield* open(own)
         const child = yield* spawned(yield* bundled("./hanging.ts"), [own])
         yield* child.writes(1)
@@ -148,7 +149,7 @@ withPostgres("PostgreSQL: bounds on blocking others", (url) => {
         // Longer than the server allows a transaction to be idle.
         yield* statements(url, "SELECT pg_sleep(4)")
         expect(seen).toEqual([])
-        const lasting = `SELECT count(*)::int AS transactions FROM pg_stat_activity WHERE datname = current_database()
+        const lasting = `SELECT count(*)::int AS transactions FROM pg_stat_activity WHERE application_name = '${schema}'
           AND state = 'idle in transaction' AND xact_start < now() - interval '3 seconds'`
         expect(yield* statements(url, lasting)).toEqual([[{ transactions: 1 }]])
         yield* child.kill("SIGSTOP")
