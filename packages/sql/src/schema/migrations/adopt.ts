@@ -10,10 +10,6 @@ export const selectTables = `SELECT name AS "table",
     (SELECT json_group_array(pragma_table_info.name) FROM pragma_table_info(sqlite_schema.name)) AS "columns"
   FROM sqlite_schema WHERE type = 'table'`
 
-const selectPostgresTables = `SELECT relname AS "table", json_agg(attname)::text AS "columns"
-  FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
-  WHERE relkind IN ('r', 'p') AND pg_table_is_visible(pg_class.oid) GROUP BY relname`
-
 /** Decodes what `selectTables` selects. */
 export const decodeTables = (rows: ReadonlyArray<unknown>): Tables =>
   new Map((rows as ReadonlyArray<Row>).map(({ columns, table }) => [table, new Set<string>(JSON.parse(columns))]))
@@ -22,13 +18,6 @@ interface Row {
   readonly table: string
   readonly columns: string
 }
-
-/** The tables of the client's database. */
-export const tables = Effect.flatMap(SqlClient, (sql) =>
-  Effect.map(
-    sql.unsafe(sql.onDialectOrElse({ pg: () => selectPostgresTables, orElse: () => selectTables })),
-    decodeTables
-  ))
 
 /** The tables of each migration before names had a prefix, with columns that distinguish them from an application's. */
 const made: ReadonlyArray<readonly [name: string, tables: { readonly [table: string]: ReadonlyArray<string> }]> = [
@@ -52,6 +41,27 @@ const made: ReadonlyArray<readonly [name: string, tables: { readonly [table: str
 ]
 
 const shared = "effect_sql_migrations"
+
+/** The names of tables by which Caravel recognizes its own. */
+const known = [
+  shared,
+  ...["migrations", ...made.flatMap(([, tables]) => Object.keys(tables))].flatMap((name) => [name, `caravel_${name}`])
+]
+
+/** Looks up each name by itself, so that its cost does not grow with the number of tables in the server's database. */
+const selectPostgresTables = `SELECT relname AS "table",
+    (SELECT json_agg(attname)::text FROM pg_attribute WHERE attrelid = oid AND attnum > 0 AND NOT attisdropped) AS "columns"
+  FROM unnest($1::text[]) AS name JOIN pg_class ON oid = to_regclass(name) WHERE relkind IN ('r', 'p')`
+
+/** The tables of the client's database; on PostgreSQL, only those with known names. */
+export const tables = Effect.flatMap(SqlClient, (sql) =>
+  Effect.map(
+    sql.onDialectOrElse({
+      pg: () => sql.unsafe(selectPostgresTables, [known]),
+      orElse: () => sql.unsafe(selectTables)
+    }),
+    decodeTables
+  ))
 
 const hasShape = (tables: Tables, shape: { readonly [table: string]: ReadonlyArray<string> }) =>
   Object.entries(shape).every(([table, columns]) => columns.every((column) => tables.get(table)?.has(column)))
