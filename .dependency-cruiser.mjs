@@ -75,6 +75,7 @@ const rooms = {
     ["history"],
     ["face"]
   ],
+  http: [["api"], ["serve", "remote"], ["auth"], ["face"]],
   runner: [["terminal"], ["cli"], ["commands"], ["face"]]
 }
 

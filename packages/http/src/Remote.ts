@@ -15,11 +15,11 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { Config, type ConfigError, Effect, Layer, Predicate, Stream } from "effect"
-import * as Connection from "./Connection.js"
-import * as RemoteCommand from "./RemoteCommand.js"
-import * as RemoteJournal from "./RemoteJournal.js"
-import * as RemoteQuery from "./RemoteQuery.js"
-import * as RemoteSecret from "./RemoteSecret.js"
+import * as Connection from "./remote/Connection.js"
+import * as RemoteCommand from "./remote/RemoteCommand.js"
+import * as RemoteJournal from "./remote/RemoteJournal.js"
+import * as RemoteQuery from "./remote/RemoteQuery.js"
+import * as RemoteSecret from "./remote/RemoteSecret.js"
 
 /**
  * The options of a connection to a host.

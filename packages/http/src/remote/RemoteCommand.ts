@@ -2,9 +2,9 @@
 import { type Activity, type ActivityPubSub, Command, type CommandRequest, StorageError } from "@caravel/domain"
 import { IdempotencyKey, inputError, submissionOf } from "@caravel/domain/adapter"
 import { Array as Arr, Effect, ParseResult, Schema, String as Str } from "effect"
-import type { CommandHeaders } from "./CommandHeaders.js"
+import type { CommandHeaders } from "../api/CommandHeaders.js"
+import { InvalidRequest } from "../api/RequestError.js"
 import { called, type Connection } from "./Connection.js"
-import { InvalidRequest } from "./RequestError.js"
 
 declare const crypto: { readonly randomUUID: () => string }
 

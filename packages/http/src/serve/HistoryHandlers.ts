@@ -2,11 +2,11 @@
 import { History, RelayNotFound, TenantNotFound } from "@caravel/domain"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Chunk, Effect, Stream } from "effect"
-import { Api } from "./Api.js"
+import { Api } from "../api/Api.js"
+import * as Page from "../api/Page.js"
+import type * as Parameters from "../api/Parameters.js"
+import { InvalidRequest } from "../api/RequestError.js"
 import { valid } from "./Failure.js"
-import * as Page from "./Page.js"
-import type * as Parameters from "./Parameters.js"
-import { InvalidRequest } from "./RequestError.js"
 
 /** A page of a resource's events. There are none at all if it never existed. */
 const eventsOf = Effect.fnUntraced(function*<E>(

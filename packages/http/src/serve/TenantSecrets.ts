@@ -4,9 +4,9 @@ import { resources } from "@caravel/domain/adapter"
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Effect, Option, Redacted } from "effect"
-import { Identity } from "./Identity.js"
+import { Identity } from "../api/Identity.js"
+import { Forbidden } from "../api/RequestError.js"
 import * as Own from "./Own.js"
-import { Forbidden } from "./RequestError.js"
 
 const { secret } = resources.tenant
 

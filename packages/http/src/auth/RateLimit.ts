@@ -1,6 +1,6 @@
 /** A limit of requests per credential, kept in memory by each host. */
 import { Clock, Effect } from "effect"
-import { TooManyRequests } from "./RequestError.js"
+import { TooManyRequests } from "../api/RequestError.js"
 
 const minute = 60_000
 

@@ -7,9 +7,9 @@ import * as HttpServerError from "@effect/platform/HttpServerError"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Array as Arr, Cause, Effect, ParseResult } from "effect"
-import { Api } from "./Api.js"
-import * as Problem from "./Problem.js"
-import { InvalidRequest, MethodNotAllowed, RouteNotFound, Unexpected } from "./RequestError.js"
+import { Api } from "../api/Api.js"
+import * as Problem from "../api/Problem.js"
+import { InvalidRequest, MethodNotAllowed, RouteNotFound, Unexpected } from "../api/RequestError.js"
 
 const routes: Array<{ readonly method: string; readonly path: RegExp }> = []
 HttpApi.reflect(Api, {

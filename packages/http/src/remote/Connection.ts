@@ -7,9 +7,9 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { type Duration, Effect, flow, identity, type ParseResult, Record as Rec, Redacted, Schedule } from "effect"
-import { Api } from "./Api.js"
-import { maxLimit } from "./Parameters.js"
-import * as RequestError from "./RequestError.js"
+import { Api } from "../api/Api.js"
+import { maxLimit } from "../api/Parameters.js"
+import * as RequestError from "../api/RequestError.js"
 
 /**
  * The options of a connection to a host.

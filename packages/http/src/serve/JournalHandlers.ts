@@ -2,7 +2,7 @@
 import { History, Journal, Position } from "@caravel/domain"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect } from "effect"
-import { Api } from "./Api.js"
+import { Api } from "../api/Api.js"
 import { valid } from "./Failure.js"
 
 /** Answers a page with the events that a read of the journal returns. */

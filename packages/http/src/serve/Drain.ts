@@ -2,8 +2,8 @@
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Context, Deferred, type Duration, Effect, Layer } from "effect"
-import * as Problem from "./Problem.js"
-import { ShuttingDown } from "./RequestError.js"
+import * as Problem from "../api/Problem.js"
+import { ShuttingDown } from "../api/RequestError.js"
 
 /**
  * Whether a server is shutting down.

@@ -3,12 +3,12 @@ import { withoutSecrets } from "@caravel/domain/adapter"
 import { Consumer } from "@caravel/pubsub"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect, Schema } from "effect"
-import { Api } from "./Api.js"
+import { Api } from "../api/Api.js"
+import * as Page from "../api/Page.js"
+import { Reset } from "../api/Parameters.js"
+import { ConsumerNotRunning, NotParked } from "../api/RequestError.js"
 import * as Body from "./Body.js"
 import { valid } from "./Failure.js"
-import * as Page from "./Page.js"
-import { Reset } from "./Parameters.js"
-import { ConsumerNotRunning, NotParked } from "./RequestError.js"
 
 /** A handler's error may quote its input. */
 const safe = (error: string | null) => error === null ? null : withoutSecrets(error)

@@ -2,7 +2,7 @@
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Effect, Option } from "effect"
-import { BodyTooLarge, InvalidRequest, UnsupportedMediaType } from "./RequestError.js"
+import { BodyTooLarge, InvalidRequest, UnsupportedMediaType } from "../api/RequestError.js"
 
 const isJson = (contentType: string) => /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType.trim())
 

@@ -2,9 +2,9 @@
 import { Journal } from "@caravel/domain"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Effect, Stream } from "effect"
+import * as Problem from "../api/Problem.js"
+import { ShuttingDown } from "../api/RequestError.js"
 import { Drain } from "./Drain.js"
-import * as Problem from "./Problem.js"
-import { ShuttingDown } from "./RequestError.js"
 
 const bytes = new TextEncoder()
 

@@ -27,9 +27,9 @@ import {
   Schedule,
   Stream
 } from "effect"
-import { Identity } from "./Identity.js"
-import { mayExecute, operatorFields } from "./Permissions.js"
-import { Forbidden } from "./RequestError.js"
+import { Identity } from "../api/Identity.js"
+import { mayExecute, operatorFields } from "../api/Permissions.js"
+import { Forbidden } from "../api/RequestError.js"
 
 /** The arguments have been validated. */
 const validated = <A>(

@@ -5,10 +5,10 @@
 import { Activity, type Epoch, Journal, type Position } from "@caravel/domain"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Chunk, Context, type Duration, Effect, Schedule, Schema, Stream } from "effect"
+import type * as Parameters from "../api/Parameters.js"
+import * as Problem from "../api/Problem.js"
 import { Drain } from "./Drain.js"
 import * as Own from "./Own.js"
-import type * as Parameters from "./Parameters.js"
-import * as Problem from "./Problem.js"
 
 /**
  * The time between heartbeats, 15 seconds by default. Proxies close connections that are silent for longer, many after a

@@ -1,8 +1,8 @@
 /** Tenants with their wallet URL, which a host sends only by a route of its own. */
 import { type StorageError, Tenant } from "@caravel/domain"
 import { Effect, Redacted } from "effect"
+import type { View } from "../api/View.js"
 import { called, type Connection } from "./Connection.js"
-import type { View } from "./View.js"
 
 /** Completes a tenant that the host shows without its secret. */
 export type WithSecret = (view: View<"tenant">) => Effect.Effect<Tenant, StorageError>

@@ -7,9 +7,9 @@ import { Pubkey } from "@caravel/domain"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Clock, Effect, Encoding, Schema } from "effect"
 import { verifyEvent } from "nostr-tools/pure"
-import * as Body from "./Body.js"
-import { hashOf } from "./Credentials.js"
-import { type BodyTooLarge, Unauthorized } from "./RequestError.js"
+import { hashOf } from "../api/Credentials.js"
+import { type BodyTooLarge, Unauthorized } from "../api/RequestError.js"
+import * as Body from "../serve/Body.js"
 
 const hex = (length: number) => Schema.String.pipe(Schema.pattern(new RegExp(`^[0-9a-f]{${length}}$`)))
 
