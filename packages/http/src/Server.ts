@@ -17,10 +17,12 @@ import type { SingleUse } from "./auth/SingleUse.js"
 import * as ConsumersHandlers from "./serve/ConsumersHandlers.js"
 import * as Drain from "./serve/Drain.js"
 import { answered } from "./serve/Failure.js"
-import { layerCommands, layerHost, layerQueries, layerUpkeep } from "./serve/Handlers.js"
+import { layerCommands, layerHost, layerMonitoring, layerQueries, layerUpkeep } from "./serve/Handlers.js"
+import { allowing, hardened, limited } from "./serve/Hardening.js"
 import * as HistoryHandlers from "./serve/HistoryHandlers.js"
 import * as JournalHandlers from "./serve/JournalHandlers.js"
 import * as Own from "./serve/Own.js"
+import { logged } from "./serve/RequestLog.js"
 
 /**
  * The options of a server.
@@ -31,37 +33,58 @@ import * as Own from "./serve/Own.js"
 export interface Options {
   /** The maximum length of a body, in bytes. 10 MiB by default. */
   readonly maxBody?: number | undefined
+  /** How long a request may take until its response begins; a stream then has no limit. One minute by default. */
+  readonly requestTimeout?: Duration.DurationInput | undefined
   /** How long running requests may take when the server shuts down. Ten seconds by default. */
   readonly drainTimeout?: Duration.DurationInput | undefined
+  /** How many activities a consumer may be behind while `/readyz` answers 200. No limit by default. */
+  readonly maxLag?: number | undefined
+}
+
+/**
+ * The options of a server with credentials.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CredentialsOptions extends Options, Auth.Options {
+  /** The origins whose web pages may use the API (CORS), such as `https://admin.example`. None by default. */
+  readonly origins?: ReadonlyArray<string> | undefined
 }
 
 /** The services that the API is served from. */
 type Services = ActivityFeed | Command | Consumer.Consumer | History | Journal | Query
 
 /** No handler has the `Query` or the feed of everything. */
-const handlers: Layer.Layer<
+const handlers = (maxLag: number): Layer.Layer<
   | Layer.Layer.Success<typeof layerCommands>
   | Layer.Layer.Success<typeof layerQueries>
   | Layer.Layer.Success<typeof HistoryHandlers.layer>
   | Layer.Layer.Success<typeof JournalHandlers.layer>
   | Layer.Layer.Success<typeof ConsumersHandlers.layer>
   | Layer.Layer.Success<typeof layerUpkeep>
-  | Layer.Layer.Success<typeof layerHost>,
+  | Layer.Layer.Success<typeof layerMonitoring>
+  | Layer.Layer.Success<ReturnType<typeof layerHost>>,
   never,
   | Exclude<Services, ActivityFeed | Query>
   | Authentication
   | Drain.Drain
   | Own.OwnActivityFeed
   | Own.OwnQuery
-> = Layer.mergeAll(
-  layerCommands,
-  layerQueries,
-  HistoryHandlers.layer,
-  JournalHandlers.layer,
-  ConsumersHandlers.layer,
-  layerUpkeep,
-  layerHost
-)
+> =>
+  Layer.mergeAll(
+    layerCommands,
+    layerQueries,
+    HistoryHandlers.layer,
+    JournalHandlers.layer,
+    ConsumersHandlers.layer,
+    layerUpkeep,
+    layerMonitoring,
+    layerHost(maxLag)
+  )
+
+const api = (maxLag: number): Layer.Layer<HttpApi.Api, never, Services | Authentication> =>
+  Layer.provide(HttpApiBuilder.api(Api), Layer.provide(handlers(maxLag), [Own.layer, Drain.layer]))
 
 /**
  * The API with its handlers, to be mounted in an application with other routes. `Auth` has layers of `Authentication`.
@@ -69,15 +92,12 @@ const handlers: Layer.Layer<
  * @since 0.1.0
  * @category layers
  */
-export const layerApi: Layer.Layer<HttpApi.Api, never, Services | Authentication> = Layer.provide(
-  HttpApiBuilder.api(Api),
-  Layer.provide(handlers, [Own.layer, Drain.layer])
-)
+export const layerApi: Layer.Layer<HttpApi.Api, never, Services | Authentication> = api(Infinity)
 
 type Host = HttpServer.HttpServer | HttpRouter.HttpRouter.DefaultServices
 
 const serve = <E, R>(
-  { drainTimeout = "10 seconds", maxBody = 10 * 1024 * 1024 }: Options,
+  { drainTimeout = "10 seconds", maxBody = 10 * 1024 * 1024, maxLag = Infinity, requestTimeout = "1 minute" }: Options,
   guard: HttpMiddleware.HttpMiddleware,
   authentication: Layer.Layer<Authentication, E, R>
 ): Layer.Layer<never, E, Host | Services | R> => {
@@ -85,7 +105,9 @@ const serve = <E, R>(
     HttpApiBuilder.serve(counted).pipe(
       Layer.provide(HttpApiBuilder.middleware((app) =>
         // @effect-diagnostics-next-line anyUnknownInErrorContext:off
-        closing(answered(guard(app))).pipe(HttpIncomingMessage.withMaxBodySize(Option.some(maxBody)))
+        logged(hardened(closing(answered(guard(limited(requestTimeout)(app)))))).pipe(
+          HttpIncomingMessage.withMaxBodySize(Option.some(maxBody))
+        )
       ))
     ))
   return Layer.scopedDiscard(
@@ -93,7 +115,7 @@ const serve = <E, R>(
   ).pipe(
     Layer.provide(Layer.unwrapEffect(served)),
     Layer.provide([HttpApiSwagger.layer(), Drain.layer]),
-    Layer.provide(layerApi),
+    Layer.provide(api(maxLag)),
     Layer.provide(authentication)
   )
 }
@@ -116,5 +138,6 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, Host | S
  * @category layers
  */
 export const layerWithCredentials = (
-  options: Options & Auth.Options
-): Layer.Layer<never, never, Host | Services | SingleUse> => serve(options, identity, Auth.layer(options))
+  options: CredentialsOptions
+): Layer.Layer<never, never, Host | Services | SingleUse> =>
+  serve(options, options.origins === undefined ? identity : allowing(options.origins), Auth.layer(options))

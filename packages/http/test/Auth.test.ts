@@ -258,7 +258,7 @@ it("the OpenAPI document has both schemes, at every route that needs a credentia
   })
   for (const [path, methods] of Object.entries(paths)) {
     for (const operation of Rec.values(methods as Record<string, any>)) {
-      const needed = path.startsWith("/v1/")
+      const needed = path.startsWith("/v1/") || path === "/metrics"
       expect([path, operation.security]).toEqual([path, needed ? [{ bearer: [] }, { nostr: [] }] : []])
       expect([path, "401" in operation.responses]).toEqual([path, needed])
     }

@@ -69,7 +69,8 @@ const table: Record<string, readonly [statuses: readonly [number, number, number
   replay: [[404, 403, 403, 403, 403]],
   reset: [[404, 403, 403, 403, 403], { position: 0 }],
   drop: [[404, 403, 403, 403, 403]],
-  verify: [[200, 403, 403, 403, 403]]
+  verify: [[200, 403, 403, 403, 403]],
+  metrics: [[200, 200, 200, 403, 403]]
 }
 
 /** The parameters that a route requires. */

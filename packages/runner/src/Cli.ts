@@ -1,5 +1,4 @@
 /** The `caravel` program: runs the subcommand that its arguments name, and reports errors. */
-import { withoutSecrets } from "@caravel/domain/adapter"
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Effect, Either } from "effect"
@@ -11,9 +10,9 @@ import * as Syntax from "./cli/Syntax.js"
 import { version } from "./cli/Version.js"
 import { subcommands } from "./commands/Commands.js"
 import { config, type Subcommand } from "./commands/Subcommand.js"
-import * as Layout from "./terminal/Layout.js"
 import { Failed, Output, OutputClosed } from "./terminal/Output.js"
 import * as Render from "./terminal/Render.js"
+import { report } from "./terminal/Report.js"
 
 const byName = new Map(subcommands.map((subcommand) => [subcommand.name, subcommand] as const))
 
@@ -110,12 +109,7 @@ export const main = (argv: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const output = yield* Output
     const fail = (message: string) =>
-      Effect.zipRight(
-        message === ""
-          ? Effect.void
-          : output.note(`${output.errorStyle.red("caravel:")} ${Layout.oneLine(withoutSecrets(message))}`),
-        Effect.fail(new Failed({ message }))
-      )
+      Effect.zipRight(message === "" ? Effect.void : report(message), Effect.fail(new Failed({ message })))
     const args = argv.slice(2)
     const answer = answerTo(args, output)
     if (answer !== undefined) return yield* output.print(answer.join("\n"))
@@ -131,7 +125,7 @@ export const main = (argv: ReadonlyArray<string>) =>
     }
     return yield* execute(read.right).pipe(
       Effect.withConsole(yield* helpConsole(output)),
-      Effect.catchAll((error): Effect.Effect<never, Failed | OutputClosed> =>
+      Effect.catchAll((error): Effect.Effect<never, Failed | OutputClosed, Output> =>
         error instanceof OutputClosed
           ? Effect.fail(error)
           // The error of invalid values has been printed.

@@ -211,6 +211,13 @@ const Upkeep = HttpApiGroup.make("upkeep").add(
     )
 )
 
+/** What a monitor scrapes. */
+const Monitoring = HttpApiGroup.make("monitoring").add(
+  HttpApiEndpoint.get("metrics", "/metrics")
+    .addSuccess(HttpApiSchema.Text({ contentType: "text/plain; version=0.0.4; charset=utf-8" }))
+    .annotate(OpenApi.Description, "The metrics of the process, in the text format of Prometheus.")
+)
+
 /** What operators and proxies ask for. These routes need no credential. */
 const Host = HttpApiGroup.make("host", { topLevel: true })
   .add(
@@ -222,7 +229,11 @@ const Host = HttpApiGroup.make("host", { topLevel: true })
     HttpApiEndpoint.get("readyz", "/readyz")
       .addSuccess(Schema.Struct({ status: Schema.Literal("ready") }))
       .addError(storageError)
-      .annotate(OpenApi.Description, "The database can be reached.")
+      .addError(Problem.schema(RequestError.ConsumersBehind))
+      .annotate(
+        OpenApi.Description,
+        "The database can be reached, its commits are followed, and no consumer is further behind than the host allows."
+      )
   )
   .add(
     HttpApiEndpoint.get("openapi", "/openapi.json")
@@ -273,8 +284,10 @@ export class Api extends empty
   .add(JournalGroup.addError(storageError).middleware(Authentication).prefix("/v1"))
   .add(ConsumersGroup.addError(storageError).middleware(Authentication).prefix("/v1"))
   .add(Upkeep.middleware(Authentication).prefix("/v1"))
+  .add(Monitoring.middleware(Authentication))
   .add(Host)
   .addError(Problem.schema(RequestError.ShuttingDown))
+  .addError(Problem.schema(RequestError.TimedOut))
   .addError(Problem.schema(RequestError.OriginRefused))
   .annotate(OpenApi.Title, "Caravel")
   .annotate(OpenApi.Version, "1")

@@ -82,7 +82,8 @@ export const permissions: { readonly [Name in RouteName]: ReadonlyArray<Role> } 
   reset: ["admin"],
   drop: ["admin"],
   // It reads the whole journal.
-  verify: ["admin"]
+  verify: ["admin"],
+  metrics: staff
 }
 
 /**

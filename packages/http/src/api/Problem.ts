@@ -53,8 +53,10 @@ const statuses: { readonly [Tag in KnownError["_tag"]]: number } = {
   PositionAhead: 422,
   TooManyRequests: 429,
   Unexpected: 500,
+  ConsumersBehind: 503,
   ShuttingDown: 503,
-  StorageError: 503
+  StorageError: 503,
+  TimedOut: 503
 }
 
 /**
@@ -147,7 +149,7 @@ const encoders = new Map(classes.map((error) => [error._tag, Schema.encodeSync(s
 
 /** When the same request may succeed, and what the client should do with the connection. */
 const headersOf = (error: KnownError) => ({
-  ...(error._tag === "ShuttingDown" || error._tag === "StorageError" && passes(error) ? { "retry-after": "1" } : {}),
+  ...(statuses[error._tag] === 503 && (error._tag !== "StorageError" || passes(error)) ? { "retry-after": "1" } : {}),
   ...(error._tag === "ShuttingDown" || error._tag === "BodyTooLarge" ? { connection: "close" } : {}),
   ...(error._tag === "Unauthorized" ? { "www-authenticate": "Bearer realm=\"caravel\", Nostr" } : {}),
   ...(error._tag === "TooManyRequests" ? { "retry-after": String(error.retryAfter) } : {}),

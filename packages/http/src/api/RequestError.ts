@@ -206,6 +206,35 @@ export class ShuttingDown extends Schema.TaggedError<ShuttingDown>("@caravel/htt
 }
 
 /**
+ * The host has not finished the request in time, and has given up on it. Whether a command took effect is unknown. To
+ * recover, send it again with the same idempotency key.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TimedOut extends Schema.TaggedError<TimedOut>("@caravel/http/TimedOut")("TimedOut", {}) {
+  override get message() {
+    return "The request took too long, and may have taken effect; send it again with the same Idempotency-Key"
+  }
+}
+
+/**
+ * Consumers are too far behind. The host executes requests all the same. To recover, see what keeps those consumers.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConsumersBehind extends Schema.TaggedError<ConsumersBehind>("@caravel/http/ConsumersBehind")(
+  "ConsumersBehind",
+  { consumers: Schema.Array(Schema.Struct({ name: Schema.String, activities: Schema.Int })) }
+) {
+  override get message() {
+    const each = this.consumers.map(({ activities, name }) => `${name} by ${activities} activities`)
+    return `Consumers are too far behind: ${each.join(", ")}`
+  }
+}
+
+/**
  * A bug. The host's log has the cause.
  *
  * @since 0.1.0

@@ -107,6 +107,7 @@ const make = ({ credentials, rateLimit }: Options) =>
       const request = yield* HttpServerRequest.HttpServerRequest
       const { route } = yield* HttpRouter.RouteContext
       const { identity, signature }: Admitted = yield* identify(request)
+      yield* Effect.annotateCurrentSpan({ "enduser.id": identity.actor, "enduser.role": identity.role })
       yield* limited(identity.actor ?? "")
       const name = nameOf(route.method, route.path)
       // Every route has an entry, or this would not compile. Without one, nobody may use it.

@@ -67,7 +67,7 @@ const isTemporary = (error: CallError) => {
       // From a proxy: the host itself answers with a problem.
       return [502, 503, 504].includes(error.response.status)
     default:
-      return error._tag === "ShuttingDown" || error._tag === "TooManyRequests"
+      return ["ShuttingDown", "TimedOut", "TooManyRequests"].includes(error._tag)
   }
 }
 

@@ -14,6 +14,7 @@ import {
   TenantNotFound
 } from "@caravel/domain"
 import { commandTable, parametersOf } from "@caravel/domain/adapter"
+import { Consumer } from "@caravel/pubsub"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -24,12 +25,13 @@ import { Api } from "../api/Api.js"
 import { type CommandHeaders, sentWith, VersionTag } from "../api/CommandHeaders.js"
 import * as Page from "../api/Page.js"
 import type * as Parameters from "../api/Parameters.js"
-import { InvalidRequest } from "../api/RequestError.js"
+import { ConsumersBehind, InvalidRequest } from "../api/RequestError.js"
 import * as View from "../api/View.js"
 import * as Body from "./Body.js"
 import * as EventStream from "./EventStream.js"
 import { valid } from "./Failure.js"
 import * as Own from "./Own.js"
+import * as Prometheus from "./Prometheus.js"
 import { secretsOf } from "./TenantSecrets.js"
 import * as VerifyStream from "./VerifyStream.js"
 
@@ -181,13 +183,41 @@ export const layerUpkeep = HttpApiBuilder.group(
 )
 
 /**
- * What operators and proxies ask for.
+ * What a monitor scrapes.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerHost = HttpApiBuilder.group(Api, "host", (handlers) =>
-  handlers
-    .handle("healthz", () => Effect.succeed({ status: "alive" as const }))
-    .handle("readyz", () => Effect.as(Effect.flatMap(Journal, ({ head }) => head), { status: "ready" as const }))
-    .handle("openapi", () => Effect.sync(() => OpenApi.fromApi(Api))))
+export const layerMonitoring = HttpApiBuilder.group(
+  Api,
+  "monitoring",
+  (handlers) => handlers.handle("metrics", () => Prometheus.text)
+)
+
+/** How many activities a consumer may be behind in a host that is ready. */
+const notBehind = (maxLag: number) =>
+  Effect.gen(function*() {
+    if (maxLag === Infinity) return
+    const behind = (yield* Consumer.list).filter(({ activities }) => activities > maxLag)
+    if (behind.length > 0) {
+      const consumers = behind.map(({ activities, name }) => ({ name, activities }))
+      return yield* new ConsumersBehind({ consumers })
+    }
+  })
+
+/**
+ * What operators and proxies ask for. Once commits are no longer followed, the journal's head cannot be read either.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerHost = (maxLag: number) =>
+  HttpApiBuilder.group(Api, "host", (handlers) =>
+    handlers
+      .handle("healthz", () => Effect.succeed({ status: "alive" as const }))
+      .handle("readyz", () =>
+        Effect.flatMap(Journal, ({ head }) => head).pipe(
+          Effect.zipRight(notBehind(maxLag)),
+          Effect.as({ status: "ready" as const })
+        ))
+      .handle("openapi", () => Effect.sync(() => OpenApi.fromApi(Api))))

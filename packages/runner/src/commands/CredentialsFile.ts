@@ -9,7 +9,7 @@ import { Failed, type Output } from "../terminal/Output.js"
 const decode = Schema.decode(Schema.parseJson(Credentials.Credentials), { errors: "all", onExcessProperty: "error" })
 
 /** Reads a file. Fails with everything that is wrong with it. */
-const read = (path: string): Effect.Effect<Credentials.Credentials, Failed> =>
+export const read = (path: string): Effect.Effect<Credentials.Credentials, Failed> =>
   Effect.tryPromise({
     try: () => readFile(path, "utf8"),
     catch: (error) => new Failed({ message: `The credentials cannot be read: ${String(error)}` })

@@ -1,47 +1,87 @@
 /** A host: the database over HTTP, until the process is told to stop. */
+import { withoutSecrets } from "@caravel/domain/adapter"
 import { Server } from "@caravel/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
-import { Effect, Layer, Option } from "effect"
+import { Duration, Effect, FiberRef, HashSet, Layer, Logger } from "effect"
 import { createServer } from "node:http"
 import process from "node:process"
+import { version } from "../cli/Version.js"
 import { Failed, Output } from "../terminal/Output.js"
 import * as CredentialsFile from "./CredentialsFile.js"
+import type { Settings } from "./Settings.js"
 import * as UsedSignatures from "./UsedSignatures.js"
 
-/** Where a host listens, and the file of its credentials. */
-export interface Settings {
-  readonly host: string
-  readonly port: number
-  readonly credentials: Option.Option<string>
-  readonly rateLimit: Option.Option<number>
+const loggers = {
+  json: Logger.withConsoleError(Logger.map(Logger.jsonLogger, withoutSecrets)),
+  logfmt: Logger.withConsoleError(Logger.map(Logger.logfmtLogger, withoutSecrets)),
+  pretty: Logger.prettyLogger({ stderr: true })
 }
 
-/** Serves until it is interrupted, which is a success: requests that are running are still answered. */
-export const serve = Effect.fn("Serve.serve")(function*({ credentials, host, port, rateLimit }: Settings) {
-  const output = yield* Output
-  if (Option.isNone(credentials) && !["127.0.0.1", "::1", "localhost"].includes(host)) {
-    const message = `Without credentials only this machine is served: give --credentials to listen on ${host}`
-    return yield* new Failed({ message })
-  }
-  const server = Option.isNone(credentials) ? Server.layer() : Server.layerWithCredentials({
-    credentials: yield* CredentialsFile.credentials(credentials.value, output),
-    rateLimit: Option.getOrUndefined(rateLimit)
-  }).pipe(Layer.provide(UsedSignatures.layer))
-  const node = createServer()
-  const listening = yield* Effect.mapError(
+/** Sends traces, metrics and logs to a collector. */
+const layerOtlp = (baseUrl: string) =>
+  Effect.tryPromise({
+    try: () => import("@effect/opentelemetry/Otlp"),
+    catch: () =>
+      new Failed({ message: "--otlp needs a package that is not installed: npm install @effect/opentelemetry@0.64" })
+  }).pipe(
+    Effect.map((Otlp) => Otlp.layerJson({ baseUrl, resource: { serviceName: "caravel", serviceVersion: version } })),
+    Layer.unwrapEffect,
+    Layer.provide(FetchHttpClient.layer)
+  )
+
+const makeServer = ({ maxConnections = 10_000, port = 8080, host = "127.0.0.1" }: Settings) => {
+  // A client has ten seconds for its headers. A connection outlives the idle time of the usual proxies, which would
+  // otherwise send a request just when it is closed.
+  const node = createServer({ headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 75_000 })
+  node.maxConnections = maxConnections
+  const listening = Effect.mapError(
     Layer.build(NodeHttpServer.layer(() => node, { host, port })),
     ({ cause }) => new Failed({ message: cause instanceof Error ? cause.message : String(cause) })
   )
   // Closing the server waits for connections. Once all requests are answered, nothing is left that is worth it.
-  yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
-  yield* Layer.build(Layer.provide(server, Layer.succeedContext(listening)))
-  const url = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening)
-  yield* output.note(`Listening on ${url}; see ${url}/docs`)
-  if (Option.isNone(credentials)) {
-    yield* output.note(
-      "No credential is configured: only this machine is served, and everyone on it is an administrator"
+  return Effect.zipLeft(listening, Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections())))
+}
+
+const layerOf = (settings: Settings) =>
+  Effect.gen(function*() {
+    const { credentials, drainTimeout = 10, maxBody, maxLag, origins, rateLimit, requestTimeout = 60 } = settings
+    const options: Server.Options = {
+      maxBody,
+      maxLag,
+      requestTimeout: Duration.seconds(requestTimeout),
+      drainTimeout: Duration.seconds(drainTimeout)
+    }
+    if (credentials === undefined) return Server.layer(options)
+    const current = yield* CredentialsFile.credentials(credentials, yield* Output)
+    return Layer.provide(
+      Server.layerWithCredentials({ ...options, credentials: current, rateLimit, origins }),
+      UsedSignatures.layer
     )
-  }
-  return yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => process.exitCode = 0))
-}, Effect.scoped)
+  })
+
+/** Serves until it is interrupted, which is a success: requests that are running are still answered. */
+export const serve = Effect.fnUntraced(
+  function*(settings: Settings) {
+    const output = yield* Output
+    const server = yield* layerOf(settings)
+    const listening = yield* makeServer(settings)
+    yield* Layer.build(Layer.provide(server, Layer.succeedContext(listening)))
+    const url = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening)
+    yield* output.note(`Listening on ${url}; see ${url}/docs`)
+    if (settings.credentials === undefined) {
+      yield* output.note(
+        "No credential is configured: only this machine is served, and everyone on it is an administrator"
+      )
+    }
+    return yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => process.exitCode = 0))
+  },
+  Effect.scoped,
+  (serving, { otlp }) => otlp === undefined ? serving : Effect.provide(serving, layerOtlp(otlp)),
+  (serving, { log }) =>
+    Effect.flatMap(Output, ({ isErrorTerminal }) => {
+      const logger: Logger.Logger<unknown, any> = loggers[log ?? (isErrorTerminal ? "pretty" : "json")]
+      return Effect.locally(serving, FiberRef.currentLoggers, HashSet.fromIterable([logger]))
+    })
+)

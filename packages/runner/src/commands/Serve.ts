@@ -1,9 +1,9 @@
 /** `caravel serve`: the database over HTTP, until the process is told to stop. */
 import * as Options from "@effect/cli/Options"
-import { Config, Effect } from "effect"
-import { create, database, onWritable } from "../cli/Arguments.js"
-import * as Values from "../cli/Values.js"
-import type { Settings } from "./Host.js"
+import { Effect } from "effect"
+import { create, onWritable } from "../cli/Arguments.js"
+import { Output } from "../terminal/Output.js"
+import * as Settings from "./Settings.js"
 import * as Subcommand from "./Subcommand.js"
 
 // Loaded here, as no other subcommand needs the libraries of a host.
@@ -12,7 +12,9 @@ const load = Effect.promise(async () => {
   return serve
 })
 
-const serve = (settings: Settings) => Effect.flatMap(load, (serve) => serve(settings))
+const hosted = onWritable(({ settings }: { readonly settings: Settings.Settings }) =>
+  Effect.flatMap(load, (serve) => serve(settings))
+)
 
 /** The subcommands of this family. */
 export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
@@ -20,37 +22,31 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
     name: "serve",
     help:
       "Serves the database over HTTP until SIGTERM or Ctrl-C, and then still answers the requests that are running. " +
-      "GET /docs has the documentation of the API, and /openapi.json describes it to programs.",
+      "GET /docs has the documentation of the API, and /openapi.json describes it to programs. Each setting is an option, an " +
+      "environment variable, such as CARAVEL_MAX_BODY for --max-body, or a member of the --config file, such as maxBody; the " +
+      "first of these decides.",
     options: {
-      host: Options.text("host").pipe(
-        Options.withPseudoName("address"),
-        Options.withDefault("127.0.0.1"),
-        Options.withDescription(
-          "The address to listen on. Another than this machine's needs --credentials. Default: 127.0.0.1."
-        )
-      ),
-      port: Values.option("port", Values.integer(0)).pipe(
-        Options.withPseudoName("port"),
-        Options.withDefault(8080),
-        Options.withDescription("The TCP port; 0 is any free port. Default: 8080.")
-      ),
-      credentials: Options.text("credentials").pipe(
+      ...Settings.options,
+      config: Options.text("config").pipe(
         Options.withPseudoName("file"),
-        Options.withFallbackConfig(Config.nonEmptyString("CARAVEL_CREDENTIALS")),
         Options.optional,
+        Options.withDescription("A JSON file of settings. Also CARAVEL_CONFIG.")
+      ),
+      check: Options.boolean("check").pipe(
         Options.withDescription(
-          "The JSON file of the credentials, read again on SIGHUP. Also CARAVEL_CREDENTIALS. Without it, everyone on this " +
-            "machine is an administrator, and nobody else is served."
+          "Only validates the settings and the credentials, and shows where each setting was found."
         )
       ),
-      rateLimit: Values.option("rate-limit", Values.integer(1)).pipe(
-        Options.withPseudoName("number"),
-        Options.optional,
-        Options.withDescription("The maximum number of requests per minute of each credential. Default: no limit.")
-      ),
-      create,
-      database
+      create
     },
-    execute: onWritable(serve)
+    execute: ({ check, config, create, ...given }) =>
+      Effect.gen(function*() {
+        const read = yield* Settings.read(given, config)
+        const { settings } = read
+        if (!check) return yield* hosted({ settings, create, database: Settings.databaseOf(settings) })
+        const output = yield* Output
+        yield* Effect.forEach(Settings.shown(read), output.print)
+        yield* output.note("The settings are valid")
+      })
   })
 ]

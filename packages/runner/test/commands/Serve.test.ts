@@ -3,6 +3,8 @@ import { afterEach, beforeEach, expect, it } from "@effect/vitest"
 import type { ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { getToken } from "nostr-tools/nip98"
 import { finalizeEvent, generateSecretKey, getPublicKey } from "nostr-tools/pure"
@@ -160,4 +162,83 @@ it("makes a token only with the tenant that its role needs", async () => {
     "--secrets"
   ])
   expect(json).toMatchObject([{ credential: { tenant: pubkey, grants: ["secrets"] } }])
+}, 60_000)
+
+it("finds settings in options, then the environment, then a file, and says where", async () => {
+  writeFileSync(
+    join(directory.path, "caravel.json"),
+    JSON.stringify({
+      port: 8001,
+      maxBody: 1000,
+      rateLimit: 60,
+      credentials: "credentials",
+      origins: ["https://a.example"]
+    })
+  )
+  await credentialed()
+  const env = { CARAVEL_PORT: "8002", CARAVEL_MAX_BODY: "2000", CARAVEL_DATABASE: "postgres://u:5c4e@h/db" }
+  const args = ["serve", "--check", "--config", "caravel.json", "--port", "8003"]
+  const { code, stderr, stdout } = await caravel(directory.path, args, { env })
+  expect([code, stderr]).toEqual([0, "The settings are valid\n"])
+  expect(stdout.split("\n")).toEqual([
+    "database = the database (CARAVEL_DATABASE)",
+    "port = 8003 (--port)",
+    "credentials = credentials (credentials in caravel.json)",
+    "origins = https://a.example (origins in caravel.json)",
+    "rate-limit = 60 (rateLimit in caravel.json)",
+    "max-body = 2000 (CARAVEL_MAX_BODY)",
+    ""
+  ])
+}, 60_000)
+
+it("reports everything that is wrong with the settings and the credentials at once", async () => {
+  writeFileSync(
+    join(directory.path, "caravel.json"),
+    JSON.stringify({ prot: 1, maxBody: "x", credentials: "credentials", origins: ["https://a.example/"] })
+  )
+  writeFileSync(join(directory.path, "credentials"), JSON.stringify({ tokens: [{ name: "" }] }))
+  const env = { CARAVEL_PORT: "80000", OTEL_EXPORTER_OTLP_ENDPOINT: "collector", CARAVEL_DATABASE: "ftp://x" }
+  const { code, stderr, stdout } = await caravel(
+    directory.path,
+    ["serve", "--config", "caravel.json", "--log", "xml", "--max-lag", "-1"],
+    { env }
+  )
+  expect([code, stdout]).toEqual([1, ""])
+  for (
+    const message of [
+      "prot in caravel.json: There is no such setting",
+      "maxBody in caravel.json: Expected number",
+      "origins in caravel.json: Expected an origin",
+      "CARAVEL_DATABASE: ",
+      "CARAVEL_PORT: Expected a number between 0 and 65535",
+      "OTEL_EXPORTER_OTLP_ENDPOINT: Expected an http or https URL",
+      "--log: Expected json, logfmt or pretty",
+      "--max-lag: Expected a positive number",
+      "credentials: "
+    ]
+  ) expect(stderr).toContain(`caravel: ${message}`)
+  const conflicting = await caravel(directory.path, ["serve", "--check", "--host", "0.0.0.0", "--rate-limit", "5"])
+  expect(conflicting.stderr.split("\n")).toHaveLength(3)
+  const missing = await caravel(directory.path, ["serve", "--check"], { env: { CARAVEL_CONFIG: "none" } })
+  expect([missing.code, missing.stderr]).toEqual([1, expect.stringMatching(/^caravel: The settings cannot be read/)])
+}, 60_000)
+
+it("logs each request as a line of JSON, and sends its trace to a collector", async () => {
+  const received: Array<string> = []
+  const collector = createServer((request, response) => {
+    received.push(request.url ?? "")
+    request.resume().on("end", () => response.end("{}"))
+  }).listen(0, "127.0.0.1")
+  await once(collector, "listening")
+  const { port } = collector.address() as AddressInfo
+  const { child, said, url } = await serve("--create", "--otlp", `http://127.0.0.1:${port}`)
+  const requests = [await fetch(`${url}/v1/relays`), await fetch(`${url}/v1/tenants`)]
+  expect(requests.map(({ status }) => status)).toEqual([200, 200])
+  expect(await ended(child, "SIGTERM")).toBe(0)
+  const lines = said.text.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line))
+  expect(lines.map(({ message }) => message)).toEqual(["GET /v1/relays 200", "GET /v1/tenants 200"])
+  // Each request without a traceparent is a trace of its own.
+  expect(new Set(lines.map(({ annotations }) => annotations.traceId)).size).toBe(2)
+  expect(new Set(received)).toEqual(new Set(["/v1/traces", "/v1/metrics", "/v1/logs"]))
+  collector.close()
 }, 60_000)

@@ -1,0 +1,251 @@
+/** The settings of a host, from options, environment variables and a file, which are validated together. */
+import { issuesOf } from "@caravel/domain"
+import * as Options from "@effect/cli/Options"
+import {
+  Array as Arr,
+  Config,
+  Effect,
+  Either,
+  Option,
+  ParseResult,
+  Record as Rec,
+  Schema,
+  SchemaAST,
+  String as Str
+} from "effect"
+import { readFile } from "node:fs/promises"
+import { kebab } from "../cli/CommandOptions.js"
+import * as DatabaseName from "../cli/DatabaseName.js"
+import { Failed, type Output } from "../terminal/Output.js"
+import { report } from "../terminal/Report.js"
+import * as CredentialsFile from "./CredentialsFile.js"
+
+const count = Schema.Int.pipe(Schema.positive())
+
+const seconds = Schema.Number.pipe(Schema.positive())
+
+const isUrl = (text: string) => URL.canParse(text) && /^https?:/.test(text)
+
+const Url = Schema.String.pipe(Schema.filter((text) => isUrl(text) || "Expected an http or https URL"))
+
+const Origin = Schema.String.pipe(
+  Schema.filter((text) =>
+    isUrl(text) && new URL(text).origin === text || "Expected an origin, such as https://admin.example"
+  )
+)
+
+const Database = Schema.NonEmptyString.pipe(
+  Schema.filter((text) => Either.match(DatabaseName.parse(text), { onLeft: (why) => why, onRight: () => undefined }))
+)
+
+/** Each setting: its values, what they are called in usages, and what it means. */
+const table = {
+  database: [
+    Database,
+    "file",
+    "The database: an SQLite file (PATH or file:PATH?mode=rw|rwc), or postgres://user@host:5432/name. In the environment or " +
+    "in a file, a password stays out of the process list. Default: ./data/caravel.db."
+  ],
+  schema: [
+    Schema.NonEmptyString,
+    "name",
+    "The schema of the tables on PostgreSQL. Default: the first of the role's search_path."
+  ],
+  host: [
+    Schema.NonEmptyString,
+    "address",
+    "The address to listen on. Another than this machine's needs credentials. Default: 127.0.0.1."
+  ],
+  port: [Schema.Int.pipe(Schema.between(0, 65_535)), "port", "The TCP port; 0 is any free port. Default: 8080."],
+  credentials: [
+    Schema.NonEmptyString,
+    "file",
+    "The JSON file of the credentials, read again on SIGHUP. Without it, everyone on this machine is an administrator, and " +
+    "nobody else is served."
+  ],
+  origins: [
+    Schema.Array(Origin),
+    "origins",
+    "The origins whose web pages may use the API (CORS), separated by commas. Needs credentials. Default: none."
+  ],
+  rateLimit: [count, "number", "The maximum number of requests per minute of each credential. Default: no limit."],
+  maxBody: [count, "bytes", "The maximum length of a body. Default: 10485760."],
+  maxConnections: [count, "number", "The maximum number of connections. Default: 10000."],
+  maxLag: [
+    count,
+    "activities",
+    "How far a consumer may be behind while /readyz answers 200. Default: no limit."
+  ],
+  requestTimeout: [seconds, "seconds", "How long a request may take until its response begins. Default: 60."],
+  drainTimeout: [
+    seconds,
+    "seconds",
+    "How long running requests may take after SIGTERM or Ctrl-C. Default: 10."
+  ],
+  log: [
+    Schema.Literal("json", "logfmt", "pretty").annotations({
+      message: () => ({ message: "Expected json, logfmt or pretty", override: true })
+    }),
+    "format",
+    "The format of the log, on standard error: json, logfmt or pretty. Default: pretty on a terminal, otherwise json."
+  ],
+  otlp: [
+    Url,
+    "url",
+    "The OpenTelemetry collector that traces, metrics and logs are sent to (OTLP over HTTP, JSON), such as " +
+    "http://127.0.0.1:4318. Also OTEL_EXPORTER_OTLP_ENDPOINT. Default: none."
+  ]
+} as const
+
+type Name = keyof typeof table
+
+const names = Rec.keys(table)
+
+const fields = Rec.map(table, ([schema]) => schema) as { readonly [N in Name]: typeof table[N][0] }
+
+/** The settings of a host, each of which is optional. */
+const Settings = Schema.partialWith(Schema.Struct(fields), { exact: true })
+
+/** The settings of a host, all of them valid. */
+export interface Settings extends Schema.Schema.Type<typeof Settings> {}
+
+const optionOf = (name: Name) => {
+  const [, valueName, description] = table[name]
+  return Options.text(kebab(name)).pipe(
+    Options.withPseudoName(valueName),
+    Options.withDescription(description),
+    Options.optional
+  )
+}
+
+/** The options of the settings. They are read as texts, so that all that is wrong is reported together. */
+export const options = Rec.fromIterableWith(names, (name) => [name, optionOf(name)]) as {
+  readonly [N in Name]: Options.Options<Option.Option<string>>
+}
+
+/** The environment variable of a setting, such as `CARAVEL_MAX_BODY`. */
+const variableOf = (name: Name) => `CARAVEL_${Str.toUpperCase(Str.camelToSnake(name))}`
+
+/** A text as the value that a file would have. */
+const valueOf = (name: Name, text: string): unknown => {
+  const ast = SchemaAST.encodedAST(fields[name].ast)
+  if (SchemaAST.isNumberKeyword(ast)) return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text)
+  return SchemaAST.isTupleType(ast) ? text.split(",").map(Str.trim) : text
+}
+
+/** A setting's value, and where it was found: `--port`, `CARAVEL_PORT` or `port in caravel.json`. */
+interface Found {
+  readonly value: unknown
+  readonly source: string
+}
+
+const inFile = (path: string): Effect.Effect<Record<string, Found>, Failed> =>
+  Effect.tryPromise({
+    try: () => readFile(path, "utf8"),
+    catch: (error) => new Failed({ message: `The settings cannot be read: ${String(error)}` })
+  }).pipe(
+    Effect.flatMap(Schema.decode(Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown })))),
+    Effect.mapBoth({
+      onSuccess: Rec.map((value, name) => ({ value, source: `${name} in ${path}` })),
+      onFailure: (error) =>
+        ParseResult.isParseError(error) ? new Failed({ message: `${path}: ${issuesOf(error).join("; ")}` }) : error
+    })
+  )
+
+/** An environment variable. An empty one counts as unset. */
+const variable = (name: string) =>
+  Effect.map(
+    Effect.orDie(Config.withDefault(Config.string(name), "")),
+    (text) => text.trim() === "" ? {} : { [name]: text.trim() }
+  )
+
+const inEnvironment = Effect.map(
+  Effect.all([...names.map(variableOf), "OTEL_EXPORTER_OTLP_ENDPOINT"].map(variable)),
+  (found) => {
+    const texts: Record<string, string> = Object.assign({}, ...found)
+    const sources = names.flatMap((name) => {
+      const known = [variableOf(name), ...(name === "otlp" ? ["OTEL_EXPORTER_OTLP_ENDPOINT"] : [])]
+      const source = known.find((variable) => texts[variable] !== undefined)
+      return source === undefined ? [] : [[name, { value: valueOf(name, texts[source]!), source }] as const]
+    })
+    return Rec.fromEntries(sources)
+  }
+)
+
+const decode = Schema.decodeUnknownEither(Settings, { errors: "all", onExcessProperty: "error" })
+
+const isLoopback = (host: string) => ["127.0.0.1", "::1", "localhost"].includes(host)
+
+/** What no setting is wrong with by itself. */
+const conflicts = ({ credentials, database, host = "127.0.0.1", origins, rateLimit, schema }: Settings) => {
+  const open = credentials === undefined
+  return [
+    ...(open && !isLoopback(host)
+      ? [`Without credentials only this machine is served: give --credentials to listen on ${host}`]
+      : []),
+    ...(open && origins !== undefined ? ["Web pages of other origins need credentials: give --credentials"] : []),
+    ...(open && rateLimit !== undefined ? ["The rate is limited for each credential: give --credentials"] : []),
+    ...(schema !== undefined && database?.startsWith("postgres") !== true
+      ? ["A schema is for PostgreSQL; the database is a file"]
+      : [])
+  ]
+}
+
+/** The valid settings, each with where it was found. */
+export interface Read {
+  readonly settings: Settings
+  readonly sources: { readonly [name: string]: string }
+}
+
+/**
+ * The settings from options, then environment variables, then a file: the first one that has a setting decides. Reports
+ * everything that is wrong in any of them.
+ */
+export const read = (
+  given: { readonly [N in Name]: Option.Option<string> },
+  file: Option.Option<string>
+): Effect.Effect<Read, Failed, Output> =>
+  Effect.gen(function*() {
+    const path = Option.isSome(file) ? file : Option.fromNullable((yield* variable("CARAVEL_CONFIG"))["CARAVEL_CONFIG"])
+    const found: Record<string, Found> = {
+      ...(Option.isSome(path) ? yield* inFile(path.value) : {}),
+      ...(yield* inEnvironment),
+      ...Rec.filterMap(given, (text, name) =>
+        Option.map(text, (text) => ({ value: valueOf(name, text), source: `--${kebab(name)}` })))
+    }
+    const values = Rec.map(found, ({ value }) =>
+      value)
+    const decoded = decode(values)
+    const issues = Either.match(decoded, {
+      onLeft: (error) =>
+        ParseResult.ArrayFormatter.formatErrorSync(error).map(({ _tag, message, path: [name = ""] }) =>
+          `${found[String(name)]!.source}: ${_tag === "Unexpected" ? "There is no such setting" : message}`
+        ),
+      onRight: conflicts
+    })
+    const { credentials } = values
+    const unreadable = typeof credentials === "string"
+      ? yield* Effect.match(CredentialsFile.read(credentials), {
+        onFailure: ({ message }) => [message],
+        onSuccess: () => []
+      })
+      : []
+    const wrong = Arr.dedupe([...issues, ...unreadable])
+    if (Either.isLeft(decoded) || wrong.length > 0) {
+      yield* Effect.forEach(wrong, report)
+      return yield* new Failed({ message: "" })
+    }
+    return { settings: decoded.right, sources: Rec.map(found, ({ source }) => source) }
+  })
+
+/** The database of the settings. */
+export const databaseOf = ({ database = "./data/caravel.db", schema }: Settings): DatabaseName.DatabaseName =>
+  // It was parsed when the settings were read.
+  DatabaseName.inSchema(Either.getOrThrow(DatabaseName.parse(database)), Option.fromNullable(schema))
+
+/** The settings that differ from the defaults, one a line, with where each was found. A password is not shown. */
+export const shown = ({ settings, sources }: Read): ReadonlyArray<string> =>
+  names.filter((name) => settings[name] !== undefined).map((name) => {
+    const value = name === "database" ? DatabaseName.shown(databaseOf(settings)) : String(settings[name])
+    return `${kebab(name)} = ${value} (${sources[name]})`
+  })
