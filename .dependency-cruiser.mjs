@@ -28,9 +28,10 @@ const table = {
     builtins: true
   },
   http: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/platform", "nostr-tools"] },
+  workers: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/platform"] },
   conformance: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/vitest", "vitest"] },
   // The host: which modules it uses is its package.json's to say (knip).
-  runner: { packages: ["domain", "pubsub", "memory", "sql", "http"], modules: [".*"], builtins: true },
+  runner: { packages: ["domain", "pubsub", "memory", "sql", "http", "workers"], modules: [".*"], builtins: true },
   bench: { packages: ["domain", "pubsub", "memory", "sql"], modules: [".*"], builtins: true }
 }
 

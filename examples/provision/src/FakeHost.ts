@@ -1,7 +1,7 @@
 /** A fake relay host for trials and tests: it keeps the relays that it receives in memory, and serves none. */
+import { RelayHost } from "@caravel/workers"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Context, Effect, HashMap, Layer, Option, Ref } from "effect"
-import { HostedRelay } from "./RelayHost.js"
 
 /** When a call may fail or be delayed: before the host has stored a relay, or after that, before it answers. */
 export type Moment = "received" | "applied"
@@ -11,7 +11,7 @@ export class FakeHost extends Context.Tag("@caravel/example-provision/FakeHost")
   /** The URL at which the host listens. */
   readonly url: URL
   /** The relays that the host has been sent, by id. */
-  readonly relays: Effect.Effect<HashMap.HashMap<string, HostedRelay>>
+  readonly relays: Effect.Effect<HashMap.HashMap<string, RelayHost.HostedRelay>>
 }>() {}
 
 /**
@@ -19,15 +19,15 @@ export class FakeHost extends Context.Tag("@caravel/example-provision/FakeHost")
  * with status 503.
  */
 export const layer = (
-  trouble: (relay: HostedRelay, moment: Moment) => Effect.Effect<void, string> = () => Effect.void
+  trouble: (relay: RelayHost.HostedRelay, moment: Moment) => Effect.Effect<void, string> = () => Effect.void
 ): Layer.Layer<FakeHost, never, HttpServer.HttpServer> =>
   Layer.scoped(
     FakeHost,
     Effect.gen(function*() {
-      const relays = yield* Ref.make(HashMap.empty<string, HostedRelay>())
+      const relays = yield* Ref.make(HashMap.empty<string, RelayHost.HostedRelay>())
 
       const put = Effect.gen(function*() {
-        const relay = yield* HttpServerRequest.schemaBodyJson(HostedRelay)
+        const relay = yield* HttpServerRequest.schemaBodyJson(RelayHost.HostedRelay)
         yield* trouble(relay, "received")
         // Calls can arrive out of order, such as those of a process that was believed to be dead.
         const isOld = yield* Ref.modify(relays, (relays) =>

@@ -1,10 +1,9 @@
 /** The provisioner as a process: `CARAVEL_DATABASE=data/caravel.db RELAY_HOST_URL=http://127.0.0.1:7447 npm start`. */
 import { Sqlite } from "@caravel/sql"
+import { Provisioner, RelayHost } from "@caravel/workers"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Effect, Layer } from "effect"
-import * as Provisioner from "./Provisioner.js"
-import * as RelayHost from "./RelayHost.js"
 
 const database = Sqlite.layerConfig({
   filename: Config.string("CARAVEL_DATABASE").pipe(Config.withDefault("data/caravel.db"))

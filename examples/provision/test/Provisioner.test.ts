@@ -2,11 +2,10 @@ import { type Activity, ActivityFeed, Command, Journal, Query } from "@caravel/d
 import { Memory } from "@caravel/memory"
 import { Consumer } from "@caravel/pubsub"
 import { event, journalOf, pubkey, relay as relayModel } from "@caravel/testing"
+import { Provisioner, RelayHost } from "@caravel/workers"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, HashMap, Layer, Option, Schedule, Stream } from "effect"
 import { FakeHost, type Moment } from "../src/FakeHost.js"
-import * as Provisioner from "../src/Provisioner.js"
-import { type HostedRelay, HostError, RelayHost } from "../src/RelayHost.js"
 import { asHosted, configuration, world } from "./world.js"
 
 const tenant = pubkey("alice")
@@ -68,7 +67,7 @@ describe("a relay", () => {
 
   it.scopedLive("whose host takes it and does not say so is put again", () => {
     const calls: Array<Moment> = []
-    const trouble = (_: HostedRelay, moment: Moment) =>
+    const trouble = (_: RelayHost.HostedRelay, moment: Moment) =>
       Effect.suspend(() => calls.push(moment) === 2 ? Effect.fail("lost") : Effect.void)
     return Effect.gen(function*() {
       const command = yield* Command
@@ -85,7 +84,7 @@ describe("a relay", () => {
   it.scopedLive("that the host refuses is reported once, stands aside with what follows, and is tried again", () => {
     let isCured = false
     const seen: Array<string> = []
-    const trouble = (relay: HostedRelay, moment: Moment) =>
+    const trouble = (relay: RelayHost.HostedRelay, moment: Moment) =>
       Effect.suspend(() => {
         if (relay.id === "bad" && !isCured) return Effect.fail("no")
         if (moment === "applied") seen.push(relay.subdomain)
@@ -129,8 +128,8 @@ describe("a relay", () => {
       yield* Effect.forkScoped(Provisioner.run())
       yield* settled
       const old = asHosted(relayModel({ subdomain: "old" }))
-      const error = yield* Effect.flip(Effect.flatMap(RelayHost, (host) => host.put(old)))
-      expect(error).toEqual(new HostError({ id: old.id, reason: "it answered 409" }))
+      const error = yield* Effect.flip(Effect.flatMap(RelayHost.RelayHost, (host) => host.put(old)))
+      expect(error).toEqual(new RelayHost.HostError({ id: old.id, reason: "it answered 409" }))
       expect(error.message).not.toContain(url.host)
       expect(Option.map(HashMap.get(yield* relays, "main"), ({ subdomain }) => subdomain)).toEqual(Option.some("new"))
     }).pipe(Effect.provide(Layer.merge(Memory.layerWith(moved), world()))))

@@ -1,11 +1,11 @@
 /** A provisioner and its host on the loopback, in this process. */
 import type { Relay } from "@caravel/domain"
+import { RelayHost } from "@caravel/workers"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer } from "effect"
 import { createServer } from "node:http"
 import * as FakeHost from "../src/FakeHost.js"
-import * as RelayHost from "../src/RelayHost.js"
 
 /** A fake host on a free port. */
 export const fakeHost = (trouble?: Parameters<typeof FakeHost.layer>[0]) =>

@@ -1,6 +1,7 @@
 /** A host: the database over HTTP, until the process is told to stop. */
 import { withoutSecrets } from "@caravel/domain/adapter"
 import { Server } from "@caravel/http"
+import { Provisioner, RelayHost } from "@caravel/workers"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
@@ -61,6 +62,18 @@ const layerOf = (settings: Settings) =>
     )
   })
 
+/** Runs the workers until the host ends. The API stays, whatever becomes of them. */
+const runWorkers = ({ relayHost, with: workers }: Settings) => {
+  if (workers?.includes("provisioner") !== true || relayHost === undefined) return Effect.void
+  return Provisioner.run().pipe(
+    Effect.provide(Layer.provide(RelayHost.layer(new URL(relayHost)), FetchHttpClient.layer)),
+    Effect.tapErrorCause((cause) =>
+      Effect.logError("The provisioner has ended; start the host again to run it", cause)
+    ),
+    Effect.forkScoped
+  )
+}
+
 /** Serves until it is interrupted, which is a success: requests that are running are still answered. */
 export const serve = Effect.fnUntraced(
   function*(settings: Settings) {
@@ -68,6 +81,7 @@ export const serve = Effect.fnUntraced(
     const server = yield* layerOf(settings)
     const listening = yield* makeServer(settings)
     yield* Layer.build(Layer.provide(server, Layer.succeedContext(listening)))
+    yield* runWorkers(settings)
     const url = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening)
     yield* output.note(`Listening on ${url}; see ${url}/docs`)
     if (settings.credentials === undefined) {

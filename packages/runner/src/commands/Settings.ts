@@ -82,6 +82,16 @@ const table = {
     "seconds",
     "How long running requests may take after SIGTERM or Ctrl-C. Default: 10."
   ],
+  with: [
+    Schema.Array(
+      Schema.Literal("provisioner").annotations({
+        message: () => ({ message: "Expected provisioner", override: true })
+      })
+    ),
+    "workers",
+    "Workers to run beside the API: provisioner, which sends each relay to --relay-host. Default: none."
+  ],
+  relayHost: [Url, "url", "The machines that serve relays, for the provisioner: it sends PUT URL/relays/ID."],
   log: [
     Schema.Literal("json", "logfmt", "pretty").annotations({
       message: () => ({ message: "Expected json, logfmt or pretty", override: true })
@@ -177,7 +187,8 @@ const decode = Schema.decodeUnknownEither(Settings, { errors: "all", onExcessPro
 const isLoopback = (host: string) => ["127.0.0.1", "::1", "localhost"].includes(host)
 
 /** What no setting is wrong with by itself. */
-const conflicts = ({ credentials, database, host = "127.0.0.1", origins, rateLimit, schema }: Settings) => {
+const conflicts = (settings: Settings) => {
+  const { credentials, database, host = "127.0.0.1", origins, rateLimit, relayHost, schema } = settings
   const open = credentials === undefined
   return [
     ...(open && !isLoopback(host)
@@ -185,6 +196,9 @@ const conflicts = ({ credentials, database, host = "127.0.0.1", origins, rateLim
       : []),
     ...(open && origins !== undefined ? ["Web pages of other origins need credentials: give --credentials"] : []),
     ...(open && rateLimit !== undefined ? ["The rate is limited for each credential: give --credentials"] : []),
+    ...(settings.with?.includes("provisioner") === true && relayHost === undefined
+      ? ["The provisioner needs the machines that serve relays: give --relay-host"]
+      : []),
     ...(schema !== undefined && database?.startsWith("postgres") !== true
       ? ["A schema is for PostgreSQL; the database is a file"]
       : [])

@@ -242,3 +242,38 @@ it("logs each request as a line of JSON, and sends its trace to a collector", as
   expect(new Set(received)).toEqual(new Set(["/v1/traces", "/v1/metrics", "/v1/logs"]))
   collector.close()
 }, 60_000)
+
+it("runs the provisioner beside the API, which needs to know the machines that serve relays", async () => {
+  let received: (put: { readonly url: string | undefined; readonly body: any }) => void = () => {}
+  const put = new Promise<Parameters<typeof received>[0]>((resolve) => received = resolve)
+  const machines = createServer((request, response) => {
+    let body = ""
+    request.setEncoding("utf8").on("data", (text: string) => body += text).on("end", () => {
+      received({ url: request.url, body: JSON.parse(body) })
+      response.writeHead(204).end()
+    })
+  }).listen(0, "127.0.0.1")
+  await once(machines, "listening")
+  const missing = await caravel(directory.path, ["serve", "--check", "--with", "provisioner"])
+  expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("--relay-host")])
+  const relayHost = `http://127.0.0.1:${(machines.address() as AddressInfo).port}`
+  const { child, url } = await serve("--create", "--with", "provisioner", "--relay-host", relayHost)
+  const post = (name: string, body: object) =>
+    fetch(`${url}/v1/commands/${name}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body)
+    })
+  await post("create-tenant", { pubkey })
+  await post("create-relay", { id: "a", tenant: pubkey, subdomain: "a" })
+  expect(await put).toMatchObject({ url: "/relays/a", body: { id: "a", subdomain: "a", version: 1 } })
+  // The report is an activity of the relay.
+  const stream = await fetch(`${url}/v1/activity/stream?since=0`, { headers: { accept: "application/x-ndjson" } })
+  let lines = ""
+  for await (const chunk of stream.body!.pipeThrough(new TextDecoderStream())) {
+    lines += chunk
+    if (lines.includes("complete_relay_sync")) break
+  }
+  expect(await ended(child, "SIGTERM")).toBe(0)
+  machines.close()
+}, 60_000)

@@ -9,7 +9,12 @@ import { Consumer } from "@caravel/pubsub"
 import { type Duration, Effect, Option, Schedule } from "effect"
 import { RelayHost } from "./RelayHost.js"
 
-/** The name of the provisioner's consumer. */
+/**
+ * The name of the provisioner's consumer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export const name = "provisioner"
 
 /**
@@ -27,7 +32,12 @@ const follows: { readonly [Type in ActivityType]: boolean } = {
   complete_relay_sync: false
 }
 
-/** Settings that a test or a deployment may change. */
+/**
+ * Settings that a test or a deployment may change.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface Options {
   /** When a failed call is retried before its relay is parked; by default six times within about a minute. */
   readonly retry?: Schedule.Schedule<unknown> | undefined
@@ -46,6 +56,9 @@ const backoff = Schedule.exponential("1 second").pipe(Schedule.jittered, Schedul
  *
  * Only the relay's id is taken from the activity: the host receives the relay as it is *now*. It therefore does not
  * matter whether an activity is handled twice, or late, after others.
+ *
+ * @since 0.1.0
+ * @category execution
  */
 export const handle = Effect.fn("Provisioner.handle")(function*(activity: Activity) {
   const command = yield* Command
@@ -65,7 +78,12 @@ export const handle = Effect.fn("Provisioner.handle")(function*(activity: Activi
   yield* command.completeRelaySync(relay.id)
 })
 
-/** Follows the relays forever. If several processes run this, one works and the others stand by. */
+/**
+ * Follows the relays forever. If several processes run this, one works and the others stand by.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
 export const run = (options: Options = {}) => {
   const { leaseDuration, replayEvery = "1 minute", retry = backoff, stopTimeout } = options
 

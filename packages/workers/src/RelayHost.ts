@@ -6,16 +6,26 @@ import { Context, Effect, flow, Layer, Schema } from "effect"
 /**
  * The configuration that a relay is served with. The version grows with each change, so that a host can tell new from
  * old.
+ *
+ * @since 0.1.0
+ * @category models
  */
 export const HostedRelay = RelayState.omit("synced", "syncError", "stripeSubscriptionItemId", "createdAt")
 
+/**
+ * @since 0.1.0
+ * @category models
+ */
 export interface HostedRelay extends Schema.Schema.Type<typeof HostedRelay> {}
 
 /**
  * The host did not accept a relay's configuration, or did not answer in time. To recover, send it again, which is
  * harmless.
+ *
+ * @since 0.1.0
+ * @category errors
  */
-export class HostError extends Schema.TaggedError<HostError>("@caravel/example-provision/HostError")("HostError", {
+export class HostError extends Schema.TaggedError<HostError>("@caravel/workers/HostError")("HostError", {
   id: Relay.fields.id,
   reason: Schema.String
 }) {
@@ -24,8 +34,13 @@ export class HostError extends Schema.TaggedError<HostError>("@caravel/example-p
   }
 }
 
-/** The port to the host. */
-export class RelayHost extends Context.Tag("@caravel/example-provision/RelayHost")<RelayHost, {
+/**
+ * The port to the host.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class RelayHost extends Context.Tag("@caravel/workers/RelayHost")<RelayHost, {
   /**
    * Makes the host serve a relay with this configuration. The call is idempotent, and an old version never replaces a
    * newer one.
@@ -33,7 +48,12 @@ export class RelayHost extends Context.Tag("@caravel/example-provision/RelayHost
   readonly put: (relay: HostedRelay) => Effect.Effect<void, HostError>
 }>() {}
 
-/** A host at a URL: `PUT /relays/:id`, with the configuration as JSON. */
+/**
+ * A host at a URL: `PUT /relays/:id`, with the configuration as JSON.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
 export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpClient> =>
   Layer.effect(
     RelayHost,
