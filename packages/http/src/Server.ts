@@ -37,6 +37,11 @@ export interface Options {
   readonly requestTimeout?: Duration.DurationInput | undefined
   /** How long running requests may take when the server shuts down. Ten seconds by default. */
   readonly drainTimeout?: Duration.DurationInput | undefined
+  /**
+   * Completes when no connection is open. A server that shuts down waits for it, for at most a second, so that a request
+   * that arrives on a connection that was kept alive is refused, and not lost. By default it does not wait.
+   */
+  readonly connectionsClosed?: Effect.Effect<void> | undefined
   /** How many activities a consumer may be behind while `/readyz` answers 200. No limit by default. */
   readonly maxLag?: number | undefined
 }
@@ -97,7 +102,13 @@ export const layerApi: Layer.Layer<HttpApi.Api, never, Services | Authentication
 type Host = HttpServer.HttpServer | HttpRouter.HttpRouter.DefaultServices
 
 const serve = <E, R>(
-  { drainTimeout = "10 seconds", maxBody = 10 * 1024 * 1024, maxLag = Infinity, requestTimeout = "1 minute" }: Options,
+  {
+    connectionsClosed = Effect.void,
+    drainTimeout = "10 seconds",
+    maxBody = 10 * 1024 * 1024,
+    maxLag = Infinity,
+    requestTimeout = "1 minute"
+  }: Options,
   guard: HttpMiddleware.HttpMiddleware,
   authentication: Layer.Layer<Authentication, E, R>
 ): Layer.Layer<never, E, Host | Services | R> => {
@@ -111,7 +122,7 @@ const serve = <E, R>(
       ))
     ))
   return Layer.scopedDiscard(
-    Effect.flatMap(Drain.Drain, ({ drain }) => Effect.addFinalizer(() => drain(drainTimeout)))
+    Effect.flatMap(Drain.Drain, ({ drain }) => Effect.addFinalizer(() => drain(drainTimeout, connectionsClosed)))
   ).pipe(
     Layer.provide(Layer.unwrapEffect(served)),
     Layer.provide([HttpApiSwagger.layer(), Drain.layer]),

@@ -18,8 +18,11 @@ export class Drain extends Context.Tag("@caravel/http/Drain")<Drain, {
   readonly counted: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R>
   /** Ends the connection of each answer while the server shuts down: the client's next request goes elsewhere. */
   readonly closing: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R>
-  /** Shuts down: waits until all running requests are answered, but no longer than the timeout. */
-  readonly drain: (timeout: Duration.DurationInput) => Effect.Effect<void>
+  /**
+   * Shuts down: waits until all running requests are answered, but no longer than the timeout. Then still refuses new
+   * ones until the connections are closed, for at most a second.
+   */
+  readonly drain: (timeout: Duration.DurationInput, connectionsClosed: Effect.Effect<void>) => Effect.Effect<void>
 }>() {}
 
 /**
@@ -47,10 +50,11 @@ export const layer: Layer.Layer<Drain> = Layer.effect(
       closing: Effect.map((response) =>
         isDraining ? HttpServerResponse.setHeader(response, "connection", "close") : response
       ),
-      drain: (timeout) =>
+      drain: (timeout, connectionsClosed) =>
         Effect.sync(() => isDraining = true).pipe(
           Effect.zipRight(Deferred.succeed(begun, undefined)),
           Effect.zipRight(Effect.timeoutOption(idle.await, timeout)),
+          Effect.zipRight(Effect.timeoutOption(connectionsClosed, "1 second")),
           Effect.asVoid
         )
     }

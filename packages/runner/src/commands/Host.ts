@@ -6,7 +6,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { Duration, Effect, FiberRef, HashSet, Layer, Logger } from "effect"
-import { createServer } from "node:http"
+import { createServer, type Server as NodeServer } from "node:http"
 import process from "node:process"
 import { version } from "../cli/Version.js"
 import { Failed, Output } from "../terminal/Output.js"
@@ -32,27 +32,48 @@ const layerOtlp = (baseUrl: string) =>
     Layer.provide(FetchHttpClient.layer)
   )
 
-const makeServer = ({ maxConnections = 10_000, port = 8080, host = "127.0.0.1" }: Settings) => {
+const makeServer = ({ maxConnections = 10_000 }: Settings) => {
   // A client has ten seconds for its headers. A connection outlives the idle time of the usual proxies, which would
   // otherwise send a request just when it is closed.
   const node = createServer({ headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 75_000 })
   node.maxConnections = maxConnections
+  return node
+}
+
+/** Completes when the server has no connection. */
+const connectionsClosed = (node: NodeServer) => {
+  let open = 0
+  let whenClosed = () => {}
+  node.on("connection", (socket) => {
+    open++
+    socket.on("close", () => {
+      if (--open === 0) whenClosed()
+    })
+  })
+  return Effect.async<void>((resume) => {
+    whenClosed = () => resume(Effect.void)
+    if (open === 0) whenClosed()
+  })
+}
+
+const listen = (node: NodeServer, { host = "127.0.0.1", port = 8080 }: Settings) => {
   const listening = Effect.mapError(
     Layer.build(NodeHttpServer.layer(() => node, { host, port })),
     ({ cause }) => new Failed({ message: cause instanceof Error ? cause.message : String(cause) })
   )
-  // Closing the server waits for connections. Once all requests are answered, nothing is left that is worth it.
+  // Closing the server waits for connections. Those that are left then have no request that is worth it.
   return Effect.zipLeft(listening, Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections())))
 }
 
-const layerOf = (settings: Settings) =>
+const layerOf = (node: NodeServer, settings: Settings) =>
   Effect.gen(function*() {
     const { credentials, drainTimeout = 10, maxBody, maxLag, origins, rateLimit, requestTimeout = 60 } = settings
     const options: Server.Options = {
       maxBody,
       maxLag,
       requestTimeout: Duration.seconds(requestTimeout),
-      drainTimeout: Duration.seconds(drainTimeout)
+      drainTimeout: Duration.seconds(drainTimeout),
+      connectionsClosed: connectionsClosed(node)
     }
     if (credentials === undefined) return Server.layer(options)
     const current = yield* CredentialsFile.credentials(credentials, yield* Output)
@@ -78,8 +99,9 @@ const runWorkers = ({ relayHost, with: workers }: Settings) => {
 export const serve = Effect.fnUntraced(
   function*(settings: Settings) {
     const output = yield* Output
-    const server = yield* layerOf(settings)
-    const listening = yield* makeServer(settings)
+    const node = makeServer(settings)
+    const server = yield* layerOf(node, settings)
+    const listening = yield* listen(node, settings)
     yield* Layer.build(Layer.provide(server, Layer.succeedContext(listening)))
     yield* runWorkers(settings)
     const url = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening)
