@@ -1,89 +1,15 @@
-/** The suites of adapters on the services of a host, by a real server. */
-import { CommandTest, FeedTest, HistoryTest, LongRun, QueryTest } from "@caravel/conformance"
-import { ActivityPubSub, Command, Journal, type Position, Query, type RecordedEvent } from "@caravel/domain"
-import { Credentials, Remote, Server, SingleUse } from "@caravel/http"
+/** What only services of a host can meet: lost answers, missing grants, and a host that is away. */
+import { ActivityPubSub, Command, Journal, Query } from "@caravel/domain"
+import { Remote, Server } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { expect, it } from "@effect/vitest"
-import { Array as Arr, Clock, Context, Effect, ExecutionStrategy, Exit, Layer, Option, Queue, Ref, Scope } from "effect"
+import { Context, Effect, ExecutionStrategy, Exit, Layer, Option, Queue, Ref, Scope } from "effect"
 import { createServer } from "node:http"
 import { served } from "./fixtures/served.js"
-
-/** The host names the credential as the actor of a command that has none. The suites do not expect one. */
-const withoutActor = <E>(events: Effect.Effect<ReadonlyArray<RecordedEvent>, E>) =>
-  Effect.map(
-    events,
-    Arr.map(({ metadata: { actor, ...metadata }, ...event }) => ({
-      ...event,
-      metadata: actor === undefined || actor === "remote" ? metadata : { actor, ...metadata }
-    }))
-  )
-
-const layerWithoutActor = Layer.effect(
-  Journal,
-  Effect.map(Journal, (journal) => ({
-    ...journal,
-    at: (positions: ReadonlyArray<Position>) => withoutActor(journal.at(positions)),
-    read: (position: Position, limit: number) => withoutActor(journal.read(position, limit))
-  }))
-)
-
-/** A host has a clock of its own. The suites set that of the caller, so it comes along with each request. */
-const remoteOn = <E>(services: Layer.Layer<Layer.Layer.Success<typeof Memory.layer>, E>) =>
-  Layer.unwrapEffect(Effect.gen(function*() {
-    const real = Clock.make()
-    let now = () => real.unsafeCurrentTimeMillis()
-    const clock: Clock.Clock = Object.assign(Object.create(real), {
-      unsafeCurrentTimeMillis: () => now(),
-      currentTimeMillis: Effect.sync(() => now())
-    })
-    const { hash, token } = yield* Credentials.makeToken
-    const entry: Credentials.Token = { name: "remote", role: "admin", hash, grants: ["secrets"] }
-    const credentials = Effect.succeed<Credentials.Credentials>({ tokens: [entry] })
-    const layerHost = Server.layerWithCredentials({ credentials }).pipe(
-      Layer.provide(SingleUse.layerMemory),
-      Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
-      Layer.provideMerge(services),
-      Layer.provideMerge(FetchHttpClient.layer),
-      Layer.provide(Layer.setClock(clock))
-    )
-    const layerRemote = Layer.unwrapEffect(
-      HttpServer.addressFormattedWith((url) =>
-        Effect.succeed(
-          Remote.layerClient({ url, token }).pipe(
-            Layer.provide(Layer.effect(
-              HttpClient.HttpClient,
-              Effect.map(
-                HttpClient.HttpClient,
-                HttpClient.mapRequestEffect((request) =>
-                  Effect.clockWith((caller) => {
-                    if (caller !== clock) now = () => caller.unsafeCurrentTimeMillis()
-                    return Effect.succeed(request)
-                  })
-                )
-              )
-            ))
-          )
-        )
-      )
-    )
-    // Beside the services of the host are those that only the host has, to observe it.
-    return Layer.provideMerge(layerRemote, layerHost)
-  }))
-
-const remote = remoteOn(Memory.layer)
-
-// Each test starts a host, which takes minutes for all of them.
-if (LongRun.count("CARAVEL_REMOTE_SUITES", { usual: 0, long: 1 }) > 0) {
-  CommandTest.suite("Remote", Layer.provideMerge(layerWithoutActor, remote), { isRemote: true })
-  QueryTest.suite("Remote", remote)
-  HistoryTest.suite("Remote", remote)
-  FeedTest.suite("Remote", remote)
-}
 
 it.live("a command whose answer is lost is sent again, and executed once", () =>
   Effect.gen(function*() {

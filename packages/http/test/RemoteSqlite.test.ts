@@ -1,0 +1,4 @@
+import { Sqlite } from "@caravel/sql"
+import { suites } from "./fixtures/remote.js"
+
+suites("SQLite", Sqlite.layerTemporary)
