@@ -23,7 +23,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
-import { Array as Arr, Option, Record as Rec, Schema, SchemaAST, String as Str, Struct } from "effect"
+import { Array as Arr, Option, Order, Record as Rec, Schema, SchemaAST, String as Str, Struct } from "effect"
 import { Authentication, withNostr } from "./Authentication.js"
 import { CommandHeaders } from "./CommandHeaders.js"
 import { ConsumersGroup } from "./ConsumersGroup.js"
@@ -65,7 +65,8 @@ const descriptionOf = (tag: CommandTag) => {
   return `${Option.getOrElse(description, () => "")} ${activity === null ? "Logs no activity." : `Logs ${activity}.`}`
 }
 
-const tags = Rec.keys(commands)
+// Sorted, so that the document is the same whatever bundles it: a module's exports have another order in each bundler.
+const tags = Arr.sort(Rec.keys(commands), Order.string)
 
 const errorsOf = (...tags: ReadonlyArray<CommandTag>) =>
   Schema.Union(...Arr.dedupe(tags.flatMap(Problem.errorsOf)).map(Problem.schema), bodyError)
