@@ -1,6 +1,6 @@
-import { Context, type ParseResult, type Stream } from "effect"
+import { Context, type Effect, type ParseResult, type Stream } from "effect"
 import type { StorageError } from "./command/CommandError.js"
-import type { PositionFromOtherEpoch } from "./journal/Epoch.js"
+import type { Epoch, PositionFromOtherEpoch } from "./journal/Epoch.js"
 import type { Activity } from "./model/Activity.js"
 
 /**
@@ -34,10 +34,12 @@ export class ActivityFeed extends Context.Tag("@caravel/domain/ActivityFeed")<Ac
   readonly live: Stream.Stream<Activity, StorageError | PositionFromOtherEpoch>
   /**
    * Every activity after `position`, then live ones. After a failure or a restart, resume from the last activity
-   * received. If you store the position beyond the life of the process, store `Journal.epoch` with it and pass both.
+   * received. If you store the position beyond the life of the process, store `epoch` with it and pass both.
    */
   readonly since: (
     position: number,
     options?: { readonly epoch?: string | undefined }
   ) => Stream.Stream<Activity, StorageError | PositionFromOtherEpoch | ParseResult.ParseError>
+  /** The current timeline of the positions, as `Journal.epoch`. Read it before the activities whose positions you store. */
+  readonly epoch: Effect.Effect<Epoch, StorageError>
 }>() {}

@@ -24,6 +24,7 @@ export const followedEpochs = <E>(layer: Layer.Layer<Services, E>) => {
       const head = yield* Effect.flatMap(Journal, (journal) => journal.head)
       const refused = (position: number, options?: { readonly epoch?: string }) =>
         Effect.flip(Stream.runDrain(feed.since(position, options)))
+      expect(yield* feed.epoch).toBe(current)
       expect(yield* first(feed.since(0, { epoch: current }))).toBe(1)
       // Position 0 is valid in every epoch.
       expect(yield* first(feed.since(0, { epoch: other }))).toBe(1)

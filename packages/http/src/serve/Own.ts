@@ -69,7 +69,7 @@ const feedOf = (
     (tenant === undefined ? stream : Stream.filter(stream, (activity) => activity.tenant === tenant)).pipe(
       Stream.interruptWhen(Effect.repeat(isValid, { schedule: recheck, while: (valid) => valid }))
     )
-  return { live: own(all.live), since: (position, options) => own(all.since(position, options)) }
+  return { ...all, live: own(all.live), since: (position, options) => own(all.since(position, options)) }
 }
 
 /**

@@ -26,7 +26,8 @@ export const layer: Layer.Layer<ActivityFeed, never, Tail | Journal> = Layer.eff
 
     return {
       live: stream(),
-      since: (position, { epoch } = {}) => Stream.unwrap(Effect.map(checkPosition(journal, position, epoch), stream))
+      since: (position, { epoch } = {}) => Stream.unwrap(Effect.map(checkPosition(journal, position, epoch), stream)),
+      epoch: journal.epoch
     }
   })
 )
