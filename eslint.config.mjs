@@ -79,7 +79,7 @@ const otherPackages = {
 }
 
 export default tseslint.config(
-  { ignores: ["**/dist", "**/build", "**/coverage", "**/data", "**/node_modules"] },
+  { ignores: ["**/dist", "**/build", "**/coverage", "**/data", "**/node_modules", "examples/http-client/src/caravel.d.ts"] },
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   tseslint.configs.recommended,
   ...dprint,
