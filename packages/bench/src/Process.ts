@@ -32,7 +32,8 @@ export const start: Effect.Effect<Measure, never, Scope.Scope> = Effect.map(
     )
 )
 
-function stop(child: ChildProcess) {
+/** Ends a process, and waits until it has ended. */
+export function stop(child: ChildProcess): Effect.Effect<void> {
   return Effect.async<void>((resume) => {
     if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
     child.once("exit", () => resume(Effect.void))

@@ -14,6 +14,7 @@ import { quick } from "../src/Settings.js"
 
 const bin = new URL("../src/bin.ts", import.meta.url)
 const worker = new URL("../src/worker.ts", import.meta.url)
+const server = new URL("../src/server.ts", import.meta.url)
 
 let directory = ""
 let files = ""
@@ -27,7 +28,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }))
 const bench = (...args: ReadonlyArray<string>) =>
   spawn(
     process.execPath,
-    [bundle(bin, worker), "--directory", files, ...args],
+    [bundle(bin, worker, server), "--directory", files, ...args],
     { env: { ...process.env, NODE_OPTIONS: "" }, stdio: ["ignore", "pipe", "pipe"] }
   )
 

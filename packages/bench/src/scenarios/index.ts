@@ -6,6 +6,7 @@ import * as CatchUp from "./CatchUp.js"
 import * as Consuming from "./Consuming.js"
 import * as Delivery from "./Delivery.js"
 import * as History from "./History.js"
+import * as Http from "./Http.js"
 import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
 import * as Postgres from "./Postgres.js"
@@ -28,6 +29,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   "catch-up": CatchUp.scenario,
   consuming: Consuming.scenario,
   history: History.scenario,
+  http: Http.scenario,
   opening: Opening.scenario,
   memory: PeakMemory.scenario,
   verify: Verification.verify,
