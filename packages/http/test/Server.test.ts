@@ -5,6 +5,7 @@ import { pubkey } from "@caravel/testing"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { createServer } from "node:http"
 import { command, get, onEach, send, served, statusWith, url } from "./fixtures/served.js"
 
 const alice = pubkey("alice")
@@ -149,5 +150,27 @@ describe("shutting down", () => {
       expect([answer.status, answer.headers.get("connection")]).toEqual([404, "close"])
       yield* Fiber.join(closing)
       yield* Effect.promise(() => expect(fetch(base)).rejects.toThrow())
+    }))
+
+  it.live("waits for a request that does not end only as long as it is told to", () =>
+    Effect.gen(function*() {
+      const started = yield* Deferred.make<void>()
+      const endless = withQuery((query) => ({
+        ...query,
+        relay: () => Effect.zipRight(Deferred.succeed(started, undefined), Effect.never)
+      }))
+      const node = createServer()
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(served(endless, { drainTimeout: "50 millis" }, node), scope)
+      const running = yield* Effect.fork(Effect.exit(Effect.provide(get("/v1/relays/a"), context)))
+      yield* Deferred.await(started)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      // Then the server is closed, which waits for its connections.
+      yield* Effect.repeat(Effect.zipLeft(Effect.sync(() => node.listening), Effect.yieldNow()), {
+        while: (listening) => listening
+      })
+      node.closeAllConnections()
+      yield* Fiber.join(closing)
+      expect(Exit.isFailure(yield* Fiber.join(running))).toBe(true)
     }))
 })

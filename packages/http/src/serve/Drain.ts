@@ -25,6 +25,10 @@ export class Drain extends Context.Tag("@caravel/http/Drain")<Drain, {
   readonly drain: (timeout: Duration.DurationInput, connectionsClosed: Effect.Effect<void>) => Effect.Effect<void>
 }>() {}
 
+/** Finalizers are uninterruptible, and without this they would wait for ever. */
+const atMost = (duration: Duration.DurationInput, effect: Effect.Effect<void>) =>
+  Effect.timeoutOption(Effect.interruptible(effect), duration)
+
 /**
  * @since 0.1.0
  * @category layers
@@ -53,8 +57,8 @@ export const layer: Layer.Layer<Drain> = Layer.effect(
       drain: (timeout, connectionsClosed) =>
         Effect.sync(() => isDraining = true).pipe(
           Effect.zipRight(Deferred.succeed(begun, undefined)),
-          Effect.zipRight(Effect.timeoutOption(idle.await, timeout)),
-          Effect.zipRight(Effect.timeoutOption(connectionsClosed, "1 second")),
+          Effect.zipRight(atMost(timeout, idle.await)),
+          Effect.zipRight(atMost("1 second", connectionsClosed)),
           Effect.asVoid
         )
     }

@@ -128,7 +128,7 @@ if (LongRun.count("CARAVEL_UNFINISHED", { usual: 0, long: 1 }) > 0) {
         const running = yield* host(yield* directory)
         const { closed } = yield* unfinished(running.url)
         yield* stopping(running)
-        expect((yield* Effect.timeout(running.ended, "15 seconds")).code).toBe(0)
+        expect((yield* Effect.timeout(running.ended, "20 seconds")).code).toBe(0)
         yield* Effect.promise(() => closed)
       }),
     60_000
