@@ -96,6 +96,14 @@ describe("a tenant", () => {
       expect(yield* activity("", own)).toEqual([1, 2])
       expect(yield* activity(`?tenant=${bob.pubkey}`, own)).toEqual([])
       expect(yield* activity("?resourceId=b", own)).toEqual([])
+      const usage = (pubkey: string, headers: Record<string, string>) =>
+        Effect.map(
+          get(`/v1/usage/${pubkey}?from=2026-01-01&to=2050-01-01`, headers),
+          ({ json }) => json.items.map((item: any) => item.relay)
+        )
+      expect(yield* usage(bob.pubkey, all)).toEqual(["b"])
+      expect(yield* usage(alice.pubkey, own)).toEqual(["a"])
+      expect(yield* usage(bob.pubkey, own)).toEqual([])
       // The resources of others are answered like those that do not exist.
       const other = yield* get("/v1/relays/b", own)
       const none = yield* get("/v1/relays/c", own)

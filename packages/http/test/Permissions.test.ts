@@ -56,7 +56,7 @@ const table: Record<string, readonly [statuses: readonly [number, number, number
   tenantHistory: [[200, 200, 200, 403, 403]],
   relayHistory: [[200, 200, 200, 403, 403]],
   diff: [[200, 200, 200, 403, 403]],
-  usage: [[200, 200, 200, 403, 403]],
+  usage: [[200, 200, 200, 200, 200]],
   journal: [[200, 200, 200, 200, 200]],
   positionAt: [[200, 200, 200, 403, 403]],
   events: [[200, 200, 200, 403, 403]],

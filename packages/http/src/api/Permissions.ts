@@ -74,7 +74,8 @@ export const permissions: { readonly [Name in RouteName]: ReadonlyArray<Role> } 
   tenantEvents: staff,
   relayEvents: staff,
   meteredEvents: staff,
-  usage: staff,
+  // What a tenant is billed for.
+  usage: anyone,
   consumers: staff,
   consumer: staff,
   parked: staff,

@@ -3,6 +3,7 @@ import { History, RelayNotFound, TenantNotFound } from "@caravel/domain"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Chunk, Effect, Stream } from "effect"
 import { Api } from "../api/Api.js"
+import { Identity } from "../api/Identity.js"
 import * as Page from "../api/Page.js"
 import type * as Parameters from "../api/Parameters.js"
 import { InvalidRequest } from "../api/RequestError.js"
@@ -55,6 +56,9 @@ export const layer = HttpApiBuilder.group(Api, "history", (handlers) =>
       }).pipe(valid))
     .handle("usage", ({ path: { pubkey }, urlParams: { from, to } }) =>
       Effect.gen(function*() {
+        const { tenant } = yield* Identity
+        // Of others there is nothing to see, as if they did not exist.
+        if (tenant !== undefined && tenant !== pubkey) return { items: [] }
         const history = yield* History
         return { items: yield* history.usage(pubkey, from, to) }
       }).pipe(valid)))
