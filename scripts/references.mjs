@@ -38,7 +38,7 @@ const readHelp = () => {
 
 // Every subcommand has these at the end of its page; they are described once.
 const isShared = (line) =>
-  /^ {2}--(json|database|schema|actor|correlation-id|causation-id|idempotency-key|expected-version)\b/.test(line)
+  /^ {2}--(json|server|token-file|database|schema|actor|correlation-id|causation-id|idempotency-key|expected-version)\b/.test(line)
 
 /** The lines of the options that a page shares with the others: each begins at the left, and goes on further right. */
 const splitPage = (page) => {

@@ -9,7 +9,7 @@ import {
   Query,
   type StorageError
 } from "@caravel/domain"
-import { Background, Backoff, InProcess, Tail } from "@caravel/pubsub"
+import { Background, Backoff, Consumer, InProcess, Tail } from "@caravel/pubsub"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -17,6 +17,7 @@ import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import { Config, type ConfigError, Effect, Layer, Predicate, Stream } from "effect"
 import * as Connection from "./remote/Connection.js"
 import * as RemoteCommand from "./remote/RemoteCommand.js"
+import * as RemoteConsumers from "./remote/RemoteConsumers.js"
 import * as RemoteJournal from "./remote/RemoteJournal.js"
 import * as RemoteQuery from "./remote/RemoteQuery.js"
 import * as RemoteSecret from "./remote/RemoteSecret.js"
@@ -78,6 +79,19 @@ const layerCommand = (connection: Connection.Connection, following: Following) =
         })))
   )
 
+const layerServices = (
+  connection: Connection.Connection,
+  withSecret: RemoteSecret.WithSecret
+): Layer.Layer<Services, StorageError> => {
+  const following: Following = { isConnected: false }
+  const layerJournal = Layer.succeed(Journal, RemoteJournal.make(connection))
+  const layerQuery = Layer.succeed(Query, RemoteQuery.make(connection, withSecret))
+  return Layer.mergeAll(layerCommand(connection, following), layerWakeUps(connection, following), layerQuery).pipe(
+    Layer.provideMerge(Layer.provide(InProcess.layer, Layer.merge(layerJournal, layerQuery))),
+    Layer.merge(Layer.provide(History.layer, layerJournal))
+  )
+}
+
 /**
  * The services of a host, by an `HttpClient` of yours.
  *
@@ -85,15 +99,28 @@ const layerCommand = (connection: Connection.Connection, following: Following) =
  * @category layers
  */
 export const layerClient = (options: Options): Layer.Layer<Services, StorageError, HttpClient.HttpClient> =>
-  Layer.unwrapEffect(Effect.map(Connection.make(options), (connection) => {
-    const following: Following = { isConnected: false }
-    const layerJournal = Layer.succeed(Journal, RemoteJournal.make(connection))
-    const layerQuery = Layer.succeed(Query, RemoteQuery.make(connection, RemoteSecret.make(connection)))
-    return Layer.mergeAll(layerCommand(connection, following), layerWakeUps(connection, following), layerQuery).pipe(
-      Layer.provideMerge(Layer.provide(InProcess.layer, Layer.merge(layerJournal, layerQuery))),
-      Layer.merge(Layer.provide(History.layer, layerJournal))
-    )
-  }))
+  Layer.unwrapEffect(Effect.map(
+    Connection.make(options),
+    (connection) => layerServices(connection, RemoteSecret.make(connection))
+  ))
+
+/**
+ * The services of a host for tools of its operators, with its journal and consumers as far as the API has them: the
+ * journal cannot be rebuilt, and no consumer run or waited for. `Query` reads no wallet URL: in place of each is a value
+ * that says nothing.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerOperator = (
+  options: Options
+): Layer.Layer<Services | Journal | Consumer.Consumer, StorageError> =>
+  Layer.unwrapEffect(Effect.map(Connection.make(options), (connection) =>
+    Layer.mergeAll(
+      layerServices(connection, RemoteSecret.hidden),
+      Layer.succeed(Journal, RemoteJournal.make(connection)),
+      Layer.succeed(Consumer.Consumer, RemoteConsumers.make(connection))
+    ))).pipe(Layer.provide(FetchHttpClient.layer))
 
 /**
  * The services of a host.

@@ -1,14 +1,28 @@
 /** What only services of a host can meet: lost answers, missing grants, and a host that is away. */
-import { ActivityPubSub, Command, Journal, Query } from "@caravel/domain"
-import { Remote, Server } from "@caravel/http"
+import { ActivityPubSub, Command, Journal, Position, Query } from "@caravel/domain"
+import { Problem, Remote, RequestError, Server } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { expect, it } from "@effect/vitest"
-import { Context, Effect, ExecutionStrategy, Exit, Layer, Option, Queue, Ref, Scope } from "effect"
-import { createServer } from "node:http"
+import {
+  Array as Arr,
+  Context,
+  Effect,
+  ExecutionStrategy,
+  Exit,
+  Layer,
+  Option,
+  Queue,
+  Redacted,
+  Ref,
+  Scope,
+  Stream
+} from "effect"
+import { createServer, type Server as NodeServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { served } from "./fixtures/served.js"
 
 it.live("a command whose answer is lost is sent again, and executed once", () =>
@@ -47,6 +61,53 @@ it.live("without the grant, a wallet URL is an error and not null", () =>
       expect(Option.getOrThrow(yield* query.tenant("cd".repeat(32))).nwcUrl).toBe(null)
     }).pipe(Effect.provide(Remote.layer({ url })))
   }).pipe(Effect.provide(served(Memory.layer))))
+
+it.live("an operator reads events by position, and the verification, as beside the database", () =>
+  Effect.gen(function*() {
+    const url = yield* HttpServer.addressFormattedWith(Effect.succeed)
+    const command = yield* Command
+    const here = yield* Journal
+    yield* command.createTenant({ pubkey: "ab".repeat(32), nwcUrl: "nostr+walletconnect://alice?secret=hidden" })
+    yield* Effect.forEach(Arr.range(1, 250), (n) => command.setTenantNwcError("ab".repeat(32), `${n}`))
+    const positions = Arr.range(1, 260).reverse().map((n) => Position.make(n))
+    yield* Effect.gen(function*() {
+      const journal = yield* Journal
+      expect(yield* journal.at(positions)).toEqual(yield* here.at(positions))
+      expect(yield* journal.at([])).toEqual([])
+      expect(yield* Stream.runCollect(journal.verify)).toEqual(yield* Stream.runCollect(here.verify))
+      expect(yield* Effect.flip(journal.rebuild())).toMatchObject({ _tag: "StorageError", operation: "rebuild" })
+      const { nwcUrl } = Option.getOrThrow(yield* (yield* Query).tenant("ab".repeat(32)))
+      expect(nwcUrl === null ? null : Redacted.value(nwcUrl)).toBe("nostr+walletconnect://redacted")
+    }).pipe(Effect.provide(Remote.layerOperator({ url })))
+  }).pipe(Effect.provide(served(Memory.layer))))
+
+it.live("a verification whose answer is cut off, or ends with a problem, fails", () =>
+  Effect.gen(function*() {
+    const step = { events: 1, head: 1, tenants: 0, relays: 0, secrets: 0, differences: [], clocks: [] }
+    const bodies = {
+      "cut off": JSON.stringify(step),
+      "shutting down": `${JSON.stringify(step)}\n${JSON.stringify(Problem.encode(new RequestError.ShuttingDown()))}`,
+      "cannot be read": "{}"
+    }
+    for (const [why, body] of Object.entries(bodies)) {
+      const answering = yield* Effect.acquireRelease(
+        Effect.async<NodeServer>((resume) => {
+          const server = createServer((request, response) =>
+            response.end(request.url === "/v1/verify" ? body : JSON.stringify({ head: 1, epochs: [epoch] }))
+          )
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close().closeAllConnections())
+      )
+      const { port } = answering.address() as AddressInfo
+      const error = yield* Effect.flatMap(Journal, ({ verify }) => Effect.flip(Stream.runDrain(verify))).pipe(
+        Effect.provide(Remote.layerOperator({ url: `http://127.0.0.1:${port}`, retryFor: "100 millis" }))
+      )
+      expect(error).toMatchObject({ _tag: "StorageError", message: expect.stringContaining(why) })
+    }
+  }).pipe(Effect.scoped))
+
+const epoch = { epoch: "11111111-1111-4111-8111-111111111111", position: 0, startedAt: "2026-01-01T00:00:00Z" }
 
 it.live("a host that cannot be reached is unavailable, after some time", () =>
   Effect.gen(function*() {

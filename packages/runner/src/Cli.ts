@@ -20,9 +20,15 @@ const under = (word: string) => [...byName.keys()].filter((name) => name.startsW
 
 const list = (names: ReadonlyArray<string>) => `there are ${names.join(", ").replace(/, ([^,]*)$/, " and $1")}`
 
-/** Finds the subcommand and its arguments. `--database` may come before the subcommand. */
+/** How many arguments come before the subcommand: those that say where it works. */
+const countLeading = (args: ReadonlyArray<string>, from = 0): number => {
+  const [, , separator] = /^--(database|server|token-file)(=|$)/.exec(args[from] ?? "") ?? []
+  return separator === undefined ? from : countLeading(args, from + (separator === "=" ? 1 : 2))
+}
+
+/** Finds the subcommand and its arguments. */
 const find = (args: ReadonlyArray<string>): Either.Either<readonly [Subcommand, ReadonlyArray<string>], string> => {
-  const leading = args[0] === "--database" ? 2 : args[0]?.startsWith("--database=") === true ? 1 : 0
+  const leading = countLeading(args)
   const [first = "", second = "", ...rest] = args.slice(leading)
   const before = args.slice(0, leading)
   const longer = byName.get(`${first} ${second}`)
@@ -45,6 +51,11 @@ const find = (args: ReadonlyArray<string>): Either.Either<readonly [Subcommand, 
       suggestion !== "" ? suggestion : known.length > 0 ? `; ${list(known)}` : "; see caravel --help"
     }`
   )
+}
+
+const needsDatabase = ({ options }: Syntax.Syntax) => {
+  const names = options.map(({ name }) => name)
+  return names.includes("--database") && !names.includes("--server")
 }
 
 const asksForHelp = (args: ReadonlyArray<string>) => {
@@ -119,6 +130,9 @@ export const main = (argv: ReadonlyArray<string>) =>
     const found = find(args)
     if (Either.isLeft(found)) return yield* fail(found.left)
     const [{ execute, name, syntax }, rest] = found.right
+    if (needsDatabase(syntax()) && rest.some((arg) => /^--server(=|$)/.test(arg))) {
+      return yield* fail(`caravel ${name} needs the database itself, not a host: give --database instead of --server`)
+    }
     const read = Syntax.read(syntax(), rest)
     if (Either.isLeft(read)) {
       return yield* fail(`${read.left}${read.left.endsWith("?") ? " See" : "; see"} caravel ${name} --help`)

@@ -1,4 +1,4 @@
-import { Postgres } from "@caravel/sql"
+import { Postgres, schemaVersion } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
@@ -69,6 +69,13 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
           }])
           expect(await json("consumers")).toEqual([])
           expect(await json("verify")).toMatchObject([{ ok: true, events: 3 }])
+          expect(await json("migrate")).toEqual([{ ok: true, dryRun: false, from: schemaVersion, to: schemaVersion }])
+          // A server for tests may have fsync off, which is wrong.
+          expect((await program(["doctor", "--database", url.href])).json).toMatchObject([
+            { check: "durability", finding: expect.stringContaining("fsync is") },
+            ...["schema", "rows", "clocks", "consumers"].map((check) => ({ check, status: "ok" })),
+            { warnings: 0 }
+          ])
           expect(await json("rebuild", "--yes")).toMatchObject([{ ok: true, written: 0 }])
           const backup = join(directory, "backup.db")
           expect(await json("backup", backup)).toMatchObject([{ ok: true, position: 3 }])

@@ -122,6 +122,7 @@ const advice = {
   commitUnknown: "the connection was lost during the commit; look up what was written before trying again",
   key: "configure the key that it needs and try again",
   newer: "written by a newer version; use a newer Caravel",
+  older: "it has the schema of an older version; migrate it",
   missing: "create it, or name another one",
   replaced: "open the database again",
   // The cause itself is the advice.
@@ -145,6 +146,7 @@ export const StorageErrorReason = Schema.Literal(
   "commitUnknown",
   "key",
   "newer",
+  "older",
   "missing",
   "replaced",
   "other"

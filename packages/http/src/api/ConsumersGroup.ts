@@ -13,17 +13,17 @@ import { BodyTooLarge, ConsumerNotRunning, NotParked, UnsupportedMediaType } fro
 
 const lag = Schema.Struct({
   name: Schema.String,
-  status: Schema.Literal("running", "retrying", "halted", "stopped"),
   position: Position,
   epoch: Epoch,
   attempts: Schema.Int,
   failedPosition: Schema.NullOr(Position),
-  lastError: Schema.NullOr(Schema.String),
-  progressedAt: Schema.NullOr(Schema.DateTimeUtc),
   owner: Schema.NullOr(Schema.String),
   parked: Schema.Int,
+  status: Schema.Literal("running", "retrying", "halted", "stopped"),
   activities: Schema.Int,
-  seconds: Schema.Number
+  seconds: Schema.Number,
+  lastError: Schema.NullOr(Schema.String),
+  progressedAt: Schema.NullOr(Schema.DateTimeUtc)
 }).annotations({ identifier: "Consumer" })
 
 const parked = Schema.Struct({

@@ -20,9 +20,13 @@ const position = HttpApiEndpoint.get("positionAt", "/journal/position")
   .annotate(OpenApi.Description, "The last position before the first event that is later than an instant.")
 
 const all = HttpApiEndpoint.get("events", "/events")
-  .setUrlParams(Parameters.Events)
+  .setUrlParams(Parameters.AllEvents)
   .addSuccess(page)
-  .annotate(OpenApi.Description, "The events after a position, oldest first. Fewer than the limit end at the head.")
+  .annotate(
+    OpenApi.Description,
+    "The events after a position, oldest first. Fewer than the limit end at the head. With position, which may be " +
+      "repeated, the events at these positions, whatever the other parameters are."
+  )
 
 const ofTenant = HttpApiEndpoint.get("tenantEvents")`/tenants/${HttpApiSchema.param("pubkey", Pubkey)}/events`
   .setUrlParams(Parameters.ResourceEvents)

@@ -184,6 +184,17 @@ export const Reset = Schema.Struct({ position: Position, epoch: optional(Epoch) 
 export const Events = Schema.Struct({ after: optional(position), limit })
 
 /**
+ * Events after a position, or those at the positions that are named.
+ *
+ * @since 0.1.0
+ * @category parameters
+ */
+export const AllEvents = Schema.Struct({
+  ...Events.fields,
+  position: optional(Schema.Array(position).pipe(Schema.maxItems(maxLimit)))
+})
+
+/**
  * @since 0.1.0
  * @category parameters
  */

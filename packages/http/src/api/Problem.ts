@@ -13,7 +13,7 @@ import {
 import { Consumer } from "@caravel/pubsub"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Array as Arr, Record as Rec, Schema, String as Str, Struct } from "effect"
+import { Array as Arr, Option, Predicate, Record as Rec, Schema, String as Str, Struct } from "effect"
 import * as RequestError from "./RequestError.js"
 
 /**
@@ -144,6 +144,24 @@ const classes: ReadonlyArray<ErrorClass<any>> = [
   PositionAhead,
   PositionFromOtherEpoch
 ]
+
+const decoders = new Map(
+  classes.map((error): readonly [string, (document: unknown) => Option.Option<KnownError>] => [
+    typeOf(error._tag),
+    Schema.decodeUnknownOption(schema(error))
+  ])
+)
+
+/**
+ * The error of problem details, if they are of the API.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const decode = (document: unknown): Option.Option<KnownError> =>
+  Predicate.hasProperty(document, "type") && typeof document.type === "string"
+    ? decoders.get(document.type)?.(document) ?? Option.none()
+    : Option.none()
 
 const encoders = new Map(classes.map((error) => [error._tag, Schema.encodeSync(schema(error))]))
 

@@ -4,11 +4,23 @@ import { Backoff, Waiting } from "@caravel/pubsub"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import type * as HttpApiError from "@effect/platform/HttpApiError"
 import * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import { type Duration, Effect, flow, identity, type ParseResult, Record as Rec, Redacted, Schedule } from "effect"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import {
+  type Duration,
+  Effect,
+  flow,
+  identity,
+  type ParseResult,
+  Predicate,
+  Record as Rec,
+  Redacted,
+  Schedule
+} from "effect"
 import { Api } from "../api/Api.js"
 import { maxLimit } from "../api/Parameters.js"
+import type * as Problem from "../api/Problem.js"
 import * as RequestError from "../api/RequestError.js"
 
 /**
@@ -59,10 +71,31 @@ type CallError =
   | ParseResult.ParseError
   | InstanceType<typeof RequestError[keyof typeof RequestError]>
 
+/** An error and what caused it, outermost first. */
+const causesOf = (error: unknown): ReadonlyArray<unknown> =>
+  Predicate.hasProperty(error, "cause") && error.cause !== undefined ? [error, ...causesOf(error.cause)] : [error]
+
+/** Failures that trying again does not change, by the codes of Node, each with advice. */
+const permanent: ReadonlyArray<readonly [codes: RegExp, advice: string]> = [
+  [/^ENOTFOUND$/, "there is no such host: check its name in the URL"],
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, "the certificate is for another host: use the name in the certificate"],
+  [
+    /CERT|^UNABLE_TO_|^INVALID_(CA|PURPOSE)$/,
+    "the certificate is not trusted: NODE_EXTRA_CA_CERTS can name the authority that signed it"
+  ],
+  [/^(EPROTO$|ERR_(SSL|OSSL|TLS)_)/, "TLS negotiation failed: check whether the URL begins with http or https"]
+]
+
+const codesOf = (error: unknown) =>
+  causesOf(error).flatMap((cause) => Predicate.hasProperty(cause, "code") ? [String(cause.code)] : [])
+
+const permanentAdvice = (error: unknown) =>
+  permanent.find(([codes]) => codesOf(error).some((code) => codes.test(code)))?.[1]
+
 const isTemporary = (error: CallError) => {
   switch (error._tag) {
     case "RequestError":
-      return error.reason === "Transport"
+      return error.reason === "Transport" && permanentAdvice(error) === undefined
     case "ResponseError":
       // From a proxy: the host itself answers with a problem.
       return [502, 503, 504].includes(error.response.status)
@@ -81,14 +114,69 @@ const callErrors: ReadonlySet<string> = new Set([
 
 const isCallError = (error: { readonly _tag: string }): error is CallError => callErrors.has(error._tag)
 
-const storageError = (operation: string, error: CallError) =>
-  new StorageError({
+/** What a person can act on. Of a failed request, the innermost error names the reason; of an answer, its status. */
+const causeOf = (error: CallError): Error => {
+  switch (error._tag) {
+    case "RequestError": {
+      const reasons = causesOf(error.cause).flatMap((cause) => cause instanceof Error ? [cause.message] : [])
+      const why = reasons.findLast((reason) => reason !== "") ?? codesOf(error).at(-1) ?? error.message
+      return new Error(`${new URL(error.request.url).origin}: ${why}`, { cause: error })
+    }
+    case "ResponseError":
+      return new Error(`${error.request.url} answered ${error.response.status}, not as a host of Caravel does`, {
+        cause: error
+      })
+    case "HttpApiDecodeError":
+    case "ParseError":
+      return new Error(`an answer of the host cannot be read: ${error.message.split("\n")[0]}`, { cause: error })
+    default:
+      return error
+  }
+}
+
+const adviceOf = (error: CallError) => {
+  if (isTemporary(error)) return "the host cannot be reached; try again"
+  switch (error._tag) {
+    case "RequestError":
+      return permanentAdvice(error)
+    case "ResponseError":
+    case "HttpApiDecodeError":
+    case "ParseError":
+      return "check that the URL is that of a host, and that it has the same version"
+    default:
+      return undefined
+  }
+}
+
+/**
+ * The failure of a call, as one of the services.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const storageError = (operation: string, error: CallError | StorageError): StorageError =>
+  error instanceof StorageError ? error : new StorageError({
     operation,
-    cause: error,
-    ...(isTemporary(error)
-      ? { reason: "unavailable", advice: "the host cannot be reached; try again" }
-      : { reason: "other" })
+    reason: isTemporary(error) ? "unavailable" : "other",
+    cause: causeOf(error),
+    advice: adviceOf(error)
   })
+
+/**
+ * Fails with the error of a response: a problem, or a response that is none.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const refused = (
+  problem: Problem.KnownError | HttpClientResponse.HttpClientResponse
+): Effect.Effect<never, CallError | StorageError> => {
+  if (!("_tag" in problem)) {
+    return new HttpClientError.ResponseError({ request: problem.request, response: problem, reason: "StatusCode" })
+  }
+  // No other error can be the answer to a request that only reads.
+  return isCallError(problem) || problem instanceof StorageError ? Effect.fail(problem) : Effect.die(problem)
+}
 
 /**
  * Makes a call fail as the services do, and tries it again while the host or its database cannot be reached. A command

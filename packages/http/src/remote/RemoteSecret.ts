@@ -22,3 +22,14 @@ export const make = ({ client: { queries }, options }: Connection): WithSecret =
       Effect.catchTag("TenantNotFound", () => Effect.succeed(Tenant.trusted({ ...view, nwcUrl: null }))),
       called("secrets", options)
     )
+
+const some = Redacted.make("nostr+walletconnect://redacted")
+
+/**
+ * Without reading secrets: in place of one that is set is a value that says nothing.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const hidden: WithSecret = (view) =>
+  Effect.succeed(Tenant.trusted({ ...view, nwcUrl: view.nwcUrl === null ? null : some }))

@@ -28,9 +28,9 @@ export const layer = HttpApiBuilder.group(Api, "journal", (handlers) =>
           Effect.catchTag("PositionAhead", Effect.die),
           Effect.map((position) => ({ position }))
         ))
-    .handle("events", ({ urlParams: { after = start, limit } }) =>
+    .handle("events", ({ urlParams: { after = start, limit, position } }) =>
       page((journal) =>
-        journal.read(after, limit)
+        position === undefined ? journal.read(after, limit) : journal.at(position)
       ))
     .handle("tenantEvents", ({ path: { pubkey }, urlParams: { after, limit } }) =>
       page((journal) =>

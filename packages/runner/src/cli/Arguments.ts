@@ -9,15 +9,35 @@ import { Config, Effect, Either, Layer, Option, Redacted } from "effect"
 import { Failed } from "../terminal/Output.js"
 import * as DatabaseName from "./DatabaseName.js"
 
-/** An environment variable. An empty one counts as unset. */
-const variable = (name: string) => Config.string(name).pipe(Config.map((text) => text.trim()), Config.withDefault(""))
+/**
+ * An environment variable. An empty one counts as unset.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const variable = (name: string): Config.Config<string> =>
+  Config.string(name).pipe(Config.map((text) => text.trim()), Config.withDefault(""))
+
+/**
+ * The error for values that do not fit together.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const refused = (why: string): ValidationError.ValidationError => ValidationError.invalidValue(HelpDoc.p(why))
 
 const named = (where: string, text: string) =>
-  Either.mapLeft(DatabaseName.parse(text), (why) => ValidationError.invalidValue(HelpDoc.p(`${where} ${why}`)))
+  Either.mapLeft(DatabaseName.parse(text), (why) => refused(`${where} ${why}`))
 
 const defaultDatabase: DatabaseName.DatabaseName = { filename: "./data/caravel.db" }
 
-const givenSchema = Options.text("schema").pipe(
+/**
+ * The value of `--schema`, if it is there.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const givenSchema: Options.Options<Option.Option<string>> = Options.text("schema").pipe(
   Options.withPseudoName("name"),
   Options.withDescription(
     "The schema of the tables on PostgreSQL. Also CARAVEL_SCHEMA. Default: the first of the role's search_path."
@@ -38,34 +58,60 @@ const schemaOr = (given: Option.Option<string>) =>
  */
 export const schema: Options.Options<Option.Option<string>> = Options.mapEffect(givenSchema, schemaOr)
 
-const givenDatabase = Options.redacted("database").pipe(
+/**
+ * The value of `--database`, if it is there.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const givenDatabase: Options.Options<Option.Option<Redacted.Redacted>> = Options.redacted("database").pipe(
   Options.withPseudoName("file"),
   Options.withDescription(
     "The database: an SQLite file (PATH or file:PATH?mode=ro|rw|rwc), or postgres://user@host:5432/name. Also " +
       "CARAVEL_DATABASE, which keeps a password out of the process list. Default: ./data/caravel.db."
   ),
-  Options.optional,
-  Options.mapEffect(Option.match({
-    onSome: (text) => named("--database", Redacted.value(text)),
-    onNone: () =>
-      Effect.flatMap(
-        Effect.orDie(variable("CARAVEL_DATABASE")),
-        (text) => text === "" ? Either.right(defaultDatabase) : named("CARAVEL_DATABASE", text)
-      )
-  }))
+  Options.optional
 )
 
 /**
- * The database: a file, or a URL, which may contain a password, with its schema.
+ * The database of `--database` and `--schema`, or of the environment.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const databaseOf = (
+  given: Option.Option<Redacted.Redacted>,
+  schema: Option.Option<string>
+): Effect.Effect<DatabaseName.DatabaseName, ValidationError.ValidationError> =>
+  Effect.gen(function*() {
+    const text = Option.isSome(given) ? Redacted.value(given.value) : yield* Effect.orDie(variable("CARAVEL_DATABASE"))
+    const name = Option.isNone(given) && text === ""
+      ? defaultDatabase
+      : yield* named(Option.isSome(given) ? "--database" : "CARAVEL_DATABASE", text)
+    if ("filename" in name && Option.isSome(schema)) {
+      return yield* Effect.fail(refused("--schema is for PostgreSQL; the database is a file"))
+    }
+    return DatabaseName.inSchema(name, yield* schemaOr(schema))
+  })
+
+/**
+ * The database: a file, or a URL, which may contain a password, with its schema. Where the environment names a host
+ * instead, the default file would be another database than the user works with.
  *
  * @since 0.1.0
  * @category options
  */
 export const database: Options.Options<DatabaseName.DatabaseName> = Options.all([givenDatabase, givenSchema]).pipe(
-  Options.mapEffect(([name, given]) =>
-    "filename" in name && Option.isSome(given)
-      ? Effect.fail(ValidationError.invalidValue(HelpDoc.p("--schema is for PostgreSQL; the database is a file")))
-      : Effect.map(schemaOr(given), (schema) => DatabaseName.inSchema(name, schema))
+  Options.mapEffect(([given, schema]) =>
+    Effect.gen(function*() {
+      const server = yield* Effect.orDie(variable("CARAVEL_SERVER"))
+      const database = yield* Effect.orDie(variable("CARAVEL_DATABASE"))
+      return server !== "" && database === "" && Option.isNone(given)
+        ? yield* Effect.fail(
+          refused("CARAVEL_SERVER names a host, but this command needs the database: give --database")
+        )
+        : yield* databaseOf(given, schema)
+    })
   )
 )
 
@@ -128,24 +174,14 @@ export const optionsOf = (database: DatabaseName.DatabaseName): Sqlite.Options |
  */
 export const layerOf = (
   database: DatabaseName.DatabaseName,
-  settings: { readonly create: boolean }
+  settings: { readonly create: boolean; readonly migrate: boolean }
 ): Layer.Layer<Sqlite.Services, StorageError> =>
   Layer.unwrapEffect(Effect.map(secretKeys, (secretKeys) => {
     const options = { ...optionsOf(database), ...settings, secretKeys }
-    // A database with mode=ro is not changed, so it is not migrated either.
-    return "url" in options ? Postgres.layer(options) : Sqlite.layer({ ...options, migrate: !isReadOnly(database) })
+    return "url" in options ? Postgres.layer(options) : Sqlite.layer(options)
   }))
 
 type OnDatabase = { readonly database: DatabaseName.DatabaseName }
-
-/**
- * Executes a subcommand that reads with the services of its database, which must exist.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const onDatabase = <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) => (options: A & OnDatabase) =>
-  Effect.provide(execute(options), layerOf(options.database, { create: false }))
 
 /**
  * Executes a subcommand that writes with the services of its database, which it may create.
@@ -155,14 +191,23 @@ export const onDatabase = <A, E, R>(execute: (options: A) => Effect.Effect<void,
  */
 export const onWritable =
   <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
-  (options: A & OnDatabase & { readonly create?: boolean }) => {
-    const { create = false, database } = options
-    const mayCreate = create || "mode" in database && database.mode === "rwc"
-    return Effect.zipRight(
-      writable(database),
-      Effect.provide(execute(options), layerOf(database, { create: mayCreate }))
-    )
-  }
+  (options: A & OnDatabase & { readonly create?: boolean }) =>
+    Effect.provide(execute(options), writableLayerOf(options.database, options.create ?? false))
+
+/**
+ * The services of a database to write to, which is created if `create` or its name says so. Fails if its name forbids
+ * changes.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const writableLayerOf = (
+  database: DatabaseName.DatabaseName,
+  create: boolean
+): Layer.Layer<Sqlite.Services, StorageError | Failed> => {
+  const mayCreate = create || "mode" in database && database.mode === "rwc"
+  return Layer.unwrapEffect(Effect.as(writable(database), layerOf(database, { create: mayCreate, migrate: true })))
+}
 
 /**
  * Fails if the database's name forbids changes.

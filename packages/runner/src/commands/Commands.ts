@@ -2,8 +2,10 @@
 import * as Consumers from "./Consumers.js"
 import * as Copies from "./Copies.js"
 import * as Demo from "./Demo.js"
+import * as Doctor from "./Doctor.js"
 import * as Import from "./Import.js"
 import * as Init from "./Init.js"
+import * as Migrate from "./Migrate.js"
 import * as Past from "./Past.js"
 import * as Read from "./Read.js"
 import * as Run from "./Run.js"
@@ -17,12 +19,14 @@ import * as Verify from "./Verify.js"
 /** The subcommands of all families, in the order of the overview. */
 export const subcommands: ReadonlyArray<Subcommand> = [
   Init,
+  Migrate,
   Serve,
   Token,
   Run,
   Read,
   Past,
   Verify,
+  Doctor,
   Copies,
   Import,
   Consumers,

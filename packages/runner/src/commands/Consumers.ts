@@ -5,7 +5,8 @@ import { Consumer, type ConsumerStore } from "@caravel/pubsub"
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
 import { Chunk, DateTime, Effect, Option, Stream } from "effect"
-import { database, json, onDatabase, onWritable, yes } from "../cli/Arguments.js"
+import { json, yes } from "../cli/Arguments.js"
+import { onPlace, onWritable, place } from "../cli/Place.js"
 import * as Values from "../cli/Values.js"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type Style } from "../terminal/Output.js"
@@ -216,21 +217,21 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
     name: "consumers",
     help: "Shows the durable consumers: the position, the backlog and the parked activities of each. " +
       "See also consumers parked, consumers replay, consumers drop and consumers reset.",
-    options: { json, database },
-    execute: onDatabase(list)
+    options: { json, place },
+    execute: onPlace(list)
   }),
   Subcommand.make({
     name: "consumers parked",
     help:
       "Shows the activities that a consumer has parked because they failed, or because they wait behind one that did.",
-    options: { name, json, database },
-    execute: onDatabase(parked)
+    options: { name, json, place },
+    execute: onPlace(parked)
   }),
   Subcommand.make({
     name: "consumers replay",
     help:
       "Asks the program that runs the consumer to handle its parked activities again, oldest first, and waits for it.",
-    options: { name, json, database },
+    options: { name, json, place },
     execute: onWritable(replay)
   }),
   Subcommand.make({
@@ -243,7 +244,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       ),
       yes,
       json,
-      database
+      place
     },
     execute: onWritable(drop)
   }),
@@ -259,7 +260,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       ),
       yes,
       json,
-      database
+      place
     },
     execute: onWritable(reset)
   })

@@ -4,17 +4,9 @@ import { Backup, Copy } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
 import { DateTime, Effect, type Option, Schema } from "effect"
-import {
-  database,
-  databaseArgument,
-  fileArgument,
-  json,
-  onDatabase,
-  optionsOf,
-  schema,
-  writable
-} from "../cli/Arguments.js"
+import { database, databaseArgument, fileArgument, json, optionsOf, schema, writable } from "../cli/Arguments.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
+import { onPlace, place } from "../cli/Place.js"
 import * as Layout from "../terminal/Layout.js"
 import * as Listing from "../terminal/Listing.js"
 import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
@@ -55,9 +47,9 @@ const report = (
     yield* Effect.forEach(lines, output.print, { discard: true })
   })
 
-const placeOf = (database: DatabaseName.DatabaseName): Backup.Place => {
+const placeOf = (database: DatabaseName.DatabaseName, settings: { readonly migrate: boolean }): Backup.Place => {
   const options = optionsOf(database)
-  return "url" in options ? options : options.filename
+  return "url" in options ? { ...options, ...settings } : options.filename
 }
 
 /** Copies the database to a file. */
@@ -65,7 +57,7 @@ const backup = Effect.fn("Copies.backup")((options: BackupOptions) =>
   report(
     options,
     "overwrites it",
-    (rest) => Backup.backup({ from: placeOf(options.database), to: options.file, ...rest }),
+    (rest) => Backup.backup({ from: placeOf(options.database, { migrate: false }), to: options.file, ...rest }),
     (copied, { style }) => [style.green(`Backed up to ${options.file}, and verified: ${contents(copied)}`)]
   )
 )
@@ -78,7 +70,7 @@ const restore = Effect.fn("Copies.restore")((options: BackupOptions) =>
     (rest) =>
       Effect.zipRight(
         writable(options.database),
-        Backup.restore({ from: options.file, to: placeOf(options.database), ...rest })
+        Backup.restore({ from: options.file, to: placeOf(options.database, { migrate: true }), ...rest })
       ),
     (copied, { style }) => [
       style.green(`Restored ${DatabaseName.shown(options.database)}: ${contents(copied)}`),
@@ -100,7 +92,9 @@ const copy = Effect.fn("Copies.copy")(
     const output = yield* Output
     const [from, to] = [DatabaseName.inSchema(named.from, schema), DatabaseName.inSchema(named.to, schema)]
     yield* writable(to)
-    const result = yield* Steps.shown((onStep) => Copy.copy({ from: optionsOf(from), to: optionsOf(to), onStep })).pipe(
+    const result = yield* Steps.shown((onStep) =>
+      Copy.copy({ from: { ...optionsOf(from), migrate: false }, to: optionsOf(to), onStep })
+    ).pipe(
       Effect.catchTag("NotACopy", ({ message }) => new Failed({ message })),
       Effect.onInterrupt(() =>
         output.isErrorTerminal
@@ -149,7 +143,7 @@ const backupOptions = (file: string) => ({
   database
 })
 
-const place = (name: string, what: string) =>
+const databaseNamed = (name: string, what: string) =>
   databaseArgument(name).pipe(
     Args.withDescription(`${what} An SQLite file, or postgres://user@host:5432/name. Required.`)
   )
@@ -178,8 +172,8 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       "stored, and verifies the copy. Run an interrupted copy again to continue it; the target can be used once the " +
       "copy is complete. A password in a URL is visible in the process list; PGPASSWORD is not.",
     options: {
-      from: place("FROM", "The database to copy. It may be written meanwhile."),
-      to: place("TO", "The target: an empty database, or an earlier copy, which is brought up to date."),
+      from: databaseNamed("FROM", "The database to copy. It may be written meanwhile."),
+      to: databaseNamed("TO", "The target: an empty database, or an earlier copy, which is brought up to date."),
       schema,
       json
     },
@@ -188,7 +182,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
   Subcommand.make({
     name: "epochs",
     help: "Shows the epochs of this database, oldest first. Each restore begins a new one.",
-    options: { json, database },
-    execute: onDatabase(epochs)
+    options: { json, place },
+    execute: onPlace(epochs)
   })
 ]

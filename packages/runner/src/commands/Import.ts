@@ -81,10 +81,10 @@ const run = Effect.fn("Import.run")(
 const target = (database: DatabaseName, dryRun: boolean) =>
   dryRun
     ? Layer.catchAll(
-      layerOf(database, { create: false }),
+      layerOf(database, { create: false, migrate: false }),
       (error) => error.reason === "missing" ? Sqlite.layerTemporary : Layer.fail(error)
     )
-    : Layer.unwrapEffect(Effect.as(writable(database), layerOf(database, { create: true })))
+    : Layer.unwrapEffect(Effect.as(writable(database), layerOf(database, { create: true, migrate: true })))
 
 /** The subcommands of this family. */
 export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [

@@ -7,7 +7,7 @@ import { type Failed, Output, type OutputClosed } from "../terminal/Output.js"
 import * as Subcommand from "./Subcommand.js"
 
 const open = (database: DatabaseName.DatabaseName, create: boolean) =>
-  Effect.scoped(Effect.as(Layer.build(layerOf(database, { create })), create))
+  Effect.scoped(Effect.as(Layer.build(layerOf(database, { create, migrate: true })), create))
 
 /** Creates the database if there is none, and prints whether it existed. */
 const init = Effect.fn("Init.init")(

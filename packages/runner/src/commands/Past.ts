@@ -13,7 +13,8 @@ import { resources } from "@caravel/domain/adapter"
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
 import { DateTime, Effect, Either, Option, Redacted, Schema, Stream } from "effect"
-import { database, json, onDatabase } from "../cli/Arguments.js"
+import { json } from "../cli/Arguments.js"
+import { onPlace, place } from "../cli/Place.js"
 import * as Values from "../cli/Values.js"
 import { Failed, Output } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
@@ -207,9 +208,9 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Options.withDescription("The maximum number of events to print.")
       ),
       json,
-      database
+      place
     },
-    execute: onDatabase(history)
+    execute: onPlace(history)
   }),
   Subcommand.make({
     name: "diff",
@@ -227,9 +228,9 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Args.optional
       ),
       json,
-      database
+      place
     },
-    execute: onDatabase(diff)
+    execute: onPlace(diff)
   }),
   Subcommand.make({
     name: "usage",
@@ -252,8 +253,8 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Options.withDescription("Until just before this instant. Default: now.")
       ),
       json,
-      database
+      place
     },
-    execute: onDatabase(usage)
+    execute: onPlace(usage)
   })
 ]

@@ -1,12 +1,22 @@
 /**
  * `caravel activity`, `caravel tenant` and `caravel relay`: activities, tenants and relays, as tables or as JSON lines.
  */
-import { type Activity, ActivityFeed, Journal, type Metadata, Query, type Relay, type Tenant } from "@caravel/domain"
+import {
+  type Activity,
+  ActivityFeed,
+  Journal,
+  type Metadata,
+  type Position,
+  Query,
+  type Relay,
+  type Tenant
+} from "@caravel/domain"
 import { checkPosition } from "@caravel/domain/adapter"
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
-import { Chunk, Effect, Option, Stream } from "effect"
-import { database, json, onDatabase } from "../cli/Arguments.js"
+import { Chunk, Effect, Option, Predicate, Stream } from "effect"
+import { json } from "../cli/Arguments.js"
+import { onPlace, place } from "../cli/Place.js"
 import * as Values from "../cli/Values.js"
 import * as Listing from "../terminal/Listing.js"
 import { Failed, Output } from "../terminal/Output.js"
@@ -47,9 +57,17 @@ const endless = (feed: typeof ActivityFeed.Service, { epoch, since, tenant }: Ac
     (activity) => Option.isNone(tenant) || activity.tenant === tenant.value
   )
 
+/** The events at positions. A tenant may not read them at a host, as their metadata names operators. */
+const eventsAt = (journal: typeof Journal.Service, positions: ReadonlyArray<Position>) =>
+  Effect.catchIf(
+    journal.at(positions),
+    ({ cause }) => Predicate.isTagged(cause, "Forbidden"),
+    () => Effect.succeed([])
+  )
+
 /** Activities with the metadata of their events. */
 const withMetadata = (journal: typeof Journal.Service) => (activities: Chunk.Chunk<Activity>) =>
-  Effect.map(journal.at([...Chunk.map(activities, ({ position }) => position)]), (events) => {
+  Effect.map(eventsAt(journal, [...Chunk.map(activities, ({ position }) => position)]), (events) => {
     const metadata = new Map(events.map((event) => [event.position, event.metadata]))
     return Chunk.map(activities, (activity) => [activity, metadata.get(activity.position) ?? {}] as const)
   })
@@ -174,9 +192,9 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Options.withDescription("Waits for further activities, whichever process writes them; Ctrl-C ends the command.")
       ),
       json,
-      database
+      place
     },
-    execute: onDatabase(activity)
+    execute: onPlace(activity)
   }),
   Subcommand.make({
     name: "tenant",
@@ -187,9 +205,9 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Args.optional
       ),
       json,
-      database
+      place
     },
-    execute: onDatabase(tenant)
+    execute: onPlace(tenant)
   }),
   Subcommand.make({
     name: "relay",
@@ -205,8 +223,8 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       ),
       tenant: tenantFilter,
       json,
-      database
+      place
     },
-    execute: onDatabase(relay)
+    execute: onPlace(relay)
   })
 ]

@@ -5,7 +5,8 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Chunk, Data, Duration, Effect, Either, Predicate, Record as Rec, Ref, Schedule, Stream } from "effect"
 import { createReadStream } from "node:fs"
 import process from "node:process"
-import { create, database, onWritable } from "../cli/Arguments.js"
+import { create } from "../cli/Arguments.js"
+import { onWritable, place } from "../cli/Place.js"
 import * as SentWith from "../cli/SentWith.js"
 import { didYouMean } from "../cli/Suggestion.js"
 import { shortened } from "../terminal/Layout.js"
@@ -170,7 +171,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       ),
       metadata: SentWith.metadata,
       create,
-      database
+      place
     },
     execute: onWritable((
       { file, metadata }: { readonly file: string; readonly metadata: SentWith.SentWith["metadata"] }

@@ -1,8 +1,9 @@
 /** One subcommand for each command: its options are the command's fields, and it prints the activity that is logged. */
 import { Activity, Command, commands, type CommandTag, decodeCommand } from "@caravel/domain"
 import { Effect, Record as Rec } from "effect"
-import { create, database, json, onWritable } from "../cli/Arguments.js"
+import { create, json } from "../cli/Arguments.js"
 import { descriptionOf, optionsOf, subcommandOf } from "../cli/CommandOptions.js"
+import { onWritable, place } from "../cli/Place.js"
 import * as SentWith from "../cli/SentWith.js"
 import { Output } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
@@ -31,7 +32,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = Rec.keys(comman
   Subcommand.make({
     name: subcommandOf(tag),
     help: descriptionOf(tag),
-    options: { payload: optionsOf(tag), sentWith: SentWith.options, create, json, database },
+    options: { payload: optionsOf(tag), sentWith: SentWith.options, create, json, place },
     execute: onWritable((options: Parameters<typeof submit>[1]) => submit(tag, options))
   })
 )

@@ -2,7 +2,8 @@
 import { type Drift, isOfJournal, isRepairable, Journal, type StorageError, type Verification } from "@caravel/domain"
 import { clockMessage, withoutSecrets } from "@caravel/domain/adapter"
 import { Effect, Stream } from "effect"
-import { database, json, onDatabase, onWritable, yes } from "../cli/Arguments.js"
+import { database, json, onWritable, yes } from "../cli/Arguments.js"
+import { onPlace, place } from "../cli/Place.js"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"
 import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
@@ -49,7 +50,8 @@ const differenceLine = (difference: Drift, style: Style): string => {
   return `${(isRepairable(difference) ? style.yellow : style.red)(name)}  ${happened(difference)}`
 }
 
-const covered = ({ events, relays, secrets, tenants }: Verification) =>
+/** What a verification has compared. */
+export const covered = ({ events, relays, secrets, tenants }: Verification) =>
   [counted(events, "event"), counted(tenants, "tenant"), counted(relays, "relay"), counted(secrets, "secret")]
     .join(", ")
 
@@ -90,7 +92,8 @@ class Progress {
     })
 }
 
-const makeProgress = (output: typeof Output.Service) =>
+/** The progress of a verification, with a bar that the scope removes. */
+export const makeProgress = (output: typeof Output.Service) =>
   Effect.map(ProgressBar.make(output, "event"), (bar) => new Progress(bar))
 
 /** Prints each drift as it is found. */
@@ -116,7 +119,9 @@ const show = (asText: boolean, output: typeof Output.Service, progress: Progress
 const agree = (progress: Progress) => `The rows agree with the journal: ${covered(progress.last)}`
 
 /** What to do about the drifts. */
-const advice = ({ isJournalDamaged, repairable, others }: Progress) =>
+export const advice = (
+  { isJournalDamaged, others, repairable }: Pick<Progress, "isJournalDamaged" | "repairable" | "others">
+): string =>
   isJournalDamaged
     ? "The journal itself is damaged: restore a backup"
     : repairable === 0
@@ -190,8 +195,8 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
     name: "verify",
     help:
       "Folds the journal and compares every row with it, even while the database is being written. The exit code is 1 if any row differs.",
-    options: { json, database },
-    execute: onDatabase(verify)
+    options: { json, place },
+    execute: onPlace(verify)
   }),
   Subcommand.make({
     name: "rebuild",

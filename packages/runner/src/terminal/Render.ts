@@ -31,6 +31,8 @@ const storageMessage = (error: StorageError): string => {
       return `${why}; the keys are in CARAVEL_SECRET_KEYS`
     case "missing":
       return `${why}; check its name, or create a database with caravel init`
+    case "older":
+      return `${why}; migrate it with caravel migrate`
     default:
       // The problem comes first, then the place.
       return `${error.message.replace(`Storage failed at ${error.operation}: `, "")} [${error.operation}]`

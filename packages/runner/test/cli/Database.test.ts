@@ -1,7 +1,8 @@
-import { Sqlite } from "@caravel/sql"
+import { schemaVersion } from "@caravel/sql"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, describe, expect, it } from "@effect/vitest"
+import Sqlite3 from "better-sqlite3"
 import { Effect, Either, Redacted } from "effect"
 import { randomUUID } from "node:crypto"
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -88,22 +89,55 @@ describe("a database that is not there", () => {
   }, 60_000)
 })
 
+const frozen = new URL("../../../sql/test/frozen/", import.meta.url)
+
+/** A database of schema 8. */
+const older = (filename: string) => {
+  const database = new Sqlite3(filename)
+  database.exec(readFileSync(new URL("0008.sql", frozen), "utf8"))
+  database.close()
+}
+
 describe("a database with an older schema", () => {
-  it("is not migrated by a command that names it with mode=ro", async () => {
+  it("is refused by what reads, which names caravel migrate and changes nothing", async () => {
     const filename = join(cwd, "older.db")
-    await program(["init", "--database", filename])
-    await Effect.flatMap(SqlClient, (sql) => sql`DELETE FROM caravel_migrations WHERE migration_id > 8`).pipe(
-      Effect.provide(Sqlite.layer({ filename })),
-      Effect.runPromise
-    )
+    older(filename)
     const before = readFileSync(filename)
-    expect(await program(["tenant", "--database", `file:${filename}?mode=ro`])).toMatchObject({
-      code: 1,
-      stdout: "",
-      stderr: expect.stringContaining(`${filename} has the schema of an older Caravel, and may not be migrated`)
-    })
+    const reads = reading.filter(([name, word = ""]) =>
+      !["rebuild", "secrets", "backup"].includes(name!) && !["replay", "drop", "reset"].includes(word)
+    )
+    for (const args of reads) {
+      const { code, stderr, stdout } = await program([...args, "--database", filename])
+      expect({ code, stdout }, args.join(" ")).toEqual({ code: 1, stdout: "" })
+      expect(stderr, args.join(" ")).toBe(
+        `caravel: the database has schema 8, and this Caravel has ${schemaVersion}; migrate it with caravel migrate`
+      )
+    }
+    for (const args of [["migrate", "--dry-run"], ["backup", join(cwd, "older-backup.db")]]) {
+      expect((await program([...args, "--database", filename])).code, args[0]).toBe(0)
+    }
     expect(readFileSync(filename)).toEqual(before)
-  })
+  }, 60_000)
+
+  it("is migrated by caravel migrate, which says from where to where", async () => {
+    const filename = join(cwd, "migrated.db")
+    older(filename)
+    const migrate = (...args: ReadonlyArray<string>) => program(["migrate", ...args, "--database", filename])
+    const to = schemaVersion
+    expect((await migrate("--dry-run")).json).toEqual([{ ok: true, dryRun: true, from: 8, to }])
+    expect((await program(["migrate", "--database", `file:${filename}?mode=ro`])).stderr).toContain("mode=ro")
+    expect(await program(["migrate", "--dry-run", "--database", filename], { isTerminal: true })).toMatchObject({
+      code: 0,
+      stdout: `Would migrate the schema from version 8 to ${to}`
+    })
+    expect((await migrate()).json).toEqual([{ ok: true, dryRun: false, from: 8, to }])
+    expect((await migrate()).json).toEqual([{ ok: true, dryRun: false, from: to, to }])
+    expect((await program(["verify", "--database", filename])).json).toMatchObject([{ ok: true }])
+    expect(await program(["migrate", "--database", join(cwd, "none.db")])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("there is no file")
+    })
+  }, 60_000)
 })
 
 const server = process.env["CARAVEL_TEST_POSTGRES_URL"]

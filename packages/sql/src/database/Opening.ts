@@ -14,6 +14,11 @@ import { toStorageError } from "./StorageErrors.js"
 
 /** The options of every database. */
 export interface Options {
+  /**
+   * Whether a database with an older schema is migrated; true by default. Otherwise opening it fails with reason
+   * `older`, and changes nothing.
+   */
+  readonly migrate?: boolean | undefined
   /** How long a command that is sent again with its idempotency key returns its first outcome; 7 days by default. */
   readonly idempotencyKeysKept?: Duration.DurationInput | undefined
   /**

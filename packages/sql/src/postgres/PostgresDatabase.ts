@@ -40,7 +40,7 @@ export const open = (
   purpose?: Database.Purpose
 ): Effect.Effect<Opened, StorageError, Scope.Scope> =>
   Effect.gen(function*() {
-    const { clockTolerance, create = true, idempotencyKeysKept, schema } = options
+    const { clockTolerance, create = true, idempotencyKeysKept, migrate = true, schema } = options
     const secrets = yield* Opening.secretsOf(name, options)
     const config = yield* PostgresUrl.read(options)
     yield* PostgresOpening.check(config, schema)
@@ -54,9 +54,12 @@ export const open = (
       holderBounds,
       host: config.host
     })
-    if (!create || purpose === "source") {
+    if (!create || !migrate || purpose === "source") {
       const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, client.sql)
-      if (!isMade) return yield* missing(schema)
+      if (!isMade && (!create || purpose === "source")) return yield* missing(schema)
+      if (isMade && !migrate) {
+        yield* Effect.provideService(Migrations.mustBeUpToDate(`opening ${name}`), SqlClient, client.sql)
+      }
     }
     yield* Effect.provideService(Migrations.run(schema), SqlClient, client.sql)
 

@@ -1,5 +1,5 @@
 /** Opens an SQLite file: one connection writes and is lent to one transaction or statement at a time, and one reads. */
-import { StorageError } from "@caravel/domain"
+import { type StorageError } from "@caravel/domain"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -25,11 +25,6 @@ export interface Options extends Opening.Options {
   readonly filename: string
   /** Whether a missing database is created; true by default. Otherwise opening it fails with reason `missing`. */
   readonly create?: boolean | undefined
-  /**
-   * Whether a database with an older schema is migrated; true by default. Otherwise opening it fails with reason
-   * `readonly`.
-   */
-  readonly migrate?: boolean | undefined
   /**
    * `full`, the default: an acknowledged command survives power loss. `normal`: it survives a crash of the process, but
    * power loss may lose the last commands; this is several times faster.
@@ -68,8 +63,8 @@ export const open = (
     const { sql } = yield* SqliteTransaction.make(writer)
     const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
     if (!isMade && !mayCreate) return yield* Opening.missing(filename, `${filename} is not a Caravel database`)
-    if (!migrate && !(yield* Effect.provideService(Migrations.isUpToDate, SqlClient, sql))) {
-      return yield* outdated(filename)
+    if (isMade && !migrate) {
+      yield* Effect.provideService(Migrations.mustBeUpToDate(`opening ${filename}`), SqlClient, sql)
     }
     // During opening, the driver may block while another process migrates. Later, transactions wait without blocking.
     yield* pragmas(writer, [
@@ -111,14 +106,6 @@ export const open = (
       clockTolerance
     })
   }).pipe(Opening.withStorageErrors(sqlite, options.filename), Opening.apart)
-
-const outdated = (filename: string) =>
-  new StorageError({
-    reason: "readonly",
-    operation: `opening ${filename}`,
-    cause: new Error(`${filename} has the schema of an older Caravel, and may not be migrated`),
-    advice: "open it once with migrations allowed"
-  })
 
 /** Other faults of a file are found when it is opened. */
 const mustExist = (filename: string) =>

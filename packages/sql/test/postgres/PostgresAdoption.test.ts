@@ -38,6 +38,22 @@ withPostgres("databases of earlier schemas on PostgreSQL", (url) => {
       }))
   }
 
+  it.scopedLive("one is not migrated with migrate: false, which refuses it and changes nothing", () =>
+    Effect.gen(function*() {
+      const schema = yield* temporarySchema(url)
+      yield* statements(url, frozenPostgres("0008", schema))
+      const before = yield* catalogOf(schema)
+      const options = { url: Redacted.make(url), schema }
+      const open = Effect.scoped(Layer.build(Postgres.layer({ ...options, migrate: false })))
+      expect(yield* Effect.flip(open)).toMatchObject({ reason: "older", cause: { _tag: "OlderSchema", found: 8 } })
+      expect(yield* catalogOf(schema)).toEqual(before)
+      yield* Effect.scoped(Layer.build(Postgres.layer(options)))
+      yield* open
+      // There is nothing to migrate in a new one.
+      const empty = { ...options, schema: yield* temporarySchema(url) }
+      yield* Effect.scoped(Layer.build(Postgres.layer({ ...empty, migrate: false })))
+    }))
+
   it.scopedLive("roles keep their rights to read and write", () =>
     Effect.gen(function*() {
       const schema = yield* temporarySchema(url)

@@ -1,5 +1,5 @@
 import { Command, Query } from "@caravel/domain"
-import { Sqlite } from "@caravel/sql"
+import { schemaVersion, Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Config, ConfigProvider, Effect, Layer, Redacted } from "effect"
@@ -54,11 +54,13 @@ describe("opening a database", () => {
       const before = readFileSync(filename)
       const open = Effect.scoped(Layer.build(Sqlite.layer({ filename, migrate: false })))
       const error = yield* Effect.flip(open)
-      expect(error).toMatchObject({ _tag: "StorageError", reason: "readonly" })
-      expect(error.message).toContain("has the schema of an older Caravel, and may not be migrated")
+      expect(error).toMatchObject({ _tag: "StorageError", reason: "older", cause: { _tag: "OlderSchema", found: 8 } })
+      expect(error.message).toContain(`the database has schema 8, and this Caravel has ${schemaVersion}`)
       expect(readFileSync(filename)).toEqual(before)
       yield* Effect.scoped(Layer.build(Sqlite.layer({ filename })))
       yield* open
+      // There is nothing to migrate in a new one.
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: `${filename}.new`, migrate: false })))
     }))
 
   it.scopedLive("is durable across power loss by default", () =>

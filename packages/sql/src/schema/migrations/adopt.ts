@@ -71,6 +71,20 @@ export const isCaravel = (tables: Tables): boolean =>
   ["migrations", "event", "tenant", "relay"].every((name) => tables.has(`caravel_${name}`)) ||
   tables.has(shared) && hasShape(tables, made[0]![1])
 
+/** The migrations that Caravel has made under names without a prefix, and all in the table that it shared for them. */
+const unprefixed = Effect.fnUntraced(function*(found: Tables) {
+  const sql = yield* SqlClient
+  if (found.has("caravel_migrations") || !isCaravel(found)) return undefined
+  const rows = yield* sql`SELECT migration_id AS id, name FROM ${sql(shared)} ORDER BY migration_id`
+  const own = made.filter(([name], index) =>
+    rows.some((row) => Number(row["id"]) === index + 1 && row["name"] === name)
+  )
+  return own[0] === made[0] && own.every(([, shape]) => hasShape(found, shape)) ? { own, rows } : undefined
+})
+
+/** How many migrations a database has from before names had a prefix. */
+export const unprefixedVersion = Effect.map(Effect.flatMap(tables, unprefixed), (found) => found?.own.length ?? 0)
+
 /**
  * Renames everything that Caravel created in a database from before names had a prefix, and moves its migrations out of
  * the table that `@effect/sql` shares with the application. Everything else is left unchanged, and renamed objects keep
@@ -78,13 +92,9 @@ export const isCaravel = (tables: Tables): boolean =>
  */
 export const adopt = Effect.gen(function*() {
   const sql = yield* SqlClient
-  const found = yield* tables
-  if (found.has("caravel_migrations") || !isCaravel(found)) return
-  const rows = yield* sql`SELECT migration_id AS id, name FROM ${sql(shared)} ORDER BY migration_id`
-  const own = made.filter(([name], index) =>
-    rows.some((row) => Number(row["id"]) === index + 1 && row["name"] === name)
-  )
-  if (own[0] !== made[0] || !own.every(([, shape]) => hasShape(found, shape))) return
+  const found = yield* Effect.flatMap(tables, unprefixed)
+  if (found === undefined) return
+  const { own, rows } = found
 
   const run = (statement: string) => sql.unsafe(statement)
   const names = own.flatMap(([, shape]) => Object.keys(shape))

@@ -1,0 +1,64 @@
+/** The consumers of a host: how far they are, and what can be done about failures. Only a database can run one. */
+import { Position, StorageError } from "@caravel/domain"
+import type { Consumer } from "@caravel/pubsub"
+import { Effect, Schema } from "effect"
+import { Reset } from "../api/Parameters.js"
+import { allAfter, called, type Connection } from "./Connection.js"
+
+const decodePosition = Schema.decode(Position)
+
+const decodeReset = Schema.decode(Reset)
+
+/**
+ * Everything but running consumers, and waiting for them.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = ({ client: { consumers: routes }, options }: Connection): Consumer.Service => {
+  const unused = (operation: string) =>
+    new StorageError({ reason: "other", operation, cause: new Error("only beside the database") })
+
+  const parked: Consumer.Service["parked"] = (name, { after = 0, limit } = {}) =>
+    Effect.flatMap(
+      decodePosition(after),
+      (after) =>
+        allAfter(after, limit, ({ activity }) =>
+          activity.position, ({ after, limit }) =>
+          routes.parked({ path: { name }, urlParams: { cursor: after, limit } }).pipe(called("parked", options)))
+    )
+
+  const drop = (name: string) => (position: Position) =>
+    routes.drop({ path: { name, position } }).pipe(
+      Effect.as(1),
+      Effect.catchTag("NotParked", () => Effect.succeed(0)),
+      called("drop", options)
+    )
+
+  return {
+    run: () => unused("run"),
+    start: () => unused("start"),
+    handleOnce: () => unused("handleOnce"),
+    replay: () => unused("replay"),
+    awaitPosition: () => unused("awaitPosition"),
+    ready: unused("ready"),
+    fatal: unused("fatal"),
+    list: Effect.map(routes.consumers({}).pipe(called("consumers", options)), ({ items }) => items),
+    lag: (name) => routes.consumer({ path: { name } }).pipe(called("consumer", options)),
+    parked,
+    requestReplay: (name) => Effect.asVoid(routes.replay({ path: { name } }).pipe(called("replay", options))),
+    drop: (name, positions) =>
+      Effect.gen(function*() {
+        const dropped = positions === undefined
+          ? (yield* parked(name)).map(({ activity }) => activity.position)
+          : yield* Effect.forEach(positions, (position) => decodePosition(position))
+        const counts = yield* Effect.forEach(dropped, drop(name), { concurrency: 4 })
+        return counts.reduce((sum, count) => sum + count, 0)
+      }),
+    reset: (name, position, { epoch } = {}) =>
+      Effect.flatMap(
+        decodeReset({ position, ...(epoch === undefined ? {} : { epoch }) }),
+        (payload) => Effect.asVoid(routes.reset({ path: { name }, payload }).pipe(called("reset", options)))
+      )
+  }
+}
