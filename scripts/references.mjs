@@ -38,15 +38,18 @@ const readHelp = () => {
 
 // Every subcommand has these at the end of its page; they are described once.
 const isShared = (line) =>
-  /^ {2}--(json|server|token-file|database|schema|actor|correlation-id|causation-id|idempotency-key|expected-version)\b/.test(line)
+  /^ {2}(?:\(-o, )?--(json|output|tz|pager|server|token-file|database|schema|actor|correlation-id|causation-id|idempotency-key|expected-version)\b/.test(line)
 
 /** The lines of the options that a page shares with the others: each begins at the left, and goes on further right. */
 const splitPage = (page) => {
   const own = []
   const shared = new Map()
   let option
+  // caravel activity has a filter with the name of an option that commands are sent with.
+  const isActorShared = page.includes("--correlation-id")
   for (const line of page.split("\n")) {
-    if (/^ {2}\S/.test(line)) option = isShared(line) ? line.trim().split(" ")[0] : undefined
+    const isOwn = !isActorShared && line.startsWith("  --actor")
+    if (/^ {2}\S/.test(line)) option = isShared(line) && !isOwn ? /--[a-z-]+/.exec(line)[0] : undefined
     else if (!line.startsWith("   ")) option = undefined
     if (option === undefined) own.push(line)
     else shared.set(option, [...shared.get(option) ?? [], line.trim().replace(/ {2,}/, "  ")])

@@ -2,15 +2,16 @@
 import * as CliConfig from "@effect/cli/CliConfig"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Effect, Either } from "effect"
-import { kebab } from "./cli/CommandOptions.js"
+import { variable } from "./cli/Arguments.js"
 import * as Completions from "./cli/Completions.js"
 import { descriptions, helpConsole, overview, page } from "./cli/Help.js"
 import { didYouMean } from "./cli/Suggestion.js"
 import * as Syntax from "./cli/Syntax.js"
+import * as Values from "./cli/Values.js"
 import { version } from "./cli/Version.js"
 import { subcommands } from "./commands/Commands.js"
 import { config, type Subcommand } from "./commands/Subcommand.js"
-import { Failed, Output, OutputClosed } from "./terminal/Output.js"
+import { Failed, inZone, Output, OutputClosed } from "./terminal/Output.js"
 import * as Render from "./terminal/Render.js"
 import { report } from "./terminal/Report.js"
 
@@ -101,12 +102,12 @@ const completable = ({ help, name, syntax }: Subcommand): Completions.Completabl
 /** The message of an error, with options and subcommands in place of the packages' fields and methods. */
 const explained = (error: Error, { options }: Syntax.Syntax): string => {
   const optionOf = (field: string) => {
-    const name = `--${kebab(field)}`
+    const name = `--${Values.kebab(field)}`
     return options.some((option) => option.name === name) ? name : field
   }
   return Render.messageOf(error, optionOf).replace(
     /\b(with|use) ((?:create|update)(?:Tenant|Relay))\b/g,
-    (_, word: string, method: string) => `${word} caravel ${kebab(method)}`
+    (_, word: string, method: string) => `${word} caravel ${Values.kebab(method)}`
   )
 }
 
@@ -137,7 +138,10 @@ export const main = (argv: ReadonlyArray<string>) =>
     if (Either.isLeft(read)) {
       return yield* fail(`${read.left}${read.left.endsWith("?") ? " See" : "; see"} caravel ${name} --help`)
     }
+    // A zone of another form, which some systems have, is none to print times in.
+    const zone = Either.getOrElse(Values.zone(yield* Effect.orDie(variable("TZ"))), () => output.style.zone)
     return yield* execute(read.right).pipe(
+      Effect.provideService(Output, inZone(output, zone)),
       Effect.withConsole(yield* helpConsole(output)),
       Effect.catchAll((error): Effect.Effect<never, Failed | OutputClosed, Output> =>
         error instanceof OutputClosed

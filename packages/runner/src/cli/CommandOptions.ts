@@ -2,7 +2,7 @@
 import { commands, type CommandTag, Relay, Tenant } from "@caravel/domain"
 import { commandTable } from "@caravel/domain/adapter"
 import * as Options from "@effect/cli/Options"
-import { Array as Arr, Option, pipe, Record as Rec, Redacted, Schema, SchemaAST, String as Str } from "effect"
+import { Array as Arr, Option, pipe, Record as Rec, Redacted, Schema, SchemaAST } from "effect"
 import * as Values from "./Values.js"
 
 /**
@@ -23,20 +23,12 @@ export interface Field {
 }
 
 /**
- * The name of a field's option, without its dashes: `nwcUrl` is `nwc-url`.
- *
- * @since 0.1.0
- * @category generation
- */
-export const kebab = (name: string) => Str.snakeToKebab(Str.camelToSnake(Str.uncapitalize(name)))
-
-/**
  * The name of a command's subcommand: `CreateRelay` is `create-relay`.
  *
  * @since 0.1.0
  * @category generation
  */
-export const subcommandOf = (tag: CommandTag): string => kebab(tag)
+export const subcommandOf = (tag: CommandTag): string => Values.kebab(tag)
 
 /**
  * A sentence about a command, and the activity that it logs.
@@ -113,7 +105,7 @@ export const fieldsOf = (tag: CommandTag): ReadonlyArray<Field> => {
 }
 
 const baseOption = (field: Field): Options.Options<unknown> => {
-  const name = kebab(field.name)
+  const name = Values.kebab(field.name)
   switch (field.kind) {
     case "text":
       return Options.text(name)

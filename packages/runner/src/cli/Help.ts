@@ -1,7 +1,7 @@
 /** The help of `caravel`: an overview, and a page for each subcommand. */
 import { commandTable, withoutSecrets } from "@caravel/domain/adapter"
 import * as HelpDoc from "@effect/cli/HelpDoc"
-import { Console, Effect, Record as Rec } from "effect"
+import { Array as Arr, Console, Effect, Record as Rec } from "effect"
 import { stripVTControlCharacters } from "node:util"
 import { wrapped } from "../terminal/Layout.js"
 import type { Output, Style } from "../terminal/Output.js"
@@ -42,9 +42,9 @@ export const overview = (style: Style): string => {
     row("import FILE", "imports another database; --dry-run shows what would happen"),
     "",
     "Current state",
-    row("activity", "the activity log; --follow waits for further activities"),
-    row("tenant [PUBKEY]", "tenants, or one"),
-    row("relay [ID]", "relays, or one"),
+    row("activity", "the activity log; --last N, --since 1h, --type, --relay; --follow waits for further activities"),
+    row("tenant [PUBKEY]", "tenants, or one; --past-due, --sort"),
+    row("relay [ID]", "relays, or one; --status, --plan, --sync, --sort, --watch"),
     "",
     "The past",
     row("history relay ID", "the changes of a relay; --at MOMENT shows it as it was then"),
@@ -84,7 +84,8 @@ export const overview = (style: Style): string => {
     "At a host, --server URL and --token-file FILE instead (also CARAVEL_SERVER, CARAVEL_TOKEN_FILE or CARAVEL_TOKEN).",
     "On PostgreSQL, --schema NAME or CARAVEL_SCHEMA selects the schema of the tables.",
     "CARAVEL_SECRET_KEYS encrypts wallet URLs: keys of openssl rand -base64 32, the current one first.",
-    "Tables on a terminal, JSON lines elsewhere or with --json. --completions bash, fish or zsh prints a script to source.",
+    "Tables on a terminal, JSON lines elsewhere or with --json; reads have -o json, table or csv, --tz and --pager.",
+    "--completions bash, fish or zsh prints a script to source.",
     "Exit codes: 0 done; 1 refused, not found, rows differ, or another error; 130 after Ctrl-C, 143 after SIGTERM."
   ].join("\n")
 }
@@ -150,7 +151,9 @@ export const page = (name: string, doc: HelpDoc.HelpDoc, output: typeof Output.S
   const args = definitions.filter(([title]) => title.startsWith("<")).map(([title, text]) =>
     text.endsWith("Required.") ? title.slice(1, -1) : `[${title.slice(1, -1)}]`
   )
-  const own = definitions.filter(([title]) => !isSentWith(title))
+  // caravel activity has a filter with the name of one of these options.
+  const sends = definitions.some(([title]) => title.startsWith("--correlation-id"))
+  const [own, shared] = Arr.partition(definitions, ([title]) => sends && isSentWith(title))
   const width = 2 + Math.max(0, ...definitions.map(([title]) => title.length)) + 2
   const section = (definitions: ReadonlyArray<readonly [title: string, text: string]>) =>
     definitions.flatMap(([title, text], n) => [
@@ -164,7 +167,7 @@ export const page = (name: string, doc: HelpDoc.HelpDoc, output: typeof Output.S
     "",
     style.dim(["Usage: caravel", name, ...(definitions.length > args.length ? ["[options]"] : []), ...args].join(" ")),
     ...section(own),
-    ...section(definitions.filter(([title]) => isSentWith(title)))
+    ...section(shared)
   ]
 }
 

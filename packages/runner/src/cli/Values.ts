@@ -1,11 +1,13 @@
 /** Values from the command line. They are validated when they are read, and errors name the option or argument. */
-import { Instant, issuesOf, Position, Pubkey, RelayId } from "@caravel/domain"
+import * as Domain from "@caravel/domain"
+import { issuesOf, PlanId, Position, Pubkey, RelayId } from "@caravel/domain"
 import * as Args from "@effect/cli/Args"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
-import { Either, Schema } from "effect"
+import { DateTime, Effect, Either, Schema, String as Str } from "effect"
 import * as nip19 from "nostr-tools/nip19"
+import { Output } from "../terminal/Output.js"
 
 /**
  * Parses a value, or returns an error.
@@ -14,6 +16,14 @@ import * as nip19 from "nostr-tools/nip19"
  * @category models
  */
 export type Read<A> = (text: string) => Either.Either<A, string>
+
+/**
+ * The name of a field's option, without its dashes: `nwcUrl` is `nwc-url`.
+ *
+ * @since 0.1.0
+ * @category generation
+ */
+export const kebab = (name: string): string => Str.snakeToKebab(Str.camelToSnake(Str.uncapitalize(name)))
 
 /**
  * An option whose value is parsed by `read`.
@@ -117,34 +127,92 @@ export const pubkey: Read<string> = (text) => {
  */
 export const relayId: Read<string> = checked(RelayId)
 
-const instants = "an instant with its time zone such as 2026-11-01T00:00Z, or \"2026-11-01 00:00\" or 2026-11-01 (UTC)"
-
-const asInstant = checked(Instant) as Read<string>
-
 /**
- * An instant as ISO 8601 text. As in the printed tables, it may have a space in place of the T, and is in UTC without a
- * zone.
+ * A plan's slug.
  *
  * @since 0.1.0
  * @category values
  */
-export const instant: Read<string> = (text) => {
-  const [, date, time, zone = "Z"] =
-    /^(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)(Z|[+-]\d\d:\d\d)?$/.exec(text) ?? []
-  return Either.mapLeft(asInstant(date === undefined ? text : `${date}T${time}${zone}`), () => got(instants, text))
+export const planId: Read<string> = checked(PlanId)
+
+/**
+ * What a text such as `yesterday` depends on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Here {
+  readonly now: DateTime.Utc
+  readonly zone: DateTime.TimeZone
+}
+
+/**
+ * The clock, and the time zone of the output.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const here: Effect.Effect<Here, never, Output> = Effect.zipWith(
+  DateTime.now,
+  Output,
+  (now, { style: { zone } }) => ({ now, zone })
+)
+
+/**
+ * An instant that can depend on the clock and the time zone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Instant = (here: Here) => DateTime.Utc
+
+const instants =
+  "an instant with its time zone such as 2026-11-01T00:00Z, \"2026-11-01 00:00\", 2026-11-01, 1h, 7d, today or yesterday"
+
+const asInstant = checked(Domain.Instant) as Read<string>
+
+/** The units of a span, in milliseconds. */
+const units: Record<string, number> = { s: 1_000, min: 60_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
+
+const startOfDay = (daysAgo: number): Instant => ({ now, zone }) =>
+  DateTime.setZone(now, zone).pipe(DateTime.startOf("day"), DateTime.subtract({ days: daysAgo }), DateTime.toUtc)
+
+/**
+ * An instant as ISO 8601 text, how long ago it was (`7d`, `1h`), or `today` or `yesterday`, which are the beginnings of
+ * these days. As in the printed tables, it may have a space in place of the T; without a zone, it is in that of the
+ * tables.
+ *
+ * @since 0.1.0
+ * @category values
+ */
+export const instant: Read<Instant> = (text) => {
+  const [span, count, unit = ""] = /^(\d{1,6}(?:\.\d{1,3})?)(s|min|m|h|d|w)$/.exec(text) ?? []
+  if (span !== undefined) {
+    return Either.right(({ now }) => DateTime.subtract(now, { millis: Number(count) * (units[unit] ?? 0) }))
+  }
+  if (text === "today" || text === "yesterday") return Either.right(startOfDay(text === "today" ? 0 : 1))
+  const [local, date, time = "00:00", zone] =
+    /^(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)(Z|[+-]\d\d:\d\d)?)?$/.exec(text) ?? []
+  return Either.mapBoth(asInstant(local === undefined ? text : `${date}T${time}${zone ?? "Z"}`), {
+    onLeft: () => got(instants, text),
+    onRight: (iso): Instant =>
+      local === undefined || zone !== undefined
+        ? () => DateTime.unsafeMake(iso)
+        : ({ zone }) => DateTime.toUtc(DateTime.unsafeMakeZoned(iso, { timeZone: zone, adjustForTimeZone: true }))
+  })
 }
 
 const asPosition = checked(Position)
 
 /**
- * A moment, and the text that named it.
+ * A moment, and the text that named it: a position, an instant, or `now`, which is the head.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Moment {
   readonly text: string
-  readonly at: number | string
+  readonly at: number | "now" | Instant
 }
 
 /**
@@ -155,8 +223,45 @@ export interface Moment {
  */
 export const moment: Read<Moment> = (text) => Either.map(momentOf(text), (at) => ({ text, at }))
 
-const momentOf: Read<number | string> = (text) => {
+const momentOf: Read<Moment["at"]> = (text) => {
   if (text === "now") return Either.right(text)
   if (/^\d+$/.test(text)) return asPosition(Number(text))
   return Either.mapLeft(instant(text), () => got(`a position, ${instants}, or now`, text))
+}
+
+/**
+ * A time zone, such as `Europe/Berlin` or `+01:00`.
+ *
+ * @since 0.1.0
+ * @category values
+ */
+export const zone: Read<DateTime.TimeZone> = (text) =>
+  Either.fromOption(
+    DateTime.zoneFromString(text),
+    () => got("a time zone such as Europe/Berlin, UTC or +01:00", text)
+  )
+
+/**
+ * A field to sort by, and whether the greatest value comes first.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Order {
+  readonly field: string
+  readonly isDescending: boolean
+}
+
+/**
+ * One of the fields, in camelCase as in JSON or in kebab-case as in options; with `-` before it, in descending order.
+ *
+ * @since 0.1.0
+ * @category values
+ */
+export const order = (fields: ReadonlyArray<string>): Read<Order> => (text) => {
+  const name = text.replace(/^-/, "")
+  const field = fields.find((field) => field === name || kebab(field) === name)
+  return field === undefined
+    ? Either.left(got(`one of ${fields.join(", ")}, with - before it in descending order`, text))
+    : Either.right({ field, isDescending: name !== text })
 }

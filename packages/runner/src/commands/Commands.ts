@@ -1,4 +1,5 @@
 /** All subcommands of `caravel`. */
+import * as Activities from "./Activities.js"
 import * as Consumers from "./Consumers.js"
 import * as Copies from "./Copies.js"
 import * as Demo from "./Demo.js"
@@ -23,6 +24,7 @@ export const subcommands: ReadonlyArray<Subcommand> = [
   Serve,
   Token,
   Run,
+  Activities,
   Read,
   Past,
   Verify,

@@ -6,6 +6,7 @@ import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
 import { Chunk, DateTime, Effect, Option, Stream } from "effect"
 import { json, yes } from "../cli/Arguments.js"
+import { format, formatted, watch, watched } from "../cli/Format.js"
 import { onPlace, onWritable, place } from "../cli/Place.js"
 import * as Values from "../cli/Values.js"
 import * as Layout from "../terminal/Layout.js"
@@ -93,10 +94,10 @@ const report = (json: boolean, text: string, result: object) =>
   )
 
 /** Shows all consumers and their lag. */
-const list = Effect.fn("Consumers.list")(function*({ json }: { readonly json: boolean }) {
+const list = Effect.fn("Consumers.list")(function*() {
   const output = yield* Output
   const lags = yield* Consumer.list
-  if (!output.isTerminal || json) {
+  if (!output.isTerminal) {
     return yield* Effect.forEach(lags, (lag) => output.print(JSON.stringify(lagJson(lag))), { discard: true })
   }
   if (lags.length === 0) return yield* output.note("No consumer has run on this database yet")
@@ -106,7 +107,7 @@ const list = Effect.fn("Consumers.list")(function*({ json }: { readonly json: bo
 
 /** Shows a consumer's parked activities, oldest first. */
 const parked = Effect.fn("Consumers.parked")(
-  function*({ json, name }: { readonly name: string; readonly json: boolean }) {
+  function*({ name }: { readonly name: string }) {
     const output = yield* Output
     const pages = Stream.paginateEffect(
       0,
@@ -120,7 +121,7 @@ const parked = Effect.fn("Consumers.parked")(
             )
           ] as const)
     )
-    if (!output.isTerminal || json) {
+    if (!output.isTerminal) {
       return yield* pages.pipe(
         Stream.mapConcat((page) => page),
         Stream.runForEach((parked) => output.print(JSON.stringify(parkedJson(parked))))
@@ -217,15 +218,15 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
     name: "consumers",
     help: "Shows the durable consumers: the position, the backlog and the parked activities of each. " +
       "See also consumers parked, consumers replay, consumers drop and consumers reset.",
-    options: { json, place },
-    execute: onPlace(list)
+    options: { watch, format, place },
+    execute: onPlace(formatted(watched(list)))
   }),
   Subcommand.make({
     name: "consumers parked",
     help:
       "Shows the activities that a consumer has parked because they failed, or because they wait behind one that did.",
-    options: { name, json, place },
-    execute: onPlace(parked)
+    options: { name, format, place },
+    execute: onPlace(formatted(parked))
   }),
   Subcommand.make({
     name: "consumers replay",

@@ -6,6 +6,7 @@ import * as Options from "@effect/cli/Options"
 import { DateTime, Effect, type Option, Schema } from "effect"
 import { database, databaseArgument, fileArgument, json, optionsOf, schema, writable } from "../cli/Arguments.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
+import { format, formatted } from "../cli/Format.js"
 import { onPlace, place } from "../cli/Place.js"
 import * as Layout from "../terminal/Layout.js"
 import * as Listing from "../terminal/Listing.js"
@@ -121,9 +122,8 @@ const epochJson = Schema.encodeSync(EpochStart)
 
 /** Shows the journal's epochs. */
 const epochs = Effect.fn("Copies.epochs")(
-  function*({ json }: { readonly json: boolean }) {
+  function*() {
     yield* Listing.show(yield* Effect.flatMap(Journal, (journal) => journal.epochs), {
-      json,
       none: "",
       toJson: epochJson,
       toTable: (starts, output) =>
@@ -182,7 +182,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
   Subcommand.make({
     name: "epochs",
     help: "Shows the epochs of this database, oldest first. Each restore begins a new one.",
-    options: { json, place },
-    execute: onPlace(epochs)
+    options: { format, place },
+    execute: onPlace(formatted(epochs))
   })
 ]

@@ -13,7 +13,7 @@ import { resources } from "@caravel/domain/adapter"
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
 import { DateTime, Effect, Either, Option, Redacted, Schema, Stream } from "effect"
-import { json } from "../cli/Arguments.js"
+import { format, formatted } from "../cli/Format.js"
 import { onPlace, place } from "../cli/Place.js"
 import * as Values from "../cli/Values.js"
 import { Failed, Output } from "../terminal/Output.js"
@@ -24,8 +24,12 @@ import * as Subcommand from "./Subcommand.js"
 const decodePage = Schema.decode(HistoryOptions)
 
 /** `now` means the head. */
-const momentOf = ({ at }: Values.Moment): Effect.Effect<number | string, StorageError, Journal> =>
-  at === "now" ? Effect.flatMap(Journal, ({ head }) => head) : Effect.succeed(at)
+const momentOf = ({ at }: Values.Moment): Effect.Effect<number | DateTime.Utc, StorageError, Journal | Output> =>
+  at === "now"
+    ? Effect.flatMap(Journal, ({ head }) => head)
+    : typeof at === "number"
+    ? Effect.succeed(at)
+    : Effect.map(Values.here, at)
 
 const resourceOf = (
   resourceType: "relay" | "tenant",
@@ -65,7 +69,9 @@ const showThen = Effect.fnUntraced(
       ? Option.map(yield* history.relay(resource.resourceId, at), (relay) => Relay.trusted(relay))
       : Option.map(yield* history.tenant(resource.resourceId, at), tenantOf)
     if (Option.isNone(found)) {
-      const creation = `it was created at position ${created.position}, ${Render.time(created.createdAt)} (UTC)`
+      const creation = `it was created at position ${created.position}, ${
+        Render.time(created.createdAt, output.style)
+      } (${DateTime.zoneToString(output.style.zone)})`
       const then = RenderPast.moment(moment.text, at)
       return yield* new Failed({ message: `${nameOf(resource)} did not exist at ${then}; ${creation}` })
     }
@@ -87,11 +93,10 @@ const history = Effect.fn("Past.history")(function*(options: {
   readonly at: Option.Option<Values.Moment>
   readonly newestFirst: boolean
   readonly limit: Option.Option<number>
-  readonly json: boolean
 }) {
   const { at, limit, newestFirst } = options
   const output = yield* Output
-  const asTable = output.isTerminal && !options.json
+  const asTable = output.isTerminal
   const resource = yield* resourceOf(options.type, options.id)
   if (Option.isSome(at)) {
     if (newestFirst || Option.isSome(limit)) {
@@ -117,7 +122,6 @@ const diff = Effect.fn("Past.diff")(function*(options: {
   readonly to: Values.Moment
   readonly type: Option.Option<"relay" | "tenant">
   readonly id: Option.Option<string>
-  readonly json: boolean
 }) {
   const output = yield* Output
   const history = yield* History
@@ -129,7 +133,7 @@ const diff = Effect.fn("Past.diff")(function*(options: {
   const from = yield* history.position(yield* momentOf(options.from))
   const to = yield* history.position(yield* momentOf(options.to))
   const differences = yield* history.diff(from, to, Option.getOrUndefined(resource))
-  if (!output.isTerminal || options.json) {
+  if (!output.isTerminal) {
     return yield* Effect.forEach(
       differences,
       (difference) => output.print(JSON.stringify(RenderPast.differenceJson(difference))),
@@ -148,16 +152,16 @@ const diff = Effect.fn("Past.diff")(function*(options: {
 /** Shows when a tenant's relays were active, on which plan, and the total durations. */
 const usage = Effect.fn("Past.usage")(function*(options: {
   readonly tenant: string
-  readonly from: Option.Option<string>
-  readonly to: Option.Option<string>
-  readonly json: boolean
+  readonly from: Option.Option<Values.Instant>
+  readonly to: Option.Option<Values.Instant>
 }) {
   const output = yield* Output
   const history = yield* History
   const { createdAt } = yield* creationOf({ resourceType: "tenant", resourceId: options.tenant })
-  const now = yield* DateTime.now
-  const from = Option.getOrElse(options.from, () => createdAt)
-  const to = Option.getOrElse(options.to, () => now)
+  const here = yield* Values.here
+  const { now } = here
+  const from = Option.match(options.from, { onNone: () => createdAt, onSome: (from) => from(here) })
+  const to = Option.match(options.to, { onNone: () => now, onSome: (to) => to(here) })
   const usage = yield* history.usage(options.tenant, from, to)
   if (usage.some(({ to }) => DateTime.greaterThan(to, now))) {
     yield* output.note(
@@ -165,7 +169,7 @@ const usage = Effect.fn("Past.usage")(function*(options: {
     )
   }
   const totals = RenderPast.totals(usage)
-  if (!output.isTerminal || options.json) {
+  if (!output.isTerminal) {
     return yield* Effect.forEach(totals, (total) => output.print(JSON.stringify(RenderPast.totalJson(total))), {
       discard: true
     })
@@ -179,7 +183,8 @@ const usage = Effect.fn("Past.usage")(function*(options: {
   yield* Effect.forEach(lines, output.print, { discard: true })
 })
 
-const moments = "a position, an instant such as 2026-11-01T00:00Z or \"2026-11-01 00:00\" (UTC), a date, or now"
+const moments =
+  "a position, an instant such as 2026-11-01T00:00Z or \"2026-11-01 00:00\", a date, 7d, 1h, yesterday or now"
 
 const named = {
   type: Values.argument("relay|tenant", Values.oneOf("relay", "tenant")),
@@ -207,10 +212,10 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Options.optional,
         Options.withDescription("The maximum number of events to print.")
       ),
-      json,
+      format,
       place
     },
-    execute: onPlace(history)
+    execute: onPlace(formatted(history))
   }),
   Subcommand.make({
     name: "diff",
@@ -227,10 +232,10 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Args.withDescription("The relay's id, or the tenant's public key as hex or npub1…."),
         Args.optional
       ),
-      json,
+      format,
       place
     },
-    execute: onPlace(diff)
+    execute: onPlace(formatted(diff))
   }),
   Subcommand.make({
     name: "usage",
@@ -252,9 +257,9 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Options.optional,
         Options.withDescription("Until just before this instant. Default: now.")
       ),
-      json,
+      format,
       place
     },
-    execute: onPlace(usage)
+    execute: onPlace(formatted(usage))
   })
 ]

@@ -1,21 +1,9 @@
-/**
- * `caravel activity`, `caravel tenant` and `caravel relay`: activities, tenants and relays, as tables or as JSON lines.
- */
-import {
-  type Activity,
-  ActivityFeed,
-  Journal,
-  type Metadata,
-  type Position,
-  Query,
-  type Relay,
-  type Tenant
-} from "@caravel/domain"
-import { checkPosition } from "@caravel/domain/adapter"
+/** `caravel tenant` and `caravel relay`: tenants and relays as they are now. */
+import { Query, Relay, RelayStatus, Tenant } from "@caravel/domain"
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
-import { Chunk, Effect, Option, Predicate, Stream } from "effect"
-import { json } from "../cli/Arguments.js"
+import { Effect, Option } from "effect"
+import { format, formatted, watch, watched } from "../cli/Format.js"
 import { onPlace, place } from "../cli/Place.js"
 import * as Values from "../cli/Values.js"
 import * as Listing from "../terminal/Listing.js"
@@ -23,179 +11,125 @@ import { Failed, Output } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
 import * as Subcommand from "./Subcommand.js"
 
-/** Which activities to show. */
-interface ActivityOptions {
-  readonly since: number
-  /** The epoch of the position. */
-  readonly epoch: Option.Option<string>
-  readonly tenant: Option.Option<string>
-  readonly limit: Option.Option<number>
-  /** Whether to continue with new activities. */
-  readonly follow: boolean
-  readonly json: boolean
-}
-
-const pageSize = 500
-
-/** The existing activities, page by page. */
-const past = (query: typeof Query.Service, { since, tenant }: ActivityOptions) =>
-  Stream.paginateChunkEffect(
-    since,
-    (after) =>
-      query.activity({ after, limit: pageSize, tenant: Option.getOrUndefined(tenant) }).pipe(
-        Effect.map((page) => [
-          Chunk.unsafeFromArray(page),
-          page.length === pageSize ? Option.fromNullable(page[page.length - 1]?.position) : Option.none()
-        ])
-      )
-  )
-
-/** The existing activities and new ones, whichever process writes them. */
-const endless = (feed: typeof ActivityFeed.Service, { epoch, since, tenant }: ActivityOptions) =>
-  Stream.filter(
-    feed.since(since, { epoch: Option.getOrUndefined(epoch) }),
-    (activity) => Option.isNone(tenant) || activity.tenant === tenant.value
-  )
-
-/** The events at positions. A tenant may not read them at a host, as their metadata names operators. */
-const eventsAt = (journal: typeof Journal.Service, positions: ReadonlyArray<Position>) =>
-  Effect.catchIf(
-    journal.at(positions),
-    ({ cause }) => Predicate.isTagged(cause, "Forbidden"),
-    () => Effect.succeed([])
-  )
-
-/** Activities with the metadata of their events. */
-const withMetadata = (journal: typeof Journal.Service) => (activities: Chunk.Chunk<Activity>) =>
-  Effect.map(eventsAt(journal, [...Chunk.map(activities, ({ position }) => position)]), (events) => {
-    const metadata = new Map(events.map((event) => [event.position, event.metadata]))
-    return Chunk.map(activities, (activity) => [activity, metadata.get(activity.position) ?? {}] as const)
-  })
-
-/** Shows the activity log with the events' metadata, oldest first. */
-const activity = Effect.fn("Read.activity")(function*(options: ActivityOptions) {
-  const output = yield* Output
-  const asTable = output.isTerminal && !options.json
-  const line = (activity: Activity, metadata: Metadata) =>
-    asTable
-      ? Render.activityLine(activity, output.style, metadata)
-      : JSON.stringify({ ...Render.activityJson(activity), metadata })
-  const journal = yield* Journal
-  yield* checkPosition(journal, options.since, Option.getOrNull(options.epoch))
-  if (asTable) yield* output.print(Render.activityTitles(output.style))
-  const all = options.follow ? endless(yield* ActivityFeed, options) : past(yield* Query, options)
-  const count = yield* Option.match(options.limit, {
-    onNone: () => all,
-    onSome: (limit) => Stream.take(all, limit)
-  }).pipe(
-    Stream.mapChunksEffect(withMetadata(journal)),
-    Stream.tap(([activity, metadata]) => output.print(line(activity, metadata))),
-    Stream.runCount
-  )
-  if (asTable && count === 0) yield* output.note("No activity yet")
-})
-
 const showOne = Effect.fnUntraced(function*<A extends Tenant | Relay>(found: Option.Option<A>, options: {
-  readonly json: boolean
   readonly missing: string
   readonly toJson: (resource: A) => unknown
 }) {
   if (Option.isNone(found)) return yield* new Failed({ message: options.missing })
   const output = yield* Output
-  const lines = output.isTerminal && !options.json
+  const lines = output.isTerminal
     ? Render.details(found.value, output.style)
     : [JSON.stringify(options.toJson(found.value))]
   yield* Effect.forEach(lines, output.print, { discard: true })
 })
 
-/** Shows one tenant, or all. */
+/** Sorts by a field as it is in JSON; what is null comes last. */
+const sorted = <A>(all: ReadonlyArray<A>, order: Option.Option<Values.Order>, toJson: (one: A) => object) => {
+  if (Option.isNone(order)) return all
+  const { field, isDescending } = order.value
+  const compare = (one: unknown, other: unknown) => {
+    if (one === null || other === null) return one === other ? 0 : one === null ? 1 : -1
+    const difference = typeof one === "string" && typeof other === "string"
+      ? one < other ? -1 : one > other ? 1 : 0
+      : Number(one) - Number(other)
+    return isDescending ? -difference : difference
+  }
+  const keyed = all.map((one) => ({ one, key: new Map<string, unknown>(Object.entries(toJson(one))).get(field) }))
+  return keyed.sort((one, other) => compare(one.key, other.key)).map(({ one }) => one)
+}
+
+/** Shows one tenant, or those that match. */
 const tenant = Effect.fn("Read.tenant")(
-  function*(options: { readonly pubkey: Option.Option<string>; readonly json: boolean }) {
-    const { json } = options
+  function*(options: {
+    readonly pubkey: Option.Option<string>
+    readonly pastDue: Option.Option<boolean>
+    readonly wallet: Option.Option<"set" | "not-set" | "failing">
+    readonly sort: Option.Option<Values.Order>
+  }) {
+    const { pastDue, pubkey, sort, wallet } = options
     const query = yield* Query
-    if (Option.isSome(options.pubkey)) {
-      const found = yield* query.tenant(options.pubkey.value)
-      const missing = `Tenant ${options.pubkey.value} does not exist`
-      return yield* showOne(found, { json, missing, toJson: Render.tenantJson })
+    if (Option.isSome(pubkey)) {
+      if (Option.isSome(pastDue) || Option.isSome(wallet) || Option.isSome(sort)) {
+        return yield* new Failed({ message: "--past-due, --wallet and --sort are for a list; leave out PUBKEY" })
+      }
+      const found = yield* query.tenant(pubkey.value)
+      const missing = `Tenant ${pubkey.value} does not exist`
+      return yield* showOne(found, { missing, toJson: Render.tenantJson })
     }
-    yield* Listing.show(yield* query.tenants, {
-      json,
-      none: "No tenants yet; create one with caravel create-tenant",
+    const found = yield* query.findTenants({ pastDue: Option.getOrUndefined(pastDue) })
+    const all = found.filter((tenant) =>
+      Option.isNone(wallet) || Render.walletOf(tenant).replace(" ", "-") === wallet.value
+    )
+    yield* Listing.show(sorted(all, sort, Render.tenantJson), {
+      none: Option.isSome(pastDue) || Option.isSome(wallet)
+        ? "No tenant matches"
+        : "No tenants yet; create one with caravel create-tenant",
       toJson: Render.tenantJson,
       toTable: Render.tenantTable
     })
   }
 )
 
-/** Shows one relay, by its id or subdomain, or all relays, or those of a tenant. */
+/** Shows one relay, by its id or subdomain, or those that match. */
 const relay = Effect.fn("Read.relay")(
   function*(options: {
     readonly id: Option.Option<string>
     readonly subdomain: Option.Option<string>
     readonly tenant: Option.Option<string>
-    readonly json: boolean
+    readonly status: ReadonlyArray<RelayStatus>
+    readonly plan: ReadonlyArray<string>
+    readonly sync: Option.Option<"done" | "pending" | "failed">
+    readonly sort: Option.Option<Values.Order>
   }) {
-    const { id, json, subdomain, tenant } = options
-    if ([id, subdomain, tenant].filter(Option.isSome).length > 1) {
-      return yield* new Failed({ message: "Give an id, --subdomain or --tenant, not several of them" })
+    const { id, plan, sort, status, subdomain, sync, tenant } = options
+    const filters = status.length + plan.length + [tenant, sync].filter(Option.isSome).length
+    if ([id, subdomain].filter(Option.isSome).length + Math.min(1, filters) > 1) {
+      return yield* new Failed({
+        message: "Give an id, --subdomain, or what a list is filtered by, not several of them"
+      })
     }
     const query = yield* Query
     if (Option.isSome(id)) {
       const found = yield* query.relay(id.value)
-      return yield* showOne(found, { json, missing: `Relay ${id.value} does not exist`, toJson: Render.relayJson })
+      return yield* showOne(found, { missing: `Relay ${id.value} does not exist`, toJson: Render.relayJson })
     }
     if (Option.isSome(subdomain)) {
       const found = yield* query.relayBySubdomain(subdomain.value)
       const missing = `No relay has the subdomain ${subdomain.value}`
-      return yield* showOne(found, { json, missing, toJson: Render.relayJson })
+      return yield* showOne(found, { missing, toJson: Render.relayJson })
     }
-    yield* Listing.show(yield* (Option.isSome(tenant) ? query.relaysOf(tenant.value) : query.relays), {
-      json,
-      none: Option.isSome(tenant) ? "This tenant has no relays" : "No relays yet; create one with caravel create-relay",
+    const found = yield* query.findRelays({
+      tenant: Option.getOrUndefined(tenant),
+      status: status.length === 0 ? undefined : status,
+      plan: plan.length === 0 ? undefined : plan
+    })
+    const all = found.filter((relay) => Option.isNone(sync) || Render.syncOf(relay) === sync.value)
+    yield* Listing.show(sorted(all, sort, Render.relayJson), {
+      none: filters > 0 ? "No relay matches" : "No relays yet; create one with caravel create-relay",
       toJson: Render.relayJson,
       toTable: Render.relayTable
     })
   }
 )
 
-const tenantFilter = Values.option("tenant", Values.pubkey).pipe(
-  Options.withPseudoName("pubkey"),
-  Options.optional,
-  Options.withDescription("Only this tenant's; hex or npub1….")
-)
+const sort = (fields: object) =>
+  Values.option("sort", Values.order(Object.keys(fields))).pipe(
+    Options.withPseudoName("field"),
+    Options.optional,
+    Options.withDescription(
+      "Sorts a list by a field, as JSON lines have it, such as createdAt; with - before it, in descending order."
+    )
+  )
+
+const choice = <const Words extends ReadonlyArray<string>>(name: string, description: string, ...words: Words) =>
+  Values.option(name, Values.oneOf(...words)).pipe(
+    Options.withPseudoName(words.join("|")),
+    Options.optional,
+    Options.withDescription(description)
+  )
 
 /** The subcommands of this family. */
 export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
-  Subcommand.make({
-    name: "activity",
-    help: "Shows the activity log, oldest first.",
-    options: {
-      since: Values.option("since", Values.integer(0)).pipe(
-        Options.withPseudoName("position"),
-        Options.withDefault(0),
-        Options.withDescription("Only activities after this position.")
-      ),
-      epoch: Options.text("epoch").pipe(
-        Options.optional,
-        Options.withDescription(
-          "The epoch of that position, as caravel epochs shows it; fails if the database was restored since."
-        )
-      ),
-      tenant: tenantFilter,
-      limit: Values.option("limit", Values.integer(0)).pipe(
-        Options.withPseudoName("count"),
-        Options.optional,
-        Options.withDescription("The maximum number of activities to print.")
-      ),
-      follow: Options.boolean("follow").pipe(
-        Options.withAlias("f"),
-        Options.withDescription("Waits for further activities, whichever process writes them; Ctrl-C ends the command.")
-      ),
-      json,
-      place
-    },
-    execute: onPlace(activity)
-  }),
   Subcommand.make({
     name: "tenant",
     help: "Shows tenants, or one with all its fields. Wallet URLs are never shown.",
@@ -204,10 +138,15 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Args.withDescription("The tenant's public key, as hex or npub1…; all tenants if omitted."),
         Args.optional
       ),
-      json,
+      pastDue: choice("past-due", "Only tenants with a bill that is past due, or only others.", "true", "false").pipe(
+        Options.map(Option.map((text) => text === "true"))
+      ),
+      wallet: choice("wallet", "Only tenants with this state of their wallet URL.", "set", "not-set", "failing"),
+      sort: sort(Tenant.fields),
+      format,
       place
     },
-    execute: onPlace(tenant)
+    execute: onPlace(formatted(tenant))
   }),
   Subcommand.make({
     name: "relay",
@@ -221,10 +160,23 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Options.optional,
         Options.withDescription("Only the relay with this subdomain.")
       ),
-      tenant: tenantFilter,
-      json,
+      tenant: Values.option("tenant", Values.pubkey).pipe(
+        Options.withPseudoName("pubkey"),
+        Options.optional,
+        Options.withDescription("Only this tenant's; hex or npub1….")
+      ),
+      status: Values.options("status", Values.oneOf(...RelayStatus.literals), RelayStatus.literals.join("|")).pipe(
+        Options.withDescription("Only relays with this status; may be repeated.")
+      ),
+      plan: Values.options("plan", Values.planId, "plan").pipe(
+        Options.withDescription("Only relays on this plan; may be repeated.")
+      ),
+      sync: choice("sync", "Only relays whose provisioning is in this state.", "done", "pending", "failed"),
+      sort: sort(Relay.fields),
+      watch,
+      format,
       place
     },
-    execute: onPlace(relay)
+    execute: onPlace(formatted(watched(relay)))
   })
 ]

@@ -14,8 +14,8 @@ import {
   String as Str
 } from "effect"
 import { readFile } from "node:fs/promises"
-import { kebab } from "../cli/CommandOptions.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
+import { kebab } from "../cli/Values.js"
 import { Failed, type Output } from "../terminal/Output.js"
 import { report } from "../terminal/Report.js"
 import * as CredentialsFile from "./CredentialsFile.js"

@@ -1,16 +1,15 @@
-/** Lists of results: JSON lines, or a table on a terminal. */
+/** Lists of results: a table on a terminal, and JSON lines elsewhere. */
 import { Effect } from "effect"
 import { Output } from "./Output.js"
 
 /** Prints all of them. On a terminal, `none` is what an empty list says. */
 export const show = Effect.fnUntraced(function*<A>(all: ReadonlyArray<A>, options: {
-  readonly json: boolean
   readonly none: string
   readonly toJson: (one: A) => unknown
   readonly toTable: (all: ReadonlyArray<A>, output: typeof Output.Service) => ReadonlyArray<string>
 }) {
   const output = yield* Output
-  if (!output.isTerminal || options.json) {
+  if (!output.isTerminal) {
     return yield* Effect.forEach(all, (one) => output.print(JSON.stringify(options.toJson(one))), {
       discard: true
     })

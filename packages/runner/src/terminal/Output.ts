@@ -1,5 +1,5 @@
 /** The runner's output: results go to standard output, and messages for people only go to standard error. */
-import { Config, Context, Data, Effect, Layer, Option } from "effect"
+import { Config, Context, Data, DateTime, Effect, Layer, Option } from "effect"
 import process from "node:process"
 
 /**
@@ -19,12 +19,13 @@ export class OutputClosed extends Data.TaggedError("OutputClosed")<{}> {}
 export class Failed extends Data.TaggedError("Failed")<{ readonly message: string }> {}
 
 /**
- * Functions that colour text, or return it unchanged if colours are disabled.
+ * Functions that colour text, or return it unchanged if colours are disabled, and the time zone of printed instants.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Style {
+  readonly zone: DateTime.TimeZone
   readonly bold: (text: string) => string
   readonly dim: (text: string) => string
   readonly red: (text: string) => string
@@ -34,7 +35,7 @@ export interface Style {
 }
 
 /**
- * The style with or without colours.
+ * The style with or without colours, in UTC.
  *
  * @since 0.1.0
  * @category constructors
@@ -43,6 +44,7 @@ export const makeStyle = (colours: boolean): Style => {
   const paint = (on: number, off: number) => (text: string) =>
     colours && text !== "" ? `\u001b[${on}m${text}\u001b[${off}m` : text
   return {
+    zone: DateTime.zoneUnsafeMakeNamed("UTC"),
     bold: paint(1, 22),
     dim: paint(2, 22),
     red: paint(31, 39),
@@ -76,6 +78,17 @@ export class Output extends Context.Tag("@caravel/runner/Output")<Output, {
   /** The colours of standard error. */
   readonly errorStyle: Style
 }>() {}
+
+/**
+ * The output with another time zone.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const inZone = (output: typeof Output.Service, zone: DateTime.TimeZone): typeof Output.Service => ({
+  ...output,
+  style: { ...output.style, zone }
+})
 
 const write = (stream: NodeJS.WriteStream, text: string) =>
   Effect.async<void, OutputClosed | Failed>((resume) => {

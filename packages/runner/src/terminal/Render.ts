@@ -90,12 +90,41 @@ export const relayJson: (relay: Relay) => typeof Relay.Encoded = Schema.encodeSy
 export const short = (id: string): string => id.length > 17 ? `${id.slice(0, 8)}…${id.slice(-8)}` : id
 
 /**
- * An instant in UTC, to the second.
+ * An instant in the style's time zone, to the second, or to the number of digits after it.
  *
  * @since 0.1.0
  * @category text
  */
-export const time = (instant: DateTime.Utc): string => DateTime.formatIso(instant).slice(0, 19).replace("T", " ")
+export const time = (instant: DateTime.DateTime, { zone }: Style, digits = 0): string =>
+  DateTime.formatIsoOffset(DateTime.setZone(instant, zone)).slice(0, digits === 0 ? 19 : 20 + digits).replace("T", " ")
+
+/**
+ * The title of a column of times: its word, and the time zone.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const timeTitle = (word: string, { zone }: Style): string => `${word} (${DateTime.zoneToString(zone)})`
+
+/** As wide as a time. */
+const columnTitle = (style: Style) => timeTitle("time", style).padEnd(19)
+
+/**
+ * The first titles of a table of unknown length: the position and the time.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const firstTitles = (style: Style): string => `position  ${columnTitle(style)}`
+
+/**
+ * A time below its title of `firstTitles`.
+ *
+ * @since 0.1.0
+ * @category tables
+ */
+export const timeCell = (instant: DateTime.DateTime, style: Style): string =>
+  time(instant, style).padEnd(columnTitle(style).length)
 
 /**
  * The titles above `activityLine`.
@@ -104,7 +133,7 @@ export const time = (instant: DateTime.Utc): string => DateTime.formatIso(instan
  * @category tables
  */
 export const activityTitles = (style: Style): string =>
-  style.dim("position  time (UTC)           activity             tenant             resource")
+  style.dim(`${firstTitles(style)}  activity             tenant             resource`)
 
 /**
  * An activity as a line of a table of unknown length. Its columns have fixed widths, and its metadata, if any, comes
@@ -116,7 +145,7 @@ export const activityTitles = (style: Style): string =>
 export const activityLine = (activity: Activity, style: Style, metadata: Metadata = {}): string =>
   [
     String(activity.position).padStart(8),
-    style.dim(time(activity.createdAt)),
+    style.dim(timeCell(activity.createdAt, style)),
     style.cyan(activity.activityType.padEnd(19)),
     short(activity.tenant),
     `${activity.resourceType} ${activity.resourceType === "tenant" ? "" : activity.resourceId}`.trim(),
@@ -159,27 +188,42 @@ export const tenantTable = (
 
 const { secret } = resources.tenant
 
-const wallet = (tenant: Tenant, style: Style): Cell =>
-  tenant.nwcError !== null
-    ? { text: "failing", paint: style.red }
-    : tenant[secret] !== null
-    ? { text: "set", paint: style.green }
-    : { text: "not set", paint: style.dim }
+/**
+ * Whether a tenant has a wallet URL, and whether payments fail.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const walletOf = (tenant: Tenant): "failing" | "set" | "not set" =>
+  tenant.nwcError !== null ? "failing" : tenant[secret] !== null ? "set" : "not set"
+
+const wallet = (tenant: Tenant, style: Style): Cell => {
+  const text = walletOf(tenant)
+  return { text, paint: { failing: style.red, set: style.green, "not set": style.dim }[text] }
+}
 
 const pastDue = ({ pastDueAt }: Tenant, style: Style): Cell =>
-  pastDueAt === null ? { text: "-", paint: style.dim } : { text: time(pastDueAt), paint: style.yellow }
+  pastDueAt === null ? { text: "-", paint: style.dim } : { text: time(pastDueAt, style), paint: style.yellow }
 
 const status = (relay: Relay, style: Style): Cell => ({
   text: relay.status,
   paint: { active: style.green, inactive: style.dim, delinquent: style.yellow }[relay.status]
 })
 
-const sync = (relay: Relay, style: Style): Cell =>
-  relay.syncError !== ""
-    ? { text: `failed: ${relay.syncError}`, paint: style.red }
-    : relay.synced
-    ? { text: "done", paint: style.green }
-    : { text: "pending", paint: style.yellow }
+/**
+ * Whether a relay has been provisioned.
+ *
+ * @since 0.1.0
+ * @category text
+ */
+export const syncOf = ({ syncError, synced }: Relay): "done" | "pending" | "failed" =>
+  syncError !== "" ? "failed" : synced ? "done" : "pending"
+
+const sync = (relay: Relay, style: Style): Cell => {
+  const text = syncOf(relay)
+  const paint = { done: style.green, pending: style.yellow, failed: style.red }[text]
+  return { text: text === "failed" ? `failed: ${relay.syncError}` : text, paint }
+}
 
 /**
  * Relays as a table.

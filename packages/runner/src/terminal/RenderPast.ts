@@ -4,7 +4,7 @@ import { secretFields } from "@caravel/domain/adapter"
 import { type Array as Arr, DateTime, String as Str } from "effect"
 import { beside, oneLine, shortened, table, wrapped } from "./Layout.js"
 import type { Output, Style } from "./Output.js"
-import { metadataTexts, time } from "./Render.js"
+import { firstTitles, metadataTexts, time, timeCell, timeTitle } from "./Render.js"
 
 /**
  * A moment as the user named it, with its position.
@@ -60,22 +60,22 @@ export const differenceJson = (difference: Difference): Record<string, unknown> 
   changes: difference.changes.map(jsonOf)
 })
 
-const textOf = (field: string, value: unknown) =>
+const textOf = (field: string, value: unknown, style: Style) =>
   value === undefined || value === null || value === ""
     ? "-"
     : secretFields.has(field)
     ? "set"
     : DateTime.isDateTime(value)
-    ? time(DateTime.toUtc(value))
+    ? time(value, style)
     : typeof value === "boolean"
     ? value ? "yes" : "no"
     : oneLine(`${value}`)
 
 /** The old and the new value of a field. For a new field, only its value. */
-const changeText = ({ after, before, field }: Change) => {
-  if (before === undefined) return textOf(field, after)
+const changeText = ({ after, before, field }: Change, style: Style) => {
+  if (before === undefined) return textOf(field, after, style)
   const replaced = secretFields.has(field) && before !== null && after !== null
-  return `${textOf(field, before)} → ${replaced ? "another" : textOf(field, after)}`
+  return `${textOf(field, before, style)} → ${replaced ? "another" : textOf(field, after, style)}`
 }
 
 /** Whether a change deserves a line: empty fields of a new resource do not. */
@@ -89,7 +89,7 @@ const isTelling = ({ after, before }: Change) =>
  * @category tables
  */
 export const entryTitles = (style: Style): string =>
-  style.dim("position  time (UTC)           event                      what it changed")
+  style.dim(`${firstTitles(style)}  event                      what it changed`)
 
 /** `RelaySyncFailed` as `sync failed`, as the history's resource is known. */
 const eventWords = (tag: string) =>
@@ -105,12 +105,16 @@ export const entryLines = (
   { changes, event }: HistoryEntry,
   { columns, style }: typeof Output.Service
 ): ReadonlyArray<string> => {
-  const left = [`${event.position}`.padStart(8), time(event.createdAt), eventWords(event._tag).padEnd(25)] as const
+  const left = [
+    `${event.position}`.padStart(8),
+    timeCell(event.createdAt, style),
+    eventWords(event._tag).padEnd(25)
+  ] as const
   const width = left.join("  ").length + 2
   const told = changes.filter(isTelling)
   const texts: ReadonlyArray<readonly [text: string, paint?: Style["dim"]]> = [
     ...(told.length === 0 ? [["nothing: it had these values already", style.dim] as const] : []),
-    ...told.map((change) => [shortened(`${change.field} ${changeText(change)}`)] as const),
+    ...told.map((change) => [shortened(`${change.field} ${changeText(change, style)}`)] as const),
     ...metadataTexts(event.metadata).map((text) => [text, style.dim] as const)
   ]
   const isNarrow = columns - width < Math.min(24, ...texts.map(([text]) => text.length))
@@ -166,7 +170,7 @@ export const differenceLines = (
       style.dim(`, version ${versions.join(" → ")}`)
     }`,
     ...told.flatMap((change) =>
-      beside(`  ${style.dim(change.field.padEnd(width))}  `, width + 4, shortened(changeText(change)), columns)
+      beside(`  ${style.dim(change.field.padEnd(width))}  `, width + 4, shortened(changeText(change, style)), columns)
     )
   ]
 }
@@ -248,7 +252,7 @@ export const totalTable = (totals: ReadonlyArray<Total>, output: typeof Output.S
   )
 
 /** To the millisecond, as bills depend on these limits. */
-const exactly = (instant: DateTime.Utc) => DateTime.formatIso(instant).slice(0, 23).replace("T", " ")
+const exactly = (instant: DateTime.Utc, { style }: typeof Output.Service) => time(instant, style, 3)
 
 /**
  * Intervals as a table.
@@ -258,12 +262,12 @@ const exactly = (instant: DateTime.Utc) => DateTime.formatIso(instant).slice(0, 
  */
 export const usageTable = (usage: ReadonlyArray<Usage>, output: typeof Output.Service): ReadonlyArray<string> =>
   table(
-    ["relay", "plan", "from (UTC)", "to", "active for"],
+    ["relay", "plan", timeTitle("from", output.style), "to", "active for"],
     usage.map((interval) => [
       interval.relay,
       interval.plan,
-      exactly(interval.from),
-      exactly(interval.to),
+      exactly(interval.from, output),
+      exactly(interval.to, output),
       duration(millisOf(interval))
     ]),
     output

@@ -53,7 +53,8 @@ describe("arguments that are wrong", () => {
       [["activity", "--limit"], `--limit needs a value: count${see("activity")}`],
       [
         ["activity", "--since", "x", "--limit", "y"],
-        "--since: Expected an integer of at least 0, got \"x\"; --limit: Expected an integer of at least 0, got \"y\""
+        "--since: Expected a position, an instant with its time zone such as 2026-11-01T00:00Z, \"2026-11-01 00:00\", " +
+        "2026-11-01, 1h, 7d, today or yesterday, or now, got \"x\"; --limit: Expected an integer of at least 0, got \"y\""
       ],
       [["activity", "--json=maybe"], `--json takes no value${see("activity")}`],
       [["activity", "a", "b"], `"a" and "b" are unexpected${see("activity")}`],

@@ -5,7 +5,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import Sqlite3 from "better-sqlite3"
 import { Clock, Effect, Logger, LogLevel, Schedule } from "effect"
-import { readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { chownSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { temporary } from "../process.js"
 import { program } from "../program.js"
@@ -103,6 +103,20 @@ describe("doctor", () => {
           ["clocks", "warning", expect.stringContaining("The event at position 2 has the instant 2025-01-01")]
         ])
         expect([code, last]).toEqual([0, { ok: true, wrong: 0, warnings: 2 }])
+      })
+    )
+  }, 60_000)
+
+  // Only root can give a file to another user.
+  it.skipIf(process.getuid?.() !== 0)("finds a log that belongs to another user", async () => {
+    const filename = join(cwd, "owned.db")
+    await on(
+      filename,
+      Effect.gen(function*() {
+        yield* (yield* Command).createTenant({ pubkey: tenant })
+        chownSync(`${filename}-wal`, 12_345, 12_345)
+        const { code, found } = yield* Effect.promise(() => findings(filename))
+        expect([code, found]).toEqual([1, [["sidecars", "wrong", expect.stringContaining("owned.db-wal belong")]]])
       })
     )
   }, 60_000)

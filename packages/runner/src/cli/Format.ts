@@ -1,0 +1,170 @@
+/** How a result is shown: as a table, JSON lines or CSV, in a time zone, through a pager, or again and again. */
+import * as Options from "@effect/cli/Options"
+import { type DateTime, Effect, Option, type Scope } from "effect"
+import { spawn } from "node:child_process"
+import { Failed, inZone, Output, OutputClosed } from "../terminal/Output.js"
+import { json, refused, variable } from "./Arguments.js"
+import * as Values from "./Values.js"
+
+const kinds = ["json", "table", "csv"] as const
+
+/**
+ * How a result is shown.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Format {
+  /** A table on a terminal and JSON lines elsewhere, if absent. */
+  readonly kind: Option.Option<typeof kinds[number]>
+  /** The time zone of tables. */
+  readonly zone: Option.Option<DateTime.TimeZone>
+  readonly pager: boolean
+}
+
+/**
+ * The options of a result.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const format: Options.Options<Format> = Options.all({
+  json,
+  kind: Values.option("output", Values.oneOf(...kinds)).pipe(
+    Options.withAlias("o"),
+    Options.withPseudoName(kinds.join("|")),
+    Options.optional,
+    Options.withDescription("The form of the result. Default: a table on a terminal, JSON lines elsewhere.")
+  ),
+  zone: Values.option("tz", Values.zone).pipe(
+    Options.withPseudoName("zone"),
+    Options.optional,
+    Options.withDescription(
+      "The time zone of tables, and of dates and times without one, such as Europe/Berlin. Also TZ. Default: UTC."
+    )
+  ),
+  pager: Options.boolean("pager").pipe(
+    Options.withDescription("Shows a result on a terminal with the command in PAGER, or with less.")
+  )
+}).pipe(Options.mapEffect(({ json, kind, ...rest }) =>
+  json && Option.exists(kind, (kind) => kind !== "json")
+    ? Effect.fail(refused("--json and --output name two forms; give one of them"))
+    : Effect.succeed({ ...rest, kind: json ? Option.some("json" as const) : kind })
+))
+
+/** A cell as RFC 4180 has it. What is no text or number is JSON. */
+const cell = (value: unknown) => {
+  const text = value === null || value === undefined
+    ? ""
+    : typeof value === "object"
+    ? JSON.stringify(value)
+    : `${value}`
+  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll("\"", "\"\"")}"` : text
+}
+
+/** Turns the JSON lines of a list into lines of CSV, after a line with the names of the first one's fields. */
+const asCsv = (output: typeof Output.Service): typeof Output.Service => {
+  let names: ReadonlyArray<string> | undefined
+  return {
+    ...output,
+    print: (line) =>
+      Effect.suspend(() => {
+        const row: Record<string, unknown> = JSON.parse(line)
+        const fields = names ?? Object.keys(row)
+        const lines = [...(names === undefined ? [fields] : []), fields.map((name) => row[name])]
+        names = fields
+        return output.print(lines.map((cells) => cells.map(cell).join(",")).join("\n"))
+      })
+  }
+}
+
+/** Writes to the standard input of a pager, and waits until it is closed. */
+const inPager = Effect.fnUntraced(function*(output: typeof Output.Service): Effect.fn.Return<
+  typeof Output.Service,
+  never,
+  Scope.Scope
+> {
+  const named = yield* Effect.orDie(variable("PAGER"))
+  const pager = yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      const pager = spawn(named === "" ? "less -FRX" : named, { shell: true, stdio: ["pipe", "inherit", "inherit"] })
+      // A failed write is reported by its callback.
+      pager.stdin.on("error", () => {})
+      return { stdin: pager.stdin, closed: new Promise<void>((resolve) => pager.on("close", () => resolve())) }
+    }),
+    ({ closed, stdin }) => Effect.zipRight(Effect.sync(() => stdin.end()), Effect.promise(() => closed))
+  )
+  return {
+    ...output,
+    print: (line) =>
+      Effect.async<void, OutputClosed>((resume) => {
+        pager.stdin.write(`${line}\n`, (error) => resume(error ? Effect.fail(new OutputClosed()) : Effect.void))
+      })
+  }
+})
+
+/**
+ * Executes a subcommand whose result is shown as its options say: a table if its output is a terminal, and JSON lines
+ * otherwise.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const formatted =
+  <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
+  (options: A & { readonly format: Format }): Effect.Effect<void, E, Exclude<R, Output> | Output> =>
+    Effect.scoped(Effect.gen(function*() {
+      const { kind, pager, zone } = options.format
+      const given = yield* Output
+      const output = {
+        ...inZone(given, Option.getOrElse(zone, () => given.style.zone)),
+        isTerminal: Option.match(kind, { onNone: () => given.isTerminal, onSome: (kind) => kind === "table" })
+      }
+      const shown = Option.contains(kind, "csv")
+        ? asCsv(output)
+        : pager && given.isTerminal
+        ? yield* inPager(output)
+        : output
+      return yield* Effect.provideService(execute(options), Output, shown)
+    }))
+
+/**
+ * Whether to show the result again and again.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const watch: Options.Options<boolean> = Options.boolean("watch").pipe(
+  Options.withDescription("Shows the result again every two seconds, on a terminal; Ctrl-C ends the command.")
+)
+
+/** Moves to the upper left corner, and clears the rest. */
+const clear = "\u001b[H\u001b[2J"
+
+/**
+ * Executes a subcommand again and again with `--watch`.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const watched =
+  <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
+  (options: A & { readonly watch: boolean }): Effect.Effect<void, E | Failed | OutputClosed, R | Output> =>
+    options.watch
+      ? Effect.gen(function*() {
+        const output = yield* Output
+        if (!output.isTerminal) return yield* new Failed({ message: "--watch needs a terminal" })
+        while (true) {
+          const lines: Array<string> = []
+          const keep = (line: string) => Effect.sync(() => void lines.push(line))
+          const kept = Effect.updateService(
+            execute(options),
+            Output,
+            (output) => ({ ...output, print: keep, note: keep })
+          )
+          yield* kept
+          yield* output.print(clear + lines.join("\n"))
+          yield* Effect.sleep("2 seconds")
+        }
+      })
+      : execute(options)
