@@ -5,7 +5,7 @@ import { Provisioner, RelayHost } from "@caravel/workers"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
-import { Duration, Effect, FiberRef, HashSet, Layer, Logger } from "effect"
+import { Duration, Effect, FiberRef, HashSet, Layer, Logger, Schedule } from "effect"
 import { createServer, type Server as NodeServer } from "node:http"
 import process from "node:process"
 import { version } from "../cli/Version.js"
@@ -40,20 +40,24 @@ const makeServer = ({ maxConnections = 10_000 }: Settings) => {
   return node
 }
 
-/** Completes when the server has no connection. */
+/**
+ * Completes when the server has had no connection for a moment: a client whose last answer closed its connection may be
+ * about to connect again.
+ */
 const connectionsClosed = (node: NodeServer) => {
   let open = 0
-  let whenClosed = () => {}
+  let isQuiet = false
   node.on("connection", (socket) => {
     open++
-    socket.on("close", () => {
-      if (--open === 0) whenClosed()
-    })
+    isQuiet = false
+    socket.on("close", () => open--)
   })
-  return Effect.async<void>((resume) => {
-    whenClosed = () => resume(Effect.void)
-    if (open === 0) whenClosed()
+  const look = Effect.sync(() => {
+    const wasQuiet = isQuiet
+    isQuiet = open === 0
+    return wasQuiet && isQuiet
   })
+  return Effect.asVoid(Effect.repeat(look, { schedule: Schedule.spaced("100 millis"), until: (isQuiet) => isQuiet }))
 }
 
 const listen = (node: NodeServer, { host = "127.0.0.1", port = 8080 }: Settings) => {
