@@ -30,7 +30,9 @@ export const Case = Schema.Struct({
   processes: optional(Schema.Number),
   /** The number of events in the journal at the start. */
   events: optional(Schema.Number),
-  subscribers: optional(Schema.Number)
+  subscribers: optional(Schema.Number),
+  /** How long a sync of the disk takes. */
+  syncMillis: optional(Schema.Number)
 })
 
 export interface Case extends Schema.Schema.Type<typeof Case> {}
@@ -42,14 +44,17 @@ export const keyOf = (value: Case): string =>
   fields.filter((field) => value[field] !== undefined).map((field) => `${field}=${value[field]}`).join(" ")
 
 /** The setting as text: the case without its subject. */
-export const settingOf = ({ callers, command, events, processes, subscribers, synchronous }: Case): string =>
+export const settingOf = (
+  { callers, command, events, processes, subscribers, syncMillis, synchronous }: Case
+): string =>
   [
     command,
     synchronous?.toUpperCase(),
     counted(callers, "caller"),
     counted(processes, "process", "processes"),
     counted(events, "event"),
-    counted(subscribers, "subscriber")
+    counted(subscribers, "subscriber"),
+    syncMillis === undefined ? undefined : `syncs of ${syncMillis} ms`
   ].filter((text) => text !== undefined).join(" · ")
 
 const counted = (count: number | undefined, noun: string, plural = `${noun}s`) =>

@@ -13,7 +13,7 @@ const processOf = (index: number) =>
   Effect.suspend(() => {
     const process = processes[index]
     return process === undefined
-      ? Effect.tap(Scope.extend(Process.start, scope), (process) => Effect.sync(() => processes[index] = process))
+      ? Effect.tap(Scope.extend(Process.start(), scope), (process) => Effect.sync(() => processes[index] = process))
       : Effect.succeed(process)
   })
 

@@ -18,19 +18,28 @@ export type Sample = Extract<Message.Reply, { readonly _tag: "Sample" }>
 // The worker is next to this file, whether in source or built.
 const worker = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url))
 
-/** Starts a process. It ends with the scope. */
-export const start: Effect.Effect<Measure, never, Scope.Scope> = Effect.map(
-  Effect.acquireRelease(
-    // Standard output is for the report: logs go to standard error.
-    Effect.sync(() => fork(worker, { execArgv: [...process.execArgv, "--expose-gc"], stdio: [0, 2, 2, "ipc"] })),
-    stop
-  ),
-  (child): Measure => (request) =>
-    Effect.flatMap(
-      ask(child, Schema.encodeSync(Message.Request)(request)),
-      (reply) => reply._tag === "Sample" ? Effect.succeed(reply) : new MeasurementFailed({ message: reply.reason })
-    )
-)
+/** Starts a process, with more variables in its environment. It ends with the scope. */
+export const start = (
+  variables: { readonly [name: string]: string } = {}
+): Effect.Effect<Measure, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() =>
+        fork(worker, {
+          execArgv: [...process.execArgv, "--expose-gc"],
+          env: { ...process.env, ...variables },
+          // Standard output is for the report: logs go to standard error.
+          stdio: [0, 2, 2, "ipc"]
+        })
+      ),
+      stop
+    ),
+    (child): Measure => (request) =>
+      Effect.flatMap(
+        ask(child, Schema.encodeSync(Message.Request)(request)),
+        (reply) => reply._tag === "Sample" ? Effect.succeed(reply) : new MeasurementFailed({ message: reply.reason })
+      )
+  )
 
 /** Ends a process, and waits until it has ended. */
 export function stop(child: ChildProcess): Effect.Effect<void> {

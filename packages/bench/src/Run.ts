@@ -1,5 +1,5 @@
 /** A run: measures all subjects in turn, round after round. */
-import { Console, Effect, Scope } from "effect"
+import { Console, Effect, Option, Scope } from "effect"
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import { performance } from "node:perf_hooks"
@@ -9,6 +9,7 @@ import * as Process from "./Process.js"
 import { Results } from "./Results.js"
 import { eventsOf, type Scenario, template } from "./Scenario.js"
 import type { Settings } from "./Settings.js"
+import * as SlowDisk from "./SlowDisk.js"
 import * as Template from "./Template.js"
 
 /** The scenarios to run, and where to run them. */
@@ -27,14 +28,22 @@ export const run = (plan: Plan): Effect.Effect<Results, Process.MeasurementFaile
     const { settings } = plan
     const directory = yield* temporaryDirectory(plan.directory)
     const results = new Results(settings)
-    const runnable = Object.entries(plan.scenarios).filter(([, { postgres }]) =>
-      postgres !== true || PostgresSchema.skipped === undefined
-    )
-    for (const name of Object.keys(plan.scenarios)) {
-      if (runnable.every(([other]) => other !== name)) {
-        yield* Console.error(`${name} skipped: ${PostgresSchema.skipped}`)
-      }
+    const slowDisk = yield* SlowDisk.compile(directory)
+    const skipped = ({ postgres, slowDisk: needsSlowDisk }: Scenario) =>
+      postgres === true
+        ? PostgresSchema.skipped
+        : needsSlowDisk === true && Option.isNone(slowDisk)
+        ? SlowDisk.skipped
+        : undefined
+    const runnable = Object.entries(plan.scenarios).filter(([, scenario]) => skipped(scenario) === undefined)
+    for (const [name, scenario] of Object.entries(plan.scenarios)) {
+      const reason = skipped(scenario)
+      if (reason !== undefined) yield* Console.error(`${name} skipped: ${reason}`)
     }
+    const preloaded: Record<string, string> = Option.match(slowDisk, {
+      onNone: () => ({}),
+      onSome: (library) => ({ LD_PRELOAD: library })
+    })
     if (runnable.some(([, { postgres }]) => postgres === true)) {
       yield* Effect.addFinalizer(() => PostgresSchema.dropAll(directory))
     }
@@ -49,9 +58,10 @@ export const run = (plan: Plan): Effect.Effect<Results, Process.MeasurementFaile
       yield* Console.error(`a database with ${events.toLocaleString("en")} events`)
       yield* Template.make(template(directory, events), { events, relays: settings.relays })
     }
-    const shared = settings.oneProcess ? yield* start(directory) : undefined
+    const shared = settings.oneProcess ? yield* start(directory, preloaded) : undefined
     for (const { cases, name, scenario } of wanted) {
-      yield* measure({ name, scenario, cases, settings, directory, shared, results })
+      const variables = scenario.slowDisk === true ? preloaded : {}
+      yield* measure({ name, scenario, cases, settings, directory, variables, shared, results })
     }
     return results
   }).pipe(Effect.scoped)
@@ -62,15 +72,20 @@ interface Worker {
   readonly own: string
 }
 
-const start = (directory: string): Effect.Effect<Worker, never, Scope.Scope> =>
-  Effect.all({ measure: Process.start, own: temporaryDirectory(directory) })
+const start = (
+  directory: string,
+  variables: { readonly [name: string]: string }
+): Effect.Effect<Worker, never, Scope.Scope> =>
+  Effect.all({ measure: Process.start(variables), own: temporaryDirectory(directory) })
 
-const measure = ({ cases, directory, name, results, scenario, settings, shared }: {
+const measure = ({ cases, directory, name, results, scenario, settings, shared, variables }: {
   readonly name: string
   readonly scenario: Scenario
   readonly cases: ReadonlyArray<Case>
   readonly settings: Settings
   readonly directory: string
+  /** Added to the environment of the processes. */
+  readonly variables: { readonly [name: string]: string }
   readonly shared: Worker | undefined
   readonly results: Results
 }) =>
@@ -84,7 +99,7 @@ const measure = ({ cases, directory, name, results, scenario, settings, shared }
     const workerFor = (value: Case) =>
       Effect.gen(function*() {
         const key = scenario.isolated === true ? keyOf(value) : value.subject
-        const worker = shared ?? workers.get(key) ?? (yield* start(directory))
+        const worker = shared ?? workers.get(key) ?? (yield* start(directory, variables))
         workers.set(key, worker)
         return worker
       }).pipe(Scope.extend(scope))

@@ -45,6 +45,8 @@ export interface Scenario {
   readonly isolated?: boolean
   /** Whether to run each case briefly first. */
   readonly warmUp?: boolean
+  /** Whether the scenario slows the disk down. */
+  readonly slowDisk?: boolean
   /** Whether the scenario needs PostgreSQL, and no file. */
   readonly postgres?: boolean
 }

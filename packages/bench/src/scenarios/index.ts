@@ -11,6 +11,7 @@ import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
 import * as Postgres from "./Postgres.js"
 import * as PostgresDelivery from "./PostgresDelivery.js"
+import * as Reads from "./Reads.js"
 import * as Size from "./Size.js"
 import * as Verification from "./Verification.js"
 
@@ -30,6 +31,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   consuming: Consuming.scenario,
   history: History.scenario,
   http: Http.scenario,
+  reads: Reads.scenario,
   opening: Opening.scenario,
   memory: PeakMemory.scenario,
   verify: Verification.verify,
