@@ -97,6 +97,9 @@ const roomRules = Object.entries(rooms).flatMap(([name, steps]) =>
   )
 )
 
+/** The files of the runner that only a host loads. */
+const hostFiles = "^packages/runner/src/commands/(Host|CredentialsFile|UsedSignatures)\\.ts$"
+
 export default {
   forbidden: [
     ...allowed,
@@ -117,6 +120,13 @@ export default {
       comment: "a new package gets a row in the table of .dependency-cruiser.mjs",
       from: { path: "^packages/", pathNot: `^packages/(${Object.keys(table).join("|")})/` },
       to: {}
+    },
+    {
+      name: "http-on-demand",
+      severity: "error",
+      comment: "the libraries of HTTP are loaded by subcommands that need them: the others would start more slowly",
+      from: { path: "^packages/runner/src/", pathNot: hostFiles },
+      to: { path: ["^packages/http/", hostFiles], dynamic: false, dependencyTypesNot: ["type-only"] }
     },
     {
       name: "no-circles",

@@ -18,7 +18,6 @@ import * as DatabaseName from "../cli/DatabaseName.js"
 import { kebab } from "../cli/Values.js"
 import { Failed, type Output } from "../terminal/Output.js"
 import { report } from "../terminal/Report.js"
-import * as CredentialsFile from "./CredentialsFile.js"
 
 const count = Schema.Int.pipe(Schema.positive())
 
@@ -239,7 +238,7 @@ export const read = (
     })
     const { credentials } = values
     const unreadable = typeof credentials === "string"
-      ? yield* Effect.match(CredentialsFile.read(credentials), {
+      ? yield* Effect.match(readCredentials(credentials), {
         onFailure: ({ message }) => [message],
         onSuccess: () => []
       })
@@ -251,6 +250,10 @@ export const read = (
     }
     return { settings: decoded.right, sources: Rec.map(found, ({ source }) => source) }
   })
+
+// Loaded here, as every subcommand loads this file.
+const readCredentials = (path: string) =>
+  Effect.flatMap(Effect.promise(() => import("./CredentialsFile.js")), ({ read }) => read(path))
 
 /** The database of the settings. */
 export const databaseOf = ({ database = "./data/caravel.db", schema }: Settings): DatabaseName.DatabaseName =>
