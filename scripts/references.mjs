@@ -1,5 +1,5 @@
-// What is generated: docs/cli.md from the runner's help, docs/api.md from the packages' doc comments, the pictures, and the
-// types of the commands' methods and payloads. Without an argument it fails if a file is not current; `node scripts/references.mjs --write` writes them all.
+// What is generated: docs/cli.md from the runner's help, docs/api.md from the packages' doc comments, the pictures, the
+// types of the commands' methods and payloads, and those of a client of the HTTP API. Without an argument it fails if a file is not current; `node scripts/references.mjs --write` writes them all.
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
@@ -12,13 +12,27 @@ const generated =
 
 const problems = []
 
-/** Runs code against the packages' sources, and returns what it prints. */
-const runSource = (...args) =>
+/** Runs code in a folder against the packages' sources, and returns what it prints. */
+const runSourceIn = (folder, ...args) =>
   JSON.parse(execFileSync(
     process.execPath,
     ["--conditions=@caravel/source", "--import", "tsx", ...args],
-    { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }
+    { cwd: join(root, folder), encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 16 * 1024 * 1024 }
   ))
+
+const runSource = (...args) => runSourceIn(".", ...args)
+
+/** The types of a client of the HTTP API, as openapi-typescript's command writes them. */
+const clientTypes = () => {
+  const code = `
+    import { Api } from "@caravel/http"
+    import * as OpenApi from "@effect/platform/OpenApi"
+    import openapiTS, { astToString, COMMENT_HEADER } from "openapi-typescript"
+    const document = JSON.parse(JSON.stringify(OpenApi.fromApi(Api)))
+    console.log(JSON.stringify(COMMENT_HEADER + astToString(await openapiTS(document))))
+  `
+  return runSourceIn("examples/http-client", "--input-type=module", "--eval", code)
+}
 
 /** Runs the program's help for each subcommand in one process, as its tests run it. */
 const readHelp = () => {
@@ -38,7 +52,8 @@ const readHelp = () => {
 
 // Every subcommand has these at the end of its page; they are described once.
 const isShared = (line) =>
-  /^ {2}(?:\(-o, )?--(json|output|tz|pager|server|token-file|database|schema|actor|correlation-id|causation-id|idempotency-key|expected-version)\b/.test(line)
+  /^ {2}(?:\(-o, )?--(json|output|tz|pager|server|token-file|database|schema|actor|correlation-id|causation-id|idempotency-key|expected-version)\b/
+    .test(line)
 
 /** The lines of the options that a page shares with the others: each begins at the left, and goes on further right. */
 const splitPage = (page) => {
@@ -200,7 +215,15 @@ const update = (name, content) => {
 }
 // The API's page describes the methods, so that they are written first.
 for (const [name, content] of Object.entries(runSource("scripts/methods.mjs"))) update(name, content)
-for (const [name, content] of [["docs/cli.md", cliPage()], ["docs/api.md", apiPage()], ...pictures()]) {
+const client = "examples/http-client/src/caravel.d.ts"
+for (
+  const [name, content] of [
+    ["docs/cli.md", cliPage()],
+    ["docs/api.md", apiPage()],
+    [client, clientTypes()],
+    ...pictures()
+  ]
+) {
   update(name, content)
 }
-finish(problems, "references: docs/cli.md, docs/api.md, the types of methods and the pictures are current")
+finish(problems, "references: docs/cli.md, docs/api.md, the types of methods and clients, and the pictures are current")

@@ -555,7 +555,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The events after a position, oldest first. Fewer than the limit end at the head. */
+        /** @description The events after a position, oldest first. Fewer than the limit end at the head. With position, which may be repeated, the events at these positions, whatever the other parameters are. */
         get: operations["journal.events"];
         put?: never;
         post?: never;
@@ -901,7 +901,7 @@ export interface components {
             status: 503;
             detail: string;
             /** @enum {string} */
-            reason: "busy" | "unavailable" | "full" | "corrupt" | "readonly" | "commitUnknown" | "key" | "newer" | "missing" | "replaced" | "other";
+            reason: "busy" | "unavailable" | "full" | "corrupt" | "readonly" | "commitUnknown" | "key" | "newer" | "older" | "missing" | "replaced" | "other";
             operation: string;
             advice?: string;
             passes?: boolean;
@@ -2198,18 +2198,18 @@ export interface components {
         Epoch: string;
         Consumer: {
             name: string;
-            /** @enum {string} */
-            status: "running" | "retrying" | "halted" | "stopped";
             position: components["schemas"]["Position"];
             epoch: components["schemas"]["Epoch"];
             attempts: components["schemas"]["Int"];
             failedPosition: components["schemas"]["Position"] | null;
-            lastError: string | null;
-            progressedAt: components["schemas"]["DateTimeUtc"] | null;
             owner: string | null;
             parked: components["schemas"]["Int"];
+            /** @enum {string} */
+            status: "running" | "retrying" | "halted" | "stopped";
             activities: components["schemas"]["Int"];
             seconds: number;
+            lastError: string | null;
+            progressedAt: components["schemas"]["DateTimeUtc"] | null;
         };
         /**
          * nonEmptyString
@@ -5771,6 +5771,8 @@ export interface operations {
                 after?: number;
                 /** @description a number between 1 and 1000 */
                 limit?: number;
+                /** @description an array of at most 1000 item(s) */
+                position?: number[];
             };
             header?: never;
             path?: never;

@@ -1,16 +1,13 @@
-import { Api, Credentials, Server, SingleUse } from "@caravel/http"
+import { Credentials, Server, SingleUse } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpServer from "@effect/platform/HttpServer"
-import * as OpenApi from "@effect/platform/OpenApi"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, LogLevel, Redacted } from "effect"
 import { execFile } from "node:child_process"
-import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
-import openapiTS, { astToString, COMMENT_HEADER } from "openapi-typescript"
 import { connect, createRelay, relays } from "../src/Client.js"
 
 const pubkey = "82341f882b6eabcd2ba7f1ef90aad961cf074af15b9ef44a09f9d2a8fbfbe6a2"
@@ -74,9 +71,3 @@ it.scopedLive("the generated client creates relays, and lists them page by page"
       expect(found).toEqual(["a", ...many])
     })
   }))
-
-it("the types of the client are those of the API; npm run generate writes them again", async () => {
-  const document = JSON.parse(JSON.stringify(OpenApi.fromApi(Api)))
-  const written = readFileSync(new URL("../src/caravel.d.ts", import.meta.url), "utf8")
-  expect(written).toBe(COMMENT_HEADER + astToString(await openapiTS(document)))
-})
