@@ -214,7 +214,8 @@ it.scopedLive(
             peak.toFixed(0)
           } MiB\n`
       )
-      expect(peak).toBeLessThan(400)
+      // However much there is to send: a client that lags behind holds a page of 1,024 activities.
+      expect(peak).toBeLessThan(300 + 1.5 * clients)
     }),
   LongRun.timeout(120_000)
 )
