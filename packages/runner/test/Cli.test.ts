@@ -96,7 +96,10 @@ describe("tenants and relays", () => {
     expect(await shown("relay")).toMatch(
       /^id +subdomain +plan +status +tenant +sync\nr +s +free +active +82341f88…fbfbe6a2 +pending$/
     )
-    expect(await shown("tenant")).toMatch(/^pubkey .*\n82341f88…fbfbe6a2 +set +- +-$/)
+    // No tenant has a subscription, and none is past due.
+    expect(await shown("tenant")).toMatch(/^pubkey +wallet\n82341f88…fbfbe6a2 +set$/)
+    await program(["set-tenant-past-due", "--pubkey", pubkey, ...database])
+    expect(await shown("tenant")).toMatch(/^pubkey +wallet +past due since\n82341f88…fbfbe6a2 +set +\d{4}-.*$/)
     expect(await shown("tenant", npub)).toMatch(new RegExp(`^npub +${npub}\npubkey +${pubkey}\n`))
     expect(await shown("activity")).toMatch(/^position .*\n +1 .* create_tenant .*\n +2 .* create_relay .* relay r$/)
     expect(JSON.parse(await shown("relay", "r", "--json"))).toMatchObject({ id: "r" })

@@ -82,18 +82,27 @@ const flowing = (row: ReadonlyArray<Cell>, columns: number): ReadonlyArray<strin
   return [...lines, line]
 }
 
+const textOf = (cell: string | Cell | undefined) => typeof cell === "string" ? cell : cell?.text ?? ""
+
+/** Whether any row has something in a column. */
+const isUsed = (rows: ReadonlyArray<ReadonlyArray<string | Cell>>, column: number) =>
+  rows.some((row) => !["", "-"].includes(textOf(row[column])))
+
 /**
- * A table with aligned columns and titles. A last column that does not fit is wrapped; in a narrow terminal, whole rows
- * are.
+ * A table with aligned columns and titles, without those columns that no row has anything in. A last column that does
+ * not fit is wrapped; in a narrow terminal, whole rows are.
  *
  * @since 0.1.0
  * @category tables
  */
 export const table = (
-  titles: ReadonlyArray<string>,
-  rows: ReadonlyArray<ReadonlyArray<string | Cell>>,
+  allTitles: ReadonlyArray<string>,
+  allRows: ReadonlyArray<ReadonlyArray<string | Cell>>,
   { columns, style }: { readonly columns: number; readonly style: Style }
 ): ReadonlyArray<string> => {
+  const isShown = allTitles.map((_, column) => isUsed(allRows, column))
+  const titles = allTitles.filter((_, column) => isShown[column])
+  const rows = allRows.map((row) => row.filter((_, column) => isShown[column]))
   const shown = (text: string) => shortened(oneLine(text))
   const cells = [
     titles.map((text): Cell => ({ text, paint: style.dim })),
