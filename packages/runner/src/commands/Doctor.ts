@@ -125,7 +125,7 @@ const examineRows = Effect.gen(function*() {
       finding: `${counted(progress.differences, "difference")} from the journal in ${covered(progress.last)}`,
       advice: `caravel verify names them. ${advice(progress)}`
     },
-    clocks.count === 0 ? ok("clocks", "no event is earlier than the one before it") : {
+    clocks.count === 0 ? ok("clocks", "no event is earlier than the one before it by more than clocks may differ") : {
       check: "clocks",
       status: "warning",
       finding: `${counted(clocks.count, "finding")} of wrong clocks, the last one: ${clocks.last}`,
