@@ -45,7 +45,9 @@ export const skipped = "no C compiler, or not Linux"
 /** Lets each sync of this process take so long, until the scope ends. */
 export const slowed = (millis: number) =>
   Effect.acquireRelease(
-    // Node changes the environment of the process itself.
+    // The library reads the environment of the process, which Node changes with it: this is no configuration.
+    // @effect-diagnostics-next-line processEnvInEffect:off
     Effect.sync(() => process.env[variable] = String(millis * 1000)),
+    // @effect-diagnostics-next-line processEnvInEffect:off
     () => Effect.sync(() => delete process.env[variable])
   )
