@@ -79,7 +79,16 @@ const otherPackages = {
 }
 
 export default tseslint.config(
-  { ignores: ["**/dist", "**/build", "**/coverage", "**/data", "**/node_modules", "examples/http-client/src/caravel.d.ts"] },
+  {
+    ignores: [
+      "**/dist",
+      "**/build",
+      "**/coverage",
+      "**/data",
+      "**/node_modules",
+      "examples/http-client/src/caravel.d.ts"
+    ]
+  },
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   tseslint.configs.recommended,
   ...dprint,

@@ -52,13 +52,16 @@ export const format: Options.Options<Format> = Options.all({
     : Effect.succeed({ ...rest, kind: json ? Option.some("json" as const) : kind })
 ))
 
-/** A cell as RFC 4180 has it. What is no text or number is JSON. */
+/** A text that a spreadsheet would take for a formula. Tenants choose some of the texts. */
+const isFormula = (text: string) => /^[=+\-@\t\r]/.test(text)
+
+/** A cell as RFC 4180 has it. What is no text or number is JSON. An apostrophe keeps a spreadsheet from computing. */
 const cell = (value: unknown) => {
   const text = value === null || value === undefined
     ? ""
-    : typeof value === "object"
-    ? JSON.stringify(value)
-    : `${value}`
+    : typeof value === "string"
+    ? `${isFormula(value) ? "'" : ""}${value}`
+    : JSON.stringify(value)
   return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll("\"", "\"\"")}"` : text
 }
 

@@ -5,7 +5,7 @@ import * as Options from "@effect/cli/Options"
 import type * as ValidationError from "@effect/cli/ValidationError"
 import { Effect, Layer, Option, Redacted } from "effect"
 import { readFile } from "node:fs/promises"
-import { Failed } from "../terminal/Output.js"
+import { Failed, Output } from "../terminal/Output.js"
 import { databaseOf, givenDatabase, givenSchema, layerOf, refused, variable, writableLayerOf } from "./Arguments.js"
 import type { DatabaseName } from "./DatabaseName.js"
 
@@ -110,6 +110,13 @@ export const place: Options.Options<Place> = Options.all([givenServer, givenToke
     )
   )
 
+/** A token that everyone on the way can read. */
+const warn = (place: Place) =>
+  "server" in place && place.token !== undefined && place.server.startsWith("http:") &&
+    !/^(localhost|127\.0\.0\.1|\[::1\])$/.test(new URL(place.server).hostname)
+    ? Effect.flatMap(Output, ({ note }) => note(`The token is sent to ${place.server} unencrypted; use https`))
+    : Effect.void
+
 /** The services that a host has as a database does. */
 type Services = Layer.Layer.Success<ReturnType<typeof Remote.layerOperator>>
 
@@ -134,7 +141,7 @@ export const onPlace =
     const layer: Layer.Layer<Services, StorageError> = "server" in place
       ? layerOfHost(place)
       : layerOf(place, { create: false, migrate: false })
-    return Effect.provide(execute(options), layer)
+    return Effect.zipRight(warn(place), Effect.provide(execute(options), layer))
   }
 
 /**
@@ -152,5 +159,5 @@ export const onWritable =
       : create
       ? Layer.fail(new Failed({ message: "--create is for a database; the host has its own" }))
       : layerOfHost(place)
-    return Effect.provide(execute(options), layer)
+    return Effect.zipRight(warn(place), Effect.provide(execute(options), layer))
   }

@@ -15,9 +15,11 @@ import { start, temporary } from "../process.js"
 import { program } from "../program.js"
 
 const { path: cwd, remove } = temporary()
-const closing: Array<() => unknown> = [remove]
+const closing: Array<() => unknown> = []
+// At once: each host waits a moment for clients that are connected.
 afterAll(async () => {
-  for (const close of closing.reverse()) await close()
+  await Promise.all(closing.map((close) => close()))
+  remove()
 })
 
 const tenant = "82341f882b6eabcd2ba7f1ef90aad961cf074af15b9ef44a09f9d2a8fbfbe6a2"
@@ -282,6 +284,10 @@ describe("credentials", () => {
       expect(stderr.split("\n")).toHaveLength(1)
       expect(stderr).not.toContain(admin.token)
     }
+    const away = { CARAVEL_SERVER: "http://0.0.0.0:9", CARAVEL_TOKEN: reader.token }
+    expect((await program(["relay"], { env: away })).stderr).toMatch(
+      /is sent to http:\/\/0.0.0.0:9\/ unencrypted/
+    )
   }, 60_000)
 })
 

@@ -236,3 +236,9 @@ describe("the form", () => {
     expect((await run(["consumers", "--watch"])).stderr).toContain("--watch needs a terminal")
   })
 })
+
+// The last test, as it writes.
+it("CSV has no cell that a spreadsheet would compute", async () => {
+  await run(["update-relay", "--id", "a", "--info-name", "=1+1"])
+  expect((await run(["relay", "a", "-o", "csv"])).stdout).toContain(",'=1+1,")
+})
