@@ -112,11 +112,13 @@ const serve = <E, R>(
   guard: HttpMiddleware.HttpMiddleware,
   authentication: Layer.Layer<Authentication, E, R>
 ): Layer.Layer<never, E, Host | Services | R> => {
-  const served = Effect.map(Drain.Drain, ({ closing, counted }) =>
-    HttpApiBuilder.serve(counted).pipe(
+  const served = Effect.map(Drain.Drain, ({ counted }) =>
+    HttpApiBuilder.serve().pipe(
       Layer.provide(HttpApiBuilder.middleware((app) =>
         // @effect-diagnostics-next-line anyUnknownInErrorContext:off
-        logged(hardened(closing(answered(guard(limited(requestTimeout)(app)))))).pipe(
+        counted(logged(hardened(answered(guard(limited(requestTimeout)(app)))))).pipe(
+          // On Node, an answer to a client that is gone would wait for ever until it is sent.
+          Effect.zipLeft(Effect.allowInterrupt),
           HttpIncomingMessage.withMaxBodySize(Option.some(maxBody))
         )
       ))

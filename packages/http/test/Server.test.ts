@@ -5,7 +5,9 @@ import { pubkey } from "@caravel/testing"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
-import { createServer } from "node:http"
+import { once } from "node:events"
+import { createServer, type ServerResponse } from "node:http"
+import { connect } from "node:net"
 import { command, get, onEach, send, served, statusWith, url } from "./fixtures/served.js"
 
 const alice = pubkey("alice")
@@ -150,6 +152,27 @@ describe("shutting down", () => {
       expect([answer.status, answer.headers.get("connection")]).toEqual([404, "close"])
       yield* Fiber.join(closing)
       yield* Effect.promise(() => expect(fetch(base)).rejects.toThrow())
+    }))
+
+  it.live("does not wait for answers whose clients are gone", () =>
+    Effect.gen(function*() {
+      const node = createServer()
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(served(Memory.layer, { drainTimeout: "1 hour" }, node), scope)
+      const base = new URL(yield* Effect.provide(url, context))
+      // A page is 1.5 MB, so these do not fit into the buffers of a client that reads nothing.
+      const socket = connect(Number(base.port), base.hostname).pause()
+      socket.on("error", () => {})
+      socket.write(`GET /docs HTTP/1.1\r\nhost: ${base.host}\r\n\r\n`.repeat(20))
+      const response = yield* Effect.async<ServerResponse>((resume) =>
+        void node.once("request", (_, response) => resume(Effect.succeed(response)))
+      )
+      yield* Effect.repeat(Effect.zipLeft(Effect.sync(() => response.writableEnded), Effect.yieldNow()), {
+        until: (ended) => ended
+      })
+      socket.destroy()
+      yield* Effect.promise(() => once(response, "close"))
+      yield* Scope.close(scope, Exit.void)
     }))
 
   it.live("waits for a request that does not end only as long as it is told to", () =>

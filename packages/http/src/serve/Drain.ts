@@ -14,10 +14,11 @@ import { ShuttingDown } from "../api/RequestError.js"
 export class Drain extends Context.Tag("@caravel/http/Drain")<Drain, {
   /** Completes when the server begins to shut down. Streams end then. */
   readonly begun: Effect.Effect<void>
-  /** Refuses a request while the server shuts down; otherwise the server waits for it. */
+  /**
+   * Refuses a request while the server shuts down; otherwise the server waits for its handler, and the platform for the
+   * answer to be sent. An answer then closes its connection: the client's next request goes elsewhere.
+   */
   readonly counted: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R>
-  /** Ends the connection of each answer while the server shuts down: the client's next request goes elsewhere. */
-  readonly closing: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R>
   /**
    * Shuts down: waits until all running requests are answered, but no longer than the timeout. Then still refuses new
    * ones until the connections are closed, for at most a second.
@@ -46,14 +47,14 @@ export const layer: Layer.Layer<Drain> = Layer.effect(
     return {
       begun: Deferred.await(begun),
       counted: (app) =>
-        Effect.suspend(() =>
-          isDraining
-            ? Effect.succeed(Problem.response(new ShuttingDown()))
-            : Effect.acquireUseRelease(start, () => app, () => end)
+        Effect.map(
+          Effect.suspend(() =>
+            isDraining
+              ? Effect.succeed(Problem.response(new ShuttingDown()))
+              : Effect.acquireUseRelease(start, () => app, () => end)
+          ),
+          (response) => isDraining ? HttpServerResponse.setHeader(response, "connection", "close") : response
         ),
-      closing: Effect.map((response) =>
-        isDraining ? HttpServerResponse.setHeader(response, "connection", "close") : response
-      ),
       drain: (timeout, connectionsClosed) =>
         Effect.sync(() => isDraining = true).pipe(
           Effect.zipRight(Deferred.succeed(begun, undefined)),
