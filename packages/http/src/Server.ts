@@ -117,8 +117,6 @@ const serve = <E, R>(
       Layer.provide(HttpApiBuilder.middleware((app) =>
         // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         counted(logged(hardened(answered(guard(limited(requestTimeout)(app)))))).pipe(
-          // On Node, an answer to a client that is gone would wait for ever until it is sent.
-          Effect.zipLeft(Effect.allowInterrupt),
           HttpIncomingMessage.withMaxBodySize(Option.some(maxBody))
         )
       ))

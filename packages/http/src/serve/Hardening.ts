@@ -3,7 +3,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { type Duration, Effect } from "effect"
+import { Cause, Duration, Effect, FiberId, HashSet } from "effect"
 import { TimedOut } from "../api/RequestError.js"
 
 const headers = {
@@ -54,16 +54,31 @@ export const allowing = (origins: ReadonlyArray<string>) =>
     maxAge: 600
   })
 
+/** In whose name a request is interrupted that took too long. */
+const tooLong = FiberId.runtime(-503, 0)
+
 /**
- * Answers a request with `TimedOut` if its handler takes longer. The handler is interrupted, which no one waits for. What
- * a stream sends after its headers has no limit.
+ * Interrupts a request whose handler takes longer, and fails with `TimedOut`. What a stream sends after its headers has
+ * no limit. A request whose client is gone meanwhile is interrupted, too: nobody waits for its answer.
  *
  * @since 0.1.0
  * @category middleware
  */
-export const limited = (timeout: Duration.DurationInput) => <E, R>(app: HttpApp.Default<E, R>) =>
-  // The platform makes only the handler interruptible, not what stands before it.
-  Effect.disconnect(Effect.interruptible(app)).pipe(
-    Effect.timeoutFail({ duration: timeout, onTimeout: () => new TimedOut() }),
-    Effect.interruptible
-  )
+export const limited = (timeout: Duration.DurationInput) => {
+  const millis = Duration.toMillis(timeout)
+  return <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E | TimedOut, R> =>
+    Effect.withFiberRuntime((fiber) => {
+      // `Effect.timeout` runs two more fibers, which takes 160 µs of 600.
+      // @effect-diagnostics-next-line globalTimers:off
+      const timer = setTimeout(() => fiber.unsafeInterruptAsFork(tooLong), millis)
+      return app.pipe(
+        Effect.zipLeft(Effect.allowInterrupt),
+        // The platform makes only the handler interruptible, so this is not interrupted itself.
+        // eslint-disable-next-line no-restricted-syntax
+        Effect.catchAllCause((cause): Effect.Effect<never, E | TimedOut> =>
+          HashSet.has(Cause.interruptors(cause), tooLong) ? new TimedOut() : Effect.failCause(cause)
+        ),
+        Effect.ensuring(Effect.sync(() => clearTimeout(timer)))
+      )
+    })
+}

@@ -1,14 +1,36 @@
 /** One line of the log and one measurement for each request. */
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import { Clock, Effect, Exit, LogLevel, Metric, MetricBoundaries, MetricLabel, Option, Record as Rec } from "effect"
+import {
+  Effect,
+  Exit,
+  LogLevel,
+  Metric,
+  MetricBoundaries,
+  type MetricHook,
+  MetricKey,
+  MetricLabel,
+  Record as Rec
+} from "effect"
 
-/** By method, by the path of the route, such as `/v1/relays/:id`, and by status. */
-const seconds = Metric.histogram(
+const seconds = MetricKey.histogram(
   "caravel_http_request_seconds",
   MetricBoundaries.exponential({ start: 0.001, factor: 2, count: 14 }),
   "seconds from a request to the headers of its response"
 )
+
+const measures = new Map<string, MetricHook.MetricHook.Histogram>()
+
+/** By method, by the path of the route, such as `/v1/relays/:id`, and by status: few enough to keep each. */
+const measureOf = (method: string, route: string, status: string) => {
+  const name = `${method} ${route} ${status}`
+  const known = measures.get(name)
+  if (known !== undefined) return known
+  const labels = Object.entries({ method, route, status }).map(([key, value]) => MetricLabel.make(key, value))
+  const measure = Metric.globalMetricRegistry.get(MetricKey.taggedWithLabels(seconds, labels))
+  measures.set(name, measure)
+  return measure
+}
 
 /** What monitors ask for all the time. */
 const probes = new Set(["/healthz", "/readyz", "/metrics"])
@@ -24,28 +46,23 @@ const levelOf = (status: number, path: string) =>
  * @category middleware
  */
 export const logged = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
-  Effect.gen(function*() {
-    const { method, url } = yield* HttpServerRequest.HttpServerRequest
-    const start = yield* Clock.currentTimeNanos
-    return yield* Effect.onExit(app, (exit) =>
-      Effect.gen(function*() {
-        const duration = Number((yield* Clock.currentTimeNanos) - start) / 1e9
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method, url }) => {
+    const start = performance.now()
+    return Effect.onExit(app, (exit) =>
+      Effect.withFiberRuntime((fiber) => {
+        const milliseconds = performance.now() - start
         const status = Exit.isSuccess(exit) ? exit.value.status : 499
         // The router and `Auth` describe the request in its span.
-        const span = Option.getOrUndefined(yield* Effect.option(Effect.currentSpan))
-        const labels = { method, route: String(span?.attributes.get("http.route") ?? "none"), status: String(status) }
-        yield* Metric.taggedWithLabels(
-          seconds,
-          Object.entries(labels).map(([key, value]) => MetricLabel.make(key, value))
-        )
-          .pipe(Metric.update(duration))
+        const span = fiber.currentSpan?._tag === "Span" ? fiber.currentSpan : undefined
+        const route = String(span?.attributes.get("http.route") ?? "none")
+        measureOf(method, route, String(status)).update(milliseconds / 1000)
         const path = url.replace(/\?.*$/, "")
         const described = {
-          milliseconds: Math.round(duration * 1e4) / 10,
+          milliseconds: Math.round(milliseconds * 10) / 10,
           actor: span?.attributes.get("enduser.id"),
           traceId: span?.traceId
         }
-        yield* Effect.logWithLevel(levelOf(status, path), `${method} ${path} ${status}`).pipe(
+        return Effect.logWithLevel(levelOf(status, path), `${method} ${path} ${status}`).pipe(
           Effect.annotateLogs(Rec.filter(described, (value) => value !== undefined))
         )
       }))
