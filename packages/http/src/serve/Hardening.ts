@@ -59,7 +59,7 @@ const tooLong = FiberId.runtime(-503, 0)
 
 /**
  * Interrupts a request whose handler takes longer, and fails with `TimedOut`. What a stream sends after its headers has
- * no limit. A request whose client is gone meanwhile is interrupted, too: nobody waits for its answer.
+ * no limit. A request whose client is gone meanwhile is interrupted, too, as its answer could not be sent.
  *
  * @since 0.1.0
  * @category middleware
