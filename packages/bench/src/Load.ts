@@ -57,9 +57,9 @@ const mostRounds = 30
  * Runs a load again and again until its rate has stopped growing: three times in a row it was not a twentieth higher
  * than ever before. A process that was just started becomes several times faster within some seconds.
  */
-export const warmUp = (session: Session, load: Load): Effect.Effect<void> => {
+export const warmUp = (run: Session["run"], load: Load): Effect.Effect<void> => {
   const steady = (rounds: number, best: number, unchanged: number): Effect.Effect<void> =>
-    Effect.flatMap(run(session, load), ({ commands, millis }) => {
+    Effect.flatMap(run(load), ({ commands, millis }) => {
       const rate = commands / millis
       const next = rate > best * 1.05 ? 0 : unchanged + 1
       return next === 3 || rounds === mostRounds ? Effect.void : steady(rounds + 1, Math.max(best, rate), next)

@@ -83,13 +83,13 @@ export const scenario: Scenario = {
   measure: (value, place) =>
     Effect.gen(function*() {
       const { callers = 64, command = "deactivateRelay", subject, synchronous = "full" } = value
-      const { millis, relays, warmUpMillis } = place.settings
+      const { relays, serverMillis: millis, warmUpMillis } = place.settings
       const open = subjects[subject]
       if (open === undefined) return yield* Effect.dieMessage(`no subject of this scenario is called ${subject}`)
       const { read, run } = yield* open({ filename: yield* file(value, place), synchronous, relays }, callers)
       const load = { command, callers, relays }
       yield* read
-      yield* run({ ...load, millis: warmUpMillis })
+      yield* Load.warmUp(run, { ...load, millis: warmUpMillis })
 
       const reads: Array<number> = []
       let hasEnded = false

@@ -71,7 +71,7 @@ const measurePart = (value: Case, { settings }: Place, part: Part): Effect.Effec
     const { processMillis, serverMillis, warmUpMillis } = settings
     const session = yield* subjectOf(value).open({ url: part.url })
     const load = { command, relays: relaysOf(value, settings), part, callers: callers / part.of }
-    yield* Load.warmUp(session, { ...load, millis: warmUpMillis })
+    yield* Load.warmUp((load) => Load.run(session, load), { ...load, millis: warmUpMillis })
     yield* PostgresSchema.awaitOthers(part)
     const counts = part.index === 0
     const before = counts ? yield* PostgresSchema.transactions(part.url) : 0
