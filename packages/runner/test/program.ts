@@ -45,5 +45,8 @@ export const program = (
   )
 }
 
+/** At an instant: the clock stands still, but waiting takes its time. */
+export const at = (iso: string) => Effect.withClock(standingAt(Date.parse(iso)))
+
 const standingAt = (millis: number): Clock.Clock =>
   Object.assign(Clock.make(), { currentTimeMillis: Effect.succeed(millis), unsafeCurrentTimeMillis: () => millis })

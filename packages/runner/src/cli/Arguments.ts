@@ -29,7 +29,13 @@ export const refused = (why: string): ValidationError.ValidationError => Validat
 const named = (where: string, text: string) =>
   Either.mapLeft(DatabaseName.parse(text), (why) => refused(`${where} ${why}`))
 
-const defaultDatabase: DatabaseName.DatabaseName = { filename: "./data/caravel.db" }
+/**
+ * The database where none is named.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const defaultDatabase: DatabaseName.DatabaseName = { filename: "./data/caravel.db" }
 
 /**
  * The value of `--schema`, if it is there.

@@ -110,10 +110,18 @@ export const place: Options.Options<Place> = Options.all([givenServer, givenToke
     )
   )
 
+/**
+ * Whether a name, as in a URL or in a setting, is this machine's own.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isLoopback = (host: string): boolean => /^(localhost|127\.0\.0\.1|::1|\[::1\])$/.test(host)
+
 /** A token that everyone on the way can read. */
 const warn = (place: Place) =>
   "server" in place && place.token !== undefined && place.server.startsWith("http:") &&
-    !/^(localhost|127\.0\.0\.1|\[::1\])$/.test(new URL(place.server).hostname)
+    !isLoopback(new URL(place.server).hostname)
     ? Effect.flatMap(Output, ({ note }) => note(`The token is sent to ${place.server} unencrypted; use https`))
     : Effect.void
 

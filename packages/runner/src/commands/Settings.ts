@@ -3,7 +3,6 @@ import { issuesOf } from "@caravel/domain"
 import * as Options from "@effect/cli/Options"
 import {
   Array as Arr,
-  Config,
   Effect,
   Either,
   Option,
@@ -14,7 +13,9 @@ import {
   String as Str
 } from "effect"
 import { readFile } from "node:fs/promises"
+import { defaultDatabase, variable } from "../cli/Arguments.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
+import { isLoopback } from "../cli/Place.js"
 import { kebab } from "../cli/Values.js"
 import { Failed, type Output } from "../terminal/Output.js"
 import { report } from "../terminal/Report.js"
@@ -161,33 +162,26 @@ const inFile = (path: string): Effect.Effect<Record<string, Found>, Failed> =>
     })
   )
 
-/** An environment variable. An empty one counts as unset. */
-const variable = (name: string) =>
-  Effect.map(
-    Effect.orDie(Config.withDefault(Config.string(name), "")),
-    (text) => text.trim() === "" ? {} : { [name]: text.trim() }
-  )
+/** The variables of a setting; the first that is set decides. */
+const variablesOf = (name: Name) => [variableOf(name), ...(name === "otlp" ? ["OTEL_EXPORTER_OTLP_ENDPOINT"] : [])]
 
 const inEnvironment = Effect.map(
-  Effect.all([...names.map(variableOf), "OTEL_EXPORTER_OTLP_ENDPOINT"].map(variable)),
-  (found) => {
-    const texts: Record<string, string> = Object.assign({}, ...found)
-    const sources = names.flatMap((name) => {
-      const known = [variableOf(name), ...(name === "otlp" ? ["OTEL_EXPORTER_OTLP_ENDPOINT"] : [])]
-      const source = known.find((variable) => texts[variable] !== undefined)
-      return source === undefined ? [] : [[name, { value: valueOf(name, texts[source]!), source }] as const]
-    })
-    return Rec.fromEntries(sources)
+  Effect.forEach(
+    names.flatMap((name) => variablesOf(name).map((source) => [name, source] as const)),
+    ([name, source]) => Effect.map(Effect.orDie(variable(source)), (text) => [name, text, source] as const)
+  ),
+  (all) => {
+    const found: Record<string, Found> = {}
+    for (const [name, text, source] of all) if (text !== "") found[name] ??= { value: valueOf(name, text), source }
+    return found
   }
 )
 
 const decode = Schema.decodeUnknownEither(Settings, { errors: "all", onExcessProperty: "error" })
 
-const isLoopback = (host: string) => ["127.0.0.1", "::1", "localhost"].includes(host)
-
-/** What no setting is wrong with by itself. */
-const conflicts = (settings: Settings) => {
-  const { credentials, database, host = "127.0.0.1", origins, rateLimit, relayHost, schema } = settings
+/** Settings that do not fit together. A schema in the environment may be for other commands. */
+const conflicts = (settings: Settings, sources: Read["sources"]) => {
+  const { credentials, host = "127.0.0.1", origins, rateLimit, relayHost, schema } = settings
   const open = credentials === undefined
   return [
     ...(open && !isLoopback(host)
@@ -198,7 +192,7 @@ const conflicts = (settings: Settings) => {
     ...(settings.with?.includes("provisioner") === true && relayHost === undefined
       ? ["The provisioner needs the machines that serve relays: give --relay-host"]
       : []),
-    ...(schema !== undefined && database?.startsWith("postgres") !== true
+    ...(schema !== undefined && sources["schema"] !== variableOf("schema") && "filename" in databaseOf(settings)
       ? ["A schema is for PostgreSQL; the database is a file"]
       : [])
   ]
@@ -219,22 +213,23 @@ export const read = (
   file: Option.Option<string>
 ): Effect.Effect<Read, Failed, Output> =>
   Effect.gen(function*() {
-    const path = Option.isSome(file) ? file : Option.fromNullable((yield* variable("CARAVEL_CONFIG"))["CARAVEL_CONFIG"])
+    const path = Option.isSome(file) ? file.value : yield* Effect.orDie(variable("CARAVEL_CONFIG"))
     const found: Record<string, Found> = {
-      ...(Option.isSome(path) ? yield* inFile(path.value) : {}),
+      ...(path === "" ? {} : yield* inFile(path)),
       ...(yield* inEnvironment),
       ...Rec.filterMap(given, (text, name) =>
         Option.map(text, (text) => ({ value: valueOf(name, text), source: `--${kebab(name)}` })))
     }
     const values = Rec.map(found, ({ value }) =>
       value)
+    const sources = Rec.map(found, ({ source }) => source)
     const decoded = decode(values)
     const issues = Either.match(decoded, {
       onLeft: (error) =>
         ParseResult.ArrayFormatter.formatErrorSync(error).map(({ _tag, message, path: [name = ""] }) =>
-          `${found[String(name)]!.source}: ${_tag === "Unexpected" ? "There is no such setting" : message}`
+          `${sources[String(name)]}: ${_tag === "Unexpected" ? "There is no such setting" : message}`
         ),
-      onRight: conflicts
+      onRight: (settings) => conflicts(settings, sources)
     })
     const { credentials } = values
     const unreadable = typeof credentials === "string"
@@ -248,7 +243,7 @@ export const read = (
       yield* Effect.forEach(wrong, report)
       return yield* new Failed({ message: "" })
     }
-    return { settings: decoded.right, sources: Rec.map(found, ({ source }) => source) }
+    return { settings: decoded.right, sources }
   })
 
 // Loaded here, as every subcommand loads this file.
@@ -256,9 +251,11 @@ const readCredentials = (path: string) =>
   Effect.flatMap(Effect.promise(() => import("./CredentialsFile.js")), ({ read }) => read(path))
 
 /** The database of the settings. */
-export const databaseOf = ({ database = "./data/caravel.db", schema }: Settings): DatabaseName.DatabaseName =>
-  // It was parsed when the settings were read.
-  DatabaseName.inSchema(Either.getOrThrow(DatabaseName.parse(database)), Option.fromNullable(schema))
+export const databaseOf = ({ database, schema }: Settings): DatabaseName.DatabaseName =>
+  database === undefined
+    ? defaultDatabase
+    // It was parsed when the settings were read.
+    : DatabaseName.inSchema(Either.getOrThrow(DatabaseName.parse(database)), Option.fromNullable(schema))
 
 /** The settings that differ from the defaults, one a line, with where each was found. A password is not shown. */
 export const shown = ({ settings, sources }: Read): ReadonlyArray<string> =>

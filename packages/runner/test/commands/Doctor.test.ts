@@ -4,11 +4,11 @@ import { schemaVersion, Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import Sqlite3 from "better-sqlite3"
-import { Clock, Effect, Logger, LogLevel, Schedule } from "effect"
+import { Effect, Logger, LogLevel, Schedule } from "effect"
 import { chownSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { temporary } from "../process.js"
-import { program } from "../program.js"
+import { at, program } from "../program.js"
 
 const { path: cwd, remove } = temporary()
 afterAll(remove)
@@ -21,14 +21,6 @@ const on = <A, E>(filename: string, effect: Effect.Effect<A, E, Sqlite.Services>
 
 const doctor = (filename: string, isTerminal = false) =>
   program(["doctor", "--database", filename], { isTerminal, columns: 120 })
-
-const at = (iso: string) =>
-  Effect.withClock(
-    Object.assign(Clock.make(), {
-      currentTimeMillis: Effect.succeed(Date.parse(iso)),
-      unsafeCurrentTimeMillis: () => Date.parse(iso)
-    })
-  )
 
 /** What is not as it should be, by check. */
 const findings = async (filename: string) => {

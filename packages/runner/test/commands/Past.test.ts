@@ -1,10 +1,10 @@
 import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { join } from "node:path"
 import { temporary } from "../process.js"
-import { program } from "../program.js"
+import { at, program } from "../program.js"
 
 const { path: cwd, remove } = temporary()
 afterAll(remove)
@@ -20,15 +20,6 @@ const shown = (...args: ReadonlyArray<string>) =>
     expect(stdout + stderr).not.toContain("b0b5ecre7")
     return stdout.split("\n")
   })
-
-/** At an instant: the clock stands still, but waiting takes its time. */
-const at = (iso: string) =>
-  Effect.withClock(
-    Object.assign(Clock.make(), {
-      currentTimeMillis: Effect.succeed(Date.parse(iso)),
-      unsafeCurrentTimeMillis: () => Date.parse(iso)
-    })
-  )
 
 beforeAll(() =>
   Effect.gen(function*() {

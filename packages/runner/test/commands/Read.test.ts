@@ -2,13 +2,13 @@ import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { main } from "../../src/Cli.js"
 import { makeStyle, Output, OutputClosed } from "../../src/terminal/Output.js"
 import { temporary } from "../process.js"
-import { program } from "../program.js"
+import { at, program } from "../program.js"
 
 const { path: cwd, remove } = temporary()
 afterAll(remove)
@@ -17,15 +17,6 @@ const filename = join(cwd, "read.db")
 const tenant = "82341f882b6eabcd2ba7f1ef90aad961cf074af15b9ef44a09f9d2a8fbfbe6a2"
 const other = "ab".repeat(32)
 const now = Date.parse("2026-03-10T12:00:00Z")
-
-/** At an instant: the clock stands still, but waiting takes its time. */
-const at = (iso: string) =>
-  Effect.withClock(
-    Object.assign(Clock.make(), {
-      currentTimeMillis: Effect.succeed(Date.parse(iso)),
-      unsafeCurrentTimeMillis: () => Date.parse(iso)
-    })
-  )
 
 beforeAll(() =>
   Effect.gen(function*() {

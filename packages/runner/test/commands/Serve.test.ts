@@ -219,6 +219,11 @@ it("reports everything that is wrong with the settings and the credentials at on
   ) expect(stderr).toContain(`caravel: ${message}`)
   const conflicting = await caravel(directory.path, ["serve", "--check", "--host", "0.0.0.0", "--rate-limit", "5"])
   expect(conflicting.stderr.split("\n")).toHaveLength(3)
+  // A schema in the environment is for commands on PostgreSQL.
+  const schema = { CARAVEL_SCHEMA: "relays" }
+  expect((await caravel(directory.path, ["serve", "--check"], { env: schema })).code).toBe(0)
+  const onFile = await caravel(directory.path, ["serve", "--check", "--schema", "relays"], { env: schema })
+  expect([onFile.code, onFile.stderr]).toEqual([1, expect.stringContaining("A schema is for PostgreSQL")])
   const missing = await caravel(directory.path, ["serve", "--check"], { env: { CARAVEL_CONFIG: "none" } })
   expect([missing.code, missing.stderr]).toEqual([1, expect.stringMatching(/^caravel: The settings cannot be read/)])
 }, 60_000)
