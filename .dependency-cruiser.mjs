@@ -32,7 +32,12 @@ const table = {
   conformance: { packages: ["domain", "pubsub"], modules: [...effect, "@effect/vitest", "vitest"] },
   // The host: which modules it uses is its package.json's to say (knip).
   runner: { packages: ["domain", "pubsub", "memory", "sql", "http", "workers"], modules: [".*"], builtins: true },
-  bench: { packages: ["domain", "pubsub", "memory", "sql", "http"], modules: [".*"], builtins: true }
+  bench: { packages: ["domain", "pubsub", "memory", "sql", "http"], modules: [".*"], builtins: true },
+  faults: {
+    packages: ["domain", "pubsub", "memory", "sql", "http", "runner", "bench"],
+    modules: [".*"],
+    builtins: true
+  }
 }
 
 const allowed = Object.entries(table).map(([name, { builtins = false, modules, packages }]) => ({

@@ -234,7 +234,8 @@ const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean
   })
 
 /**
- * Returns the name of a temporary file in a directory that other users cannot read. The scope removes the directory.
+ * Returns the name of a temporary file in a directory that other users cannot read. The scope removes the directory. An
+ * interrupted check of the file may still be opening it on its thread, and create a log while the directory is removed.
  */
 const temporaryCopy = (operation: string, to: string) =>
   Effect.map(
@@ -246,7 +247,7 @@ const temporaryCopy = (operation: string, to: string) =>
         ),
         attempt(operation, () => fs.mkdtemp(`${path.resolve(to)}.${operation}-`))
       ),
-      (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true }))
+      (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true, maxRetries: 10 }))
     ),
     (directory) => path.join(directory, path.basename(to))
   )

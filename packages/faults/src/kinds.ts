@@ -1,0 +1,4 @@
+/** The kinds of faults that are looked for, in the order of a run. */
+import type { Kind } from "./Kind.js"
+
+export const kinds: { readonly [name: string]: Kind } = {}
