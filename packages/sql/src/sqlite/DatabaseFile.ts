@@ -35,6 +35,15 @@ export const attempt = <A>(operation: string, promise: () => Promise<A>): Effect
     }
   })
 
+/**
+ * Writes a file's contents to the disk, or the names in a directory. They survive a power loss only then: a file that
+ * was created or renamed needs its directory synced too.
+ */
+export const sync = async (path: string, flags: "r" | "r+"): Promise<void> => {
+  const handle = await fs.open(path, flags)
+  await handle.sync().finally(() => handle.close())
+}
+
 type Statfs = (path: string) => Promise<{ readonly type: number }>
 
 /**
@@ -88,14 +97,17 @@ const refuse = (operation: string, why: string) =>
   new StorageError({ reason: "other", operation, cause: new Error(why) })
 
 /**
- * Like `mkdir -p`. Node's own recursive `mkdir` never returns if the system refuses to create directories, as in /proc.
+ * Like `mkdir -p`, and durable: SQLite syncs only the directory of its files. Node's own recursive `mkdir` never returns
+ * if the system refuses to create directories, as in /proc.
  */
 const makeDirectory = async (directory: string): Promise<void> => {
   const exists = await fs.access(directory).then(() => true, () => false)
   if (exists) return
-  await makeDirectory(path.dirname(directory))
+  const parent = path.dirname(directory)
+  await makeDirectory(parent)
   await fs.mkdir(directory).catch((error: NodeJS.ErrnoException) => {
     // Another process has created it meanwhile.
     if (error.code !== "EEXIST") throw error
   })
+  await sync(parent, "r")
 }

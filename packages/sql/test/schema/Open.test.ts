@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { prepare } from "../../src/sqlite/DatabaseFile.js"
 import { frozenFiles, frozenSchemas, frozenSqlite, isKept } from "../fixtures/frozen.js"
 import { raw, refusal, temporaryDirectory } from "../fixtures/sqlite.js"
+import { synced } from "../fixtures/synced.js"
 
 const pubkey = "a".repeat(64)
 
@@ -75,6 +76,15 @@ describe("opening a database", () => {
       expect(yield* pragma("synchronous", { synchronous: "normal" })).toBe(1)
       expect(yield* pragma("journal_mode")).toBe("wal")
       expect(yield* pragma("foreign_keys")).toBe(1)
+    }))
+
+  it.scopedLive("is durable across power loss in a directory that it creates", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const paths = yield* synced
+      yield* Layer.build(Sqlite.layer({ filename: join(directory, "a", "b", "caravel.db") }))
+      // SQLite itself syncs the directory of its files.
+      expect(paths).toEqual([directory, join(directory, "a")])
     }))
 
   it.scopedLive("reports a file that is not a database", () =>

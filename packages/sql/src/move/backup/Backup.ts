@@ -9,7 +9,7 @@ import * as Driver from "../../database/Driver.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import type { Options as PostgresOptions } from "../../postgres/PostgresOptions.js"
 import * as Epochs from "../../schema/Epochs.js"
-import { attempt, prepareDirectory } from "../../sqlite/DatabaseFile.js"
+import { attempt, prepareDirectory, sync } from "../../sqlite/DatabaseFile.js"
 import { sqlite } from "../../sqlite/SqliteDialect.js"
 import * as CopySource from "../copy/CopySource.js"
 import { openDatabase } from "../OpenDatabase.js"
@@ -251,11 +251,6 @@ const temporaryCopy = (operation: string, to: string) =>
     ),
     (directory) => path.join(directory, path.basename(to))
   )
-
-const sync = async (filename: string, flags: "r" | "r+") => {
-  const handle = await fs.open(filename, flags)
-  await handle.sync().finally(() => handle.close())
-}
 
 /**
  * Renames a copy to its final name, durably. The write-ahead log of the replaced file is removed first: SQLite would
