@@ -5,8 +5,10 @@
  */
 import { StorageError } from "@caravel/domain"
 import { Effect, Schedule } from "effect"
+import * as fs from "node:fs/promises"
 import { toStorageError } from "../database/StorageErrors.js"
 import { nextTurn } from "../statement/EventLoop.js"
+import { attempt, sync } from "./DatabaseFile.js"
 import * as SqliteConnection from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 
@@ -61,9 +63,13 @@ export const make = (filename: string): Effect.Effect<void, StorageError> =>
     yield* retryWhileBusy(
       Effect.filterOrFail(execute("PRAGMA wal_checkpoint(TRUNCATE)"), ([row]) => row?.[0] === 0, () => stillRead)
     )
+    // SQLite has synced the database file, but not the log that it has truncated.
+    yield* attempt(operation, async () => sync(`${await fs.realpath(filename)}-wal`, "r+"))
   }).pipe(Effect.scoped)
 
-const toError = toStorageError(sqlite, "overwriting what was deleted")
+const operation = "overwriting what was deleted"
+
+const toError = toStorageError(sqlite, operation)
 
 const retryWhileBusy = <A>(effect: Effect.Effect<A, StorageError>) =>
   Effect.retry(effect, { while: ({ reason }) => reason === "busy", schedule: patience })

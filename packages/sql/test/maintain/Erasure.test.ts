@@ -10,6 +10,7 @@ import { bundled, spawned } from "../fixtures/child.js"
 import { frozenSqlite } from "../fixtures/frozen.js"
 import { marksOf, pubkeyOf, urlOf } from "../fixtures/marked.js"
 import { raw, temporaryFile } from "../fixtures/sqlite.js"
+import { synced } from "../fixtures/synced.js"
 
 const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 40, long: 1000 }) / 8)
 
@@ -88,6 +89,17 @@ describe("after an erasure", () => {
       }),
     60_000
   )
+
+  it.scopedLive("a power loss does not bring back the log that was truncated", () =>
+    Effect.gen(function*() {
+      const filename = yield* temporaryFile
+      const { command, secrets } = yield* open(filename)
+      const pubkey = pubkeyOf("a", 0)
+      yield* command.createTenant({ pubkey, nwcUrl: urlOf("<lost>") })
+      const paths = yield* synced
+      yield* secrets.eraseTenantSecrets({ pubkey })
+      expect(paths).toEqual([`${filename}-wal`])
+    }))
 
   it.scopedLive("no byte is left in a file that an earlier version wrote", () =>
     Effect.gen(function*() {
