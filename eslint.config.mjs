@@ -6,7 +6,7 @@ import local from "./eslint-rules/index.mjs"
 import { packages } from "./scripts/workspace.mjs"
 
 /** The modules that users see: each package's entries, and what they export. */
-const published = packages.flatMap(({ name, path }) =>
+const published = packages.filter(({ json }) => json.private !== true).flatMap(({ name, path }) =>
   ["index", "adapter"].flatMap((entry) => {
     const file = join(path, `src/${entry}.ts`)
     if (!existsSync(file)) return []

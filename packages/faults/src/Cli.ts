@@ -1,5 +1,5 @@
 /** The command line of the search for faults. */
-import * as Machine from "@caravel/bench/Machine"
+import { Machine } from "@caravel/bench"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Console, Data, DateTime, Effect, Option, Random, Record as Rec, Schema } from "effect"

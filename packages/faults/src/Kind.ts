@@ -28,12 +28,16 @@ export interface Outcome {
   readonly findings: ReadonlyArray<Finding>
 }
 
+/** The failure of a search, such as of a program that cannot be started. Faults are findings. */
+export interface Failure {
+  readonly message: string
+}
+
 /** A kind of fault. */
 export interface Kind {
   readonly title: string
   readonly description: string
   /** Why this kind cannot be looked for here, if so. */
   readonly skipped?: string | undefined
-  /** A failure is the kind's own, such as a program that cannot be started; faults are findings. */
-  readonly run: (settings: Settings) => Effect.Effect<Outcome, unknown, Scope.Scope>
+  readonly run: (settings: Settings) => Effect.Effect<Outcome, Failure, Scope.Scope>
 }

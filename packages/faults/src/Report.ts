@@ -1,5 +1,5 @@
 /** A run as data. */
-import * as Machine from "@caravel/bench/Machine"
+import { Machine } from "@caravel/bench"
 import { Schema } from "effect"
 
 const Finding = Schema.Struct({ title: Schema.String, details: Schema.String })

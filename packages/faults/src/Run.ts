@@ -1,5 +1,5 @@
 /** Looks for one kind of fault after another. */
-import { Cause, Clock, Effect } from "effect"
+import { Cause, Clock, Effect, Exit } from "effect"
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import type { Kind } from "./Kind.js"
@@ -27,15 +27,17 @@ export const run = ({ directory, kinds, long, progress, seed }: Options): Effect
       const start = yield* Clock.currentTimeMillis
       const outcome = yield* Effect.flatMap(
         scratch(join(directory, `caravel-faults-${name}-`)),
-        (directory) =>
-          kind.run({ long, seed, directory, progress: (line) => progress(`${name}: ${line}`) })
+        (directory) => kind.run({ long, seed, directory, progress: (line) => progress(`${name}: ${line}`) })
       ).pipe(
         Effect.scoped,
-        Effect.catchAllCause((cause) =>
-          Cause.isInterruptedOnly(cause)
-            ? Effect.interrupt
-            : Effect.succeed({ tried: {}, findings: [{ title: "it ended early", details: Cause.pretty(cause) }] })
-        )
+        Effect.exit,
+        Effect.flatMap(Exit.match({
+          onSuccess: Effect.succeed,
+          onFailure: (cause) =>
+            Cause.isInterruptedOnly(cause)
+              ? Effect.interrupt
+              : Effect.succeed({ tried: {}, findings: [{ title: "it ended early", details: Cause.pretty(cause) }] })
+        }))
       )
       const seconds = ((yield* Clock.currentTimeMillis) - start) / 1000
       for (const { details, title } of outcome.findings) yield* progress(`${name}: FOUND: ${title}\n${details}`)

@@ -10,10 +10,13 @@ import { FaultsFound, main } from "./Cli.js"
 /** An invalid command line and the findings have been reported already. */
 const reported = (error: unknown) => ValidationError.isValidationError(error) || error instanceof FaultsFound
 
-const program = Effect.tapErrorCause(main(process.argv), (cause) =>
-  Cause.isInterruptedOnly(cause) || Option.exists(Cause.failureOption(cause), reported)
-    ? Effect.void
-    : Console.error(Cause.pretty(cause)))
+const program = Effect.tapErrorCause(
+  main(process.argv),
+  (cause) =>
+    Cause.isInterruptedOnly(cause) || Option.exists(Cause.failureOption(cause), reported)
+      ? Effect.void
+      : Console.error(Cause.pretty(cause))
+)
 
 NodeRuntime.runMain(Effect.provide(program, NodeContext.layer), {
   disableErrorReporting: true,

@@ -1,4 +1,5 @@
 /** The kinds of faults that are looked for, in the order of a run. */
+import { input } from "./input/input.js"
 import type { Kind } from "./Kind.js"
 
-export const kinds: { readonly [name: string]: Kind } = {}
+export const kinds: { readonly [name: string]: Kind } = { input }

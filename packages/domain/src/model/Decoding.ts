@@ -15,7 +15,8 @@ export interface Issue {
 
 /**
  * One issue for each invalid field. If a field accepts several types, only the message of the first is returned, since
- * the others only allow it to be empty. Long values are cut, and secrets redacted.
+ * the others only allow it to be empty. If a part of a field has an issue, the field itself has none. Long values are
+ * cut, and secrets redacted.
  *
  * @since 0.1.0
  * @category errors
@@ -23,11 +24,15 @@ export interface Issue {
 export const readable = (
   issues: ReadonlyArray<{ readonly path: ReadonlyArray<PropertyKey>; readonly message: string }>
 ): ReadonlyArray<Issue> => {
-  const first = new Map(
-    [...issues].reverse().map(({ message, path }) => [path.map(String).join("."), message] as const)
-  )
-  return [...first].map(([path, message]) => ({ path, message: storableText(withoutSecrets(message), longestMessage) }))
+  const first = new Map([...issues].reverse().map(({ message, path }) => [nameOf(path), message] as const))
+  const wholes = new Set(issues.flatMap(({ path }) => path.map((_, depth) => nameOf(path.slice(0, depth)))))
+  return [...first].filter(([path]) => !wholes.has(path)).map(([path, message]) => ({
+    path,
+    message: storableText(withoutSecrets(message), longestMessage)
+  }))
 }
+
+const nameOf = (path: ReadonlyArray<PropertyKey>) => path.map(String).join(".")
 
 /**
  * The message for each invalid field, as `subdomain: Expected …`. Long values are cut, and secrets redacted.
@@ -36,9 +41,16 @@ export const readable = (
  * @category errors
  */
 export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> =>
-  readable(ParseResult.ArrayFormatter.formatErrorSync(error)).map(({ message, path }) =>
-    path === "" ? message : `${path}: ${message}`
-  )
+  readable(formatted(error)).map(({ message, path }) => path === "" ? message : `${path}: ${message}`)
+
+/** Effect formats values with their own methods, and a program may pass an array whose `constructor` is a text. */
+const formatted = (error: ParseResult.ParseError) => {
+  try {
+    return ParseResult.ArrayFormatter.formatErrorSync(error)
+  } catch {
+    return [{ path: [], message: "Expected another value than this one, which cannot be shown" }]
+  }
+}
 
 const longestMessage = 400
 

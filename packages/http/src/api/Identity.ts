@@ -1,5 +1,6 @@
 /** On whose behalf a request is executed. */
 import { type Pubkey } from "@caravel/domain"
+import { expected } from "@caravel/domain/adapter"
 import { Context, type Effect, Schema } from "effect"
 
 /**
@@ -13,7 +14,9 @@ import { Context, type Effect, Schema } from "effect"
  * @since 0.1.0
  * @category models
  */
-export const Role = Schema.Literal("admin", "worker", "readOnly", "tenant")
+export const Role = Schema.Literal("admin", "worker", "readOnly", "tenant").annotations(
+  expected("a role: admin, worker, readOnly or tenant")
+)
 
 /**
  * @since 0.1.0
@@ -27,7 +30,7 @@ export type Role = typeof Role.Type
  * @since 0.1.0
  * @category models
  */
-export const Grant = Schema.Literal("secrets")
+export const Grant = Schema.Literal("secrets").annotations(expected("a grant: secrets"))
 
 /**
  * @since 0.1.0

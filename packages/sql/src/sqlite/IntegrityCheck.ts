@@ -74,7 +74,7 @@ export const check = (filename: string, most: number): Effect.Effect<ReadonlyArr
   }).pipe(Effect.flatMap(({ code = "", found, message = "" }) =>
     found !== undefined
       ? Effect.succeed(found.length === 1 && found[0] === "ok" ? [] : found)
-      : sqlite.reasonOf({ code }) === "corrupt"
+      : sqlite.reasonOf({ code, message }) === "corrupt"
       ? Effect.succeed([message])
       : Effect.fail(
         toStorageError(sqlite, "checking the file")(

@@ -27,12 +27,18 @@ const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]
   ["SQLITE_AUTH", "readonly"]
 ]
 
+/** What SQLite answers with its general code if the file does not have Caravel's tables, or none that it can read. */
+const damagedSchema = /^(unsupported file format|no such (table|column): )/
+
 const reasonOf = (cause: unknown): StorageErrorReason => {
   const code = codeOf(cause)
+  if (code === "SQLITE_ERROR" && damagedSchema.test(messageOf(cause))) return "corrupt"
   return reasons.find(([start]) => code.startsWith(start))?.[1] ?? "other"
 }
 
 const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
+
+const messageOf = (cause: unknown) => Predicate.hasProperty(cause, "message") ? String(cause.message) : ""
 
 /** SQLite with the driver `better-sqlite3`. */
 export const sqlite: Dialect = {

@@ -25,6 +25,8 @@ describe("the driver's errors", () => {
       database.exec("CREATE TABLE t (x TEXT UNIQUE); INSERT INTO t VALUES ('a')")
       expect(reasonOf(() => database.exec("INSERT INTO t VALUES ('a')"))).toBe("other")
       expect(reasonOf(() => database.exec("not SQL"))).toBe("other")
+      expect(reasonOf(() => database.exec("SELECT * FROM none"))).toBe("corrupt")
+      expect(reasonOf(() => database.exec("SELECT none FROM t"))).toBe("corrupt")
 
       const second = new SqliteDatabase(filename, { timeout: 0 })
       second.exec("BEGIN IMMEDIATE")
@@ -43,6 +45,16 @@ describe("the driver's errors", () => {
       expect(reasonOf(() => new SqliteDatabase(directory))).toBe("readonly")
       writeFileSync(join(directory, "text"), "x".repeat(5000))
       expect(reasonOf(() => new SqliteDatabase(join(directory, "text")).pragma("journal_mode"))).toBe("corrupt")
+
+      // The schema format that the header names is none that SQLite knows.
+      const ofTheFuture = join(directory, "future.db")
+      const future = new SqliteDatabase(ofTheFuture)
+      future.exec("CREATE TABLE t (x)")
+      future.close()
+      const bytes = readFileSync(ofTheFuture)
+      bytes.writeUInt32BE(9, 44)
+      writeFileSync(ofTheFuture, bytes)
+      expect(reasonOf(() => new SqliteDatabase(ofTheFuture).exec("SELECT * FROM t"))).toBe("corrupt")
     }))
 })
 

@@ -1,0 +1,2 @@
+/** What other private packages use of the benchmarks. */
+export * as Machine from "./Machine.js"
