@@ -12,11 +12,13 @@ import { make, type Operation } from "./Operation.js"
 
 const callers = 4
 const sessions = 3
-const commandsPerSession = 12
-const consumer = { name: "consumer", from: "beginning", transactional: true, leaseDuration: "200 millis" } as const
+const commandsPerSession = 9
+const leaseDuration = "200 millis"
+const consumer = { name: "consumer", from: "beginning", transactional: true, leaseDuration } as const
+const plainConsumer = { name: "plain", from: "beginning", leaseDuration } as const
 
-/** The database is in a directory that its first opening creates. */
-const filenameIn = (directory: string) => join(directory, "data", "caravel.db")
+/** The database of a load, in a directory that its first opening creates. */
+export const filenameIn = (directory: string) => join(directory, "data", "caravel.db")
 
 /** The command `n` of a caller. It is the same each time, so that it can be sent again with its key. */
 const send = (caller: number, n: number) =>
@@ -36,15 +38,29 @@ const send = (caller: number, n: number) =>
     )
   })
 
+/** Lines that acknowledge nothing. Their writes are instants in a handler, at which the process can be killed. */
+const inHandler = "handling"
+
 const handle = ({ position }: Activity) =>
-  Effect.flatMap(SqlClient, (sql) => sql`INSERT INTO handled (position) VALUES (${position})`)
+  Effect.flatMap(
+    SqlClient,
+    (sql) => sql`INSERT INTO handled (consumer, position) VALUES (${consumer.name}, ${position})`
+  )
+
+const handlePlainly = ({ position }: Activity) =>
+  Effect.flatMap(
+    SqlClient,
+    (sql) => sql`INSERT INTO handled (consumer, position) VALUES (${plainConsumer.name}, ${position})`
+  )
 
 const setUp = Effect.gen(function*() {
   const sql = yield* SqlClient
   // SQLite would otherwise write to the database file only once it has been closed.
   yield* sql`PRAGMA wal_autocheckpoint = 20`
   yield* sql`CREATE TABLE IF NOT EXISTS note (position INTEGER PRIMARY KEY)`
-  yield* sql`CREATE TABLE IF NOT EXISTS handled (id INTEGER PRIMARY KEY AUTOINCREMENT, position INTEGER NOT NULL)`
+  yield* sql`CREATE TABLE IF NOT EXISTS handled (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, consumer TEXT NOT NULL, position INTEGER NOT NULL
+  )`
   yield* Command.withIdempotencyKey("tenant")((yield* Command).createTenant({ pubkey }))
 })
 
@@ -62,9 +78,17 @@ const session = (number: number, count: number, acknowledge: (line: string) => E
         }
         if (caller === 0) yield* sql`PRAGMA wal_checkpoint(TRUNCATE)`
       }), { concurrency: "unbounded" })
-    yield* Consumer.awaitPosition(consumer.name, yield* (yield* Journal).head)
+    for (const { name } of [consumer, plainConsumer]) {
+      yield* Consumer.awaitPosition(name, yield* (yield* Journal).head)
+    }
     yield* Fiber.interrupt(seen)
-  }).pipe(Effect.provide(Consumer.layer({ ...consumer, handle })))
+  }).pipe(
+    Effect.provide(Consumer.layer({ ...plainConsumer, handle: handlePlainly })),
+    Effect.provide(Consumer.layer({
+      ...consumer,
+      handle: (activity) => Effect.zipRight(handle(activity), acknowledge(`${inHandler} ${activity.position}`))
+    }))
+  )
 
 /** Sends the last acknowledged command of each caller again, and the next one, whose outcome may be unknown. */
 const resend = (acknowledged: ReadonlyArray<Acknowledged>) =>
@@ -111,20 +135,33 @@ const mustHave = (acknowledged: ReadonlyArray<Acknowledged>, isSuffixLost: boole
     return acknowledged.filter(({ position }) => position <= head)
   })
 
-const mustBeHandledOnce = Effect.gen(function*() {
+/** The positions that a consumer has handled, in its order. */
+const handledBy = (name: string) =>
+  Effect.flatMap(SqlClient, (sql) =>
+    Effect.map(
+      sql`SELECT position FROM handled WHERE consumer = ${name} ORDER BY id`.values,
+      (rows) => rows.map(([position]) => Number(position))
+    ))
+
+/** The transactional consumer must handle each activity once, and the other one each at least once, in order. */
+const mustBeHandled = Effect.gen(function*() {
   const sql = yield* SqlClient
   const positions = (yield* (yield* Query).activity()).map(({ position }) => position as number)
-  const select = sql`SELECT position FROM handled ORDER BY id`.values
-  const handled = Effect.map(select, (rows) => rows.map(([position]) => Number(position)))
-  const before = yield* handled
+  const before = yield* handledBy(consumer.name)
   yield* must(before.every((position, n) => position === positions[n]), `handled before: ${before.join(" ")}`)
-  // The process that was interrupted still has the lease.
+  // The process that was interrupted still has the leases.
   yield* sql`UPDATE caravel_lease SET owner = NULL`
   yield* Consumer.handleOnce({ ...consumer, handle })
-  const after = yield* handled
+  yield* Consumer.handleOnce({ ...plainConsumer, handle: handlePlainly })
+  const after = yield* handledBy(consumer.name)
   yield* must(
-    after.length === positions.length && after.every((position, n) => position === positions[n]),
-    `of ${positions.join(" ")} the consumer has handled ${after.join(" ")}`
+    after.join() === positions.join(),
+    `of ${positions.join()} the transactional consumer has handled ${after.join()}`
+  )
+  const plain = yield* handledBy(plainConsumer.name)
+  yield* must(
+    [...new Set(plain)].join() === positions.join(),
+    `of ${positions.join()} the consumer has handled ${plain.join()}`
   )
 })
 
@@ -153,14 +190,15 @@ export const load = (synchronous: "full" | "normal", isSuffixLost: boolean, coun
         filenameIn(directory),
         Effect.gen(function*() {
           yield* mustBeSound
-          const kept = yield* mustHave(lines.map(parse), isSuffixLost)
+          const acknowledged = lines.filter((line) => !line.startsWith(inHandler)).map(parse)
+          const kept = yield* mustHave(acknowledged, isSuffixLost)
           yield* setUp
           yield* mustBeNoted
-          yield* mustBeHandledOnce
+          yield* mustBeHandled
           yield* resend(kept)
           yield* mustBeNoted
           yield* mustWork
-          yield* mustBeHandledOnce
+          yield* mustBeHandled
           yield* mustBeSound
         })
       )

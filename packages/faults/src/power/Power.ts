@@ -16,6 +16,7 @@ import type { Finding, Kind, Settings } from "../Kind.js"
 import { operations } from "../operations/index.js"
 import { acknowledgements, linesOf, type Operation } from "../operations/Operation.js"
 import * as Process from "../operations/Process.js"
+import { scratch } from "../operations/Scratch.js"
 import { type Keep, keeps, Volume } from "./Volume.js"
 
 /** The number of images of each operation. */
@@ -143,7 +144,7 @@ const tryOperation = (settings: Settings, library: string, name: string, index: 
 
 const run = (settings: Settings) =>
   Effect.gen(function*() {
-    const directory = yield* memory(settings.directory)
+    const directory = yield* scratch(settings.directory)
     const library = yield* Library.compile(directory)
     const done = yield* Effect.forEach(
       Object.keys(operations),
@@ -159,15 +160,6 @@ const run = (settings: Settings) =>
       findings: done.flatMap(({ findings }) => findings)
     }
   })
-
-/** A directory in memory, if there is one: no power is lost, so nothing must reach a disk. */
-const memory = (directory: string) =>
-  fs.existsSync("/dev/shm")
-    ? Effect.acquireRelease(
-      Effect.sync(() => fs.mkdtempSync("/dev/shm/caravel-faults-power-")),
-      (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true, force: true }))
-    )
-    : Effect.sync(() => fs.realpathSync(directory))
 
 export const power: Kind = {
   title: "power loss",
