@@ -1,5 +1,5 @@
 /** Looks for one kind of fault after another. */
-import { Cause, Clock, Effect, Exit } from "effect"
+import { Cause, Clock, Effect, Exit, Logger, LogLevel } from "effect"
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import type { Kind } from "./Kind.js"
@@ -30,6 +30,8 @@ export const run = ({ directory, kinds, long, progress, seed }: Options): Effect
         (directory) => kind.run({ long, seed, directory, progress: (line) => progress(`${name}: ${line}`) })
       ).pipe(
         Effect.scoped,
+        // Services log the failures that they are given. The report is not the place for them.
+        Logger.withMinimumLogLevel(LogLevel.None),
         Effect.exit,
         Effect.flatMap(Exit.match({
           onSuccess: Effect.succeed,

@@ -1,5 +1,5 @@
 /** Bad input: at every place where input enters, hostile values are refused with a typed error, or accepted as they are. */
-import { Effect, Logger, LogLevel } from "effect"
+import { Effect } from "effect"
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import type { Kind, Outcome } from "../Kind.js"
@@ -31,6 +31,5 @@ export const input: Kind = {
         tried: Object.assign({}, ...outcomes.map(({ tried }) => tried)),
         findings: outcomes.flatMap(({ findings }) => findings)
       }
-      // The server logs each request.
-    }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+    })
 }

@@ -85,7 +85,7 @@ export const open = (
       epoch === undefined ? undefined : () => Epochs.unchanged(epoch)
     )
     // A page that changes often is written to the file once for 16 MiB of log: a fifth faster than once for 4 MiB.
-    yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000"])
+    yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000", `journal_size_limit = ${longestIdleLog}`])
 
     const reader = yield* (yield* connect({ filename, readonly: true, disableWAL: true })).reserve
     const snapshot = connect({ filename, readonly: true, disableWAL: true }).pipe(
@@ -106,6 +106,9 @@ export const open = (
       clockTolerance
     })
   }).pipe(Opening.withStorageErrors(sqlite, options.filename), Opening.apart)
+
+/** While another program reads, the log grows. Once it has ended, SQLite cuts the log to this number of bytes. */
+const longestIdleLog = 64 * 1024 * 1024
 
 /** Other faults of a file are found when it is opened. */
 const mustExist = (filename: string) =>
