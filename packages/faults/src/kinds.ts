@@ -1,6 +1,6 @@
 /** The kinds of faults that are looked for, in the order of a run. */
-import { input } from "./input/input.js"
+import { input } from "./input/Input.js"
 import type { Kind } from "./Kind.js"
-import { postgres } from "./postgres/postgres.js"
+import { postgres } from "./postgres/BadNetwork.js"
 
 export const kinds: { readonly [name: string]: Kind } = { postgres, input }

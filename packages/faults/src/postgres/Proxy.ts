@@ -29,6 +29,8 @@ const pieces = (message: Buffer, pace: Pace): ReadonlyArray<Buffer> =>
 
 const later = (pace: Pace) =>
   new Promise<void>((resolve) => {
+    // A delay of the network's is not the program's clock.
+    // @effect-diagnostics-next-line globalTimers:off
     if (pace === "late") setTimeout(resolve, 3)
     else setImmediate(resolve)
   })

@@ -189,7 +189,7 @@ const after = ({ consuming, direct, services, subscriber }: World) =>
     const positions = (yield* Context.get(services, Query).activity()).map(({ position }) => position)
     const received = Array.from(yield* Queue.takeAll(subscriber), ({ position }) => position)
     yield* Effect.provide(Consumer.awaitPosition("handled", positions.at(-1)!), services).pipe(
-      Effect.timeoutFail({ duration: patience, onTimeout: () => new Error("the consumer does not reach the head") })
+      Effect.timeout(patience)
     )
     yield* Fiber.interrupt(consuming)
     const rows = yield* execute(direct, "SELECT position FROM handled ORDER BY position")
@@ -250,12 +250,12 @@ const search = ({ long, progress }: Settings, url: string) =>
         yield* progress(`${operation.name}, messages ${pace}: ${broken} cuts so far`)
       }
       yield* here.proxy.setPace("whole")
-      findings.push(...(yield* after(here)).map((wrong) => found(`messages ${pace}: ${wrong}`)))
+      for (const wrong of yield* after(here)) findings.push(found(`messages ${pace}: ${wrong}`))
     }
     for (const cut of long ? cuts : cuts.slice(0, 1)) {
       const opened = yield* openings(url, cut)
       broken += opened.cuts
-      findings.push(...opened.findings)
+      for (const finding of opened.findings) findings.push(finding)
     }
     return { tried: { cuts: broken, operations: n }, findings }
   }).pipe(Effect.scoped)
