@@ -13,6 +13,8 @@ export const program = (
     readonly env?: Record<string, string>
     /** The instant at which the clock stands still, for what prints an age. */
     readonly now?: number
+    /** Interrupts the program. */
+    readonly signal?: AbortSignal
   } = {}
 ): Promise<Result> => {
   const stdout: Array<string> = []
@@ -41,7 +43,7 @@ export const program = (
         return stdout.map((line) => JSON.parse(line))
       }
     })),
-    Effect.runPromise
+    (running) => Effect.runPromise(running, options.signal === undefined ? {} : { signal: options.signal })
   )
 }
 

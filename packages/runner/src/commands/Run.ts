@@ -89,10 +89,13 @@ const answer = (line: Lines.Line): Effect.Effect<{ readonly ok: boolean; readonl
 
 const isBlank = ({ text }: Lines.Line) => text !== null && text.trim() === ""
 
+/** Without a listener, an error that comes after the program was interrupted would end it with a stack trace. */
+const reading = (file: string) => (file === "-" ? process.stdin : createReadStream(file)).on("error", () => {})
+
 /** The bytes of a file, or of standard input for `-`. */
 const open = (file: string): Stream.Stream<Uint8Array, Failed> =>
   NodeStream.fromReadable(
-    () => file === "-" ? process.stdin : createReadStream(file),
+    () => reading(file),
     (error) => new Failed({ message: `${file === "-" ? "Standard input" : file} cannot be read: ${reasonOf(error)}` })
   )
 

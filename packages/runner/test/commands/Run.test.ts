@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from "@effect/vitest"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { caravel, start, temporary } from "../process.js"
+import { program } from "../program.js"
 
 const { path: cwd, remove } = temporary()
 afterAll(remove)
@@ -11,6 +12,20 @@ const tenant = JSON.stringify({ _tag: "CreateTenant", pubkey })
 const relay = (id: string) => JSON.stringify({ _tag: "CreateRelay", id, tenant: pubkey, subdomain: id })
 
 describe("run", () => {
+  it("that is interrupted at any moment does not end the process with an error of a file", async () => {
+    const database = join(cwd, "interrupted.db")
+    await program(["init", "--database", database])
+    for (let turns = 0; turns < 100; turns++) {
+      const interruption = new AbortController()
+      const running = program(["run", join(cwd, "none.jsonl"), "--database", database], interruption)
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+      interruption.abort()
+      await running.catch(() => {})
+    }
+    // An error without a listener is thrown after the files have been opened.
+    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate)
+  }, 60_000)
+
   it("answers each line of a file in order, continues after failures, and exits with 1", async () => {
     const secret = "b0b5ecre7"
     const nwcUrl = `nostr+walletconnect://x?secret=${secret}`
