@@ -1,6 +1,8 @@
 /** The kinds of faults that are looked for, in the order of a run. */
+import { crashes } from "./crashes/Crashes.js"
 import { input } from "./input/Input.js"
 import type { Kind } from "./Kind.js"
 import { postgres } from "./postgres/BadNetwork.js"
+import { power } from "./power/Power.js"
 
-export const kinds: { readonly [name: string]: Kind } = { postgres, input }
+export const kinds: { readonly [name: string]: Kind } = { postgres, input, crashes, power }

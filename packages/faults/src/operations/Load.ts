@@ -5,7 +5,7 @@
 import { type Activity, ActivityFeed, Command, Journal, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { SqlClient } from "@effect/sql/SqlClient"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Fiber, Layer, Stream } from "effect"
 import { join } from "node:path"
 import { must, mustBeSound, mustWork, pubkey, withDatabase } from "./Databases.js"
 import { make, type Operation } from "./Operation.js"
@@ -82,13 +82,13 @@ const session = (number: number, count: number, acknowledge: (line: string) => E
       yield* Consumer.awaitPosition(name, yield* (yield* Journal).head)
     }
     yield* Fiber.interrupt(seen)
-  }).pipe(
-    Effect.provide(Consumer.layer({ ...plainConsumer, handle: handlePlainly })),
-    Effect.provide(Consumer.layer({
+  }).pipe(Effect.provide(Layer.merge(
+    Consumer.layer({ ...plainConsumer, handle: handlePlainly }),
+    Consumer.layer({
       ...consumer,
       handle: (activity) => Effect.zipRight(handle(activity), acknowledge(`${inHandler} ${activity.position}`))
-    }))
-  )
+    })
+  )))
 
 /** Sends the last acknowledged command of each caller again, and the next one, whose outcome may be unknown. */
 const resend = (acknowledged: ReadonlyArray<Acknowledged>) =>
