@@ -4,5 +4,6 @@ import { input } from "./input/Input.js"
 import type { Kind } from "./Kind.js"
 import { postgres } from "./postgres/BadNetwork.js"
 import { power } from "./power/Power.js"
+import { soak } from "./soak/Soak.js"
 
-export const kinds: { readonly [name: string]: Kind } = { postgres, input, crashes, power }
+export const kinds: { readonly [name: string]: Kind } = { postgres, input, crashes, power, soak }
