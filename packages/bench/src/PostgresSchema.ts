@@ -34,11 +34,14 @@ const connect = (url: string) =>
   )
 
 /** Executes statements, and returns the rows of the last one. */
-export const execute = (url: string, ...statements: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<object>> =>
+export const execute = (
+  url: string,
+  ...statements: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<Record<string, unknown>>> =>
   connect(url).pipe(
     Effect.flatMap((client) =>
       Effect.promise(async () => {
-        let rows: ReadonlyArray<object> = []
+        let rows: ReadonlyArray<Record<string, unknown>> = []
         for (const statement of statements) rows = (await client.query(statement)).rows
         return rows
       })

@@ -4,6 +4,13 @@ import { input } from "./input/Input.js"
 import type { Kind } from "./Kind.js"
 import { postgres } from "./postgres/BadNetwork.js"
 import { power } from "./power/Power.js"
-import { soak } from "./soak/Soak.js"
+import { soak, soakPostgres } from "./soak/Soak.js"
 
-export const kinds: { readonly [name: string]: Kind } = { postgres, input, crashes, power, soak }
+export const kinds: { readonly [name: string]: Kind } = {
+  postgres,
+  input,
+  crashes,
+  power,
+  soak,
+  "soak-postgres": soakPostgres
+}

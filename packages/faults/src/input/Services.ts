@@ -122,7 +122,7 @@ const sentWith = ({ expected, key, metadata }: SentWith) => (call: Effect.Effect
   return sent
 }
 
-/** An input has a description, for whoever reads a finding, and is a call. */
+/** A call, with what a finding shows of it. */
 interface Input {
   readonly called: string
   readonly with: unknown

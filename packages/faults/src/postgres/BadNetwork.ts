@@ -1,49 +1,17 @@
 /** PostgreSQL behind a network that fragments, delays and breaks connections at each message. */
+import { PostgresSchema } from "@caravel/bench"
 import { Command, type CommandService, Journal, Query, StorageError } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { Cause, Context, Effect, Exit, Fiber, Layer, Option, Queue, Random, Redacted, Stream } from "effect"
-import process from "node:process"
 import { isDeepStrictEqual } from "node:util"
-import Pg from "pg"
 import type { Finding, Kind, Settings } from "../Kind.js"
 import * as Proxy from "./Proxy.js"
+import * as Schema from "./Schema.js"
 
-const variable = "CARAVEL_TEST_POSTGRES_URL"
-const server = process.env[variable]
 const tenant = "a".repeat(64)
-
-/** Executes statements on a connection of its own. */
-const execute = (url: string, ...statements: ReadonlyArray<string>) =>
-  Effect.acquireUseRelease(
-    Effect.promise(async () => {
-      const client = new Pg.Client({ connectionString: url })
-      await client.connect()
-      return client
-    }),
-    (client) =>
-      Effect.promise(async () => {
-        let rows: ReadonlyArray<Record<string, unknown>> = []
-        for (const statement of statements) rows = (await client.query(statement)).rows
-        return rows
-      }),
-    (client) => Effect.promise(() => client.end())
-  )
-
-/** A schema that is dropped with the scope, as a URL. */
-const schema = (url: string) =>
-  Effect.gen(function*() {
-    const name = `caravel_faults_${process.pid}_${yield* Random.nextIntBetween(0, 2 ** 31)}`
-    yield* Effect.acquireRelease(
-      execute(url, `CREATE SCHEMA ${name}`),
-      () => execute(url, `DROP SCHEMA ${name} CASCADE`)
-    )
-    const own = new URL(url)
-    own.searchParams.set("options", `-c search_path=${name}`)
-    return own.href
-  })
 
 type Services = Context.Context<Layer.Layer.Success<ReturnType<typeof Postgres.layer>>>
 
@@ -110,7 +78,7 @@ const patience = "60 seconds"
 
 const inJournal = (direct: string, ids: ReadonlyArray<string>) =>
   Effect.map(
-    execute(
+    PostgresSchema.execute(
       direct,
       `SELECT resource_id AS id FROM caravel_event WHERE resource_id IN (${ids.map((id) => `'${id}'`).join(", ")})`
     ),
@@ -157,29 +125,28 @@ const paces: ReadonlyArray<Proxy.Pace> = ["whole", "bytes", "late"]
 const found = (wrong: string): Finding => ({ title: "PostgreSQL behind a bad network", details: wrong })
 
 /** A schema whose services reach it through a proxy, with a subscriber and a consumer that must miss nothing. */
-const world = (url: string) =>
-  Effect.gen(function*() {
-    const direct = yield* schema(url)
-    yield* execute(direct, "CREATE TABLE handled (position bigint)")
-    const proxy = yield* Proxy.make(direct)
-    const services = yield* Layer.build(Postgres.layer({ url: Redacted.make(proxy.url) }))
-    const command = Context.get(services, Command)
-    const subscriber = yield* command.notify.subscribe
-    yield* command.createTenant({ pubkey: tenant })
-    const sql = Context.get(services, SqlClient)
-    const consuming = yield* Effect.forkScoped(Effect.provide(
-      Consumer.run({
-        name: "handled",
-        from: "beginning",
-        transactional: true,
-        handle: ({ position }) => Effect.asVoid(sql`INSERT INTO handled (position) VALUES (${position})`)
-      }),
-      services
-    ))
-    return { direct, proxy, services, subscriber, consuming }
-  })
+const world = Effect.gen(function*() {
+  const direct = yield* Schema.temporary
+  yield* PostgresSchema.execute(direct, "CREATE TABLE handled (position bigint)")
+  const proxy = yield* Proxy.make(direct)
+  const services = yield* Layer.build(Postgres.layer({ url: Redacted.make(proxy.url) }))
+  const command = Context.get(services, Command)
+  const subscriber = yield* command.notify.subscribe
+  yield* command.createTenant({ pubkey: tenant })
+  const sql = Context.get(services, SqlClient)
+  const consuming = yield* Effect.forkScoped(Effect.provide(
+    Consumer.run({
+      name: "handled",
+      from: "beginning",
+      transactional: true,
+      handle: ({ position }) => Effect.asVoid(sql`INSERT INTO handled (position) VALUES (${position})`)
+    }),
+    services
+  ))
+  return { direct, proxy, services, subscriber, consuming }
+})
 
-type World = Effect.Effect.Success<ReturnType<typeof world>>
+type World = Effect.Effect.Success<typeof world>
 
 /** What does not hold once the network is well again. */
 const after = ({ consuming, direct, services, subscriber }: World) =>
@@ -192,7 +159,7 @@ const after = ({ consuming, direct, services, subscriber }: World) =>
       Effect.timeout(patience)
     )
     yield* Fiber.interrupt(consuming)
-    const rows = yield* execute(direct, "SELECT position FROM handled ORDER BY position")
+    const rows = yield* PostgresSchema.execute(direct, "SELECT position FROM handled ORDER BY position")
     const last = yield* Stream.runLast(Context.get(services, Journal).verify)
     const checks: ReadonlyArray<readonly [boolean, string]> = [
       [isDeepStrictEqual(received, positions), "the subscriber received other activities than the log has"],
@@ -206,9 +173,9 @@ const after = ({ consuming, direct, services, subscriber }: World) =>
   })
 
 /** Opens a database through a network that breaks at each message. Opening fails with a typed error, or succeeds. */
-const openings = (url: string, cut: Omit<Proxy.Cut, "message">) =>
+const openings = (cut: Omit<Proxy.Cut, "message">) =>
   Effect.gen(function*() {
-    const direct = yield* schema(url)
+    const direct = yield* Schema.temporary
     const proxy = yield* Proxy.make(direct)
     const findings: Array<Finding> = []
     for (let message = 1; message < mostMessages; message++) {
@@ -231,12 +198,12 @@ const cuts: ReadonlyArray<Omit<Proxy.Cut, "message">> = (["client", "server"] as
   (["nothing", "half", "all"] as const).map((arrives) => ({ from, arrives }))
 )
 
-const search = ({ long, progress }: Settings, url: string) =>
+const search = ({ long, progress }: Settings) =>
   Effect.gen(function*() {
     const findings: Array<Finding> = []
     let [broken, n] = [0, 0]
     for (const pace of long ? paces : paces.slice(0, 1)) {
-      const here = yield* world(url)
+      const here = yield* world
       yield* here.proxy.setPace(pace)
       for (const operation of long ? operations : operations.slice(0, 1)) {
         for (const cut of cuts) {
@@ -253,7 +220,7 @@ const search = ({ long, progress }: Settings, url: string) =>
       for (const wrong of yield* after(here)) findings.push(found(`messages ${pace}: ${wrong}`))
     }
     for (const cut of long ? cuts : cuts.slice(0, 1)) {
-      const opened = yield* openings(url, cut)
+      const opened = yield* openings(cut)
       broken += opened.cuts
       for (const finding of opened.findings) findings.push(finding)
     }
@@ -264,6 +231,6 @@ const search = ({ long, progress }: Settings, url: string) =>
 export const postgres: Kind = {
   title: "PostgreSQL behind a bad network",
   description: "Connections that break at each message, and messages that arrive in pieces or late.",
-  skipped: server === undefined ? `set ${variable}` : undefined,
-  run: (settings) => Effect.withRandom(search(settings, server ?? ""), Random.make(settings.seed))
+  skipped: PostgresSchema.skipped,
+  run: (settings) => Effect.withRandom(search(settings), Random.make(settings.seed))
 }

@@ -2,7 +2,7 @@
 import { Command, type CommandService } from "@caravel/domain"
 import { Effect, Random } from "effect"
 
-export const tenant = "a".repeat(64)
+const tenant = "a".repeat(64)
 
 /** How many relays there are. */
 export const relays = 1_000

@@ -2,6 +2,7 @@
 import { Array as Arr, Effect, Metric, MetricState } from "effect"
 import * as fs from "node:fs"
 import process from "node:process"
+import type { Storage } from "./Storage.js"
 
 /** The use of one second. */
 export interface Sample {
@@ -11,6 +12,8 @@ export interface Sample {
   readonly descriptors: number
   readonly fibers: number
   readonly connections: number
+  /** The tables beside the journal, which have as many rows late as early. */
+  readonly tablesMiB: number
 }
 
 const fibers = () => {
@@ -27,10 +30,14 @@ const sizeOf = (filename: string) => {
 }
 
 /** Takes a sample. Descriptors are counted on Linux. */
-export const take = (commands: number, log: string, connections: Effect.Effect<number>): Effect.Effect<Sample> =>
-  Effect.map(connections, (connections) => ({
+export const take = (
+  commands: number,
+  { connections, log, size }: Pick<Storage, "connections" | "log" | "size">
+): Effect.Effect<Sample> =>
+  Effect.map(Effect.all([connections, size]), ([connections, tablesMiB]) => ({
     commands,
     connections,
+    tablesMiB,
     rssMiB: process.memoryUsage.rss() / 2 ** 20,
     logMiB: sizeOf(log) / 2 ** 20,
     descriptors: fs.existsSync("/proc/self/fd") ? fs.readdirSync("/proc/self/fd").length : 0,
@@ -44,7 +51,9 @@ const median = (values: ReadonlyArray<number>) => {
 
 /** The median of a figure over a part of the samples, from one share of the time to another. */
 const over = (samples: ReadonlyArray<Sample>, figure: keyof Sample, from: number, to: number) =>
-  median(samples.slice(Math.floor(samples.length * from), Math.ceil(samples.length * to)).map((sample) => sample[figure]))
+  median(
+    samples.slice(Math.floor(samples.length * from), Math.ceil(samples.length * to)).map((sample) => sample[figure])
+  )
 
 /** By how much each figure may grow from the second quarter to the last one: a factor, and an amount. */
 const growth: { readonly [Figure in keyof Sample]?: readonly [factor: number, amount: number] } = {
@@ -60,7 +69,7 @@ const leastRate = 0.7
 
 /** Each figure early and late. */
 export const compared = (samples: ReadonlyArray<Sample>) =>
-  (["commands", "rssMiB", "logMiB", "descriptors", "fibers", "connections"] as const).map((figure) => {
+  (["commands", "rssMiB", "logMiB", "descriptors", "fibers", "connections", "tablesMiB"] as const).map((figure) => {
     const [early, late] = [over(samples, figure, 0.25, 0.5), over(samples, figure, 0.75, 1)]
     const [factor, amount] = growth[figure] ?? [Infinity, 0]
     const isFlat = figure === "commands" ? late >= early * leastRate : late <= early * factor + amount

@@ -1,20 +1,35 @@
 /** Everything at once for ten minutes: what a process uses stays flat, and nothing is lost. */
+import { PostgresSchema } from "@caravel/bench"
 import { ActivityFeed, Journal, Query } from "@caravel/domain"
 import { Server } from "@caravel/http"
 import { Consumer } from "@caravel/pubsub"
-import { Backup, Sqlite } from "@caravel/sql"
+import { Backup } from "@caravel/sql"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { SqlClient } from "@effect/sql/SqlClient"
-import SqliteDatabase from "better-sqlite3"
-import { Context, Effect, Exit, Fiber, Layer, Option, Random, Ref, RuntimeFlags, RuntimeFlagsPatch, Schedule, Stream } from "effect"
+import {
+  Cause,
+  Context,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Random,
+  RuntimeFlags,
+  RuntimeFlagsPatch,
+  Schedule,
+  Stream
+} from "effect"
 import { fork } from "node:child_process"
 import { createServer, get } from "node:http"
 import { extname, join } from "node:path"
+import process from "node:process"
 import { fileURLToPath } from "node:url"
-import type { Finding, Kind, Settings } from "../Kind.js"
+import type { Kind, Settings } from "../Kind.js"
 import { created, relays, writing } from "./Load.js"
 import * as Samples from "./Samples.js"
+import * as Storage from "./Storage.js"
 
 const child = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url))
 
@@ -32,7 +47,8 @@ const failing = Consumer.run({
   name: "failing",
   from: "now",
   concurrency: 8,
-  handle: () => Effect.flatMap(Random.nextIntBetween(0, 1000), (n) => n === 0 ? Effect.fail("now and then") : Effect.void)
+  handle: () =>
+    Effect.flatMap(Random.nextIntBetween(0, 1000), (n) => n === 0 ? Effect.fail("now and then") : Effect.void)
 })
 
 /** A follower that starts somewhere, reads a while, and starts again. */
@@ -44,10 +60,12 @@ const following = Effect.gen(function*() {
   yield* Stream.runDrain(Stream.take(feed.since(from), count)).pipe(Effect.timeoutOption("10 seconds"))
 }).pipe(Effect.forever)
 
-/** A process on the same file that writes and follows, and is killed every few seconds. */
-const restarting = (filename: string) =>
+/** A process on the same database that writes and follows, and is killed every few seconds. */
+const restarting = ({ child: { arguments: args, variables } }: Storage.Storage) =>
   Effect.acquireUseRelease(
-    Effect.sync(() => fork(child, [filename], { stdio: ["ignore", "ignore", "inherit", "ipc"] })),
+    Effect.sync(() =>
+      fork(child, [...args], { stdio: ["ignore", "ignore", "inherit", "ipc"], env: { ...process.env, ...variables } })
+    ),
     (child) =>
       Effect.async<void>((resume) => void child.once("message", () => resume(Effect.void))).pipe(
         Effect.zipRight(Effect.flatMap(Random.nextIntBetween(1_000, 8_000), Effect.sleep))
@@ -85,123 +103,138 @@ const hosting = Effect.gen(function*() {
   yield* requesting(yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening))
 }).pipe(Effect.scoped)
 
+/** Whether the rows are those of the journal. */
+const isSound = Effect.flatMap(Journal, ({ verify }) => Stream.runLast(verify)).pipe(
+  Effect.map(Option.exists(({ differences }) => differences.length === 0))
+)
+
 /** Backups and verifications, one after another. */
-const maintaining = (filename: string, directory: string, findings: Ref.Ref<ReadonlyArray<Finding>>) =>
+const maintaining = ({ place }: Storage.Storage, directory: string, found: (wrong: string) => void) =>
   Effect.gen(function*() {
-    yield* Backup.backup({ from: filename, to: join(directory, "soak.backup"), overwrite: true })
-    const last = yield* Effect.flatMap(Journal, ({ verify }) => Stream.runLast(verify))
-    if (!Option.exists(last, ({ differences }) => differences.length === 0)) {
-      yield* Ref.update(findings, (all) => [...all, { title: "the rows differ from the journal", details: JSON.stringify(last) }])
-    }
+    yield* Backup.backup({ from: place, to: join(directory, "soak.backup"), overwrite: true })
+    if (!(yield* isSound)) found("the rows differ from the journal, under load")
     yield* Effect.sleep("10 seconds")
   }).pipe(Effect.forever)
 
 /** Another program that reads for a tenth of the time, so that the log cannot be cut. */
-const readingLong = (filename: string, seconds: number) =>
-  Effect.acquireUseRelease(
-    Effect.sync(() => new SqliteDatabase(filename, { readonly: true })),
-    (database) =>
-      Effect.gen(function*() {
-        yield* Effect.sleep(`${seconds * 0.5} seconds`)
-        database.exec("BEGIN; SELECT count(*) FROM caravel_relay")
-        yield* Effect.sleep(`${seconds * 0.1} seconds`)
-        database.exec("COMMIT")
-        return yield* Effect.never
-      }),
-    (database) => Effect.sync(() => database.close())
+const readingLong = ({ reading }: Storage.Storage, seconds: number) =>
+  Effect.sleep(`${seconds * 0.5} seconds`).pipe(
+    Effect.zipRight(reading(Effect.sleep(`${seconds * 0.1} seconds`))),
+    Effect.zipRight(Effect.never)
   )
 
-/** What was written is handled once, and the rows are those of the journal. */
-const nothingIsLost = Effect.gen(function*() {
-  const head = yield* Effect.flatMap(Journal, ({ head }) => head)
-  const sql = yield* SqlClient
-  const positions = (yield* Effect.flatMap(Query, ({ activity }) => activity())).map(({ position }) => position)
-  yield* Effect.timeoutFail(Consumer.awaitPosition("handled", positions.at(-1)!), {
-    duration: "2 minutes",
-    onTimeout: () => "behind" as const
-  })
-  const [row] = yield* sql`SELECT count(*) AS handled, count(DISTINCT position) AS positions FROM handled`
-  const last = yield* Effect.flatMap(Journal, ({ verify }) => Stream.runLast(verify))
-  const checks: ReadonlyArray<readonly [boolean, string]> = [
-    [Number(row?.["handled"]) === positions.length && Number(row?.["positions"]) === positions.length, "an activity was not handled once"],
-    [Option.exists(last, ({ differences }) => differences.length === 0), "the rows differ from the journal"]
-  ]
-  return { head, wrong: checks.filter(([holds]) => !holds).map(([, wrong]) => wrong) }
-})
-
-const search = ({ directory, long, progress }: Settings) =>
+/** Looks whether everything that was written was handled once, and returns the last position. */
+const examined = (found: (wrong: string) => void) =>
   Effect.gen(function*() {
-    const seconds = long ? 600 : 6
-    const filename = join(directory, "soak.db")
-    const findings = yield* Ref.make<ReadonlyArray<Finding>>([])
+    const sql = yield* SqlClient
+    const positions = (yield* Effect.flatMap(Query, ({ activity }) => activity())).map(({ position }) => position)
+    yield* Effect.timeout(Consumer.awaitPosition("handled", positions.at(-1)!), "2 minutes")
+    const [row] = yield* sql`SELECT count(*) AS handled, count(DISTINCT position) AS positions FROM handled`
+    const isHandledOnce = Number(row?.["handled"]) === positions.length &&
+      Number(row?.["positions"]) === positions.length
+    if (!isHandledOnce) found("an activity was not handled once")
+    if (!(yield* isSound)) found("the rows differ from the journal")
+    return yield* Effect.flatMap(Journal, ({ head }) => head)
+  })
+
+/** Runs everything for some seconds, takes a sample each second, and returns the last position. */
+const load = (
+  storage: Storage.Storage,
+  { directory, progress }: Settings,
+  seconds: number,
+  samples: Array<Samples.Sample>,
+  found: (wrong: string) => void
+) =>
+  Effect.gen(function*() {
+    const services = yield* Layer.build(storage.layer)
+    yield* Context.get(services, SqlClient)`CREATE TABLE handled (position BIGINT)`
+    yield* Effect.provide(created, services)
+    const consumer = yield* Effect.forkScoped(Effect.provide(consuming, services))
     let commands = 0
-    const sample = Effect.suspend(() => {
-      const before = commands
+    const everything = yield* Effect.all([
+      writing(() => void commands++),
+      failing,
+      following,
+      following,
+      hosting,
+      maintaining(storage, directory, found),
+      restarting(storage),
+      readingLong(storage, seconds)
+    ], { concurrency: "unbounded", discard: true }).pipe(Effect.provide(services), Effect.forkScoped)
+    const sample = Effect.gen(function*() {
+      samples.push(yield* Samples.take(commands, storage))
       commands = 0
-      return Samples.take(before, `${filename}-wal`, Effect.succeed(0))
+      if (samples.length % 30 === 0) yield* progress(JSON.stringify(samples.at(-1)))
     })
-    const before = yield* sample
+    yield* Effect.schedule(sample, Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(seconds)))
+    Option.match(yield* Fiber.poll(everything), {
+      onNone: () => {},
+      onSome: (exit) => found(`a part of the load has ended: ${Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""}`)
+    })
+    yield* Fiber.interrupt(everything)
+    const head = yield* Effect.provide(examined(found), services)
+    yield* Fiber.interrupt(consumer)
+    return head
+  }).pipe(Effect.scoped)
+
+/** What the thread that checks files keeps open. */
+const keptDescriptors = 8
+
+/** The time of a soak, in seconds. */
+const lengths = { short: 5, long: 600 }
+
+const search = (storage: Storage.Storage, settings: Settings) =>
+  Effect.gen(function*() {
+    const seconds = settings.long ? lengths.long : lengths.short
     const samples: Array<Samples.Sample> = []
+    const wrong: Array<string> = []
+    const found = (what: string) => void wrong.push(what)
+    const before = yield* Samples.take(0, storage)
+    const head = yield* load(storage, settings, seconds, samples, found)
+    const after = yield* Samples.take(0, storage)
 
-    const { head, wrong } = yield* Effect.gen(function*() {
-      const services = yield* Layer.build(Sqlite.layer({ filename }))
-      const sql = Context.get(services, SqlClient)
-      yield* sql`CREATE TABLE handled (position INTEGER)`
-      yield* Effect.provide(created, services)
-      const consumer = yield* Effect.forkScoped(Effect.provide(consuming, services))
-      const load = yield* Effect.all([
-        writing(() => void commands++),
-        failing,
-        following,
-        following,
-        hosting,
-        maintaining(filename, directory, findings),
-        restarting(filename),
-        readingLong(filename, seconds)
-      ], { concurrency: "unbounded", discard: true }).pipe(Effect.provide(services), Effect.forkScoped)
-      const sampling = Effect.flatMap(sample, (taken) => Effect.sync(() => void samples.push(taken)))
-      const told = Effect.suspend(() => progress(JSON.stringify(samples.at(-1))))
-      yield* sampling.pipe(
-        Effect.zipRight(Effect.when(told, () => samples.length % 30 === 0)),
-        Effect.schedule(Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(seconds)))
-      )
-      // Nothing of the load may have ended.
-      const ended = yield* Fiber.poll(load)
-      if (Option.isSome(ended)) yield* Ref.update(findings, (all) => [...all, { title: "a part of the load has ended", details: String(Exit.isFailure(ended.value) ? ended.value.cause : "") }])
-      yield* Fiber.interrupt(load)
-      const result = yield* Effect.provide(nothingIsLost, services)
-      yield* Fiber.interrupt(consumer)
-      return result
-    }).pipe(Effect.scoped)
-
-    const after = yield* sample
     const compared = Samples.compared(samples)
     for (const { early, figure, isFlat, late } of compared) {
-      yield* progress(`${figure}: ${early} early, ${late} late`)
-      if (long && !isFlat) yield* Ref.update(findings, (all) => [...all, { title: `${figure} is not flat`, details: `${early} early, ${late} late` }])
+      yield* settings.progress(`${figure}: ${early} early, ${late} late`)
+      // In a few seconds, everything grows.
+      if (settings.long && !isFlat) found(`${figure} is not flat: ${early} early, ${late} late`)
     }
-    if (after.descriptors > before.descriptors + 3) {
-      wrong.push(`${after.descriptors - before.descriptors} descriptors are open after the end`)
+    if (after.descriptors > before.descriptors + keptDescriptors) {
+      found(`${after.descriptors - before.descriptors} descriptors are open after the end`)
     }
-    if (after.fibers > before.fibers + 3) wrong.push(`${after.fibers - before.fibers} fibers run after the end`)
+    if (after.fibers > before.fibers) found(`${after.fibers - before.fibers} fibers run after the end`)
+    if (after.connections > before.connections) found("connections are open after the end")
     const tried = {
       seconds,
       events: head,
-      ...Object.fromEntries(compared.flatMap(({ early, figure, late }) => [[`${figure} early`, early], [`${figure} late`, late]])),
+      ...Object.fromEntries(
+        compared.flatMap(({ early, figure, late }) => [[`${figure} early`, early], [`${figure} late`, late]])
+      ),
       "logMiB at most": Math.round(Samples.highest(samples, "logMiB"))
     }
-    return { tried, findings: [...yield* findings, ...wrong.map((title) => ({ title, details: "after the load" }))] }
+    return { tried, findings: wrong.map((title) => ({ title, details: "everything at once" })) }
   }).pipe(
     // Counts fibers.
     Effect.withRuntimeFlagsPatch(RuntimeFlagsPatch.enable(RuntimeFlags.RuntimeMetrics))
   )
 
-/** Soak. */
+const description =
+  "64 callers, consumers, followers, a host, backups, verifications and a process that is killed, all at once."
+
+/** Everything at once, on SQLite. */
 export const soak: Kind = {
-  title: "soak",
-  description: "64 callers, consumers, followers, a host, backups, verifications and a process that is killed, all at once.",
+  title: "a soak on SQLite",
+  description,
+  run: (settings) => Effect.withRandom(search(Storage.sqlite(settings.directory), settings), Random.make(settings.seed))
+}
+
+/** Everything at once, on PostgreSQL. */
+export const soakPostgres: Kind = {
+  title: "a soak on PostgreSQL",
+  description,
+  skipped: PostgresSchema.skipped,
   run: (settings) =>
-    Effect.withRandom(search(settings), Random.make(settings.seed)).pipe(
-      Effect.mapError((error) => typeof error === "string" ? { message: error } : error)
+    Effect.flatMap(Storage.postgres, (storage) => search(storage, settings)).pipe(
+      Effect.withRandom(Random.make(settings.seed))
     )
 }

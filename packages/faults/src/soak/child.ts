@@ -1,11 +1,12 @@
-/** Another process on the same database, which is killed and started again: `child.ts FILENAME`. */
+/** Another process on the same database, which is killed and started again: `child.ts [FILENAME]`. */
 import { ActivityFeed, Command } from "@caravel/domain"
-import { Sqlite } from "@caravel/sql"
-import { Effect, Random, Stream } from "effect"
+import { Postgres, Sqlite } from "@caravel/sql"
+import { Effect, Random, Redacted, Stream } from "effect"
 import process from "node:process"
 import { relays, write } from "./Load.js"
+import { variable } from "./Storage.js"
 
-const [filename] = process.argv.slice(2) as [string]
+const [filename] = process.argv.slice(2)
 
 const program = Effect.gen(function*() {
   const command = yield* Command
@@ -16,4 +17,8 @@ const program = Effect.gen(function*() {
   yield* Effect.all([following, writing], { concurrency: "unbounded" })
 })
 
-await Effect.runPromise(Effect.provide(program, Sqlite.layer({ filename })))
+const layer = filename === undefined
+  ? Postgres.layer({ url: Redacted.make(process.env[variable] ?? "") })
+  : Sqlite.layer({ filename })
+
+await Effect.runPromise(Effect.provide(program, layer))

@@ -12,7 +12,7 @@ it("messages are found however their bytes arrive", () => {
   const startup = typed("", "the version and the options")
   const later = [typed("Q", "select 1"), typed("X", ""), typed("P", "prepared")]
   const pieces = fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 40 })
-  fc.assert(fc.property(pieces, fc.constantFrom("client", "server"), (lengths, from) => {
+  fc.assert(fc.property(pieces, fc.constantFrom("client" as const, "server" as const), (lengths, from) => {
     const sent = from === "client" ? [startup, ...later] : later
     const bytes = Buffer.concat(sent)
     const messages = new Messages(from)
