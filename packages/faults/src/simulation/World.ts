@@ -1,0 +1,137 @@
+/** The processes of a simulation: databases that are open, and what is read from them. */
+import { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
+import type { Activity, StorageError } from "@caravel/domain"
+import { Memory } from "@caravel/memory"
+import { Consumer } from "@caravel/pubsub"
+import { Sqlite } from "@caravel/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import Database from "better-sqlite3"
+import { Context, Effect, Exit, Fiber, Layer, type Queue, Scope } from "effect"
+import * as fs from "node:fs"
+import type { History } from "./History.js"
+import type { SimulatedHost } from "./SimulatedHost.js"
+import { Process } from "./SimulatedHost.js"
+
+/** What a program uses of an open database. */
+export interface Services {
+  readonly command: typeof Command.Service
+  readonly query: typeof Query.Service
+  readonly feed: typeof ActivityFeed.Service
+  readonly journal: typeof Journal.Service
+  readonly consumer: typeof Consumer.Consumer.Service
+  readonly sql: SqlClient | undefined
+}
+
+/** A layer of the services. */
+export type Opened = Layer.Layer<Command | Query | ActivityFeed | Journal | Consumer.Consumer, StorageError>
+
+/** Creates the file that each simulation on SQLite starts with a copy of. */
+export const createTemplate = async (filename: string): Promise<void> => {
+  await Effect.runPromise(Effect.scoped(Layer.build(Sqlite.layer({ filename, synchronous: "normal" }))))
+  const database = new Database(filename)
+  database.exec("CREATE TABLE sim_note (text TEXT NOT NULL)")
+  database.exec("CREATE TABLE sim_effect (consumer TEXT NOT NULL, position INTEGER NOT NULL)")
+  database.close()
+}
+
+/** A copy of the template. */
+export const copyTemplate = (template: string, filename: string): void => fs.copyFileSync(template, filename)
+
+/** Removes a database, its log and its backup. */
+export const removeFiles = (filename: string): void => {
+  for (const suffix of ["", "-wal", "-shm", ".backup"]) fs.rmSync(`${filename}${suffix}`, { force: true })
+}
+
+export const memory: Opened = Memory.layer
+
+export const sqlite = (filename: string): Layer.Layer<Layer.Layer.Success<Opened> | SqlClient, StorageError> =>
+  Sqlite.layer({ filename, synchronous: "normal" })
+
+/** A process that opens the database, closes it and opens it again. */
+export class Node {
+  readonly process: Process
+  /** The services while the database is open. */
+  services: Services | undefined
+  /** What this process has broadcast since it opened the database. */
+  readonly broadcast = new Set<string>()
+  /** The fibers that use the services and must end before they close. */
+  private readonly dependents = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+  private scope: Scope.CloseableScope | undefined
+  private live: Queue.Dequeue<Activity> | undefined
+  private readonly host: SimulatedHost
+  private readonly layer: Opened
+  private readonly wrap: (services: Services) => Services
+
+  constructor(index: number, options: {
+    readonly host: SimulatedHost
+    readonly layer: Opened
+    readonly wrap: (services: Services) => Services
+  }) {
+    this.process = new Process(`node ${index}`)
+    this.host = options.host
+    this.layer = options.layer
+    this.wrap = options.wrap
+  }
+
+  /** Runs an effect on this process's scheduler. */
+  readonly on = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.withScheduler(effect, this.host.schedulerOf(this.process))
+
+  /** Forks an effect that is interrupted before the database is closed. */
+  fork<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Fiber.RuntimeFiber<A, E>> {
+    return Effect.tap(this.on(Effect.forkDaemon(effect)), (fiber) =>
+      Effect.sync(() => {
+        this.dependents.add(fiber)
+        fiber.addObserver(() => this.dependents.delete(fiber))
+      }))
+  }
+
+  /** Opens the database. The clock stands still meanwhile, as files are opened by the real host. */
+  readonly open: Effect.Effect<void, StorageError> = Effect.suspend(() => {
+    this.host.beginWaiting()
+    return this.on(
+      Effect.gen(this, function*() {
+        const scope = yield* Scope.make()
+        const opened: Context.Context<any> = yield* Effect.onError(
+          Layer.buildWithScope(this.layer, scope),
+          () => Scope.close(scope, Exit.void)
+        )
+        const services = this.wrap({
+          command: Context.get(opened, Command),
+          query: Context.get(opened, Query),
+          feed: Context.get(opened, ActivityFeed),
+          journal: Context.get(opened, Journal),
+          consumer: Context.get(opened, Consumer.Consumer),
+          sql: Context.getOption(opened, SqlClient).pipe((sql) => sql._tag === "Some" ? sql.value : undefined)
+        })
+        this.broadcast.clear()
+        this.live = yield* Scope.extend(services.command.notify.subscribe, scope)
+        this.scope = scope
+        this.services = services
+      })
+    ).pipe(Effect.ensuring(Effect.sync(() => this.host.endWaiting())))
+  })
+
+  /** Closes the database. Commands that are being executed are left to the services. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    const { scope } = this
+    this.services = undefined
+    this.scope = undefined
+    this.live = undefined
+    return Effect.zipRight(
+      Fiber.interruptAll([...this.dependents]),
+      scope === undefined ? Effect.void : this.on(Scope.close(scope, Exit.void))
+    )
+  })
+
+  /** Notes what has been broadcast by now. */
+  observe(history: History): void {
+    if (this.live === undefined) return
+    const exit = Effect.runSyncExit(this.live.takeAll)
+    if (Exit.isFailure(exit)) return
+    for (const activity of exit.value) {
+      if (this.broadcast.has(activity.id)) history.report(`position ${activity.position} was broadcast twice`)
+      this.broadcast.add(activity.id)
+    }
+  }
+}
