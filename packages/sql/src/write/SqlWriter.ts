@@ -130,8 +130,11 @@ const committing = (
       )
       return Effect.matchCauseEffect(retryWhileTransient(attempt, patience, restore), {
         onFailure: (cause) => {
-          // Nothing was decided: only waiting is interrupted.
-          if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
+          // Nothing was committed: only waiting is interrupted, also the wait after a COMMIT that another process refused.
+          if (Cause.isInterruptedOnly(cause)) {
+            batch.reopen()
+            return Effect.interrupt
+          }
           const failure = Exit.failCause(Cause.map(cause, failed))
           if (Option.exists(Cause.failureOption(cause), isTransient)) {
             progress.stuck(failure)

@@ -2,7 +2,8 @@
 import { Command, Journal, Position, Query, type StorageError } from "@caravel/domain"
 import { Postgres, Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
+import Database from "better-sqlite3"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Queue, Redacted, Runtime, Scope } from "effect"
 import { join } from "node:path"
 import { pubkey, turns } from "../fixtures/notes.js"
@@ -126,6 +127,44 @@ describe("SQLite", () => {
         expect(yield* relays).toEqual(staying(5))
       }).pipe(Effect.provide(Sqlite.layer({ filename })))
     }))
+
+  it.scopedLive("commands whose COMMIT is busy are answered if their leader is interrupted, and if the layer closes", () =>
+    Effect.gen(function*() {
+      for (const isClosed of [true, false]) {
+        const scope = yield* Scope.make()
+        const context = yield* Layer.buildWithScope(Sqlite.layerTemporary, scope)
+        const command = Context.get(context, Command)
+        yield* command.createTenant({ pubkey })
+        const commits = yield* busyCommits
+        const fibers = yield* Effect.forEach(["a", "b", "c"], (id) => Effect.fork(command.createRelay(relay(id))))
+        yield* commits.tried
+        yield* Fiber.interrupt(fibers[0]!)
+        // The writer leads now.
+        yield* commits.tried
+        if (isClosed) yield* Scope.close(scope, Exit.void)
+        vi.restoreAllMocks()
+        const exits = yield* Effect.forEach(fibers, Fiber.await)
+        expect(exits.map(Exit.isInterrupted)).toEqual([true, isClosed, isClosed])
+        yield* Scope.close(scope, Exit.void)
+      }
+    }))
+})
+
+/** Makes COMMIT fail as if another process held the lock. `tried` waits until it is tried again. */
+const busyCommits = Effect.sync(() => {
+  const database = new Database(":memory:")
+  const statement = Object.getPrototypeOf(database.prepare("SELECT 1")) as Database.Statement
+  database.close()
+  const { run } = statement
+  let count = 0
+  vi.spyOn(statement, "run").mockImplementation(function(this: Database.Statement, ...parameters) {
+    if (this.source !== "COMMIT") return run.apply(this, parameters)
+    count++
+    throw new Database.SqliteError("database is locked", "SQLITE_BUSY")
+  })
+  const after = (before: number): Effect.Effect<void> =>
+    Effect.suspend(() => count > before ? Effect.void : Effect.zipRight(turns, after(before)))
+  return { tried: Effect.suspend(() => after(count)) }
 })
 
 withPostgres("PostgreSQL", (url) => {
