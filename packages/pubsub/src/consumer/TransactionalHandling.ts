@@ -62,6 +62,7 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
         const position = yield* session.committed
         batch.index = activities.filter((activity) => activity.position <= position).length
         if (batch.index >= attempt.index) count(session, attempt)
+        else yield* sleep("100 millis")
       } else if (isTransient(error) && ++refusals < maxRefusals) {
         yield* sleep("100 millis")
       } else if (most > 1) {

@@ -1,10 +1,11 @@
 /** Transactions on an SQLite file. They share one connection, which one transaction or statement holds at a time. */
+import { StorageError } from "@caravel/domain"
 import { Backoff, Waiting } from "@caravel/pubsub"
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { Connection } from "@effect/sql/SqlConnection"
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
-import { Effect } from "effect"
+import { Effect, Predicate } from "effect"
 import type * as Transaction from "../database/Transaction.js"
 import * as TransactionalClient from "../database/TransactionalClient.js"
 import * as Patience from "../statement/Patience.js"
@@ -67,6 +68,17 @@ const inOwnTransaction = (connection: SqliteConnection, afterBegin: () => Statem
 
 const beginImmediate: ReadonlyArray<Statement> = [["BEGIN IMMEDIATE", [], 0]]
 
+/**
+ * Whether the log holds the transaction, and could not be synced. This process does not see the transaction, and
+ * overwrites it with the next one. If the process or the machine stops before that, SQLite finds it in the log.
+ */
+const isUnsynced = (cause: unknown) => Predicate.hasProperty(cause, "code") && cause.code === "SQLITE_IOERR_FSYNC"
+
+const unknownCommit = ({ cause, message }: SqlError) =>
+  new SqlError({ message, cause: new StorageError({ reason: "commitUnknown", operation: "commit", cause, advice }) })
+
+const advice = "the disk could not be synced; look up what was written before trying again"
+
 /** Lends this one connection to one transaction or plain statement at a time, in FIFO order. */
 const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<void>) => {
   const turns = new Turns()
@@ -80,7 +92,7 @@ const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<vo
     release,
     begin: () => beginImmediate,
     retryWhileBusy,
-    resolveUnknownCommit: (_, error) => Effect.fail(error)
+    resolveUnknownCommit: (_, error) => Effect.fail(isUnsynced(error.cause) ? unknownCommit(error) : error)
   }
   return {
     callerTransactions: connections,

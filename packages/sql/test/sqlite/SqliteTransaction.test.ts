@@ -1,13 +1,41 @@
+import { Command } from "@caravel/domain"
+import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck as fc, Fiber, FiberId } from "effect"
+import SqliteDatabase from "better-sqlite3"
+import { Context, Effect, FastCheck as fc, Fiber, FiberId, Layer } from "effect"
+
+const pubkey = "a".repeat(64)
 
 /** Which waiting transactions are interrupted: while they wait, or just when it is their turn. */
 const leaving = fc.array(fc.constantFrom("stays", "leaves", "leaves when it is his turn"), {
   minLength: 1,
   maxLength: 8
 })
+
+/** Makes the next COMMITs fail as if the log could not be synced. Returns how many still fail. */
+const failingSyncs = (count: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const { prepare } = SqliteDatabase.prototype
+      const left = { count }
+      SqliteDatabase.prototype.prepare = function(this: SqliteDatabase.Database, text: string) {
+        const statement = prepare.call(this, text)
+        if (text !== "COMMIT") return statement
+        const run = statement.run.bind(statement)
+        return Object.assign(statement, {
+          run: () => {
+            if (left.count === 0) return run()
+            left.count--
+            throw new SqliteDatabase.SqliteError("disk I/O error", "SQLITE_IOERR_FSYNC")
+          }
+        })
+      }
+      return { left, undo: () => Object.assign(SqliteDatabase.prototype, { prepare }) }
+    }),
+    ({ undo }) => Effect.sync(undo)
+  ).pipe(Effect.map(({ left }) => left))
 
 /** Runs this number of steps of the fiber, which yields after 2048. */
 const steps = (count: number) =>
@@ -35,6 +63,46 @@ describe("transactions on an SQLite file", () => {
         }
       }).pipe(Effect.provide(Sqlite.layerTemporary)), 60_000)
   }
+
+  it.scopedLive("have an unknown outcome if their COMMIT cannot be synced: after a crash they may be in the log", () =>
+    Effect.gen(function*() {
+      const syncs = yield* failingSyncs(0)
+      const context = yield* Layer.build(Sqlite.layerTemporary)
+      const command = Context.get(context, Command)
+      const sql = Context.get(context, SqlClient)
+      const create = command.createTenant({ pubkey })
+      syncs.count = 1
+      expect(yield* Effect.flip(create)).toMatchObject({ _tag: "StorageError", reason: "commitUnknown" })
+      syncs.count = 1
+      const error = yield* Effect.flip(sql.withTransaction(create))
+      expect(error).toMatchObject({ cause: { _tag: "StorageError", reason: "commitUnknown" } })
+      expect(yield* create).toMatchObject({ position: 1 })
+    }))
+
+  it.scopedLive("of a consumer are repeated until their COMMITs are synced", () =>
+    Effect.gen(function*() {
+      const syncs = yield* failingSyncs(0)
+      const context = yield* Layer.build(Sqlite.layerTemporary)
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient
+        let handled = 0
+        yield* sql`CREATE TABLE handled (position INTEGER NOT NULL)`
+        const { position } = yield* (yield* Command).createTenant({ pubkey })
+        const fiber = yield* Effect.fork(Consumer.run({
+          name: "consumer",
+          from: "beginning",
+          transactional: true,
+          handle: ({ position }) =>
+            Effect.suspend(() => {
+              if (handled++ === 0) syncs.count = 7
+              return sql`INSERT INTO handled (position) VALUES (${position})`
+            })
+        }))
+        yield* Effect.raceFirst(Consumer.awaitPosition("consumer", position), Fiber.join(fiber))
+        expect(yield* sql`SELECT position FROM handled`).toEqual([{ position }])
+        expect(syncs.count).toBe(0)
+      }).pipe(Effect.provide(context))
+    }), 20_000)
 
   it.scopedLive("run in the order of their requests, even if some are interrupted", () =>
     Effect.gen(function*() {
