@@ -1,5 +1,6 @@
 /** The kinds of faults that are looked for, in the order of a run. */
 import { crashes } from "./crashes/Crashes.js"
+import { disks } from "./disks/Disks.js"
 import { input } from "./input/Input.js"
 import type { Kind } from "./Kind.js"
 import { postgres } from "./postgres/BadNetwork.js"
@@ -13,6 +14,7 @@ export const kinds: { readonly [name: string]: Kind } = {
   input,
   crashes,
   power,
+  disks,
   soak,
   "soak-postgres": soakPostgres
 }

@@ -25,13 +25,13 @@ const failingSyncs = (count: number) =>
         if (text !== "COMMIT") return statement
         const run = statement.run.bind(statement)
         return Object.assign(statement, {
-          run: () => {
-            if (left.count === 0) return run()
+          run: (...params: Array<unknown>) => {
+            if (left.count === 0) return run(...params)
             left.count--
             throw new SqliteDatabase.SqliteError("disk I/O error", "SQLITE_IOERR_FSYNC")
           }
         })
-      }
+      } as typeof prepare
       return { left, undo: () => Object.assign(SqliteDatabase.prototype, { prepare }) }
     }),
     ({ undo }) => Effect.sync(undo)

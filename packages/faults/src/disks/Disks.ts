@@ -1,0 +1,77 @@
+/** Disks that are full, read-only or damaged, and files that are changed by others. */
+import { Effect, Schema } from "effect"
+import { fork } from "node:child_process"
+import * as fs from "node:fs"
+import { extname, join } from "node:path"
+import process from "node:process"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import * as Control from "../interposer/Control.js"
+import { variables } from "../interposer/Layout.js"
+import * as Library from "../interposer/Library.js"
+import type { Finding, Kind, Settings } from "../Kind.js"
+import { scratch } from "../operations/Scratch.js"
+import { Line } from "./Progress.js"
+
+// The program is next to this file, whether in source or built.
+const program = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url))
+
+const decode = Schema.decodeSync(Line)
+
+/** The numbers of cases: failing calls, changed files and flipped bits. */
+const counts = (long: boolean) => long ? [2000, 200, 20_000] : [24, 20, 60]
+
+const run = (settings: Settings) =>
+  Effect.gen(function*() {
+    const directory = yield* scratch(settings.directory)
+    const library = yield* Library.compile(directory)
+    const [files, control] = [join(directory, "files"), join(directory, "control")]
+    fs.mkdirSync(files)
+    Control.plan(control, { action: "none" })
+    const tried: { [group: string]: number } = {}
+    const findings: Array<Finding> = []
+    let current = "the preparation"
+    const args = [files, control, String(settings.seed), ...counts(settings.long).map(String)]
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        fork(program, args, {
+          env: {
+            ...process.env,
+            UV_USE_IO_URING: "0",
+            LD_PRELOAD: library,
+            [variables.directory]: files,
+            [variables.control]: control
+          },
+          stdio: ["ignore", "pipe", "pipe", "ipc"]
+        })
+      ),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    )
+    const end = yield* Effect.async<string | undefined>((resume) => {
+      let errors = ""
+      child.stderr!.on("data", (data) => errors += data)
+      createInterface(child.stdout!).on("line", (line) => {
+        const progress = decode(line)
+        if (progress._tag === "Begun") {
+          const group = progress.group.split(",")[0]!
+          tried[group] = (tried[group] ?? 0) + 1
+          current = progress.name
+        } else {
+          findings.push({ title: progress.title, details: `seed ${settings.seed}; ${progress.details}` })
+        }
+      })
+      child.once("close", (code, signal) =>
+        resume(Effect.succeed(code === 0 ? undefined : `it ended with ${signal ?? code} at: ${current}\n${errors}`)))
+    })
+    if (end !== undefined) {
+      findings.push({ title: "the process crashed", details: `seed ${settings.seed}; ${end}` })
+    }
+    return { tried, findings }
+  })
+
+export const disks: Kind = {
+  title: "real disks",
+  description: "Disks are full, read-only or damaged, and files are changed; errors are typed and no data is wrong",
+  skipped: Library.skipped,
+  run
+}
