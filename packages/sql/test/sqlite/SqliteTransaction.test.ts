@@ -23,7 +23,7 @@ const failingSyncs = (count: number) =>
       SqliteDatabase.prototype.prepare = function(this: SqliteDatabase.Database, text: string) {
         const statement = prepare.call(this, text)
         if (text !== "COMMIT") return statement
-        const run = statement.run.bind(statement)
+        const run: (...params: Array<unknown>) => unknown = statement.run.bind(statement)
         return Object.assign(statement, {
           run: (...params: Array<unknown>) => {
             if (left.count === 0) return run(...params)
