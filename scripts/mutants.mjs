@@ -2,7 +2,7 @@
 // tests notice. It works in a clone, in `build/mutants`, as a mutant must never stand in the tree that is committed from; what has been
 // tried before is not tried again. Takes hours. Reports are in `build/mutants/ROOM.html` and `ROOM.json`.
 // `--mutate PATTERN` narrows a room to some of its files.
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { finish, root, run } from "./workspace.mjs"
 
@@ -50,7 +50,7 @@ for (const [name, { mutate, tests }] of Object.entries(rooms)) {
   writeFileSync(
     join(clone, "vitest.mutants.ts"),
     `import { sources } from "./vitest.workspace.js"
-export default { ...sources, test: { include: ${JSON.stringify(tests)}, testTimeout: 60_000 } }
+export default { test: { projects: [{ ...sources, test: { include: ${JSON.stringify(tests)}, testTimeout: 60_000 } }] } }
 `
   )
   writeFileSync(
@@ -74,7 +74,6 @@ export default { ...sources, test: { include: ${JSON.stringify(tests)}, testTime
       disableTypeChecks: false
     })
   )
-  if (existsSync(incremental)) cpSync(incremental, join(clone, "incremental.json"))
   if (!run("stryker", ["run"], { cwd: clone })) finish([`mutants: Stryker failed on ${name}`])
   const { files } = JSON.parse(readFileSync(join(folder, `${name}.json`), "utf8"))
   const statuses = Object.values(files).flatMap(({ mutants }) => mutants.map(({ status }) => status))

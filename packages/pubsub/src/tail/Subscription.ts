@@ -1,9 +1,16 @@
 import type { Activity, Position } from "@caravel/domain"
 import { Effect } from "effect"
-import type { Ended, Window } from "./Window.js"
+import { type Ended, indexAfter, type Window } from "./Window.js"
 
 /** The number of activities that are read from the journal at a time. Catching up is a third faster than with 256. */
 export const pageSize = 1024
+
+/** A part of the activity log, which may begin before the position that it was read for. */
+export interface Part {
+  readonly activities: ReadonlyArray<Activity>
+  /** The position up to which it has all activities. */
+  readonly upTo: Position
+}
 
 /**
  * A reader's place in the activity log. A subscription takes from the shared window while it keeps up, and otherwise
@@ -11,8 +18,9 @@ export const pageSize = 1024
  * readers.
  */
 export class Subscription {
-  /** Activities that were read from the journal and not yet taken. */
-  private page: Array<Activity> = []
+  /** Activities that were read from the journal, shared with other subscriptions. Those before `next` have been taken. */
+  private page: ReadonlyArray<Activity> = []
+  private next = 0
   /** The position up to which the journal has been read. */
   private position: Position
   private closed = false
@@ -22,7 +30,7 @@ export class Subscription {
   private whenEnded: (() => void) | undefined
   private readonly loading = Effect.unsafeMakeSemaphore(1)
   private readonly window: Window
-  private readonly read: (after: Position, upTo: Position) => Effect.Effect<ReadonlyArray<Activity>, Ended>
+  private readonly read: (after: Position, upTo: Position) => Effect.Effect<Part, Ended>
 
   constructor(window: Window, read: Subscription["read"], position: Position) {
     this.window = window
@@ -79,16 +87,13 @@ export class Subscription {
   }
 
   private get available(): number {
-    return this.page.length + (this.window.covers(this.position) ? this.window.count(this.position) : 0)
+    return this.page.length - this.next + (this.window.covers(this.position) ? this.window.count(this.position) : 0)
   }
 
   private unsafeTake(max: number): Array<Activity> {
-    let taken: Array<Activity>
-    if (max < this.page.length) taken = this.page.splice(0, max)
-    else {
-      taken = this.page
-      this.page = []
-    }
+    const taken = this.page.slice(this.next, this.next + max)
+    this.next += taken.length
+    if (this.next === this.page.length) this.hold([])
     if (this.page.length === 0 && this.window.covers(this.position)) {
       for (const activity of this.window.after(this.position, max - taken.length)) {
         taken.push(activity)
@@ -98,6 +103,11 @@ export class Subscription {
     this.accounted += taken.length
     this.checkEnd()
     return taken
+  }
+
+  private hold(page: ReadonlyArray<Activity>, next = 0): void {
+    this.page = page
+    this.next = next
   }
 
   private checkEnd(): void {
@@ -116,9 +126,11 @@ export class Subscription {
     return this.loading.withPermits(1)(Effect.suspend(() => {
       if (this.available >= min || this.window.covers(this.position)) return Effect.void
       const upTo = this.window.floor
-      return Effect.map(this.read(this.position, upTo), (activities) => {
-        this.page = this.page.concat(activities)
-        this.position = activities.length < pageSize ? upTo : activities[activities.length - 1]!.position
+      return Effect.map(this.read(this.position, upTo), ({ activities, upTo }) => {
+        const next = indexAfter(activities, this.position)
+        if (this.page.length === 0) this.hold(activities, next)
+        else this.hold(this.page.slice(this.next).concat(activities.slice(next)))
+        this.position = upTo
       })
     }))
   }

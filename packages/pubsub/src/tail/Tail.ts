@@ -11,6 +11,7 @@ import { Context, Effect, Layer } from "effect"
 import type { ActivityLog } from "./ActivityLog.js"
 import { makeBroadcasting } from "./Broadcasting.js"
 import { makeCheckedLog } from "./CheckedLog.js"
+import { makeSharedPages } from "./SharedPages.js"
 import { Subscription } from "./Subscription.js"
 import type { Window } from "./Window.js"
 
@@ -88,8 +89,8 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | ActivityLog> = Lay
   Effect.gen(function*() {
     const log = yield* makeCheckedLog
     const { advanceTo, advanceToHead } = yield* makeBroadcasting(log)
-    const { fail, failIfRestored, readPage, window } = log
-    const read = (after: Position, upTo: Position) => Effect.map(readPage(after, upTo), ({ activities }) => activities)
+    const { fail, failIfRestored, window } = log
+    const read = makeSharedPages(log)
     return {
       broadcast: (committed, preceding) =>
         Effect.suspend(() => {

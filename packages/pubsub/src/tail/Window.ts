@@ -76,23 +76,24 @@ export class Window {
 
   /** The number of activities after `position` that the window holds. */
   count(position: Position): number {
-    return this.activities.length - this.indexAfter(position)
+    return this.activities.length - indexAfter(this.activities, position)
   }
 
   /** Returns at most `max` activities after `position`, oldest first. */
   after(position: Position, max: number): ReadonlyArray<Activity> {
-    const index = this.indexAfter(position)
+    const index = indexAfter(this.activities, position)
     return this.activities.slice(index, index + max)
   }
+}
 
-  private indexAfter(position: Position): number {
-    let low = 0
-    let high = this.activities.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.activities[middle]!.position <= position) low = middle + 1
-      else high = middle
-    }
-    return low
+/** The index of the first activity after a position. */
+export const indexAfter = (activities: ReadonlyArray<Activity>, position: Position): number => {
+  let low = 0
+  let high = activities.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (activities[middle]!.position <= position) low = middle + 1
+    else high = middle
   }
+  return low
 }

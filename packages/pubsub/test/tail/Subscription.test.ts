@@ -1,3 +1,4 @@
+import type { Position } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { pageSize, Subscription } from "../../src/tail/Subscription.js"
@@ -14,8 +15,12 @@ const setup = (capacity = 1024, from = 0) => {
     const head = world.commit(count, logged)
     window.advance(world.activities.slice(before), head)
   }
-  const subscribe = (at?: number) =>
-    new Subscription(window, world.read, at === undefined ? window.position : position(at))
+  const read = (after: Position, upTo: Position) =>
+    Effect.map(world.read(after, upTo), (activities) => ({
+      activities,
+      upTo: activities.length < pageSize ? upTo : activities[activities.length - 1]!.position
+    }))
+  const subscribe = (at?: number) => new Subscription(window, read, at === undefined ? window.position : position(at))
   return { world, window, append, subscribe }
 }
 
