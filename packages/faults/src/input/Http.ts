@@ -1,9 +1,10 @@
 /** Input from the network: requests as bytes, to a server in this process. */
 import { Journal } from "@caravel/domain"
-import { Server } from "@caravel/http"
+import { Api, Server } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpServer from "@effect/platform/HttpServer"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { Context, Effect, FastCheck as fc, Layer } from "effect"
 import { createServer } from "node:http"
 import { connect } from "node:net"
@@ -175,6 +176,11 @@ const wrongIn = (answer: string): string | undefined => {
     : "an error without a problem document"
 }
 
+/** The methods and the paths of the API. */
+const operations = Object.entries(OpenApi.fromApi(Api).paths).flatMap(([path, methods]) =>
+  Object.keys(methods).map((method) => [method.toUpperCase(), path] as const)
+)
+
 const open = () =>
   Effect.gen(function*() {
     const node = createServer()
@@ -189,13 +195,6 @@ const open = () =>
     yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
     const { address } = Context.get(server, HttpServer.HttpServer)
     const port = address._tag === "TcpAddress" ? address.port : 0
-    const description = yield* exchange(
-      port,
-      bytesOf({ method: "GET", path: "/openapi.json", headers: [], body: Buffer.of() })
-    )
-    const operations = [...description.matchAll(/"(\/[^"]*)":\{"(get|post|delete)":/g)].map((
-      [, path = "", method = ""]
-    ) => [method.toUpperCase(), path] as const)
     const requests = fc.oneof(
       { weight: 4, arbitrary: commands },
       { weight: 1, arbitrary: submits },

@@ -1,5 +1,5 @@
 /** Bad input: at every place where input enters, hostile values are refused with a typed error, or accepted as they are. */
-import { Effect } from "effect"
+import { Cause, Effect } from "effect"
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
 import type { Kind, Outcome } from "../Kind.js"
@@ -25,7 +25,18 @@ export const input: Kind = {
         yield* settings.progress(`${count.toLocaleString("en")} ${name}`)
         const directory = join(settings.directory, name)
         yield* Effect.promise(() => fs.mkdir(directory))
-        outcomes.push(yield* Effect.scoped(search({ ...settings, directory }, count)))
+        // What happens at one entrance says nothing of the others.
+        const searched = search({ ...settings, directory }, count).pipe(
+          Effect.scoped,
+          Effect.sandbox,
+          Effect.catchAll((cause) =>
+            Effect.succeed({
+              tried: {},
+              findings: [{ title: `${name}: it ended early`, details: Cause.pretty(cause) }]
+            })
+          )
+        )
+        outcomes.push(yield* searched)
       }
       return {
         tried: Object.assign({}, ...outcomes.map(({ tried }) => tried)),

@@ -90,7 +90,7 @@ const answer = (line: Lines.Line): Effect.Effect<{ readonly ok: boolean; readonl
 const isBlank = ({ text }: Lines.Line) => text !== null && text.trim() === ""
 
 /** Without a listener, an error that comes after the program was interrupted would end it with a stack trace. */
-const reading = (file: string) => (file === "-" ? process.stdin : createReadStream(file)).on("error", () => {})
+const reading = (file: string) => file === "-" ? process.stdin : createReadStream(file).on("error", () => {})
 
 /** The bytes of a file, or of standard input for `-`. */
 const open = (file: string): Stream.Stream<Uint8Array, Failed> =>
