@@ -205,7 +205,8 @@ const search = ({ long, progress }: Settings) =>
     for (const pace of long ? paces : paces.slice(0, 1)) {
       const here = yield* world
       yield* here.proxy.setPace(pace)
-      for (const operation of long ? operations : operations.slice(0, 1)) {
+      // The paces differ in how messages arrive, which depends little on what they are for.
+      for (const operation of operations.slice(0, !long ? 1 : pace === "whole" ? 4 : 2)) {
         for (const cut of cuts) {
           for (let message = 1; message < mostMessages; message++) {
             const { broke, wrong } = yield* round(here, operation, { ...cut, message }, n++)
