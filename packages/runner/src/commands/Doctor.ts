@@ -6,7 +6,7 @@ import { schemaVersion } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Array as Arr, Effect, Option, Stream } from "effect"
 import { type Stats } from "node:fs"
-import { realpath, stat } from "node:fs/promises"
+import { realpath, stat, statfs } from "node:fs/promises"
 import { database, json, layerOf } from "../cli/Arguments.js"
 import type { DatabaseFile, DatabaseName } from "../cli/DatabaseName.js"
 import * as Layout from "../terminal/Layout.js"
@@ -18,7 +18,17 @@ import { advice, covered, makeProgress } from "./Verify.js"
 
 /** What was examined, and what to do unless it is `ok`. A warning is nothing that must be repaired. */
 interface Finding {
-  readonly check: "file" | "log" | "sidecars" | "durability" | "schema" | "rows" | "clocks" | "consumers" | "database"
+  readonly check:
+    | "file"
+    | "disk"
+    | "log"
+    | "sidecars"
+    | "durability"
+    | "schema"
+    | "rows"
+    | "clocks"
+    | "consumers"
+    | "database"
   readonly status: "ok" | "warning" | "wrong"
   readonly finding: string
   readonly advice: string | null
@@ -33,6 +43,21 @@ const size = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
 const statOf = (path: string): Effect.Effect<Stats | undefined> =>
   Effect.promise(() => stat(path).catch(() => undefined))
+
+/** What a log may need that a long read keeps from being written back, beside a copy of the database. */
+const leastRoom = 256 * 2 ** 20
+
+/** Whether a backup beside the file would fit, and what a restore or a migration needs. */
+const examineDisk = (path: string, { size: bytes }: Stats): Effect.Effect<Finding> =>
+  Effect.map(Effect.promise(() => statfs(path)), ({ bavail, bsize }) => {
+    const left = bavail * bsize
+    return left >= bytes + leastRoom ? ok("disk", `the disk has ${size(left)} left`) : {
+      check: "disk",
+      status: "warning",
+      finding: `the disk has ${size(left)} left, which is too little for a copy of the database`,
+      advice: "Make room, and back up to another disk: when the disk is full, commands fail with reason full"
+    }
+  })
 
 /** The files are not opened: to close one would drop the locks that this process has on it. */
 const examineFiles = Effect.fnUntraced(function*({ filename }: DatabaseFile) {
@@ -49,6 +74,7 @@ const examineFiles = Effect.fnUntraced(function*({ filename }: DatabaseFile) {
   const logSize = log?.size ?? 0
   const findings: Array<Finding> = [
     ok("file", `${path} has ${size(main.size)}`),
+    yield* examineDisk(path, main),
     logSize <= longLog ? ok("log", `the write-ahead log has ${size(logSize)}`) : {
       check: "log",
       status: "warning",

@@ -5,7 +5,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import Sqlite3 from "better-sqlite3"
 import { Effect, Logger, LogLevel, Schedule } from "effect"
-import { chownSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { chownSync, readFileSync, statfsSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { temporary } from "../process.js"
 import { at, program } from "../program.js"
@@ -38,7 +38,7 @@ describe("doctor", () => {
     const before = readFileSync(filename)
     const { code, json } = await doctor(filename)
     expect(json.map(({ check, status }) => [check, status])).toEqual([
-      ...["file", "log", "sidecars", "durability", "schema", "rows", "clocks", "consumers"].map((
+      ...["file", "disk", "log", "sidecars", "durability", "schema", "rows", "clocks", "consumers"].map((
         check
       ) => [check, "ok"]),
       [undefined, undefined]
@@ -97,6 +97,16 @@ describe("doctor", () => {
         expect([code, last]).toEqual([0, { ok: true, wrong: 0, warnings: 2 }])
       })
     )
+  }, 60_000)
+
+  it("warns of a disk that has no room for a copy", async () => {
+    const filename = join(cwd, "large.db")
+    await on(filename, Effect.flatMap(Command, (command) => command.createTenant({ pubkey: tenant })))
+    // SQLite ignores what is beyond its pages, and the file system stores none of it.
+    const { bavail, bsize } = statfsSync(cwd)
+    truncateSync(filename, bavail * bsize)
+    const { code, found } = await findings(filename)
+    expect([code, found]).toEqual([0, [["disk", "warning", expect.stringContaining("too little for a copy")]]])
   }, 60_000)
 
   // Only root can give a file to another user.
