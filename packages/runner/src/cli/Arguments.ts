@@ -196,23 +196,35 @@ type OnDatabase = { readonly database: DatabaseName.DatabaseName }
  * @category combinators
  */
 export const onWritable =
-  <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
-  (options: A & OnDatabase & { readonly create?: boolean }) =>
-    Effect.provide(execute(options), writableLayerOf(options.database, options.create ?? false))
+  <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) => (options: A & OnDatabase & Confirmed) =>
+    Effect.provide(execute(options), writableLayerOf(options.database, options))
 
 /**
- * The services of a database to write to, which is created if `create` or its name says so. Fails if its name forbids
- * changes.
+ * What the user has allowed a subcommand to do.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Confirmed {
+  /** Whether it may create the database. */
+  readonly create?: boolean
+  /** Whether it may change anything, if it asks for that. */
+  readonly yes?: boolean
+}
+
+/**
+ * The services of a database to write to, which is created if `create` or its name says so, and not migrated before the
+ * user has confirmed. Fails if its name forbids changes.
  *
  * @since 0.1.0
  * @category layers
  */
 export const writableLayerOf = (
   database: DatabaseName.DatabaseName,
-  create: boolean
+  { create = false, yes = true }: Confirmed
 ): Layer.Layer<Sqlite.Services, StorageError | Failed> => {
   const mayCreate = create || "mode" in database && database.mode === "rwc"
-  return Layer.unwrapEffect(Effect.as(writable(database), layerOf(database, { create: mayCreate, migrate: true })))
+  return Layer.unwrapEffect(Effect.as(writable(database), layerOf(database, { create: mayCreate, migrate: yes })))
 }
 
 /**

@@ -6,7 +6,16 @@ import type * as ValidationError from "@effect/cli/ValidationError"
 import { Effect, Layer, Option, Redacted } from "effect"
 import { readFile } from "node:fs/promises"
 import { Failed, Output } from "../terminal/Output.js"
-import { databaseOf, givenDatabase, givenSchema, layerOf, refused, variable, writableLayerOf } from "./Arguments.js"
+import {
+  type Confirmed,
+  databaseOf,
+  givenDatabase,
+  givenSchema,
+  layerOf,
+  refused,
+  variable,
+  writableLayerOf
+} from "./Arguments.js"
 import type { DatabaseName } from "./DatabaseName.js"
 
 /**
@@ -160,10 +169,10 @@ export const onPlace =
  */
 export const onWritable =
   <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
-  (options: A & { readonly place: Place; readonly create?: boolean }) => {
+  (options: A & Confirmed & { readonly place: Place }) => {
     const { create = false, place } = options
     const layer: Layer.Layer<Services, StorageError | Failed> = !("server" in place)
-      ? writableLayerOf(place, create)
+      ? writableLayerOf(place, options)
       : create
       ? Layer.fail(new Failed({ message: "--create is for a database; the host has its own" }))
       : layerOfHost(place)

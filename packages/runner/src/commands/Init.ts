@@ -6,8 +6,9 @@ import * as DatabaseName from "../cli/DatabaseName.js"
 import { type Failed, Output, type OutputClosed } from "../terminal/Output.js"
 import * as Subcommand from "./Subcommand.js"
 
+/** Opens the database, and leaves one that exists as it is. Returns whether it was created. */
 const open = (database: DatabaseName.DatabaseName, create: boolean) =>
-  Effect.scoped(Effect.as(Layer.build(layerOf(database, { create, migrate: true })), create))
+  Effect.scoped(Effect.as(Layer.build(layerOf(database, { create, migrate: create })), create))
 
 /** Creates the database if there is none, and prints whether it existed. */
 const init = Effect.fn("Init.init")(
@@ -18,7 +19,9 @@ const init = Effect.fn("Init.init")(
     const output = yield* Output
     yield* writable(database)
     const created = yield* open(database, false).pipe(
-      Effect.catchIf(({ reason }) => reason === "missing", () => open(database, true))
+      Effect.catchIf(({ reason }) => reason === "missing", () => open(database, true)),
+      // It is there, and caravel migrate is another decision.
+      Effect.catchIf(({ reason }) => reason === "older", () => Effect.succeed(false))
     )
     const name = DatabaseName.shown(database)
     yield* output.print(

@@ -119,6 +119,28 @@ describe("a database with an older schema", () => {
     expect(readFileSync(filename)).toEqual(before)
   }, 60_000)
 
+  it("is not migrated by caravel init, or by what has not been confirmed", async () => {
+    const filename = join(cwd, "unconfirmed.db")
+    older(filename)
+    const before = readFileSync(filename)
+    const run = (...args: ReadonlyArray<string>) => program([...args, "--database", filename])
+    expect((await run("init")).json).toEqual([{ ok: true, created: false }])
+    for (
+      const args of [["rebuild"], ["secrets", "erase", pubkey], ["consumers", "drop", "a"], [
+        "consumers",
+        "reset",
+        "a",
+        "--to",
+        "0"
+      ]]
+    ) {
+      expect((await run(...args)).stderr, args.join(" ")).toContain("migrate it with caravel migrate")
+    }
+    expect(readFileSync(filename)).toEqual(before)
+    expect((await run("rebuild", "--yes")).code).toBe(0)
+    expect((await run("migrate", "--dry-run")).json).toMatchObject([{ from: schemaVersion }])
+  }, 60_000)
+
   it("is migrated by caravel migrate, which says from where to where", async () => {
     const filename = join(cwd, "migrated.db")
     older(filename)
