@@ -2,11 +2,13 @@ import { Command, Journal } from "@caravel/domain"
 import { Backup, Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer } from "effect"
-import { readFileSync, statSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { execFileSync } from "node:child_process"
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { contents, eventsOf, plain, world } from "../fixtures/backup.js"
 import { tenant } from "../fixtures/filled.js"
 import { raw } from "../fixtures/sqlite.js"
+import { syncedWith } from "../fixtures/synced.js"
 
 describe("a backup", () => {
   it.scopedLive(
@@ -59,6 +61,23 @@ describe("a backup", () => {
       expect(files().filter((name) => name.startsWith("backup"))).toEqual(["backup.db"])
       expect(statSync(to).mode & 0o777).toBe(0o600)
       expect((yield* raw(to)).pragma("journal_mode", { simple: true })).toBe("delete")
+    }))
+
+  it.scopedLive("leaves the earlier file with all its commits, should it be interrupted right before the renaming", () =>
+    Effect.gen(function*() {
+      const { from, to } = yield* world
+      const open = yield* Layer.build(Sqlite.layer({ filename: from }))
+      yield* Context.get(open, Command).activateRelay({ id: "r0" })
+      // A process that was killed has left its last commit in the log.
+      execFileSync("cp", [from, to])
+      execFileSync("cp", [`${from}-wal`, `${to}-wal`])
+      const interrupted = `${to}.interrupted`
+      yield* syncedWith((path) => {
+        if (path === dirname(to) && !existsSync(interrupted)) copyFileSync(to, interrupted)
+      })
+      yield* Backup.backup({ from, to, overwrite: true })
+      expect((yield* contents(interrupted)).verified.last.head).toBe(1202)
+      expect((yield* contents(to)).verified.last.head).toBe(1202)
     }))
 
   it.scopedLive("overwrites a file only on request, and never its own source", () =>

@@ -23,10 +23,10 @@ const failingSyncs = (count: number) =>
       SqliteDatabase.prototype.prepare = function(this: SqliteDatabase.Database, text: string) {
         const statement = prepare.call(this, text)
         if (text !== "COMMIT") return statement
-        const run: (...params: Array<unknown>) => unknown = statement.run.bind(statement)
+        const { run } = statement
         return Object.assign(statement, {
           run: (...params: Array<unknown>) => {
-            if (left.count === 0) return run(...params)
+            if (left.count === 0) return Reflect.apply(run, statement, params)
             left.count--
             throw new SqliteDatabase.SqliteError("disk I/O error", "SQLITE_IOERR_FSYNC")
           }

@@ -254,15 +254,22 @@ const temporaryCopy = (operation: string, to: string) =>
 
 /**
  * Renames a copy to its final name, durably. The write-ahead log of the replaced file is removed first: SQLite would
- * apply it to the copy.
+ * apply it to the copy. If that is interrupted, the replaced file has everything that was in its log.
  */
 const putInPlace = (operation: string, copy: string, to: string) =>
-  Effect.uninterruptible(attempt(operation, async () => {
-    await sync(copy, "r+")
-    for (const suffix of ["-wal", "-shm", "-journal"]) await fs.rm(`${to}${suffix}`, { force: true })
-    await fs.rename(copy, to)
-    await sync(path.dirname(path.resolve(to)), "r")
-  }))
+  Effect.uninterruptible(
+    Effect.gen(function*() {
+      const directory = path.dirname(path.resolve(to))
+      yield* attempt(operation, () => sync(copy, "r+"))
+      yield* (yield* copies).applyLog(to)
+      yield* attempt(operation, async () => {
+        for (const suffix of ["-wal", "-shm", "-journal"]) await fs.rm(`${to}${suffix}`, { force: true })
+        await sync(directory, "r")
+        await fs.rename(copy, to)
+        await sync(directory, "r")
+      })
+    })
+  )
 
 /** A process that writes without a pause leaves little time between its transactions. */
 const whileWritten = Schedule.jittered(Schedule.spaced("2 millis")).pipe(Schedule.upTo("30 seconds"))

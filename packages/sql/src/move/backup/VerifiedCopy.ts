@@ -6,6 +6,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import Sqlite from "better-sqlite3"
 import { Context, Effect, Layer, type Scope } from "effect"
+import { existsSync } from "node:fs"
 import * as Database from "../../database/Database.js"
 import * as Opening from "../../database/Opening.js"
 import { toStorageError } from "../../database/StorageErrors.js"
@@ -41,6 +42,18 @@ export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlErr
     }),
     (database) => Effect.sync(() => database.close())
   )
+
+/** Writes what the write-ahead log of a file holds into the file. Does nothing if the file or its log is damaged. */
+export const applyLog = (filename: string): Effect.Effect<void> =>
+  Effect.ignore(Effect.try(() => {
+    if (!existsSync(`${filename}-wal`)) return
+    const database = new Sqlite(filename, { fileMustExist: true, timeout: 0 })
+    try {
+      database.pragma("wal_checkpoint(TRUNCATE)")
+    } finally {
+      database.close()
+    }
+  }))
 
 /**
  * Opens a read transaction, so that the copy sees one state: otherwise SQLite would restart the copy after a commit.
