@@ -6,8 +6,8 @@ import type { PCGRandom } from "effect/Utils"
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { create, mustWork, pubkey, withDatabase } from "../operations/Databases.js"
+import { copyOpen } from "../operations/OpenFiles.js"
 import { attempt, type Case, CaseFailed, fail } from "./Case.js"
-import { copyOpen } from "./OpenFiles.js"
 
 /** A change, and what undoes its cause, if it can be undone. */
 interface Change {

@@ -11,8 +11,8 @@ import { join } from "node:path"
 import * as Control from "../interposer/Control.js"
 import type { CallKind } from "../interposer/Layout.js"
 import { create, mustBeSound, mustWork, pubkey, withDatabase } from "../operations/Databases.js"
+import { copyOpen } from "../operations/OpenFiles.js"
 import { attempt, type Case, CaseFailed, fail } from "./Case.js"
-import { copyOpen } from "./OpenFiles.js"
 
 const errors: ReadonlyArray<{ readonly error: keyof typeof constants.errno; readonly kinds: ReadonlyArray<CallKind> }> =
   [

@@ -17,14 +17,15 @@ import {
   RelayId,
   Subdomain
 } from "@caravel/domain"
-import { Sqlite } from "@caravel/sql"
+import { Backup, Sqlite } from "@caravel/sql"
+import Database from "better-sqlite3"
 import { Effect, Exit, Logger, LogLevel, Stream } from "effect"
 import type { PCGRandom } from "effect/Utils"
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { pubkey, withDatabase } from "../operations/Databases.js"
+import { copyOpen } from "../operations/OpenFiles.js"
 import { attempt, type Case, CaseFailed, fail } from "./Case.js"
-import { copyOpen } from "./OpenFiles.js"
 
 /** A database's files, and what is read from it. */
 export interface Sound {
@@ -184,10 +185,27 @@ const tryFlipped = (sound: Sound, place: string, offset: number, bits: ReadonlyA
         Sqlite.layer({ filename, synchronous: "normal" })
       ))
     )
+    yield* tryBackup(sound, filename, isInLog)
     if (Exit.isFailure(opened)) return
     const { differences, found } = opened.value
     if (Exit.isFailure(found) || Exit.isFailure(differences) || differences.value > 0) return
     yield* mustBeRight(sound.read, found.value, isInLog)
+  })
+
+/** A backup of a damaged database is refused, or sound and right. */
+const tryBackup = (sound: Sound, filename: string, mayBeEarlier: boolean) =>
+  Effect.gen(function*() {
+    const to = `${filename}.backup`
+    if (Exit.isFailure(yield* attempt("a backup", Backup.backup({ from: filename, to })))) return
+    const damage = yield* Effect.sync(() => {
+      const database = new Database(to, { readonly: true })
+      const found = database.pragma("integrity_check(1)", { simple: true })
+      database.close()
+      return found
+    })
+    if (damage !== "ok") return yield* fail(`a backup is made although ${String(damage)}`)
+    const found = yield* withDatabase(to, read)
+    yield* mustBeRight(sound.read, found, mayBeEarlier)
   })
 
 const mustBeRight = (sound: Read, found: Read, mayBeEarlier: boolean) =>

@@ -6,6 +6,7 @@ import { Effect, Layer } from "effect"
 import * as fs from "node:fs"
 import { join } from "node:path"
 import { check, create, createRelays, must, mustBeSound, mustWork, withDatabase } from "./Databases.js"
+import { copyOpen } from "./OpenFiles.js"
 import { make, type Operation } from "./Operation.js"
 
 const filenameIn = (directory: string) => join(directory, "caravel.db")
@@ -35,8 +36,17 @@ export const backup = (overwrite: boolean): Operation => {
     title: overwrite ? "backup over an earlier one" : "backup",
     prepare: (directory) =>
       Effect.gen(function*() {
-        yield* create(filenameIn(directory), headBefore - 1)
-        if (overwrite) yield* makeBackup(directory)
+        yield* create(filenameIn(directory), headBefore - 1 - (overwrite ? 2 : 0))
+        if (overwrite) {
+          // A process that was killed has left the last commits in its log.
+          yield* withDatabase(
+            filenameIn(directory),
+            Effect.zipRight(
+              createRelays("t", 2),
+              Effect.sync(() => copyOpen(filenameIn(directory), backupIn(directory)))
+            )
+          )
+        }
         yield* withDatabase(filenameIn(directory), createRelays("s", head - headBefore))
       }),
     run: (directory, acknowledge) => Effect.zipRight(makeBackup(directory), acknowledge("made")),

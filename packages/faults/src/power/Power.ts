@@ -58,22 +58,14 @@ const tryRun = ({ count, library, name, number, operation, random, settings }: R
       Effect.flatMap(Process.start({ operation: name, directory, library, control, record }), Process.outcome)
     )
     const calls = Calls.decode(fs.readFileSync(record))
-    const losses = lossesOf(calls.length, count, random)
+    const acknowledged = acknowledgedIn(calls, join(directory, acknowledgements))
+    const losses = lossesOf(calls, acknowledged.map(({ call }) => call), count, random)
     const findings: Array<Finding> = []
-    let lines = ""
     let done = 0
-    const marks = new Set<number>()
     for (const loss of losses) {
-      for (; done < loss.call; done++) {
-        const call = calls[done]!
-        if (call._tag === "Open") {
-          if (call.path === join(directory, acknowledgements)) marks.add(call.fd)
-          else marks.delete(call.fd)
-        }
-        if (call._tag === "Write" && marks.has(call.fd)) lines += call.bytes.toString()
-        volume.apply(call)
-      }
-      const image = join(place, `image-${loss.call}`)
+      for (; done < loss.call; done++) volume.apply(calls[done]!)
+      const lines = acknowledged.filter(({ call }) => call <= loss.call).map(({ text }) => text).join("")
+      const image = join(place, "image")
       fs.mkdirSync(image)
       volume.writeImage(image, loss.keep, random)
       const kept = join(place, "kept")
@@ -91,12 +83,43 @@ const tryRun = ({ count, library, name, number, operation, random, settings }: R
     return { findings, images: losses.length, calls: calls.length }
   })
 
-/** Instants in their order. The last one is after the last call. */
-const lossesOf = (calls: number, count: number, random: PCGRandom): ReadonlyArray<Loss> =>
-  Array.from({ length: count }, (_, n): Loss => ({
-    call: n === 0 ? calls : random.integer(calls + 1),
-    keep: keeps[random.integer(keeps.length)]!
-  })).sort((one, other) => one.call - other.call)
+/** Instants in their order. Three are after the last call, where everything is acknowledged. */
+const lossesOf = (
+  calls: ReadonlyArray<Calls.Call>,
+  acknowledged: ReadonlyArray<number>,
+  count: number,
+  random: PCGRandom
+) => {
+  const oneOf = (instants: ReadonlyArray<number>) =>
+    instants.length === 0 ? random.integer(calls.length + 1) : instants[random.integer(instants.length)]!
+  const changesName = calls.flatMap(({ _tag }, index) =>
+    _tag === "Rename" || _tag === "Unlink" ? [index, index + 1] : []
+  )
+  return Array.from({ length: count }, (_, n): Loss => {
+    if (n < 3) return { call: calls.length, keep: keeps[n]! }
+    // Few calls change names or acknowledge, and much depends on what is on the disk then.
+    const among = random.integer(3)
+    return {
+      call: oneOf(among === 0 ? acknowledged : among === 1 ? changesName : []),
+      keep: keeps[random.integer(keeps.length)]!
+    }
+  }).sort((one, other) => one.call - other.call)
+}
+
+/** The text of the acknowledgements, and after which calls it was written. */
+const acknowledgedIn = (calls: ReadonlyArray<Calls.Call>, filename: string) => {
+  const writes: Array<{ readonly call: number; readonly text: string }> = []
+  const files = new Set<number>()
+  for (const [index, call] of calls.entries()) {
+    if (call._tag === "Open") {
+      if (call.path === filename) files.add(call.fd)
+      else files.delete(call.fd)
+    } else if (call._tag === "Write" && files.has(call.fd)) {
+      writes.push({ call: index + 1, text: call.bytes.toString() })
+    }
+  }
+  return writes
+}
 
 /** Keeps the image, and tells what was seen. */
 const finding = (
@@ -124,7 +147,7 @@ const finding = (
 }
 
 /** Tries an operation, in as many runs as its number of images needs. */
-const tryOperation = (settings: Settings, library: string, name: string, index: number) =>
+export const tryOperation = (settings: Settings, library: string, name: string, index: number) =>
   Effect.gen(function*() {
     const operation = operations[name]!
     const random = new PCGRandom(settings.seed, index)

@@ -21,7 +21,7 @@ const sector = 512
 /** What is kept of the changes since the last sync. */
 export type Keep = "nothing" | "everything" | "beginning" | "subset"
 
-export const keeps: ReadonlyArray<Keep> = ["nothing", "everything", "beginning", "subset"]
+export const keeps: ReadonlyArray<Keep> = ["nothing", "beginning", "subset", "everything"]
 
 type Change =
   | { readonly _tag: "Write"; readonly offset: number; readonly bytes: Buffer }
@@ -237,10 +237,14 @@ export class Volume {
       if (!fs.existsSync(dirname(target))) continue
       const entry = entries.get(path)!
       if (entry === "directory") fs.mkdirSync(target)
+      else if (path.endsWith("-shm")) fs.writeFileSync(target, garbage)
       else fs.writeFileSync(target, entry.after(keep, random))
     }
   }
 }
+
+/** SQLite writes its index of the log through a memory map, in no order, and must not believe what it finds there. */
+const garbage = Buffer.alloc(32_768, 0x5a)
 
 const applyTo = (entries: Map<string, Entry>, { add, remove }: EntryChange): void => {
   if (remove !== undefined) entries.delete(remove)
