@@ -1,5 +1,5 @@
 /**
- * Callers who send commands at the same time, a transactional consumer, a transaction of the application, checkpoints
+ * Callers that send commands at the same time, a transactional consumer, a transaction of the application, checkpoints
  * of the log, and a database that is closed and opened again.
  */
 import { type Activity, ActivityFeed, Command, Journal, Query } from "@caravel/domain"
