@@ -1,4 +1,5 @@
 /** The calls that the library has recorded. */
+import { resolve } from "node:path"
 import { headSize, kinds } from "./Layout.js"
 
 /** A call that changed a file or a directory, or synced one. */
@@ -44,10 +45,9 @@ interface Recorded {
 }
 
 const callOf = ({ fd, first, flags, kind, offset, second }: Recorded): Call => {
-  const path = first.toString()
   switch (kind) {
     case kinds.open:
-      return { _tag: "Open", fd, path, flags }
+      return { _tag: "Open", fd, path: pathOf(first), flags }
     case kinds.write:
       return { _tag: "Write", fd, offset, bytes: first }
     case kinds.truncate:
@@ -55,17 +55,20 @@ const callOf = ({ fd, first, flags, kind, offset, second }: Recorded): Call => {
     case kinds.sync:
       return { _tag: "Sync", fd }
     case kinds.rename:
-      return { _tag: "Rename", from: path, to: second.toString() }
+      return { _tag: "Rename", from: pathOf(first), to: pathOf(second) }
     case kinds.unlink:
-      return { _tag: "Unlink", path }
+      return { _tag: "Unlink", path: pathOf(first) }
     case kinds.mkdir:
-      return { _tag: "Mkdir", path }
+      return { _tag: "Mkdir", path: pathOf(first) }
     case kinds.rmdir:
-      return { _tag: "Rmdir", path }
+      return { _tag: "Rmdir", path: pathOf(first) }
     default:
       throw new Error(`call ${kind} is not known`)
   }
 }
+
+/** Names of directories may end with a slash. */
+const pathOf = (bytes: Buffer) => resolve(bytes.toString())
 
 /** A call for people, without the bytes. */
 export const render = (call: Call): string => {
