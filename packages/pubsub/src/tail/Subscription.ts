@@ -1,16 +1,32 @@
-import type { Activity, Position } from "@caravel/domain"
+import { type Activity, Position } from "@caravel/domain"
 import { Effect } from "effect"
 import { type Ended, indexAfter, type Window } from "./Window.js"
 
 /** The number of activities that are read from the journal at a time. Catching up is a third faster than with 256. */
 export const pageSize = 1024
 
-/** A part of the activity log, which may begin before the position that it was read for. */
-export interface Part {
+/** All activities after `start`, up to and including `upTo`. */
+export interface Page {
   readonly activities: ReadonlyArray<Activity>
-  /** The position up to which it has all activities. */
+  readonly start: Position
   readonly upTo: Position
+  /** Whether it begins and ends at multiples of the page size, so that other subscriptions may hold it too. */
+  readonly isWhole: boolean
 }
+
+/** Where subscriptions that lag find pages of the journal. */
+export interface Pages {
+  /** The subscriptions that have not been closed. */
+  readonly open: Set<Subscription>
+  /** Passes on a page with the activities after a position, which may begin before it and ends at `upTo` or before it. */
+  readonly load: (
+    after: Position,
+    upTo: Position,
+    hold: (page: Page) => void
+  ) => Effect.Effect<void, Ended>
+}
+
+const empty: Page = { activities: [], start: Position.make(0), upTo: Position.make(0), isWhole: false }
 
 /**
  * A reader's place in the activity log. A subscription takes from the shared window while it keeps up, and otherwise
@@ -18,8 +34,8 @@ export interface Part {
  * readers.
  */
 export class Subscription {
-  /** Activities that were read from the journal, shared with other subscriptions. Those before `next` have been taken. */
-  private page: ReadonlyArray<Activity> = []
+  /** Activities that were read from the journal. Those before `next` have been taken. */
+  page: Page = empty
   private next = 0
   /** The position up to which the journal has been read. */
   private position: Position
@@ -30,12 +46,13 @@ export class Subscription {
   private whenEnded: (() => void) | undefined
   private readonly loading = Effect.unsafeMakeSemaphore(1)
   private readonly window: Window
-  private readonly read: (after: Position, upTo: Position) => Effect.Effect<Part, Ended>
+  private readonly pages: Pages
 
-  constructor(window: Window, read: Subscription["read"], position: Position) {
+  constructor(window: Window, pages: Pages, position: Position) {
     this.window = window
-    this.read = read
+    this.pages = pages
     this.position = position
+    pages.open.add(this)
     this.accounted = window.published
     window.listeners.add(this.wake)
   }
@@ -43,6 +60,7 @@ export class Subscription {
   /** Closes the subscription. Waiting and later takes are interrupted. */
   close(): void {
     this.closed = true
+    this.pages.open.delete(this)
     this.window.listeners.delete(this.wake)
     this.wake()
   }
@@ -87,14 +105,19 @@ export class Subscription {
   }
 
   private get available(): number {
-    return this.page.length - this.next + (this.window.covers(this.position) ? this.window.count(this.position) : 0)
+    return this.left + (this.window.covers(this.position) ? this.window.count(this.position) : 0)
+  }
+
+  /** The number of activities of the page that have not been taken. */
+  private get left(): number {
+    return this.page.activities.length - this.next
   }
 
   private unsafeTake(max: number): Array<Activity> {
-    const taken = this.page.slice(this.next, this.next + max)
+    const taken = this.page.activities.slice(this.next, this.next + max)
     this.next += taken.length
-    if (this.next === this.page.length) this.hold([])
-    if (this.page.length === 0 && this.window.covers(this.position)) {
+    if (this.left === 0) this.hold(empty)
+    if (this.left === 0 && this.window.covers(this.position)) {
       for (const activity of this.window.after(this.position, max - taken.length)) {
         taken.push(activity)
         this.position = activity.position
@@ -105,9 +128,18 @@ export class Subscription {
     return taken
   }
 
-  private hold(page: ReadonlyArray<Activity>, next = 0): void {
+  private hold(page: Page, next = 0): void {
     this.page = page
     this.next = next
+  }
+
+  /** Holds a page in addition to what has not been taken. */
+  private readonly add = (page: Page) => {
+    const next = indexAfter(page.activities, this.position)
+    this.position = page.upTo
+    if (this.left === 0) return this.hold(page, next)
+    const activities = this.page.activities.slice(this.next).concat(page.activities.slice(next))
+    this.hold({ ...page, activities, isWhole: false })
   }
 
   private checkEnd(): void {
@@ -125,13 +157,7 @@ export class Subscription {
   private load(min: number): Effect.Effect<void, Ended> {
     return this.loading.withPermits(1)(Effect.suspend(() => {
       if (this.available >= min || this.window.covers(this.position)) return Effect.void
-      const upTo = this.window.floor
-      return Effect.map(this.read(this.position, upTo), ({ activities, upTo }) => {
-        const next = indexAfter(activities, this.position)
-        if (this.page.length === 0) this.hold(activities, next)
-        else this.hold(this.page.slice(this.next).concat(activities.slice(next)))
-        this.position = upTo
-      })
+      return this.pages.load(this.position, this.window.floor, this.add)
     }))
   }
 

@@ -90,7 +90,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | ActivityLog> = Lay
     const log = yield* makeCheckedLog
     const { advanceTo, advanceToHead } = yield* makeBroadcasting(log)
     const { fail, failIfRestored, window } = log
-    const read = makeSharedPages(log)
+    const pages = makeSharedPages(log)
     return {
       broadcast: (committed, preceding) =>
         Effect.suspend(() => {
@@ -116,7 +116,7 @@ export const layer: Layer.Layer<Tail, StorageError, Journal | ActivityLog> = Lay
       failIfRestored,
       ended: Effect.zipRight(window.awaitAfter(Position.make(Number.MAX_SAFE_INTEGER)), Effect.never),
       fail,
-      subscribe: (position = window.position) => new Subscription(window, read, position)
+      subscribe: (position = window.position) => new Subscription(window, pages, position)
     }
   })
 )

@@ -1,7 +1,6 @@
-import type { Position } from "@caravel/domain"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
-import { pageSize, Subscription } from "../../src/tail/Subscription.js"
+import { type Pages, pageSize, Subscription } from "../../src/tail/Subscription.js"
 import { type Ended, Window } from "../../src/tail/Window.js"
 import { position, positionsOf, range, World } from "../world.js"
 
@@ -15,12 +14,18 @@ const setup = (capacity = 1024, from = 0) => {
     const head = world.commit(count, logged)
     window.advance(world.activities.slice(before), head)
   }
-  const read = (after: Position, upTo: Position) =>
-    Effect.map(world.read(after, upTo), (activities) => ({
-      activities,
-      upTo: activities.length < pageSize ? upTo : activities[activities.length - 1]!.position
-    }))
-  const subscribe = (at?: number) => new Subscription(window, read, at === undefined ? window.position : position(at))
+  const pages: Pages = {
+    open: new Set(),
+    load: (after, upTo, hold) =>
+      Effect.map(world.read(after, upTo), (activities) =>
+        hold({
+          activities,
+          start: after,
+          upTo: activities.length < pageSize ? upTo : activities[activities.length - 1]!.position,
+          isWhole: false
+        }))
+  }
+  const subscribe = (at?: number) => new Subscription(window, pages, at === undefined ? window.position : position(at))
   return { world, window, append, subscribe }
 }
 
