@@ -179,7 +179,7 @@ export class ConsumerSteps extends Steps {
   ): Effect.Effect<void, Tagged> {
     const inserted = sql === undefined || !data.transactional
       ? Effect.void
-      : sql`INSERT INTO sim_effect (consumer, position) VALUES (${name}, ${activity.position})`
+      : Effect.asVoid(sql`INSERT INTO sim_effect (consumer, position) VALUES (${name}, ${activity.position})`)
     if (!data.sends || activity.activityType !== "create_relay") return inserted
     const mark = `${name} at ${activity.position}`
     const sent = command.submit([{ _tag: "CompleteRelaySync", id: activity.resourceId }] as never) as Effect.Effect<
@@ -188,7 +188,7 @@ export class ConsumerSteps extends Steps {
     >
     return Effect.zipRight(
       inserted,
-      sent.pipe(
+      Effect.asVoid(sent).pipe(
         Command.withMetadata({ correlationId: mark }),
         data.transactional && sql !== undefined ? Function.identity : Command.withIdempotencyKey(mark)
       )
