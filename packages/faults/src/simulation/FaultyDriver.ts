@@ -15,6 +15,8 @@ const points: ReadonlyArray<readonly [start: RegExp, point: Point]> = [
   [/^\s*(SELECT|WITH|PRAGMA data_version)/i, "read"]
 ]
 
+const syncing = /^(PRAGMA synchronous = )\w+$/
+
 const codes = {
   busy: "SQLITE_BUSY",
   full: "SQLITE_FULL",
@@ -62,9 +64,11 @@ const replaceDriver = () => {
     if (installed !== undefined && !configured.has(this)) {
       configured.add(this)
       installed.connections.add(this)
+      installed.host.onConnection()
       prepare.call(this, "PRAGMA busy_timeout = 0").all([])
     }
-    return prepare.call(this, text)
+    // No power is lost here, and nothing waits for the disk.
+    return prepare.call(this, installed === undefined ? text : text.replace(syncing, "$1OFF"))
   } as typeof prepare
   const database = new Sqlite(":memory:")
   const statement: object = Object.getPrototypeOf(database.prepare("SELECT 1"))

@@ -74,6 +74,8 @@ export class SimulatedHost {
   trace = 0
   /** Called whenever nothing is ready, before the clock moves. */
   onIdle: () => void = () => {}
+  /** Called when a database file has been opened. */
+  onConnection: () => void = () => {}
   private readonly options: Options
   private readonly prng: Prng
   private readonly ids: Prng
@@ -359,7 +361,7 @@ export class SimulatedHost {
     const timer = real.setTimeout(() => {
       expired = true
     }, 500)
-    while (!expired && this.waiting > 0 && !this.hasReady) {
+    while (!expired && this.waiting > 0 && !this.hasReady && !this.isDue) {
       await new Promise<void>((resume) => real.setImmediate(resume))
     }
     clearTimeoutOf(timer)

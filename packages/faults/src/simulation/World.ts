@@ -86,30 +86,36 @@ export class Node {
       }))
   }
 
-  /** Opens the database. The clock stands still meanwhile, as files are opened by the real host. */
+  /** Opens the database. The clock stands still until the real host has opened the file. */
   readonly open: Effect.Effect<void, StorageError> = Effect.suspend(() => {
     this.host.beginWaiting()
+    let isWaiting = true
+    const opened = () => {
+      if (isWaiting) this.host.endWaiting()
+      isWaiting = false
+    }
+    this.host.onConnection = opened
     return this.on(
       Effect.gen(this, function*() {
         const scope = yield* Scope.make()
-        const opened: Context.Context<any> = yield* Effect.onError(
+        const built: Context.Context<any> = yield* Effect.onError(
           Layer.buildWithScope(this.layer, scope),
           () => Scope.close(scope, Exit.void)
         )
         const services = this.wrap({
-          command: Context.get(opened, Command),
-          query: Context.get(opened, Query),
-          feed: Context.get(opened, ActivityFeed),
-          journal: Context.get(opened, Journal),
-          consumer: Context.get(opened, Consumer.Consumer),
-          sql: Context.getOption(opened, SqlClient).pipe((sql) => sql._tag === "Some" ? sql.value : undefined)
+          command: Context.get(built, Command),
+          query: Context.get(built, Query),
+          feed: Context.get(built, ActivityFeed),
+          journal: Context.get(built, Journal),
+          consumer: Context.get(built, Consumer.Consumer),
+          sql: Context.getOption(built, SqlClient).pipe((sql) => sql._tag === "Some" ? sql.value : undefined)
         })
         this.broadcast.clear()
         this.live = yield* Scope.extend(services.command.notify.subscribe, scope)
         this.scope = scope
         this.services = services
       })
-    ).pipe(Effect.ensuring(Effect.sync(() => this.host.endWaiting())))
+    ).pipe(Effect.ensuring(Effect.sync(opened)))
   })
 
   /** Closes the database. Commands that are being executed are left to the services. */
