@@ -36,6 +36,11 @@ export class Execution extends Steps {
         return this.submit(step, transaction)
       case "Transaction":
         return this.transaction(step, transaction)
+      case "Together":
+        return Effect.forEach(step.steps, (inner) => this.step(inner, transaction), {
+          concurrency: "unbounded",
+          discard: true
+        })
       case "Note":
         return this.note(step.node, step.text, transaction)
       case "Sleep":

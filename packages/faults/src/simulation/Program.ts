@@ -39,6 +39,8 @@ export interface Transaction extends Stop {
 export type Step =
   | Submit
   | Transaction
+  /** Steps that run at once. */
+  | { readonly _tag: "Together"; readonly steps: ReadonlyArray<Step> }
   /** A write of the caller's own. */
   | { readonly _tag: "Note"; readonly node: number; readonly text: string }
   | { readonly _tag: "Sleep"; readonly millis: number }
@@ -96,6 +98,8 @@ export interface Program {
   readonly order: Order
   readonly preemption: number
   readonly nodes: number
+  /** Whether the journal is longer than what a tail remembers from its start. */
+  readonly isLong: boolean
   readonly consumers: ReadonlyArray<ConsumerData>
   /** Steps of concurrent callers. */
   readonly callers: ReadonlyArray<ReadonlyArray<Step>>
@@ -132,8 +136,9 @@ class Generator {
       adapter,
       seed: prng.fork(),
       order: prng.pick(["fifo", "mixed", "random", "random", "lifo"]),
-      preemption: prng.pick([0, 0, 3, 12, 60]),
+      preemption: prng.pick([0, 0, 4, 20, 100]),
       nodes,
+      isLong: prng.chance(0.15),
       consumers: this.consumers,
       callers: [this.beginning(), ...this.times(prng.between(1, 4), () => this.steps(prng.between(2, 9)))],
       faults: adapter === "memory" || prng.chance(0.3) ? [] : this.times(prng.between(1, 5), () => this.fault())
@@ -167,8 +172,11 @@ class Generator {
     const roll = prng.next()
     const node = this.node()
     const consumer = prng.below(Math.max(1, this.consumers.length))
-    if (roll < 0.42) return this.submit(this.times(prng.pick([1, 1, 1, 2, 3]), () => this.command()), node)
-    if (roll < 0.52) return this.adapter === "sqlite" ? this.transaction(node, 0) : this.submit([this.command()], node)
+    if (roll < 0.4) return this.submit(this.times(prng.pick([1, 1, 1, 2, 3]), () => this.command()), node)
+    if (roll < 0.47) {
+      return { _tag: "Together", steps: this.times(prng.between(2, 5), () => this.submit([this.command()], node)) }
+    }
+    if (roll < 0.55) return this.adapter === "sqlite" ? this.transaction(node, 0) : this.submit([this.command()], node)
     if (roll < 0.6) return { _tag: "Sleep", millis: prng.pick([0, 1, 5, 20, 100, 400]) }
     if (roll < 0.66) return { _tag: "Subscribe", node, millis: this.life(), pause: prng.pick([0, 0, 3, 40]) }
     if (roll < 0.72) {
@@ -306,6 +314,7 @@ class Generator {
       ["commit", 25, ["busy", "full", "io", "aborted", "reported", "slow"]],
       ["commit", 12, ["busy", "full", "io", "aborted", "reported"]],
       ["write", 60, ["full", "io", "aborted", "slow"]],
+      ["write", 40, ["slow"]],
       ["read", 150, ["io", "busy", "slow"]],
       ["savepoint", 8, ["io", "full"]],
       ["rollback", 4, ["io"]],
@@ -315,7 +324,7 @@ class Generator {
     return {
       point,
       nth: prng.between(1, most),
-      times: prng.pick([1, 1, 1, 2, 4, effect === "busy" ? 40 : 8]),
+      times: prng.pick([1, 1, 1, 2, 4, effect === "busy" ? 40 : effect === "slow" ? 20 : 8]),
       effect,
       ...(effect === "slow" && { millis: prng.pick([2, 30, 400]) })
     }

@@ -1,5 +1,4 @@
 /** Tries the programs of many seeds, and makes scripts of those that fail. */
-import { join } from "node:path"
 import type { Finding } from "../Kind.js"
 import { generate, type Program } from "./Program.js"
 import { scriptOf } from "./Script.js"
@@ -31,7 +30,7 @@ const enough = 3
 const tries = 150
 
 /** Prepares a directory for simulations on SQLite. */
-export const prepare = (directory: string): Promise<void> => World.createTemplate(join(directory, "template.db"))
+export const prepare = (directory: string): Promise<void> => World.createTemplates(directory)
 
 /** Tries seeds one after another. */
 export const search = async (

@@ -44,6 +44,7 @@ function* smallerThan(program: Program): Generator<Program> {
   if (last >= 0 && !JSON.stringify(callers).includes(`"consumer":${last}`)) {
     yield { ...program, consumers: consumers.slice(0, last) }
   }
+  if (program.isLong) yield { ...program, isLong: false }
   if (program.order !== "fifo") yield { ...program, order: "fifo" }
   if (program.preemption !== 0) yield { ...program, preemption: 0 }
   for (const [index, steps] of callers.entries()) {
@@ -66,7 +67,8 @@ function* smallerThan(program: Program): Generator<Program> {
 }
 
 function* simplerThan(step: Step): Generator<Step> {
-  if (step._tag === "Transaction") {
+  if (step._tag === "Together") { for (const inner of step.steps) yield inner }
+  if (step._tag === "Transaction" || step._tag === "Together") {
     for (const steps of without(step.steps)) yield { ...step, steps }
     for (const [index, inner] of step.steps.entries()) {
       for (const simpler of simplerThan(inner)) {

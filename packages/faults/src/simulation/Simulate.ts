@@ -14,7 +14,7 @@ import * as World from "./World.js"
 
 /** Where files are, and what is to be tried instead of Caravel's own services. */
 export interface Options {
-  /** A directory with a file `template.db`, from `World.createTemplate`; for SQLite only. */
+  /** A directory with the files of `World.createTemplates`; for SQLite only. */
   readonly directory?: string | undefined
   /** Replaces the services: tests put broken ones in. */
   readonly wrap?: ((services: World.Services) => World.Services) | undefined
@@ -52,12 +52,13 @@ export const simulate = async (program: Program, options: Options = {}): Promise
   const faults = new Faults(program.faults)
   const history = new History()
   const filename = program.adapter === "sqlite" ? `${options.directory}/simulated-${simulations++}.db` : undefined
-  if (filename !== undefined) World.copyTemplate(`${options.directory}/template.db`, filename)
+  if (filename !== undefined) World.copyTemplate(World.templateOf(options.directory!, program.isLong), filename)
 
+  const layer = filename === undefined ? await World.memory(program.isLong) : World.sqlite(filename)
   const nodes = Array.from({ length: program.nodes }, (_, index) =>
     new World.Node(index, {
       host,
-      layer: filename === undefined ? World.memory : World.sqlite(filename),
+      layer,
       wrap: options.wrap ?? ((services) => services)
     }))
   const observer = filename === undefined

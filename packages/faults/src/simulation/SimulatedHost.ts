@@ -60,6 +60,9 @@ interface Watcher {
 
 const real = { setImmediate, setTimeout }
 
+/** To yield takes a fiber about this many operations. A lower limit would make it yield forever. */
+const yieldCost = 24
+
 /** The instant at which simulated time starts. */
 const start = Date.UTC(2026, 0, 1)
 
@@ -118,7 +121,7 @@ export class SimulatedHost {
     return {
       shouldYield: (fiber) => {
         if (fiber.currentOpCount <= limit || fiber === this.starting) return false
-        limit = preemption === 0 ? 2048 : 1 + prng.below(2 * preemption)
+        limit = preemption === 0 ? 2048 : yieldCost + prng.below(2 * preemption)
         return 0
       },
       scheduleTask: (run, _, fiber) => {

@@ -29,7 +29,7 @@ const Line = Schema.parseJson(Schema.Union(
 type Line = typeof Line.Type
 
 /** How many seeds are tried. */
-const seedsOf = ({ long }: Settings) => long ? { memory: 20_000, sqlite: 10_000 } : { memory: 1200, sqlite: 400 }
+const seedsOf = ({ long }: Settings) => long ? { memory: 20_000, sqlite: 10_000 } : { memory: 1000, sqlite: 320 }
 
 /** Programs of several concurrent callers on memory and SQLite, under a scheduler and a clock of their own. */
 export const simulation: Kind = {
@@ -38,7 +38,6 @@ export const simulation: Kind = {
     "The writer, the tail, feeds and consumers on memory and SQLite, with every invariant checked after each.",
   run: (settings) =>
     Effect.gen(function*() {
-      yield* Effect.promise(() => Search.prepare(settings.directory))
       const processes = Math.min(2, availableParallelism())
       const seeds = seedsOf(settings)
       const first = settings.seed * 1_000_003 % 2 ** 28
@@ -81,17 +80,20 @@ const add = ({ findings, tried }: Outcome, lines: ReadonlyArray<Line>, adapter: 
 // The child is next to this file, whether in source or built.
 const child = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url))
 
+/** Most of what a simulation allocates is garbage when it ends. */
+const memory = ["--max-semi-space-size=64"]
+
 /** Searches in a process of its own, in a directory of its own. */
 const search = ([directory, ...parameters]: ReadonlyArray<string>, { progress }: Settings) =>
   Effect.scoped(Effect.gen(function*() {
     const own = yield* Effect.promise(async () => {
       const own = await fs.mkdtemp(join(directory!, "process-"))
-      await fs.copyFile(join(directory!, "template.db"), join(own, "template.db"))
+      await Search.prepare(own)
       return own
     })
     const started = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        spawn(process.execPath, [...process.execArgv, child, "search", own, ...parameters], {
+        spawn(process.execPath, [...process.execArgv, ...memory, child, "search", own, ...parameters], {
           stdio: ["ignore", "pipe", "inherit"]
         })
       ),

@@ -1,13 +1,14 @@
 /** The processes of a simulation: databases that are open, and what is read from them. */
-import { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
+import { ActivityFeed, Command, Journal, Position, Query } from "@caravel/domain"
 import type { Activity, StorageError } from "@caravel/domain"
 import { Memory } from "@caravel/memory"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import Database from "better-sqlite3"
-import { Context, Effect, Exit, Fiber, Layer, type Queue, Scope } from "effect"
+import { Clock, Context, Effect, Exit, Fiber, Layer, type Queue, Scope } from "effect"
 import * as fs from "node:fs"
+import { join } from "node:path"
 import type { History } from "./History.js"
 import type { SimulatedHost } from "./SimulatedHost.js"
 import { Process } from "./SimulatedHost.js"
@@ -25,14 +26,39 @@ export interface Services {
 /** A layer of the services. */
 export type Opened = Layer.Layer<Command | Query | ActivityFeed | Journal | Consumer.Consumer, StorageError>
 
-/** Creates the file that each simulation on SQLite starts with a copy of. */
-export const createTemplate = async (filename: string): Promise<void> => {
-  await Effect.runPromise(Effect.scoped(Layer.build(Sqlite.layer({ filename, synchronous: "normal" }))))
-  const database = new Database(filename)
-  database.exec("CREATE TABLE sim_note (text TEXT NOT NULL)")
-  database.exec("CREATE TABLE sim_effect (consumer TEXT NOT NULL, position INTEGER NOT NULL)")
-  database.close()
+/** Where the templates of a directory are. */
+export const templateOf = (directory: string, isLong: boolean): string =>
+  join(directory, isLong ? "template-long.db" : "template.db")
+
+/** Creates the files that each simulation on SQLite starts with a copy of: an empty journal, and a long one. */
+export const createTemplates = async (directory: string): Promise<void> => {
+  for (const isLong of [false, true]) {
+    const filename = templateOf(directory, isLong)
+    const written = Effect.flatMap(Command, ({ submit }) => isLong ? inThePast(submit(longHistory)) : Effect.void)
+    await Effect.runPromise(Effect.provide(written, Sqlite.layer({ filename, synchronous: "normal" })))
+    const database = new Database(filename)
+    database.exec("CREATE TABLE sim_note (text TEXT NOT NULL)")
+    database.exec("CREATE TABLE sim_effect (consumer TEXT NOT NULL, position INTEGER NOT NULL)")
+    database.close()
+  }
 }
+
+/** The long journal was written before the simulation starts. */
+const longAgo = Date.UTC(2025, 0, 1)
+
+const inThePast = Effect.withClock(
+  Object.assign(Object.create(Clock.make()) as Clock.Clock, {
+    unsafeCurrentTimeMillis: () => longAgo,
+    currentTimeMillis: Effect.succeed(longAgo)
+  })
+)
+
+/** More activities than a tail reads at its start. */
+const longHistory = [
+  { _tag: "CreateTenant", pubkey: "d".repeat(64) } as const,
+  { _tag: "CreateRelay", id: "old", tenant: "d".repeat(64), subdomain: "old" } as const,
+  ...Array.from({ length: 80 }, (_, index) => ({ _tag: "UpdateRelay", id: "old", infoName: `name ${index}` }) as const)
+]
 
 /** A copy of the template. */
 export const copyTemplate = (template: string, filename: string): void => fs.copyFileSync(template, filename)
@@ -42,7 +68,16 @@ export const removeFiles = (filename: string): void => {
   for (const suffix of ["", "-wal", "-shm", ".backup"]) fs.rmSync(`${filename}${suffix}`, { force: true })
 }
 
-export const memory: Opened = Memory.layer
+/** Services in memory, with an empty journal or a long one. */
+export const memory = async (isLong: boolean): Promise<Opened> => {
+  if (!isLong) return Memory.layer
+  const journal = Effect.zipRight(
+    Effect.flatMap(Command, ({ submit }) => inThePast(submit(longHistory))),
+    Effect.flatMap(Journal, ({ read }) => read(Position.make(0), longHistory.length))
+  )
+  const recorded = await Effect.runPromise(Effect.provide(journal, Memory.layer))
+  return Memory.layerWith({ events: recorded.map(({ position: _, ...event }) => event) })
+}
 
 export const sqlite = (filename: string): Layer.Layer<Layer.Layer.Success<Opened> | SqlClient, StorageError> =>
   Sqlite.layer({ filename, synchronous: "normal" })
