@@ -28,6 +28,8 @@ export class ConsumerSteps extends Steps {
         from: undefined,
         handled: [],
         attempts: new Map(),
+        runs: 0,
+        fences: new Map(),
         resets: 0
       })
     )
@@ -122,14 +124,29 @@ export class ConsumerSteps extends Steps {
       stopTimeout: stopMillis,
       ...(timeoutMillis !== null && { handlerTimeout: timeoutMillis })
     }
+    const run = consumer.runs++
+    const handle = (activity: Activity) =>
+      Effect.suspend(() => {
+        this.checkFence(consumer, run)
+        return this.handle(consumer, services, activity)
+      })
     return batchSize === null
-      ? { ...common, handle: (activity) => this.handle(consumer, services, activity) }
+      ? { ...common, handle }
       : {
         ...common,
         batchSize,
-        handleBatch: (activities) =>
-          Effect.forEach(activities, (activity) => this.handle(consumer, services, activity), { discard: true })
+        handleBatch: Effect.forEach((activity: Activity) => handle(activity), { discard: true })
       }
+  }
+
+  /** No two runs handle activities under the same lease. After a reset, the owner of the old one may not know yet. */
+  private checkFence({ fences, name, resets }: Consumer, run: number): void {
+    const { history, observer } = this.parts
+    const fence = observer.fenceOf(name)
+    if (fence === undefined || resets > 0) return
+    const owner = fences.get(fence) ?? run
+    fences.set(fence, owner)
+    if (owner !== run) history.report(`two runs of ${name} handle activities under one lease`)
   }
 
   private replayOptionsOf(consumer: Consumer, services: Services): Consumers.ReplayOptions<Tagged, never> {

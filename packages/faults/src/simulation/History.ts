@@ -64,6 +64,9 @@ export interface Consumer {
   /** The positions whose handlers have succeeded, in order. */
   readonly handled: Array<Pick<Activity, "position" | "resourceType" | "resourceId">>
   readonly attempts: Map<number, number>
+  /** How often it was run, and the run that has handled under each fence of its lease. */
+  runs: number
+  readonly fences: Map<number, number>
   resets: number
 }
 

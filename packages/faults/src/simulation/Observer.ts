@@ -22,6 +22,8 @@ export interface Observer {
   /** The activities' positions and types. */
   readonly activities: (after: number, upTo: number) => ReadonlyArray<readonly [position: number, type: string]>
   readonly notes: () => ReadonlyArray<string>
+  /** The fence of a consumer's lease; undefined if it cannot be seen. */
+  readonly fenceOf: (consumer: string) => number | undefined
   /** The positions whose effects a transactional consumer has committed; undefined if there are no transactions. */
   readonly effectsOf: (consumer: string) => ReadonlyArray<number> | undefined
   /** What is wrong with the stored state after everything has closed. */
@@ -44,6 +46,7 @@ export const ofFile = (filename: string): Observer => {
   const consumers = values("SELECT name, position FROM caravel_consumer")
   const parked = values("SELECT position FROM caravel_parked WHERE consumer = ?")
   const activities = values("SELECT position, activity_type FROM caravel_activity WHERE position > ? AND position <= ?")
+  const fence = values("SELECT fence FROM caravel_lease WHERE task = 'run' AND consumer = ?")
   const notes = values("SELECT text FROM sim_note")
   const effects = values("SELECT position FROM sim_effect WHERE consumer = ? ORDER BY rowid")
   return {
@@ -58,6 +61,7 @@ export const ofFile = (filename: string): Observer => {
       })),
     activities: (after, upTo) => activities(after, upTo).map(([position, type]) => [position, type]),
     notes: () => notes().map(([text]) => text),
+    fenceOf: (consumer) => fence(consumer)[0]?.[0],
     effectsOf: (consumer) => effects(consumer).map(([position]) => position),
     remains: () => {
       const problems: Array<string> = []
@@ -111,6 +115,7 @@ export const ofMemory = (
         return activity === undefined ? [] : [[activity.position, activity.activityType] as const]
       }),
     notes: () => [],
+    fenceOf: () => undefined,
     effectsOf: () => undefined,
     remains: () => [],
     close: () => {}

@@ -140,7 +140,11 @@ class Generator {
       nodes,
       isLong: prng.chance(0.15),
       consumers: this.consumers,
-      callers: [this.beginning(), ...this.times(prng.between(1, 4), () => this.steps(prng.between(2, 9)))],
+      callers: [
+        this.beginning(),
+        ...this.times(prng.between(1, 4), () => this.steps(prng.between(2, 9))),
+        ...(nodes > 1 && this.consumers.length > 0 && prng.chance(0.4) ? [this.contest()] : [])
+      ],
       faults: adapter === "memory" || prng.chance(0.3) ? [] : this.times(prng.between(1, 5), () => this.fault())
     }
   }
@@ -164,6 +168,26 @@ class Generator {
       ...this.steps(this.prng.between(1, 3)),
       this.submit([{ _tag: "CreateRelay", id: "one", tenant: pubkeys[0]!, subdomain: "north" }], 0),
       ...this.steps(this.prng.between(0, 4))
+    ]
+  }
+
+  /** Both nodes run a consumer, and the one that is likely to hold its lease sleeps for longer than it lasts. */
+  private contest(): ReadonlyArray<Step> {
+    const { prng } = this
+    const consumer = prng.below(this.consumers.length)
+    const consume = (node: number): Step => ({ _tag: "Consume", node, consumer, millis: 4000 })
+    const sent = () => this.times(prng.between(1, 3), () => this.submit([this.command()], 1))
+    return [
+      consume(0),
+      { _tag: "Sleep", millis: prng.pick([0, 20, 200]) },
+      consume(1),
+      ...sent(),
+      { _tag: "Suspend", node: 0, millis: 1500 },
+      ...sent(),
+      { _tag: "Sleep", millis: 1400 },
+      ...sent(),
+      { _tag: "Sleep", millis: 200 },
+      ...sent()
     ]
   }
 
