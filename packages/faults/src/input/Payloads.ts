@@ -1,6 +1,7 @@
 /** Payloads of commands as programs send them, about few resources, so that commands meet. */
 import { commands, type CommandTag } from "@caravel/domain"
 import { Arbitrary, FastCheck as fc, Record as Rec, Schema } from "effect"
+import { texts } from "./Values.js"
 
 /** A part of every wallet URL, which nothing may show. */
 export const secret = "WALLET-KEY"
@@ -23,6 +24,7 @@ export const payloadsOf = (tag: CommandTag): fc.Arbitrary<Record<string, unknown
   const fields = Rec.filter(schemas, (_, name) => name !== "_tag")
   const encoded = Rec.map(fields, (schema, name) => {
     if (name in known) return known[name]!
+    if (name.startsWith("info")) return fc.oneof({ weight: 2, arbitrary: fc.string() }, { weight: 1, arbitrary: texts })
     const values = Schema.Struct({ value: schema }) as unknown as Schema.Schema<object, { readonly value?: unknown }>
     return Arbitrary.make(Schema.typeSchema(values)).map((value) => Schema.encodeSync(values)(value).value)
   })

@@ -26,6 +26,7 @@ const notorious = [
 
 /** Texts that may be malformed Unicode. */
 export const texts: fc.Arbitrary<string> = fc.oneof(
+  { weight: 1, arbitrary: fc.constantFrom("a\0b", "\ud83d", "\udc00x") },
   { weight: 3, arbitrary: fc.constantFrom(...notorious) },
   { weight: 1, arbitrary: fc.string({ unit: "binary", maxLength: 40 }) },
   { weight: 1, arbitrary: fc.string({ unit: "grapheme", maxLength: 20 }) }
@@ -70,7 +71,8 @@ export const values: fc.Arbitrary<unknown> = fc.oneof(
       () => new String("text"),
       () => [, 1],
       () => Object.freeze({}),
-      circular
+      circular,
+      () => Object.assign([1], { constructor: "text" })
     ).map((make) => make())
   }
 )

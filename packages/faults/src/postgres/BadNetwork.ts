@@ -76,10 +76,13 @@ const effectOf = (
 /** How long an operation may take, with its retries. */
 const patience = "60 seconds"
 
+/** What is there once all transactions that write have ended, those of lost connections too. */
 const inJournal = (direct: string, ids: ReadonlyArray<string>) =>
   Effect.map(
     PostgresSchema.execute(
       direct,
+      "BEGIN",
+      "LOCK TABLE caravel_event IN SHARE MODE",
       `SELECT resource_id AS id FROM caravel_event WHERE resource_id IN (${ids.map((id) => `'${id}'`).join(", ")})`
     ),
     (rows) => rows.map(({ id }) => String(id))
@@ -195,7 +198,9 @@ const openings = (cut: Omit<Proxy.Cut, "message">) =>
   }).pipe(Effect.scoped)
 
 const cuts: ReadonlyArray<Omit<Proxy.Cut, "message">> = (["client", "server"] as const).flatMap((from) =>
-  (["nothing", "half", "all"] as const).map((arrives) => ({ from, arrives }))
+  (from === "client" ? ["nothing", "half", "all", "later"] as const : ["nothing", "half", "all"] as const).map((
+    arrives
+  ) => ({ from, arrives }))
 )
 
 const search = ({ long, progress }: Settings) =>

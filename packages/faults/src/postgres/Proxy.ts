@@ -3,11 +3,14 @@ import { Effect, type Scope } from "effect"
 import { connect, createServer, type Server, type Socket } from "node:net"
 import { Messages } from "./Messages.js"
 
-/** Where a connection breaks: at which message from then on, from which side, and how much of it still arrives. */
+/**
+ * Where a connection breaks: at which message from then on, from which side, and how much of it still arrives. `later`:
+ * all of it, but only after the sender has noticed.
+ */
 export interface Cut {
   readonly from: "client" | "server"
   readonly message: number
-  readonly arrives: "nothing" | "half" | "all"
+  readonly arrives: "nothing" | "half" | "all" | "later"
 }
 
 /** How messages arrive: as they were sent, byte by byte, or late. */
@@ -19,7 +22,7 @@ export interface Proxy {
   readonly url: string
   /** Breaks the connection at a message that is still to come, and lets new connections through. */
   readonly arm: (cut: Cut) => Effect.Effect<void>
-  /** Whether the connection was broken. If it was not, it will not be. */
+  /** Whether the connection was broken. If it was not, it will not be. Everything that arrives later has arrived. */
   readonly disarm: Effect.Effect<boolean>
   readonly setPace: (pace: Pace) => Effect.Effect<void>
 }
@@ -34,6 +37,11 @@ const later = (pace: Pace) =>
     if (pace === "late") setTimeout(resolve, 3)
     else setImmediate(resolve)
   })
+
+/** By then, the sender of a message that was lost has reconnected and asked for its outcome. */
+const overdue = () =>
+  // @effect-diagnostics-next-line globalTimers:off
+  new Promise<void>((resolve) => void setTimeout(resolve, 400))
 
 const listen = (onConnection: (client: Socket) => void) =>
   Effect.acquireRelease(
@@ -52,6 +60,7 @@ export const make = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =>
     let cut: Cut | undefined
     let seen = 0
     let broken = false
+    let late: Promise<void> = Promise.resolve()
     let pace: Pace = "whole"
 
     /** Forwards what one side sends. The connection ends when it is broken, or when either side ends it. */
@@ -73,6 +82,11 @@ export const make = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =>
         if (arrives === "half") sink.write(message.subarray(0, Math.ceil(message.length / 2)))
         if (arrives === "all") sink.write(message)
         source.destroy()
+        if (arrives === "later") {
+          late = overdue()
+          await late
+          sink.write(message)
+        }
         sink.end()
       }
       source.on("data", (data: Buffer) => {
@@ -107,8 +121,9 @@ export const make = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =>
           seen = 0
           broken = false
         }),
-      disarm: Effect.sync(() => {
+      disarm: Effect.promise(async () => {
         cut = undefined
+        await late
         return broken
       }),
       setPace: (next) => Effect.sync(() => void (pace = next))
