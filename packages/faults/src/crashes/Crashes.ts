@@ -71,7 +71,7 @@ const round = (context: Context, { name, operation, template }: Omit<Prepared, "
     const child = Process.start({ operation: name, directory, library: context.library, control })
     const end = Effect.scoped(Effect.flatMap(child, (child) =>
       kill?._tag === "Random"
-        ? Effect.zipRight(Effect.fork(killLater(child, control, kill)), Process.outcome(child))
+        ? Effect.zipRight(Effect.forkScoped(killLater(child, control, kill)), Process.outcome(child))
         : Process.outcome(child)))
     const isWitnessed = kill?._tag === "Random" && kill.isWitnessed
     const checked = Effect.gen(function*() {

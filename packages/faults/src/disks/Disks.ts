@@ -1,5 +1,5 @@
 /** Disks that are full, read-only or damaged, and files that are changed by others. */
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { fork } from "node:child_process"
 import * as fs from "node:fs"
 import { extname, join } from "node:path"
@@ -16,7 +16,7 @@ import { Line } from "./Progress.js"
 // The program is next to this file, whether in source or built.
 const program = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url))
 
-const decode = Schema.decodeSync(Line)
+const decode = Schema.decodeOption(Line)
 
 /** The numbers of cases: failing calls, changed files and flipped bits. */
 const counts = (long: boolean) => long ? [2000, 200, 20_000] : [24, 20, 60]
@@ -51,7 +51,9 @@ const run = (settings: Settings) =>
       let errors = ""
       child.stderr!.on("data", (data) => errors += data)
       createInterface(child.stdout!).on("line", (line) => {
-        const progress = decode(line)
+        const progress = Option.getOrUndefined(decode(line))
+        // Other lines are of a library that logs.
+        if (progress === undefined) return
         if (progress._tag === "Begun") {
           const group = progress.group.split(",")[0]!
           tried[group] = (tried[group] ?? 0) + 1

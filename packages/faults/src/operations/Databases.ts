@@ -14,7 +14,8 @@ export const withDatabase = <A, E>(
   options: Omit<Sqlite.Options, "filename"> = { synchronous: "normal" }
 ) =>
   Effect.scoped(Effect.provide(effect, Sqlite.layer({ filename, ...options }))).pipe(
-    Logger.withMinimumLogLevel(LogLevel.Warning)
+    // Standard output is for the report.
+    Logger.withMinimumLogLevel(LogLevel.None)
   )
 
 /** Creates relays in one transaction, with enough text for several pages. */
