@@ -5,7 +5,7 @@ import { Data, Effect, type Scope } from "effect"
 export class Violation extends Data.TaggedError("Violation")<{ readonly message: string }> {}
 
 /** An operation, or its check, has failed. */
-export class OperationFailed extends Data.TaggedError("OperationFailed")<{ readonly cause: unknown }> {
+class OperationFailed extends Data.TaggedError("OperationFailed")<{ readonly cause: unknown }> {
   override get message() {
     return String(this.cause)
   }

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url"
 import { variables } from "../interposer/Layout.js"
 
 /** A process that nothing has killed has failed. */
-export class ProcessFailed extends Data.TaggedError("ProcessFailed")<{ readonly message: string }> {}
+class ProcessFailed extends Data.TaggedError("ProcessFailed")<{ readonly message: string }> {}
 
 /** What is needed to start a process. */
 export interface Options {

@@ -147,7 +147,7 @@ const finding = (
 }
 
 /** Tries an operation, in as many runs as its number of images needs. */
-export const tryOperation = (settings: Settings, library: string, name: string, index: number) =>
+const tryOperation = (settings: Settings, library: string, name: string, index: number) =>
   Effect.gen(function*() {
     const operation = operations[name]!
     const random = new PCGRandom(settings.seed, index)
