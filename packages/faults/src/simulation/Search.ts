@@ -24,10 +24,10 @@ export interface Counts {
 }
 
 /** The search ends after this many findings: more would be the same fault again. */
-const enough = 3
+const enough = 2
 
-/** The maximum number of programs that are tried to make a failing one smaller. */
-const tries = 150
+/** How many tasks are run, in all programs that are tried, to make a failing one smaller. */
+const effort = 500_000
 
 /** Prepares a directory for simulations on SQLite. */
 export const prepare = (directory: string): Promise<void> => World.createTemplates(directory)
@@ -62,10 +62,13 @@ const findingOf = async (
   directory: string
 ): Promise<Finding> => {
   const kind = kindOf(problems[0]!)
+  let left = effort
   const smallest = await shrink(program, async (smaller) => {
-    const { problems } = await simulate(smaller, { directory })
+    if (left <= 0) return false
+    const { problems, turns } = await simulate(smaller, { directory })
+    left -= turns
     return problems.some((problem) => kindOf(problem) === kind)
-  }, tries)
+  })
   const seen = (await simulate(smallest, { directory })).problems
   return {
     title: problems[0]!.split("\n")[0]!.slice(0, 200),

@@ -26,6 +26,8 @@ export interface Result {
   readonly problems: ReadonlyArray<string>
   /** Two runs with the same trace were the same. */
   readonly trace: string
+  /** The number of tasks that have run. */
+  readonly turns: number
   readonly commands: number
   readonly events: number
   readonly faults: number
@@ -107,6 +109,7 @@ export const simulate = async (program: Program, options: Options = {}): Promise
   return {
     problems: history.problems,
     trace: `${host.trace}/${host.turns}/${events.length}/${history.problems.length}`,
+    turns: host.turns,
     commands: history.submissions.length,
     events: events.length,
     faults: faults.struck.length,
