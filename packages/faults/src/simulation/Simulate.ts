@@ -94,7 +94,8 @@ export const simulate = async (program: Program, options: Options = {}): Promise
     } else {
       events = exit!.value
       simulation.isOpen = false
-      await host.run(() => false)
+      // What is left ends by itself, as nothing can wake it.
+      if (await host.run(() => false) === "endless") history.report("something runs on after everything has closed")
       Oracle.check(program, history, events, observer, faults)
       for (const problem of observer.remains()) history.report(problem)
     }
