@@ -927,7 +927,10 @@ export interface components {
             /** @enum {number} */
             status: 403;
             detail: string;
-            /** @enum {string} */
+            /**
+             * @description a role: admin, worker, readOnly or tenant
+             * @enum {string}
+             */
             role: "admin" | "worker" | "readOnly" | "tenant";
             what: string;
         };
