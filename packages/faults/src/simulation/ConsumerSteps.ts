@@ -125,17 +125,23 @@ export class ConsumerSteps extends Steps {
       ...(timeoutMillis !== null && { handlerTimeout: timeoutMillis })
     }
     const run = consumer.runs++
-    const handle = (activity: Activity) =>
-      Effect.suspend(() => {
-        this.checkFence(consumer, run)
-        return this.handle(consumer, services, activity)
-      })
+    // A call with several activities is not ended by the loss of the lease.
+    const begin = () => this.checkFence(consumer, run)
     return batchSize === null
-      ? { ...common, handle }
+      ? {
+        ...common,
+        handle: (activity) => {
+          begin()
+          return this.handle(consumer, services, activity)
+        }
+      }
       : {
         ...common,
         batchSize,
-        handleBatch: Effect.forEach((activity: Activity) => handle(activity), { discard: true })
+        handleBatch: (activities) => {
+          begin()
+          return Effect.forEach(activities, (activity) => this.handle(consumer, services, activity), { discard: true })
+        }
       }
   }
 
