@@ -67,7 +67,8 @@ describe("with a key", () => {
             (database) => database.prepare("UPDATE caravel_secret SET value = ? WHERE id = ?").run(value, one!.id)
           )
         )
-      for (const value of [other!.value, `A${one!.value.slice(1)}`, one!.value.slice(8), "", url]) {
+      const another = one!.value.startsWith("A") ? "B" : "A"
+      for (const value of [other!.value, `${another}${one!.value.slice(1)}`, one!.value.slice(8), "", url]) {
         yield* change(value)
         const error = yield* Effect.flip(urls(filename, key))
         expect(error).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
