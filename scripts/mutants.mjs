@@ -44,13 +44,18 @@ for (const [name, { mutate, tests }] of Object.entries(rooms)) {
   const clone = join(folder, name)
   const incremental = join(folder, `${name}.incremental.json`)
   rmSync(clone, { recursive: true, force: true })
-  if (!run("git", ["clone", "--quiet", "--local", root, clone]) || !run("npm", ["run", "--silent", "setup"], { cwd: clone })) {
+  if (
+    !run("git", ["clone", "--quiet", "--local", root, clone]) ||
+    !run("npm", ["run", "--silent", "setup"], { cwd: clone })
+  ) {
     finish([`mutants: ${clone} cannot be made`])
   }
   writeFileSync(
     join(clone, "vitest.mutants.ts"),
     `import { sources } from "./vitest.workspace.js"
-export default { test: { projects: [{ ...sources, test: { include: ${JSON.stringify(tests)}, testTimeout: 60_000 } }] } }
+export default { test: { projects: [{ ...sources, test: { include: ${
+      JSON.stringify(tests)
+    }, testTimeout: 60_000 } }] } }
 `
   )
   writeFileSync(

@@ -225,6 +225,6 @@ const open = () =>
 /** Requests of any bytes. */
 export const http: Entrance.Entrance = Entrance.make({
   name: "HTTP requests",
-  counts: { short: 1_000, long: 40_000 },
+  counts: { short: 600, long: 40_000 },
   open
 })

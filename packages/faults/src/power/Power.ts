@@ -21,7 +21,7 @@ import { type Keep, keeps, Volume } from "./Volume.js"
 
 /** The number of images of each operation. */
 const images = (name: string, long: boolean) =>
-  name === "full" || name === "normal" ? (long ? 2000 : 40) : long ? 400 : 10
+  name === "full" || name === "normal" ? (long ? 2000 : 36) : long ? 400 : 8
 
 /** The number of images from one record: another run of the operation makes other calls. */
 const imagesPerRun = 100

@@ -29,7 +29,7 @@ const Line = Schema.parseJson(Schema.Union(
 type Line = typeof Line.Type
 
 /** How many seeds are tried. */
-const seedsOf = ({ long }: Settings) => long ? { memory: 20_000, sqlite: 10_000 } : { memory: 1000, sqlite: 320 }
+const seedsOf = ({ long }: Settings) => long ? { memory: 20_000, sqlite: 10_000 } : { memory: 800, sqlite: 320 }
 
 /** Programs of several concurrent callers on memory and SQLite, under a scheduler and a clock of their own. */
 export const simulation: Kind = {
