@@ -12,7 +12,7 @@ export const sources = {
 }
 
 // Vitest leaves one core to itself; most of these tests wait for processes, servers and disks.
-const workers = Math.max(4, availableParallelism() * 2)
+const workers = Math.max(3, Math.ceil(availableParallelism() * 1.5))
 
 /** Files that run a conformance suite are small and take longest: they start first, then the largest files. */
 class LongestFirst extends BaseSequencer {

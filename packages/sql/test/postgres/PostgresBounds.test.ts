@@ -179,7 +179,7 @@ withPostgres("PostgreSQL: bounds on blocking others", (url) => {
           statements(
             url,
             `ALTER ROLE ${role} ${setting}`,
-            `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`
+            `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '${role}'`
           )
         const consuming = yield* Effect.fork(Effect.provide(
           Consumer.run({ name: "c", from: "beginning", leaseDuration: "1 second", handle: () => Effect.void }),

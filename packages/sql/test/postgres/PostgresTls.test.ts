@@ -51,7 +51,7 @@ withPostgres("PostgreSQL: TLS", () => {
         )
         const others = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         rmSync(file)
-        yield* Effect.promise(() => admin.query(`SELECT pg_terminate_backend(pid) ${others}`))
+        yield* Effect.promise(() => admin.query(`SELECT pg_terminate_backend(pid, 10000) ${others}`))
         // All background tasks fail meanwhile, including the poll every two seconds.
         const refused = yield* Effect.all(
           [
