@@ -214,8 +214,8 @@ it.scopedLive(
             peak.toFixed(0)
           } MiB\n`
       )
-      // However much there is to send: a client that lags behind holds a page of 1,024 activities.
-      expect(peak).toBeLessThan(300 + 1.5 * clients)
+      // However much there is to send. The collector lets the texts on their way to many clients grow to this.
+      expect(peak).toBeLessThan(300 + 2 * clients)
     }),
   LongRun.timeout(120_000)
 )
