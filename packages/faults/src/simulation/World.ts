@@ -87,6 +87,8 @@ export class Node {
   readonly process: Process
   /** The services while the database is open. */
   services: Services | undefined
+  /** The last position when the database had been opened; undefined until then. */
+  openedAt: number | undefined
   /** What this process has broadcast since it opened the database. */
   readonly broadcast = new Set<string>()
   /** The fibers that use the services and must end before they close. */
@@ -157,6 +159,7 @@ export class Node {
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     const { scope } = this
     this.services = undefined
+    this.openedAt = undefined
     this.scope = undefined
     this.live = undefined
     return Effect.zipRight(
