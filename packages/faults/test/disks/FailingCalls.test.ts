@@ -1,12 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { spawnSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs"
-import { constants, tmpdir } from "node:os"
+import { readFileSync } from "node:fs"
+import { constants } from "node:os"
 import { join } from "node:path"
-import * as Control from "../../src/interposer/Control.js"
-import { variables } from "../../src/interposer/Layout.js"
+import type * as Control from "../../src/interposer/Control.js"
 import * as Library from "../../src/interposer/Library.js"
+import { intercepted } from "../fixtures/intercepted.js"
 
 /** A program that tries several calls, and prints the errors. */
 const program = `
@@ -25,27 +24,10 @@ const program = `
 describe.skipIf(Library.skipped !== undefined)("the calls of a program", () => {
   it.scopedLive("fail with a chosen error, from a call to another", () =>
     Effect.gen(function*() {
-      const place = yield* Effect.acquireRelease(
-        Effect.sync(() => realpathSync(mkdtempSync(join(tmpdir(), "caravel-test-")))),
-        (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
-      )
-      const library = yield* Library.compile(place)
-      const control = join(place, "control")
-      let runs = 0
+      const attempt = yield* intercepted(program)
       const run = (plan: Control.Plan) => {
-        const root = join(place, String(runs++))
-        mkdirSync(root)
-        Control.plan(control, plan)
-        const { stdout } = spawnSync(process.execPath, ["-e", program], {
-          env: {
-            ...process.env,
-            LD_PRELOAD: library,
-            ROOT: root,
-            [variables.directory]: root,
-            [variables.control]: control
-          }
-        })
-        return { root, answers: JSON.parse(String(stdout)) as unknown }
+        const { root, stdout } = attempt(plan)
+        return { root, answers: JSON.parse(stdout) as unknown }
       }
       const { EIO, ENOSPC } = constants.errno
       expect(run({ action: "none" }).answers).toEqual(["first", "second", "third", "sync", "rename"])
