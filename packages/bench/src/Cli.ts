@@ -2,9 +2,9 @@
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Console, DateTime, Effect, Option, Record as Rec, Schema } from "effect"
-import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import process from "node:process"
+import { file, list, write } from "./CommandLine.js"
 import * as Machine from "./Machine.js"
 import * as Markdown from "./Markdown.js"
 import * as Report from "./Report.js"
@@ -12,21 +12,6 @@ import * as Run from "./Run.js"
 import { scenarios } from "./scenarios/index.js"
 import * as Settings from "./Settings.js"
 import * as Targets from "./Targets.js"
-
-const list = (name: string, what: string, known: ReadonlyArray<string>) =>
-  Options.text(name).pipe(
-    Options.withDescription(`Only these ${what}, separated by commas: ${known.join(", ")}.`),
-    Options.map((text) => text.split(",")),
-    Options.filterMap(
-      (names) => names.every((name) => known.includes(name)) ? Option.some(names) : Option.none(),
-      `--${name} takes ${known.join(", ")}`
-    ),
-    Options.optional,
-    Options.map(Option.getOrElse(() => known))
-  )
-
-const file = (name: string, what: string) =>
-  Options.file(name).pipe(Options.withDescription(`Writes ${what} to this file.`), Options.optional)
 
 const everySubject = [
   ...new Set(Object.values(scenarios).flatMap(({ cases }) => cases(Settings.whole).map(({ subject }) => subject)))
@@ -80,12 +65,6 @@ const bench = Command.make(
       yield* write(json, `${yield* Schema.encode(Report.Json)(report)}\n`)
     })
 ).pipe(Command.withDescription("Measures what Caravel's commands cost, compared with other ways to do the same."))
-
-const write = (path: Option.Option<string>, text: string) =>
-  Option.match(path, {
-    onNone: () => Effect.void,
-    onSome: (path) => Effect.tryPromise(() => fs.writeFile(path, text))
-  })
 
 /** Runs the benchmark by its command line. */
 export const main = Command.run(bench, { name: "Caravel's benchmark", version: "0.1.0" })

@@ -1,9 +1,8 @@
 /** The command line of the search for faults. */
-import { Machine } from "@caravel/bench"
+import { CommandLine, Machine } from "@caravel/bench"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Console, Data, DateTime, Effect, Option, Random, Record as Rec, Schema } from "effect"
-import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import process from "node:process"
 import { kinds } from "./kinds.js"
@@ -17,20 +16,8 @@ export class FaultsFound extends Data.TaggedError("FaultsFound") {}
 /** The seed of the short run, which is part of `.ci/run` and must not fail by chance. */
 const shortSeed = 13
 
-const file = (name: string, what: string) =>
-  Options.file(name).pipe(Options.withDescription(`Writes ${what} to this file.`), Options.optional)
-
 const options = {
-  only: Options.text("only").pipe(
-    Options.withDescription(`Only these kinds, separated by commas: ${Object.keys(kinds).join(", ")}.`),
-    Options.map((text) => text.split(",")),
-    Options.filterMap(
-      (names) => names.every((name) => name in kinds) ? Option.some(names) : Option.none(),
-      `--only takes ${Object.keys(kinds).join(", ")}`
-    ),
-    Options.optional,
-    Options.map(Option.getOrElse(() => Object.keys(kinds)))
-  ),
+  only: CommandLine.list("only", "kinds", Object.keys(kinds)),
   long: Options.boolean("long").pipe(
     Options.withDescription("Looks for hours, from a seed that is new each time and printed.")
   ),
@@ -42,8 +29,8 @@ const options = {
     Options.withDescription("The directory for the files of the run."),
     Options.withDefault(os.tmpdir())
   ),
-  json: file("json", "everything that was tried and found"),
-  markdown: file("markdown", "the report of standard output")
+  json: CommandLine.file("json", "everything that was tried and found"),
+  markdown: CommandLine.file("markdown", "the report of standard output")
 }
 
 const faults = Command.make(
@@ -72,17 +59,11 @@ const faults = Command.make(
       }
       const text = Markdown.render(report)
       yield* Console.log(text)
-      yield* write(markdown, text)
-      yield* write(json, `${yield* Schema.encode(Report.Json)(report)}\n`)
+      yield* CommandLine.write(markdown, text)
+      yield* CommandLine.write(json, `${yield* Schema.encode(Report.Json)(report)}\n`)
       if (parts.some(({ findings }) => findings.length > 0)) return yield* new FaultsFound()
     })
 ).pipe(Command.withDescription("Looks for faults in Caravel, and exits 1 if it finds one."))
-
-const write = (path: Option.Option<string>, text: string) =>
-  Option.match(path, {
-    onNone: () => Effect.void,
-    onSome: (path) => Effect.tryPromise(() => fs.writeFile(path, text))
-  })
 
 /** Runs the search by its command line. */
 export const main = Command.run(faults, { name: "Caravel's search for faults", version: "0.1.0" })
