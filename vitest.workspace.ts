@@ -32,7 +32,12 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     projects: [{
       ...sources,
-      test: { name: "caravel", include: ["{packages,examples}/*/test/**/*.test.ts"], testTimeout: 30_000 }
+      test: {
+        name: "caravel",
+        include: ["{packages,examples}/*/test/**/*.test.ts"],
+        globalSetup: "scripts/bundle.mjs",
+        testTimeout: 30_000
+      }
     }]
   }
 })

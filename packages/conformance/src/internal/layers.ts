@@ -79,11 +79,11 @@ export const layers = <E>(layer: Layer.Layer<Services, E>) => {
         const halted = { _tag: "ConsumerHalted", consumer: name, position: 1 }
         expect(yield* Effect.flip(Consumer.awaitPosition(name, 1))).toMatchObject(halted)
         expect(yield* ended).toMatchObject(halted)
-        expect(yield* Consumer.list).toMatchObject([{ name, status: "halted" }, { name: "other", status: "running" }])
         // The others continue.
         yield* log(["r0"])
         yield* caughtUp("other")
         expect(other.activities.length).toBe(3)
+        expect(yield* Consumer.list).toMatchObject([{ name, status: "halted" }, { name: "other", status: "running" }])
         if (fatal) expect(yield* Effect.flip(Fiber.join(program))).toMatchObject(halted)
         else expect(Option.isNone(yield* Fiber.poll(program))).toBe(true)
       })

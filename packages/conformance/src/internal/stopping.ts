@@ -199,7 +199,7 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
             ...options
           }).pipe(Effect.provideService(Waiting.Waiting, monotonic))
         )
-        yield* until(() => seen.activities.length >= 3)
+        yield* until(() => standstill > 0n)
         yield* Effect.repeatN(holding("run"), 20)
         expect(seen.positions).toEqual([1, 2, 3])
         expect(Option.isNone(yield* Fiber.poll(running))).toBe(true)
