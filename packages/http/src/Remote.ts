@@ -75,7 +75,12 @@ const layerCommand = (connection: Connection.Connection, following: Following) =
           if (last === undefined || !following.isConnected) {
             return Effect.void
           }
-          return tail.awaitAfter(Position.make(last.position - 1)).pipe(Effect.timeout("1 second"), Effect.ignore)
+          return tail.awaitAfter(Position.make(last.position - 1)).pipe(
+            // Also where the caller cannot be interrupted.
+            Effect.interruptible,
+            Effect.timeout("1 second"),
+            Effect.ignore
+          )
         })))
   )
 

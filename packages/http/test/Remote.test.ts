@@ -49,6 +49,29 @@ it.live("a command whose answer is lost is sent again, and executed once", () =>
     expect(yield* Effect.flatMap(Journal, (journal) => journal.head)).toBe(2)
   }).pipe(Effect.provide(served(Memory.layer))))
 
+it.live("a command that cannot be interrupted returns also if the log cannot be read here", () =>
+  Effect.gen(function*() {
+    const url = yield* HttpServer.addressFormattedWith(Effect.succeed)
+    let stuck = false
+    const client = Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(HttpClient.HttpClient, HttpClient.transform((effect, request) =>
+        stuck && request.method === "GET" ? Effect.never : effect
+      ))
+    )
+    const host = yield* Command
+    yield* Effect.gen(function*() {
+      const received = yield* (yield* ActivityPubSub).subscribe
+      const command = yield* Command
+      yield* host.createTenant({ pubkey: "ab".repeat(32) })
+      // The host has woken this process.
+      yield* Queue.take(received)
+      stuck = true
+      const created = yield* Effect.uninterruptible(command.createTenant({ pubkey: "cd".repeat(32) }))
+      expect(created.position).toBe(2)
+    }).pipe(Effect.scoped, Effect.provide(Layer.provide(Remote.layerClient({ url }), client)))
+  }).pipe(Effect.provide(served(Memory.layer))))
+
 it.live("without the grant, a wallet URL is an error and not null", () =>
   Effect.gen(function*() {
     const url = yield* HttpServer.addressFormattedWith(Effect.succeed)

@@ -1,24 +1,18 @@
 /** A host: the database over HTTP, until the process is told to stop. */
-import { withoutSecrets } from "@caravel/domain/adapter"
 import { Server } from "@caravel/http"
 import { Provisioner, RelayHost } from "@caravel/workers"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
-import { Duration, Effect, FiberRef, HashSet, Layer, Logger, Schedule } from "effect"
+import { Duration, Effect, Layer, Schedule } from "effect"
 import { createServer, type Server as NodeServer } from "node:http"
 import process from "node:process"
 import { version } from "../cli/Version.js"
 import { Failed, Output } from "../terminal/Output.js"
 import * as CredentialsFile from "./CredentialsFile.js"
+import { withLog } from "./HostLog.js"
 import type { Settings } from "./Settings.js"
 import * as UsedSignatures from "./UsedSignatures.js"
-
-const loggers = {
-  json: Logger.withConsoleError(Logger.map(Logger.jsonLogger, withoutSecrets)),
-  logfmt: Logger.withConsoleError(Logger.map(Logger.logfmtLogger, withoutSecrets)),
-  pretty: Logger.prettyLogger({ stderr: true })
-}
 
 /** Sends traces, metrics and logs to a collector. */
 const layerOtlp = (baseUrl: string) =>
@@ -131,8 +125,5 @@ export const serve = Effect.fnUntraced(
   Effect.scoped,
   (serving, { otlp }) => otlp === undefined ? serving : Effect.provide(serving, layerOtlp(otlp)),
   (serving, { log }) =>
-    Effect.flatMap(Output, ({ isErrorTerminal }) => {
-      const logger: Logger.Logger<unknown, any> = loggers[log ?? (isErrorTerminal ? "pretty" : "json")]
-      return Effect.locally(serving, FiberRef.currentLoggers, HashSet.fromIterable([logger]))
-    })
+    Effect.flatMap(Output, ({ isErrorTerminal }) => withLog(log ?? (isErrorTerminal ? "pretty" : "json"))(serving))
 )
