@@ -81,6 +81,8 @@ export class World {
   epochs: [EpochStart, ...Array<EpochStart>] = [{ epoch, position: position(0), startedAt: DateTime.unsafeMake(0) }]
   /** Runs before each read. */
   beforeRead: Effect.Effect<void> = Effect.void
+  /** Runs before the current epoch is read. */
+  beforeEpoch: Effect.Effect<void, StorageError> = Effect.void
 
   /** Commits `count` events. Those for which `logged` holds are activities. */
   commit(count: number, logged: (n: number) => boolean = () => true): Position {
@@ -134,7 +136,10 @@ export class World {
     // Broadcasting reads the activity log, not the journal.
     Layer.mock(Journal, {
       head: Effect.sync(() => position(this.head)),
-      epoch: Effect.sync(() => this.epochs[this.epochs.length - 1]!.epoch),
+      epoch: Effect.zipRight(
+        Effect.suspend(() => this.beforeEpoch),
+        Effect.sync(() => this.epochs[this.epochs.length - 1]!.epoch)
+      ),
       epochs: Effect.sync(() => this.epochs)
     }),
     Layer.succeed(

@@ -57,6 +57,7 @@ export const awaitPosition = (
         (waiting) => Effect.sync(() => signals.awaited.delete(waiting))
       )
     }),
+    context.orRestored,
     context.store.outside
   )
 

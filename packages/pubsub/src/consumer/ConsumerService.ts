@@ -121,7 +121,7 @@ const runUpTo = <E, R>(
 const handleOnce = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, options: Consumer.Options<E, R>) =>
   Effect.gen(function*() {
     const settings = yield* settingsOf({ retry: Schedule.stop, ...options })
-    yield* context.orRestored(Run.register(context, settings, options))
+    yield* Run.register(context, settings, options)
     const position = yield* retryWhileUnavailable(context.journal.head)
     const outcomes = new Outcomes(metricsOf(settings.name))
     yield* withBackground(
@@ -129,7 +129,7 @@ const handleOnce = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, option
       runUpTo(context, whileOpen, options, settings, outcomes, position)
     )
     return { handled: outcomes.handled, parked: outcomes.parked, position }
-  }).pipe(context.store.outside)
+  }).pipe(context.orRestored, context.store.outside)
 
 const replay = <E, R>(context: ConsumerContext, whileOpen: WhileOpen, options: Consumer.ReplayOptions<E, R>) =>
   Effect.flatMap(replaySettingsOf(options), (settings) => {

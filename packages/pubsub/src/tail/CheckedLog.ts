@@ -29,17 +29,25 @@ export const makeCheckedLog = Effect.gen(function*() {
       return Effect.logError("Broadcasting has ended; feeds and consumers fail, and queues are shut down", error)
     })
 
-  /** Fails if the journal was restored since the start; the error carries `position`. */
-  const failIfRestored = (position: Position): Effect.Effect<void, Ended> =>
+  /** Fails with the reason once broadcasting has ended; the error carries `position`. */
+  const failIfEnded = (position: Position): Effect.Effect<void, Ended> =>
     Effect.suspend(() => {
       const { failure } = window
-      if (failure === undefined) {
-        return Effect.mapInputContext(checkEpoch(journal, position, epoch), (_: Context.Context<never>) => context)
-      }
+      if (failure === undefined) return Effect.void
       return Effect.fail(
         failure._tag === "PositionFromOtherEpoch" ? new PositionFromOtherEpoch({ ...failure, position }) : failure
       )
     })
+
+  /** Fails if the journal was restored since the start; the error carries `position`. */
+  const failIfRestored = (position: Position): Effect.Effect<void, Ended> =>
+    failIfEnded(position).pipe(
+      Effect.zipRight(
+        Effect.mapInputContext(checkEpoch(journal, position, epoch), (_: Context.Context<never>) => context)
+      ),
+      // Every read is refused from then on, also one that has begun before.
+      Effect.tapError(() => failIfEnded(position))
+    )
 
   /** Fails because the journal lacks broadcast activities. The error carries the last common position. */
   const failAsGoneBack = (position: Position): Effect.Effect<never, Ended> =>
@@ -66,8 +74,7 @@ export const makeCheckedLog = Effect.gen(function*() {
       })
     }).pipe(
       Effect.tapErrorTag("PositionFromOtherEpoch", fail),
-      // Once broadcasting has ended, every failed read fails with the reason.
-      Effect.tapError(() => window.failure === undefined ? Effect.void : failIfRestored(after))
+      Effect.tapError(() => failIfEnded(after))
     )
 
   return { window, fail, failIfRestored, readPage }

@@ -240,6 +240,29 @@ describe("a restore", () => {
       })
   )
 
+  test(
+    "ends a consumer with PositionFromOtherEpoch if the storage refuses reads once the tail has noticed",
+    (world, store) =>
+      Effect.gen(function*() {
+        const tail = yield* Tail.Tail
+        yield* append(world, 3)
+        store.beforeMove = () => {
+          world.restore(2)
+          // The tail reads the restored journal while the consumer looks for the reason of the refusal.
+          world.beforeEpoch = Effect.zipRight(
+            Effect.suspend(() => {
+              world.beforeEpoch = Effect.void
+              return tail.advanceToHead
+            }),
+            replaced
+          )
+          return replaced
+        }
+        const error = yield* Effect.flip(run)
+        expect(error).toMatchObject({ _tag: "PositionFromOtherEpoch", common: 2 })
+      })
+  )
+
   test("keeps a stopped consumer from continuing and from replaying", (world, store) =>
     Effect.gen(function*() {
       yield* stoppedAfterThree(world)
