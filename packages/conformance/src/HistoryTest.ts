@@ -5,6 +5,7 @@ import type { Services } from "./internal/fixture.js"
 import { stories, tells } from "./internal/past.js"
 import { timeTravel } from "./internal/timeTravel.js"
 import { usageOverTime } from "./internal/usage.js"
+import * as LongRun from "./LongRun.js"
 
 /**
  * Proves an adapter's `History` by examples, and by comparing random programs with the reference model.
@@ -26,7 +27,7 @@ export const suite = <E>(
           stories,
           (story) => Effect.runPromise(tells(story).pipe(Effect.scoped, Effect.provide(layer)))
         ),
-        { numRuns: options?.runs ?? 50 }
+        { numRuns: LongRun.count("CARAVEL_STORIES", { usual: options?.runs ?? 25, long: 500 }) }
       ), options?.timeout ?? 120_000)
   })
 }

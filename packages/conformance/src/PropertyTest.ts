@@ -109,7 +109,7 @@ export const suite = <E>(
   layer: Layer.Layer<Services, E>,
   options?: { readonly runs?: number; readonly timeout?: number }
 ): void => {
-  const numRuns = LongRun.count("CARAVEL_PROGRAMS", { usual: options?.runs ?? 50, long: 500 })
+  const numRuns = LongRun.count("CARAVEL_PROGRAMS", { usual: options?.runs ?? 25, long: 500 })
   const parameters = { numRuns, seed: LongRun.seed }
   const timeout = options?.timeout ?? LongRun.timeout(120_000)
 

@@ -43,10 +43,13 @@ export const suite = <R, E>(
     describe("damage", () => damaged(layer, backdoor))
     describe("wrong clocks", () => wrongClocks(layer))
     describe("random programs", () =>
-      drifting(layer, backdoor, { numRuns: options?.runs ?? 30, timeout: options?.timeout ?? 120_000 }))
+      drifting(layer, backdoor, {
+        numRuns: LongRun.count("CARAVEL_DRIFTS", { usual: options?.runs ?? 15, long: 500 }),
+        timeout: options?.timeout ?? 120_000
+      }))
     describe("random damage", () =>
       damaging(layer, backdoor, {
-        rounds: LongRun.count("CARAVEL_DAMAGES", { usual: Math.ceil((options?.runs ?? 30) / 2), long: 2000 }),
+        rounds: LongRun.count("CARAVEL_DAMAGES", { usual: options?.runs ?? 15, long: 2000 }),
         timeout: LongRun.timeout(options?.timeout ?? 120_000)
       }))
   })

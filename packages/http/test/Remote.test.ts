@@ -55,9 +55,10 @@ it.live("a command that cannot be interrupted returns also if the log cannot be 
     let stuck = false
     const client = Layer.effect(
       HttpClient.HttpClient,
-      Effect.map(HttpClient.HttpClient, HttpClient.transform((effect, request) =>
-        stuck && request.method === "GET" ? Effect.never : effect
-      ))
+      Effect.map(
+        HttpClient.HttpClient,
+        HttpClient.transform((effect, request) => stuck && request.method === "GET" ? Effect.never : effect)
+      )
     )
     const host = yield* Command
     yield* Effect.gen(function*() {

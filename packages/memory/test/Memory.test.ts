@@ -23,6 +23,6 @@ HistoryTest.suite("Memory", Memory.layer)
 ConsumerTest.suite("Memory", Memory.layer)
 SecretsTest.suite("Memory", Memory.layer)
 FeedTest.suite("Memory", Memory.layer)
-PropertyTest.suite("Memory", Memory.layer, { runs: 100 })
+PropertyTest.suite("Memory", Memory.layer, { runs: 50 })
 // Built together, both layers share one store.
-VerificationTest.suite("Memory", Layer.merge(Memory.layer, layerStore), backdoor, { runs: 100 })
+VerificationTest.suite("Memory", Layer.merge(Memory.layer, layerStore), backdoor, { runs: 50 })

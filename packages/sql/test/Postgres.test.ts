@@ -24,12 +24,12 @@ withPostgres("PostgreSQL", (url) => {
   CommandTest.suite("PostgreSQL", layer)
   QueryTest.suite("PostgreSQL", layer)
   JournalTest.suite("PostgreSQL", layer)
-  HistoryTest.suite("PostgreSQL", layer, { runs: 10 })
+  HistoryTest.suite("PostgreSQL", layer, { runs: 5 })
   ConsumerTest.suite("PostgreSQL", layer)
   SecretsTest.suite("PostgreSQL", layer)
   FeedTest.suite("PostgreSQL", layer)
-  PropertyTest.suite("PostgreSQL", layer, { runs: 10 })
-  VerificationTest.suite("PostgreSQL", layer, backdoor, { runs: 10 })
+  PropertyTest.suite("PostgreSQL", layer, { runs: 5 })
+  VerificationTest.suite("PostgreSQL", layer, backdoor, { runs: 5 })
 
   const schema = Effect.map(
     Effect.flatMap(SqlClient, (sql) => Effect.orDie(sql`SELECT current_schema() AS schema`)),

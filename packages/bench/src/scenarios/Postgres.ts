@@ -26,9 +26,14 @@ export const scenario: Scenario = {
   cases: () =>
     commandNames.flatMap((command) =>
       (command === "createRelay" ? [1, 4] : [1]).flatMap((processes) =>
-        [processes, 64, 256].flatMap((callers) =>
-          Object.keys(postgresSubjects).map((subject): Case => ({ subject, command, callers, processes }))
-        )
+        Object.keys(postgresSubjects).flatMap((subject) => {
+          const callers = subject === "postgres-caravel"
+            ? [processes, 64, 256]
+            : processes === 1
+            ? [1, 64]
+            : [processes]
+          return callers.map((callers): Case => ({ subject, command, callers, processes }))
+        })
       )
     ),
   measure: (value, place) =>

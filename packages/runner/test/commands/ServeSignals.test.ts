@@ -11,7 +11,7 @@ import { join } from "node:path"
 import { host, send } from "../host.js"
 import { temporary } from "../process.js"
 
-const rounds = LongRun.count("CARAVEL_SHUTDOWNS", { usual: 4, long: 50 })
+const rounds = LongRun.count("CARAVEL_SHUTDOWNS", { usual: 2, long: 50 })
 const clients = 64
 const tenant = "ab".repeat(32)
 

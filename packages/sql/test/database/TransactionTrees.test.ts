@@ -212,7 +212,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
 const tests = (layer: Layer.Layer<Postgres.Services, StorageError>, long: number) =>
   it.scopedLive(
     "the writes of fibers in a transaction are all committed or all undone",
-    () => property(layer, LongRun.count("CARAVEL_TREES", { usual: 40, long })),
+    () => property(layer, LongRun.count("CARAVEL_TREES", { usual: 20, long })),
     LongRun.timeout(120_000)
   )
 

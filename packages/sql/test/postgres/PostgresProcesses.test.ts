@@ -10,7 +10,7 @@ import { inSchema, raw, temporarySchema, withPostgres } from "../fixtures/postgr
 import { ownServer } from "../fixtures/postgresServer.js"
 
 /** How often something is killed. The duration grows with it. */
-const rounds = LongRun.count("CARAVEL_KILLS", { usual: 8, long: 1000 })
+const rounds = LongRun.count("CARAVEL_KILLS", { usual: 4, long: 1000 })
 
 const tenant = "a".repeat(64)
 

@@ -207,7 +207,7 @@ describe("an idempotency key", () => {
     }))
 })
 
-const kills = LongRun.count("CARAVEL_KILLS", { usual: 8, long: 1000 })
+const kills = LongRun.count("CARAVEL_KILLS", { usual: 4, long: 1000 })
 
 /** A database that this process subscribes to, and to which others send commands. */
 const world = Effect.gen(function*() {
