@@ -127,7 +127,7 @@ const isSound = Effect.gen(function*() {
 /** Without a line for each request. */
 const quiet = Logger.minimumLogLevel(LogLevel.Error)
 
-const runs = LongRun.count("CARAVEL_REQUESTS", { usual: 250, long: 20_000 })
+const runs = LongRun.count("CARAVEL_REQUESTS", { usual: 500, long: 20_000 })
 
 describe("random requests, valid and invalid, to every route, are answered as the document says, without a secret", () => {
   it.live("by a host in memory, without credentials", () =>
