@@ -160,8 +160,8 @@ const tryOperation = (settings: Settings, library: string, name: string, index: 
       for (const finding of run.findings) findings.push(finding)
       tried.images += run.images
       tried.calls += run.calls
+      yield* settings.progress(`${operation.title}: ${tried.images} of ${total} images`)
     }
-    yield* settings.progress(`${operation.title}: ${tried.images} images`)
     return { tried, findings }
   })
 
