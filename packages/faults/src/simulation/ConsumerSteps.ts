@@ -100,7 +100,8 @@ export class ConsumerSteps extends Steps {
     const consumer = this.parts.history.consumers[step.consumer]
     if (consumer === undefined) return Effect.void
     return this.whenOpen(step.node, (services, node) => {
-      const running = Effect.suspend(() => services.consumer.run(this.optionsOf(consumer, services)))
+      // Now, as the fiber may start after the callers have ended: from here on the consumer has to handle everything.
+      const running = services.consumer.run(this.optionsOf(consumer, services))
       return node.fork(Effect.timeoutOption(this.watched(consumer, running), step.millis))
     })
   }
