@@ -28,6 +28,6 @@ export const suite = <E>(
           (story) => Effect.runPromise(tells(story).pipe(Effect.scoped, Effect.provide(layer)))
         ),
         { numRuns: LongRun.count("CARAVEL_STORIES", { usual: options?.runs ?? 25, long: 500 }) }
-      ), options?.timeout ?? 120_000)
+      ), LongRun.timeout(options?.timeout ?? 120_000))
   })
 }

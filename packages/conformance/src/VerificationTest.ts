@@ -45,7 +45,7 @@ export const suite = <R, E>(
     describe("random programs", () =>
       drifting(layer, backdoor, {
         numRuns: LongRun.count("CARAVEL_DRIFTS", { usual: options?.runs ?? 15, long: 500 }),
-        timeout: options?.timeout ?? 120_000
+        timeout: LongRun.timeout(options?.timeout ?? 120_000)
       }))
     describe("random damage", () =>
       damaging(layer, backdoor, {
