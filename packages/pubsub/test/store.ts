@@ -16,6 +16,8 @@ export class Store {
   looks = 0
   /** Runs before each move. */
   beforeMove: (to: Position) => Effect.Effect<void, StorageError> = () => Effect.void
+  /** Runs before the checkpoint is read. */
+  beforeFind: Effect.Effect<void, StorageError> = Effect.void
   private holding: ConsumerStore.Holding = { fence: 0, heartbeat: 0, owner: null }
 
   /** Takes the lease away. */
@@ -43,19 +45,22 @@ export class Store {
         }))
     })
 
-  private readonly find = Effect.sync(() =>
-    Option.map(Option.fromNullable(this.position), (position): ConsumerStore.Checkpoint => ({
-      name: "c",
-      position,
-      epoch,
-      filter: {},
-      attempts: 0,
-      failedPosition: null,
-      lastError: null,
-      progressedAt: null,
-      owner: this.holding.owner,
-      parked: 0
-    }))
+  private readonly find = Effect.zipRight(
+    Effect.suspend(() => this.beforeFind),
+    Effect.sync(() =>
+      Option.map(Option.fromNullable(this.position), (position): ConsumerStore.Checkpoint => ({
+        name: "c",
+        position,
+        epoch,
+        filter: {},
+        attempts: 0,
+        failedPosition: null,
+        lastError: null,
+        progressedAt: null,
+        owner: this.holding.owner,
+        parked: 0
+      }))
+    )
   )
 
   readonly layer = Layer.succeed(ConsumerStore.ConsumerStore, {

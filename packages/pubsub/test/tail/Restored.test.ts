@@ -227,6 +227,20 @@ describe("a restore", () => {
     }))
 
   test(
+    "fails it with PositionFromOtherEpoch also if the storage refuses to read the checkpoint",
+    (world, store) =>
+      Effect.gen(function*() {
+        yield* append(world, 3)
+        store.beforeFind = Effect.suspend(() => {
+          world.restore(2)
+          return replaced
+        })
+        const error = yield* Effect.flip(Consumer.awaitPosition(name, 3))
+        expect(error).toMatchObject({ _tag: "PositionFromOtherEpoch", common: 2 })
+      })
+  )
+
+  test(
     "ends a consumer with PositionFromOtherEpoch if the storage refuses its write",
     (world, store) =>
       Effect.gen(function*() {
