@@ -158,7 +158,7 @@ export const observing = <E>(layer: Layer.Layer<Services, E>) => {
         filter: { resourceId: "r0" },
         handle: () => Deferred.await(gate)
       }))
-      yield* readUntil(() => metric("lag_activities") === all.length - 1)
+      yield* passUntil(() => metric("lag_activities") === all.length - 1)
       yield* passUntil(() => metric("lag_seconds") >= 9)
       yield* Deferred.succeed(gate, undefined)
       yield* Consumer.awaitPosition(name, all.at(-1)!)
