@@ -35,9 +35,10 @@ export const start = (
       stop
     ),
     (child): Measure => (request) =>
-      Effect.flatMap(
+      Effect.filterOrElse(
         ask(child, Schema.encodeSync(Message.Request)(request)),
-        (reply) => reply._tag === "Sample" ? Effect.succeed(reply) : new MeasurementFailed({ message: reply.reason })
+        (reply) => reply._tag === "Sample",
+        ({ reason }) => new MeasurementFailed({ message: reason })
       )
   )
 

@@ -95,7 +95,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
         const late = yield* Effect.flip(Command.expecting(7)(erase))
         expect(late._tag).toBe("VersionConflict")
         expect(yield* urlOf(alice)).toBe(aliceUrl)
-        const [first, again] = yield* Effect.all([erase, erase].map(Command.withIdempotencyKey("erase-alice")))
+        const [first, again] = yield* Effect.forEach([erase, erase], Command.withIdempotencyKey("erase-alice"))
         expect(again).toEqual(first)
       })
     )

@@ -284,7 +284,7 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
       yield* relays(1)
       const head = yield* headOf
       const waiting = yield* Effect.fork(
-        Effect.all(times(20).map((_, n) => Consumer.awaitPosition(name, head - n % head)), { concurrency: "unbounded" })
+        Effect.forEach(times(20), (_, n) => Consumer.awaitPosition(name, head - n % head), { concurrency: "unbounded" })
       )
       const seen = new Recorder()
       yield* Effect.fork(Consumer.run({ name, from: "beginning", handle: seen.handle }))

@@ -46,7 +46,7 @@ export class ConsumerSteps extends Steps {
     return this.with(step, ({ consumer: service }, consumer, services) =>
       step.requested
         ? service.requestReplay(consumer.name)
-        : service.replay(this.replayOptionsOf(consumer, services)))
+        : Effect.asVoid(service.replay(this.replayOptionsOf(consumer, services))))
   }
 
   /** Resets to a position that was handled: what is skipped would never be handled. */

@@ -34,7 +34,7 @@ const simulated = async <A>(
 const interleaved = Effect.suspend(() => {
   const order: Array<number> = []
   const each = (id: number) => Effect.repeatN(Effect.zipRight(Effect.sync(() => order.push(id)), Effect.yieldNow()), 5)
-  return Effect.as(Effect.all([1, 2, 3].map(each), { concurrency: "unbounded" }), order)
+  return Effect.as(Effect.forEach([1, 2, 3], each, { concurrency: "unbounded" }), order)
 })
 
 const orderOf = async (seed: number, order: Options["order"] = "random") =>

@@ -148,15 +148,14 @@ export class Session<E, R> {
       yield* this.store.checkpoints.recordFailure(this.lease, unfinished.position, 0, unfinished.error)
     }
   }).pipe(
-    Effect.catchTag("LeaseLost", () => Effect.void),
-    Effect.catchTag(
-      "StorageError",
-      (error) =>
+    Effect.catchTags({
+      LeaseLost: () => Effect.void,
+      StorageError: (error) =>
         Effect.logWarning(
           `The last checkpoint of consumer ${this.settings.name} cannot be written; its last activities will be handled again`,
           error
         )
-    )
+    })
   )
 
   private unfinished() {

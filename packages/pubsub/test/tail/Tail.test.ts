@@ -71,7 +71,7 @@ describe("the tail", () => {
       world.commit(600, (n) => n % 2 === 0)
       yield* announce(5)
       expect(positionsOf(yield* queue.takeAll)).toEqual([2, 4])
-      yield* Effect.all(range(6, 600).reverse().map(announce), { concurrency: "unbounded" })
+      yield* Effect.forEach(range(6, 600).reverse(), announce, { concurrency: "unbounded" })
       yield* announce(3)
       yield* announce(600)
       expect(positionsOf(yield* queue.takeAll)).toEqual(range(3, 300).map((n) => 2 * n))

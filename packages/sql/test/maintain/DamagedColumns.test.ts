@@ -54,7 +54,7 @@ const faults = Effect.gen(function*() {
 /** Whether a verification reports a drift, or fails. */
 const isFound = Effect.flatMap(Journal, ({ verify }) => Stream.runCollect(verify)).pipe(
   Effect.map(Chunk.some(({ differences }) => differences.length > 0)),
-  Effect.catchAll(() => Effect.succeed(true))
+  Effect.orElseSucceed(() => true)
 )
 
 const Column = Schema.Struct({ table: Schema.String, column: Schema.String })
