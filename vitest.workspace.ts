@@ -24,10 +24,14 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/** The root's vitest configuration. Each file has a process of its own: metrics and caches are global. */
+/**
+ * The root's vitest configuration. Files share the processes of the workers, since importing Effect and compiling it takes as long as most of
+ * them. So metrics and caches outlive a file. With fewer workers at the start than at most, vitest 3.2 would end some of them early.
+ */
 export default defineConfig({
   test: {
-    minWorkers: 1,
+    poolOptions: { forks: { isolate: false } },
+    minWorkers: workers,
     maxWorkers: workers,
     sequence: { sequencer: LongestFirst },
     projects: [{

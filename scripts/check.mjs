@@ -18,7 +18,8 @@ const lanes = [
     imports: [["depcruise", "packages", "examples", "--config", ".dependency-cruiser.mjs"]],
     unused: [["knip", "--no-progress", "--treat-config-hints-as-errors"]],
     words: [["node", "scripts/words.mjs"]],
-    links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]]
+    links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]],
+    readme: [["node", "scripts/readme.mjs"]]
   },
   {
     packages: [["node", "scripts/packages.mjs"]],
@@ -32,8 +33,7 @@ const lanes = [
       "--coverage.reporter=text",
       ...decisions
     ]],
-    docs: [["node", "scripts/docs.mjs"]],
-    readme: [["node", "scripts/readme.mjs"]]
+    docs: [["node", "scripts/docs.mjs"]]
   }
 ]
 const names = lanes.flatMap(Object.keys)

@@ -12,7 +12,7 @@ import { FakeHost } from "../src/FakeHost.js"
 import { start } from "./fixtures/child.js"
 import { asHosted, configuration, fakeHost } from "./world.js"
 
-const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 16, long: 1000 }) / 8)
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 8, long: 1000 }) / 8)
 const tenant = "c".repeat(64)
 
 const temporaryDirectory = Effect.acquireRelease(

@@ -14,7 +14,7 @@ import { start } from "./fixtures/child.js"
 import { invoiced, metered } from "./usage.js"
 
 /** How often the worker is killed, and how often the job is. */
-const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 24, long: 1000 }) / 4)
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 12, long: 1000 }) / 4)
 const january = Month.make("2026-01")
 const later = "2026-02-20T00:00:00.000Z"
 

@@ -27,11 +27,10 @@ export const scenario: Scenario = {
     commandNames.flatMap((command) =>
       (command === "createRelay" ? [1, 4] : [1]).flatMap((processes) =>
         Object.keys(postgresSubjects).flatMap((subject) => {
-          const callers = subject === "postgres-caravel"
-            ? [processes, 64, 256]
-            : processes === 1
-            ? [1, 64]
-            : [processes]
+          const isCaravel = subject === "postgres-caravel"
+          const callers = processes === 1
+            ? [1, 64, ...(isCaravel ? [256] : [])]
+            : [processes, ...(isCaravel ? [64] : [])]
           return callers.map((callers): Case => ({ subject, command, callers, processes }))
         })
       )

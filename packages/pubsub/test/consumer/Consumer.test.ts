@@ -185,6 +185,9 @@ describe("every interleaving", () => {
   ] as const
   type Step = typeof steps[number]
 
+  // Every seventh by default. As 7 has no divisor in common with the number of steps, these have each pair of steps, at both places.
+  const chosen = process.env["CARAVEL_LONG"] === undefined ? 7 : 1
+
   const schedules = (length: number): ReadonlyArray<ReadonlyArray<Step>> =>
     length === 0 ? [[]] : schedules(length - 1).flatMap((head) => steps.map((step) => [...head, step]))
 
@@ -261,9 +264,11 @@ describe("every interleaving", () => {
     it.live(
       `skips nothing and, with transactions, repeats nothing: ${JSON.stringify(options)}`,
       () =>
-        Effect.forEach(schedules(3), (schedule) => follow(schedule, options), {
-          discard: true
-        }),
+        Effect.forEach(
+          schedules(3).filter((_, index) => index % chosen === 0),
+          (schedule) => follow(schedule, options),
+          { discard: true }
+        ),
       120_000
     )
   }

@@ -12,7 +12,7 @@ import { marksOf, pubkeyOf, urlOf } from "../fixtures/marked.js"
 import { raw, temporaryFile } from "../fixtures/sqlite.js"
 import { synced } from "../fixtures/synced.js"
 
-const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 16, long: 1000 }) / 8)
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 8, long: 1000 }) / 8)
 
 const open = (filename: string, options: Omit<Sqlite.Options, "filename"> = {}) =>
   Effect.map(Layer.build(Sqlite.layer({ filename, ...options })), (context) => ({

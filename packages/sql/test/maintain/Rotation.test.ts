@@ -8,7 +8,7 @@ import { create, key, keyIdOf, old, open, opened, stored, urls } from "../fixtur
 import { marksOf, pubkeyOf, urlOf } from "../fixtures/marked.js"
 import { temporaryFile } from "../fixtures/sqlite.js"
 
-const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 20, long: 1000 }) / 10)
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 10, long: 1000 }) / 10)
 
 describe("a rotation", () => {
   it.scopedLive("encrypts all secrets with the current key, reports its progress, and leaves no byte of their old form", () =>

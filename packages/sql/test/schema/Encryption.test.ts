@@ -11,7 +11,7 @@ import { create, key, keyIdOf, old, open, opened, stored, urls } from "../fixtur
 import { marksOf, pubkeyOf, urlOf } from "../fixtures/marked.js"
 import { raw, temporaryFile } from "../fixtures/sqlite.js"
 
-const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 20, long: 1000 }) / 10)
+const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 10, long: 1000 }) / 10)
 
 const pubkey = pubkeyOf("a", 0)
 const [mark] = marksOf("a", 0)
