@@ -14,6 +14,9 @@ export const sources = {
 // Vitest leaves one core to itself; most of these tests wait for processes, servers and disks.
 const workers = Math.max(3, Math.ceil(availableParallelism() * 1.5))
 
+/** The tests of the simulation, which replaces the timers of its thread. */
+const simulated = "packages/faults/test/simulation/**/*.test.ts"
+
 /** Files that run a conformance suite are small and take longest: they start first, then the largest files. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
@@ -34,14 +37,19 @@ export default defineConfig({
     minWorkers: workers,
     maxWorkers: workers,
     sequence: { sequencer: LongestFirst },
-    projects: [{
-      ...sources,
-      test: {
-        name: "caravel",
-        include: ["{packages,examples}/*/test/**/*.test.ts"],
-        globalSetup: "scripts/bundle.mjs",
-        testTimeout: 30_000
-      }
-    }]
+    projects: [
+      {
+        ...sources,
+        test: {
+          name: "caravel",
+          include: ["{packages,examples}/*/test/**/*.test.ts"],
+          exclude: [simulated],
+          globalSetup: "scripts/bundle.mjs",
+          testTimeout: 30_000
+        }
+      },
+      // What other files leave in a process would run under the timers of the simulation.
+      { ...sources, test: { name: "simulation", include: [simulated], pool: "threads", testTimeout: 30_000 } }
+    ]
   }
 })

@@ -98,8 +98,7 @@ describe("a transactional consumer", () => {
         const { filename, spawn, verify, write } = yield* world
         const children = [yield* spawn, yield* spawn]
         for (const child of children) yield* child.writes(1)
-        let takenOver = 0
-        for (let round = 0; round < rounds / 4; round++) {
+        for (let takenOver = 0; takenOver < rounds / 4;) {
           const before = children.map(({ written }) => written)
           const marks = yield* Random.nextIntBetween(1, 10)
           yield* write
@@ -121,7 +120,6 @@ describe("a transactional consumer", () => {
           yield* child.ended
           expect(child.errors).toBe("")
         }
-        expect(takenOver).toBeGreaterThan(0)
         yield* verify
       }),
     LongRun.timeout(600_000)
