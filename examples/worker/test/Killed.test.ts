@@ -85,7 +85,7 @@ it.scopedLive(
         const writing = yield* Effect.fork(Effect.gen(function*() {
           for (let n = 0; n < changes; n++) {
             const { position } = yield* change(n)
-            yield* Consumer.awaitPosition("billing", position - 40)
+            yield* Consumer.awaitPosition("billing", Math.max(0, position - 40))
           }
         }))
         let working = yield* worker
