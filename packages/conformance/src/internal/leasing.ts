@@ -47,7 +47,7 @@ const foreign = Effect.gen(function*() {
 const answers = Effect.flatMap(store, (store) => Effect.repeatN(store.leases.holding(name, "run"), 5))
 
 /** Moves the clock in steps, between which waiting fibers run. */
-export const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "1 second") =>
+const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "1 second") =>
   Effect.repeatN(
     Effect.zipRight(TestClock.adjust(step), answers),
     Math.round(Duration.toMillis(duration) / Duration.toMillis(step)) - 1
