@@ -11,7 +11,7 @@ import { expectedOf, lively, observed, writeSource } from "../fixtures/source.js
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
 /** In a long run, more activities than any user has. */
-const activities = LongRun.count("CARAVEL_IMPORTED", { usual: 3000, long: 100_000 })
+const activities = LongRun.count("CARAVEL_IMPORTED", { usual: 6000, long: 100_000 })
 
 const sizeOf = (filename: string) => statSync(filename, { throwIfNoEntry: false })?.size ?? 0
 

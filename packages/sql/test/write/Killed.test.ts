@@ -11,7 +11,7 @@ import { bundled, type Child, spawned } from "../fixtures/child.js"
 import { consumer, createHandled, handled } from "../fixtures/handled.js"
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
-const rounds = LongRun.count("CARAVEL_KILLS", { usual: 8, long: 1000 })
+const rounds = LongRun.count("CARAVEL_KILLS", { usual: 12, long: 1000 })
 const pubkey = "a".repeat(64)
 
 /** A database that this process writes and other processes consume. */
@@ -86,7 +86,7 @@ describe("a transactional consumer", () => {
         for (const child of children) yield* child.kill("SIGKILL")
         for (const child of children) yield* child.ended
         expect(errors).toBe("")
-        expect(Number(yield* verify)).toBeGreaterThan(rounds / 4)
+        expect(Number(yield* verify)).toBeGreaterThan(1)
       }),
     LongRun.timeout(600_000)
   )
