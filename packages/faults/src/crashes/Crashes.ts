@@ -25,7 +25,7 @@ import { scratch } from "../operations/Scratch.js"
 /** A killed process has written everything: only a power loss may lose what is acknowledged. */
 const operations: typeof allOperations = { ...allOperations, normal: load("normal", false) }
 
-const randomRounds = (long: boolean) => long ? 1000 : 6
+const randomRounds = (long: boolean) => long ? 1000 : 3
 
 /** The number of calls of an operation at which it is killed. */
 const aimedRounds = (long: boolean) => long ? 100 : 1
