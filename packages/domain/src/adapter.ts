@@ -33,7 +33,7 @@ export { Diagnostic, expected, NonEmptyText, storableText, withoutSecrets } from
 export { branded } from "./model/Trusted.js"
 export * as Codec from "./runtime/Codec.js"
 export { isTraced, withSpan } from "./runtime/Span.js"
-export { mapInSteps, runAtOnce, runInTurns, type Steps } from "./runtime/Steps.js"
+export { mapInSteps, nextTurn, runAtOnce, runInTurns, type Steps } from "./runtime/Steps.js"
 export {
   contestedSubdomain,
   damagedDatabase,

@@ -46,42 +46,34 @@ export const limits = <E>(layer: Layer.Layer<Services, E>) => {
     "the event loop keeps running while the longest list is written, and other callers' commands follow it",
     Effect.gen(function*() {
       const command = yield* Command
-      let attempts = 0
-      /** Submits the longest list. Returns which share of that time the longest turn of the event loop took. */
-      const blockedShare = Effect.gen(function*() {
-        const pubkey = (attempts++).toString(16).padStart(64, "0")
-        yield* command.createTenant({ pubkey })
-        const list = Array.from({ length: InputLimits.defaults.commandsPerSubmit }, (_, n) => ({
-          _tag: "CreateRelay",
-          id: `relay-${attempts}-${n}`,
-          tenant: pubkey,
-          subdomain: `s-${attempts}-${n}`
-        }))
-        let isDone = false
-        let longest = 0
-        const begun = performance.now()
-        let last = begun
-        const turn = () => {
-          const now = performance.now()
-          longest = Math.max(longest, now - last)
-          last = now
-          if (!isDone) setImmediate(turn)
-        }
-        setImmediate(turn)
-        const submitted = yield* Effect.fork(submit(list))
-        yield* Effect.repeat(Effect.yieldNow(), { until: () => last > begun })
-        const after = yield* Effect.fork(command.setTenantPastDue(pubkey))
-        expect((yield* submitted).length).toBe(list.length)
-        yield* after
-        isDone = true
-        const share = Math.max(longest, performance.now() - last) / (performance.now() - begun)
-        const { events, relays } = yield* observe
-        expect([events.length, relays.length]).toEqual([attempts * (list.length + 2), attempts * list.length])
-        return share
-      })
-      // A busy machine may suspend the process during an attempt.
-      const share = yield* Effect.repeat(blockedShare, { until: (share) => share < 1 / 2 || attempts === 5 })
-      expect(share).toBeLessThan(1 / 2)
+      yield* command.createTenant({ pubkey: alice })
+      const list = Array.from({ length: InputLimits.defaults.commandsPerSubmit }, (_, n) => ({
+        _tag: "CreateRelay",
+        id: `relay-${n}`,
+        tenant: alice,
+        subdomain: `s-${n}`
+      }))
+      let isDone = false
+      let longest = 0
+      const begun = performance.now()
+      let last = begun
+      const turn = () => {
+        const now = performance.now()
+        longest = Math.max(longest, now - last)
+        last = now
+        if (!isDone) setImmediate(turn)
+      }
+      setImmediate(turn)
+      const submitted = yield* Effect.fork(submit(list))
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => last > begun })
+      const after = yield* Effect.fork(command.setTenantPastDue(alice))
+      expect((yield* submitted).length).toBe(list.length)
+      yield* after
+      isDone = true
+      // Relative to the total duration, as the machine may be slow.
+      expect(Math.max(longest, performance.now() - last)).toBeLessThan((performance.now() - begun) / 2)
+      const { events, relays } = yield* observe
+      expect([events.length, relays.length]).toEqual([list.length + 2, list.length])
     })
   )
 

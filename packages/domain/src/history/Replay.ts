@@ -8,6 +8,7 @@ import type { Journal } from "../journal/Journal.js"
 import { Position } from "../model/Activity.js"
 import { type Resource, resourceKey } from "../model/Resource.js"
 import type { Pubkey } from "../model/Tenant.js"
+import { nextTurn } from "../runtime/Steps.js"
 import type { Difference, HistoryEntry } from "./Change.js"
 import { differenceOf, entryOf } from "./Differences.js"
 import { Meter } from "./Metering.js"
@@ -28,9 +29,6 @@ const eventsOf = (journal: Reads, resource: Resource): Read => (last) =>
 const activitiesOf = (journal: Reads, tenant: Pubkey): Read => (last) =>
   journal.readTenant(tenant, last?.position ?? Position.make(0), pageSize)
 
-/** Yields to the event loop between two pages: Effect resumes fibers in microtasks, which block timers and sockets. */
-const yieldToEventLoop = Effect.sleep(0)
-
 /** Folds the events of a read up to the first one that does not pass. */
 const fold = <A>(
   read: Read,
@@ -47,7 +45,7 @@ const fold = <A>(
       value = yield* step(value, passing)
       if (passing.length < pageSize) return value
       last = page[pageSize - 1]
-      yield* yieldToEventLoop
+      yield* nextTurn
     }
   })
 
@@ -97,7 +95,7 @@ export const oldestFirst = (journal: Reads, resource: Resource, after = 0): Entr
   return Stream.paginateChunkEffect(
     { state: nothing, last: undefined as RecordedEvent | undefined },
     ({ last, state }) =>
-      Effect.map(Effect.zipRight(last === undefined ? Effect.void : yieldToEventLoop, read(last)), (page) => {
+      Effect.map(Effect.zipRight(last === undefined ? Effect.void : nextTurn, read(last)), (page) => {
         const [next, entries] = explained(state, page)
         return [
           Chunk.unsafeFromArray(entries.filter(({ event }) => event.version > after)),

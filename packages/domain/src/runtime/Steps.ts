@@ -21,8 +21,24 @@ const maxTurnMillis = 5
 /** The number of items processed between two pauses. */
 const stepSize = 64
 
-/** Uses real time, whatever the fiber's clock is. */
-const nextTurn = Effect.withClock(Effect.sleep(0), Clock.make())
+// Of the runtimes that Effect supports, browsers lack it.
+declare const setImmediate: ((task: () => void) => unknown) | undefined
+
+/**
+ * Resumes after timers and sockets have had their turn, whatever the fiber's clock is. Yielding to other fibers is not
+ * enough: they resume in microtasks. Nor is a timer in Node: while fibers wait for timers in turn, each has expired when
+ * the one before it ends, and nothing else runs.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const nextTurn: Effect.Effect<void> = Effect.suspend(() => {
+  if (typeof setImmediate === "undefined") return Effect.withClock(Effect.sleep(0), Clock.make())
+  const start = setImmediate
+  return Effect.async<void>((resume) => {
+    start(() => resume(Effect.void))
+  })
+})
 
 /**
  * Runs the computation, and yields to the event loop whenever it has run for more than 5 ms.

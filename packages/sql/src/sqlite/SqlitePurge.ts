@@ -4,10 +4,10 @@
  * the table, which overwrites them, and writes the remaining rows to new pages.
  */
 import { StorageError } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Effect, Schedule } from "effect"
 import * as fs from "node:fs/promises"
 import { toStorageError } from "../database/StorageErrors.js"
-import { nextTurn } from "../statement/EventLoop.js"
 import { attempt, sync } from "./DatabaseFile.js"
 import * as SqliteConnection from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"

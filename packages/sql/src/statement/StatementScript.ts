@@ -2,11 +2,11 @@
  * Statements that depend on one another's results, as data. The interpreter decides when to wait. See
  * docs/statement-scripts.md.
  */
-import type { Steps } from "@caravel/domain/adapter"
+import { nextTurn, type Steps } from "@caravel/domain/adapter"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either } from "effect"
-import { maxTurnMillis, nextTurn } from "./EventLoop.js"
+import { maxTurnMillis } from "./EventLoop.js"
 import type { Statement } from "./Table.js"
 
 /**
