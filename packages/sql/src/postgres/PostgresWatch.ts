@@ -54,11 +54,16 @@ export const layer = (
     const { clockTolerance, readCommitted } = yield* Database
     const tail = yield* Tail.Tail
 
+    // Listening again, a notification and the poll may wake the tail at once: a commit counts for the first that sees it.
+    let counted = -1
     const wake = (source: Metrics.WakeUp) =>
       Effect.gen(function*() {
         const before = yield* tail.position
         yield* tail.advanceToHead
-        if ((yield* tail.position) > before) yield* Metrics.wokenBy(source)
+        const position = yield* tail.position
+        if (position <= Math.max(before, counted)) return
+        counted = position
+        yield* Metrics.wokenBy(source)
       })
 
     const look = (every: Duration.Duration): Effect.Effect<never> =>

@@ -75,7 +75,7 @@ withPostgres("PostgreSQL: a commit of another process", (url) => {
       const before = yield* woken("notification")
       yield* once((command) => command.createTenant({ pubkey }))
       expect((yield* Queue.take(queue)).position).toBe(1)
-      yield* Effect.repeat(woken("notification"), { until: (count) => count > before })
+      yield* Effect.repeat(woken("notification"), { until: (count) => count === before + 1 })
     }))
 
   it.scopedLive("arrives without a notification", () =>
@@ -84,7 +84,7 @@ withPostgres("PostgreSQL: a commit of another process", (url) => {
       const before = yield* wokenOtherwise
       yield* command.createTenant({ pubkey })
       expect((yield* Queue.take(queue)).position).toBe(1)
-      yield* Effect.repeat(wokenOtherwise, { until: (count) => count > before })
+      yield* Effect.repeat(wokenOtherwise, { until: (count) => count === before + 1 })
     }))
 
   it.scopedLive("arrives without a listening connection", () =>
@@ -104,7 +104,7 @@ withPostgres("PostgreSQL: a commit of another process", (url) => {
       yield* end(first!)
       yield* command.createTenant({ pubkey })
       expect((yield* Queue.take(queue)).position).toBe(1)
-      yield* Effect.repeat(wokenOtherwise, { until: (count) => count > before })
+      yield* Effect.repeat(wokenOtherwise, { until: (count) => count === before + 1 })
       const again = yield* Effect.repeat(listening, { until: (pids) => pids.some((pid) => pid !== first) })
       expect(again).not.toContain(first)
     }))
