@@ -1,6 +1,6 @@
 // `pnpm long`: the tests that repeat what they try, with the counts of a long run, and then the tarballs installed with all the
 // versions, package managers and Nodes that are supported (scripts/installs.mjs). The tests are the test files that import
-// @caravel/conformance, themselves or by a fixture, or read CARAVEL_LONG; each count has its variable beside it in `LongRun.count`.
+// @caravel/conformance, themselves or by a fixture; each count has its variable beside it in `LongRun.count`.
 // `pnpm long --counts` shows those counts beside the ones of every other run.
 // `pnpm long Sqlite -t "random programs"` passes its arguments on to vitest: names of files, and its options.
 import { readdirSync, readFileSync } from "node:fs"
@@ -18,7 +18,7 @@ const sources = [...packages, ...examples].flatMap(({ path }) => {
   }
 }).map((path) => ({ path, text: readFileSync(path, "utf8") }))
 
-const counting = ({ text }) => text.includes("\"@caravel/conformance\"") || text.includes("\"CARAVEL_LONG\"")
+const counting = ({ text }) => text.includes("\"@caravel/conformance\"")
 const fixtures = sources.filter(({ path }) => path.includes("/fixtures/")).filter(counting).map(({ path }) =>
   `fixtures/${basename(path, ".ts")}.js`
 )
