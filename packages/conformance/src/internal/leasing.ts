@@ -53,8 +53,12 @@ const pass = (duration: Duration.DurationInput, step: Duration.DurationInput = "
     Math.round(Duration.toMillis(duration) / Duration.toMillis(step)) - 1
   )
 
-/** Moves the clock by seconds until a condition holds, however slowly the storage answers waiting fibers. */
-export const passUntil = (condition: () => boolean) => Effect.repeat(pass("1 second"), { until: condition })
+/** Moves the clock by up to a minute until a condition holds: a slow storage answers waiting fibers later. */
+export const passUntil = (condition: () => boolean) =>
+  Effect.map(
+    Effect.repeat(pass("1 second"), { until: condition, times: 59 }),
+    () => expect(condition(), `${condition} within a minute`).toBe(true)
+  )
 
 /** Runs an effect with the test's clock and a wall clock that jumps at every reading. */
 const jumping = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
