@@ -24,6 +24,8 @@ import * as JournalHandlers from "./serve/JournalHandlers.js"
 import * as Own from "./serve/Own.js"
 import { logged } from "./serve/RequestLog.js"
 
+export { endAbandoned } from "./serve/Abandoned.js"
+
 /**
  * The options of a server.
  *

@@ -1,15 +1,18 @@
 import { decodeCommand, Query, RelayNotFound, StorageError, VersionConflict } from "@caravel/domain"
-import { Api, Problem } from "@caravel/http"
+import { Api, Problem, Server } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import { pubkey } from "@caravel/testing"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Array as Arr, Deferred, Effect, Exit, Fiber, Layer, Schema, Scope, Supervisor } from "effect"
 import { createServer, type ServerResponse } from "node:http"
 import { connect } from "node:net"
 import { command, get, onEach, send, served, statusWith, url } from "./fixtures/served.js"
 
 const alice = pubkey("alice")
+
+/** A turn of the event loop. */
+const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** Memory with another `Query`. */
 const withQuery = (change: (query: typeof Query.Service) => typeof Query.Service) =>
@@ -93,6 +96,83 @@ describe("a client of the API", () => {
   })
 })
 
+describe("a request whose client disconnects", () => {
+  /** The fibers that have not ended. */
+  class Live extends Supervisor.AbstractSupervisor<void> {
+    readonly value = Effect.void
+    readonly fibers = new Set<unknown>()
+
+    override onStart(_: unknown, __: unknown, ___: unknown, fiber: unknown) {
+      this.fibers.add(fiber)
+    }
+
+    override onEnd(_: unknown, fiber: unknown) {
+      this.fibers.delete(fiber)
+    }
+  }
+
+  const waiting = "/v1/relays/a"
+  const page = "/docs"
+  const cases = [
+    { name: "while its handler waits", requests: [["GET", waiting]] },
+    { name: "while the handler of a HEAD waits", requests: [["HEAD", waiting]] },
+    { name: "behind one that waits", requests: [["GET", waiting], ["GET", "/healthz"], ["HEAD", page]] },
+    { name: "as a stream behind one that waits", requests: [["GET", waiting], ["GET", "/v1/activity/stream"]] },
+    // A page is 1.5 MB, so these do not fit into the buffers of a client that reads nothing.
+    { name: "before it has read the answers", requests: Arr.replicate(["GET", page], 20) }
+  ] as const
+
+  for (const isUninterruptible of [false, true]) {
+    for (const { name, requests } of cases) {
+      it.live(`ends, ${name}${isUninterruptible ? " uninterruptibly" : ""}`, () =>
+        Effect.gen(function*() {
+          const finish = yield* Deferred.make<void>()
+          const wait = Deferred.await(finish)
+          const slow = withQuery((query) => ({
+            ...query,
+            relay: (id) =>
+              Effect.zipRight(
+                isUninterruptible ? Effect.uninterruptible(wait) : Effect.interruptible(wait),
+                query.relay(id)
+              )
+          }))
+          const node = Server.endAbandoned(createServer())
+          let received = 0
+          let disconnected = 0
+          node.on("request", (_, response) => {
+            received++
+            response.on("close", () => disconnected++)
+          })
+          const live = new Live()
+          yield* Effect.gen(function*() {
+            const { host, hostname, port } = new URL(yield* url)
+            yield* turn
+            const before = live.fibers.size
+            const socket = connect(Number(port), hostname).pause()
+            socket.on("error", () => {})
+            for (const [method, path] of requests) {
+              socket.write(`${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
+            }
+            // Node reads no further request while many answers are not sent.
+            let seen = 0
+            let last = 0
+            const isStill = Effect.sync(() => {
+              seen = received === last ? seen + 1 : 0
+              last = received
+              return received > 0 && seen > 100
+            })
+            yield* Effect.repeat(Effect.zipRight(turn, isStill), { until: (still) => still })
+            expect(live.fibers.size).toBeGreaterThan(before)
+            socket.destroy()
+            yield* Effect.repeat(turn, { until: () => disconnected === received })
+            yield* Deferred.succeed(finish, undefined)
+            yield* Effect.repeat(turn, { until: () => live.fibers.size <= before })
+          }).pipe(Effect.provide(served(slow, {}, node)), Effect.supervised(live))
+        }))
+    }
+  }
+})
+
 describe("a host without credentials", () => {
   const loopback = served(Memory.layer)
 
@@ -155,7 +235,7 @@ describe("shutting down", () => {
 
   it.live("does not wait for answers whose clients are gone", () =>
     Effect.gen(function*() {
-      const node = createServer()
+      const node = Server.endAbandoned(createServer())
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(served(Memory.layer, { drainTimeout: "1 hour" }, node), scope)
       const base = new URL(yield* Effect.provide(url, context))
@@ -169,7 +249,6 @@ describe("shutting down", () => {
       const socket = connect(Number(base.port), base.hostname).pause()
       socket.on("error", () => {})
       socket.write(`GET /docs HTTP/1.1\r\nhost: ${base.host}\r\n\r\n`.repeat(20))
-      const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
       const isStuck = Effect.sync(() => last?.writableEnded === true && !last.writableFinished && ++seen > 200)
       yield* Effect.repeat(Effect.zipRight(turn, isStuck), { until: (stuck) => stuck })
       socket.destroy()
@@ -185,7 +264,7 @@ describe("shutting down", () => {
         ...query,
         relay: () => Effect.zipRight(Deferred.succeed(started, undefined), Effect.never)
       }))
-      const node = createServer()
+      const node = Server.endAbandoned(createServer())
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(served(endless, { drainTimeout: "50 millis" }, node), scope)
       const running = yield* Effect.fork(Effect.exit(Effect.provide(get("/v1/relays/a"), context)))

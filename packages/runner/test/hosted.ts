@@ -11,7 +11,7 @@ export const hosted = async (
   filename: string,
   options: { readonly credentials?: Credentials.Credentials; readonly node?: NodeServer } = {}
 ) => {
-  const { credentials, node = createServer() } = options
+  const { credentials, node = Server.endAbandoned(createServer()) } = options
   const server = credentials === undefined ? Server.layer() : Layer.provide(
     Server.layerWithCredentials({ credentials: Effect.succeed(credentials) }),
     SingleUse.layerMemory

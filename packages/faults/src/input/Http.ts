@@ -183,7 +183,7 @@ const operations = Object.entries(OpenApi.fromApi(Api).paths).flatMap(([path, me
 
 const open = () =>
   Effect.gen(function*() {
-    const node = createServer()
+    const node = Server.endAbandoned(createServer())
     const services = yield* Layer.build(Memory.layer)
     const server = yield* Layer.build(NodeHttpServer.layer(() => node, { host: "127.0.0.1", port: 0 }))
     yield* Layer.build(

@@ -98,7 +98,9 @@ const requesting = (url: string) => {
 }
 
 const hosting = Effect.gen(function*() {
-  const listening = yield* Layer.build(NodeHttpServer.layer(() => createServer(), { host: "127.0.0.1", port: 0 }))
+  const listening = yield* Layer.build(
+    NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { host: "127.0.0.1", port: 0 })
+  )
   yield* Layer.build(Layer.provide(Server.layer({ drainTimeout: "1 second" }), Layer.succeedContext(listening)))
   yield* requesting(yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening))
 }).pipe(Effect.scoped)

@@ -29,8 +29,9 @@ const layerOtlp = (baseUrl: string) =>
 const makeServer = ({ maxConnections = 10_000 }: Settings) => {
   // A client has ten seconds for its headers. A connection outlives the idle time of the usual proxies, which would
   // otherwise send a request just when it is closed.
-  const node = createServer({ headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 75_000 })
-  endAbandoned(node)
+  const node = Server.endAbandoned(
+    createServer({ headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 75_000 })
+  )
   node.maxConnections = maxConnections
   return node
 }
@@ -54,16 +55,6 @@ const connectionsClosed = (node: NodeServer) => {
   })
   return Effect.asVoid(Effect.repeat(look, { schedule: Schedule.spaced("100 millis"), until: (isQuiet) => isQuiet }))
 }
-
-/**
- * Ends the wait for an answer to be sent when its client is gone: Node then never says that it was, and the platform
- * would wait for ever.
- */
-const endAbandoned = (node: NodeServer) =>
-  node.on("request", (_, response) =>
-    response.on("close", () => {
-      if (!response.writableFinished) response.emit("finish")
-    }))
 
 const listen = (node: NodeServer, { host = "127.0.0.1", port = 8080 }: Settings) => {
   const listening = Effect.mapError(

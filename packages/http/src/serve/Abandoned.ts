@@ -1,0 +1,65 @@
+/** Requests whose connections are closed, in a server of Node. */
+
+/** A response of `node:http`. Its types are not imported: browsers that use `Remote` have none of Node. */
+interface NodeResponse {
+  destroyed: boolean
+  end: (...args: Array<any>) => unknown
+  readonly once: (event: "close", listener: () => void) => unknown
+  readonly emit: (event: "close") => boolean
+}
+
+interface NodeRequest {
+  readonly socket: { readonly once: (event: "close", listener: () => void) => unknown }
+}
+
+/** A server of `node:http` or `node:https`. */
+interface NodeServer {
+  readonly on: (event: "request", listener: (request: NodeRequest, response: NodeResponse) => void) => unknown
+}
+
+/** Node calls what waits for the end of a response only when it is sent, so the platform would wait for ever. */
+const callBackOnClose = (response: NodeResponse) => {
+  const end = response.end
+  response.end = (...args) => {
+    const onSent: unknown = args.at(-1)
+    if (typeof onSent === "function") {
+      if (response.destroyed) queueMicrotask(() => onSent())
+      else response.once("close", () => onSent())
+    }
+    return end.apply(response, args)
+  }
+}
+
+/** Node closes only the response that it is sending, and not those of the requests after it (pipelining). */
+const close = (response: NodeResponse) => {
+  response.destroyed = true
+  response.emit("close")
+}
+
+/**
+ * Ends each request of a server of Node when its connection is closed, and returns the server. Without this, the fiber
+ * of a request whose client disconnects before it has received the whole response never ends, so that a host that runs
+ * for long needs more and more memory. Must be called before the server is given to the platform:
+ *
+ *     NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { port: 8080 })
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const endAbandoned = <Server extends NodeServer>(server: Server): Server => {
+  const unanswered = new WeakMap<NodeRequest["socket"], Set<NodeResponse>>()
+  const begin = (socket: NodeRequest["socket"]) => {
+    const responses = new Set<NodeResponse>()
+    unanswered.set(socket, responses)
+    // Node's own listeners come first: those that they close are then no longer among the responses.
+    socket.once("close", () => queueMicrotask(() => responses.forEach(close)))
+    return responses
+  }
+  server.on("request", ({ socket }, response) => {
+    const responses = unanswered.get(socket) ?? begin(socket)
+    responses.add(response)
+    response.once("close", () => responses.delete(response))
+    callBackOnClose(response)
+  })
+  return server
+}
