@@ -24,7 +24,13 @@ import * as JournalHandlers from "./serve/JournalHandlers.js"
 import * as Own from "./serve/Own.js"
 import { logged } from "./serve/RequestLog.js"
 
-export { endAbandoned } from "./serve/Abandoned.js"
+export {
+  /**
+   * @since 0.1.0
+   * @category running
+   */
+  endAbandoned
+} from "./serve/Abandoned.js"
 
 /**
  * The options of a server.

@@ -185,12 +185,18 @@ const keptDescriptors = 8
 /** The time of a soak, in seconds. */
 const lengths = { short: 2, long: 600 }
 
-/** Waits until the server has as many connections as before: it closes them after their clients have gone. */
-const closed = ({ connections }: Storage.Storage, before: Samples.Sample) =>
-  Effect.repeat(connections, {
-    until: (count) => count <= before.connections,
+/**
+ * Waits for what ends after the load: the server closes connections when their clients have gone, and the fiber of a
+ * request ends when its connection is closed. Returns the last sample.
+ */
+const settled = (storage: Storage.Storage, before: Samples.Sample) => {
+  let last = before
+  const sample = Effect.map(Samples.take(0, storage), (sample) => last = sample)
+  return Effect.repeat(sample, {
+    until: ({ connections, fibers }) => connections <= before.connections && fibers <= before.fibers,
     schedule: Schedule.spaced("100 millis")
-  }).pipe(Effect.timeoutOption("10 seconds"))
+  }).pipe(Effect.timeoutOption("10 seconds"), Effect.map(() => last))
+}
 
 const search = (storage: Storage.Storage, settings: Settings) =>
   Effect.gen(function*() {
@@ -200,7 +206,7 @@ const search = (storage: Storage.Storage, settings: Settings) =>
     const found = (what: string) => void wrong.push(what)
     const before = yield* Samples.take(0, storage)
     const head = yield* load(storage, settings, seconds, samples, found)
-    const after = yield* Samples.take(0, storage)
+    const after = yield* settled(storage, before)
 
     const compared = Samples.compared(samples)
     for (const { early, figure, isFlat, late } of compared) {
@@ -212,7 +218,7 @@ const search = (storage: Storage.Storage, settings: Settings) =>
       found(`${after.descriptors - before.descriptors} descriptors are open after the end`)
     }
     if (after.fibers > before.fibers) found(`${after.fibers - before.fibers} fibers run after the end`)
-    if (Option.isNone(yield* closed(storage, before))) found("connections are open after the end")
+    if (after.connections > before.connections) found("connections are open after the end")
     const tried = {
       seconds,
       events: head,

@@ -1,7 +1,8 @@
 /** The activities that a consumer handles next: a page of the log, or the next activity of a resource. */
 import type { Activity, Position, PositionFromOtherEpoch, StorageError } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Effect } from "effect"
-import { sleep, Waiting } from "../runtime/Waiting.js"
+import { Waiting } from "../runtime/Waiting.js"
 import { Batch } from "./Batch.js"
 import { ResourcePartitions } from "./ResourcePartitions.js"
 import type { Session } from "./Session.js"
@@ -24,7 +25,7 @@ export const pages = <E, R>({ page, progress }: Session<E, R>): Batches => {
     const now = clock.unsafeCurrentTimeMillis()
     turnStartedAt ??= now
     if (now - turnStartedAt < maxTurnMillis) return Effect.void
-    return Effect.map(sleep(0), () => {
+    return Effect.map(nextTurn, () => {
       turnStartedAt = clock.unsafeCurrentTimeMillis()
     })
   })
