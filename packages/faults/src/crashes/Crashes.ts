@@ -28,7 +28,7 @@ const operations: typeof allOperations = { ...allOperations, normal: load("norma
 const randomRounds = (long: boolean) => long ? 1000 : 3
 
 /** The number of calls of an operation at which it is killed. */
-const aimedRounds = (long: boolean) => long ? 100 : 1
+const aimedRounds = (long: boolean) => long ? 30 : 1
 
 /** The number of findings after which nothing more is tried. */
 const mostFindings = 5

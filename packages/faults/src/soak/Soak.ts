@@ -194,8 +194,9 @@ const settled = (storage: Storage.Storage, before: Samples.Sample) => {
   const sample = Effect.map(Samples.take(0, storage), (sample) => last = sample)
   return Effect.repeat(sample, {
     until: ({ connections, fibers }) => connections <= before.connections && fibers <= before.fibers,
-    schedule: Schedule.spaced("100 millis")
-  }).pipe(Effect.timeoutOption("10 seconds"), Effect.map(() => last))
+    // A timeout would run in fibers, which count.
+    schedule: Schedule.intersect(Schedule.spaced("100 millis"), Schedule.recurs(100))
+  }).pipe(Effect.map(() => last))
 }
 
 const search = (storage: Storage.Storage, settings: Settings) =>
