@@ -48,20 +48,21 @@ export const open = (
     const holdTimeout = Duration.decode(options.holdTimeout ?? PostgresBounds.defaultHoldTimeout)
     const holderBounds = PostgresBounds.holder(holdTimeout)
     let epoch: Epoch | undefined = undefined
-    const client = yield* PostgresTransaction.make(pools, {
-      epoch: () => epoch,
-      holdTimeout,
-      holderBounds,
-      host: config.host
-    })
+    const settings = { epoch: () => epoch, holdTimeout, holderBounds, host: config.host }
+    const client = yield* PostgresTransaction.make(pools, settings)
+    // On the connection that reads next: a connection takes longer than what is done here, unless there is a migration.
+    const { sql } = yield* PostgresTransaction.make(
+      { ...pools, callers: PostgresPool.watching(pools.own, "own") },
+      settings
+    )
     if (!create || !migrate || purpose === "source") {
-      const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, client.sql)
+      const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
       if (!isMade && (!create || purpose === "source")) return yield* missing(schema)
       if (isMade && !migrate) {
-        yield* Effect.provideService(Migrations.mustBeUpToDate(`opening ${name}`), SqlClient, client.sql)
+        yield* Effect.provideService(Migrations.mustBeUpToDate(`opening ${name}`), SqlClient, sql)
       }
     }
-    yield* Effect.provideService(Migrations.run(schema), SqlClient, client.sql)
+    yield* Effect.provideService(Migrations.run(schema), SqlClient, sql)
 
     const reader = plainly(pools.own)
     epoch = yield* Opening.epochOf(reader, purpose)

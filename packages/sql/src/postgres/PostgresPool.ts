@@ -30,6 +30,19 @@ export interface Pool {
   readonly isInUse: () => boolean
 }
 
+/** The same pool, of whose connections other statements are watched. */
+export const watching = (pool: Pool, watched: Watched): Pool => {
+  const watch = (connection: PostgresConnection) => {
+    connection.watched = watched
+    return connection
+  }
+  return {
+    ...pool,
+    acquire: (patience) => Effect.map(pool.acquire(patience), watch),
+    scoped: (patience) => Effect.map(pool.scoped(patience), watch)
+  }
+}
+
 interface ConnectionOptions {
   readonly watched: Watched
   readonly prepares?: boolean

@@ -84,16 +84,20 @@ export const layer = (
     const offset = clockOffset(readCommitted("clock", serverTime, [], Effect.succeed), clockTolerance).pipe(
       Effect.withClock(yield* Effect.clock)
     )
-    yield* forever(
+    const compareClocks = forever(
       "comparing clocks",
       offset.pipe(Effect.flatMap(report), Effect.ignore, Effect.zipRight(Effect.sleep(clockCheck)), Effect.forever)
     )
 
-    if (wakeUps === "poll") return yield* forever("looking for others' commits", look(poll))
+    if (wakeUps === "poll") {
+      return yield* Effect.zipRight(compareClocks, forever("looking for others' commits", look(poll)))
+    }
 
     // The journal's own channel: a database may hold several journals.
     const [[oid]] = yield* readCommitted("watch", "SELECT 'caravel_event'::regclass::oid", [], decodeOid)
     const channel = `caravel_${oid}`
+    // After that, so that both use the same connection.
+    yield* compareClocks
 
     const notified = yield* Effect.makeLatch()
     let heardOf = 0
