@@ -1,13 +1,14 @@
 // Installs the tarballs of build/packages, as scripts/packages.mjs packed them, into projects outside of this repository, by the lines
 // of the README. In each it compiles the README's first program, with the declarations of all packages, runs it and bundles it.
-// `--matrix` takes npm and pnpm, the oldest and the newest version of each range, and Node 20, 22 and 24; without it, npm and the
+// TypeScript 5.9 compiles the one on SQLite, and TypeScript 7 the others: users have either.
+// `--matrix` takes TypeScript 5.9, npm and pnpm, the oldest and the newest version of each range, and Node 20, 22 and 24; without it, npm and the
 // versions of the catalog. PostgreSQL takes part if CARAVEL_TEST_POSTGRES_URL is set.
 import { execFileSync, spawnSync } from "node:child_process"
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { catalog, finish, packages, peers, readJson, root } from "./workspace.mjs"
+import { catalog, finish, packages, peers, readJson, root, typescript7 } from "./workspace.mjs"
 
 const matrix = process.argv.includes("--matrix")
 const url = process.env.CARAVEL_TEST_POSTGRES_URL
@@ -77,7 +78,8 @@ const projects = (matrix ? ["npm", "pnpm"] : ["npm"]).flatMap((manager) =>
 )
 if (url === undefined) console.log("installs: PostgreSQL skipped: set CARAVEL_TEST_POSTGRES_URL")
 
-const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc")
+const typescript5 = [process.execPath, createRequire(import.meta.url).resolve("typescript/bin/tsc")]
+const compilerOf = (storage) => matrix || storage === "sqlite" ? typescript5 : [typescript7()]
 const { buildSync } = await import("esbuild")
 const { packageManager } = readJson(join(root, "package.json"))
 
@@ -171,7 +173,7 @@ for (const { ages, manager, storage } of projects) {
         files: ["main.ts", "only.ts"]
       })
     )
-    return run(process.execPath, tsc, ...emit).passed
+    return run(...compilerOf(storage), ...emit).passed
   }
   writeFileSync(join(cwd, "main.ts"), program)
   writeFileSync(
