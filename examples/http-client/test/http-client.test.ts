@@ -17,7 +17,7 @@ const host = Effect.gen(function*() {
   const { hash, token } = yield* Credentials.makeToken
   const tokens: Credentials.Credentials["tokens"] = [{ name: "operator", role: "admin", hash, grants: [] }]
   const server = Server.layerWithCredentials({ credentials: Effect.succeed({ tokens }) }).pipe(
-    Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
+    Layer.provideMerge(NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { host: "127.0.0.1", port: 0 })),
     Layer.provide([Memory.layer, SingleUse.layerMemory, Logger.minimumLogLevel(LogLevel.Error)])
   )
   const url = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), yield* Layer.build(server))

@@ -1,5 +1,5 @@
 /** The application as a process on an SQLite file: `npm start`. It prints a new token for Caravel's routes. */
-import { Credentials } from "@caravel/http"
+import { Credentials, Server } from "@caravel/http"
 import { Sqlite } from "@caravel/sql"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -19,6 +19,6 @@ const database = Sqlite.layerConfig({
 })
 
 NodeRuntime.runMain(Layer.launch(app.pipe(
-  Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 8080 })),
+  Layer.provide(NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { host: "127.0.0.1", port: 8080 })),
   Layer.provide(database)
 )))

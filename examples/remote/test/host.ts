@@ -15,7 +15,9 @@ export const host = (services: Services, port = 0) =>
   Effect.flatMap(
     Layer.build(
       Server.layer().pipe(
-        Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port })),
+        Layer.provideMerge(
+          NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { host: "127.0.0.1", port })
+        ),
         Layer.provide([Layer.succeedContext(services), Logger.minimumLogLevel(LogLevel.Error)])
       )
     ),
