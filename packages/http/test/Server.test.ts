@@ -1,4 +1,5 @@
 import { decodeCommand, Query, RelayNotFound, StorageError, VersionConflict } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Api, Problem, Server } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import { pubkey } from "@caravel/testing"
@@ -10,9 +11,6 @@ import { connect } from "node:net"
 import { command, get, onEach, send, served, statusWith, url } from "./fixtures/served.js"
 
 const alice = pubkey("alice")
-
-/** A turn of the event loop. */
-const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** Memory with another `Query`. */
 const withQuery = (change: (query: typeof Query.Service) => typeof Query.Service) =>
@@ -146,7 +144,7 @@ describe("a request whose client disconnects", () => {
           const live = new Live()
           yield* Effect.gen(function*() {
             const { host, hostname, port } = new URL(yield* url)
-            yield* turn
+            yield* nextTurn
             const before = live.fibers.size
             const socket = connect(Number(port), hostname).pause()
             socket.on("error", () => {})
@@ -161,17 +159,40 @@ describe("a request whose client disconnects", () => {
               last = received
               return received > 0 && seen > 100
             })
-            yield* Effect.repeat(Effect.zipRight(turn, isStill), { until: (still) => still })
+            yield* Effect.repeat(Effect.zipRight(nextTurn, isStill), { until: (still) => still })
             expect(live.fibers.size).toBeGreaterThan(before)
             socket.destroy()
-            yield* Effect.repeat(turn, { until: () => disconnected === received })
+            yield* Effect.repeat(nextTurn, { until: () => disconnected === received })
             yield* Deferred.succeed(finish, undefined)
-            yield* Effect.repeat(turn, { until: () => live.fibers.size <= before })
+            yield* Effect.repeat(nextTurn, { until: () => live.fibers.size <= before })
           }).pipe(Effect.provide(served(slow, {}, node)), Effect.supervised(live))
         }))
     }
   }
 })
+
+it.live("a response whose client does not disconnect calls back once", () =>
+  Effect.gen(function*() {
+    let sent = 0
+    const node = Server.endAbandoned(createServer())
+    yield* Effect.acquireRelease(
+      Effect.promise(() => new Promise<void>((resolve) => node.listen(0, "127.0.0.1", resolve))),
+      () => Effect.promise(() => new Promise((resolve) => node.close(resolve)))
+    )
+    const closed = new Promise<void>((resolve) =>
+      node.on("request", (_, response) => {
+        response.on("close", resolve)
+        response.end("answered", () => sent++)
+      })
+    )
+    const address = node.address()
+    const port = typeof address === "object" ? address?.port : undefined
+    const answer = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}`, { headers: { connection: "close" } }))
+    expect(yield* Effect.promise(() => answer.text())).toBe("answered")
+    yield* Effect.promise(() => closed)
+    yield* nextTurn
+    expect(sent).toBe(1)
+  }).pipe(Effect.scoped))
 
 describe("a host without credentials", () => {
   const loopback = served(Memory.layer)
@@ -250,10 +271,10 @@ describe("shutting down", () => {
       socket.on("error", () => {})
       socket.write(`GET /docs HTTP/1.1\r\nhost: ${base.host}\r\n\r\n`.repeat(20))
       const isStuck = Effect.sync(() => last?.writableEnded === true && !last.writableFinished && ++seen > 200)
-      yield* Effect.repeat(Effect.zipRight(turn, isStuck), { until: (stuck) => stuck })
+      yield* Effect.repeat(Effect.zipRight(nextTurn, isStuck), { until: (stuck) => stuck })
       socket.destroy()
       const open = () => new Promise<number>((resolve) => node.getConnections((_, count) => resolve(count)))
-      yield* Effect.repeat(Effect.zipRight(turn, Effect.promise(open)), { until: (count) => count === 0 })
+      yield* Effect.repeat(Effect.zipRight(nextTurn, Effect.promise(open)), { until: (count) => count === 0 })
       yield* Scope.close(scope, Exit.void)
     }))
 

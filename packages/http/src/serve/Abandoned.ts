@@ -22,11 +22,15 @@ const callBackOnClose = (response: NodeResponse) => {
   const end = response.end
   response.end = (...args) => {
     const onSent: unknown = args.at(-1)
-    if (typeof onSent === "function") {
-      if (response.destroyed) queueMicrotask(() => onSent())
-      else response.once("close", () => onSent())
+    if (typeof onSent !== "function") return end.apply(response, args)
+    let isCalled = false
+    const callOnce = (...results: Array<unknown>) => {
+      if (!isCalled) onSent(...results)
+      isCalled = true
     }
-    return end.apply(response, args)
+    if (response.destroyed) queueMicrotask(callOnce)
+    else response.once("close", callOnce)
+    return end.apply(response, [...args.slice(0, -1), callOnce])
   }
 }
 
