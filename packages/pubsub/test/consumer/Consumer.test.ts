@@ -272,3 +272,40 @@ describe("every interleaving", () => {
     )
   }
 })
+
+const pages = 12
+
+/** Longer than the event loop may be kept busy. */
+const pageMillis = 25
+
+it.live("a consumer lets sockets have their turns between pages, even while another fiber yields all the time", () =>
+  Effect.gen(function*() {
+    // Node starves sockets only in some runs.
+    for (let round = 0; round < 8; round++) {
+      const world = new World()
+      world.commit(pages * pageSize)
+      let turns = 0
+      let isDone = false
+      const turn = () => {
+        turns++
+        if (!isDone) setImmediate(turn)
+      }
+      const handle = ({ position }: { readonly position: number }) =>
+        Effect.sync(() => {
+          if (position % pageSize !== 0) return
+          const until = performance.now() + pageMillis
+          while (performance.now() < until);
+        })
+      yield* Effect.gen(function*() {
+        const yielding = yield* Effect.fork(Effect.forever(Effect.yieldNow()))
+        const running = yield* Effect.fork(Consumer.run({ name, from, handle }))
+        yield* nextTurn
+        setImmediate(turn)
+        yield* Consumer.awaitPosition(name, world.head)
+        isDone = true
+        yield* Fiber.interrupt(running)
+        yield* Fiber.interrupt(yielding)
+      }).pipe(Effect.provide(layerOf(world, new Store())))
+      expect(turns).toBeGreaterThanOrEqual(pages - 2)
+    }
+  }))
