@@ -187,16 +187,15 @@ const lengths = { short: 2, long: 600 }
 
 /**
  * Waits for what ends after the load: the server closes connections when their clients have gone, and the fiber of a
- * request ends when its connection is closed. Returns the last sample.
+ * request ends when its connection is closed. Returns a sample after that.
  */
 const settled = (storage: Storage.Storage, before: Samples.Sample) => {
-  let last = before
-  const sample = Effect.map(Samples.take(0, storage), (sample) => last = sample)
+  const sample = Samples.take(0, storage)
   return Effect.repeat(sample, {
     until: ({ connections, fibers }) => connections <= before.connections && fibers <= before.fibers,
     // A timeout would run in fibers, which count.
     schedule: Schedule.intersect(Schedule.spaced("100 millis"), Schedule.recurs(100))
-  }).pipe(Effect.map(() => last))
+  }).pipe(Effect.zipRight(sample))
 }
 
 const search = (storage: Storage.Storage, settings: Settings) =>

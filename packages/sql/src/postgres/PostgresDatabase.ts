@@ -50,7 +50,7 @@ export const open = (
     let epoch: Epoch | undefined = undefined
     const settings = { epoch: () => epoch, holdTimeout, holderBounds, host: config.host }
     const client = yield* PostgresTransaction.make(pools, settings)
-    // On the connection that reads next: a connection takes longer than what is done here, unless there is a migration.
+    // The epoch is read next on the same connection. To open another for this would take longer than its statements.
     const { sql } = yield* PostgresTransaction.make(
       { ...pools, callers: PostgresPool.watching(pools.own, "own") },
       settings

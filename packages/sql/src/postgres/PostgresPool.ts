@@ -30,7 +30,7 @@ export interface Pool {
   readonly isInUse: () => boolean
 }
 
-/** The same pool, of whose connections other statements are watched. */
+/** The same pool, but with another choice of the statements that the server must answer in time. */
 export const watching = (pool: Pool, watched: Watched): Pool => {
   const watch = (connection: PostgresConnection) => {
     connection.watched = watched

@@ -79,12 +79,7 @@ export const make = (
     }),
     callerTransactions: lend(callers, () => PostgresBounds.beginCallers),
     internal: lend(own, PostgresBounds.beginOwn),
-    longInternal: {
-      ...lend(own, () => PostgresBounds.beginLong),
-      acquire: acquireFor(own, (connection) => {
-        connection.watched = "none"
-      })
-    },
+    longInternal: lend(PostgresPool.watching(own, "none"), () => PostgresBounds.beginLong),
     liveTransactions: {
       ...lend(callers, () => live.begin),
       acquire: acquireFor(callers, (connection) => connection.showLife(live.signOfLife, holderBounds))
