@@ -17,9 +17,7 @@ const lanes = [
     versions: [["node", "scripts/versions.mjs"]],
     imports: [["depcruise", "packages", "examples", "--config", ".dependency-cruiser.mjs"]],
     unused: [["knip", "--no-progress", "--treat-config-hints-as-errors"]],
-    words: [["node", "scripts/words.mjs"]],
-    links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]],
-    readme: [["node", "scripts/readme.mjs"]]
+    words: [["node", "scripts/words.mjs"]]
   },
   {
     packages: [["node", "scripts/packages.mjs"]],
@@ -33,7 +31,9 @@ const lanes = [
       "--coverage.reporter=text",
       ...decisions
     ]],
-    docs: [["node", "scripts/docs.mjs"]]
+    docs: [["node", "scripts/docs.mjs"]],
+    readme: [["node", "scripts/readme.mjs"]],
+    links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]]
   }
 ]
 const names = lanes.flatMap(Object.keys)

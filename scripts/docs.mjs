@@ -3,32 +3,24 @@
 // type that only repeats a schema's name.
 //
 // docgen takes one package, insists on its `homepage`, and rewrites imports of its name to `../../src`. So it gets a
-// stand-in package with another name and with links to all sources: one run for all, and an example reads, resolves and
-// runs as at a user's.
+// stand-in package with another name and with links to the sources that have examples: one run for all, and an example reads,
+// resolves and runs as at a user's.
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
-import {
-  exampleOptions,
-  examplesFolder,
-  finish,
-  packages,
-  readJson,
-  root,
-  run,
-  sourceConditions
-} from "./workspace.mjs"
+import { dirname, join } from "node:path"
+import { build, exampleOptions, examplesFolder, finish, packages, readJson, root, run } from "./workspace.mjs"
 
+build()
 const cwd = examplesFolder("docs")
 mkdirSync(join(cwd, "src"))
-/** Links the files of a folder and its folders: docgen's search does not follow links to folders. */
-const linkFiles = (from, to) => {
-  mkdirSync(to)
-  for (const entry of readdirSync(from, { withFileTypes: true })) {
-    const link = entry.isDirectory() ? linkFiles : symlinkSync
-    link(join(from, entry.name), join(to, entry.name))
+for (const { name, path } of packages) {
+  const src = join(path, "src")
+  for (const file of readdirSync(src, { recursive: true }).filter((file) => file.endsWith(".ts"))) {
+    if (!readFileSync(join(src, file), "utf8").includes("@example")) continue
+    const link = join(cwd, "src", name, file)
+    mkdirSync(dirname(link), { recursive: true })
+    symlinkSync(join(src, file), link)
   }
 }
-for (const { name, path } of packages) linkFiles(join(path, "src"), join(cwd, "src", name))
 
 // docgen's entry point imports the examples without extensions, which NodeNext refuses.
 const { compilerOptions } = readJson(join(root, "tsconfig.base.json"))
@@ -43,7 +35,7 @@ write("docgen.json", {
   parseCompilerOptions: options,
   examplesCompilerOptions: options
 })
-if (!run("docgen", [], { cwd, env: sourceConditions })) finish(["docs: docgen failed"])
+if (!run("docgen", [], { cwd })) finish(["docs: docgen failed"])
 
 // docgen passes over what stands where it does not look, as on the members of a type: an example there would never run.
 const count = (folder, extension, pattern) =>

@@ -2,13 +2,13 @@
 import { execFileSync } from "node:child_process"
 import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { finish, packages, readJson, root, run } from "./workspace.mjs"
+import { build, finish, packages, readJson, root, run } from "./workspace.mjs"
 
 const published = packages.filter(({ json }) => json.private !== true)
 const folder = join(root, "build/packages")
 rmSync(folder, { recursive: true, force: true })
 
-if (!run("tsc", ["-b", "tsconfig.build.json"])) finish(["packages: the build failed"])
+build()
 
 // npx, as pnpm may not be installed; by now it is in npx's cache.
 const { packageManager } = readJson(join(root, "package.json"))

@@ -2,7 +2,7 @@
 // with tsx, all in one process. If that fails, each runs on its own, to say which. A fence of "```ts no-run" is only compiled.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { exampleOptions, examplesFolder, finish, packages, root, run, sourceConditions } from "./workspace.mjs"
+import { build, exampleOptions, examplesFolder, finish, packages, root, run } from "./workspace.mjs"
 
 const documents = [
   "README.md",
@@ -53,14 +53,15 @@ writeFileSync(
 )
 writeFileSync(
   join(cwd, "vitest.config.ts"),
-  `import { sources } from "../../vitest.workspace.js"\nexport default { ...sources, test: { include: ["*.test.ts"] } }\n`
+  `export default { test: { include: ["*.test.ts"] } }\n`
 )
 
+build()
 if (!run("tsc", ["-p", cwd])) {
   finish(["readme: a snippet does not compile; a file's number is its snippet's line"])
 }
 
-const options = { cwd: work, env: sourceConditions, timeout: 120_000 }
+const options = { cwd: work, timeout: 120_000 }
 const tsx = (path) => run("tsx", ["--tsconfig", join(cwd, "tsconfig.json"), path], options)
 const vitest = (paths) => run("vitest", ["run", "--root", cwd, ...paths], options)
 

@@ -20,22 +20,18 @@ export const position = (n: number) => Position.make(n)
 
 export const epoch = Epoch.make("00000000-0000-4000-8000-000000000001")
 
-const made = new Map<string, Activity>()
-
-export const activity = (n: number): Activity => activityIn(0, n)
-
 /**
- * Returns the same object for a timeline and position every time, as tests of thousands of orders need millions of
+ * Returns the same object for a position of a timeline every time, as tests of thousands of orders need millions of
  * them.
  */
-const activityIn = (timeline: number, n: number): Activity => {
-  const key = `${timeline} ${n}`
-  const known = made.get(key) ?? make(n, timeline)
-  made.set(key, known)
-  return known
+const kept = <A>(make: (n: number, timeline: number) => A): (n: number, timeline: number) => A => {
+  const made: Array<Array<A>> = []
+  return (n, timeline) => (made[timeline] ??= [])[n] ??= make(n, timeline)
 }
 
-const make = (n: number, timeline: number) =>
+export const activity = (n: number): Activity => activityIn(n, 0)
+
+const activityIn = kept((n, timeline) =>
   new Activity({
     position: position(n),
     id: `0000000${timeline}-0000-7000-8000-${n.toString(16).padStart(12, "0")}` as EventId,
@@ -45,21 +41,23 @@ const make = (n: number, timeline: number) =>
     resourceType: "tenant",
     resourceId: Pubkey.make("a".repeat(64))
   })
+)
+
+const about = (n: number, timeline: number) => {
+  const { activityType: _, resourceType: __, resourceId, ...fields } = activityIn(n, timeline)
+  return { ...fields, resourceType: "tenant", resourceId: Pubkey.make(resourceId), version: n, metadata: {} } as const
+}
+
+const logging = kept((n, timeline): RecordedEvent => ({ _tag: "TenantUpdated", ...about(n, timeline), changes: {} }))
+
+const silent = kept((n, timeline): RecordedEvent => ({
+  _tag: "TenantNwcErrorCleared",
+  ...about(n, timeline),
+  changes: { nwcError: null }
+}))
 
 /** The event at a position of a timeline. It has an activity unless `logged` is false. */
-export const event = (n: number, logged = true, timeline = 0): RecordedEvent => {
-  const { activityType: _, resourceType: __, resourceId, ...fields } = activityIn(timeline, n)
-  const about = {
-    ...fields,
-    resourceType: "tenant",
-    resourceId: Pubkey.make(resourceId),
-    version: n,
-    metadata: {}
-  } as const
-  return logged
-    ? { _tag: "TenantUpdated", ...about, changes: {} }
-    : { _tag: "TenantNwcErrorCleared", ...about, changes: { nwcError: null } }
-}
+export const event = (n: number, logged = true, timeline = 0): RecordedEvent => (logged ? logging : silent)(n, timeline)
 
 export const positionsOf = (activities: Iterable<Activity>) =>
   Array.from(activities, ({ position }) => position as number)
@@ -88,7 +86,7 @@ export class World {
   commit(count: number, logged: (n: number) => boolean = () => true): Position {
     for (let n = 0; n < count; n++) {
       this.head++
-      if (logged(this.head)) this.activities.push(activityIn(this.timeline, this.head))
+      if (logged(this.head)) this.activities.push(activityIn(this.head, this.timeline))
     }
     return position(this.head)
   }

@@ -19,7 +19,7 @@ const program = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, impo
 const decode = Schema.decodeOption(Line)
 
 /** The numbers of cases: failing calls, changed files and flipped bits. */
-const counts = (long: boolean) => long ? [2000, 200, 5000] : [24, 20, 60]
+const counts = (long: boolean) => long ? [2000, 200, 5000] : [16, 20, 30]
 
 const run = (settings: Settings) =>
   Effect.gen(function*() {

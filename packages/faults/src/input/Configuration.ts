@@ -103,6 +103,6 @@ const open = (directory: string) => {
 /** Settings of a host, which are only checked. */
 export const configuration: Entrance.Entrance = Entrance.make({
   name: "settings",
-  counts: { short: 400, long: 20_000 },
+  counts: { short: 200, long: 20_000 },
   open
 })

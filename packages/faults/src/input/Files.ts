@@ -104,7 +104,7 @@ const ofFiles = (
 /** Backups to restore. */
 export const backups = ofFiles(
   "backups",
-  { short: 60, long: 3_000 },
+  { short: 30, long: 3_000 },
   (from, to) => Backup.restore({ from, to }),
   false
 )
@@ -112,7 +112,7 @@ export const backups = ofFiles(
 /** Databases to copy. A copy that was refused can be continued, so it stays. */
 export const copies = ofFiles(
   "databases to copy",
-  { short: 60, long: 3_000 },
+  { short: 30, long: 3_000 },
   (from, to) => Copy.copy({ from: { filename: from, migrate: false }, to: { filename: to } }),
   true
 )
@@ -199,7 +199,7 @@ const writeSource = (filename: string, source: Source) => {
 /** Databases of another program, to import. */
 export const imports = Entrance.make<Source>({
   name: "databases to import",
-  counts: { short: 100, long: 4_000 },
+  counts: { short: 40, long: 4_000 },
   open: (directory) =>
     Effect.succeed({
       inputs: sources,

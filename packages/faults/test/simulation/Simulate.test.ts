@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
+import { bundle } from "../../../../scripts/bundle.mjs"
 import { generate, type Program } from "../../src/simulation/Program.js"
 import { parse, scriptOf } from "../../src/simulation/Script.js"
 import { kindOf, shrink } from "../../src/simulation/Shrink.js"
@@ -77,10 +77,10 @@ describe("a planted fault is found, and its program made small", () => {
 })
 
 it("a script fails by itself while the fault is there, and only then", () => {
-  const child = fileURLToPath(new URL("../../src/simulation/child.ts", import.meta.url))
-  const planted = new URL("./fixtures/planted.ts", import.meta.url).href
-  const replayed = (...more: ReadonlyArray<string>) =>
-    spawnSync(process.execPath, ["--conditions=@caravel/source", "--import", "tsx", ...more, child, "replay"], {
+  const child = bundle(new URL("../../src/simulation/child.ts", import.meta.url))
+  const planted = bundle(new URL("./fixtures/planted.ts", import.meta.url))
+  const replayed = (...options: ReadonlyArray<string>) =>
+    spawnSync(process.execPath, [...options, child, "replay"], {
       input: scriptOf({ ...generate(1, "sqlite"), callers: [], faults: [], consumers: [], nodes: 1 }).split("\n").slice(
         1,
         -1

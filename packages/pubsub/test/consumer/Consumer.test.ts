@@ -36,8 +36,8 @@ const append = (world: World, count = 1) =>
     yield* (yield* Tail.Tail).broadcast(range(before + 1, head).map((n) => event(n)))
   })
 
-/** Lets every fiber run as far as it can. */
-const settle = Effect.repeatN(Effect.yieldNow(), 12)
+/** Lets every fiber run as far as it can: in a turn they all do, and a consumer waits for another between two pages. */
+const settle = Effect.repeatN(nextTurn, 2)
 
 describe("the checkpoint", () => {
   test(
