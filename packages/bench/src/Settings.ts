@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { CommandName, commandNames } from "./Case.js"
 
 /** How much is measured: the numbers of a full run and of a smoke test. */
 export const Settings = Schema.Struct({
@@ -21,6 +22,8 @@ export const Settings = Schema.Struct({
   few: Schema.Number,
   some: Schema.Number,
   many: Schema.Number,
+  /** The commands that callers at once, servers and PostgreSQL are measured with. */
+  commands: Schema.Array(CommandName),
   /** The maximum number of waiting commands. */
   waiting: Schema.Number,
   /** The numbers of commands after which peak memory is read: early, and late. */
@@ -46,6 +49,7 @@ export const whole: Settings = {
   few: 1000,
   some: 100_000,
   many: 1_000_000,
+  commands: commandNames,
   waiting: 10_000,
   peakEarly: 10_000,
   peakLate: 1_000_000,
@@ -65,6 +69,7 @@ export const quick: Settings = {
   few: 100,
   some: 500,
   many: 1000,
+  commands: ["createRelay"],
   waiting: 200,
   peakEarly: 100,
   peakLate: 300,

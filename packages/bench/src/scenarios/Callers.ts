@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { type Case, commandNames, synchronousModes } from "../Case.js"
+import { type Case, synchronousModes } from "../Case.js"
 import * as Load from "../Load.js"
 import { file, type Place, type Scenario } from "../Scenario.js"
 import { subjectNamed, subjects } from "../subjects/index.js"
@@ -16,9 +16,9 @@ export const scenario: Scenario = {
     { title: "× raw64", figure: "commands/s", to: ({ callers: _, ...value }) => ({ ...value, subject: "raw64" }) },
     { title: "× naive", figure: "commands/s", to: (value) => ({ ...value, callers: 64, subject: "naive" }) }
   ],
-  cases: ({ waiting }) =>
+  cases: ({ commands, waiting }) =>
     synchronousModes.flatMap((synchronous) =>
-      commandNames.flatMap((command) =>
+      commands.flatMap((command) =>
         Object.entries(subjects).flatMap(([subject, { blocking, volatile }]): ReadonlyArray<Case> => {
           if (volatile === true) {
             return synchronous === "full" ? [64, waiting].map((callers) => ({ subject, command, callers })) : []

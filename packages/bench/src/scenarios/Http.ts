@@ -3,7 +3,7 @@ import { Sqlite } from "@caravel/sql"
 import { Context, Effect, Layer, Schedule, type Scope } from "effect"
 import { performance } from "node:perf_hooks"
 import { Pool } from "undici"
-import { type Case, commandNames } from "../Case.js"
+import type { Case } from "../Case.js"
 import { type Input, relayId } from "../Input.js"
 import * as Load from "../Load.js"
 import { file, type Scenario } from "../Scenario.js"
@@ -76,8 +76,8 @@ export const scenario: Scenario = {
     { title: "× in-process", figure: "commands/s", to: (value) => ({ ...value, subject: "caravel" }) },
     { title: "read p99 × naive-http", figure: "read p99", to: (value) => ({ ...value, subject: "naive-http" }) }
   ],
-  cases: () =>
-    commandNames.flatMap((command) =>
+  cases: ({ commands }) =>
+    commands.flatMap((command) =>
       Object.keys(subjects).map((subject): Case => ({ subject, command, synchronous: "full", callers: 64 }))
     ),
   measure: (value, place) =>

@@ -1,6 +1,6 @@
 import { Array as Arr, Effect, type Scope } from "effect"
 import process from "node:process"
-import { type Case, commandNames } from "../Case.js"
+import type { Case } from "../Case.js"
 import * as Load from "../Load.js"
 import type { Part } from "../Message.js"
 import * as Parts from "../Parts.js"
@@ -23,8 +23,8 @@ export const scenario: Scenario = {
     figure: "commands/s",
     to: (value) => ({ ...value, subject })
   })),
-  cases: () =>
-    commandNames.flatMap((command) =>
+  cases: ({ commands }) =>
+    commands.flatMap((command) =>
       (command === "createRelay" ? [1, 4] : [1]).flatMap((processes) =>
         Object.keys(postgresSubjects).flatMap((subject) => {
           const isCaravel = subject === "postgres-caravel"

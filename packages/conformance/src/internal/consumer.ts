@@ -2,7 +2,7 @@
 import { type Activity, Command, type CommandRequest, decodeCommand, Query } from "@caravel/domain"
 import { Consumer, type ConsumerStore, Waiting } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
-import { Effect, type Layer, type Scope } from "effect"
+import { Clock, Effect, type Layer, Schedule, type Scope } from "effect"
 import { alice, invoke, type Services } from "./fixture.js"
 
 /** Runs each test on a fresh layer. Waiting uses the test's clock too. */
@@ -71,9 +71,15 @@ export class Recorder {
     Effect.suspend(() => fails(activity) ? Effect.fail(`no ${activity.resourceId}`) : this.handle(activity))
 }
 
-/** Yields until other fibers have made the condition true. */
+/**
+ * Yields until other fibers have made the condition true. After some yields it leaves the processor to what they wait for,
+ * whatever the clock of the test.
+ */
 export const until = (condition: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(Effect.yieldNow(), until(condition)))
+  Effect.repeat(Effect.zipRight(Effect.yieldNow(), Effect.sync(condition)), {
+    until: (holds) => holds,
+    schedule: Schedule.andThen(Schedule.recurs(256), Schedule.spaced("1 millis"))
+  }).pipe(Effect.withClock(Clock.make()), Effect.asVoid)
 
 /** Reads from the storage until a condition holds. Unlike `until`, it lets other fibers use the storage meanwhile. */
 export const readUntil = (condition: () => boolean) => Effect.repeat(Consumer.list, { until: condition })

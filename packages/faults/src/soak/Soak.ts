@@ -10,6 +10,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import {
   Cause,
   Context,
+  Duration,
   Effect,
   Exit,
   Fiber,
@@ -110,13 +111,16 @@ const isSound = Effect.flatMap(Journal, ({ verify }) => Stream.runLast(verify)).
   Effect.map(Option.exists(({ differences }) => differences.length === 0))
 )
 
-/** Backups and verifications, one after another. */
+/** Backups and verifications, one after another, for a constant share of the time: they read the whole journal. */
 const maintaining = ({ place }: Storage.Storage, directory: string, found: (wrong: string) => void) =>
   Effect.gen(function*() {
     yield* Backup.backup({ from: place, to: join(directory, "soak.backup"), overwrite: true })
     if (!(yield* isSound)) found("the rows differ from the journal, under load")
-    yield* Effect.sleep("10 seconds")
-  }).pipe(Effect.forever)
+  }).pipe(
+    Effect.timed,
+    Effect.flatMap(([time]) => Effect.sleep(Duration.times(time, 4))),
+    Effect.forever
+  )
 
 /** Another program that reads for a tenth of the time, so that the log cannot be cut. */
 const readingLong = ({ reading }: Storage.Storage, seconds: number) =>
