@@ -4,6 +4,7 @@ import { type Activity, ActivityType, Position } from "./model/Activity.js"
 import { decodeInput } from "./model/Decoding.js"
 import { PlanId, type Relay, RelayId, RelayStatus, Subdomain } from "./model/Relay.js"
 import { Pubkey, type Tenant } from "./model/Tenant.js"
+import { nextTurn } from "./runtime/Steps.js"
 
 /**
  * Selects the activities to read.
@@ -168,7 +169,10 @@ const checked = <A, I, B, E>(schema: Schema.Schema<A, I>, read: (value: A) => Ef
 /** The number of rows that a stream reads at once. */
 const pageSize = 500
 
-/** A stream of pages, each after the key of the last row of the previous one. */
+/**
+ * A stream of pages, each after the key of the last row of the previous one. Timers and sockets have their turn between
+ * two pages.
+ */
 const paged = <
   Filter extends { readonly after?: Key | undefined; readonly limit?: number | undefined },
   I,
@@ -182,11 +186,12 @@ const paged = <
 ) => {
   const decode = decodeInput(schema)
   return (input: I) =>
-    Stream.unwrap(Effect.map(decode(input), (filter) =>
-      Stream.paginateChunkEffect(filter, (filter) => {
+    Stream.unwrap(Effect.map(decode(input), (first) =>
+      Stream.paginateChunkEffect(first, (filter) => {
         const { limit = Infinity } = filter
         const size = Math.min(limit, pageSize)
-        return Effect.map(read({ ...filter, limit: size }), (rows) => [
+        const page = read({ ...filter, limit: size })
+        return Effect.map(filter === first ? page : Effect.zipRight(nextTurn, page), (rows) => [
           Chunk.unsafeFromArray(rows),
           rows.length < size || limit === size
             ? Option.none()

@@ -1,11 +1,12 @@
-/** What a process uses, once a second, and whether it stays flat. */
+/** What a process does and uses, about once a second, and whether it stays flat. */
 import { Array as Arr, Effect, Metric, MetricState } from "effect"
 import * as fs from "node:fs"
 import process from "node:process"
 import type { Storage } from "./Storage.js"
 
-/** The use of one second. */
+/** What a process did in about a second, and uses after it. */
 export interface Sample {
+  /** Commands per second. */
   readonly commands: number
   readonly rssMiB: number
   readonly logMiB: number

@@ -143,7 +143,7 @@ const examined = (found: (wrong: string) => void) =>
     return yield* Effect.flatMap(Journal, ({ head }) => head)
   })
 
-/** Runs everything for some seconds, takes a sample each second, and returns the last position. */
+/** Runs everything for some seconds, takes samples, and returns the last position. */
 const load = (
   storage: Storage.Storage,
   { directory, progress }: Settings,
@@ -167,12 +167,18 @@ const load = (
       restarting(storage),
       readingLong(storage, seconds)
     ], { concurrency: "unbounded", discard: true }).pipe(Effect.provide(services), Effect.forkScoped)
+    // A busy process takes a sample some time after each second.
+    let since = performance.now()
     const sample = Effect.gen(function*() {
-      samples.push(yield* Samples.take(commands, storage))
+      yield* Effect.sleep("1 second")
+      const now = performance.now()
+      const rate = commands / (now - since) * 1000
       commands = 0
+      since = now
+      samples.push(yield* Samples.take(rate, storage))
       if (samples.length % 30 === 0) yield* progress(JSON.stringify(samples.at(-1)))
     })
-    yield* Effect.schedule(sample, Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(seconds)))
+    yield* Effect.repeat(sample, Schedule.recurUpTo(Duration.seconds(seconds)))
     Option.match(yield* Fiber.poll(everything), {
       onNone: () => {},
       onSome: (exit) => found(`a part of the load has ended: ${Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""}`)

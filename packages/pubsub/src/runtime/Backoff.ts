@@ -37,9 +37,14 @@ export const untilReachable = exponentialUpTo("10 millis", "250 millis")
 export const untilCommitted = exponentialUpTo("5 millis", "250 millis")
 
 /**
- * Retries until another process has released the lock of a database file. The interval grows to 25 milliseconds.
+ * Retries until another process has released the lock of a database file. The interval grows to 25 milliseconds. SQLite
+ * does not pass its lock on: a process that takes it again and again leaves it free for moments, which such intervals
+ * miss. So after a second the interval is 2 milliseconds.
  *
  * @since 0.1.0
  * @category schedules
  */
-export const untilUnlocked = exponentialUpTo("1 millis", "25 millis", 1.5)
+export const untilUnlocked = Schedule.andThen(
+  Schedule.upTo(exponentialUpTo("1 millis", "25 millis", 1.5), "1 second"),
+  Schedule.jittered(Schedule.spaced("2 millis"))
+)

@@ -1,4 +1,5 @@
 import { type Activity, Position } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Effect } from "effect"
 import { type Ended, indexAfter, type Window } from "./Window.js"
 
@@ -154,11 +155,14 @@ export class Subscription {
     return Effect.suspend(() => this.window.covers(this.position) ? this.wait(min) : this.load(min))
   }
 
+  /** Timers and sockets have their turn before each page: on a storage in the process, catching up never waits. */
   private load(min: number): Effect.Effect<void, Ended> {
-    return this.loading.withPermits(1)(Effect.suspend(() => {
-      if (this.available >= min || this.window.covers(this.position)) return Effect.void
-      return this.pages.load(this.position, this.window.floor, this.add)
-    }))
+    const page = Effect.suspend(() =>
+      this.available >= min || this.window.covers(this.position)
+        ? Effect.void
+        : this.pages.load(this.position, this.window.floor, this.add)
+    )
+    return this.loading.withPermits(1)(Effect.zipRight(nextTurn, page))
   }
 
   private wait(min: number): Effect.Effect<void> {

@@ -1,10 +1,8 @@
+import { nextTurn } from "@caravel/domain/adapter"
 import { InProcess, Tail } from "@caravel/pubsub"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import { World } from "../world.js"
-
-/** Lets the event loop's timers run. */
-const turn = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
 it.effect("an outage and its end are logged in one line each, however many fibers encounter them", () =>
   Effect.suspend(() => {
@@ -22,7 +20,7 @@ it.effect("an outage and its end are logged in one line each, however many fiber
           expect.stringMatching(/^WARN The journal cannot be read .*unreadable.*$/)
         ]])
         // Reads of the journal are retried in real time.
-        while (world.failing > 0 || lines.length < 2) yield* turn
+        while (world.failing > 0 || lines.length < 2) yield* nextTurn
         expect([outage, lines.slice(1)]).toEqual([outage, [
           "INFO The journal can be read again; everything is broadcast"
         ]])

@@ -1,3 +1,4 @@
+import { nextTurn } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { type Pages, pageSize, Subscription } from "../../src/tail/Subscription.js"
@@ -165,6 +166,9 @@ describe("a subscription", () => {
     }))
 })
 
+/** Lets every fiber run as far as it can: in a turn they all do, and a subscription waits for another before a page. */
+const settle = Effect.repeatN(nextTurn, 2)
+
 /**
  * The switch from catch-up to live, with a window of one: every order of a few appends (of one, or of enough to
  * overflow the window), takes, and page reads that a gate releases.
@@ -189,13 +193,12 @@ describe("every interleaving of append, overflow, take and page read", () => {
         else if (step === "unlogged") append(1, () => false)
         else if (step === "read") yield* gate.release(1)
         else takers.push(yield* Effect.fork(Effect.map(subscription.take(1, 2), positionsOf)))
-        // Lets every fiber run as far as it can.
-        for (let n = 0; n < 4; n++) yield* Effect.yieldNow()
+        yield* settle
       }
       yield* gate.release(1000)
       const expected = positionsOf(world.activities).filter((n) => n > start)
       const taken: Array<number> = []
-      for (let n = 0; n < 4; n++) yield* Effect.yieldNow()
+      yield* settle
       for (const taker of takers) {
         const exit = yield* Fiber.poll(taker)
         if (exit._tag === "Some") { for (const n of yield* exit.value) taken.push(n) }
@@ -216,3 +219,20 @@ describe("every interleaving of append, overflow, take and page read", () => {
     )
   }
 })
+
+it.live("a subscription that catches up lets timers and sockets have their turn before each page", () =>
+  Effect.gen(function*() {
+    const pages = 6
+    const { subscribe, world } = setup(1, pages * pageSize)
+    let turns = 0
+    let isDone = false
+    const turn = () => {
+      turns++
+      if (!isDone) setImmediate(turn)
+    }
+    setImmediate(turn)
+    const taken = yield* drain(subscribe(0), world.head)
+    isDone = true
+    expect(taken).toEqual(range(1, world.head))
+    expect(turns).toBeGreaterThanOrEqual(pages - 1)
+  }))

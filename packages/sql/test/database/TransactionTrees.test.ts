@@ -4,6 +4,7 @@
  */
 import { LongRun } from "@caravel/conformance"
 import { Command, CreateRelay, Journal, type StorageError } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { type Postgres, Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
@@ -76,8 +77,6 @@ const commits = (scope: Scope | undefined): Scope["commits"] => {
   return scope.commits === "unknown" ? "unknown" : outer
 }
 
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-
 const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: number) =>
   Effect.gen(function*() {
     const command = yield* Command
@@ -140,7 +139,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
               ))
             }
             case "pause":
-              return Effect.repeatN(turn, tree.turns)
+              return Effect.repeatN(nextTurn, tree.turns)
             case "nested": {
               const own: Scope = { parent: scope, commits: false }
               steps += 1
@@ -162,7 +161,7 @@ const property = (layer: Layer.Layer<Postgres.Services, StorageError>, trees: nu
               return Effect.gen(function*() {
                 const fiber = yield* Effect.forkDaemon(execute(tree.tree, scope))
                 daemons.push(fiber)
-                if (tree.after > 0) yield* Effect.repeatN(turn, tree.after - 1)
+                if (tree.after > 0) yield* Effect.repeatN(nextTurn, tree.after - 1)
                 yield* Fiber.interrupt(fiber)
               })
           }

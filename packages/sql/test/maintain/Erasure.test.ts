@@ -1,5 +1,6 @@
 import { LongRun } from "@caravel/conformance"
 import { Command, Query, Secrets } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
@@ -42,7 +43,7 @@ const advancingClock = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     const fiber = yield* Effect.fork(effect)
     while (Option.isNone(yield* Fiber.poll(fiber))) {
       yield* TestClock.adjust("1 second")
-      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* nextTurn
     }
     return yield* Fiber.join(fiber)
   })

@@ -1,5 +1,6 @@
 import { LongRun } from "@caravel/conformance"
 import { Query } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Import, Sqlite } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Random } from "effect"
@@ -15,15 +16,13 @@ const activities = LongRun.count("CARAVEL_IMPORTED", { usual: 6000, long: 100_00
 
 const sizeOf = (filename: string) => statSync(filename, { throwIfNoEntry: false })?.size ?? 0
 
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-
 /** Waits until a file's size has changed. */
 const grown = (filename: string) =>
   Effect.suspend(() => {
     const before = sizeOf(filename)
     return Effect.iterate(before, {
       while: (size) => size === before,
-      body: () => Effect.map(turn, () => sizeOf(filename))
+      body: () => Effect.map(nextTurn, () => sizeOf(filename))
     })
   })
 

@@ -1,4 +1,5 @@
 import { ActivityFeed, Command, Journal, Query } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
@@ -81,8 +82,6 @@ const countingWatches = Effect.map(
   ({ watches }) => watches
 )
 
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-
 it.scopedLive("the log is watched only while there are no commits", () =>
   Effect.gen(function*() {
     const watches = yield* countingWatches
@@ -90,7 +89,7 @@ it.scopedLive("the log is watched only while there are no commits", () =>
     const command = Context.get(yield* Layer.build(Sqlite.layer({ filename })), Command)
     yield* command.createTenant({ pubkey })
     yield* command.createRelay({ id: "a", tenant: pubkey, subdomain: "a" })
-    const idle = Effect.repeat(turn, { until: () => watches.open === 1 })
+    const idle = Effect.repeat(nextTurn, { until: () => watches.open === 1 })
     yield* idle
     yield* Effect.repeat(command.activateRelay({ id: "a" }), { until: () => watches.open === 0 })
     yield* idle

@@ -1,3 +1,4 @@
+import { nextTurn } from "@caravel/domain/adapter"
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, FiberId, Option, Random, Scheduler, Scope, Tracer } from "effect"
 import * as GroupCommit from "../../src/write/GroupCommit.js"
@@ -35,9 +36,6 @@ const tracer = Tracer.make({
   context: (execution) => execution()
 })
 
-/** Lets every other fiber run as far as it can. */
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-
 describe("a group commit", () => {
   it.scopedLive("is led by the caller if there is no leader", () =>
     Effect.gen(function*() {
@@ -68,9 +66,9 @@ describe("a group commit", () => {
       const { execute, gate, taken } = yield* open
       yield* gate.close
       const first = yield* Effect.fork(Effect.map(execute("first"), () => taken.length))
-      yield* turn
+      yield* nextTurn
       const others = yield* Effect.forEach(ids(300), (id) => Effect.fork(execute(id)))
-      yield* turn
+      yield* nextTurn
       expect(taken.map(({ ids }) => ids)).toEqual([["first"]])
       yield* gate.open
       expect(yield* Fiber.join(first)).toBe(1)
@@ -101,10 +99,10 @@ describe("a group commit", () => {
       const { decided, execute, gate, taken } = yield* open
       yield* gate.close
       const fibers = yield* Effect.forEach(ids(3), (id) => Effect.fork(execute(id)))
-      yield* turn
+      yield* nextTurn
       expect(taken.length).toBe(1)
       const interruptions = yield* Effect.forEach(fibers.slice(0, 2), (fiber) => Effect.fork(Fiber.interrupt(fiber)))
-      yield* turn
+      yield* nextTurn
       for (const interruption of interruptions) expect(Option.isNone(yield* Fiber.poll(interruption))).toBe(true)
       yield* gate.open
       for (const interruption of interruptions) {
@@ -121,11 +119,11 @@ describe("a group commit", () => {
       const { decided, execute, gate } = yield* opened(scope)
       yield* gate.close
       const first = yield* Effect.fork(execute("first"))
-      yield* turn
+      yield* nextTurn
       const second = yield* Effect.fork(execute("second"))
-      yield* turn
+      yield* nextTurn
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* turn
+      yield* nextTurn
       expect(Exit.isInterrupted(yield* Fiber.await(second))).toBe(true)
       expect(Option.isNone(yield* Fiber.poll(closing))).toBe(true)
       yield* gate.open
@@ -150,7 +148,7 @@ describe("a group commit", () => {
       ) {
         yield* elsewhere(execute("a"))
         expect(taken.at(-1)?.by).not.toBe(yield* Effect.fiberId)
-        yield* turn
+        yield* nextTurn
       }
       yield* execute("b")
       expect(taken.at(-1)?.by).toBe(yield* Effect.fiberId)
@@ -170,9 +168,9 @@ describe("a group commit", () => {
       const fork = (id: string) => Effect.fork(Effect.exit(execute(id)))
       // Two submissions are in the caller's batch, and two in the writer's.
       const first = yield* Effect.forEach(["a", "b"], fork)
-      yield* turn
+      yield* nextTurn
       const second = yield* Effect.forEach(["c", "d"], fork)
-      yield* turn
+      yield* nextTurn
       yield* gate.open
       for (const fiber of [...first, ...second]) expect(yield* Fiber.join(fiber)).toEqual(Exit.die("broken"))
       expect(batches).toBe(2)
@@ -191,13 +189,13 @@ describe("a group commit", () => {
         })
       )
       const [leader, ...followers] = yield* Effect.forEach(["a", "b", "c"], (id) => Effect.fork(execute(id)))
-      yield* turn
+      yield* nextTurn
       const later = yield* Effect.fork(execute("d"))
-      yield* turn
+      yield* nextTurn
       expect(taken).toEqual([["a", "b", "c"]])
       yield* Effect.fork(Fiber.interrupt(leader!))
-      yield* turn
-      yield* turn
+      yield* nextTurn
+      yield* nextTurn
       yield* gate.open
       yield* Fiber.joinAll([...followers, later])
       expect(taken.slice(1)).toEqual([["b", "c", "d"]])

@@ -1,5 +1,6 @@
 import { LongRun } from "@caravel/conformance"
 import { Command, Journal, Position } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
@@ -15,7 +16,7 @@ const relay = (id: string) => ({ id, tenant, subdomain: id })
 const keyed = Command.withIdempotencyKey
 
 /** Two turns of the event loop. In the second at the latest, the writer takes the waiting submissions. */
-const turn = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 1)
+const turn = Effect.repeatN(nextTurn, 1)
 
 const temporary = Effect.map(temporaryDirectory, (directory) => join(directory, "caravel.db"))
 

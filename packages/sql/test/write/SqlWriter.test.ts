@@ -1,4 +1,5 @@
 import { Command, Journal, Position, Query } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, Exit, Fiber, Layer, Option, Queue, Scheduler, Scope } from "effect"
@@ -12,7 +13,7 @@ const relay = (id: string) => ({ id, tenant: pubkey, subdomain: id })
 const ids = (count: number) => Array.from({ length: count }, (_, index) => `r${index}`)
 
 /** Two turns of the event loop. In the second at the latest, the writer takes the waiting submissions. */
-const turn = Effect.repeatN(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), 1)
+const turn = Effect.repeatN(nextTurn, 1)
 
 describe("the writer", () => {
   it.scopedLive("commits waiting commands together, in far fewer commits than commands", () =>

@@ -1,5 +1,6 @@
 /** Reads a snapshot of a database for a copy: its stored rows, page by page. */
 import { type Epoch, type Position, type StorageError } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Option, type Scope, Stream } from "effect"
 import type { Database } from "../../database/Database.js"
@@ -75,7 +76,7 @@ export const make = (
         const columns = key.join(", ")
         const text = `SELECT * FROM ${name} WHERE ${where} AND (${columns}) > (${repeat("?", key.length)})
           ORDER BY ${columns} LIMIT ${pageSize}`
-        return Stream.paginateEffect(
+        const pages = Stream.paginateEffect(
           after,
           (after) =>
             Effect.map(toError(connection.execute(text, after, undefined)), (rows: ReadonlyArray<Row>) => {
@@ -83,6 +84,7 @@ export const make = (
               return [rows, last === undefined ? Option.none() : Option.some(key.map((column) => last[column]))]
             })
         )
+        return Stream.tap(pages, () => nextTurn)
       },
       tenants: yield* count("caravel_tenant"),
       relays: yield* count("caravel_relay"),
