@@ -4,7 +4,7 @@
  */
 import { Activity, type Epoch, Journal, type Position } from "@caravel/domain"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Chunk, Context, type Duration, Effect, Schedule, Schema, Stream } from "effect"
+import { Chunk, Context, type Duration, Effect, Exit, Mailbox, Schedule, Schema, Stream } from "effect"
 import type * as Parameters from "../api/Parameters.js"
 import * as Problem from "../api/Problem.js"
 import { Drain } from "./Drain.js"
@@ -100,27 +100,28 @@ export const response = Effect.fnUntraced(function*(
   const heartbeat = yield* Heartbeat
   const format = accept.includes(lines.contentType) ? lines : events
 
+  const isSelected = selects(parameters)
   const { epoch: from, position } = since ?? { epoch, position: yield* journal.head }
-  const texts = feed.since(position, { epoch: from }).pipe(
-    Stream.chunks,
-    Stream.mapConcat(Chunk.chunksOf(together)),
-    Stream.rechunk(1),
-    Stream.map((chunk) =>
-      Chunk.join(
-        Chunk.map(Chunk.filter(chunk, selects(parameters)), (activity) => format.activity(activity, epoch)),
-        ""
+  const texts = Stream.unwrapScoped(Effect.gen(function*() {
+    // Merging streams takes two new fibers for each element, which was most of the time with a thousand readers.
+    const mailbox = yield* Mailbox.make<string>(1)
+    const offer = (activities: Chunk.Chunk<Activity>) => {
+      const selected = Chunk.filter(activities, isSelected)
+      const text = Chunk.join(Chunk.map(selected, (activity) => format.activity(activity, epoch)), "")
+      return text === "" ? Effect.void : mailbox.offer(text)
+    }
+    const reading = feed.since(position, { epoch: from }).pipe(
+      Stream.runForEachChunk((chunk) => Effect.forEach(Chunk.chunksOf(chunk, together), offer, { discard: true })),
+      Effect.catchAll((error) =>
+        // The position was validated with the request.
+        error._tag === "ParseError" ? Effect.die(error) : mailbox.offer(format.problem(Problem.encode(error)))
       )
-    ),
-    Stream.filter((text) => text !== ""),
-    Stream.merge(Stream.schedule(Stream.repeatValue(format.heartbeat), Schedule.spaced(heartbeat)), {
-      haltStrategy: "left"
-    }),
-    Stream.interruptWhen(drain.begun),
-    Stream.catchAll((error) =>
-      // The position was validated with the request.
-      error._tag === "ParseError" ? Stream.die(error) : Stream.succeed(format.problem(Problem.encode(error)))
     )
-  )
+    yield* Effect.forkScoped(Effect.onExit(reading, (exit) => mailbox.done(Exit.asVoid(exit))))
+    yield* Effect.forkScoped(Effect.schedule(mailbox.offer(format.heartbeat), Schedule.spaced(heartbeat)))
+    yield* Effect.forkScoped(Effect.zipRight(drain.begun, mailbox.end))
+    return Mailbox.toStream(mailbox)
+  }))
   const body = Stream.make(format.start(since === undefined ? position : undefined, epoch)).pipe(
     Stream.concat(texts),
     Stream.concat(Stream.make(format.retry))
