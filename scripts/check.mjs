@@ -17,11 +17,6 @@ const lanes = [
     versions: [["node", "scripts/versions.mjs"]],
     imports: [["depcruise", "packages", "examples", "--config", ".dependency-cruiser.mjs"]],
     unused: [["knip", "--no-progress", "--treat-config-hints-as-errors"]],
-    words: [["node", "scripts/words.mjs"]]
-  },
-  {
-    packages: [["node", "scripts/packages.mjs"]],
-    installs: [["node", "scripts/installs.mjs"]],
     // Decisions are tested whole, by their own specs.
     coverage: [[
       "vitest",
@@ -31,9 +26,14 @@ const lanes = [
       "--coverage.reporter=text",
       ...decisions
     ]],
-    docs: [["node", "scripts/docs.mjs"]],
-    readme: [["node", "scripts/readme.mjs"]],
+    words: [["node", "scripts/words.mjs"]],
     links: [["node", "scripts/links.mjs"], ["node", "scripts/references.mjs"]]
+  },
+  {
+    packages: [["node", "scripts/packages.mjs"]],
+    installs: [["node", "scripts/installs.mjs"]],
+    docs: [["node", "scripts/docs.mjs"]],
+    readme: [["node", "scripts/readme.mjs"]]
   }
 ]
 const names = lanes.flatMap(Object.keys)
