@@ -117,9 +117,11 @@ export const response = Effect.fnUntraced(function*(
         error._tag === "ParseError" ? Effect.die(error) : mailbox.offer(format.problem(Problem.encode(error)))
       )
     )
-    yield* Effect.forkScoped(Effect.onExit(reading, (exit) => mailbox.done(Exit.asVoid(exit))))
+    yield* Effect.raceFirst(reading, drain.begun).pipe(
+      Effect.onExit((exit) => mailbox.done(Exit.asVoid(exit))),
+      Effect.forkScoped
+    )
     yield* Effect.forkScoped(Effect.schedule(mailbox.offer(format.heartbeat), Schedule.spaced(heartbeat)))
-    yield* Effect.forkScoped(Effect.zipRight(drain.begun, mailbox.end))
     return Mailbox.toStream(mailbox)
   }))
   const body = Stream.make(format.start(since === undefined ? position : undefined, epoch)).pipe(
