@@ -11,7 +11,6 @@ import { build, exampleOptions, examplesFolder, finish, packages, readJson, root
 
 build()
 const cwd = examplesFolder("docs")
-mkdirSync(join(cwd, "src"))
 for (const { name, path } of packages) {
   const src = join(path, "src")
   for (const file of readdirSync(src, { recursive: true }).filter((file) => file.endsWith(".ts"))) {
@@ -30,7 +29,6 @@ const write = (name, content) => writeFileSync(join(cwd, name), JSON.stringify(c
 write("package.json", { name: "caravel-docs", homepage: "", type: "module" })
 write("docgen.json", {
   outDir: "out",
-  exclude: ["src/*/index.ts", "src/*/adapter.ts", "src/*/bin.ts"],
   enforceVersion: false,
   parseCompilerOptions: options,
   examplesCompilerOptions: options

@@ -1,4 +1,5 @@
 import { Pubkey, Query, type Tenant } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { expect, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 
@@ -23,14 +24,8 @@ const { streamTenants } = Query.make({
 it.live("a stream of rows lets timers and sockets have their turn between two pages", () =>
   Effect.gen(function*() {
     let turns = 0
-    let isDone = false
-    const turn = () => {
-      turns++
-      if (!isDone) setImmediate(turn)
-    }
-    setImmediate(turn)
+    yield* Effect.fork(Effect.forever(Effect.map(nextTurn, () => turns++)))
     const all = yield* Stream.runCollect(streamTenants())
-    isDone = true
     expect(Chunk.toReadonlyArray(all)).toEqual(tenants)
     expect(turns).toBeGreaterThanOrEqual(pages - 1)
   }))

@@ -1,12 +1,12 @@
 /** Reads a snapshot of a database for a copy: its stored rows, page by page. */
 import { type Epoch, type Position, type StorageError } from "@caravel/domain"
-import { nextTurn } from "@caravel/domain/adapter"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Option, type Scope, Stream } from "effect"
 import type { Database } from "../../database/Database.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import * as Epochs from "../../schema/Epochs.js"
 import { headOf } from "../../schema/Head.js"
+import * as EventLoop from "../../statement/EventLoop.js"
 import { repeat } from "../../statement/Table.js"
 
 /** The number of rows read and written at a time: a few milliseconds of work. */
@@ -61,6 +61,7 @@ export const make = (
 ): Effect.Effect<Source, StorageError, Scope.Scope> =>
   Effect.gen(function*() {
     const { dialect } = database
+    const yieldToEventLoop = yield* EventLoop.make
     const toError = Effect.mapError(toStorageError(dialect, operation))
     const connection = yield* database.snapshot
     const value = (text: string, params: ReadonlyArray<unknown> = []) => toError(valueOf(connection, text, params))
@@ -84,7 +85,7 @@ export const make = (
               return [rows, last === undefined ? Option.none() : Option.some(key.map((column) => last[column]))]
             })
         )
-        return Stream.tap(pages, () => nextTurn)
+        return Stream.tap(pages, () => yieldToEventLoop)
       },
       tenants: yield* count("caravel_tenant"),
       relays: yield* count("caravel_relay"),
