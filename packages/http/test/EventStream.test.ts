@@ -3,7 +3,7 @@ import { EventStream } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import { pubkey } from "@caravel/testing"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Layer, Scope, Stream } from "effect"
+import { Chunk, Deferred, Effect, Exit, Fiber, FiberId, Layer, Scope, Stream } from "effect"
 import { createServer, type Server as HttpServer } from "node:http"
 import { type AddressInfo, connect, type Socket } from "node:net"
 import { get, onEach, served, url } from "./fixtures/served.js"
@@ -194,49 +194,76 @@ describe("a stream", () => {
     }).pipe(Effect.scoped))
 
   it.live("waits for a client that does not read, keeps little for it, and loses nothing", () => {
-    const count = 40_000
-    const node = createServer()
-    const sockets: Array<Socket> = []
-    node.on("connection", (socket) => sockets.push(socket))
-    let pulled = 0
-    const counted = Layer.effect(
-      ActivityFeed,
-      Effect.map(ActivityFeed, (feed) => ({
-        ...feed,
-        since: (...from: Parameters<typeof feed.since>) =>
-          Stream.mapChunks(feed.since(...from), (chunk) => {
-            pulled += Chunk.size(chunk)
-            return chunk
-          })
-      }))
-    ).pipe(Layer.provideMerge(Memory.layer))
+    const { kept, node, services, stalled, taken } = withBacklog()
     const check = Effect.zipRight(Effect.sync(() => expect(kept()).toBeLessThan(100_000)), Effect.yieldNow())
-    const kept = () => Math.max(0, ...sockets.map(({ writableLength }) => writableLength))
     return Effect.gen(function*() {
-      const command = yield* Command
-      yield* command.createTenant({ pubkey: alice })
-      const client = yield* connected(node)
-      yield* Effect.repeatN(
-        command.submit(Array.from({ length: count / 4 }, () => ({ _tag: "UpdateTenant", pubkey: alice }))),
-        3
-      )
-      // All that the machine buffers for a socket is full.
-      const stalled = yield* Effect.sync(() => sockets.some(({ writableNeedDrain }) => writableNeedDrain)).pipe(
-        Effect.zipLeft(Effect.yieldNow()),
-        Effect.repeat({ until: (stalled) => stalled })
-      )
-      expect(stalled).toBe(true)
+      const client = yield* stalled
       expect(kept()).toBeLessThan(100_000)
       // Another client is not delayed. While it reads everything, nothing is taken from the feed for the first.
-      const before = pulled
-      const all = Array.from({ length: count }, (_, n) => n + 2)
-      expect(yield* read(yield* connected(node), count)).toEqual(all)
-      expect(pulled - before).toBe(count)
-      expect(before).toBeLessThan(count)
-      expect(yield* Effect.raceFirst(read(client, count), Effect.forever(check))).toEqual(all)
-    }).pipe(Effect.scoped, Effect.provide(served(counted, {}, node)))
+      const before = taken.count
+      const all = Array.from({ length: backlog }, (_, n) => n + 2)
+      expect(yield* read(yield* connected(node), backlog)).toEqual(all)
+      expect(taken.count - before).toBe(backlog)
+      expect(before).toBeLessThan(backlog)
+      expect(yield* Effect.raceFirst(read(client, backlog), Effect.forever(check))).toEqual(all)
+    }).pipe(Effect.scoped, Effect.provide(served(services, {}, node)))
+  }, 60_000)
+
+  it.live("takes nothing more from the feed when the server shuts down", () => {
+    const { node, services, stalled, taken } = withBacklog()
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(served(services, {}, node), scope)
+      const client = yield* Effect.provide(stalled, context)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Deferred.await(taken.ended)
+      expect(taken.count).toBeLessThan(backlog)
+      client.destroy()
+      yield* Fiber.join(closing)
+    }).pipe(Effect.scoped)
   }, 60_000)
 })
+
+const backlog = 40_000
+
+/** A host that counts what is taken from its feed, and a client of it that does not read a backlog. */
+const withBacklog = () => {
+  const node = createServer()
+  const sockets: Array<Socket> = []
+  node.on("connection", (socket) => sockets.push(socket))
+  const taken = { count: 0, ended: Deferred.unsafeMake<void>(FiberId.none) }
+  const services = Layer.effect(
+    ActivityFeed,
+    Effect.map(ActivityFeed, (feed) => ({
+      ...feed,
+      since: (...from: Parameters<typeof feed.since>) =>
+        feed.since(...from).pipe(
+          Stream.mapChunks((chunk) => {
+            taken.count += Chunk.size(chunk)
+            return chunk
+          }),
+          Stream.ensuring(Deferred.succeed(taken.ended, undefined))
+        )
+    }))
+  ).pipe(Layer.provideMerge(Memory.layer))
+  /** Until all that the machine buffers for a socket is full. */
+  const stalled = Effect.gen(function*() {
+    const command = yield* Command
+    yield* command.createTenant({ pubkey: alice })
+    const client = yield* connected(node)
+    yield* Effect.repeatN(
+      command.submit(Array.from({ length: backlog / 4 }, () => ({ _tag: "UpdateTenant", pubkey: alice }))),
+      3
+    )
+    yield* Effect.sync(() => sockets.some(({ writableNeedDrain }) => writableNeedDrain)).pipe(
+      Effect.zipLeft(Effect.yieldNow()),
+      Effect.repeat({ until: (stalled) => stalled })
+    )
+    return client
+  })
+  const kept = () => Math.max(0, ...sockets.map(({ writableLength }) => writableLength))
+  return { node, services, taken, stalled, kept }
+}
 
 /** Reads a number of events, and returns their positions. */
 const read = (client: Socket, count: number) =>
