@@ -38,14 +38,18 @@ const ordered = ([clause, params]: Clause, column: string, limit: number | undef
 /** The activities of the view `caravel_activity` that match, without their order. */
 export const activityWhere = (
   { activityType, after, resourceId, tenant, upTo }: Omit<ActivityFilter, "limit">
-): Clause =>
-  where([
+): Clause => {
+  // Without statistics, SQLite may prefer an index that finds many rows to one that finds few. An expression has no index.
+  const byTenant = resourceId === undefined ? "tenant" : "tenant || ''"
+  const byType = resourceId === undefined && tenant === undefined ? "activity_type" : "activity_type || ''"
+  return where([
     compare("position >", after),
     compare("position <=", upTo),
-    compare("tenant =", tenant),
-    oneOf("activity_type", activityType),
+    compare(`${byTenant} =`, tenant),
+    oneOf(byType, activityType),
     compare("resource_id =", resourceId)
   ])
+}
 
 /** The activities that match, in order of their positions. */
 export const activitiesWhere = ({ limit, ...filter }: ActivityFilter): Clause =>

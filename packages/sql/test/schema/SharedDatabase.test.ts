@@ -8,6 +8,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Layer, Redacted, type Scope, Stream } from "effect"
 import type { ConfigError } from "effect/ConfigError"
+import { schemaVersion } from "../../src/schema/Migrations.js"
 import { type Endpoint, file, schemaOf, using } from "../fixtures/copying.js"
 import { frozenSqlite, isKept } from "../fixtures/frozen.js"
 import { inSchema, withPostgres } from "../fixtures/postgres.js"
@@ -134,7 +135,7 @@ describe("an application that shared its database with a build whose tables had 
         9,
         "mine"
       ]])
-      expect(database.prepare("SELECT max(migration_id) FROM caravel_migrations").pluck().get()).toBe(9)
+      expect(database.prepare("SELECT max(migration_id) FROM caravel_migrations").pluck().get()).toBe(schemaVersion)
       expect(database.pragma("foreign_key_list(certificate)")).toMatchObject([{ table: "caravel_relay" }])
       expect(database.pragma("foreign_key_check")).toEqual([])
       expect(database.prepare("SELECT tbl_name FROM sqlite_schema WHERE name = 'relay_plan'").pluck().get())
