@@ -23,6 +23,7 @@ import * as HistoryHandlers from "./serve/HistoryHandlers.js"
 import * as JournalHandlers from "./serve/JournalHandlers.js"
 import * as Own from "./serve/Own.js"
 import { logged } from "./serve/RequestLog.js"
+import * as RequestSpan from "./serve/RequestSpan.js"
 
 export {
   /**
@@ -121,13 +122,15 @@ const serve = <E, R>(
   authentication: Layer.Layer<Authentication, E, R>
 ): Layer.Layer<never, E, Host | Services | R> => {
   const served = Effect.map(Drain.Drain, ({ counted }) =>
-    HttpApiBuilder.serve().pipe(
-      Layer.provide(HttpApiBuilder.middleware((app) =>
-        // @effect-diagnostics-next-line anyUnknownInErrorContext:off
-        counted(logged(hardened(answered(guard(limited(requestTimeout)(app)))))).pipe(
-          HttpIncomingMessage.withMaxBodySize(Option.some(maxBody))
-        )
-      ))
+    RequestSpan.layer((inSpan) =>
+      HttpApiBuilder.serve().pipe(
+        Layer.provide(HttpApiBuilder.middleware((app) =>
+          // @effect-diagnostics-next-line anyUnknownInErrorContext:off
+          counted(inSpan(logged(hardened(answered(guard(limited(requestTimeout)(app))))))).pipe(
+            HttpIncomingMessage.withMaxBodySize(Option.some(maxBody))
+          )
+        ))
+      )
     ))
   return Layer.scopedDiscard(
     Effect.flatMap(Drain.Drain, ({ drain }) => Effect.addFinalizer(() => drain(drainTimeout, connectionsClosed)))

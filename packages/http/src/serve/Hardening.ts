@@ -29,15 +29,15 @@ const policyOf = (url: string) =>
 export const hardened = <E, R>(
   app: HttpApp.Default<E, R>
 ): HttpApp.Default<E, R | HttpServerRequest.HttpServerRequest> =>
-  Effect.zipWith(
+  Effect.flatMap(
     HttpServerRequest.HttpServerRequest,
-    app,
-    ({ url }, response) =>
-      HttpServerResponse.setHeaders(response, {
-        ...headers,
-        "content-security-policy": policyOf(url),
-        ...response.headers
-      })
+    ({ url }) =>
+      Effect.map(app, (response) =>
+        HttpServerResponse.setHeaders(response, {
+          ...headers,
+          "content-security-policy": policyOf(url),
+          ...response.headers
+        }))
   )
 
 /**
