@@ -30,6 +30,8 @@ export const Case = Schema.Struct({
   processes: optional(Schema.Number),
   /** The number of events in the journal at the start. */
   events: optional(Schema.Number),
+  /** The number of relays in the database at the start, if it is not that of the settings. */
+  relays: optional(Schema.Number),
   subscribers: optional(Schema.Number),
   /** How long a sync of the disk takes. */
   syncMillis: optional(Schema.Number)
@@ -45,7 +47,7 @@ export const keyOf = (value: Case): string =>
 
 /** The setting as text: the case without its subject. */
 export const settingOf = (
-  { callers, command, events, processes, subscribers, syncMillis, synchronous }: Case
+  { callers, command, events, processes, relays, subscribers, syncMillis, synchronous }: Case
 ): string =>
   [
     command,
@@ -53,6 +55,7 @@ export const settingOf = (
     counted(callers, "caller"),
     counted(processes, "process", "processes"),
     counted(events, "event"),
+    counted(relays, "relay"),
     counted(subscribers, "subscriber"),
     syncMillis === undefined ? undefined : `syncs of ${syncMillis} ms`
   ].filter((text) => text !== undefined).join(" · ")

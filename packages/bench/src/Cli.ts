@@ -7,6 +7,7 @@ import process from "node:process"
 import { file, list, write } from "./CommandLine.js"
 import * as Machine from "./Machine.js"
 import * as Markdown from "./Markdown.js"
+import * as Plot from "./Plot.js"
 import * as Report from "./Report.js"
 import * as Run from "./Run.js"
 import { scenarios } from "./scenarios/index.js"
@@ -17,8 +18,10 @@ const everySubject = [
   ...new Set(Object.values(scenarios).flatMap(({ cases }) => cases(Settings.whole).map(({ subject }) => subject)))
 ]
 
+const inWhole = Object.keys(scenarios).filter((name) => scenarios[name]?.onRequest !== true)
+
 const options = {
-  only: list("only", "scenarios", Object.keys(scenarios)),
+  only: list("only", "scenarios", Object.keys(scenarios), inWhole),
   subjects: list("subjects", "subjects", everySubject),
   rounds: Options.integer("rounds").pipe(
     Options.withDescription("How many times each sample is taken; 5 by default, except with --quick."),
@@ -32,13 +35,14 @@ const options = {
     Options.withDefault(os.tmpdir())
   ),
   json: file("json", "everything that was measured"),
-  markdown: file("markdown", "the tables of standard output")
+  markdown: file("markdown", "the tables of standard output"),
+  plot: file("plot", "the growth, if it was measured, as a picture (SVG)")
 }
 
 const bench = Command.make(
   "bench",
   options,
-  ({ directory, json, markdown, only, quick, rounds, subjects }) =>
+  ({ directory, json, markdown, only, plot, quick, rounds, subjects }) =>
     Effect.gen(function*() {
       const defaults = quick ? Settings.quick : Settings.whole
       const settings = { ...defaults, rounds: Option.getOrElse(rounds, () => defaults.rounds) }
@@ -63,6 +67,7 @@ const bench = Command.make(
       yield* Console.log(text)
       yield* write(markdown, text)
       yield* write(json, `${yield* Schema.encode(Report.Json)(report)}\n`)
+      if (Option.isSome(plot)) yield* write(plot, yield* Plot.render(report))
     })
 ).pipe(Command.withDescription("Measures what Caravel's commands cost, compared with other ways to do the same."))
 

@@ -3,11 +3,12 @@ import * as Options from "@effect/cli/Options"
 import { Effect, Option } from "effect"
 import * as fs from "node:fs/promises"
 
-/** An option that selects some of the known names; all by default. */
+/** An option that selects some of the known names; by default all, or those that are given. */
 export const list = (
   name: string,
   what: string,
-  known: ReadonlyArray<string>
+  known: ReadonlyArray<string>,
+  byDefault = known
 ): Options.Options<ReadonlyArray<string>> =>
   Options.text(name).pipe(
     Options.withDescription(`Only these ${what}, separated by commas: ${known.join(", ")}.`),
@@ -17,7 +18,7 @@ export const list = (
       `--${name} takes ${known.join(", ")}`
     ),
     Options.optional,
-    Options.map(Option.getOrElse(() => known))
+    Options.map(Option.getOrElse(() => byDefault))
   )
 
 /** An option that names a file to write to. */

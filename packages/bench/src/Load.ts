@@ -1,6 +1,7 @@
 /** The load: each caller issues its next command when the previous one was answered. */
 import { Array as Arr, Effect, Schedule } from "effect"
-import { performance } from "node:perf_hooks"
+import { monitorEventLoopDelay, performance } from "node:perf_hooks"
+import process from "node:process"
 import type { CommandName } from "./Case.js"
 import { type Input, inputs, type Part } from "./Input.js"
 
@@ -25,6 +26,8 @@ export interface Outcome {
   readonly commands: number
   /** The milliseconds from the first command's issue to the last answer. */
   readonly millis: number
+  /** The CPU time that the process has taken, in milliseconds. */
+  readonly cpuMillis: number
   /** The duration of each command in milliseconds, if recorded. */
   readonly latencies: ReadonlyArray<number>
 }
@@ -48,6 +51,18 @@ export const run = (session: Session, load: Load): Effect.Effect<Outcome> =>
     )
     yield* Effect.retry(announced, { times: 1000, schedule: Schedule.spaced("5 millis") }).pipe(Effect.orDie)
     return outcome
+  })
+
+/** Runs a load, and returns how late a timer of a millisecond was at most, but for the latest hundredth of them, in milliseconds. */
+export const delayed = (session: Session, load: Load): Effect.Effect<Outcome & { readonly delay: number }> =>
+  Effect.gen(function*() {
+    const delays = monitorEventLoopDelay({ resolution: 1 })
+    delays.enable()
+    const outcome = yield* run(session, load)
+    // A load that blocks the event loop is the only delay, which ends now.
+    yield* Effect.sleep("5 millis")
+    delays.disable()
+    return { ...outcome, delay: delays.percentile(99) / 1e6 }
   })
 
 /** How often the warm-up is repeated at most. */
@@ -118,6 +133,7 @@ class Meter {
   private readonly load: Load
   private readonly input: () => Input
   private readonly started = performance.now()
+  private readonly cpu = process.cpuUsage()
   private readonly latencies: Array<number> = []
   private commands = 0
 
@@ -141,6 +157,8 @@ class Meter {
   }
 
   get outcome(): Outcome {
-    return { commands: this.commands, millis: performance.now() - this.started, latencies: this.latencies }
+    const millis = performance.now() - this.started
+    const { system, user } = process.cpuUsage(this.cpu)
+    return { commands: this.commands, millis, cpuMillis: (system + user) / 1000, latencies: this.latencies }
   }
 }

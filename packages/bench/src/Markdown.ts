@@ -37,7 +37,8 @@ const header = ({ command, date, machine, settings }: Report) =>
     "",
     settings.oneProcess
       ? "**A quick run: it only shows that everything runs; its figures mean nothing.**"
-      : "Medians over the rounds; a ratio is the median of the rounds' ratios, so it need not be that of the medians."
+      : "Medians over the rounds, ± half the distance between the extremes. A ratio is the median of the rounds' ratios, so " +
+        "it need not be that of the medians."
   ].join("\n")
 
 const targets = (targets: ReadonlyArray<Target>) =>
@@ -61,7 +62,11 @@ const section = (name: string, scenario: Scenario, results: Results) => {
   const row = ({ case: value, peakMiB }: Series) => [
     value.subject,
     settingOf(value),
-    ...figures.map(([figure, digits]) => number(results.median(name, value, figure), digits)),
+    ...figures.map(([figure, digits]) => {
+      const spread = results.spread(name, value, figure)
+      const median = number(results.median(name, value, figure), digits)
+      return spread === undefined || !Number.isFinite(spread) ? median : `${median} ±${number(spread * 100, 0)}%`
+    }),
     ...scenario.comparisons.map((comparison) => number(results.ratio(name, value, comparison), 2)),
     number(peakMiB, 0)
   ]
@@ -85,7 +90,7 @@ const section = (name: string, scenario: Scenario, results: Results) => {
 
 /** A Markdown table that is aligned as plain text too. Numbers are right-aligned. */
 const table = (titles: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) => {
-  const isNumber = (text: string) => /^(-?[\d,.]+|)$/.test(text)
+  const isNumber = (text: string) => /^(-?[\d,.]+( ±\d+%)?|)$/.test(text)
   const columns = titles.map((title, index) => {
     const cells = rows.map((row) => row[index] ?? "")
     return {

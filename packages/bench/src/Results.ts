@@ -49,6 +49,14 @@ export class Results {
     return values && median(values)
   }
 
+  /** Half the distance between the largest and the smallest sample, as a share of the median, if there are several. */
+  spread(scenario: string, value: Case, figure: string): number | undefined {
+    const values = this.rounds(scenario, value, figure)
+    return values === undefined || values.length === 1
+      ? undefined
+      : (Math.max(...values) - Math.min(...values)) / 2 / median(values)
+  }
+
   /**
    * The ratio of a case's figure to another case's: the median of the rounds' ratios, as both share a round's noise.
    */

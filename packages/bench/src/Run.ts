@@ -7,7 +7,7 @@ import { type Case, keyOf, settingOf } from "./Case.js"
 import * as PostgresSchema from "./PostgresSchema.js"
 import * as Process from "./Process.js"
 import { Results } from "./Results.js"
-import { eventsOf, type Scenario, template } from "./Scenario.js"
+import { contentsOf, type Scenario, template } from "./Scenario.js"
 import type { Settings } from "./Settings.js"
 import * as SlowDisk from "./SlowDisk.js"
 import * as Template from "./Template.js"
@@ -54,9 +54,18 @@ export const run = (plan: Plan): Effect.Effect<Results, Process.MeasurementFaile
       return { name, scenario, cases }
     })
     const onFiles = wanted.filter(({ scenario }) => scenario.postgres !== true)
-    for (const events of new Set(onFiles.flatMap(({ cases }) => cases.map((value) => eventsOf(value, settings))))) {
-      yield* Console.error(`a database with ${events.toLocaleString("en")} events`)
-      yield* Template.make(template(directory, events), { events, relays: settings.relays })
+    const templates = new Map(onFiles.flatMap(({ cases }) =>
+      cases.map((value) => {
+        const contents = contentsOf(value, settings)
+        return [template(directory, contents), contents] as const
+      })
+    ))
+    for (const [path, contents] of templates) {
+      const { events, relays } = contents
+      yield* Console.error(
+        `a database with ${events.toLocaleString("en")} events of ${relays.toLocaleString("en")} relays`
+      )
+      yield* Template.make(path, contents)
     }
     const shared = settings.oneProcess ? yield* start(directory, preloaded) : undefined
     for (const { cases, name, scenario } of wanted) {

@@ -5,6 +5,7 @@ import type { Case } from "./Case.js"
 import type * as Message from "./Message.js"
 import type { Settings } from "./Settings.js"
 import * as Template from "./Template.js"
+import type { Contents } from "./Template.js"
 
 /** The result of a sample: numbers by the names of the scenario's figures. */
 export type Figures = { readonly [figure: string]: number }
@@ -49,22 +50,28 @@ export interface Scenario {
   readonly slowDisk?: boolean
   /** Whether the scenario needs PostgreSQL, and no file. */
   readonly postgres?: boolean
+  /** Whether a whole run leaves the scenario out, as it takes long. */
+  readonly onRequest?: boolean
 }
 
-/** The template file with this number of events. */
-export const template = (directory: string, events: number): string => join(directory, `template-${events}.db`)
+/** The template file with these contents. */
+export const template = (directory: string, { events, relays }: Contents): string =>
+  join(directory, `template-${events}-${relays}.db`)
 
-/** The number of events that the case starts with. */
-export const eventsOf = ({ events }: Case, { few }: Settings): number => events ?? few
+/** What the case starts with. */
+export const contentsOf = ({ events, relays }: Case, settings: Settings): Contents => ({
+  events: events ?? settings.few,
+  relays: relays ?? settings.relays
+})
 
 /**
  * A file to measure on, with the events that the case starts with. A small file is fresh for each sample. A large one
  * is reused.
  */
 export const file = (value: Case, { directory, own, settings }: Place): Effect.Effect<string, never, Scope.Scope> => {
-  const events = eventsOf(value, settings)
-  const path = join(own, `${events}.db`)
-  const copy = Effect.as(Template.copy(template(directory, events), path), path)
-  if (events <= settings.few) return Effect.acquireRelease(copy, Template.remove)
+  const contents = contentsOf(value, settings)
+  const path = join(own, `${contents.events}-${contents.relays}.db`)
+  const copy = Effect.as(Template.copy(template(directory, contents), path), path)
+  if (contents.events <= settings.few) return Effect.acquireRelease(copy, Template.remove)
   return Effect.suspend(() => existsSync(path) ? Effect.succeed(path) : copy)
 }

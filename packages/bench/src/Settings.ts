@@ -22,6 +22,9 @@ export const Settings = Schema.Struct({
   few: Schema.Number,
   some: Schema.Number,
   many: Schema.Number,
+  /** The sizes of journals, and the numbers of relays, that `growth` is measured at. */
+  journals: Schema.Array(Schema.Number),
+  relayCounts: Schema.Array(Schema.Number),
   /** The commands that callers at once, servers and PostgreSQL are measured with. */
   commands: Schema.Array(CommandName),
   /** The maximum number of waiting commands. */
@@ -49,10 +52,12 @@ export const whole: Settings = {
   few: 1000,
   some: 100_000,
   many: 1_000_000,
+  journals: [1000, 100_000, 1_000_000, 10_000_000],
+  relayCounts: [1000, 100_000, 1_000_000],
   commands: commandNames,
   waiting: 10_000,
-  peakEarly: 10_000,
-  peakLate: 1_000_000,
+  peakEarly: 1_000_000,
+  peakLate: 2_000_000,
   openings: 20,
   oneProcess: false
 }
@@ -69,6 +74,8 @@ export const quick: Settings = {
   few: 100,
   some: 500,
   many: 1000,
+  journals: [100, 500],
+  relayCounts: [40, 80],
   commands: ["createRelay"],
   waiting: 200,
   peakEarly: 100,

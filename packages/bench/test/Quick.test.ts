@@ -44,7 +44,10 @@ const ended = (child: ReturnType<typeof bench>) =>
 it("a quick run measures every scenario and subject, and leaves nothing behind", { timeout: 400_000 }, async () => {
   const json = join(directory, "report.json")
   const markdown = join(directory, "report.md")
-  const { code, stderr, stdout } = await ended(bench("--quick", "--json", json, "--markdown", markdown))
+  const plot = join(directory, "growth.svg")
+  const { code, stderr, stdout } = await ended(
+    bench("--quick", "--only", Object.keys(scenarios).join(","), "--json", json, "--markdown", markdown, "--plot", plot)
+  )
   expect(code, stderr).toBe(0)
 
   const report = Schema.decodeSync(Json)(readFileSync(json, "utf8"))
@@ -67,6 +70,7 @@ it("a quick run measures every scenario and subject, and leaves nothing behind",
 
   expect(stdout).toContain("## Targets")
   expect(readFileSync(markdown, "utf8").trim()).toBe(stdout.trim())
+  expect(readFileSync(plot, "utf8")).toMatch(/^<svg[^]*events in the journal[^]*caravel[^]*<\/svg>$/)
   expect(readdirSync(files)).toEqual([])
 })
 

@@ -68,10 +68,10 @@ it("a target is met only if each of its figures meets it, and says so if it was 
   expect(Markdown.render(report(results()), scenarios)).toMatch(/\| 256 callers, FULL +\|.*\| +\| not run/)
 })
 
-it("the table has the medians and the ratios, in columns", () => {
+it("the table has the medians with their spread, and the ratios, in columns", () => {
   const line = Markdown.render(report(results()), scenarios).split("\n").find((line) => line.startsWith("| caravel "))
   expect(line?.split("|").map((cell) => cell.trim()).filter((cell) => cell !== "")).toEqual(
-    ["caravel", "createRelay · FULL · 64 callers", "4,000", "4.00", "120"]
+    ["caravel", "createRelay · FULL · 64 callers", "4,000 ±51%", "4.00", "120"]
   )
 })
 

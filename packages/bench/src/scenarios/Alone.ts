@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import { commandNames, synchronousModes } from "../Case.js"
+import * as Load from "../Load.js"
 import { type Scenario } from "../Scenario.js"
 import { percentile } from "../Statistics.js"
 import { subjects } from "../subjects/index.js"
@@ -25,7 +26,7 @@ export const scenario: Scenario = {
       )
     ),
   measure: (value, place) =>
-    Effect.map(sample(value, place, { callers: 1, latencies: true }), ({ commands, latencies, millis }) => ({
+    Effect.map(sample(value, place, { callers: 1, latencies: true }, Load.run), ({ commands, latencies, millis }) => ({
       "commands/s": commands / millis * 1000,
       p50: percentile(latencies, 0.5),
       p99: percentile(latencies, 0.99)

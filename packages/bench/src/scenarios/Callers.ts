@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { type Case, synchronousModes } from "../Case.js"
 import * as Load from "../Load.js"
-import { file, type Place, type Scenario } from "../Scenario.js"
+import { contentsOf, file, type Place, type Scenario } from "../Scenario.js"
 import { subjectNamed, subjects } from "../subjects/index.js"
 
 /** Throughput under load. */
@@ -9,12 +9,14 @@ export const scenario: Scenario = {
   title: "Callers at once",
   description:
     "Commands per second of callers that each issue their next command when the previous one was answered. Subjects " +
-    "that execute one command at a time, whatever the number of callers, are measured with 64; blocking ones, without.",
-  figures: { "commands/s": 0 },
+    "that execute one command at a time, whatever the number of callers, are measured with 64; blocking ones, without. " +
+    "The CPU time of the process per command, and how late a timer of a millisecond was, in milliseconds.",
+  figures: { "commands/s": 0, "CPU µs": 0, "delay p99": 1 },
   comparisons: [
     { title: "× raw", figure: "commands/s", to: ({ callers: _, ...value }) => ({ ...value, subject: "raw" }) },
     { title: "× raw64", figure: "commands/s", to: ({ callers: _, ...value }) => ({ ...value, subject: "raw64" }) },
-    { title: "× naive", figure: "commands/s", to: (value) => ({ ...value, callers: 64, subject: "naive" }) }
+    { title: "× naive", figure: "commands/s", to: (value) => ({ ...value, callers: 64, subject: "naive" }) },
+    { title: "delay × naive", figure: "delay p99", to: (value) => ({ ...value, callers: 64, subject: "naive" }) }
   ],
   cases: ({ commands, waiting }) =>
     synchronousModes.flatMap((synchronous) =>
@@ -30,20 +32,30 @@ export const scenario: Scenario = {
       )
     ),
   measure: (value, place) =>
-    Effect.map(sample(value, place, {}), ({ commands, millis }) => ({ "commands/s": commands / millis * 1000 }))
+    Effect.map(sample(value, place, {}, Load.delayed), ({ commands, cpuMillis, delay, millis }) => ({
+      "commands/s": commands / millis * 1000,
+      "CPU µs": cpuMillis / commands * 1000,
+      "delay p99": delay
+    }))
 }
 
 /**
  * Takes a sample of a load on the case's subject, after a shorter load that is not counted: a subject that was just
  * opened is not compiled yet, and its log has not been written back.
  */
-export const sample = (value: Case, place: Place, load: Partial<Load.Load>) =>
+export const sample = <A>(
+  value: Case,
+  place: Place,
+  load: Partial<Load.Load>,
+  run: (session: Load.Session, load: Load.Load) => Effect.Effect<A>
+) =>
   Effect.gen(function*() {
     const { command = "deactivateRelay", callers = 1, synchronous = "full" } = value
-    const { millis, relays, warmUpMillis } = place.settings
+    const { millis, warmUpMillis } = place.settings
+    const { relays } = contentsOf(value, place.settings)
     const filename = yield* file(value, place)
     const session = yield* subjectNamed(value.subject).open({ filename, synchronous, relays })
     const first = { command, callers: Math.min(callers, 64), relays, millis: warmUpMillis }
     yield* Load.run(session, { ...first, ...(load.commands === undefined ? {} : { commands: load.commands / 4 }) })
-    return yield* Load.run(session, { command, callers, relays, millis, ...load })
+    return yield* run(session, { command, callers, relays, millis, ...load })
   })

@@ -3,7 +3,7 @@ import { Sqlite } from "@caravel/sql"
 import { Chunk, Effect, Layer, type Scope, Stream } from "effect"
 import { performance } from "node:perf_hooks"
 import type { Case } from "../Case.js"
-import { eventsOf, file, type Scenario } from "../Scenario.js"
+import { contentsOf, file, type Scenario } from "../Scenario.js"
 import * as SqliteFile from "../SqliteFile.js"
 
 const pageSize = 256
@@ -42,7 +42,7 @@ export const measure = (readers: { readonly [subject: string]: Reader }): Scenar
   Effect.gen(function*() {
     const reader = readers[value.subject]
     if (reader === undefined) return yield* Effect.dieMessage(`no reader is called ${value.subject}`)
-    const read = yield* reader(yield* file(value, place), eventsOf(value, place.settings))
+    const read = yield* reader(yield* file(value, place), contentsOf(value, place.settings).events)
     const started = performance.now()
     const count = yield* read
     return { "activities/s": count / (performance.now() - started) * 1000 }

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { performance } from "node:perf_hooks"
 import type { Case } from "../Case.js"
 import { relayId, tenants } from "../Input.js"
-import { eventsOf, type Place, type Scenario } from "../Scenario.js"
+import { contentsOf, type Place, type Scenario } from "../Scenario.js"
 import * as SqliteFile from "../SqliteFile.js"
 import * as Template from "../Template.js"
 
@@ -82,7 +82,7 @@ export const scenario: Scenario = {
     Effect.gen(function*() {
       const reader = readers[value.subject]
       if (reader === undefined) return yield* Effect.dieMessage(`no reader is called ${value.subject}`)
-      const events = eventsOf(value, place.settings)
+      const events = contentsOf(value, place.settings).events
       const relays = relaysOf(events)
       const read = yield* reader(yield* file(events, place))
       const millis = place.settings.millis / 2

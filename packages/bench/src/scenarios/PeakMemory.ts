@@ -4,18 +4,26 @@ import process from "node:process"
 import { type Case, synchronousModes } from "../Case.js"
 import * as Load from "../Load.js"
 import { file, type Scenario } from "../Scenario.js"
+import { whole } from "../Settings.js"
 import { subjectNamed } from "../subjects/index.js"
 import { catchUp } from "./CatchUp.js"
 
 /** The time limit, in milliseconds, after which callers stop. */
-const atMost = 90_000
+const atMost = 300_000
+
+const count = (value: number) => value.toLocaleString("en")
 
 /** Whether memory grows with the number of commands. */
 export const scenario: Scenario = {
   title: "Peak memory",
   description:
-    "The peak memory of a separate process (RSS, MiB): early, after 10,000 commands of 64 callers or 10,000 " +
-    `activities of a catch-up, and late, after 1,000,000 or after as many as there were in ${atMost / 1000} seconds.`,
+    `The peak memory of a separate process (RSS, MiB): early, after ${
+      count(whole.peakEarly)
+    } commands of 64 callers or ` +
+    `${count(whole.some)} activities of a catch-up, and late, after ${
+      count(whole.peakLate)
+    } commands or as many as there ` +
+    `were in ${2 * atMost / 1000} seconds, or ${count(whole.many)} activities.`,
   figures: { done: 0, early: 0, late: 0, growth: 0 },
   comparisons: [],
   rounds: 1,
@@ -31,14 +39,14 @@ export const scenario: Scenario = {
   ],
   measure: (value, place) =>
     Effect.gen(function*() {
-      const { peakEarly, peakLate, relays } = place.settings
+      const { many, peakEarly, peakLate, relays, some } = place.settings
       const { callers = 64, command, synchronous = "full" } = value
       const filename = yield* file(value, place)
       if (command === undefined) {
         let early = 0
         const done = yield* Effect.provide(
-          catchUp(peakLate, (read) => {
-            if (early === 0 && read >= peakEarly) early = peak()
+          catchUp(many, (read) => {
+            if (early === 0 && read >= some) early = peak()
           }),
           Sqlite.layer({ filename })
         )

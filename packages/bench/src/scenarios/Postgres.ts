@@ -1,5 +1,4 @@
 import { Array as Arr, Effect, type Scope } from "effect"
-import process from "node:process"
 import type { Case } from "../Case.js"
 import * as Load from "../Load.js"
 import type { Part } from "../Message.js"
@@ -79,17 +78,15 @@ const measurePart = (value: Case, { settings }: Place, part: Part): Effect.Effec
     yield* PostgresSchema.awaitOthers(part)
     const counts = part.index === 0
     const before = counts ? yield* PostgresSchema.transactions(part.url) : 0
-    const cpu = process.cpuUsage()
-    const { commands, millis } = yield* Load.run(session, {
+    const { commands, cpuMillis, millis } = yield* Load.run(session, {
       ...load,
       millis: part.of === 1 ? serverMillis : processMillis
     })
-    const { system, user } = process.cpuUsage(cpu)
     const after = counts ? yield* PostgresSchema.transactions(part.url) : 0
     return {
       commands,
       "commands/s": commands / millis * 1000,
-      "CPU ms": (user + system) / 1000,
+      "CPU ms": cpuMillis,
       transactions: after - before
     }
   })

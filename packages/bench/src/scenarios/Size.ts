@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import { commandNames, synchronousModes } from "../Case.js"
+import * as Load from "../Load.js"
 import type { Scenario } from "../Scenario.js"
 import { sample } from "./Callers.js"
 
@@ -29,7 +30,7 @@ export const scenario: Scenario = {
       )
     ),
   measure: (value, place) =>
-    Effect.map(sample(value, place, { commands: 10_000 }), ({ commands, millis }) => ({
+    Effect.map(sample(value, place, { commands: 10_000 }, Load.run), ({ commands, millis }) => ({
       "µs/command": millis / commands * 1000
     }))
 }

@@ -5,6 +5,7 @@ import * as Callers from "./Callers.js"
 import * as CatchUp from "./CatchUp.js"
 import * as Consuming from "./Consuming.js"
 import * as Delivery from "./Delivery.js"
+import * as Growth from "./Growth.js"
 import * as History from "./History.js"
 import * as Http from "./Http.js"
 import * as Opening from "./Opening.js"
@@ -25,6 +26,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   callers: Callers.scenario,
   alone: Alone.scenario,
   size: Size.scenario,
+  growth: Growth.scenario,
   delivery: Delivery.scenario,
   broadcast: Broadcast.scenario,
   "catch-up": CatchUp.scenario,
