@@ -12,7 +12,7 @@ import secretKey from "./migrations/0006_secret_key.js"
 import imports from "./migrations/0007_import.js"
 import inEpoch from "./migrations/0008_in_epoch.js"
 import latestAt from "./migrations/0009_latest_at.js"
-import activityType from "./migrations/0010_activity_type.js"
+import tuning from "./migrations/0010_tuning.js"
 import { adopt, createMigrations, isCaravel, tables, unprefixedVersion } from "./migrations/adopt.js"
 
 const migrations = {
@@ -25,7 +25,7 @@ const migrations = {
   "0007_import": imports,
   "0008_in_epoch": inEpoch,
   "0009_latest_at": latestAt,
-  "0010_activity_type": activityType
+  "0010_tuning": tuning
 }
 
 /**
