@@ -10,7 +10,7 @@ export const scenario: Scenario = {
   description:
     "Commands per second of callers that each issue their next command when the previous one was answered. Subjects " +
     "that execute one command at a time, whatever the number of callers, are measured with 64; blocking ones, without. " +
-    "The CPU time of the process per command, and how late a timer of a millisecond was, in milliseconds.",
+    "The CPU time of the process per command, and the milliseconds between two runs of a timer that is due each millisecond.",
   figures: { "commands/s": 0, "CPU µs": 0, "delay p99": 1 },
   comparisons: [
     { title: "× raw", figure: "commands/s", to: ({ callers: _, ...value }) => ({ ...value, subject: "raw" }) },

@@ -20,7 +20,7 @@ const distrust = Duration.seconds(2)
 const poll = Duration.millis(200)
 
 /** The shortest time between two notifications: each covers all commits before it. */
-const debounce = Duration.millis(5)
+const debounce = Duration.millis(3)
 
 /**
  * How long a notification may wait for a commit of this process, whose transaction loads what others have committed. A
