@@ -95,6 +95,20 @@ const fourProcesses = (callers: number, to: Partial<Case>): Limit["measure"] => 
   })
 ]]
 
+/** Targets for what one process commits and another one receives. */
+const betweenProcesses = (database: string, scenario: string, subject: string): ReadonlyArray<Limit> =>
+  ([["p50", 3], ["p99", 15]] as const).map(([figure, atMost]) => ({
+    figure: `${database}, commit in one process → delivery in another, ${figure}`,
+    against: "absolute",
+    atMost,
+    unit: " ms",
+    measure: (results) =>
+      [1, 64].map((callers) => [
+        `with ${callers} caller${callers === 1 ? "" : "s"}`,
+        results.median(scenario, { subject, callers, processes: 2 }, figure)
+      ])
+  }))
+
 const limits: ReadonlyArray<Limit> = [
   {
     figure: "64 callers, FULL, commands/s",
@@ -174,6 +188,7 @@ const limits: ReadonlyArray<Limit> = [
         ])
       )
   },
+  ...betweenProcesses("SQLite", "sqlite-delivery", "caravel"),
   {
     figure: "catch-up, activities/s, decoded",
     against: "raw paged read of the same rows",
@@ -291,17 +306,7 @@ const limits: ReadonlyArray<Limit> = [
         results.median("postgres", { subject: "postgres-caravel", command, callers: 1, processes: 1 }, "CPU ms")
       )
   },
-  {
-    figure: "PostgreSQL, commit in one process → delivery in another, p50",
-    against: "absolute",
-    atMost: 3,
-    unit: " ms",
-    measure: (results) =>
-      [1, 64].map((callers) => [
-        `with ${callers} caller${callers === 1 ? "" : "s"}`,
-        results.median("postgres-delivery", { subject: "postgres-caravel", callers, processes: 2 }, "p50")
-      ])
-  }
+  ...betweenProcesses("PostgreSQL", "postgres-delivery", "postgres-caravel")
 ]
 
 /** Compares the results with the targets. */

@@ -11,7 +11,7 @@ import * as Http from "./Http.js"
 import * as Opening from "./Opening.js"
 import * as PeakMemory from "./PeakMemory.js"
 import * as Postgres from "./Postgres.js"
-import * as PostgresDelivery from "./PostgresDelivery.js"
+import * as ProcessDelivery from "./ProcessDelivery.js"
 import * as Reads from "./Reads.js"
 import * as Size from "./Size.js"
 import * as Verification from "./Verification.js"
@@ -28,6 +28,7 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   size: Size.scenario,
   growth: Growth.scenario,
   delivery: Delivery.scenario,
+  "sqlite-delivery": ProcessDelivery.sqlite,
   broadcast: Broadcast.scenario,
   "catch-up": CatchUp.scenario,
   consuming: Consuming.scenario,
@@ -39,5 +40,5 @@ export const scenarios: { readonly [name: string]: Scenario } = {
   verify: Verification.verify,
   rebuild: Verification.rebuild,
   postgres: Postgres.scenario,
-  "postgres-delivery": PostgresDelivery.scenario
+  "postgres-delivery": ProcessDelivery.postgres
 }
