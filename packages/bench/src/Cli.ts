@@ -18,7 +18,7 @@ const everySubject = [
   ...new Set(Object.values(scenarios).flatMap(({ cases }) => cases(Settings.whole).map(({ subject }) => subject)))
 ]
 
-const inWhole = Object.keys(scenarios).filter((name) => scenarios[name]?.onRequest !== true)
+const inWhole = Rec.keys(Rec.filter(scenarios, ({ onRequest }) => onRequest !== true))
 
 const options = {
   only: list("only", "scenarios", Object.keys(scenarios), inWhole),

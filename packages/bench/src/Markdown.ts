@@ -65,7 +65,7 @@ const section = (name: string, scenario: Scenario, results: Results) => {
     ...figures.map(([figure, digits]) => {
       const spread = results.spread(name, value, figure)
       const median = number(results.median(name, value, figure), digits)
-      return spread === undefined || !Number.isFinite(spread) ? median : `${median} ±${number(spread * 100, 0)}%`
+      return spread === undefined ? median : `${median} ±${number(spread * 100, 0)}%`
     }),
     ...scenario.comparisons.map((comparison) => number(results.ratio(name, value, comparison), 2)),
     number(peakMiB, 0)

@@ -49,12 +49,14 @@ export class Results {
     return values && median(values)
   }
 
-  /** Half the distance between the largest and the smallest sample, as a share of the median, if there are several. */
+  /**
+   * Half the distance between the largest and the smallest sample, as a share of the median, if there are several and it
+   * is not 0.
+   */
   spread(scenario: string, value: Case, figure: string): number | undefined {
     const values = this.rounds(scenario, value, figure)
-    return values === undefined || values.length === 1
-      ? undefined
-      : (Math.max(...values) - Math.min(...values)) / 2 / median(values)
+    if (values === undefined || values.length === 1 || median(values) === 0) return undefined
+    return (Math.max(...values) - Math.min(...values)) / 2 / median(values)
   }
 
   /**

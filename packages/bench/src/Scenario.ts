@@ -5,7 +5,6 @@ import type { Case } from "./Case.js"
 import type * as Message from "./Message.js"
 import type { Settings } from "./Settings.js"
 import * as Template from "./Template.js"
-import type { Contents } from "./Template.js"
 
 /** The result of a sample: numbers by the names of the scenario's figures. */
 export type Figures = { readonly [figure: string]: number }
@@ -55,11 +54,11 @@ export interface Scenario {
 }
 
 /** The template file with these contents. */
-export const template = (directory: string, { events, relays }: Contents): string =>
+export const template = (directory: string, { events, relays }: Template.Contents): string =>
   join(directory, `template-${events}-${relays}.db`)
 
 /** What the case starts with. */
-export const contentsOf = ({ events, relays }: Case, settings: Settings): Contents => ({
+export const contentsOf = ({ events, relays }: Case, settings: Settings): Template.Contents => ({
   events: events ?? settings.few,
   relays: relays ?? settings.relays
 })

@@ -172,6 +172,28 @@ describe("headers", () => {
       )
       expect(event?.metadata.traceId).toBe(traceId)
     }))
+
+  it.live("a tracer records one span of the server for a request, with what the platform says of it", () =>
+    Effect.gen(function*() {
+      const { context, span } = yield* Effect.tracer
+      const spans: Array<Tracer.Span> = []
+      const recording = Tracer.make({
+        context,
+        span: (...args) => {
+          const made = span(...args)
+          if (made.kind === "server") spans.push(made)
+          return made
+        }
+      })
+      yield* command("create-tenant", { pubkey: alice }).pipe(
+        Effect.provide(served(Memory.layer)),
+        Effect.withTracer(recording)
+      )
+      const path = "/v1/commands/create-tenant"
+      expect(spans.map(({ attributes }) => [attributes.get("url.path"), attributes.get("http.route")])).toEqual([
+        [path, path]
+      ])
+    }))
 })
 
 describe("secrets", () => {

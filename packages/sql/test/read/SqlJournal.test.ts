@@ -1,12 +1,12 @@
 import { Journal, Position, type Pubkey, type RelayId, type StorageError } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
-import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Predicate } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { Database } from "../../src/database/Database.js"
 import * as SqlJournal from "../../src/read/SqlJournal.js"
 import * as Rows from "../../src/schema/Tables.js"
 import { sqlite } from "../../src/sqlite/SqliteDialect.js"
+import { planOf } from "../fixtures/sqlite.js"
 
 /** The statement that a read of the journal runs, with its parameters. */
 const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<unknown, StorageError>) =>
@@ -28,29 +28,24 @@ const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<un
     return statement
   })
 
-/** SQLite's query plan, one line per step. */
-const planOf = (read: Parameters<typeof statementOf>[0]) =>
-  Effect.gen(function*() {
-    const sql = yield* SqlClient
-    const [text, params] = yield* statementOf(read)
-    const steps = yield* sql.unsafe(`EXPLAIN QUERY PLAN ${text}`, params)
-    return steps.map((step) => Predicate.hasProperty(step, "detail") && step.detail)
-  })
+/** SQLite's query plan of a read of the journal. */
+const planOfRead = (read: Parameters<typeof statementOf>[0]) =>
+  Effect.flatMap(statementOf(read), ([text, params]) => planOf(text, params))
 
 const position = Position.make(0)
 
 it.scoped("a read finds its first row by an index, reads in the order of the index, and sorts nothing", () =>
   Effect.gen(function*() {
     const relay = { resourceType: "relay", resourceId: "a" as RelayId } as const
-    expect(yield* planOf((journal) => journal.read(position, 10))).toEqual([
+    expect(yield* planOfRead((journal) => journal.read(position, 10))).toEqual([
       "SEARCH caravel_event USING INTEGER PRIMARY KEY (rowid>?)"
     ])
-    expect(yield* planOf((journal) => journal.readResource(relay, 0, 10))).toEqual([
+    expect(yield* planOfRead((journal) => journal.readResource(relay, 0, 10))).toEqual([
       expect.stringMatching(
         /^SEARCH caravel_event USING INDEX sqlite_autoindex_caravel_event_\d \(resource_id=\? AND resource_type=\? AND resource_version>\?\)$/
       )
     ])
-    expect(yield* planOf((journal) => journal.readTenant("a".repeat(64) as Pubkey, position, 10))).toEqual([
+    expect(yield* planOfRead((journal) => journal.readTenant("a".repeat(64) as Pubkey, position, 10))).toEqual([
       "SEARCH caravel_event USING INDEX caravel_event_tenant (tenant=? AND rowid>?)"
     ])
   }).pipe(Effect.provide(Sqlite.layerTemporary)))
