@@ -1,6 +1,6 @@
 /** Stores consumers in memory. */
 import { type Activity, type Position, Query, type StorageError } from "@caravel/domain"
-import { currentInstant } from "@caravel/domain/adapter"
+import { currentInstant, resourceKey } from "@caravel/domain/adapter"
 import { ConsumerStore } from "@caravel/pubsub"
 import { Array as Arr, type DateTime, Effect, Function, Layer, Option, Order } from "effect"
 import { Store } from "./internal/Store.js"
@@ -137,19 +137,20 @@ const parking = (entries: Entries): ConsumerStore.Parking => {
   const replaysOf = (name: string) => Option.map(Option.fromNullable(entries.get(name)), ({ replays }) => replays)
 
   return {
-    park: (lease, activity, attempts, error) =>
+    park: (lease, activities) =>
       fenced(entries, lease, ({ parked }, now) => {
-        parked.set(activity.position, { activity, attempts, error, parkedAt: now })
-      }),
-    parkBehind: (lease, activities) =>
-      fenced(entries, lease, ({ parked }, now) => {
-        const blocking = [...parked.values()]
-        const [free, behind] = Arr.partition(activities, (activity) =>
-          blocking.some((row) => isSameResource(row.activity, activity)))
-        for (const activity of behind) {
-          if (!parked.has(activity.position)) {
-            parked.set(activity.position, { activity, attempts: 0, error: null, parkedAt: now })
+        const blocked = new Set([...parked.values()].map(({ activity }) => resourceKey(activity)))
+        const free: Array<Activity> = []
+        for (const { activity, attempts, error } of activities) {
+          const resource = resourceKey(activity)
+          if (attempts > 0) blocked.add(resource)
+          else if (!blocked.has(resource)) {
+            free.push(activity)
+            continue
           }
+          const row = parked.get(activity.position)
+          if (row === undefined) parked.set(activity.position, { activity, attempts, error, parkedAt: now })
+          else if (attempts > 0) Object.assign(row, { attempts, error })
         }
         return free
       }),

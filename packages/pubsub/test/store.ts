@@ -99,7 +99,6 @@ export class Store {
     },
     parking: {
       park: () => unused,
-      parkBehind: () => unused,
       recordFailure: () => unused,
       unpark: () => unused,
       list: () => unused,

@@ -70,5 +70,6 @@ export const scenario: Scenario = {
   comparisons: [{ title: "× raw", figure: "activities/s", to: (value) => ({ ...value, subject: "raw" }) }],
   cases: ({ many, some }) =>
     [some, many].flatMap((events) => ["raw", "caravel"].map((subject): Case => ({ subject, events }))),
+  warmUp: true,
   measure: measure({ raw, caravel })
 }

@@ -1,8 +1,8 @@
 /** Activities whose handler fails: retries, halting and parking. */
-import type { Activity } from "@caravel/domain"
-import { Consumer } from "@caravel/pubsub"
+import { type Activity, Position } from "@caravel/domain"
+import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
-import { Data, type Duration, Effect, Fiber, type Layer, Schedule, TestClock } from "effect"
+import { Data, Deferred, type Duration, Effect, Fiber, type Layer, Schedule, TestClock } from "effect"
 import {
   activities,
   caughtUp,
@@ -21,6 +21,13 @@ import { type Services, specs } from "./fixture.js"
 const name = "c"
 const from = "beginning"
 const retry = Schedule.stop
+
+/** How often something was written under the lease. */
+const writes = Effect.flatMap(ConsumerStore.ConsumerStore, ({ leases }) => leases.holding(name, "run")).pipe(
+  Effect.flatten,
+  Effect.map(({ heartbeat }) => heartbeat),
+  Effect.orDie
+)
 
 class Broken extends Data.TaggedError("Broken")<{ readonly message: string }> {}
 
@@ -98,6 +105,69 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
       })
     )
   }
+
+  slow(
+    "activities that fail are parked together, before the consumer waits",
+    Effect.gen(function*() {
+      yield* relays(1)
+      yield* log(times(2500))
+      const all = yield* positions()
+      const held = all.at(-2)!
+      const reached = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      yield* Effect.fork(Consumer.run({
+        name,
+        from,
+        retry,
+        onFailure: "park",
+        handle: ({ position }) =>
+          position === held
+            ? Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go))
+            : Effect.fail("")
+      }))
+      yield* Deferred.await(reached)
+      expect(yield* parkedPositions).toEqual([])
+      const before = yield* writes
+      yield* Deferred.succeed(go, undefined)
+      yield* caughtUp()
+      const parked = yield* Effect.orDie(
+        Effect.flatMap(ConsumerStore.ConsumerStore, ({ parking }) => parking.list(name, Position.make(0), all.length))
+      )
+      expect(parked.map(({ activity }) => activity.position)).toEqual(all.filter((position) => position !== held))
+      expect((yield* writes) - before).toBeLessThan(5)
+    })
+  )
+
+  slow(
+    "activities that fail are parked within 100 milliseconds, even if others follow",
+    Effect.gen(function*() {
+      yield* relays(10)
+      const all = yield* positions()
+      const reached = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const following = yield* Deferred.make<void>()
+      yield* Effect.fork(Consumer.run({
+        name,
+        from,
+        retry,
+        onFailure: "park",
+        stopTimeout: 0,
+        handle: ({ position }) =>
+          position < all[4]!
+            ? Effect.fail("no")
+            : position === all[4]
+            ? Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go))
+            : Effect.zipRight(Deferred.succeed(following, undefined), Effect.never)
+      }))
+      yield* Deferred.await(reached)
+      expect(yield* parkedPositions).toEqual([])
+      yield* TestClock.adjust("100 millis")
+      yield* Deferred.succeed(go, undefined)
+      yield* Deferred.await(following)
+      expect(yield* parkedPositions).toEqual(all.slice(0, 4))
+      expect((yield* Consumer.lag(name)).position).toBe(all[4])
+    })
+  )
 
   slow(
     "lag reports an activity that is being retried; by default there are five retries, with growing pauses",

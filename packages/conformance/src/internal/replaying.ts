@@ -1,6 +1,6 @@
 /** Replays of parked activities, and resets of a consumer. */
 import type { Activity } from "@caravel/domain"
-import { Consumer } from "@caravel/pubsub"
+import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Fiber, type Layer, Schedule } from "effect"
 import { caughtUp, headOf, log, modes, parkedPositions, positions, Recorder, relays, times, until } from "./consumer.js"
@@ -137,7 +137,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "an activity that waits to be parked is not done, and comes again if the consumer is stopped before",
+    "activities that are to be parked are parked when the consumer stops, and others come again",
     Effect.gen(function*() {
       yield* relays(2)
       yield* log(["r0", "r0", "r1"])
@@ -154,11 +154,52 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
       )
       yield* Deferred.await(reached)
       yield* Fiber.interrupt(fiber)
-      expect((yield* Consumer.lag(name)).position).toBe(bad)
-      expect(yield* parkedPositions).toEqual([bad])
-      yield* run(() => Effect.void)
-      yield* caughtUp()
+      expect((yield* Consumer.lag(name)).position).toBe(behind)
       expect(yield* parkedPositions).toEqual([bad, behind])
+      const seen = new Recorder()
+      yield* run(seen.handle)
+      yield* caughtUp()
+      expect(seen.positions).toEqual([last])
+      expect(yield* parkedPositions).toEqual([bad, behind])
+    })
+  )
+
+  test(
+    "activities that wait behind parked ones are handled in order if those are dropped meanwhile",
+    Effect.gen(function*() {
+      yield* relays(2)
+      const bad = yield* headOf
+      const reached = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const seen = new Recorder()
+      yield* Effect.fork(Consumer.run({
+        name,
+        from,
+        retry,
+        onFailure: "parkResource",
+        handle: (activity) =>
+          activity.position === bad
+            ? Effect.fail("no")
+            : Effect.zipRight(
+              seen.handle(activity),
+              Effect.when(
+                Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go)),
+                () => seen.positions.length === bad + 1
+              )
+            )
+      }))
+      yield* caughtUp()
+      expect(yield* parkedPositions).toEqual([bad])
+      yield* log(["r0", "r1", "r1", "r0", "r1", "r0", "r1"])
+      yield* Deferred.await(reached)
+      yield* (yield* ConsumerStore.ConsumerStore).parking.drop(name)
+      yield* Deferred.succeed(go, undefined)
+      yield* caughtUp()
+      expect(yield* parkedPositions).toEqual([])
+      for (const relay of ["r0", "r1"]) {
+        const handled = seen.activities.filter(({ resourceId }) => resourceId === relay).map(({ position }) => position)
+        expect(handled).toEqual((yield* positions({ resourceId: relay })).filter((position) => position !== bad))
+      }
     })
   )
 

@@ -1,25 +1,32 @@
-import type { Activity, StorageError } from "@caravel/domain"
+import { type Activity, Position, type StorageError } from "@caravel/domain"
 import type { Cause, Effect, Option } from "effect"
 import type { LeaseLost } from "./Leases.js"
+import type { ToPark } from "./Parking.js"
 
 /** Activities that are handled in order. */
 export class Batch {
+  activities: ReadonlyArray<Activity>
   /** The index of the current activity. */
   index = 0
-  /** Activities whose resources have parked activities. They are parked together at the end. */
-  readonly behind: Array<Activity> = []
-  readonly activities: ReadonlyArray<Activity>
+  /** Activities that are to be parked, in order: failed ones, and those that wait behind parked ones. */
+  parking: Array<ToPark> = []
+  /** Whether everything before the first activity is done, so that the checkpoint may move with the batch. */
+  readonly followsCheckpoint: boolean
+  /** The activity before the first one, if it was in this batch. */
+  private previous: Activity | undefined
   private readonly options: {
-    /** Whether everything before the first activity is done, so that the checkpoint may move with the batch. */
-    readonly followsCheckpoint: boolean
     /** Called when an activity is done, in order. */
     readonly onDone: (activity: Activity) => void
     /** Called when all of them are done. */
     readonly onEnd: () => void
   }
 
-  constructor(activities: ReadonlyArray<Activity>, options: Batch["options"]) {
+  constructor(
+    activities: ReadonlyArray<Activity>,
+    { followsCheckpoint, ...options }: Batch["options"] & { readonly followsCheckpoint: boolean }
+  ) {
     this.activities = activities
+    this.followsCheckpoint = followsCheckpoint
     this.options = options
   }
 
@@ -32,25 +39,45 @@ export class Batch {
     return this.index >= this.activities.length
   }
 
-  /** Whether everything before the current activity is done. Activities that wait to be parked are not done. */
-  get isNext(): boolean {
-    return this.options.followsCheckpoint && this.behind.length === 0
-  }
-
-  /** Moves on from the current activity: it was handled, was parked, or waits to be parked. */
+  /** The current activity was handled. What follows an activity that is to be parked is done with it. */
   complete(): void {
-    if (this.behind.length === 0) this.options.onDone(this.current)
+    if (this.parking.length === 0) this.options.onDone(this.current)
     this.index++
   }
 
-  /** The same batch with only these activities. */
-  of(activities: ReadonlyArray<Activity>): Batch {
-    return new Batch(activities, this.options)
+  /** The current activity is to be parked, after this many failed attempts. */
+  putAside(attempts: number, error: string | null): void {
+    this.parking.push({ activity: this.current, attempts, error })
+    this.index++
+  }
+
+  /** Everything up to this position is done once the activities to be parked are parked, except for these. */
+  doneWithout([first]: ReadonlyArray<Activity>): Position {
+    if (first !== undefined) return Position.make(first.position - 1)
+    return (this.index === 0 ? this.previous : this.activities[this.index - 1])!.position
+  }
+
+  /** The activities to be parked are parked, except for those that are free. They are next. */
+  parked(free: ReadonlyArray<Activity>): void {
+    for (const { activity } of this.parking) {
+      if (activity === free[0]) break
+      this.options.onDone(activity)
+    }
+    this.parking = []
+    if (free.length > 0) {
+      this.activities = [...this.activities.slice(0, this.index), ...free, ...this.activities.slice(this.index)]
+    }
+  }
+
+  /** Continues with more activities, once all are done except for those that are to be parked. */
+  extend(activities: ReadonlyArray<Activity>): void {
+    this.previous = this.activities.at(-1) ?? this.previous
+    this.activities = activities
+    this.index = 0
   }
 
   /** The whole batch is done. */
   end(): void {
-    for (const activity of this.behind) this.options.onDone(activity)
     this.options.onEnd()
   }
 }

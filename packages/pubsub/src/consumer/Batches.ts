@@ -14,10 +14,12 @@ const maxTurnMillis = 20
 export interface Batches {
   /** Waits for the next batch, which is not empty. */
   readonly next: Effect.Effect<Batch, StorageError | PositionFromOtherEpoch>
+  /** Extends a batch that is done by the activities that follow, if there are any yet. Returns whether it did. */
+  readonly extend: (batch: Batch) => Effect.Effect<boolean, StorageError | PositionFromOtherEpoch>
 }
 
 /** The log page by page, in order. */
-export const pages = <E, R>({ page, progress }: Session<E, R>): Batches => {
+export const pages = <E, R>({ isBehind, page, progress }: Session<E, R>): Batches => {
   let position: Position = progress.position
   let turnStartedAt: number | undefined
 
@@ -30,19 +32,33 @@ export const pages = <E, R>({ page, progress }: Session<E, R>): Batches => {
     })
   })
 
-  const next: Batches["next"] = Effect.zipRight(yieldToEventLoop, Effect.suspend(() => page(position))).pipe(
-    Effect.flatMap(({ activities, last }) => {
+  const read = Effect.zipRight(yieldToEventLoop, Effect.suspend(() => page(position))).pipe(
+    Effect.map(({ activities, last }) => {
       position = last
-      const onEnd = () => progress.advance(last)
-      if (activities.length > 0) {
-        const onDone = ({ position }: Activity) => progress.advance(position)
-        return Effect.succeed(new Batch(activities, { followsCheckpoint: true, onDone, onEnd }))
-      }
-      onEnd()
-      return next
+      return activities
     })
   )
-  return { next }
+  const onDone = ({ position }: Activity) => progress.advance(position)
+  const onEnd = () => progress.advance(position)
+
+  const next: Batches["next"] = Effect.flatMap(read, (activities) => {
+    if (activities.length > 0) {
+      return Effect.succeed(new Batch(activities, { followsCheckpoint: true, onDone, onEnd }))
+    }
+    onEnd()
+    return next
+  })
+
+  const extend: Batches["extend"] = (batch) =>
+    Effect.flatMap(Effect.suspend(() => isBehind(position)), (isBehind) =>
+      isBehind
+        ? Effect.map(read, (activities) => {
+          batch.extend(activities)
+          return true
+        })
+        : Effect.succeed(false))
+
+  return { next, extend }
 }
 
 /** Batches for several workers, which never handle the same resource at once. `reading` reads ahead for them. */
@@ -77,5 +93,8 @@ export const partitions = <E, R>({ blocked, page, progress, settings: { batchSiz
     })
   })
 
-  return { batches: { next }, reading: Effect.suspend(() => read(progress.position)) }
+  // A batch has the activities of one resource: nothing else is parked with them.
+  const extend = () => Effect.succeed(false)
+
+  return { batches: { next, extend }, reading: Effect.suspend(() => read(progress.position)) }
 }

@@ -1,5 +1,4 @@
-import type { Activity } from "@caravel/domain"
-import { resourceKey } from "@caravel/domain/adapter"
+import type { Activity, ResourceType } from "@caravel/domain"
 import type { Resource } from "./Parking.js"
 
 /**
@@ -7,21 +6,23 @@ import type { Resource } from "./Parking.js"
  * lease parks. A resource that is here may have none left, as other processes replay and drop parked activities.
  */
 export class BlockedResources {
-  private readonly keys: Set<string>
+  private readonly ids: { readonly [type in ResourceType]: Set<string> } = { tenant: new Set(), relay: new Set() }
 
   constructor(resources: ReadonlyArray<Resource>) {
-    this.keys = new Set(resources.map(resourceKey))
+    for (const resource of resources) this.add(resource)
   }
 
-  has(activity: Activity): boolean {
-    return this.keys.size > 0 && this.keys.has(resourceKey(activity))
+  /** Called for every activity, so it must be cheap. */
+  has({ resourceId, resourceType }: Activity): boolean {
+    const ids = this.ids[resourceType]
+    return ids.size > 0 && ids.has(resourceId)
   }
 
-  add(activity: Activity): void {
-    this.keys.add(resourceKey(activity))
+  add({ resourceId, resourceType }: Resource): void {
+    this.ids[resourceType].add(resourceId)
   }
 
-  delete(activity: Activity): void {
-    this.keys.delete(resourceKey(activity))
+  delete({ resourceId, resourceType }: Resource): void {
+    this.ids[resourceType].delete(resourceId)
   }
 }

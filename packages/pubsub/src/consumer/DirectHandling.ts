@@ -13,38 +13,35 @@ export const directly = <E, R>(session: Session<E, R>): (batch: Batch) => Handle
     : severalAtATime(session, session.settings.handleBatch)
 
 /**
- * Runs calls of the handler until the batch is done or the run stops. It ends early if the lease may have expired
- * because a handler blocked the event loop or the process was suspended.
+ * Runs calls of the handler until the batch is done or the run stops. It ends early if activities are to be parked now,
+ * or if the lease may have expired because a handler blocked the event loop or the process was suspended.
  */
 const handling = <E, E2, R>(
-  { held, inFlight }: Session<E, R>,
+  session: Session<E, R>,
   batch: Batch,
   body: () => Effect.Effect<unknown, E2, R>,
   step: () => void
-): Effect.Effect<Option.Option<Cause.Cause<E2>>, never, R> =>
-  Effect.map(
-    Effect.exit(inFlight.track(
-      () => batch.current,
-      Effect.whileLoop({ while: () => !batch.isDone && !inFlight.stopping && held.isSure(), body, step })
-    )),
+): Effect.Effect<Option.Option<Cause.Cause<E2>>, never, R> => {
+  const { blocked, held, inFlight } = session
+  const mayHandle = () => {
+    while (!batch.isDone && blocked.has(batch.current)) session.putBehind(batch)
+    return !batch.isDone && !inFlight.stopping && held.isSure() && !session.mustPark(batch)
+  }
+  return Effect.map(
+    Effect.exit(inFlight.track(() => batch.current, Effect.whileLoop({ while: mayHandle, body, step }))),
     (exit) => Exit.isFailure(exit) ? Option.some(exit.cause) : Option.none()
   )
+}
 
 const oneByOne = <E, R>(session: Session<E, R>) => (batch: Batch): Handle<R> => {
-  const { blocked, outcomes, settings: { handle } } = session
+  const { outcomes, settings: { handle } } = session
   // Catching up costs what this loop costs, so it does nothing but call the handler.
   return handling(
     session,
     batch,
+    () => handle(batch.current),
     () => {
-      const activity = batch.current
-      if (!blocked.has(activity)) return handle(activity)
-      batch.behind.push(activity)
-      return Effect.void
-    },
-    () => {
-      const { behind, current } = batch
-      if (behind.length === 0 || current !== behind.at(-1)) outcomes.onHandled(current)
+      outcomes.onHandled(batch.current)
       batch.complete()
     }
   )
@@ -58,11 +55,8 @@ const severalAtATime =
     let oneByOneUntil = 0
     const call = (): Effect.Effect<void, Cause.Cause<unknown>, R> => {
       const max = batch.index < oneByOneUntil ? 1 : batchSize
-      const activities = ahead(batch.activities, batch.index, max, (activity) => blocked.has(activity))
-      if (!Arr.isNonEmptyReadonlyArray(activities)) {
-        batch.behind.push(batch.current)
-        return Effect.sync(() => batch.complete())
-      }
+      const { activities: all, current, index } = batch
+      const activities = Arr.make(current, ...ahead(all, index + 1, max - 1, (activity) => blocked.has(activity)))
       return Effect.matchCauseEffect(handleBatch(activities), {
         onSuccess: () =>
           Effect.sync(() => {

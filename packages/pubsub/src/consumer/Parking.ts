@@ -18,6 +18,14 @@ export interface Parked {
 }
 
 /**
+ * An activity that is about to be parked.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToPark extends Omit<Parked, "parkedAt"> {}
+
+/**
  * The resource of an activity.
  *
  * @since 0.1.0
@@ -46,10 +54,12 @@ export interface Replays {
  * @category ports
  */
 export interface Parking {
-  /** Parks an activity, or replaces the failure of one that is parked already. */
-  readonly park: (lease: Lease, activity: Activity, attempts: number, error: string) => Fenced
-  /** Parks the activities whose resources have parked activities. Returns the others, which are free to be handled. */
-  readonly parkBehind: (lease: Lease, activities: ReadonlyArray<Activity>) => Fenced<ReadonlyArray<Activity>>
+  /**
+   * Parks activities in the order of their positions. Those that have failed are parked; the failure of one that is
+   * parked already is replaced. Those that wait are parked if an activity of their resource is parked. Returns the
+   * others, which are free to be handled.
+   */
+  readonly park: (lease: Lease, activities: ReadonlyArray<ToPark>) => Fenced<ReadonlyArray<Activity>>
   /** Records further failed attempts at a parked activity. */
   readonly recordFailure: (lease: Lease, position: Position, attempts: number, error: string) => Fenced
   /** Deletes a parked activity that has been handled. */

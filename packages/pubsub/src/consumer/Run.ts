@@ -17,16 +17,17 @@
  * | ------------- | --------------------------------------------- | ----------------------------------------------------------- |
  * | Reading       | waits for a batch of activities               | EnsuringLease                                               |
  * | EnsuringLease | renews the lease if it may have expired       | Handling; LeaseLost                                         |
- * | Handling      | runs handlers until the end of the batch; if  | Reading, or ParkingBehind if some wait behind parked ones;  |
- * |               | a call with several activities fails, handles | Failed; EnsuringLease if the lease may have expired         |
+ * | Handling      | runs handlers until the end of the batch; if  | Reading; Parking if activities are to be parked; Failed;    |
+ * |               | a call with several activities fails, handles | EnsuringLease if the lease may have expired                 |
  * |               | them one by one                               |                                                             |
- * | Failed        | records the failure, waits to retry, or parks | EnsuringLease, to retry or to continue behind it; Halted    |
- * | ParkingBehind | parks activities whose resource has parked    | Reading; EnsuringLease with those that are free again       |
- * |               | ones                                          |                                                             |
+ * | Failed        | records the failure and waits to retry, or    | EnsuringLease, to retry or to continue behind it; Parking;  |
+ * |               | puts the activity aside to be parked          | Halted                                                      |
+ * | Parking       | extends the batch, so that more can be parked | Reading; EnsuringLease to continue the batch, or with those |
+ * |               | together, or parks what is to be parked       | that are free again                                         |
  */
 import { Position } from "@caravel/domain"
 import { Cause, Effect, Exit, Option, Schedule } from "effect"
-import { sleep } from "../runtime/Waiting.js"
+import { sleep, Waiting } from "../runtime/Waiting.js"
 import { withBackground } from "../runtime/WithBackground.js"
 import { Attempts } from "./Attempts.js"
 import type { Batch, Handle } from "./Batch.js"
@@ -131,7 +132,7 @@ const working = <E, R>(run: {
       onFailure === "parkResource" ? yield* retryWhileUnavailable(store.parking.resources(name)) : []
     )
     const progress = new Progress(position, signals)
-    const session = new Session({ ...run, store, query, tail, progress, blocked })
+    const session = new Session({ ...run, clock: yield* Waiting, store, query, tail, progress, blocked })
     // In a transaction, handled activities are written only when the whole transaction is committed.
     const canReach = (position: Position) => position <= (transactional ? progress.written : progress.position)
     const begin = Effect.sync(() => {
@@ -224,7 +225,7 @@ type State<R> =
   | { readonly _tag: "EnsuringLease"; readonly batch: Batch; readonly handle: Handle<R> }
   | { readonly _tag: "Handling"; readonly batch: Batch; readonly handle: Handle<R> }
   | { readonly _tag: "Failed"; readonly batch: Batch; readonly handle: Handle<R>; readonly cause: Cause.Cause<unknown> }
-  | { readonly _tag: "ParkingBehind"; readonly batch: Batch }
+  | { readonly _tag: "Parking"; readonly batch: Batch; readonly handle: Handle<R> }
 
 const handlingBatches = <E, R>(
   session: Session<E, R>,
@@ -232,6 +233,14 @@ const handlingBatches = <E, R>(
   handle: (batch: Batch) => Handle<R>
 ): Effect.Effect<never, RunEnd, R> => {
   const begin = (batch: Batch): State<R> => ({ _tag: "EnsuringLease", batch, handle: handle(batch) })
+
+  const proceed = (batch: Batch, handle: Handle<R>): State<R> => {
+    const isParking = batch.parking.length > 0 && (batch.isDone || session.mustPark(batch))
+    if (isParking) return { _tag: "Parking", batch, handle }
+    if (!batch.isDone) return { _tag: "EnsuringLease", batch, handle }
+    batch.end()
+    return { _tag: "Reading" }
+  }
 
   const next = (state: State<R>, attempts: Attempts<R>): Effect.Effect<State<R>, RunEnd, R> => {
     switch (state._tag) {
@@ -241,24 +250,22 @@ const handlingBatches = <E, R>(
         return Effect.as(session.held.ensureHeld, { ...state, _tag: "Handling" })
       case "Handling":
         return Effect.map(state.handle, (failure): State<R> => {
-          const { batch } = state
           if (Option.isSome(failure)) return { ...state, _tag: "Failed", cause: failure.value }
-          if (!batch.isDone) return { ...state, _tag: "EnsuringLease" }
-          if (batch.behind.length > 0) return { _tag: "ParkingBehind", batch }
-          batch.end()
-          return { _tag: "Reading" }
+          return proceed(state.batch, state.handle)
         })
       case "Failed":
-        return Effect.map(session.handleFailure(state.batch, state.cause, attempts), (decision) => {
-          if (decision === "parked") state.batch.complete()
-          return { ...state, _tag: "EnsuringLease" }
-        })
-      case "ParkingBehind":
-        return Effect.map(session.parkAllBehind(state.batch), (free) => {
-          if (free.length > 0) return begin(state.batch.of(free))
-          state.batch.end()
-          return { _tag: "Reading" }
-        })
+        return Effect.map(
+          session.handleFailure(state.batch, state.cause, attempts),
+          () => proceed(state.batch, state.handle)
+        )
+      case "Parking":
+        return Effect.flatMap(
+          session.mustPark(state.batch) ? Effect.succeed(false) : batches.extend(state.batch),
+          (isExtended) =>
+            isExtended
+              ? Effect.succeed(begin(state.batch))
+              : Effect.map(session.parkAll(state.batch), () => proceed(state.batch, state.handle))
+        )
     }
   }
 

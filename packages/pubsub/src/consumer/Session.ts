@@ -1,5 +1,5 @@
 import { type Activity, Position, type PositionFromOtherEpoch, type Query, type StorageError } from "@caravel/domain"
-import { Cause, Duration, Effect, LogLevel, Option } from "effect"
+import { Cause, type Clock, Duration, Effect, LogLevel, Option } from "effect"
 import { sleep } from "../runtime/Waiting.js"
 import { pageSize } from "../tail/Subscription.js"
 import type { Tail } from "../tail/Tail.js"
@@ -15,11 +15,15 @@ import type { HeldLease } from "./HeldLease.js"
 import type { InFlight } from "./InFlight.js"
 import type { Lease, LeaseLost } from "./Leases.js"
 import type { Outcomes } from "./Outcomes.js"
+import type { ToPark } from "./Parking.js"
 import type { Progress } from "./Progress.js"
 import { retryWhileUnavailable } from "./StorageRetry.js"
 
 /** The minimum time between two writes of the checkpoint, unless a fiber waits for it. */
 const flushInterval = "100 millis"
+
+/** How long activities that are to be parked may wait for others, in milliseconds: one commit parks them all. */
+const parkInterval = 100
 
 /** The maximum number of positions that a query scans, so that it never takes long. */
 const maxPositions = 4096
@@ -50,12 +54,16 @@ export class Session<E, R> {
   private retried: { readonly position: Position; readonly error: string } | undefined
   /** Held while the checkpoint is written. */
   readonly writing = Effect.unsafeMakeSemaphore(1)
+  /** The batches with activities that are to be parked, and when the first of them was put aside, in milliseconds. */
+  private readonly parking = new Map<Batch, number>()
+  private readonly clock: Clock.Clock
   private readonly query: typeof Query.Service
   private readonly tail: typeof Tail.Service
 
   constructor(options: {
     readonly settings: Settings<E, R>
     readonly store: typeof ConsumerStore.Service
+    readonly clock: Clock.Clock
     readonly query: typeof Query.Service
     readonly tail: typeof Tail.Service
     readonly held: HeldLease
@@ -68,6 +76,7 @@ export class Session<E, R> {
   }) {
     this.settings = options.settings
     this.store = options.store
+    this.clock = options.clock
     this.query = options.query
     this.tail = options.tail
     this.held = options.held
@@ -79,6 +88,10 @@ export class Session<E, R> {
     this.spans = options.spans
     this.limit = options.limit
   }
+
+  /** Whether the log continues after a position, up to the limit. */
+  readonly isBehind = (position: Position): Effect.Effect<boolean> =>
+    Effect.map(this.tail.position, (head) => position < Math.min(head, this.limit))
 
   /** Waits for activities after a position, and reads the next page. */
   readonly page = (after: Position): Effect.Effect<Page, StorageError | PositionFromOtherEpoch> =>
@@ -133,10 +146,11 @@ export class Session<E, R> {
   )
 
   /**
-   * Writes the final checkpoint, and the error of a handler that was interrupted or waited for a retry. Failures are
-   * logged.
+   * Parks what is to be parked, and writes the final checkpoint and the error of a handler that was interrupted or
+   * waited for a retry. Failures are logged.
    */
   readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
+    for (const batch of this.parking.keys()) yield* this.parkOnce(batch)
     const { position, written } = this.progress
     if (position !== written) {
       yield* this.store.checkpoints.move(this.lease, written, position)
@@ -179,8 +193,8 @@ export class Session<E, R> {
   }
 
   /**
-   * Handles the failure of a batch's current activity. Returns "retry" when it is time to retry, and "parked" once the
-   * activity is parked. Fails with `ConsumerHalted` if the consumer halts.
+   * Handles the failure of a batch's current activity: waits until it is time to retry, or puts the activity aside to
+   * be parked. Fails with `ConsumerHalted` if the consumer halts.
    *
    * Every cause counts as a failure, including interruptions inside the handler: this does not run if the consumer
    * itself is interrupted.
@@ -189,7 +203,7 @@ export class Session<E, R> {
     batch: Batch,
     cause: Cause.Cause<unknown>,
     attempts: Attempts<R>
-  ): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted, R> {
+  ): Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted, R> {
     // The next run handles the activity again.
     if (this.inFlight.stopping) return Effect.never
     const activity = batch.current
@@ -220,49 +234,71 @@ export class Session<E, R> {
         Effect.zipRight(halted)
       )
     })
-    const park = Effect.suspend(() => this.park(activity, attempts.count, error, batch.isNext)).pipe(
-      Effect.zipRight(report(LogLevel.Warning, "parks it")),
-      Effect.map(() => outcomes.onParked(activity)),
+    const park = Effect.suspend(() => report(LogLevel.Warning, "parks it")).pipe(
+      Effect.map(() => {
+        if (onFailure === "parkResource") this.blocked.add(activity)
+        this.putAside(batch, attempts.count, error)
+      }),
       spans.around("park", [activity])
     )
     return Effect.flatMap(
       attempts.waitToRetry(activity, cause, beforeRetry),
-      (retry): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted> => {
-        if (!retry) return onFailure === "halt" ? halt : Effect.as(park, "parked")
-        outcomes.onRetry()
-        return Effect.succeed("retry")
+      (retry): Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted> => {
+        if (retry) return Effect.sync(() => outcomes.onRetry())
+        return onFailure === "halt" ? halt : park
       }
     )
   }
 
-  /** Parks an activity and, if everything before it is done, moves the checkpoint to it. */
-  private park(activity: Activity, attempts: number, error: string, isNext: boolean) {
-    const { blocked, lease, progress, store } = this
-    const parked = store.parking.park(lease, activity, attempts, error)
-    const moved = Effect.suspend(() => store.checkpoints.move(lease, progress.written, activity.position))
-    return this.writing.withPermits(1)(retryWhileUnavailable(Effect.uninterruptible(
-      Effect.map(isNext ? store.transaction(Effect.zipRight(parked, moved)) : parked, () => {
-        if (this.settings.onFailure === "parkResource") blocked.add(activity)
-        if (isNext) progress.commit(activity.position)
-      })
-    )))
+  /** Puts a batch's current activity aside to be parked, as its resource has parked activities. */
+  putBehind(batch: Batch): void {
+    this.putAside(batch, 0, null)
   }
 
-  /** Parks the activities of a batch that wait behind parked ones. Returns those whose resources are free again. */
-  readonly parkAllBehind = ({ behind }: Batch): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> =>
-    Effect.tap(retryWhileUnavailable(this.parkBehind(behind)), (free) =>
-      Effect.sync(() => {
-        const handled = new Set(free)
-        for (const activity of behind) if (!handled.has(activity)) this.outcomes.onParked(activity)
-      }))
+  private putAside(batch: Batch, attempts: number, error: string | null): void {
+    if (!this.parking.has(batch)) this.parking.set(batch, this.clock.unsafeCurrentTimeMillis())
+    batch.putAside(attempts, error)
+  }
 
   /**
-   * Parks those activities whose resources have parked activities. Returns the others, whose resources are free again.
+   * Whether activities of a batch are to be parked now. They may wait for others to be parked with them if what follows
+   * may be handled before the checkpoint moves.
    */
-  readonly parkBehind = (
-    activities: ReadonlyArray<Activity>
+  mustPark(batch: Batch): boolean {
+    const since = this.parking.get(batch)
+    if (since === undefined) return false
+    return !batch.followsCheckpoint || this.settings.transactional ||
+      this.clock.unsafeCurrentTimeMillis() - since >= parkInterval
+  }
+
+  /**
+   * Parks the activities of a batch that are to be parked and, if everything else before them is done, moves the
+   * checkpoint. Those whose resources are free again are next.
+   */
+  readonly parkAll = (batch: Batch): Effect.Effect<void, StorageError | LeaseLost> =>
+    retryWhileUnavailable(this.parkOnce(batch))
+
+  private readonly parkOnce = (batch: Batch): Effect.Effect<void, StorageError | LeaseLost> => {
+    const { lease, outcomes, parking, progress, store } = this
+    const park = Effect.suspend(() => this.park(batch.parking))
+    const move = (free: ReadonlyArray<Activity>) =>
+      store.checkpoints.move(lease, progress.written, batch.doneWithout(free))
+    const parked = batch.followsCheckpoint ? store.transaction(Effect.tap(park, move)) : park
+    return this.writing.withPermits(1)(Effect.uninterruptible(Effect.map(parked, (free) => {
+      const isFree = new Set(free)
+      for (const { activity } of batch.parking) if (!isFree.has(activity)) outcomes.onParked(activity)
+      const done = batch.doneWithout(free)
+      batch.parked(free)
+      parking.delete(batch)
+      if (batch.followsCheckpoint) progress.commit(done)
+    })))
+  }
+
+  /** Parks activities. Returns those that waited for others of their resources, which are free again. */
+  readonly park = (
+    activities: ReadonlyArray<ToPark>
   ): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> =>
-    Effect.map(this.store.parking.parkBehind(this.lease, activities), (free) => {
+    Effect.map(this.store.parking.park(this.lease, activities), (free) => {
       for (const activity of free) this.blocked.delete(activity)
       return free
     })

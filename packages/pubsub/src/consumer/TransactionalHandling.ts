@@ -106,7 +106,7 @@ const transaction = <E, R>(
   attempt: Attempt,
   oneByOne: OneByOne
 ) => {
-  const { blocked, held, inFlight, lease, parkBehind, progress, settings, store } = session
+  const { blocked, held, inFlight, lease, park, progress, settings, store } = session
   return store.transaction(Effect.gen(function*() {
     Object.assign(attempt, { index: from, failure: undefined, started: false, handled: [], parked: [] })
     yield* store.leases.renew(lease)
@@ -116,7 +116,9 @@ const transaction = <E, R>(
     while (attempt.index < end) {
       const max = attempt.index < oneByOne.until ? 1 : Math.min(settings.batchSize, end - attempt.index)
       const free = ahead(activities, attempt.index, max, (activity) => blocked.has(activity))
-      const called = free.length > 0 ? free : yield* parkBehind([activities[attempt.index]!])
+      const called = free.length > 0
+        ? free
+        : yield* park([{ activity: activities[attempt.index]!, attempts: 0, error: null }])
       if (Arr.isNonEmptyReadonlyArray(called)) {
         attempt.started = true
         const exit = yield* Effect.exit(store.transaction(Effect.suspend(() => call(settings, called))))

@@ -2,11 +2,11 @@
 import type { StorageError } from "@caravel/domain"
 import { currentInstant } from "@caravel/domain/adapter"
 import { ConsumerStore } from "@caravel/pubsub"
-import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect } from "effect"
 import type { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import type { AnsweringConnection } from "../statement/StatementScript.js"
 
 const { LeaseLost } = ConsumerStore
 
@@ -18,25 +18,25 @@ export interface ConsumerWrites {
   /** Writes in the caller's transaction if there is one, and otherwise in a transaction of its own. */
   readonly write: <A, E>(
     operation: string,
-    use: (connection: Connection) => Effect.Effect<A, E | SqlError>
+    use: (connection: AnsweringConnection) => Effect.Effect<A, E | SqlError>
   ) => Effect.Effect<A, Exclude<E, SqlError> | StorageError>
   /** Renews a lease and writes, or fails with `LeaseLost` and writes nothing. `now` is in milliseconds. */
   readonly fenced: <A>(
     operation: string,
     lease: ConsumerStore.Lease,
-    use: (connection: Connection, now: number) => Effect.Effect<A, SqlError | ConsumerStore.LeaseLost>
+    use: (connection: AnsweringConnection, now: number) => Effect.Effect<A, SqlError | ConsumerStore.LeaseLost>
   ) => ConsumerStore.Fenced<A>
 }
 
 /** Runs a statement and ignores its rows. */
-export const run = (connection: Connection, statement: string, params: ReadonlyArray<unknown>) =>
+export const run = (connection: AnsweringConnection, statement: string, params: ReadonlyArray<unknown>) =>
   Effect.asVoid(connection.executeValues(statement, params))
 
 /** The writes to a database's tables of consumers. */
 export const make = ({ currentTransaction, dialect, transact }: typeof Database.Service): ConsumerWrites => {
   const write: ConsumerWrites["write"] = <A, E>(
     operation: string,
-    use: (connection: Connection) => Effect.Effect<A, E | SqlError>
+    use: (connection: AnsweringConnection) => Effect.Effect<A, E | SqlError>
   ) =>
     Effect.flatMap(
       currentTransaction,

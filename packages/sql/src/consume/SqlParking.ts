@@ -1,8 +1,10 @@
 /** Parked activities in the table `caravel_parked`; requests to replay them are counted in `caravel_consumer`. */
-import { Activity, ResourceType } from "@caravel/domain"
+import { Activity, Position, ResourceType } from "@caravel/domain"
+import { resourceKey } from "@caravel/domain/adapter"
 import type { ConsumerStore } from "@caravel/pubsub"
 import { Array as Arr, Effect, Option, Order, Schema } from "effect"
 import type { Database } from "../database/Database.js"
+import * as Script from "../statement/StatementScript.js"
 import * as Table from "../statement/Table.js"
 import { type ConsumerWrites, run } from "./ConsumerWrites.js"
 
@@ -19,14 +21,31 @@ const resource = Table.make("caravel_parked", {
   resourceId: Activity.fields.resourceId
 })
 
+const row = Table.make("caravel_parked", {
+  consumer: Schema.String,
+  position: Position,
+  resourceType: ResourceType,
+  resourceId: Activity.fields.resourceId,
+  attempts: Schema.NonNegativeInt,
+  error: Schema.NullOr(Schema.String),
+  parkedAt: Schema.Number
+})
+
 const replays = Table.make("caravel_consumer", { requested: Schema.NonNegativeInt, done: Schema.NonNegativeInt })
 
-const park = `INSERT INTO caravel_parked (consumer, position, resource_type, resource_id, attempts, error, parked_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?)
-  ON CONFLICT (consumer, position) DO UPDATE SET attempts = excluded.attempts, error = excluded.error`
-const parkBehind = `INSERT INTO caravel_parked
-  (consumer, position, resource_type, resource_id, attempts, error, parked_at) VALUES (?, ?, ?, ?, 0, NULL, ?) ON CONFLICT DO NOTHING`
-const isParked = `SELECT 1 FROM caravel_parked WHERE consumer = ? AND resource_type = ? AND resource_id = ? LIMIT 1`
+// An activity that waits leaves the failure of one that is parked already.
+const insert = row.insert(`ON CONFLICT (consumer, position) DO UPDATE SET
+  attempts = CASE WHEN excluded.attempts > 0 THEN excluded.attempts ELSE caravel_parked.attempts END,
+  error = CASE WHEN excluded.attempts > 0 THEN excluded.error ELSE caravel_parked.error END`)
+/** Selects the keys of those resources that have parked activities. */
+const selectBlocked = Table.chunked<readonly [consumer: string, key: string, resource: ConsumerStore.Resource]>(
+  (size) =>
+    `WITH waiting (name, key, type, id) AS (VALUES ${Table.repeat("(?, ?, ?, ?)", size)})
+  SELECT key FROM waiting WHERE EXISTS
+    (SELECT 1 FROM caravel_parked WHERE consumer = name AND resource_type = type AND resource_id = id)`,
+  (waiting) =>
+    waiting.flatMap(([consumer, key, { resourceId, resourceType }]) => [consumer, key, resourceType, resourceId])
+)
 const recordFailure = `UPDATE caravel_parked SET attempts = attempts + ?, error = ? WHERE consumer = ? AND position = ?`
 const unpark = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ?`
 
@@ -54,35 +73,43 @@ export const make = (database: typeof Database.Service, writes: ConsumerWrites):
   ...replaysIn(database, writes)
 })
 
+function* park(
+  consumer: string,
+  activities: ReadonlyArray<ConsumerStore.ToPark>,
+  parkedAt: number
+): Script.StatementScript<ReadonlyArray<Activity>> {
+  const waiting = new Map(
+    activities.flatMap(({ activity, attempts }) => attempts > 0 ? [] : [[resourceKey(activity), activity]])
+  )
+  const stored = yield* Script.select(
+    selectBlocked(Array.from(waiting, ([key, resource]) => [consumer, key, resource]))
+  )
+  const blocked = new Set(stored.map(([key]) => key))
+  for (const { activity, attempts } of activities) if (attempts > 0) blocked.add(resourceKey(activity))
+  const [free, parked] = Arr.partition(activities, ({ activity }) => blocked.has(resourceKey(activity)))
+  yield* Script.execute(insert(parked.map(({ activity: { position, resourceId, resourceType }, attempts, error }) => ({
+    consumer,
+    position,
+    resourceType,
+    resourceId,
+    attempts,
+    error,
+    parkedAt
+  }))))
+  return free.map(({ activity }) => activity)
+}
+
 type Replays = Pick<ConsumerStore.Parking, "requestReplay" | "replays" | "completeReplays">
 
 const parkedIn = (
   { readCommitted }: typeof Database.Service,
   { fenced, write }: ConsumerWrites
 ): Omit<ConsumerStore.Parking, keyof Replays> => ({
-  park: (lease, { position, resourceId, resourceType }, attempts, error) =>
+  park: (lease, activities) =>
     fenced(
       "Parking.park",
       lease,
-      (connection, now) =>
-        run(connection, park, [lease.consumer, position, resourceType, resourceId, attempts, error, now])
-    ),
-  parkBehind: (lease, activities) =>
-    fenced(
-      "Parking.parkBehind",
-      lease,
-      (connection, now) =>
-        Effect.filter(activities, ({ position, resourceId, resourceType }) =>
-          Effect.flatMap(
-            connection.executeValues(isParked, [lease.consumer, resourceType, resourceId]),
-            (found) =>
-              found.length === 0
-                ? Effect.succeed(true)
-                : Effect.as(
-                  run(connection, parkBehind, [lease.consumer, position, resourceType, resourceId, now]),
-                  false
-                )
-          ))
+      (connection, now) => Script.run(connection, park(lease.consumer, activities, now))
     ),
   recordFailure: (lease, position, attempts, error) =>
     fenced(
