@@ -24,6 +24,11 @@ describe("upcasting", () => {
     expect(versionOf("RelayActivated", madeUp)).toBe(1)
   })
 
+  it("leaves events of which there was only one version", () => {
+    const activated = { tag: "RelayActivated", version: 1, position: 7 } as const
+    expect(upcast(activated, { status: "active" }, madeUp)).toEqual(Either.right({ status: "active" }))
+  })
+
   it("leaves malformed changes to the schema", () => {
     expect(upcast(deactivated(1), null, madeUp)).toEqual(Either.right(null))
   })
