@@ -18,6 +18,7 @@ import { Config, type ConfigError, Effect, Layer, Predicate, Stream } from "effe
 import * as Connection from "./remote/Connection.js"
 import * as RemoteCommand from "./remote/RemoteCommand.js"
 import * as RemoteConsumers from "./remote/RemoteConsumers.js"
+import * as RemoteHistory from "./remote/RemoteHistory.js"
 import * as RemoteJournal from "./remote/RemoteJournal.js"
 import * as RemoteQuery from "./remote/RemoteQuery.js"
 import * as RemoteSecret from "./remote/RemoteSecret.js"
@@ -89,11 +90,12 @@ const layerServices = (
   withSecret: RemoteSecret.WithSecret
 ): Layer.Layer<Services, StorageError> => {
   const following: Following = { isConnected: false }
-  const layerJournal = Layer.succeed(Journal, RemoteJournal.make(connection))
+  const journal = RemoteJournal.make(connection)
+  const layerJournal = Layer.succeed(Journal, journal)
   const layerQuery = Layer.succeed(Query, RemoteQuery.make(connection, withSecret))
   return Layer.mergeAll(layerCommand(connection, following), layerWakeUps(connection, following), layerQuery).pipe(
     Layer.provideMerge(Layer.provide(InProcess.layer, Layer.merge(layerJournal, layerQuery))),
-    Layer.merge(Layer.provide(History.layer, layerJournal))
+    Layer.merge(Layer.succeed(History, RemoteHistory.make(connection, journal)))
   )
 }
 

@@ -1,9 +1,9 @@
 /** Tokens and signed requests, what a tenant sees, and whom the events name. */
-import { Command, Journal, Position } from "@caravel/domain"
-import { Api } from "@caravel/http"
+import { Command, History, Journal, Position, type Pubkey } from "@caravel/domain"
+import { Api, Remote } from "@caravel/http"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Record as Rec, Ref } from "effect"
+import { Effect, Record as Rec, Redacted, Ref } from "effect"
 import {
   accept,
   Accepted,
@@ -172,6 +172,25 @@ it.live(
     }).pipe(Effect.provide(host())),
   60_000
 )
+
+it.live("a tenant's program registers it, creates a relay and reads its usage", () =>
+  Effect.gen(function*() {
+    const pubkey = "ca".repeat(32) as Pubkey
+    const { authorization } = yield* accept("carol's", "tenant", { tenant: pubkey })
+    const token = Redacted.make(authorization.replace("Bearer ", ""))
+    yield* Effect.gen(function*() {
+      const command = yield* Command
+      yield* command.createTenant({ pubkey })
+      yield* command.createRelay({ id: "carols", tenant: pubkey, subdomain: "carols" })
+      const usage = yield* (yield* History).usage(pubkey, "2026-01-01", "2050-01-01")
+      expect(usage.map(({ relay }) => relay)).toEqual(["carols"])
+      const malformed = yield* Effect.flip((yield* History).usage(pubkey, "2050-01-01", "2026-01-01"))
+      expect(malformed._tag).toBe("ParseError")
+      expect((yield* Effect.flip(command.updateTenant({ pubkey, stripeCustomerId: null }))).message).toContain(
+        "may not use stripeCustomerId"
+      )
+    }).pipe(Effect.provide(Remote.layer({ url: yield* url, token })))
+  }).pipe(Effect.provide(host())), 60_000)
 
 describe("a worker", () => {
   it.live("sets the customer of a tenant, and nothing else of it", () =>

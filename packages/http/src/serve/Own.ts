@@ -152,9 +152,10 @@ export const permitted = (
     const created = new Set<RelayId>()
     for (const input of inputs.filter(namesCommand)) {
       if (!mayExecute(role, input._tag)) return yield* new Forbidden({ role, what: input._tag })
-      const what = Rec.keys(input as object as Record<string, unknown>).find((name) =>
-        isForbidden(role, input._tag, name)
-      )
+      const what = Rec.keys(Rec.filter(
+        input as object as Record<string, unknown>,
+        (value, name) => isForbidden(role, input._tag, name) && !isDefault(input._tag, value)
+      ))[0]
       if (what !== undefined) return yield* new Forbidden({ role, what })
       if (tenant !== undefined) yield* owned(input, tenant, created)
     }
@@ -164,6 +165,10 @@ const isForbidden = (role: "worker" | "readOnly" | "tenant", tag: CommandTag, fi
   role === "tenant"
     ? operatorFields.has(field)
     : tag === "UpdateTenant" && !["_tag", resources.tenant.key, ...operatorFields].includes(field)
+
+/** A new resource without a field has null in its place, so that both are the same command. */
+const isDefault = (tag: CommandTag, value: unknown) =>
+  resources[commandTable[tag].resource].createdBy === tag && value === null
 
 /** Fails unless the command's resource is the tenant's, or was created before in the same list. */
 const owned = (input: { readonly _tag: CommandTag }, own: Pubkey, created: Set<RelayId>) =>

@@ -3,6 +3,7 @@ import {
   History,
   HistoryOptions,
   Journal,
+  Query,
   Relay,
   type Resource,
   type StorageError,
@@ -157,7 +158,13 @@ const usage = Effect.fn("Past.usage")(function*(options: {
 }) {
   const output = yield* Output
   const history = yield* History
-  const { createdAt } = yield* creationOf({ resourceType: "tenant", resourceId: options.tenant })
+  // Against a host, a tenant may not read its events.
+  const tenant = yield* (yield* Query).tenant(options.tenant)
+  if (Option.isNone(tenant)) {
+    const name = nameOf({ resourceType: "tenant", resourceId: options.tenant })
+    return yield* new Failed({ message: `${name} does not exist` })
+  }
+  const { createdAt } = tenant.value
   const here = yield* Values.here
   const { now } = here
   const from = Option.match(options.from, { onNone: () => createdAt, onSome: (from) => from(here) })
