@@ -4,7 +4,8 @@ import { Credentials } from "@caravel/http"
 import { Effect, Ref, Schema, Stream } from "effect"
 import { readFile } from "node:fs/promises"
 import process from "node:process"
-import { Failed, type Output } from "../terminal/Output.js"
+import { Failed } from "../terminal/Output.js"
+import { say } from "./HostLog.js"
 
 const decode = Schema.decode(Schema.parseJson(Credentials.Credentials), { errors: "all", onExcessProperty: "error" })
 
@@ -18,7 +19,8 @@ export const read = (path: string): Effect.Effect<Credentials.Credentials, Faile
     Effect.catchTag("ParseError", (error) => new Failed({ message: `${path}: ${issuesOf(error).join("; ")}` }))
   )
 
-const hangUps = Stream.asyncPush<void>((emit) =>
+/** SIGHUPs, which would otherwise end the process. */
+export const hangUps = Stream.asyncPush<void>((emit) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const listener = () => emit.single()
@@ -33,12 +35,12 @@ const hangUps = Stream.asyncPush<void>((emit) =>
  * The credentials of a file, as they are now: SIGHUP reads the file again. One that is invalid then is reported, and the
  * credentials before it stay.
  */
-export const credentials = Effect.fnUntraced(function*(path: string, output: typeof Output.Service) {
+export const credentials = Effect.fnUntraced(function*(path: string) {
   const current = yield* Effect.flatMap(read(path), Ref.make)
   const reload = read(path).pipe(
     Effect.flatMap((credentials) => Ref.set(current, credentials)),
-    Effect.zipRight(output.note(`The credentials of ${path} are in force`)),
-    Effect.catchAll(({ message }) => output.note(`The credentials stay as they were: ${message}`))
+    Effect.zipRight(say(`The credentials of ${path} are in force`)),
+    Effect.catchAll(({ message }) => say(`The credentials stay as they were: ${message}`))
   )
   yield* Effect.forkScoped(Stream.runForEach(hangUps, () => reload))
   // @effect-diagnostics-next-line returnEffectInGen:off

@@ -4,13 +4,13 @@ import { Provisioner, RelayHost } from "@caravel/workers"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
-import { Duration, Effect, Layer, Schedule } from "effect"
+import { Duration, Effect, Layer, Schedule, Stream } from "effect"
 import { createServer, type Server as NodeServer } from "node:http"
 import process from "node:process"
 import { version } from "../cli/Version.js"
-import { Failed, Output } from "../terminal/Output.js"
+import { Failed } from "../terminal/Output.js"
 import * as CredentialsFile from "./CredentialsFile.js"
-import { withLog } from "./HostLog.js"
+import { say } from "./HostLog.js"
 import type { Settings } from "./Settings.js"
 import * as UsedSignatures from "./UsedSignatures.js"
 
@@ -56,10 +56,18 @@ const connectionsClosed = (node: NodeServer) => {
   return Effect.asVoid(Effect.repeat(look, { schedule: Schedule.spaced("100 millis"), until: (isQuiet) => isQuiet }))
 }
 
+const whyNot = (error: unknown) => {
+  const code = error instanceof Error && "code" in error ? error.code : undefined
+  if (code === "EADDRINUSE") return "another program listens there; choose another --port, or stop it"
+  if (code === "EADDRNOTAVAIL") return "this machine does not have this address; choose another --host"
+  if (code === "EACCES") return "permission denied; choose a --port above 1023"
+  return error instanceof Error ? error.message : String(error)
+}
+
 const listen = (node: NodeServer, { host = "127.0.0.1", port = 8080 }: Settings) => {
   const listening = Effect.mapError(
     Layer.build(NodeHttpServer.layer(() => node, { host, port })),
-    ({ cause }) => new Failed({ message: cause instanceof Error ? cause.message : String(cause) })
+    ({ cause }) => new Failed({ message: `The host cannot listen on ${host}, port ${port}: ${whyNot(cause)}` })
   )
   // Closing the server waits for connections. Those that are left then have no request that is worth it.
   return Effect.zipLeft(listening, Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections())))
@@ -75,8 +83,12 @@ const layerOf = (node: NodeServer, settings: Settings) =>
       drainTimeout: Duration.seconds(drainTimeout),
       connectionsClosed: connectionsClosed(node)
     }
-    if (credentials === undefined) return Server.layer(options)
-    const current = yield* CredentialsFile.credentials(credentials, yield* Output)
+    if (credentials === undefined) {
+      const nothing = say("SIGHUP reads the credentials again, and none are configured")
+      yield* Effect.forkScoped(Stream.runForEach(CredentialsFile.hangUps, () => nothing))
+      return Server.layer(options)
+    }
+    const current = yield* CredentialsFile.credentials(credentials)
     return Layer.provide(
       Server.layerWithCredentials({ ...options, credentials: current, rateLimit, origins }),
       UsedSignatures.layer
@@ -98,23 +110,18 @@ const runWorkers = ({ relayHost, with: workers }: Settings) => {
 /** Serves until it is interrupted, which is a success: requests that are running are still answered. */
 export const serve = Effect.fnUntraced(
   function*(settings: Settings) {
-    const output = yield* Output
     const node = makeServer(settings)
     const server = yield* layerOf(node, settings)
     const listening = yield* listen(node, settings)
     yield* Layer.build(Layer.provide(server, Layer.succeedContext(listening)))
     yield* runWorkers(settings)
     const url = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening)
-    yield* output.note(`Listening on ${url}; see ${url}/docs`)
+    yield* say(`Listening on ${url}; see ${url}/docs`)
     if (settings.credentials === undefined) {
-      yield* output.note(
-        "No credential is configured: only this machine is served, and everyone on it is an administrator"
-      )
+      yield* say("No credential is configured: only this machine is served, and everyone on it is an administrator")
     }
     return yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => process.exitCode = 0))
   },
   Effect.scoped,
-  (serving, { otlp }) => otlp === undefined ? serving : Effect.provide(serving, layerOtlp(otlp)),
-  (serving, { log }) =>
-    Effect.flatMap(Output, ({ isErrorTerminal }) => withLog(log ?? (isErrorTerminal ? "pretty" : "json"))(serving))
+  (serving, { otlp }) => otlp === undefined ? serving : Effect.provide(serving, layerOtlp(otlp))
 )

@@ -139,8 +139,9 @@ const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
     Stream.filter((line) => !isBlank(line)),
     Stream.chunks,
     Stream.mapConcat(Chunk.chunksOf(together)),
+    // An interruption waits for the answers to the lines that were sent: those that are executed are answered.
     Stream.runForEach((lines) =>
-      Effect.flatMap(Effect.forEach(lines, answer, { concurrency: "unbounded" }), (answers) => {
+      Effect.uninterruptible(Effect.flatMap(Effect.forEach(lines, answer, { concurrency: "unbounded" }), (answers) => {
         const count = answers.filter(({ ok }) => ok).length
         return Effect.zipRight(
           Ref.update(tally, ({ accepted, failed }) => ({
@@ -149,7 +150,7 @@ const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
           })),
           output.print(answers.map(({ json }) => json).join("\n"))
         )
-      })
+      }))
     )
   )
   const conclude = output.isErrorTerminal

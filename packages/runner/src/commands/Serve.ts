@@ -3,6 +3,7 @@ import * as Options from "@effect/cli/Options"
 import { Effect } from "effect"
 import { create, onWritable } from "../cli/Arguments.js"
 import { Output } from "../terminal/Output.js"
+import { withLog } from "./HostLog.js"
 import * as Settings from "./Settings.js"
 import * as Subcommand from "./Subcommand.js"
 
@@ -12,7 +13,14 @@ const load = Effect.promise(async () => {
   return serve
 })
 
-const hosted = onWritable(({ settings }: { readonly settings: Settings.Settings }) =>
+// The database is opened within, so that its lines have the format of the log too.
+const hosted = (options: { readonly settings: Settings.Settings } & Parameters<typeof serving>[0]) =>
+  Effect.flatMap(
+    Output,
+    ({ isErrorTerminal }) => withLog(options.settings.log ?? (isErrorTerminal ? "pretty" : "json"))(serving(options))
+  )
+
+const serving = onWritable(({ settings }: { readonly settings: Settings.Settings }) =>
   Effect.flatMap(load, (serve) => serve(settings))
 )
 

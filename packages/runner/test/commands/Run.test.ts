@@ -171,6 +171,26 @@ describe("run", () => {
     )
   }, 60_000)
 
+  it("answers what it has executed when it is interrupted", async () => {
+    writeFileSync(
+      join(cwd, "long.jsonl"),
+      `${tenant}\n${relay("a")}\n${`{"_tag":"ActivateRelay","id":"a"}\n`.repeat(50_000)}`
+    )
+    for (let round = 0; round < 5; round++) {
+      const database = `interrupted-${round}.db`
+      const child = start(["run", "long.jsonl", "--database", database, "--create"], cwd)
+      let stdout = ""
+      child.stdout.setEncoding("utf8").on("data", (text: string) => {
+        stdout += text
+        if (stdout.length > 100_000 * round && !child.killed) child.kill("SIGINT")
+      })
+      expect(await new Promise((resolve) => child.on("close", resolve))).toBe(130)
+      const answers = stdout.trim().split("\n").map((line) => JSON.parse(line))
+      const { json: [last] } = await caravel(cwd, ["activity", "--last", "1", "--database", database])
+      expect(answers.at(-1)).toMatchObject({ line: answers.length, activity: { position: last.position } })
+    }
+  }, 60_000)
+
   it("keeps its memory while it answers 20,000 lines", async () => {
     const lots = `{"_tag":"ActivateRelay","id":"a"}\n{"_tag":"ActivateRelay"}\n`
     writeFileSync(join(cwd, "many.jsonl"), `${tenant}\n${relay("a")}\n${lots.repeat(10_000)}`)

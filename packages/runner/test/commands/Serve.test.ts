@@ -68,7 +68,10 @@ it("refuses a database that does not exist, and a port that is taken", async () 
   expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("caravel init")])
   const { child, url } = await serve("--create")
   const taken = await caravel(directory.path, ["serve", "--database", "db", "--port", new URL(url).port])
-  expect([taken.code, taken.stderr]).toEqual([1, expect.stringMatching(/^caravel: listen EADDRINUSE/)])
+  expect([taken.code, taken.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^caravel: The host cannot listen on 127.0.0.1, port \d+: another program listens there/)
+  ])
   expect(await ended(child, "SIGTERM")).toBe(0)
 }, 60_000)
 
@@ -103,6 +106,23 @@ it("serves those with a token, until it is no longer in the file", async () => {
   await told(child, said, "are in force")
   expect(await status(authorized)).toBe(401)
   expect(await ended(child, "SIGTERM")).toBe(0)
+}, 60_000)
+
+it("stays when it is told to read credentials that it does not have; all that it says is in its log", async () => {
+  const { child, said, url } = await serve("--create")
+  child.kill("SIGHUP")
+  await told(child, said, "none are configured")
+  expect((await fetch(`${url}/healthz`)).status).toBe(200)
+  // The database is no longer the one that the host has opened.
+  const files = { database: join(directory.path, "db"), copy: join(directory.path, "copy") }
+  await caravel(directory.path, ["backup", "--database", files.database, files.copy])
+  await caravel(directory.path, ["restore", "--force", "--database", files.database, files.copy])
+  await told(child, said, "Broadcasting has ended")
+  expect(await ended(child, "SIGTERM")).toBe(0)
+  const lines = said.text.trim().split("\n").map((line) => JSON.parse(line))
+  expect(lines.map(({ message }) => String(message))).toEqual(
+    expect.arrayContaining([expect.stringContaining("Listening on"), expect.stringContaining("Broadcasting has ended")])
+  )
 }, 60_000)
 
 it("executes a signed request once, whichever host of the database it is sent to", async () => {
@@ -240,7 +260,9 @@ it("logs each request as a line of JSON, and sends its trace to a collector", as
   const requests = [await fetch(`${url}/v1/relays`), await fetch(`${url}/v1/tenants`)]
   expect(requests.map(({ status }) => status)).toEqual([200, 200])
   expect(await ended(child, "SIGTERM")).toBe(0)
-  const lines = said.text.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line))
+  const lines = said.text.trim().split("\n").map((line) => JSON.parse(line)).filter(({ annotations }) =>
+    "traceId" in annotations
+  )
   expect(lines.map(({ message }) => message)).toEqual(["GET /v1/relays 200", "GET /v1/tenants 200"])
   // Each request without a traceparent is a trace of its own.
   expect(new Set(lines.map(({ annotations }) => annotations.traceId)).size).toBe(2)
