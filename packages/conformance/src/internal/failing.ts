@@ -57,7 +57,7 @@ const details = <E>(layer: Layer.Layer<Services, E>) => {
         expect(halted).toMatchObject({ _tag: "ConsumerHalted", name: "ConsumerHalted", consumer: name, position: 1 })
         expect(halted.message).toBe(
           `Consumer c halted at position 1 after one attempt: ${told}. ` +
-            "Fix the cause and run it again, or skip the activity: caravel consumers reset c --to 1"
+            "Fix the cause and run it again, or skip the activity: caravel consumers reset c --to 1 --yes"
         )
         expect((yield* Consumer.lag(name)).lastError).toBe(told)
         yield* Effect.fork(run("park"))

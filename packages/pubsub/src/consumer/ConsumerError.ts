@@ -23,7 +23,7 @@ export class ConsumerHalted extends Schema.TaggedError<ConsumerHalted>("@caravel
     return `Consumer ${this.consumer} halted at position ${this.position} after ${attempts}: ${
       describe(this.cause)
     }. ` +
-      `Fix the cause and run it again, or skip the activity: caravel consumers reset ${this.consumer} --to ${this.position}`
+      `Fix the cause and run it again, or skip the activity: caravel consumers reset ${this.consumer} --to ${this.position} --yes`
   }
 }
 

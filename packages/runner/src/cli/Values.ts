@@ -167,7 +167,7 @@ export const here: Effect.Effect<Here, never, Output> = Effect.zipWith(
 export type Instant = (here: Here) => DateTime.Utc
 
 const instants =
-  "an instant with its time zone such as 2026-11-01T00:00Z, \"2026-11-01 00:00\", 2026-11-01, 1h, 7d, today or yesterday"
+  "an instant with its time zone such as 2026-11-01T00:00Z, \"2026-11-01 00:00\", 2026-11-01, 1h, 7d, today, yesterday or now"
 
 const asInstant = checked(Domain.Instant) as Read<string>
 
@@ -178,8 +178,8 @@ const startOfDay = (daysAgo: number): Instant => ({ now, zone }) =>
   DateTime.setZone(now, zone).pipe(DateTime.startOf("day"), DateTime.subtract({ days: daysAgo }), DateTime.toUtc)
 
 /**
- * An instant as ISO 8601 text, how long ago it was (`7d`, `1h`), or `today` or `yesterday`, which are the beginnings of
- * these days. As in the printed tables, it may have a space in place of the T; without a zone, it is in that of the
+ * An instant as ISO 8601 text, how long ago it was (`7d`, `1h`), `now`, or `today` or `yesterday`, which are the
+ * beginnings of these days. As in the printed tables, it may have a space in place of the T; without a zone, it is in that of the
  * tables.
  *
  * @since 0.1.0
@@ -190,6 +190,7 @@ export const instant: Read<Instant> = (text) => {
   if (span !== undefined) {
     return Either.right(({ now }) => DateTime.subtract(now, { millis: Number(count) * (units[unit] ?? 0) }))
   }
+  if (text === "now") return Either.right(({ now }) => now)
   if (text === "today" || text === "yesterday") return Either.right(startOfDay(text === "today" ? 0 : 1))
   const [local, date, time = "00:00", zone] =
     /^(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)(Z|[+-]\d\d:\d\d)?)?$/.exec(text) ?? []
@@ -226,7 +227,7 @@ export const moment: Read<Moment> = (text) => Either.map(momentOf(text), (at) =>
 const momentOf: Read<Moment["at"]> = (text) => {
   if (text === "now") return Either.right(text)
   if (/^\d+$/.test(text)) return asPosition(Number(text))
-  return Either.mapLeft(instant(text), () => got(`a position, ${instants}, or now`, text))
+  return Either.mapLeft(instant(text), () => got(`a position, ${instants}`, text))
 }
 
 /**

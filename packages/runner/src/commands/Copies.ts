@@ -3,7 +3,7 @@ import { EpochStart, Journal, type StorageError } from "@caravel/domain"
 import { Backup, Copy } from "@caravel/sql"
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
-import { DateTime, Effect, type Option, Schema } from "effect"
+import { Effect, type Option, Schema } from "effect"
 import { database, databaseArgument, fileArgument, json, optionsOf, schema, writable } from "../cli/Arguments.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
 import { format, formatted } from "../cli/Format.js"
@@ -12,6 +12,7 @@ import * as Layout from "../terminal/Layout.js"
 import * as Listing from "../terminal/Listing.js"
 import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
 import { counted } from "../terminal/ProgressBar.js"
+import * as Render from "../terminal/Render.js"
 import * as Steps from "../terminal/Steps.js"
 import * as Subcommand from "./Subcommand.js"
 
@@ -128,8 +129,12 @@ const epochs = Effect.fn("Copies.epochs")(
       toJson: epochJson,
       toTable: (starts, output) =>
         Layout.table(
-          ["epoch", "begins after", "at"],
-          starts.map(({ epoch, position, startedAt }) => [epoch, String(position), DateTime.formatIso(startedAt)]),
+          ["epoch", "begins after", Render.timeTitle("at", output.style)],
+          starts.map(({ epoch, position, startedAt }) => [
+            epoch,
+            String(position),
+            Render.time(startedAt, output.style)
+          ]),
           output
         )
     })

@@ -1,5 +1,5 @@
 /** `caravel doctor`: examines the database and what uses it, and says what to do about what is wrong. */
-import { type Epoch, Journal, type StorageError } from "@caravel/domain"
+import { type Epoch, Journal, Query, type StorageError } from "@caravel/domain"
 import { clockMessage, withoutSecrets } from "@caravel/domain/adapter"
 import { Consumer } from "@caravel/pubsub"
 import { schemaVersion } from "@caravel/sql"
@@ -27,6 +27,7 @@ interface Finding {
     | "schema"
     | "rows"
     | "clocks"
+    | "secrets"
     | "consumers"
     | "database"
   readonly status: "ok" | "warning" | "wrong"
@@ -161,6 +162,24 @@ const examineRows = Effect.gen(function*() {
   return findings
 })
 
+/** Whether the wallet URLs can be read with the keys that are configured. */
+const examineSecrets = Effect.gen(function*() {
+  const { streamTenants } = yield* Query
+  const readable = yield* Stream.runFold(streamTenants(), 0, (count, { nwcUrl }) => nwcUrl === null ? count : count + 1)
+  return ok("secrets", `${counted(readable, "wallet URL")}, all readable`)
+}).pipe(
+  Effect.catchTags({
+    ParseError: Effect.die,
+    StorageError: (error) =>
+      Effect.succeed<Finding>({
+        check: "secrets",
+        status: "wrong",
+        finding: Render.messageOf(error),
+        advice: "Until then no tenant that has one can be read"
+      })
+  })
+)
+
 /** How far a consumer that runs may be behind, in seconds. */
 const longLag = 300
 
@@ -176,21 +195,21 @@ const consumerFinding = (lag: Consumer.Lag, current: Epoch): Finding | undefined
     return finding(
       "wrong",
       "has handled activities of an earlier epoch, before a restore",
-      `Decide what to do about their effects, then: caravel consumers reset ${name} --to POSITION`
+      `Decide what to do about their effects, then: caravel consumers reset ${name} --to POSITION --yes`
     )
   }
   if (lag.status === "halted") {
     return finding(
       "wrong",
       `has halted at ${lag.failedPosition}: ${withoutSecrets(lag.lastError ?? "")}`,
-      `Fix the cause and start its program again, or skip the activity: caravel consumers reset ${name} --to ${lag.failedPosition}`
+      `Fix the cause and start its program again, or skip the activity: caravel consumers reset ${name} --to ${lag.failedPosition} --yes`
     )
   }
   if (lag.parked > 0) {
     return finding(
       "wrong",
       `has parked ${lag.parked === 1 ? "1 activity" : `${lag.parked} activities`}`,
-      `caravel consumers parked ${name} shows why; then caravel consumers replay ${name} or caravel consumers drop ${name}`
+      `caravel consumers parked ${name} shows why; then caravel consumers replay ${name} or caravel consumers drop ${name} --yes`
     )
   }
   const behind = `with ${activities === 1 ? "1 activity" : `${activities} activities`} to handle`
@@ -214,7 +233,7 @@ const examineOpened = (database: DatabaseName) =>
   Effect.gen(function*() {
     const durability = yield* examineDurability
     const schema = ok("schema", `version ${schemaVersion}, the one of this Caravel`)
-    return [durability, schema, ...(yield* examineRows), ...(yield* examineConsumers)]
+    return [durability, schema, ...(yield* examineRows), yield* examineSecrets, ...(yield* examineConsumers)]
   }).pipe(
     Effect.provide(layerOf(database, { create: false, migrate: false })),
     Effect.catchIf(
@@ -267,7 +286,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
   Subcommand.make({
     name: "doctor",
     help:
-      "Examines the database and what uses it: the files, settings, schema, rows, clocks and consumers. Says what to do " +
+      "Examines the database and what uses it: the files, settings, schema, rows, clocks, secrets and consumers. Says what to do " +
       "about each finding, and changes nothing. The exit code is 1 if something is wrong; warnings do not count.",
     options: { json, database },
     execute: doctor

@@ -259,8 +259,18 @@ export const details = (resource: Tenant | Relay, style: Style): ReadonlyArray<s
     ? { npub: nip19.npubEncode(resource.pubkey), ...tenantJson(resource), [secret]: wallet(resource, style).text }
     : { ...relayJson(resource) }
   const width = Math.max(...Object.keys(json).map((name) => name.length))
+  const fields: Record<string, unknown> = { ...resource }
   return Object.entries(json).map(([name, value]) => {
-    const text = value === null || value === "" ? "-" : value === true ? "yes" : value === false ? "no" : String(value)
+    const { [name]: field } = fields
+    const text = DateTime.isDateTime(field)
+      ? `${time(field, style)} (${DateTime.zoneToString(style.zone)})`
+      : value === null || value === ""
+      ? "-"
+      : value === true
+      ? "yes"
+      : value === false
+      ? "no"
+      : String(value)
     return `${style.dim(name.padEnd(width))}  ${oneLine(Redacted.isRedacted(value) ? "<redacted>" : text)}`
   })
 }

@@ -54,7 +54,7 @@ describe("arguments that are wrong", () => {
       [
         ["activity", "--since", "x", "--limit", "y"],
         "--since: Expected a position, an instant with its time zone such as 2026-11-01T00:00Z, \"2026-11-01 00:00\", " +
-        "2026-11-01, 1h, 7d, today or yesterday, or now, got \"x\"; --limit: Expected an integer of at least 0, got \"y\""
+        "2026-11-01, 1h, 7d, today, yesterday or now, got \"x\"; --limit: Expected an integer of at least 0, got \"y\""
       ],
       [["activity", "--json=maybe"], `--json takes no value${see("activity")}`],
       [["activity", "a", "b"], `"a" and "b" are unexpected${see("activity")}`],

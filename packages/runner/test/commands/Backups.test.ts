@@ -63,7 +63,7 @@ describe("backup and restore", () => {
     const { json: [before, now] } = await run("epochs")
     expect([before, now]).toMatchObject([{ position: 0 }, { position: 2 }])
     expect((await shown("epochs")).stdout.split("\n")).toEqual([
-      expect.stringMatching(/^epoch +begins after +at$/),
+      expect.stringMatching(/^epoch +begins after +at \(UTC\)$/),
       expect.stringMatching(new RegExp(`^${before.epoch} +0 +20`)),
       expect.stringMatching(new RegExp(`^${now.epoch} +2 +20`))
     ])

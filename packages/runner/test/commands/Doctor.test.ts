@@ -38,7 +38,7 @@ describe("doctor", () => {
     const before = readFileSync(filename)
     const { code, json } = await doctor(filename)
     expect(json.map(({ check, status }) => [check, status])).toEqual([
-      ...["file", "disk", "log", "sidecars", "durability", "schema", "rows", "clocks", "consumers"].map((
+      ...["file", "disk", "log", "sidecars", "durability", "schema", "rows", "clocks", "secrets", "consumers"].map((
         check
       ) => [check, "ok"]),
       [undefined, undefined]
@@ -76,6 +76,25 @@ describe("doctor", () => {
     const { stdout } = await doctor(filename, true)
     for (const command of ["rebuild --yes", "consumers reset halts --to 1", "consumers parked parks"]) {
       expect(stdout.replace(/\s+/g, " ")).toContain(`caravel ${command}`)
+    }
+  }, 60_000)
+
+  it("finds that wallet URLs cannot be read with the keys that are configured", async () => {
+    const filename = join(cwd, "encrypted.db")
+    const key = "ab".repeat(32)
+    const env = { CARAVEL_SECRET_KEYS: key }
+    const created = await program(
+      ["create-tenant", "--create", "--pubkey", tenant, "--nwc-url", secret, "--database", filename],
+      { env }
+    )
+    expect(created.stderr).toBe("")
+    const secrets = async (env: Record<string, string>) => {
+      const { code, json } = await program(["doctor", "--database", filename], { env })
+      return [code, ...json.filter(({ check }) => check === "secrets").map(({ finding, status }) => [status, finding])]
+    }
+    expect(await secrets(env)).toEqual([0, ["ok", "1 wallet URL, all readable"]])
+    for (const wrong of [{}, { CARAVEL_SECRET_KEYS: "cd".repeat(32) }]) {
+      expect(await secrets(wrong)).toEqual([1, ["wrong", expect.stringContaining("not among the keys")]])
     }
   }, 60_000)
 
