@@ -54,25 +54,29 @@ const page = <A>(key: Schema.Schema<A, string>) => ({ cursor: optional(key), lim
 
 const boolean = Schema.Literal("true", "false").pipe(Schema.compose(Schema.BooleanFromString))
 
+/** Parameters of a route. Another one is an error: a misspelt filter would select everything. */
+const parameters = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
+  Schema.Struct(fields).annotations({ parseOptions: { onExcessProperty: "error" } })
+
 const relayFilter = { status: many(RelayStatus), plan: many(PlanId), synced: optional(boolean) }
 
 /**
  * @since 0.1.0
  * @category parameters
  */
-export const Tenants = Schema.Struct({ ...page(Pubkey), pastDue: optional(boolean) })
+export const Tenants = parameters({ ...page(Pubkey), pastDue: optional(boolean) })
 
 /**
  * @since 0.1.0
  * @category parameters
  */
-export const RelaysOfTenant = Schema.Struct({ ...page(RelayId), ...relayFilter })
+export const RelaysOfTenant = parameters({ ...page(RelayId), ...relayFilter })
 
 /**
  * @since 0.1.0
  * @category parameters
  */
-export const Relays = Schema.Struct({
+export const Relays = parameters({
   ...RelaysOfTenant.fields,
   tenant: optional(Pubkey),
   subdomain: optional(Subdomain)
@@ -89,7 +93,7 @@ const selection = {
  * @since 0.1.0
  * @category parameters
  */
-export const Activities = Schema.Struct({ after: optional(position), upTo: optional(position), limit, ...selection })
+export const Activities = parameters({ after: optional(position), upTo: optional(position), limit, ...selection })
 
 const since = /^(?:([0-9a-f-]{36}):)?(\d{1,15})$/
 
@@ -119,7 +123,7 @@ export const Since = Schema.transform(
  * @since 0.1.0
  * @category parameters
  */
-export const Stream = Schema.Struct({ since: optional(Since), ...selection })
+export const Stream = parameters({ since: optional(Since), ...selection })
 
 const decodeInstant = Schema.decodeUnknownEither(Instant)
 
@@ -139,7 +143,7 @@ const moment = Schema.Union(position, instant).annotations(
  * @since 0.1.0
  * @category parameters
  */
-export const History = Schema.Struct({
+export const History = parameters({
   at: optional(moment),
   cursor: optional(position),
   limit,
@@ -150,7 +154,7 @@ export const History = Schema.Struct({
  * @since 0.1.0
  * @category parameters
  */
-export const Diff = Schema.Struct({
+export const Diff = parameters({
   from: moment,
   to: moment,
   resourceType: optional(ResourceType),
@@ -161,13 +165,13 @@ export const Diff = Schema.Struct({
  * @since 0.1.0
  * @category parameters
  */
-export const Usage = Schema.Struct({ from: instant, to: instant })
+export const Usage = parameters({ from: instant, to: instant })
 
 /**
  * @since 0.1.0
  * @category parameters
  */
-export const Parked = Schema.Struct({ cursor: optional(position), limit })
+export const Parked = parameters({ cursor: optional(position), limit })
 
 /**
  * Where a consumer continues.
@@ -181,7 +185,7 @@ export const Reset = Schema.Struct({ position: Position, epoch: optional(Epoch) 
  * @since 0.1.0
  * @category parameters
  */
-export const Events = Schema.Struct({ after: optional(position), limit })
+export const Events = parameters({ after: optional(position), limit })
 
 /**
  * Events after a position, or those at the positions that are named.
@@ -189,7 +193,7 @@ export const Events = Schema.Struct({ after: optional(position), limit })
  * @since 0.1.0
  * @category parameters
  */
-export const AllEvents = Schema.Struct({
+export const AllEvents = parameters({
   ...Events.fields,
   position: optional(Schema.Array(position).pipe(Schema.maxItems(maxLimit)))
 })
@@ -198,7 +202,7 @@ export const AllEvents = Schema.Struct({
  * @since 0.1.0
  * @category parameters
  */
-export const ResourceEvents = Schema.Struct({
+export const ResourceEvents = parameters({
   after: Schema.optionalWith(
     number(Schema.NonNegativeInt, "a version: an integer of at least 0", { minimum: 0 }),
     { exact: true, default: () => 0 }
@@ -210,4 +214,4 @@ export const ResourceEvents = Schema.Struct({
  * @since 0.1.0
  * @category parameters
  */
-export const PositionAt = Schema.Struct({ instant })
+export const PositionAt = parameters({ instant })
