@@ -57,7 +57,7 @@ export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, 
     const stat = yield* Effect.option(attempt(operation, () => fs.stat(filename)))
     if (Option.isSome(stat)) {
       if (stat.value.isDirectory()) return yield* refuse(operation, `${filename} is a directory`)
-      yield* attempt(operation, () => fs.access(filename, fs.constants.R_OK | fs.constants.W_OK))
+      yield* mustAllow(operation, filename, fs.constants.R_OK | fs.constants.W_OK)
     }
   })
 
@@ -89,9 +89,23 @@ export const prepareDirectory = (filename: string, statfs: Statfs = fs.statfs): 
       const why = `${directory} is on a network file system (${network}); use a local disk`
       return yield* refuse(operation, why)
     }
-    // SQLite keeps its log beside the file, so the directory must be writable too.
-    yield* attempt(operation, () => fs.access(directory, fs.constants.W_OK))
+    yield* mustAllow(operation, directory, fs.constants.W_OK)
   })
+
+/** SQLite writes its log beside the file, also for a process that only reads. */
+const mustAllow = (operation: string, path: string, mode: number) =>
+  Effect.mapError(
+    attempt(operation, () => fs.access(path, mode)),
+    ({ cause, reason }) =>
+      new StorageError({
+        operation,
+        reason,
+        cause,
+        ...(reason === "readonly" && {
+          advice: "also to read, SQLite writes to the file and to its directory: allow it, or read a backup"
+        })
+      })
+  )
 
 const refuse = (operation: string, why: string) =>
   new StorageError({ reason: "other", operation, cause: new Error(why) })
