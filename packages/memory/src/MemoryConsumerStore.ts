@@ -139,12 +139,11 @@ const parking = (entries: Entries): ConsumerStore.Parking => {
   return {
     park: (lease, activities) =>
       fenced(entries, lease, ({ parked }, now) => {
-        const blocked = new Set([...parked.values()].map(({ activity }) => resourceKey(activity)))
+        const failed = activities.filter(({ attempts }) => attempts > 0)
+        const blocked = new Set([...parked.values(), ...failed].map(({ activity }) => resourceKey(activity)))
         const free: Array<Activity> = []
         for (const { activity, attempts, error } of activities) {
-          const resource = resourceKey(activity)
-          if (attempts > 0) blocked.add(resource)
-          else if (!blocked.has(resource)) {
+          if (!blocked.has(resourceKey(activity))) {
             free.push(activity)
             continue
           }

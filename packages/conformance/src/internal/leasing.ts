@@ -2,7 +2,7 @@
 import { Position } from "@caravel/domain"
 import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
-import { type Clock, Deferred, Duration, Effect, Fiber, type Layer, Option, Schedule, TestClock } from "effect"
+import { type Clock, Deferred, Duration, Effect, Fiber, type Layer, Option, TestClock } from "effect"
 import {
   activities,
   caughtUp,
@@ -246,46 +246,6 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
       })
     )
   }
-
-  test(
-    "what an owner has not parked when it loses its lease comes again to the next one",
-    Effect.gen(function*() {
-      yield* relays(2)
-      yield* log(["r0", "r0", "r1"])
-      const all = yield* positions()
-      const [bad, behind, last] = all.slice(-3)
-      const reached = yield* Deferred.make<void>()
-      const go = yield* Deferred.make<void>()
-      const seen = new Recorder()
-      yield* Effect.fork(Consumer.run({
-        name,
-        from: "beginning",
-        retry: Schedule.stop,
-        onFailure: "parkResource",
-        handle: (activity) =>
-          Effect.zipRight(
-            seen.handle(activity),
-            activity.position === bad
-              ? Effect.fail("no")
-              : activity.position === last
-              ? Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go))
-              : Effect.void
-          )
-      }))
-      yield* Deferred.await(reached)
-      const { leases } = yield* store
-      const other = yield* seize()
-      yield* Deferred.succeed(go, undefined)
-      yield* answers
-      expect(yield* Consumer.parked(name)).toEqual([])
-      yield* leases.release(other)
-      yield* passUntil(() => seen.positions.filter((position) => position === last).length === 2)
-      yield* caughtUp()
-      expect(seen.positions.filter((position) => position === bad).length).toBe(2)
-      expect(seen.positions).not.toContain(behind)
-      expect((yield* Consumer.parked(name)).map(({ activity }) => activity.position)).toEqual([bad, behind])
-    })
-  )
 
   test(
     "every write checks the fence, and every move also the position",

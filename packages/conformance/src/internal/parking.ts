@@ -6,6 +6,7 @@ import { Data, Deferred, type Duration, Effect, Fiber, type Layer, Schedule, Tes
 import {
   activities,
   caughtUp,
+  headOf,
   log,
   modes,
   parkedPositions,
@@ -107,7 +108,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   slow(
-    "activities that fail are parked together, before the consumer waits",
+    "activities that fail are parked together with the checkpoint, once a fiber waits for it",
     Effect.gen(function*() {
       yield* relays(1)
       yield* log(times(2500))
@@ -126,26 +127,26 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
             : Effect.fail("")
       }))
       yield* Deferred.await(reached)
-      expect(yield* parkedPositions).toEqual([])
+      expect((yield* Consumer.lag(name)).position).toBeLessThan(all.at(-3)!)
       const before = yield* writes
+      yield* Consumer.awaitPosition(name, all.at(-3)!)
       yield* Deferred.succeed(go, undefined)
       yield* caughtUp()
       const parked = yield* Effect.orDie(
         Effect.flatMap(ConsumerStore.ConsumerStore, ({ parking }) => parking.list(name, Position.make(0), all.length))
       )
       expect(parked.map(({ activity }) => activity.position)).toEqual(all.filter((position) => position !== held))
-      expect((yield* writes) - before).toBeLessThan(5)
+      // Parking and the checkpoint are two writes each.
+      expect((yield* writes) - before).toBeLessThan(10)
     })
   )
 
   slow(
-    "activities that fail are parked within 100 milliseconds, even if others follow",
+    "activities that fail are parked within 100 milliseconds, also while a handler runs",
     Effect.gen(function*() {
       yield* relays(10)
       const all = yield* positions()
       const reached = yield* Deferred.make<void>()
-      const go = yield* Deferred.make<void>()
-      const following = yield* Deferred.make<void>()
       yield* Effect.fork(Consumer.run({
         name,
         from,
@@ -153,19 +154,73 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
         onFailure: "park",
         stopTimeout: 0,
         handle: ({ position }) =>
-          position < all[4]!
-            ? Effect.fail("no")
-            : position === all[4]
-            ? Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go))
-            : Effect.zipRight(Deferred.succeed(following, undefined), Effect.never)
+          position < all[4]! ? Effect.fail("no") : Effect.zipRight(Deferred.succeed(reached, undefined), Effect.never)
       }))
       yield* Deferred.await(reached)
-      expect(yield* parkedPositions).toEqual([])
-      yield* TestClock.adjust("100 millis")
+      yield* Effect.raceFirst(
+        Effect.repeat(parkedPositions, { until: (parked) => parked.length === 4 }),
+        Effect.zipRight(TestClock.adjust("100 millis"), Effect.never)
+      )
+      expect((yield* Consumer.lag(name)).position).toBe(all[3])
+    })
+  )
+
+  test(
+    "a position up to which activities have failed and are parked can be waited for, also in the next handler",
+    Effect.gen(function*() {
+      yield* relays(2)
+      const reached = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      let tag = ""
+      yield* Effect.fork(Consumer.run({
+        name,
+        from,
+        retry,
+        onFailure: "park",
+        handle: ({ position }) =>
+          position === 3
+            ? Effect.matchEffect(Consumer.awaitPosition(name, 2), {
+              onFailure: (error) => Effect.sync(() => tag = error._tag),
+              onSuccess: () => Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go))
+            })
+            : Effect.fail("no")
+      }))
+      yield* Consumer.awaitPosition(name, 2)
+      yield* Effect.raceFirst(Deferred.await(reached), until(() => tag !== ""))
+      expect(tag).toBe("")
       yield* Deferred.succeed(go, undefined)
-      yield* Deferred.await(following)
-      expect(yield* parkedPositions).toEqual(all.slice(0, 4))
-      expect((yield* Consumer.lag(name)).position).toBe(all[4])
+      expect(yield* parkedPositions).toEqual([1, 2])
+    })
+  )
+
+  test(
+    "an activity that waits for its retry keeps its attempts when others before it are free again",
+    Effect.gen(function*() {
+      yield* relays(2)
+      const bad = yield* headOf
+      const calls: Array<number> = []
+      let retried: number | undefined = undefined
+      yield* Effect.fork(Consumer.run({
+        name,
+        from,
+        onFailure: "parkResource",
+        retry: Schedule.intersect(Schedule.spaced("120 millis"), Schedule.recurs(2)),
+        handle: ({ position }) =>
+          Effect.suspend(() => {
+            calls.push(position)
+            return position === bad || position === retried ? Effect.fail("no") : Effect.void
+          })
+      }))
+      yield* caughtUp()
+      expect(yield* parkedPositions).toEqual([bad])
+      retried = bad + 2
+      yield* log(["r1", "r0"])
+      yield* until(() => calls.includes(bad + 2))
+      yield* (yield* ConsumerStore.ConsumerStore).parking.drop(name)
+      yield* caughtUp()
+      expect(calls.slice(-4)).toEqual([bad + 2, bad + 2, bad + 2, bad + 1])
+      const [parked] = yield* Consumer.parked(name)
+      expect([parked?.activity.position, parked?.attempts]).toEqual([bad + 2, 3])
     })
   )
 

@@ -137,7 +137,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "activities that are to be parked are parked when the consumer stops, and others come again",
+    "an activity that waits to be parked is not done, and comes again if the consumer is stopped before",
     Effect.gen(function*() {
       yield* relays(2)
       yield* log(["r0", "r0", "r1"])
@@ -154,12 +154,10 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
       )
       yield* Deferred.await(reached)
       yield* Fiber.interrupt(fiber)
-      expect((yield* Consumer.lag(name)).position).toBe(behind)
-      expect(yield* parkedPositions).toEqual([bad, behind])
-      const seen = new Recorder()
-      yield* run(seen.handle)
+      expect((yield* Consumer.lag(name)).position).toBe(bad)
+      expect(yield* parkedPositions).toEqual([bad])
+      yield* run(() => Effect.void)
       yield* caughtUp()
-      expect(seen.positions).toEqual([last])
       expect(yield* parkedPositions).toEqual([bad, behind])
     })
   )

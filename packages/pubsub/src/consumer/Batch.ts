@@ -1,18 +1,17 @@
 import { type Activity, Position, type StorageError } from "@caravel/domain"
 import type { Cause, Effect, Option } from "effect"
 import type { LeaseLost } from "./Leases.js"
-import type { ToPark } from "./Parking.js"
 
 /** Activities that are handled in order. */
 export class Batch {
   activities: ReadonlyArray<Activity>
   /** The index of the current activity. */
   index = 0
-  /** Activities that are to be parked, in order: failed ones, and those that wait behind parked ones. */
-  parking: Array<ToPark> = []
+  /** Activities that wait to be parked, as activities of their resources are parked. */
+  behind: Array<Activity> = []
   /** Whether everything before the first activity is done, so that the checkpoint may move with the batch. */
   readonly followsCheckpoint: boolean
-  /** The activity before the first one, if it was in this batch. */
+  /** The last activity before the first one, if it was in this batch. */
   private previous: Activity | undefined
   private readonly options: {
     /** Called when an activity is done, in order. */
@@ -39,39 +38,39 @@ export class Batch {
     return this.index >= this.activities.length
   }
 
-  /** The current activity was handled. What follows an activity that is to be parked is done with it. */
+  /** Moves on from the current activity, which is done unless others wait to be parked. */
   complete(): void {
-    if (this.parking.length === 0) this.options.onDone(this.current)
+    if (this.behind.length === 0) this.options.onDone(this.current)
     this.index++
   }
 
-  /** The current activity is to be parked, after this many failed attempts. */
-  putAside(attempts: number, error: string | null): void {
-    this.parking.push({ activity: this.current, attempts, error })
+  /** Moves on from the current activity, which waits to be parked. */
+  putBehind(): void {
+    this.behind.push(this.current)
     this.index++
   }
 
-  /** Everything up to this position is done once the activities to be parked are parked, except for these. */
-  doneWithout([first]: ReadonlyArray<Activity>): Position {
-    if (first !== undefined) return Position.make(first.position - 1)
+  /** The position up to which everything is done once those that wait are parked, except for those that are free. */
+  doneWithout([free]: ReadonlyArray<Activity>): Position {
+    if (free !== undefined) return Position.make(free.position - 1)
     return (this.index === 0 ? this.previous : this.activities[this.index - 1])!.position
   }
 
-  /** The activities to be parked are parked, except for those that are free. They are next. */
-  parked(free: ReadonlyArray<Activity>): void {
-    for (const { activity } of this.parking) {
+  /** Those that wait are parked, except for those that are free. They are next. */
+  parkedBehind(free: ReadonlyArray<Activity>): void {
+    for (const activity of this.behind) {
       if (activity === free[0]) break
       this.options.onDone(activity)
     }
-    this.parking = []
+    this.behind = []
     if (free.length > 0) {
       this.activities = [...this.activities.slice(0, this.index), ...free, ...this.activities.slice(this.index)]
     }
   }
 
-  /** Continues with more activities, once all are done except for those that are to be parked. */
+  /** Continues with these activities, once all others are done except for those that wait to be parked. */
   extend(activities: ReadonlyArray<Activity>): void {
-    this.previous = this.activities.at(-1) ?? this.previous
+    this.previous = this.activities.at(-1)
     this.activities = activities
     this.index = 0
   }

@@ -52,9 +52,10 @@ export const pages = <E, R>({ isBehind, page, progress }: Session<E, R>): Batche
   const extend: Batches["extend"] = (batch) =>
     Effect.flatMap(Effect.suspend(() => isBehind(position)), (isBehind) =>
       isBehind
-        ? Effect.map(read, (activities) => {
+        ? Effect.flatMap(read, (activities) => {
+          if (activities.length === 0) return extend(batch)
           batch.extend(activities)
-          return true
+          return Effect.succeed(true)
         })
         : Effect.succeed(false))
 

@@ -13,8 +13,9 @@ export const directly = <E, R>(session: Session<E, R>): (batch: Batch) => Handle
     : severalAtATime(session, session.settings.handleBatch)
 
 /**
- * Runs calls of the handler until the batch is done or the run stops. It ends early if activities are to be parked now,
- * or if the lease may have expired because a handler blocked the event loop or the process was suspended.
+ * Runs calls of the handler until the batch is done or the run stops. It ends early if activities have waited to be
+ * parked for long enough, or if the lease may have expired because a handler blocked the event loop or the process was
+ * suspended.
  */
 const handling = <E, E2, R>(
   session: Session<E, R>,
@@ -51,10 +52,10 @@ const severalAtATime =
   <E, R>(session: Session<E, R>, handleBatch: NonNullable<Session<E, R>["settings"]["handleBatch"]>) =>
   (batch: Batch): Handle<R> => {
     const { blocked, outcomes, settings: { batchSize } } = session
-    // Up to this index activities are handled one by one, as a call with all of them has failed.
+    // Up to this position activities are handled one by one, as a call with all of them has failed.
     let oneByOneUntil = 0
     const call = (): Effect.Effect<void, Cause.Cause<unknown>, R> => {
-      const max = batch.index < oneByOneUntil ? 1 : batchSize
+      const max = batch.current.position <= oneByOneUntil ? 1 : batchSize
       const { activities: all, current, index } = batch
       const activities = Arr.make(current, ...ahead(all, index + 1, max - 1, (activity) => blocked.has(activity)))
       return Effect.matchCauseEffect(handleBatch(activities), {
@@ -67,7 +68,7 @@ const severalAtATime =
           }),
         onFailure: (cause) => {
           if (activities.length === 1) return Effect.fail(cause)
-          oneByOneUntil = batch.index + activities.length
+          oneByOneUntil = Arr.lastNonEmpty(activities).position
           return session.reportBatchFailure(activities, cause)
         }
       })

@@ -42,11 +42,14 @@ export class Outcomes {
     this.metrics.retried.update(1)
   }
 
-  onParked({ position }: Activity): void {
-    this.parked++
-    this.publish()
-    this.metrics.parked.update(1)
+  /** An activity is not tried again: it is to be parked. */
+  onGivenUp({ position }: Activity): void {
     this.settle(position)
+  }
+
+  onParked(): void {
+    this.parked++
+    this.metrics.parked.update(1)
   }
 
   onAcquired(): void {

@@ -18,7 +18,7 @@ export interface Parked {
 }
 
 /**
- * An activity that is about to be parked.
+ * An activity that is about to be parked. One without failed attempts waits behind another activity of its resource.
  *
  * @since 0.1.0
  * @category models
@@ -55,9 +55,9 @@ export interface Replays {
  */
 export interface Parking {
   /**
-   * Parks activities in the order of their positions. Those that have failed are parked; the failure of one that is
-   * parked already is replaced. Those that wait are parked if an activity of their resource is parked. Returns the
-   * others, which are free to be handled.
+   * Parks activities. Those that have failed are parked; the failure of one that is parked already is replaced. Those
+   * that wait are parked if an activity of their resource is parked, or is to be parked with them. Returns the others,
+   * which are free to be handled.
    */
   readonly park: (lease: Lease, activities: ReadonlyArray<ToPark>) => Fenced<ReadonlyArray<Activity>>
   /** Records further failed attempts at a parked activity. */

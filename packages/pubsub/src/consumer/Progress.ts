@@ -1,13 +1,16 @@
 import type { Position } from "@caravel/domain"
 import { Effect } from "effect"
 import type { LocalSignals } from "./LocalSignals.js"
+import type { ToPark } from "./Parking.js"
 
-/** The position up to which a run has handled activities, and the position of the written checkpoint. */
+/** The position up to which a run has handled activities, and what of it is written. */
 export class Progress {
   /** Everything up to this position is done. */
   position: Position
   /** The position of the checkpoint. */
   written: Position
+  /** Failed activities that are parked with the next checkpoint. They are done: the checkpoint may pass them with it. */
+  readonly failed: Array<ToPark> = []
   private readonly signals: LocalSignals
   private waiter: { readonly until: () => boolean; readonly wake: () => void } | undefined
 
@@ -19,12 +22,19 @@ export class Progress {
 
   /** Called for every activity, so it must be cheap. */
   advance(position: Position): void {
-    this.position = position
+    if (position > this.position) this.position = position
     if (this.waiter !== undefined) this.check()
   }
 
-  /** Call this once the checkpoint is written. */
-  commit(position: Position): void {
+  /** Call this before the position passes the activity. */
+  park(activity: ToPark): void {
+    this.failed.push(activity)
+    this.check()
+  }
+
+  /** Call this once the checkpoint is written, and the first `parked` failed activities with it. */
+  commit(position: Position, parked = 0): void {
+    this.failed.splice(0, parked)
     this.written = position
     if (position > this.position) this.position = position
     this.signals.changed.notify()
@@ -39,7 +49,7 @@ export class Progress {
   }
 
   /** Completes once there is something to write. */
-  readonly dirty = this.wait(() => this.position > this.written)
+  readonly dirty = this.wait(() => this.position > this.written || this.failed.length > 0)
 
   /** Completes once a fiber waits for a position that is handled and not yet written. */
   readonly wanted = this.wait(() => {

@@ -17,13 +17,15 @@
  * | ------------- | --------------------------------------------- | ----------------------------------------------------------- |
  * | Reading       | waits for a batch of activities               | EnsuringLease                                               |
  * | EnsuringLease | renews the lease if it may have expired       | Handling; LeaseLost                                         |
- * | Handling      | runs handlers until the end of the batch; if  | Reading; Parking if activities are to be parked; Failed;    |
- * |               | a call with several activities fails, handles | EnsuringLease if the lease may have expired                 |
+ * | Handling      | runs handlers until the end of the batch; if  | Reading; Extending or ParkingBehind if some wait to be      |
+ * |               | a call with several activities fails, handles | parked; Failed; EnsuringLease if the lease may have expired |
  * |               | them one by one                               |                                                             |
- * | Failed        | records the failure and waits to retry, or    | EnsuringLease, to retry or to continue behind it; Parking;  |
- * |               | puts the activity aside to be parked          | Halted                                                      |
- * | Parking       | extends the batch, so that more can be parked | Reading; EnsuringLease to continue the batch, or with those |
- * |               | together, or parks what is to be parked       | that are free again                                         |
+ * | Failed        | records the failure, waits to retry, or puts  | EnsuringLease, to retry or to continue behind it; Halted    |
+ * |               | the activity aside: `flushing` parks it       |                                                             |
+ * | Extending     | adds the activities that follow to the batch, | EnsuringLease; ParkingBehind if there are none yet          |
+ * |               | so that more can be parked together           |                                                             |
+ * | ParkingBehind | parks activities whose resource has parked    | Reading; EnsuringLease to continue the batch, or with those |
+ * |               | ones                                          | that are free again                                         |
  */
 import { Position } from "@caravel/domain"
 import { Cause, Effect, Exit, Option, Schedule } from "effect"
@@ -225,7 +227,8 @@ type State<R> =
   | { readonly _tag: "EnsuringLease"; readonly batch: Batch; readonly handle: Handle<R> }
   | { readonly _tag: "Handling"; readonly batch: Batch; readonly handle: Handle<R> }
   | { readonly _tag: "Failed"; readonly batch: Batch; readonly handle: Handle<R>; readonly cause: Cause.Cause<unknown> }
-  | { readonly _tag: "Parking"; readonly batch: Batch; readonly handle: Handle<R> }
+  | { readonly _tag: "Extending"; readonly batch: Batch; readonly handle: Handle<R> }
+  | { readonly _tag: "ParkingBehind"; readonly batch: Batch; readonly handle: Handle<R> }
 
 const handlingBatches = <E, R>(
   session: Session<E, R>,
@@ -235,9 +238,9 @@ const handlingBatches = <E, R>(
   const begin = (batch: Batch): State<R> => ({ _tag: "EnsuringLease", batch, handle: handle(batch) })
 
   const proceed = (batch: Batch, handle: Handle<R>): State<R> => {
-    const isParking = batch.parking.length > 0 && (batch.isDone || session.mustPark(batch))
-    if (isParking) return { _tag: "Parking", batch, handle }
+    if (session.mustPark(batch)) return { _tag: "ParkingBehind", batch, handle }
     if (!batch.isDone) return { _tag: "EnsuringLease", batch, handle }
+    if (batch.behind.length > 0) return { _tag: "Extending", batch, handle }
     batch.end()
     return { _tag: "Reading" }
   }
@@ -258,14 +261,13 @@ const handlingBatches = <E, R>(
           session.handleFailure(state.batch, state.cause, attempts),
           () => proceed(state.batch, state.handle)
         )
-      case "Parking":
-        return Effect.flatMap(
-          session.mustPark(state.batch) ? Effect.succeed(false) : batches.extend(state.batch),
-          (isExtended) =>
-            isExtended
-              ? Effect.succeed(begin(state.batch))
-              : Effect.map(session.parkAll(state.batch), () => proceed(state.batch, state.handle))
+      case "Extending":
+        return Effect.map(
+          batches.extend(state.batch),
+          (isExtended) => isExtended ? begin(state.batch) : { ...state, _tag: "ParkingBehind" }
         )
+      case "ParkingBehind":
+        return Effect.map(session.parkAllBehind(state.batch), () => proceed(state.batch, state.handle))
     }
   }
 

@@ -22,8 +22,8 @@ import { retryWhileUnavailable } from "./StorageRetry.js"
 /** The minimum time between two writes of the checkpoint, unless a fiber waits for it. */
 const flushInterval = "100 millis"
 
-/** How long activities that are to be parked may wait for others, in milliseconds: one commit parks them all. */
-const parkInterval = 100
+/** How long activities that wait to be parked may wait for more, in nanoseconds: one commit parks them all. */
+const behindInterval = 100_000_000n
 
 /** The maximum number of positions that a query scans, so that it never takes long. */
 const maxPositions = 4096
@@ -54,8 +54,8 @@ export class Session<E, R> {
   private retried: { readonly position: Position; readonly error: string } | undefined
   /** Held while the checkpoint is written. */
   readonly writing = Effect.unsafeMakeSemaphore(1)
-  /** The batches with activities that are to be parked, and when the first of them was put aside, in milliseconds. */
-  private readonly parking = new Map<Batch, number>()
+  /** When the first of those activities that wait to be parked was put behind, for each batch, in nanoseconds. */
+  private readonly since = new WeakMap<Batch, bigint>()
   private readonly clock: Clock.Clock
   private readonly query: typeof Query.Service
   private readonly tail: typeof Tail.Service
@@ -127,18 +127,43 @@ export class Session<E, R> {
     return position
   }))
 
+  /**
+   * Parks the failed activities and those that wait, and moves the checkpoint to the position that `done` returns, given
+   * those that are free again. Repeated after a commit with an unknown outcome, it writes the same.
+   */
+  private write(
+    behind: ReadonlyArray<Activity>,
+    done: (free: ReadonlyArray<Activity>) => Position
+  ): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> {
+    const { lease, outcomes, progress, store } = this
+    // A handler may end meanwhile, and fail.
+    const failed = [...progress.failed]
+    const list = failed.concat(behind.map(waiting))
+    const moved = (free: ReadonlyArray<Activity>) => store.checkpoints.move(lease, progress.written, done(free))
+    const written = list.length === 0
+      ? Effect.as(moved([]), [])
+      : store.transaction(Effect.tap(store.parking.park(lease, list), moved))
+    return Effect.uninterruptible(Effect.map(written, (free) => {
+      const isFree = new Set(free)
+      for (const { activity } of list) if (!isFree.has(activity)) outcomes.onParked()
+      progress.commit(done(free), failed.length)
+      return free
+    }))
+  }
+
+  private writeProgress(): Effect.Effect<unknown, StorageError | LeaseLost> {
+    const { failed, position, written } = this.progress
+    return position === written && failed.length === 0 ? Effect.void : this.write([], () => position)
+  }
+
   private readonly flush: Effect.Effect<void, StorageError | LeaseLost> = this.writing.withPermits(1)(
     Effect.suspend(() => {
-      const { position, written } = this.progress
       this.outcomes.publish()
-      if (position === written) return Effect.void
-      return retryWhileUnavailable(Effect.uninterruptible(
-        Effect.map(this.store.checkpoints.move(this.lease, written, position), () => this.progress.commit(position))
-      ))
+      return Effect.asVoid(retryWhileUnavailable(this.writeProgress()))
     })
   )
 
-  /** Writes the checkpoint whenever it has moved. */
+  /** Writes the checkpoint whenever it has moved, and parks failed activities with it. */
   readonly flushing: Effect.Effect<never, StorageError | LeaseLost> = Effect.suspend(() => this.progress.dirty).pipe(
     Effect.zipRight(Effect.suspend(() => this.flush)),
     Effect.zipRight(Effect.raceFirst(sleep(flushInterval), Effect.suspend(() => this.progress.wanted))),
@@ -146,16 +171,12 @@ export class Session<E, R> {
   )
 
   /**
-   * Parks what is to be parked, and writes the final checkpoint and the error of a handler that was interrupted or
-   * waited for a retry. Failures are logged.
+   * Writes the final checkpoint, and the error of a handler that was interrupted or waited for a retry. Failures are
+   * logged.
    */
   readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
-    for (const batch of this.parking.keys()) yield* this.parkOnce(batch)
-    const { position, written } = this.progress
-    if (position !== written) {
-      yield* this.store.checkpoints.move(this.lease, written, position)
-      this.progress.commit(position)
-    }
+    yield* this.writeProgress()
+    const { position } = this.progress
     const unfinished = this.unfinished()
     if (unfinished !== undefined && unfinished.position > position) {
       // 0 attempts, as more would mean that the consumer has halted.
@@ -193,8 +214,8 @@ export class Session<E, R> {
   }
 
   /**
-   * Handles the failure of a batch's current activity: waits until it is time to retry, or puts the activity aside to
-   * be parked. Fails with `ConsumerHalted` if the consumer halts.
+   * Handles the failure of a batch's current activity. Returns "retry" when it is time to retry, and "parked" if the
+   * activity is to be parked. Fails with `ConsumerHalted` if the consumer halts.
    *
    * Every cause counts as a failure, including interruptions inside the handler: this does not run if the consumer
    * itself is interrupted.
@@ -203,7 +224,7 @@ export class Session<E, R> {
     batch: Batch,
     cause: Cause.Cause<unknown>,
     attempts: Attempts<R>
-  ): Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted, R> {
+  ): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted, R> {
     // The next run handles the activity again.
     if (this.inFlight.stopping) return Effect.never
     const activity = batch.current
@@ -234,72 +255,63 @@ export class Session<E, R> {
         Effect.zipRight(halted)
       )
     })
-    const park = Effect.suspend(() => report(LogLevel.Warning, "parks it")).pipe(
-      Effect.map(() => {
+    const park = report(LogLevel.Warning, "parks it").pipe(
+      Effect.zipRight(Effect.suspend(() => {
         if (onFailure === "parkResource") this.blocked.add(activity)
-        this.putAside(batch, attempts.count, error)
-      }),
+        outcomes.onGivenUp(activity)
+        this.progress.park({ activity, attempts: attempts.count, error })
+        batch.complete()
+        // The next transaction moves the checkpoint.
+        return this.settings.transactional ? this.flush : Effect.void
+      })),
       spans.around("park", [activity])
     )
     return Effect.flatMap(
       attempts.waitToRetry(activity, cause, beforeRetry),
-      (retry): Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted> => {
-        if (retry) return Effect.sync(() => outcomes.onRetry())
-        return onFailure === "halt" ? halt : park
+      (retry): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted> => {
+        if (!retry) return onFailure === "halt" ? halt : Effect.as(park, "parked")
+        outcomes.onRetry()
+        return Effect.succeed("retry")
       }
     )
   }
 
-  /** Puts a batch's current activity aside to be parked, as its resource has parked activities. */
+  /** Puts a batch's current activity behind those of its resource that are parked. It waits to be parked. */
   putBehind(batch: Batch): void {
-    this.putAside(batch, 0, null)
-  }
-
-  private putAside(batch: Batch, attempts: number, error: string | null): void {
-    if (!this.parking.has(batch)) this.parking.set(batch, this.clock.unsafeCurrentTimeMillis())
-    batch.putAside(attempts, error)
+    if (batch.behind.length === 0) this.since.set(batch, this.clock.unsafeCurrentTimeNanos())
+    batch.putBehind()
   }
 
   /**
-   * Whether activities of a batch are to be parked now. They may wait for others to be parked with them if what follows
-   * may be handled before the checkpoint moves.
+   * Whether activities of a batch that wait to be parked have waited for long enough. They are not parked before an
+   * activity that is being retried, as some may be free and are then handled first.
    */
   mustPark(batch: Batch): boolean {
-    const since = this.parking.get(batch)
-    if (since === undefined) return false
-    return !batch.followsCheckpoint || this.settings.transactional ||
-      this.clock.unsafeCurrentTimeMillis() - since >= parkInterval
+    return batch.behind.length > 0 && this.retried?.position !== batch.current.position &&
+      this.clock.unsafeCurrentTimeNanos() - this.since.get(batch)! >= behindInterval
   }
 
-  /**
-   * Parks the activities of a batch that are to be parked and, if everything else before them is done, moves the
-   * checkpoint. Those whose resources are free again are next.
-   */
-  readonly parkAll = (batch: Batch): Effect.Effect<void, StorageError | LeaseLost> =>
-    retryWhileUnavailable(this.parkOnce(batch))
+  /** Parks the activities of a batch that wait to be parked. Those whose resources are free again are next in the batch. */
+  readonly parkAllBehind = (batch: Batch): Effect.Effect<void, StorageError | LeaseLost> =>
+    this.writing.withPermits(1)(Effect.suspend(() => {
+      const done = (free: ReadonlyArray<Activity>) =>
+        batch.followsCheckpoint ? batch.doneWithout(free) : this.progress.position
+      return Effect.map(retryWhileUnavailable(this.write(batch.behind, done)), (free) => {
+        this.unblock(free)
+        batch.parkedBehind(free)
+      })
+    }))
 
-  private readonly parkOnce = (batch: Batch): Effect.Effect<void, StorageError | LeaseLost> => {
-    const { lease, outcomes, parking, progress, store } = this
-    const park = Effect.suspend(() => this.park(batch.parking))
-    const move = (free: ReadonlyArray<Activity>) =>
-      store.checkpoints.move(lease, progress.written, batch.doneWithout(free))
-    const parked = batch.followsCheckpoint ? store.transaction(Effect.tap(park, move)) : park
-    return this.writing.withPermits(1)(Effect.uninterruptible(Effect.map(parked, (free) => {
-      const isFree = new Set(free)
-      for (const { activity } of batch.parking) if (!isFree.has(activity)) outcomes.onParked(activity)
-      const done = batch.doneWithout(free)
-      batch.parked(free)
-      parking.delete(batch)
-      if (batch.followsCheckpoint) progress.commit(done)
-    })))
+  /** Parks an activity if its resource has parked activities; otherwise returns it. */
+  readonly parkBehind = (activity: Activity): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> =>
+    Effect.tap(
+      this.store.parking.park(this.lease, [waiting(activity)]),
+      (free) => Effect.sync(() => this.unblock(free))
+    )
+
+  private unblock(activities: ReadonlyArray<Activity>): void {
+    for (const activity of activities) this.blocked.delete(activity)
   }
-
-  /** Parks activities. Returns those that waited for others of their resources, which are free again. */
-  readonly park = (
-    activities: ReadonlyArray<ToPark>
-  ): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> =>
-    Effect.map(this.store.parking.park(this.lease, activities), (free) => {
-      for (const activity of free) this.blocked.delete(activity)
-      return free
-    })
 }
+
+const waiting = (activity: Activity): ToPark => ({ activity, attempts: 0, error: null })

@@ -77,7 +77,7 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
 /** Counts what became of the activities of a committed transaction. */
 const count = <E, R>({ outcomes }: Session<E, R>, { handled, parked }: Attempt) => {
   for (const activity of handled) outcomes.onHandled(activity)
-  for (const activity of parked) outcomes.onParked(activity)
+  for (const _ of parked) outcomes.onParked()
   outcomes.publish()
 }
 
@@ -106,7 +106,7 @@ const transaction = <E, R>(
   attempt: Attempt,
   oneByOne: OneByOne
 ) => {
-  const { blocked, held, inFlight, lease, park, progress, settings, store } = session
+  const { blocked, held, inFlight, lease, parkBehind, progress, settings, store } = session
   return store.transaction(Effect.gen(function*() {
     Object.assign(attempt, { index: from, failure: undefined, started: false, handled: [], parked: [] })
     yield* store.leases.renew(lease)
@@ -118,7 +118,7 @@ const transaction = <E, R>(
       const free = ahead(activities, attempt.index, max, (activity) => blocked.has(activity))
       const called = free.length > 0
         ? free
-        : yield* park([{ activity: activities[attempt.index]!, attempts: 0, error: null }])
+        : yield* parkBehind(activities[attempt.index]!)
       if (Arr.isNonEmptyReadonlyArray(called)) {
         attempt.started = true
         const exit = yield* Effect.exit(store.transaction(Effect.suspend(() => call(settings, called))))

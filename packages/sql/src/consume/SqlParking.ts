@@ -33,10 +33,12 @@ const row = Table.make("caravel_parked", {
 
 const replays = Table.make("caravel_consumer", { requested: Schema.NonNegativeInt, done: Schema.NonNegativeInt })
 
-// An activity that waits leaves the failure of one that is parked already.
-const insert = row.insert(`ON CONFLICT (consumer, position) DO UPDATE SET
-  attempts = CASE WHEN excluded.attempts > 0 THEN excluded.attempts ELSE caravel_parked.attempts END,
-  error = CASE WHEN excluded.attempts > 0 THEN excluded.error ELSE caravel_parked.error END`)
+const insertFailed = row.insert(
+  "ON CONFLICT (consumer, position) DO UPDATE SET attempts = excluded.attempts, error = excluded.error"
+)
+// One that is parked already keeps its failure. Its row is not locked.
+const insertWaiting = row.insert("ON CONFLICT DO NOTHING")
+
 /** Selects the keys of those resources that have parked activities. */
 const selectBlocked = Table.chunked<readonly [consumer: string, key: string, resource: ConsumerStore.Resource]>(
   (size) =>
@@ -78,16 +80,7 @@ function* park(
   activities: ReadonlyArray<ConsumerStore.ToPark>,
   parkedAt: number
 ): Script.StatementScript<ReadonlyArray<Activity>> {
-  const waiting = new Map(
-    activities.flatMap(({ activity, attempts }) => attempts > 0 ? [] : [[resourceKey(activity), activity]])
-  )
-  const stored = yield* Script.select(
-    selectBlocked(Array.from(waiting, ([key, resource]) => [consumer, key, resource]))
-  )
-  const blocked = new Set(stored.map(([key]) => key))
-  for (const { activity, attempts } of activities) if (attempts > 0) blocked.add(resourceKey(activity))
-  const [free, parked] = Arr.partition(activities, ({ activity }) => blocked.has(resourceKey(activity)))
-  yield* Script.execute(insert(parked.map(({ activity: { position, resourceId, resourceType }, attempts, error }) => ({
+  const rowOf = ({ activity: { position, resourceId, resourceType }, attempts, error }: ConsumerStore.ToPark) => ({
     consumer,
     position,
     resourceType,
@@ -95,7 +88,17 @@ function* park(
     attempts,
     error,
     parkedAt
-  }))))
+  })
+  const [waiting, failed] = Arr.partition(activities, ({ attempts }) => attempts > 0)
+  const resources = new Map(waiting.map(({ activity }) => [resourceKey(activity), activity]))
+  const stored = yield* Script.select(
+    selectBlocked(Array.from(resources, ([key, resource]) => [consumer, key, resource]))
+  )
+  const blocked = new Set(stored.map(([key]) => key))
+  for (const { activity } of failed) blocked.add(resourceKey(activity))
+  const [free, behind] = Arr.partition(waiting, ({ activity }) => blocked.has(resourceKey(activity)))
+  yield* Script.execute(insertFailed(failed.map(rowOf)))
+  yield* Script.execute(insertWaiting(behind.map(rowOf)))
   return free.map(({ activity }) => activity)
 }
 
