@@ -16,6 +16,7 @@ export class DomainNameTaken extends Schema.TaggedError<DomainNameTaken>()("Doma
 
 /** Creates the table. Its foreign key needs Caravel's tables, which exist once Caravel's layer is built. */
 const migrate = Migrator.make({})({
+  table: "domain_name_migrations",
   loader: Migrator.fromRecord({
     "1_domain_name": Effect.flatMap(SqlClient, (sql) =>
       sql`CREATE TABLE domain_name (

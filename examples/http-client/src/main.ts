@@ -2,7 +2,11 @@
 import process from "node:process"
 import { connect, createRelay, relays } from "./Client.js"
 
-const [tenant = "", subdomain = ""] = process.argv.slice(2)
+const [tenant, subdomain] = process.argv.slice(2)
+if (tenant === undefined || subdomain === undefined) {
+  process.stderr.write("Usage: npm start -- PUBKEY SUBDOMAIN\n")
+  process.exit(1)
+}
 const client = connect(process.env["CARAVEL_SERVER"] ?? "http://127.0.0.1:8080", process.env["CARAVEL_TOKEN"])
 
 const created = await createRelay(client, { id: subdomain, tenant, subdomain }, `create ${subdomain}`)

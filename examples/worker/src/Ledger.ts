@@ -44,6 +44,7 @@ const InvoiceLine = Schema.Struct({
 
 /** Creates the tables. Their foreign keys need Caravel's tables, which exist once Caravel's layer is built. */
 const migrate = Migrator.make({})({
+  table: "billing_migrations",
   loader: Migrator.fromRecord({
     "1_billing": Effect.gen(function*() {
       const sql = yield* SqlClient

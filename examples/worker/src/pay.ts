@@ -6,10 +6,14 @@ import * as App from "./App.js"
 import { Billing } from "./Billing.js"
 import { Month } from "./Price.js"
 
-const program = Effect.gen(function*() {
-  const [tenant = "", month] = process.argv.slice(2)
-  const billing = yield* Billing
-  yield* billing.pay(tenant, yield* Schema.decodeUnknown(Month)(month), yield* DateTime.now)
-})
+const program = (tenant: string, month: string) =>
+  Effect.gen(function*() {
+    const billing = yield* Billing
+    yield* billing.pay(tenant, yield* Schema.decode(Month)(month), yield* DateTime.now)
+  })
 
-NodeRuntime.runMain(Effect.provide(program, App.layer))
+const [tenant, month] = process.argv.slice(2)
+if (tenant === undefined || month === undefined) {
+  process.stderr.write("Usage: npm run pay TENANT MONTH, such as npm run pay 82341f… 2026-01\n")
+  process.exitCode = 1
+} else NodeRuntime.runMain(Effect.provide(program(tenant, month), App.layer))

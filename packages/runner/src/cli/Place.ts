@@ -17,6 +17,7 @@ import {
   writableLayerOf
 } from "./Arguments.js"
 import type { DatabaseName } from "./DatabaseName.js"
+import { reasonOf } from "./FileError.js"
 
 /**
  * A host, and the token for it, if it needs one.
@@ -73,7 +74,7 @@ const tokenOf = Effect.fnUntraced(function*(given: Option.Option<string>) {
   if (Option.isNone(given) && file === "") return undefined
   const text = yield* Effect.tryPromise({
     try: () => readFile(file, "utf8"),
-    catch: (error) => refused(`The token cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    catch: (error) => refused(`The token in ${file} cannot be read: ${reasonOf(error)}`)
   })
   // The text must fit into a header. It is a secret, so it is not shown.
   return /^[\x21-\x7e]+$/.test(text.trim())

@@ -4,6 +4,7 @@ import { Credentials } from "@caravel/http"
 import { Effect, Ref, Schema, Stream } from "effect"
 import { readFile } from "node:fs/promises"
 import process from "node:process"
+import { reasonOf } from "../cli/FileError.js"
 import { Failed } from "../terminal/Output.js"
 import { say } from "./HostLog.js"
 
@@ -13,7 +14,7 @@ const decode = Schema.decode(Schema.parseJson(Credentials.Credentials), { errors
 export const read = (path: string): Effect.Effect<Credentials.Credentials, Failed> =>
   Effect.tryPromise({
     try: () => readFile(path, "utf8"),
-    catch: (error) => new Failed({ message: `The credentials cannot be read: ${String(error)}` })
+    catch: (error) => new Failed({ message: `The credentials in ${path} cannot be read: ${reasonOf(error)}` })
   }).pipe(
     Effect.flatMap(decode),
     Effect.catchTag("ParseError", (error) => new Failed({ message: `${path}: ${issuesOf(error).join("; ")}` }))

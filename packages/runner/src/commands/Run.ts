@@ -6,6 +6,7 @@ import { Chunk, Data, Duration, Effect, Either, Predicate, Record as Rec, Ref, S
 import { createReadStream } from "node:fs"
 import process from "node:process"
 import { create } from "../cli/Arguments.js"
+import { reasonOf } from "../cli/FileError.js"
 import { onWritable, place } from "../cli/Place.js"
 import * as SentWith from "../cli/SentWith.js"
 import { didYouMean } from "../cli/Suggestion.js"
@@ -98,14 +99,6 @@ const open = (file: string): Stream.Stream<Uint8Array, Failed> =>
     () => reading(file),
     (error) => new Failed({ message: `${file === "-" ? "Standard input" : file} cannot be read: ${reasonOf(error)}` })
   )
-
-const reasonOf = (error: unknown) => {
-  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined
-  if (code === "ENOENT") return "there is no such file"
-  if (code === "EISDIR") return "it is a directory"
-  if (code === "EACCES") return "permission denied"
-  return error instanceof Error ? error.message : String(error)
-}
 
 /** How many lines are sent to the writer at a time. The writer decides them in order and commits them together. */
 const together = 64

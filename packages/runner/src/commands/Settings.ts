@@ -15,6 +15,7 @@ import {
 import { readFile } from "node:fs/promises"
 import { defaultDatabase, variable } from "../cli/Arguments.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
+import { reasonOf } from "../cli/FileError.js"
 import { isLoopback } from "../cli/Place.js"
 import { kebab } from "../cli/Values.js"
 import { Failed, type Output } from "../terminal/Output.js"
@@ -152,7 +153,7 @@ interface Found {
 const inFile = (path: string): Effect.Effect<Record<string, Found>, Failed> =>
   Effect.tryPromise({
     try: () => readFile(path, "utf8"),
-    catch: (error) => new Failed({ message: `The settings cannot be read: ${String(error)}` })
+    catch: (error) => new Failed({ message: `The settings in ${path} cannot be read: ${reasonOf(error)}` })
   }).pipe(
     Effect.flatMap(Schema.decode(Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown })))),
     Effect.mapBoth({

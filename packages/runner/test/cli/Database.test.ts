@@ -179,7 +179,7 @@ describe.skipIf(server === undefined)("a PostgreSQL database without Caravel's t
         for (const args of [["verify"], ["relay"], ["consumers"], ["backup", backup], ...writing]) {
           const { code, stderr } = await program([...args, "--database", url.href])
           expect(code, args.join(" ")).toBe(1)
-          expect(stderr, args.join(" ")).toContain("it has no Caravel tables")
+          expect(stderr, args.join(" ")).toContain("the database has no Caravel tables")
         }
       })
       expect(yield* sql`SELECT 1 FROM pg_tables WHERE schemaname = ${schema}`).toEqual([])

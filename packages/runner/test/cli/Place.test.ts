@@ -273,7 +273,7 @@ describe("credentials", () => {
         { CARAVEL_SERVER: url, CARAVEL_TOKEN: reader.token },
         "with the role readOnly may not use caravel create-tenant"
       ],
-      [["relay", "--token-file", join(cwd, "none")], env, "The token cannot be read: ENOENT"],
+      [["relay", "--token-file", join(cwd, "none")], env, "cannot be read: there is no such file"],
       [["relay", "--token-file", filename], env, "does not contain a token"],
       [["relay", "--token-file", file], {}, "--token-file is for a host; give --server as well"]
     ] as const

@@ -84,7 +84,7 @@ export const open = (
   }).pipe(Opening.withStorageErrors(postgres, name), Opening.apart)
 
 const missing = (schema: string | undefined) =>
-  Opening.missing(name, `it has no Caravel tables${schema === undefined ? "" : ` in schema ${schema}`}`)
+  Opening.missing(name, `the database has no Caravel tables${schema === undefined ? "" : ` in schema ${schema}`}`)
 
 /** A connection that takes one from the pool for each statement. The statements only read, so they can be retried. */
 const plainly = ({ scoped }: PostgresPool.Pool): Connection => {

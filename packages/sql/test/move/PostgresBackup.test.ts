@@ -144,7 +144,7 @@ withPostgres("a backup of PostgreSQL", (url) => {
       const [, to] = yield* backupFile
       writeFileSync(to, "yesterday's")
       const refused = yield* Effect.flip(Backup.backup({ from: placeOf(from), to, overwrite: true }))
-      expect(refused.message).toContain("it has no Caravel tables")
+      expect(refused.message).toContain("the database has no Caravel tables")
       expect((yield* Effect.flip(Copy.copy({ from, to: yield* file }))).message).toBe(
         refused.message.replace("backup", "copy")
       )
