@@ -73,7 +73,7 @@ describe.skipIf(server === undefined)("caravel on PostgreSQL", () => {
           // A server for tests may have fsync off, which is wrong.
           expect((await program(["doctor", "--database", url.href])).json).toMatchObject([
             { check: "durability", finding: expect.stringContaining("fsync is") },
-            ...["schema", "rows", "clocks", "consumers"].map((check) => ({ check, status: "ok" })),
+            ...["schema", "rows", "clocks", "secrets", "consumers"].map((check) => ({ check, status: "ok" })),
             { warnings: 0 }
           ])
           expect(await json("rebuild", "--yes")).toMatchObject([{ ok: true, written: 0 }])

@@ -245,7 +245,10 @@ it("reports everything that is wrong with the settings and the credentials at on
   const onFile = await caravel(directory.path, ["serve", "--check", "--schema", "relays"], { env: schema })
   expect([onFile.code, onFile.stderr]).toEqual([1, expect.stringContaining("A schema is for PostgreSQL")])
   const missing = await caravel(directory.path, ["serve", "--check"], { env: { CARAVEL_CONFIG: "none" } })
-  expect([missing.code, missing.stderr]).toEqual([1, expect.stringMatching(/^caravel: The settings in none cannot be read: there is no such file/)])
+  expect([missing.code, missing.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^caravel: The settings in none cannot be read: there is no such file/)
+  ])
 }, 60_000)
 
 it("logs each request as a line of JSON, and sends its trace to a collector", async () => {

@@ -1,0 +1,52 @@
+import { Relay, Subdomain } from "@caravel/domain"
+import { decodeInput, expected, NwcUrlInput, withoutSecrets } from "@caravel/domain/adapter"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { expectedUnseen } from "../../src/model/Text.js"
+
+describe("withoutSecrets", () => {
+  const wallet = "nostr+walletconnect://b889?relay=wss://r.example&secret=71a8"
+
+  it("hides wallet URLs, private keys and passwords, and nothing else", () => {
+    const hidden: ReadonlyArray<readonly [text: string, without: string]> = [
+      [`set ${wallet} twice: "${wallet}"`, "set <redacted> twice: \"<redacted>\""],
+      [wallet.toUpperCase(), "<redacted>"],
+      [wallet.replace("+", "%2B"), "<redacted>"],
+      ["nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5.", "<redacted>."],
+      ["NSEC1VL029 and nsec1x", "<redacted> and <redacted>"],
+      ["at postgres://root:pa55:word@db:5432/x", "at postgres://root:<redacted>@db:5432/x"],
+      ["postgresql://:s3cret@db and POSTGRES://a:b@c", "postgresql://:<redacted>@db and POSTGRES://a:<redacted>@c"]
+    ]
+    for (const [text, without] of hidden) expect(withoutSecrets(text)).toBe(without)
+    const plain = ["", "nsec1", "npub1abc", "nostr+walletconnect://…", "postgres://root@db:5432/x", "http://a:b@c"]
+    for (const text of plain) expect(withoutSecrets(text)).toBe(text)
+  })
+})
+
+describe("a refused value", () => {
+  const messageOf = <A, I>(schema: Schema.Schema<A, I>, value: unknown) =>
+    Effect.runSync(Effect.flip(decodeInput(schema)(value as I))).message
+  const something = Schema.Unknown.pipe(Schema.filter(() => false), Schema.annotations(expected("something")))
+
+  it("is shown, but not if it is long, has secrets or no JSON", () => {
+    expect(messageOf(something, { a: 1 })).toContain("Expected something, got {\"a\":1}")
+    expect(messageOf(something, undefined)).toContain("Expected something, got undefined")
+    expect(messageOf(something, "x".repeat(198))).toContain(`got "${"x".repeat(198)}"`)
+    const long = messageOf(something, `${"x".repeat(200)}yz`)
+    expect(long).toContain(`got "${"x".repeat(200)}"… (202 characters)`)
+    expect(long).not.toContain("y")
+    expect(messageOf(something, "nsec1abc")).toContain("got \"<redacted>\"")
+    expect(messageOf(something, `nsec1abc ${"x".repeat(300)}`)).toContain("got \"<redacted> x")
+    expect(messageOf(something, 1n)).toContain("got a value of type bigint")
+    expect(messageOf(Subdomain, "a b")).toContain("got \"a b\"")
+    expect(messageOf(Relay.fields.infoName, "\ud800")).toContain("got \"\\ud800\"")
+  })
+
+  it("is not shown if it may be a secret", () => {
+    expect(messageOf(NwcUrlInput, "hunter2")).toBe("Expected a URL that begins with nostr+walletconnect://")
+    expect(messageOf(NwcUrlInput, 7)).not.toContain("7")
+    const unseen = Schema.Unknown.pipe(Schema.filter(() => false), Schema.annotations(expectedUnseen("something")))
+    expect(messageOf(unseen, "hunter2")).toBe("Expected something, got 7 characters")
+    expect(messageOf(unseen, 7)).toBe("Expected something, got a value of type number")
+  })
+})
