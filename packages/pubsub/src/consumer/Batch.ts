@@ -9,6 +9,8 @@ export class Batch {
   index = 0
   /** Activities that wait to be parked, as activities of their resources are parked. */
   behind: Array<Activity> = []
+  /** When the first of them was put there, in nanoseconds. */
+  behindSince = 0n
   /** Whether everything before the first activity is done, so that the checkpoint may move with the batch. */
   readonly followsCheckpoint: boolean
   /** The last activity before the first one, if it was in this batch. */
@@ -45,7 +47,8 @@ export class Batch {
   }
 
   /** Moves on from the current activity, which waits to be parked. */
-  putBehind(): void {
+  putBehind(now: bigint): void {
+    if (this.behind.length === 0) this.behindSince = now
     this.behind.push(this.current)
     this.index++
   }

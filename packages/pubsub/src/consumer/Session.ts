@@ -54,8 +54,6 @@ export class Session<E, R> {
   private retried: { readonly position: Position; readonly error: string } | undefined
   /** Held while the checkpoint is written. */
   readonly writing = Effect.unsafeMakeSemaphore(1)
-  /** When the first of those activities that wait to be parked was put behind, for each batch, in nanoseconds. */
-  private readonly since = new WeakMap<Batch, bigint>()
   private readonly clock: Clock.Clock
   private readonly query: typeof Query.Service
   private readonly tail: typeof Tail.Service
@@ -214,8 +212,8 @@ export class Session<E, R> {
   }
 
   /**
-   * Handles the failure of a batch's current activity. Returns "retry" when it is time to retry, and "parked" if the
-   * activity is to be parked. Fails with `ConsumerHalted` if the consumer halts.
+   * Handles the failure of a batch's current activity: waits until it is time to retry, or moves on from it, to be
+   * parked. Fails with `ConsumerHalted` if the consumer halts.
    *
    * Every cause counts as a failure, including interruptions inside the handler: this does not run if the consumer
    * itself is interrupted.
@@ -224,7 +222,7 @@ export class Session<E, R> {
     batch: Batch,
     cause: Cause.Cause<unknown>,
     attempts: Attempts<R>
-  ): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted, R> {
+  ): Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted, R> {
     // The next run handles the activity again.
     if (this.inFlight.stopping) return Effect.never
     const activity = batch.current
@@ -268,27 +266,26 @@ export class Session<E, R> {
     )
     return Effect.flatMap(
       attempts.waitToRetry(activity, cause, beforeRetry),
-      (retry): Effect.Effect<"retry" | "parked", StorageError | LeaseLost | ConsumerHalted> => {
-        if (!retry) return onFailure === "halt" ? halt : Effect.as(park, "parked")
+      (retry): Effect.Effect<void, StorageError | LeaseLost | ConsumerHalted> => {
+        if (!retry) return onFailure === "halt" ? halt : park
         outcomes.onRetry()
-        return Effect.succeed("retry")
+        return Effect.void
       }
     )
   }
 
   /** Puts a batch's current activity behind those of its resource that are parked. It waits to be parked. */
   putBehind(batch: Batch): void {
-    if (batch.behind.length === 0) this.since.set(batch, this.clock.unsafeCurrentTimeNanos())
-    batch.putBehind()
+    batch.putBehind(this.clock.unsafeCurrentTimeNanos())
   }
 
   /**
-   * Whether activities of a batch that wait to be parked have waited for long enough. They are not parked before an
-   * activity that is being retried, as some may be free and are then handled first.
+   * Whether activities of a batch have waited to be parked for long enough. They wait while the current activity is
+   * being retried: some may be free, and are then handled before it.
    */
   mustPark(batch: Batch): boolean {
     return batch.behind.length > 0 && this.retried?.position !== batch.current.position &&
-      this.clock.unsafeCurrentTimeNanos() - this.since.get(batch)! >= behindInterval
+      this.clock.unsafeCurrentTimeNanos() - batch.behindSince >= behindInterval
   }
 
   /** Parks the activities of a batch that wait to be parked. Those whose resources are free again are next in the batch. */
