@@ -1,5 +1,6 @@
 /** The settings of a host, from options, environment variables and a file, which are validated together. */
 import { issuesOf } from "@caravel/domain"
+import { expected } from "@caravel/domain/adapter"
 import * as Options from "@effect/cli/Options"
 import {
   Array as Arr,
@@ -21,9 +22,11 @@ import { kebab } from "../cli/Values.js"
 import { Failed, type Output } from "../terminal/Output.js"
 import { report } from "../terminal/Report.js"
 
-const count = Schema.Int.pipe(Schema.positive())
+const count = Schema.Int.pipe(Schema.positive()).annotations(expected("an integer of at least 1"))
 
-const seconds = Schema.Number.pipe(Schema.positive())
+const seconds = Schema.Number.pipe(Schema.positive()).annotations(expected("a number of seconds above 0"))
+
+const Port = Schema.Int.pipe(Schema.between(0, 65_535)).annotations(expected("a port from 0 to 65535"))
 
 const isUrl = (text: string) => URL.canParse(text) && /^https?:/.test(text)
 
@@ -57,7 +60,7 @@ const table = {
     "address",
     "The address to listen on. Another than this machine's needs credentials. Default: 127.0.0.1."
   ],
-  port: [Schema.Int.pipe(Schema.between(0, 65_535)), "port", "The TCP port; 0 is any free port. Default: 8080."],
+  port: [Port, "port", "The TCP port; 0 is any free port. Default: 8080."],
   credentials: [
     Schema.NonEmptyString,
     "file",

@@ -227,13 +227,13 @@ it("reports everything that is wrong with the settings and the credentials at on
   for (
     const message of [
       "prot in caravel.json: There is no such setting",
-      "maxBody in caravel.json: Expected number",
+      "maxBody in caravel.json: Expected an integer of at least 1",
       "origins in caravel.json: Expected an origin",
       "CARAVEL_DATABASE: ",
-      "CARAVEL_PORT: Expected a number between 0 and 65535",
+      "CARAVEL_PORT: Expected a port from 0 to 65535, got 80000",
       "OTEL_EXPORTER_OTLP_ENDPOINT: Expected an http or https URL",
       "--log: Expected json, logfmt or pretty",
-      "--max-lag: Expected a positive number",
+      "--max-lag: Expected an integer of at least 1, got -1",
       "credentials: "
     ]
   ) expect(stderr).toContain(`caravel: ${message}`)
