@@ -166,7 +166,9 @@ const parking = (entries: Entries): ConsumerStore.Parking => {
       ),
     isParkedBefore: (name, activity) =>
       Effect.sync(() =>
-        listOf(name).some((row) => isSameResource(row.activity, activity) && row.activity.position < activity.position)
+        listOf(name).some((row) =>
+          resourceKey(row.activity) === resourceKey(activity) && row.activity.position < activity.position
+        )
       ),
     resources: (name) => Effect.sync(() => listOf(name).map(({ activity }) => activity)),
     drop: (name, positions) =>
@@ -183,6 +185,3 @@ const parking = (entries: Entries): ConsumerStore.Parking => {
       })
   }
 }
-
-const isSameResource = (one: Activity, other: Activity) =>
-  one.resourceType === other.resourceType && one.resourceId === other.resourceId

@@ -2,7 +2,7 @@
 import { type Activity, Command, type CommandRequest, decodeCommand, Query } from "@caravel/domain"
 import { Consumer, type ConsumerStore, Waiting } from "@caravel/pubsub"
 import { it } from "@effect/vitest"
-import { Clock, Effect, type Layer, Schedule, type Scope } from "effect"
+import { Clock, Deferred, Effect, type Layer, Schedule, type Scope } from "effect"
 import { alice, invoke, type Services } from "./fixture.js"
 
 /** Runs each test on a fresh layer. Waiting uses the test's clock too. */
@@ -93,6 +93,13 @@ export const modes: ReadonlyArray<{ readonly transactional?: boolean; readonly c
   { transactional: true },
   { concurrency: 4 }
 ]
+
+/** A place in a handler where the consumer stays, from when it has reached it until it is let go. */
+export const gate = Effect.zipWith(Deferred.make<void>(), Deferred.make<void>(), (reached, opened) => ({
+  pass: Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(opened)),
+  reached: Deferred.await(reached),
+  open: Deferred.succeed(opened, undefined)
+}))
 
 export const parkedPositions = Effect.map(
   Consumer.parked("c"),

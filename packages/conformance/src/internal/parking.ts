@@ -6,6 +6,7 @@ import { Data, Deferred, type Duration, Effect, Fiber, type Layer, Schedule, Tes
 import {
   activities,
   caughtUp,
+  gate,
   headOf,
   log,
   modes,
@@ -114,23 +115,19 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
       yield* log(times(2500))
       const all = yield* positions()
       const held = all.at(-2)!
-      const reached = yield* Deferred.make<void>()
-      const go = yield* Deferred.make<void>()
+      const { open, pass, reached } = yield* gate
       yield* Effect.fork(Consumer.run({
         name,
         from,
         retry,
         onFailure: "park",
-        handle: ({ position }) =>
-          position === held
-            ? Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go))
-            : Effect.fail("")
+        handle: ({ position }) => position === held ? pass : Effect.fail("")
       }))
-      yield* Deferred.await(reached)
+      yield* reached
       expect((yield* Consumer.lag(name)).position).toBeLessThan(all.at(-3)!)
       const before = yield* writes
       yield* Consumer.awaitPosition(name, all.at(-3)!)
-      yield* Deferred.succeed(go, undefined)
+      yield* open
       yield* caughtUp()
       const parked = yield* Effect.orDie(
         Effect.flatMap(ConsumerStore.ConsumerStore, ({ parking }) => parking.list(name, Position.make(0), all.length))
@@ -169,8 +166,7 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
     "a position up to which activities have failed and are parked can be waited for, also in the next handler",
     Effect.gen(function*() {
       yield* relays(2)
-      const reached = yield* Deferred.make<void>()
-      const go = yield* Deferred.make<void>()
+      const { open, pass, reached } = yield* gate
       let tag = ""
       yield* Effect.fork(Consumer.run({
         name,
@@ -181,14 +177,14 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
           position === 3
             ? Effect.matchEffect(Consumer.awaitPosition(name, 2), {
               onFailure: (error) => Effect.sync(() => tag = error._tag),
-              onSuccess: () => Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go))
+              onSuccess: () => pass
             })
             : Effect.fail("no")
       }))
       yield* Consumer.awaitPosition(name, 2)
-      yield* Effect.raceFirst(Deferred.await(reached), until(() => tag !== ""))
+      yield* Effect.raceFirst(reached, until(() => tag !== ""))
       expect(tag).toBe("")
-      yield* Deferred.succeed(go, undefined)
+      yield* open
       expect(yield* parkedPositions).toEqual([1, 2])
     })
   )

@@ -3,7 +3,19 @@ import type { Activity } from "@caravel/domain"
 import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Fiber, type Layer, Schedule } from "effect"
-import { caughtUp, headOf, log, modes, parkedPositions, positions, Recorder, relays, times, until } from "./consumer.js"
+import {
+  caughtUp,
+  gate,
+  headOf,
+  log,
+  modes,
+  parkedPositions,
+  positions,
+  Recorder,
+  relays,
+  times,
+  until
+} from "./consumer.js"
 import { type Services, specs } from "./fixture.js"
 
 const name = "c"
@@ -167,8 +179,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
     Effect.gen(function*() {
       yield* relays(2)
       const bad = yield* headOf
-      const reached = yield* Deferred.make<void>()
-      const go = yield* Deferred.make<void>()
+      const { open, pass, reached } = yield* gate
       const seen = new Recorder()
       yield* Effect.fork(Consumer.run({
         name,
@@ -180,18 +191,15 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
             ? Effect.fail("no")
             : Effect.zipRight(
               seen.handle(activity),
-              Effect.when(
-                Effect.zipRight(Deferred.succeed(reached, undefined), Deferred.await(go)),
-                () => seen.positions.length === bad + 1
-              )
+              Effect.when(pass, () => seen.positions.length === bad + 1)
             )
       }))
       yield* caughtUp()
       expect(yield* parkedPositions).toEqual([bad])
       yield* log(["r0", "r1", "r1", "r0", "r1", "r0", "r1"])
-      yield* Deferred.await(reached)
+      yield* reached
       yield* (yield* ConsumerStore.ConsumerStore).parking.drop(name)
-      yield* Deferred.succeed(go, undefined)
+      yield* open
       yield* caughtUp()
       expect(yield* parkedPositions).toEqual([])
       for (const relay of ["r0", "r1"]) {

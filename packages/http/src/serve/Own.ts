@@ -152,11 +152,10 @@ export const permitted = (
     const created = new Set<RelayId>()
     for (const input of inputs.filter(namesCommand)) {
       if (!mayExecute(role, input._tag)) return yield* new Forbidden({ role, what: input._tag })
-      const what = Rec.keys(Rec.filter(
-        input as object as Record<string, unknown>,
-        (value, name) => isForbidden(role, input._tag, name) && !isDefault(input._tag, value)
-      ))[0]
-      if (what !== undefined) return yield* new Forbidden({ role, what })
+      const forbidden = Rec.toEntries(input as object as Record<string, unknown>).find(([name, value]) =>
+        isForbidden(role, input._tag, name) && !isDefault(input._tag, value)
+      )
+      if (forbidden !== undefined) return yield* new Forbidden({ role, what: forbidden[0] })
       if (tenant !== undefined) yield* owned(input, tenant, created)
     }
   })

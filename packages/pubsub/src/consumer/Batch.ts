@@ -13,8 +13,6 @@ export class Batch {
   behindSince = 0n
   /** Whether everything before the first activity is done, so that the checkpoint may move with the batch. */
   readonly followsCheckpoint: boolean
-  /** The last activity before the first one, if it was in this batch. */
-  private previous: Activity | undefined
   private readonly options: {
     /** Called when an activity is done, in order. */
     readonly onDone: (activity: Activity) => void
@@ -55,8 +53,7 @@ export class Batch {
 
   /** The position up to which everything is done once those that wait are parked, except for those that are free. */
   doneWithout([free]: ReadonlyArray<Activity>): Position {
-    if (free !== undefined) return Position.make(free.position - 1)
-    return (this.index === 0 ? this.previous : this.activities[this.index - 1])!.position
+    return free === undefined ? this.activities[this.index - 1]!.position : Position.make(free.position - 1)
   }
 
   /** Those that wait are parked, except for those that are free. They are next. */
@@ -73,9 +70,9 @@ export class Batch {
 
   /** Continues with these activities, once all others are done except for those that wait to be parked. */
   extend(activities: ReadonlyArray<Activity>): void {
-    this.previous = this.activities.at(-1)
-    this.activities = activities
-    this.index = 0
+    // The last one before them says how far everything is done.
+    this.activities = [...this.activities.slice(-1), ...activities]
+    this.index = 1
   }
 
   /** The whole batch is done. */

@@ -17,7 +17,7 @@ import {
   writableLayerOf
 } from "./Arguments.js"
 import type { DatabaseName } from "./DatabaseName.js"
-import { reasonOf } from "./FileError.js"
+import { reasonOf } from "./SystemError.js"
 
 /**
  * A host, and the token for it, if it needs one.

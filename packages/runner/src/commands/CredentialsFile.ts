@@ -4,7 +4,7 @@ import { Credentials } from "@caravel/http"
 import { Effect, Ref, Schema, Stream } from "effect"
 import { readFile } from "node:fs/promises"
 import process from "node:process"
-import { reasonOf } from "../cli/FileError.js"
+import { reasonOf } from "../cli/SystemError.js"
 import { Failed } from "../terminal/Output.js"
 import { say } from "./HostLog.js"
 

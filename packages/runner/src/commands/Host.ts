@@ -7,6 +7,7 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import { Duration, Effect, Layer, Schedule, Stream } from "effect"
 import { createServer, type Server as NodeServer } from "node:http"
 import process from "node:process"
+import { reasonOf } from "../cli/SystemError.js"
 import { version } from "../cli/Version.js"
 import { Failed } from "../terminal/Output.js"
 import * as CredentialsFile from "./CredentialsFile.js"
@@ -56,18 +57,18 @@ const connectionsClosed = (node: NodeServer) => {
   return Effect.asVoid(Effect.repeat(look, { schedule: Schedule.spaced("100 millis"), until: (isQuiet) => isQuiet }))
 }
 
-const whyNot = (error: unknown) => {
-  const code = error instanceof Error && "code" in error ? error.code : undefined
-  if (code === "EADDRINUSE") return "another program listens there; choose another --port, or stop it"
-  if (code === "EADDRNOTAVAIL") return "this machine does not have this address; choose another --host"
-  if (code === "EACCES") return "permission denied; choose a --port above 1023"
-  return error instanceof Error ? error.message : String(error)
+/** Why the host cannot listen, by the system's codes. */
+const unavailable = {
+  EADDRINUSE: "another program listens there; choose another --port, or stop it",
+  EADDRNOTAVAIL: "this machine does not have this address; choose another --host",
+  EACCES: "permission denied; choose a --port above 1023"
 }
 
 const listen = (node: NodeServer, { host = "127.0.0.1", port = 8080 }: Settings) => {
   const listening = Effect.mapError(
     Layer.build(NodeHttpServer.layer(() => node, { host, port })),
-    ({ cause }) => new Failed({ message: `The host cannot listen on ${host}, port ${port}: ${whyNot(cause)}` })
+    ({ cause }) =>
+      new Failed({ message: `The host cannot listen on ${host}, port ${port}: ${reasonOf(cause, unavailable)}` })
   )
   // Closing the server waits for connections. Those that are left then have no request that is worth it.
   return Effect.zipLeft(listening, Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections())))

@@ -255,22 +255,21 @@ export const relayTable = (
  * @category tables
  */
 export const details = (resource: Tenant | Relay, style: Style): ReadonlyArray<string> => {
+  const times = Rec.map(
+    Rec.filter({ ...resource } as Record<string, unknown>, DateTime.isDateTime),
+    (instant) => `${time(instant, style)} (${DateTime.zoneToString(style.zone)})`
+  )
   const json: Record<string, unknown> = resource instanceof Tenant
-    ? { npub: nip19.npubEncode(resource.pubkey), ...tenantJson(resource), [secret]: wallet(resource, style).text }
-    : { ...relayJson(resource) }
+    ? {
+      npub: nip19.npubEncode(resource.pubkey),
+      ...tenantJson(resource),
+      ...times,
+      [secret]: wallet(resource, style).text
+    }
+    : { ...relayJson(resource), ...times }
   const width = Math.max(...Object.keys(json).map((name) => name.length))
-  const fields: Record<string, unknown> = { ...resource }
   return Object.entries(json).map(([name, value]) => {
-    const { [name]: field } = fields
-    const text = DateTime.isDateTime(field)
-      ? `${time(field, style)} (${DateTime.zoneToString(style.zone)})`
-      : value === null || value === ""
-      ? "-"
-      : value === true
-      ? "yes"
-      : value === false
-      ? "no"
-      : String(value)
+    const text = value === null || value === "" ? "-" : value === true ? "yes" : value === false ? "no" : String(value)
     return `${style.dim(name.padEnd(width))}  ${oneLine(Redacted.isRedacted(value) ? "<redacted>" : text)}`
   })
 }

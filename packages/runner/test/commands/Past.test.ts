@@ -182,6 +182,7 @@ describe("usage", () => {
       "r      growth  2025-11-10 00:00:00.000  2025-11-20 00:00:00.000  10 d",
       "r      growth  2025-11-25 12:30:00.250  2025-12-01 00:00:00.000  5 d 11 h 29 min 59.75 s"
     ])
+    expect(await run("usage", tenant, "--from", "now", "--to", "now")).toMatchObject({ code: 0, stdout: "" })
     const asShown = ["--from", "2025-11-01 00:00:00.000", "--to", "2025-12-01 00:00"]
     expect((await run("usage", tenant, ...asShown)).json).toEqual((await run("usage", tenant, ...november)).json)
     expect((await run("usage", tenant, ...november)).json).toEqual([

@@ -188,6 +188,8 @@ describe("the form", () => {
     expect((await run(["usage", other, "--from", "2026-03-09", ...tz], { isTerminal: true })).stdout).toContain(
       "2026-03-09 11:00:00.000"
     )
+    const one = await run(["relay", "b", ...tz], { isTerminal: true })
+    expect(one.stdout).toMatch(/^createdAt +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \(Europe\/Berlin\)$/m)
     expect((await run(["activity", "--tz", "Nowhere"])).stderr).toContain("--tz: Expected a time zone")
   })
 
