@@ -6,27 +6,64 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { finish, root, run } from "./workspace.mjs"
 
-/** What is broken in each room, and the tests that should notice. Tests of other processes would not see the breakage. */
+/**
+ * What is broken in each room, and the tests that should notice: conformance suites on one adapter, and files. Tests of other processes would
+ * not see the breakage, and a mutant that survives costs all of a room's tests, so these are the ones that take seconds.
+ */
 const rooms = {
   decide: {
     mutate: ["packages/domain/src/{decide,event}/*.ts"],
     tests: ["packages/domain/test/**/*.test.ts", "packages/memory/test/*.test.ts"]
   },
   domain: {
-    mutate: ["packages/domain/src/{command,history,import,journal,model,runtime,verify}/*.ts"],
+    mutate: ["packages/domain/src/{command,history,journal,model,runtime}/*.ts"],
     tests: ["packages/domain/test/**/*.test.ts", "packages/memory/test/*.test.ts"]
   },
-  pubsub: {
-    mutate: ["packages/pubsub/src/{consumer,runtime,tail}/*.ts"],
-    tests: ["packages/pubsub/test/**/*.test.ts", "packages/memory/test/*.test.ts"]
+  verify: {
+    mutate: ["packages/domain/src/{import,verify}/*.ts"],
+    tests: [
+      "packages/domain/test/import/*.test.ts",
+      "packages/sql/test/maintain/{DamagedColumns,SqlRebuild,SqlVerification}.test.ts",
+      "packages/sql/test/move/{Import,ImportRefusals}.test.ts"
+    ],
+    suites: { sqlite: ["VerificationTest"] }
+  },
+  tail: {
+    mutate: ["packages/pubsub/src/{runtime,tail}/*.ts"],
+    tests: ["packages/pubsub/test/{runtime,tail}/*.test.ts"],
+    suites: { memory: ["FeedTest"] }
+  },
+  consumer: {
+    mutate: ["packages/pubsub/src/consumer/*.ts"],
+    tests: ["packages/pubsub/test/consumer/*.test.ts"],
+    suites: { memory: ["ConsumerTest"] }
   },
   write: {
-    mutate: ["packages/sql/src/write/*.ts", "packages/sql/src/consume/*.ts"],
+    mutate: ["packages/sql/src/write/*.ts"],
     tests: [
-      "packages/sql/test/Sqlite.test.ts",
-      "packages/sql/test/write/{GroupCommit,Load,SqlWriter,Waiting}.test.ts",
-      "packages/sql/test/database/*.test.ts"
-    ]
+      "packages/sql/test/write/{GroupCommit,SqlWriter,Waiting}.test.ts",
+      "packages/sql/test/database/Transaction.test.ts"
+    ],
+    suites: { sqlite: ["CommandTest", "JournalTest"] }
+  },
+  consume: {
+    mutate: ["packages/sql/src/consume/*.ts"],
+    tests: ["packages/sql/test/consume/Consumer.test.ts"],
+    suites: { sqlite: ["ConsumerTest"] }
+  }
+}
+
+/** For each adapter: the file that runs its suites, and the arguments of a suite. */
+const adapters = {
+  memory: {
+    file: "packages/memory/test/Mutants.test.ts",
+    imports: `import { Memory } from "@caravel/memory"`,
+    args: () => `"Memory", Memory.layer`
+  },
+  sqlite: {
+    file: "packages/sql/test/Mutants.test.ts",
+    imports: `import { Sqlite } from "@caravel/sql"\nimport { backdoor } from "./fixtures/backdoor.js"`,
+    args: (suite) => `"SQLite", Sqlite.layerTemporary${suite === "VerificationTest" ? ", backdoor" : ""}`
   }
 }
 
@@ -36,10 +73,12 @@ const narrowed = at === -1 ? undefined : args.splice(at, 2)[1]
 const unknown = args.filter((room) => !Object.hasOwn(rooms, room))
 if (unknown.length > 0) finish([`mutants: there are ${Object.keys(rooms).join(", ")}, and no ${unknown.join(", ")}`])
 
+/** How long a mutant may hang, in milliseconds. */
+const timeout = 20_000
 const folder = join(root, "build", "mutants")
 mkdirSync(folder, { recursive: true })
 
-for (const [name, { mutate, tests }] of Object.entries(rooms)) {
+for (const [name, { mutate, suites = {}, tests }] of Object.entries(rooms)) {
   if (args.length > 0 && !args.includes(name)) continue
   const clone = join(folder, name)
   const incremental = join(folder, `${name}.incremental.json`)
@@ -50,12 +89,21 @@ for (const [name, { mutate, tests }] of Object.entries(rooms)) {
   ) {
     finish([`mutants: ${clone} cannot be made`])
   }
+  const files = Object.entries(suites).map(([adapter, names]) => {
+    const { args, file, imports } = adapters[adapter]
+    const calls = names.map((suite) => `${suite}.suite(${args(suite)})`)
+    writeFileSync(
+      join(clone, file),
+      `import { ${names.join(", ")} } from "@caravel/conformance"\n${imports}\n\n${calls.join("\n")}\n`
+    )
+    return file
+  })
   writeFileSync(
     join(clone, "vitest.mutants.ts"),
     `import { sources } from "./vitest.workspace.js"
 export default { test: { projects: [{ ...sources, test: { include: ${
-      JSON.stringify(tests)
-    }, testTimeout: 60_000 } }] } }
+      JSON.stringify([...files, ...tests])
+    }, testTimeout: ${timeout} } }] } }
 `
   )
   writeFileSync(
@@ -69,7 +117,7 @@ export default { test: { projects: [{ ...sources, test: { include: ${
       incremental: true,
       incrementalFile: incremental,
       concurrency: 2,
-      timeoutMS: 60_000,
+      timeoutMS: timeout,
       // Doc comments and types need no tests.
       ignoreStatic: true,
       reporters: ["clear-text", "progress-append-only", "html", "json"],
@@ -80,8 +128,8 @@ export default { test: { projects: [{ ...sources, test: { include: ${
     })
   )
   if (!run("stryker", ["run"], { cwd: clone })) finish([`mutants: Stryker failed on ${name}`])
-  const { files } = JSON.parse(readFileSync(join(folder, `${name}.json`), "utf8"))
-  const statuses = Object.values(files).flatMap(({ mutants }) => mutants.map(({ status }) => status))
+  const report = JSON.parse(readFileSync(join(folder, `${name}.json`), "utf8"))
+  const statuses = Object.values(report.files).flatMap(({ mutants }) => mutants.map(({ status }) => status))
   const count = (...of) => statuses.filter((status) => of.includes(status)).length
   const noticed = count("Killed", "Timeout")
   const all = noticed + count("Survived", "NoCoverage")
