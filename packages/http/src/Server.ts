@@ -1,6 +1,7 @@
 /** The host of the API: its handlers, the middleware in front of them, and shutting down. */
 import type { ActivityFeed, Command, History, Journal, Query } from "@caravel/domain"
 import type { Consumer } from "@caravel/pubsub"
+import * as FileSystem from "@effect/platform/FileSystem"
 import type * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
@@ -126,10 +127,9 @@ const serve = <E, R>(
       HttpApiBuilder.serve().pipe(
         Layer.provide(HttpApiBuilder.middleware((app) =>
           // @effect-diagnostics-next-line anyUnknownInErrorContext:off
-          counted(inSpan(logged(hardened(answered(guard(limited(requestTimeout)(app))))))).pipe(
-            HttpIncomingMessage.withMaxBodySize(Option.some(maxBody))
-          )
-        ))
+          counted(inSpan(logged(hardened(answered(guard(limited(requestTimeout)(app)))))))
+        )),
+        Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, Option.some(FileSystem.Size(maxBody))))
       )
     ))
   return Layer.scopedDiscard(

@@ -30,6 +30,7 @@ describe("what the framework refuses", () => {
         [yield* get("/v1/relays/%ff"), 400, "invalid-request"],
         [yield* command("create-tenant", "{"), 400, "invalid-request"],
         [yield* command("create-tenant", ""), 400, "invalid-request"],
+        [yield* command("create-tenant", `\uFEFF${JSON.stringify(body)}`), 400, "invalid-request"],
         [yield* command("create-tenant", []), 400, "invalid-request"],
         [yield* command("create-tenant", "null"), 400, "invalid-request"],
         [yield* command("create-tenant", body, { "idempotency-key": "x".repeat(300) }), 400, "invalid-request"],

@@ -13,18 +13,38 @@ const malformed = (error: unknown) => {
   return new InvalidRequest({ issues: [{ path: "", message: `The body is not valid JSON${place}` }] })
 }
 
+/** Up to this length, in bytes, a body is read whole. */
+const short = 16 * 1024
+
+// `JSON.parse` refuses a byte order mark, so it is kept.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/** Bodies that were read whole: the platform keeps only what it reads as text. */
+const known = new WeakMap<HttpServerRequest.HttpServerRequest, string>()
+
+/** As text a body takes 90 µs more, but joins its parts only once. */
+const whole = (request: HttpServerRequest.HttpServerRequest) =>
+  Effect.map(request.arrayBuffer, (bytes) => {
+    const text = decoder.decode(bytes)
+    known.set(request, text)
+    return text
+  })
+
 /**
- * Reads a body as text. The platform keeps it, so that it can be read again. One that is declared too long is refused
- * before it is read. If a longer one arrives without a declared length, the platform closes the connection.
+ * Reads a body as text. It is kept, so that it can be read again. One that is declared too long is refused before it is
+ * read. If a longer one arrives without a declared length, the platform closes the connection.
  *
  * @since 0.1.0
  * @category execution
  */
 export const text = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<string, BodyTooLarge> =>
   Effect.gen(function*() {
+    const read = known.get(request)
+    if (read !== undefined) return read
     const limit = Option.getOrElse(Option.map(yield* HttpIncomingMessage.MaxBodySize, Number), () => Infinity)
-    if (Number(request.headers["content-length"] ?? 0) > limit) return yield* new BodyTooLarge({ limit })
-    return yield* Effect.mapError(request.text, () => new BodyTooLarge({ limit }))
+    const declared = Number(request.headers["content-length"] ?? NaN)
+    if (declared > limit) return yield* new BodyTooLarge({ limit })
+    return yield* Effect.mapError(declared <= short ? whole(request) : request.text, () => new BodyTooLarge({ limit }))
   })
 
 /**

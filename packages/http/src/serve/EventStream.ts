@@ -2,11 +2,12 @@
  * The activity feed as a response that does not end: server-sent events, or JSON lines. Each reader pulls from the
  * durable feed at its own pace, so a slow one delays nobody, loses nothing and keeps no more in memory than one chunk.
  */
-import { Activity, type Epoch, Journal, type Position } from "@caravel/domain"
+import { type Activity, type Epoch, Journal, type Position } from "@caravel/domain"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Chunk, Context, type Duration, Effect, Exit, Mailbox, Schedule, Schema, Stream } from "effect"
+import { Chunk, Context, type Duration, Effect, Exit, Mailbox, Schedule, Stream } from "effect"
 import type * as Parameters from "../api/Parameters.js"
 import * as Problem from "../api/Problem.js"
+import * as ActivityJson from "./ActivityJson.js"
 import { Drain } from "./Drain.js"
 import * as Own from "./Own.js"
 
@@ -40,21 +41,11 @@ interface Format {
   readonly retry: string
 }
 
-const encodeActivity = Schema.encodeSync(Activity)
-const encoded = new WeakMap<Activity, string>()
-
-/** All readers of a process share the activities of its feed, so each is encoded once. */
-const json = (activity: Activity): string => {
-  let text = encoded.get(activity)
-  if (text === undefined) encoded.set(activity, text = JSON.stringify(encodeActivity(activity)))
-  return text
-}
-
 // A client resumes after the last id that it has seen.
 const events: Format = {
   contentType: "text/event-stream",
   activity: (activity, epoch) =>
-    `id: ${epoch}:${activity.position}\nevent: ${activity.activityType}\ndata: ${json(activity)}\n\n`,
+    `id: ${epoch}:${activity.position}\nevent: ${activity.activityType}\ndata: ${ActivityJson.of(activity)}\n\n`,
   problem: (problem) => `event: problem\ndata: ${JSON.stringify(problem)}\n\n`,
   heartbeat: ":\n\n",
   // An id alone is not an event, but a client that loses its connection before the first one continues there.
@@ -65,7 +56,7 @@ const events: Format = {
 // Readers of JSON lines ignore blank ones.
 const lines: Format = {
   contentType: "application/x-ndjson",
-  activity: (activity) => `${json(activity)}\n`,
+  activity: (activity) => `${ActivityJson.of(activity)}\n`,
   problem: (problem) => `${JSON.stringify(problem)}\n`,
   heartbeat: "\n",
   start: () => "\n",

@@ -27,6 +27,7 @@ import * as Page from "../api/Page.js"
 import type * as Parameters from "../api/Parameters.js"
 import { ConsumersBehind, InvalidRequest } from "../api/RequestError.js"
 import * as View from "../api/View.js"
+import * as ActivityJson from "./ActivityJson.js"
 import * as Body from "./Body.js"
 import * as EventStream from "./EventStream.js"
 import { valid } from "./Failure.js"
@@ -60,6 +61,12 @@ const objectBody = Effect.fnUntraced(function*(request: HttpServerRequest.HttpSe
   return issues.length > 0 ? yield* new InvalidRequest({ issues }) : body
 })
 
+/** The same response as the framework's, which encodes by the schema of the endpoint and takes 60 µs. */
+const responseOf = (activity: Activity | void) =>
+  activity === undefined
+    ? HttpServerResponse.empty()
+    : HttpServerResponse.text(ActivityJson.of(activity), { contentType: "application/json" })
+
 /** Sends one command: the body is its payload. */
 const execute = (tag: CommandTag) => {
   const name = Str.uncapitalize(tag)
@@ -69,7 +76,7 @@ const execute = (tag: CommandTag) => {
       const payload = yield* objectBody(request, tag)
       yield* Own.permitted([{ ...payload, _tag: tag }])
       const command = yield* Command
-      return yield* (command[name] as Method)(...parameters(payload))
+      return responseOf(yield* (command[name] as Method)(...parameters(payload)))
     }).pipe(sentWith(headers), valid)
 }
 
