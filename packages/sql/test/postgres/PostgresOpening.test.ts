@@ -180,7 +180,10 @@ withPostgres("opening a PostgreSQL database", (url) => {
         Effect.gen(function*() {
           const { url } = yield* ownServer()
           yield* statements(url, "CREATE ROLE app LOGIN", "CREATE SCHEMA own AUTHORIZATION app")
-          const pooled = yield* pgBouncer(changed(url, { username: "app" }), "ignore_startup_parameters = options")
+          const { url: pooled } = yield* pgBouncer(
+            changed(url, { username: "app" }),
+            "ignore_startup_parameters = options"
+          )
           expect(yield* refusal(pooled, { schema: "own", wakeUps: "poll" })).toContain(
             "the schema own was requested, but the session has public"
           )
@@ -189,7 +192,10 @@ withPostgres("opening a PostgreSQL database", (url) => {
           expect(yield* statements(url, tables)).toEqual([[{ tables: 0 }]])
           yield* statements(url, "ALTER ROLE app SET search_path = own")
           // The pooler's open sessions keep their settings.
-          const again = yield* pgBouncer(changed(url, { username: "app" }), "ignore_startup_parameters = options")
+          const { url: again } = yield* pgBouncer(
+            changed(url, { username: "app" }),
+            "ignore_startup_parameters = options"
+          )
           yield* Effect.provide(commands, layer(again, { schema: "own", wakeUps: "poll" }))
           expect(yield* statements(url, "SELECT count(*)::int AS n FROM own.caravel_event")).toEqual([[{ n: 1 }]])
         }),
@@ -198,7 +204,7 @@ withPostgres("opening a PostgreSQL database", (url) => {
 
     it.scopedLive("that refuses the setting, an opening fails at once, with advice", () =>
       Effect.gen(function*() {
-        const pooled = yield* pgBouncer(url)
+        const { url: pooled } = yield* pgBouncer(url)
         expect(yield* refusal(pooled, { schema: "x", wakeUps: "poll" })).toContain("a pooler refuses a setting")
       }), 60_000)
   })

@@ -6,6 +6,7 @@ import { expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Random, Redacted, type Scope, Stream } from "effect"
 import { bundled, type Child, spawned } from "../fixtures/child.js"
 import { type Machine, machines } from "../fixtures/machines.js"
+import { hasPgBouncer, pgBouncer } from "../fixtures/pgbouncer.js"
 import { inSchema, raw, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 import { ownServer } from "../fixtures/postgresServer.js"
 
@@ -14,12 +15,15 @@ const rounds = LongRun.count("CARAVEL_KILLS", { usual: 4, long: 1000 })
 
 const tenant = "a".repeat(64)
 
-const open = (url: string) => Layer.build(Layer.fresh(Postgres.layer({ url: Redacted.make(url) })))
+type WakeUps = NonNullable<Postgres.Options["wakeUps"]>
+
+const open = (url: string, wakeUps: WakeUps = "listen") =>
+  Layer.build(Layer.fresh(Postgres.layer({ url: Redacted.make(url), wakeUps })))
 
 /** A database of this test that has relays with these ids. */
-const world = (url: string, ...ids: ReadonlyArray<string>) =>
+const world = (url: string, ids: ReadonlyArray<string>, wakeUps?: WakeUps) =>
   Effect.gen(function*() {
-    const context = yield* open(url)
+    const context = yield* open(url, wakeUps)
     const command = Context.get(context, Command)
     yield* command.createTenant({ pubkey: tenant })
     for (const id of ids) yield* command.createRelay({ id, tenant, subdomain: id })
@@ -75,13 +79,16 @@ const stop = (child: Child) =>
 const underLoad = (
   url: string,
   harm: (children: ReadonlyArray<Child>) => Effect.Effect<unknown, never, Scope.Scope>,
-  machines: ReadonlyArray<Machine> = [{ run: [], url }, { run: [], url }]
+  { machines = [{ run: [], url }, { run: [], url }], wakeUps = "listen" }: {
+    readonly machines?: ReadonlyArray<Machine>
+    readonly wakeUps?: WakeUps
+  } = {}
 ) =>
   Effect.gen(function*() {
-    const context = yield* world(url, "shared")
+    const context = yield* world(url, ["shared"], wakeUps)
     const feed = yield* follow(context)
     const script = yield* bundled("./retrying.ts")
-    const children = yield* Effect.forEach(machines, ({ run, url }, n) => spawned(script, [url, `p${n}`], run))
+    const children = yield* Effect.forEach(machines, ({ run, url }, n) => spawned(script, [url, `p${n}`, wakeUps], run))
     for (const child of children) yield* child.writes(200)
     yield* harm(children)
     const written = children.map((child) => child.written)
@@ -112,7 +119,7 @@ withPostgres("PostgreSQL, from several processes", (url) => {
         const ids = ["p", "q", "r", "s"].flatMap((prefix) => [0, 1, 2, 3].map((n) => `${prefix}${n}`))
         // The test does not depend on durability.
         const own = inSchema(url, yield* temporarySchema(url), "-c synchronous_commit=off")
-        const context = yield* world(own, ...ids)
+        const context = yield* world(own, ids)
         const followers = yield* Effect.all([follow(context), Effect.flatMap(open(own), follow)])
         const script = yield* bundled("./pausing.ts")
         const children = yield* Effect.forEach(
@@ -185,7 +192,39 @@ withPostgres("PostgreSQL, from several processes", (url) => {
               yield* network.heal
               yield* cutOff!.writes(cutOff!.written + 1000)
             }
-          }), network.machines)
+          }), { machines: network.machines })
+      }),
+    LongRun.timeout(600_000)
+  )
+
+  if (!hasPgBouncer) {
+    it.skip("skipped: pgbouncer is not installed", () => {})
+    return
+  }
+
+  const modes = [
+    { mode: "session", wakeUps: "listen" },
+    { mode: "transaction", wakeUps: "poll" },
+    // Each lost wake-up, and each statement that another connection has prepared, costs a retry.
+    { mode: "transaction", wakeUps: "listen" }
+  ] as const
+  it.scopedLive.each(modes)(
+    "PgBouncer, in $mode mode with wakeUps $wakeUps, may end its connections, and be killed and started again",
+    ({ mode, wakeUps }) =>
+      Effect.gen(function*() {
+        const server = yield* ownServer()
+        const pooler = yield* pgBouncer(
+          server.url,
+          `pool_mode = ${mode}`,
+          // Three processes: 18 connections each, and one that listens. In transaction mode they share fewer than one needs.
+          `default_pool_size = ${mode === "session" ? 60 : 5}`,
+          "server_lifetime = 1"
+        )
+        yield* underLoad(pooler.url, ([child]) =>
+          Effect.forEach(
+            Array.from({ length: rounds }),
+            () => Effect.zipRight(child!.writes(child!.written + 500), pooler.restart)
+          ), { wakeUps })
       }),
     LongRun.timeout(600_000)
   )
