@@ -5,7 +5,7 @@ import { Cause, Data, Effect, Exit, Fiber, Function, Schedule } from "effect"
 import type { Consumer } from "./History.js"
 import { Prng } from "./Prng.js"
 import type * as Program from "./Program.js"
-import { isStorageError, type Parts, Steps, type Tagged, tagOf } from "./Steps.js"
+import { type Parts, Steps, type Tagged, tagOf } from "./Steps.js"
 import type { Services } from "./World.js"
 
 /** A handler fails because the program says so. */
@@ -90,7 +90,7 @@ export class ConsumerSteps extends Steps {
         if (Exit.isSuccess(exit)) return
         this.see(`the end of ${consumer.name}`, exit.cause)
         const error = Cause.squash(exit.cause)
-        const isExpected = Cause.isInterruptedOnly(exit.cause) || isStorageError(error) ||
+        const isExpected = Cause.isInterruptedOnly(exit.cause) || this.isExpected(error) ||
           ["ConsumerHalted", "ConsumerNotFound"].includes(tagOf(error))
         if (!isExpected) history.report(`${consumer.name} ended: ${Cause.pretty(exit.cause)}`)
       }))

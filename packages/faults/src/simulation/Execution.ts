@@ -147,7 +147,7 @@ export class Execution extends Steps {
   ): Effect.Effect<Outcome> {
     const { history, observer } = this.parts
     const submission: Submission = {
-      mark: `s${this.marks++}`,
+      mark: `${this.parts.mark}${this.marks++}`,
       node: step.node,
       commands: step.commands,
       expected: step.expected,

@@ -81,6 +81,9 @@ export class History {
   /** What does not hold, as it was noticed. */
   readonly problems: Array<string> = []
 
+  /** Whether the database is restored meanwhile: what is open ends then. */
+  isRestored = false
+
   /** Notes a problem, once. */
   report(problem: string): void {
     if (!this.problems.includes(problem)) this.problems.push(problem)

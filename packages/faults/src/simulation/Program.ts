@@ -91,6 +91,14 @@ export interface ConsumerData {
   readonly poison: number
 }
 
+/** What happens after the program: a backup is made, callers go on, and after a time the database is restored. */
+export interface RestorationData {
+  readonly callers: ReadonlyArray<ReadonlyArray<Step>>
+  readonly millis: number
+  /** How many commands a new process sends after the restore. */
+  readonly more: number
+}
+
 export interface Program {
   readonly adapter: "memory" | "sqlite"
   /** The seed of the scheduler. */
@@ -104,6 +112,7 @@ export interface Program {
   /** Steps of concurrent callers. */
   readonly callers: ReadonlyArray<ReadonlyArray<Step>>
   readonly faults: ReadonlyArray<Fault>
+  readonly restoration: RestorationData | null
 }
 
 /** The start of every secret: it must never be seen outside of the place for secrets. */
@@ -145,7 +154,19 @@ class Generator {
         ...this.times(prng.between(1, 4), () => this.steps(prng.between(2, 9))),
         ...(nodes > 1 && this.consumers.length > 0 && prng.chance(0.4) ? [this.contest()] : [])
       ],
-      faults: adapter === "memory" || prng.chance(0.3) ? [] : this.times(prng.between(1, 5), () => this.fault())
+      faults: adapter === "memory" || prng.chance(0.3) ? [] : this.times(prng.between(1, 5), () => this.fault()),
+      restoration: adapter === "sqlite" && prng.chance(0.3) ? this.restoration() : null
+    }
+  }
+
+  private restoration(): RestorationData {
+    const { prng } = this
+    // A process that is opened after the restore may write, and other steps say nothing new here.
+    const isLeftOut = ({ _tag }: Step) => ["Backup", "JumpClock", "Restart", "Verify"].includes(_tag)
+    return {
+      callers: this.times(prng.between(1, 3), () => this.steps(prng.between(2, 6)).filter((step) => !isLeftOut(step))),
+      millis: prng.pick([0, 0, 1, 10, 100, 1000]),
+      more: prng.pick([0, 1, 4, 12])
     }
   }
 

@@ -3,7 +3,7 @@ import type { Activity } from "@caravel/domain"
 import { Cause, Deferred, Effect, Exit, Stream } from "effect"
 import type { Reader } from "./History.js"
 import type * as Program from "./Program.js"
-import { isStorageError, Steps, type Tagged } from "./Steps.js"
+import { Steps, type Tagged } from "./Steps.js"
 import type { Node } from "./World.js"
 
 export class ReaderSteps extends Steps {
@@ -71,7 +71,7 @@ export class ReaderSteps extends Steps {
         if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) {
           const error = Cause.squash(exit.cause)
           this.see("the error of a reader", exit.cause)
-          if (!isStorageError(error)) history.report(`${reader.name} ended: ${Cause.pretty(exit.cause)}`)
+          if (!this.isExpected(error)) history.report(`${reader.name} ended: ${Cause.pretty(exit.cause)}`)
         }
       })
     })

@@ -24,7 +24,18 @@ export const shrink = async (program: Program, fails: Fails, tries = 300): Promi
 
 /** Smaller programs, those that leave out most first. */
 function* smallerThan(program: Program): Generator<Program> {
-  const { callers, consumers, faults } = program
+  const { callers, consumers, faults, restoration } = program
+  if (restoration !== null) {
+    yield { ...program, restoration: null }
+    for (const rest of without(restoration.callers)) {
+      yield { ...program, restoration: { ...restoration, callers: rest } }
+    }
+    for (const [index, steps] of restoration.callers.entries()) {
+      for (const rest of without(steps)) {
+        yield { ...program, restoration: { ...restoration, callers: restoration.callers.with(index, rest) } }
+      }
+    }
+  }
   if (callers.length > 1) { for (const rest of without(callers)) yield { ...program, callers: rest } }
   if (faults.length > 1) yield { ...program, faults: [] }
   for (const rest of without(faults)) yield { ...program, faults: rest }

@@ -8,8 +8,9 @@ import { History } from "./History.js"
 import * as Observer from "./Observer.js"
 import * as Oracle from "./Oracle.js"
 import type { Program } from "./Program.js"
+import { restoration, type Within } from "./Restoration.js"
 import { SimulatedHost } from "./SimulatedHost.js"
-import type { Tagged } from "./Steps.js"
+import { type Parts, type Tagged } from "./Steps.js"
 import * as World from "./World.js"
 
 /** Where files are, and what is to be tried instead of Caravel's own services. */
@@ -66,8 +67,9 @@ export const simulate = async (program: Program, options: Options = {}): Promise
   const observer = filename === undefined
     ? Observer.ofMemory(() => nodes[0]!.services!)
     : Observer.ofFile(filename)
-  const execution = new Execution({ program, host, faults, history, nodes, observer, filename })
-  const simulation = new Simulation({ program, host, faults, history, nodes, observer, execution })
+  const execution = new Execution({ program, host, faults, history, nodes, observer, filename, mark: "s" })
+  const newcomer = new World.Node(program.nodes, { host, layer, wrap: (services) => services })
+  const simulation = new Simulation({ ...execution.parts, execution, newcomer })
 
   const restoreHost = host.install()
   const restoreDriver = FaultyDriver.install(faults, host)
@@ -96,7 +98,6 @@ export const simulate = async (program: Program, options: Options = {}): Promise
       simulation.isOpen = false
       // What is left ends by itself, as nothing can wake it.
       if (await host.run(() => false) === "endless") history.report("something runs on after everything has closed")
-      Oracle.check(program, history, events, observer, faults)
       for (const problem of observer.remains()) history.report(problem)
     }
     for (const error of host.uncaught) history.report(`an error was thrown: ${String(error)}`)
@@ -139,15 +140,7 @@ class Simulation {
   stage = "opening"
   /** Whether the database is open, so that it can be looked at. */
   isOpen = false
-  private readonly parts: {
-    readonly program: Program
-    readonly host: SimulatedHost
-    readonly faults: Faults
-    readonly history: History
-    readonly nodes: ReadonlyArray<World.Node>
-    readonly observer: Observer.Observer
-    readonly execution: Execution
-  }
+  private readonly parts: Parts & { readonly execution: Execution; readonly newcomer: World.Node }
 
   constructor(parts: Simulation["parts"]) {
     this.parts = parts
@@ -155,7 +148,7 @@ class Simulation {
 
   /** Runs the callers, ends all faults, and waits until everything has recovered. Returns the journal. */
   readonly program: Effect.Effect<ReadonlyArray<RecordedEvent>, Tagged> = Effect.gen(this, function*() {
-    const { execution, faults, nodes, program } = this.parts
+    const { execution, faults, history, nodes, observer, program } = this.parts
     for (const node of nodes) yield* execution.open(node)
     faults.enabled = true
     this.isOpen = true
@@ -170,7 +163,7 @@ class Simulation {
     yield* this.within(`a caller still waits ${recovery / 1000} seconds after the last fault`, Fiber.awaitAll(callers))
     for (const fiber of callers) {
       const exit = yield* Fiber.await(fiber)
-      if (Exit.isFailure(exit)) this.parts.history.report(`a caller ended: ${String(exit.cause)}`)
+      if (Exit.isFailure(exit)) history.report(`a caller ended: ${String(exit.cause)}`)
     }
     for (const node of nodes) if (node.services === undefined) yield* execution.open(node)
     yield* this.afresh
@@ -180,12 +173,18 @@ class Simulation {
     const services = nodes[0]!.services!
     yield* execution.verify(services)
     const events = yield* services.journal.read(Position.make(0), Number.MAX_SAFE_INTEGER)
-    this.stage = "closing"
+    Oracle.check(program, history, events, observer, faults)
     this.isOpen = false
+    if (program.restoration !== null) {
+      this.stage = "restoring a backup"
+      const within: Within = (problem, effect) => this.within(problem, effect)
+      yield* restoration(program.restoration, events, { ...this.parts, within })
+    }
+    this.stage = "closing"
     for (const node of nodes) {
       yield* this.within(
         "the database does not close",
-        Effect.zipRight(Effect.sync(() => node.observe(this.parts.history)), node.close)
+        Effect.zipRight(Effect.sync(() => node.observe(history)), node.close)
       )
     }
     return events

@@ -17,6 +17,8 @@ export interface Parts {
   readonly observer: Observer
   /** The database's file, if it has one. */
   readonly filename: string | undefined
+  /** The start of the correlation ids of commands. */
+  readonly mark: string
 }
 
 /** The steps of one kind, which run against open nodes. */
@@ -39,6 +41,11 @@ export class Steps {
         ? Effect.zipRight(Effect.sleep(10), this.whenOpen(index, use))
         : Effect.asVoid(use(node.services, node))
     )
+  }
+
+  /** Whether the storage, a statement, or a restore of the database may be the cause of an error. */
+  isExpected(error: unknown): boolean {
+    return isStorageError(error) || (this.parts.history.isRestored && tagOf(error) === "PositionFromOtherEpoch")
   }
 
   /** Secrets must not be in what callers see. */
