@@ -208,24 +208,26 @@ withPostgres("PostgreSQL, from several processes", (url) => {
     // Each lost wake-up, and each statement that another connection has prepared, costs a retry.
     { mode: "transaction", wakeUps: "listen" }
   ] as const
-  it.scopedLive.each(modes)(
-    "PgBouncer, in $mode mode with wakeUps $wakeUps, may end its connections, and be killed and started again",
-    ({ mode, wakeUps }) =>
-      Effect.gen(function*() {
-        const server = yield* ownServer()
-        const pooler = yield* pgBouncer(
-          server.url,
-          `pool_mode = ${mode}`,
-          // Three processes: 18 connections each, and one that listens. In transaction mode they share fewer than one needs.
-          `default_pool_size = ${mode === "session" ? 60 : 5}`,
-          "server_lifetime = 1"
-        )
-        yield* underLoad(pooler.url, ([child]) =>
-          Effect.forEach(
-            Array.from({ length: rounds }),
-            () => Effect.zipRight(child!.writes(child!.written + 500), pooler.restart)
-          ), { wakeUps })
-      }),
-    LongRun.timeout(600_000)
-  )
+  for (const { mode, wakeUps } of modes) {
+    it.scopedLive(
+      `PgBouncer in ${mode} mode, with wake-ups by ${wakeUps}, may end connections, and be killed and started again`,
+      () =>
+        Effect.gen(function*() {
+          const server = yield* ownServer()
+          const pooler = yield* pgBouncer(
+            server.url,
+            `pool_mode = ${mode}`,
+            // Three processes have 19 connections each. In transaction mode all share fewer than one of them needs.
+            `default_pool_size = ${mode === "session" ? 60 : 5}`,
+            "server_lifetime = 1"
+          )
+          yield* underLoad(pooler.url, ([child]) =>
+            Effect.forEach(
+              Array.from({ length: rounds }),
+              () => Effect.zipRight(child!.writes(child!.written + 500), pooler.restart)
+            ), { wakeUps })
+        }),
+      LongRun.timeout(600_000)
+    )
+  }
 })
