@@ -228,6 +228,21 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
+    "a replay reaches activities behind many that fail again",
+    Effect.gen(function*() {
+      yield* relays(70)
+      yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") }))
+      yield* caughtUp()
+      const all = yield* positions()
+      const seen = new Recorder()
+      // More than are read at a time.
+      const handle = seen.failing(({ position }) => position < all.at(-3)!)
+      expect(yield* Consumer.replay({ name, handle })).toEqual({ replayed: 3, failed: all.length - 3 })
+      expect(seen.positions).toEqual(all.slice(-3))
+    })
+  )
+
+  test(
     "an interrupted replay leaves the remaining activities parked",
     Effect.gen(function*() {
       yield* relays(5)

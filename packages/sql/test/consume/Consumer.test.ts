@@ -1,9 +1,9 @@
 import { Command, Journal, Position, Query } from "@caravel/domain"
-import { Consumer, Waiting } from "@caravel/pubsub"
+import { Consumer, ConsumerStore, Waiting } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Clock, type Context, Deferred, Effect, Fiber, Layer, Queue, Schedule, type Scope } from "effect"
+import { Cause, Clock, type Context, Deferred, Effect, Fiber, Layer, Option, Queue, Schedule, type Scope } from "effect"
 import { join } from "node:path"
 import { createHandled, handled } from "../fixtures/handled.js"
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
@@ -296,4 +296,56 @@ describe("a consumer", () => {
       yield* Effect.provide(caughtUp, here)
       expect(seen).toEqual((yield* Effect.provide(all, here)).map((n) => [n <= 7 ? "here" : "there", n]))
     }))
+})
+
+describe("the store", () => {
+  test(
+    "says which operation has failed, in a transaction and outside",
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      const { checkpoints, leases, parking, transaction } = yield* ConsumerStore.ConsumerStore
+      const [activity] = yield* Effect.flatMap(Query, (query) => query.activity())
+      yield* checkpoints.register(name, Position.make(0), {})
+      const found = Option.getOrThrow(yield* leases.holding(name, "run"))
+      const lease = Option.getOrThrow(yield* leases.acquire(name, "run", found, "owner"))
+      for (const table of ["parked", "lease", "consumer"]) yield* sql.unsafe(`DROP TABLE caravel_${table}`)
+
+      const position = Position.make(1)
+      const operations: { readonly [operation: string]: Effect.Effect<unknown, { readonly _tag: string }> } = {
+        "Checkpoints.register": checkpoints.register(name, position, {}),
+        "Checkpoints.find": checkpoints.find(name),
+        "Checkpoints.list": checkpoints.list,
+        "Checkpoints.move": checkpoints.move(lease, position, position),
+        "Checkpoints.recordFailure": checkpoints.recordFailure(lease, position, 1, "no"),
+        "Checkpoints.reset": checkpoints.reset(name, position),
+        "Leases.holding": leases.holding(name, "run"),
+        "Leases.acquire": leases.acquire(name, "run", found, "owner"),
+        "Leases.renew": leases.renew(lease),
+        "Leases.release": leases.release(lease),
+        "Parking.park": parking.park(lease, []),
+        "Parking.recordFailure": parking.recordFailure(lease, position, 1, "no"),
+        "Parking.unpark": parking.unpark(lease, position),
+        "Parking.list": parking.list(name, position, 1),
+        "Parking.isParkedBefore": parking.isParkedBefore(name, activity!),
+        "Parking.resources": parking.resources(name),
+        "Parking.drop": parking.drop(name),
+        "Parking.requestReplay": parking.requestReplay(name),
+        "Parking.replays": parking.replays(name),
+        "Parking.completeReplays": parking.completeReplays(lease, 1)
+      }
+      const methods = [checkpoints, leases, parking].flatMap((part) => Object.keys(part))
+      // The backlog is counted in the activities.
+      expect(Object.keys(operations).length).toBe(methods.length - 1)
+      for (const [operation, failing] of Object.entries(operations)) {
+        const error = yield* Effect.flip(Effect.asVoid(failing))
+        expect([operation, error]).toMatchObject([operation, { _tag: "StorageError", reason: "corrupt", operation }])
+        expect(yield* Effect.flip(transaction(Effect.asVoid(failing)))).toMatchObject({
+          _tag: "StorageError",
+          operation
+        })
+      }
+      const deferred = transaction(Effect.orDie(sql`INSERT INTO pair (id) VALUES (-1)`))
+      expect(yield* Effect.flip(deferred)).toMatchObject({ operation: "ConsumerStore.transaction" })
+    })
+  )
 })
