@@ -74,7 +74,7 @@ const unknown = args.filter((room) => !Object.hasOwn(rooms, room))
 if (unknown.length > 0) finish([`mutants: there are ${Object.keys(rooms).join(", ")}, and no ${unknown.join(", ")}`])
 
 /** How long a mutant may hang, in milliseconds. */
-const timeout = 20_000
+const timeout = 10_000
 const folder = join(root, "build", "mutants")
 mkdirSync(folder, { recursive: true })
 
