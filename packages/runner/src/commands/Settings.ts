@@ -183,18 +183,25 @@ const inEnvironment = Effect.map(
 
 const decode = Schema.decodeUnknownEither(Settings, { errors: "all", onExcessProperty: "error" })
 
-/** Settings that do not fit together. A schema in the environment may be for other commands. */
+/**
+ * Settings that do not fit together. A schema in the environment may be for other commands, and the machines of relays in
+ * a file may be for a provisioner that runs elsewhere.
+ */
 const conflicts = (settings: Settings, sources: Read["sources"]) => {
   const { credentials, host = "127.0.0.1", origins, rateLimit, relayHost, schema } = settings
   const open = credentials === undefined
+  const provisions = settings.with?.includes("provisioner") === true
   return [
     ...(open && !isLoopback(host)
       ? [`Without credentials only this machine is served: give --credentials to listen on ${host}`]
       : []),
     ...(open && origins !== undefined ? ["Web pages of other origins need credentials: give --credentials"] : []),
     ...(open && rateLimit !== undefined ? ["The rate is limited for each credential: give --credentials"] : []),
-    ...(settings.with?.includes("provisioner") === true && relayHost === undefined
+    ...(provisions && relayHost === undefined
       ? ["The provisioner needs the machines that serve relays: give --relay-host"]
+      : []),
+    ...(!provisions && sources["relayHost"] === "--relay-host"
+      ? ["Only the provisioner uses --relay-host: give --with provisioner, or leave it out"]
       : []),
     ...(schema !== undefined && sources["schema"] !== variableOf("schema") && "filename" in databaseOf(settings)
       ? ["A schema is for PostgreSQL; the database is a file"]

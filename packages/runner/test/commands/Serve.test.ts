@@ -285,7 +285,9 @@ it("runs the provisioner beside the API, which needs to know the machines that s
   }).listen(0, "127.0.0.1")
   await once(machines, "listening")
   const missing = await caravel(directory.path, ["serve", "--check", "--with", "provisioner"])
-  expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("--relay-host")])
+  expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("give --relay-host")])
+  const unused = await caravel(directory.path, ["serve", "--check", "--relay-host", "http://127.0.0.1:9"])
+  expect([unused.code, unused.stderr]).toEqual([1, expect.stringContaining("give --with provisioner")])
   const relayHost = `http://127.0.0.1:${(machines.address() as AddressInfo).port}`
   const { child, url } = await serve("--create", "--with", "provisioner", "--relay-host", relayHost)
   const post = (name: string, body: object) =>
