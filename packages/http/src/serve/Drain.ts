@@ -38,27 +38,31 @@ export const layer: Layer.Layer<Drain> = Layer.effect(
   Drain,
   Effect.gen(function*() {
     const begun = yield* Deferred.make<void>()
-    const idle = yield* Effect.makeLatch(true)
+    const idle = yield* Deferred.make<void>()
     let isDraining = false
     let running = 0
 
-    const start = Effect.suspend(() => ++running === 1 ? idle.close : Effect.void)
-    const end = Effect.suspend(() => --running === 0 ? idle.open : Effect.void)
+    const look = Effect.suspend(() => isDraining && running === 0 ? Deferred.succeed(idle, undefined) : Effect.void)
+    const end = Effect.suspend(() => {
+      running--
+      return look
+    })
     return {
       begun: Deferred.await(begun),
       counted: (app) =>
         Effect.map(
-          Effect.suspend(() =>
-            isDraining
-              ? Effect.succeed(Problem.response(new ShuttingDown()))
-              : Effect.acquireUseRelease(start, () => app, () => end)
-          ),
+          Effect.suspend(() => {
+            if (isDraining) return Effect.succeed(Problem.response(new ShuttingDown()))
+            running++
+            return Effect.ensuring(app, end)
+          }),
           (response) => isDraining ? HttpServerResponse.setHeader(response, "connection", "close") : response
         ),
       drain: (timeout, connectionsClosed) =>
         Effect.sync(() => isDraining = true).pipe(
           Effect.zipRight(Deferred.succeed(begun, undefined)),
-          Effect.zipRight(atMost(timeout, idle.await)),
+          Effect.zipRight(look),
+          Effect.zipRight(atMost(timeout, Deferred.await(idle))),
           Effect.zipRight(atMost("1 second", connectionsClosed)),
           Effect.asVoid
         )
