@@ -14,6 +14,10 @@ import { simulate } from "./Simulate.js"
 
 const [task, ...parameters] = process.argv.slice(2)
 
+// The standard output is for results: fibers that run outside of a simulation log to the console.
+// eslint-disable-next-line no-console
+console.log = console.error
+
 const search = async ([directory, adapter, ...numbers]: ReadonlyArray<string>): Promise<number> => {
   const [first, end, step] = numbers.map(Number)
   // Stacks take a tenth of the time; the script of a finding shows them.
