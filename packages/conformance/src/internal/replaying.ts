@@ -22,6 +22,12 @@ const name = "c"
 const from = "beginning"
 const retry = Schedule.stop
 
+/** Parks everything, by a consumer whose handler fails. */
+const parkAll = Effect.zipRight(
+  Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") })),
+  caughtUp()
+)
+
 export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
 
@@ -214,8 +220,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
     Effect.gen(function*() {
       yield* relays(3)
       yield* log(times(30, (n) => `r${n % 3}`))
-      yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") }))
-      yield* caughtUp()
+      yield* parkAll
       const seen = new Recorder()
       const replay = Consumer.replay({
         name,
@@ -231,8 +236,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
     "a replay reaches activities behind many that fail again",
     Effect.gen(function*() {
       yield* relays(70)
-      yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") }))
-      yield* caughtUp()
+      yield* parkAll
       const all = yield* positions()
       const seen = new Recorder()
       // More than are read at a time.
@@ -246,8 +250,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
     "an interrupted replay leaves the remaining activities parked",
     Effect.gen(function*() {
       yield* relays(5)
-      yield* Effect.fork(Consumer.run({ name, from, retry, onFailure: "park", handle: () => Effect.fail("no") }))
-      yield* caughtUp()
+      yield* parkAll
       const all = yield* positions()
       const reached = yield* Deferred.make<void>()
       const replay = yield* Effect.fork(Consumer.replay({

@@ -1,11 +1,11 @@
 /** The last act of some programs: the database is restored from a backup while its processes go on. */
-import { Position, type RecordedEvent } from "@caravel/domain"
+import { Position, type RecordedEvent, StorageError } from "@caravel/domain"
 import { Backup } from "@caravel/sql"
 import { Effect, Fiber, Schedule } from "effect"
 import { Execution } from "./Execution.js"
 import { History } from "./History.js"
 import type { CommandData, RestorationData, Step } from "./Program.js"
-import { type Parts, type Tagged, tagOf } from "./Steps.js"
+import { type Parts, type Tagged, waitWhile } from "./Steps.js"
 import type { Node } from "./World.js"
 
 /** Fails if an effect does not end in time, and reports the problem. */
@@ -20,8 +20,7 @@ export interface Surroundings extends Parts {
 }
 
 /** The reason of a storage error, if the error is one. */
-const reasonOf = (error: unknown) =>
-  tagOf(error) === "StorageError" ? (error as { readonly reason: string }).reason : undefined
+const reasonOf = (error: unknown) => error instanceof StorageError ? error.reason : undefined
 
 const sent = (node: number, command: CommandData): Step => ({ _tag: "Submit", node, commands: [command] })
 
@@ -82,10 +81,7 @@ export const restoration = (
       }
     }
     yield* within("a caller still waits after the restore", Fiber.awaitAll(running))
-    yield* Effect.iterate(0, {
-      while: (millis) => millis < 60_000 && later.readers.some(({ isOpen }) => isOpen),
-      body: (millis) => Effect.as(Effect.sleep(100), millis + 100)
-    })
+    yield* waitWhile(() => later.readers.some(({ isOpen }) => isOpen))
     yield* starting.verify(newcomer.services!)
     const now = yield* newcomer.services!.journal.read(Position.make(0), Number.MAX_SAFE_INTEGER)
     checkJournal(events, now, history)

@@ -10,7 +10,7 @@ import * as Oracle from "./Oracle.js"
 import type { Program } from "./Program.js"
 import { restoration, type Within } from "./Restoration.js"
 import { SimulatedHost } from "./SimulatedHost.js"
-import { type Parts, type Tagged } from "./Steps.js"
+import { type Parts, recovery, type Tagged, waitWhile } from "./Steps.js"
 import * as World from "./World.js"
 
 /** Where files are, and what is to be tried instead of Caravel's own services. */
@@ -38,9 +38,6 @@ export interface Result {
 
 /** The maximum number of tasks in a simulation. */
 const maxTurns = 100_000
-
-/** How long it may take after the last fault until everything works again, in milliseconds of simulated time. */
-const recovery = 60_000
 
 /** How many times the clock moves between two looks at the checkpoints. */
 const lookInterval = 8
@@ -255,9 +252,6 @@ class Simulation {
     const { history, observer } = this.parts
     const last = observer.activities(0, observer.head()).at(-1)?.[0] ?? 0
     const isBehind = () => history.readers.some(({ isOpen, seen }) => isOpen && (seen.at(-1)?.position ?? 0) < last)
-    return Effect.iterate(0, {
-      while: (millis) => millis < recovery && isBehind(),
-      body: (millis) => Effect.as(Effect.sleep(100), millis + 100)
-    })
+    return waitWhile(isBehind)
   })
 }

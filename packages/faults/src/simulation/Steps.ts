@@ -54,6 +54,16 @@ export class Steps {
   }
 }
 
+/** How long it may take until everything works again, or has ended, in milliseconds of simulated time. */
+export const recovery = 60_000
+
+/** Waits while something holds, for at most as long as a recovery may take. */
+export const waitWhile = (holds: () => boolean): Effect.Effect<unknown> =>
+  Effect.iterate(0, {
+    while: (millis) => millis < recovery && holds(),
+    body: (millis) => Effect.as(Effect.sleep(100), millis + 100)
+  })
+
 /** Any typed error. */
 export interface Tagged {
   readonly _tag: string

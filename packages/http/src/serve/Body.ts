@@ -42,7 +42,7 @@ export const text = (request: HttpServerRequest.HttpServerRequest): Effect.Effec
     const read = known.get(request)
     if (read !== undefined) return read
     const limit = Option.getOrElse(Option.map(yield* HttpIncomingMessage.MaxBodySize, Number), () => Infinity)
-    const declared = Number(request.headers["content-length"] ?? NaN)
+    const declared = Number(request.headers["content-length"])
     if (declared > limit) return yield* new BodyTooLarge({ limit })
     return yield* Effect.mapError(declared <= short ? whole(request) : request.text, () => new BodyTooLarge({ limit }))
   })

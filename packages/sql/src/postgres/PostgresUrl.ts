@@ -46,9 +46,6 @@ const files = ["sslcert", "sslkey", "sslrootcert"]
 /** The values with which a URL asks for TLS with a verified certificate, as `ssl` does. */
 const verifying = ["prefer", "require", "verify-ca", "verify-full", "true", "1"]
 
-/** The driver takes these as `verify-full`, warns at each start that its next version will not, and then verifies less. */
-const weakened = ["prefer", "require", "verify-ca"]
-
 const severalHosts = "the URL names several hosts, which only libpq reads: name one, such as that of a proxy"
 
 const noUrl =
@@ -116,7 +113,8 @@ export const read = (
     if (why !== undefined) return yield* refuse(why)
     // Parameters of the URL would take precedence over the option.
     if (ssl !== undefined) { for (const name of ["sslmode", "ssl"]) parameters.delete(name) }
-    if (weakened.includes(parameters.get("sslmode") ?? "") && !parameters.has("uselibpqcompat")) {
+    // The driver takes the others as `verify-full`, and warns that its next version will not, which verifies less.
+    if (verifying.includes(parameters.get("sslmode") ?? "") && !parameters.has("uselibpqcompat")) {
       parameters.set("sslmode", "verify-full")
     }
     const settings = [parameters.get("options") ?? "", ...searchPath].join(" ").trim()
