@@ -28,9 +28,15 @@ export const readable = (
   const wholes = new Set(issues.flatMap(({ path }) => path.map((_, depth) => nameOf(path.slice(0, depth)))))
   return [...first].filter(([path]) => !wholes.has(path)).map(([path, message]) => ({
     path,
-    message: storableText(withoutSecrets(message), longestMessage)
+    message: storableText(withoutSecrets(plain(message)), longestMessage)
   }))
 }
+
+/** Effect names an object or an array by its type in TypeScript, or by the side of its schema. */
+const plain = (message: string) =>
+  message
+    .replace(/^Expected (?:Struct \(Encoded side\)|\{.*?\}), actual /s, "Expected an object, actual ")
+    .replace(/^Expected ReadonlyArray<.*?>, actual /s, "Expected an array, actual ")
 
 const nameOf = (path: ReadonlyArray<PropertyKey>) => path.map(String).join(".")
 

@@ -16,6 +16,15 @@ describe("an error about input", () => {
     expect(issues({ names: [1, "x"] }, Settings)).toEqual(["names.1: Expected number, actual \"x\""])
   })
 
+  it("names an object and an array in plain words, whatever their fields", () => {
+    const optional = Schema.optionalWith(Schema.Array(Schema.Struct({ a: Schema.Int })), { default: () => [] })
+    expect(issues([], Schema.Struct({ optional }))).toEqual(["Expected an object, actual []"])
+    expect(issues({ optional: {} }, Schema.Struct({ optional }))).toEqual(["optional: Expected an array, actual {}"])
+    expect(issues({ optional: [3] }, Schema.Struct({ optional }))).toEqual(["optional.0: Expected an object, actual 3"])
+    const record = Schema.Record({ key: Schema.String, value: Schema.Unknown })
+    expect(issues("}, actual ", record)).toEqual(["Expected an object, actual \"}, actual \""])
+  })
+
   it("has a message even if the value cannot be shown", () => {
     const list: Array<unknown> & { constructor?: unknown } = [false]
     list.constructor = "x"

@@ -7,6 +7,7 @@ import * as Options from "@effect/cli/Options"
 import { Effect, Layer } from "effect"
 import { database, fileArgument, json, layerOf, writable } from "../cli/Arguments.js"
 import type { DatabaseName } from "../cli/DatabaseName.js"
+import { mustBeReadable } from "../cli/InputFile.js"
 import * as Layout from "../terminal/Layout.js"
 import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"
 import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
@@ -107,6 +108,10 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       json,
       database
     },
-    execute: (options) => Effect.provide(run(options), target(options.database, options.dryRun))
+    execute: (options) =>
+      Effect.zipRight(
+        mustBeReadable(options.file),
+        Effect.provide(run(options), target(options.database, options.dryRun))
+      )
   })
 ]

@@ -6,10 +6,10 @@ import { Chunk, Data, Duration, Effect, Either, Predicate, Record as Rec, Ref, S
 import { createReadStream } from "node:fs"
 import process from "node:process"
 import { create } from "../cli/Arguments.js"
+import { mustBeReadable, unreadable } from "../cli/InputFile.js"
 import { onWritable, place } from "../cli/Place.js"
 import * as SentWith from "../cli/SentWith.js"
 import { didYouMean } from "../cli/Suggestion.js"
-import { reasonOf } from "../cli/SystemError.js"
 import { shortened } from "../terminal/Layout.js"
 import * as Lines from "../terminal/Lines.js"
 import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
@@ -97,7 +97,7 @@ const reading = (file: string) => file === "-" ? process.stdin : createReadStrea
 const open = (file: string): Stream.Stream<Uint8Array, Failed> =>
   NodeStream.fromReadable(
     () => reading(file),
-    (error) => new Failed({ message: `${file === "-" ? "Standard input" : file} cannot be read: ${reasonOf(error)}` })
+    (error) => unreadable(file === "-" ? "Standard input" : file, error)
   )
 
 /** How many lines are sent to the writer at a time. The writer decides them in order and commits them together. */
@@ -154,6 +154,10 @@ const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
   if (failed > 0) return yield* new Failed({ message: "" })
 })
 
+const onDatabase = onWritable((
+  { file, metadata }: { readonly file: string; readonly metadata: SentWith.SentWith["metadata"] }
+) => SentWith.sentWith({ metadata })(run(file)))
+
 /** The subcommands of this family. */
 export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
   Subcommand.make({
@@ -170,8 +174,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       create,
       place
     },
-    execute: onWritable((
-      { file, metadata }: { readonly file: string; readonly metadata: SentWith.SentWith["metadata"] }
-    ) => SentWith.sentWith({ metadata })(run(file)))
+    execute: (options) =>
+      Effect.zipRight(options.file === "-" ? Effect.void : mustBeReadable(options.file), onDatabase(options))
   })
 ]

@@ -96,9 +96,12 @@ describe("import", () => {
       stdout: "",
       stderr: `caravel: ${filename} is a database of this Caravel already: name it with --database, or copy the file`
     })
-    expect(await run("import", join(cwd, "none.db"))).toMatchObject({
-      code: 1,
-      stderr: `caravel: ${join(cwd, "none.db")} does not exist`
-    })
+    for (const [file, reason] of [["none.db", "there is no such file"], [cwd, "it is a directory"]]) {
+      expect(await caravel(cwd, ["import", file!, "--database", "unmade.db"])).toMatchObject({
+        code: 1,
+        stderr: `caravel: ${file} cannot be read: ${reason}\n`
+      })
+      expect(existsSync(join(cwd, "unmade.db"))).toBe(false)
+    }
   }, 60_000)
 })

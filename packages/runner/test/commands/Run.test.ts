@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from "@effect/vitest"
-import { readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { caravel, start, temporary } from "../process.js"
 import { program } from "../program.js"
@@ -17,7 +17,8 @@ describe("run", () => {
     await program(["init", "--database", database])
     for (let turns = 0; turns < 100; turns++) {
       const interruption = new AbortController()
-      const running = program(["run", join(cwd, "none.jsonl"), "--database", database], interruption)
+      // This file can be opened, but not read.
+      const running = program(["run", "/proc/self/mem", "--database", database], interruption)
       for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
       interruption.abort()
       await running.catch(() => {})
@@ -125,6 +126,16 @@ describe("run", () => {
       const result = await caravel(cwd, [...args, "--database", `stdin-${args.length}.db`, "--create"], { input })
       expect(result).toMatchObject({ code: 0, stderr: "" })
       expect(result.json).toMatchObject([{ line: 1 }, { line: 2, activity: { resourceId: "a" } }])
+    }
+  }, 60_000)
+
+  it("creates no database for a file that cannot be read", async () => {
+    for (const [file, reason] of [["none.jsonl", "there is no such file"], [cwd, "it is a directory"]]) {
+      expect(await caravel(cwd, ["run", file!, "--database", "unmade.db", "--create"])).toMatchObject({
+        code: 1,
+        stderr: `caravel: ${file} cannot be read: ${reason}\n`
+      })
+      expect(existsSync(join(cwd, "unmade.db"))).toBe(false)
     }
   }, 60_000)
 
