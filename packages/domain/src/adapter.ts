@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+export { namesCommand } from "./command/CommandRequest.js"
 export { commandTable } from "./command/CommandTable.js"
 export { currentInstant } from "./command/CurrentInstant.js"
 export * from "./command/IdempotencyKey.js"
@@ -26,7 +27,7 @@ export { Period } from "./history/Usage.js"
 export * from "./import/ImportBatch.js"
 export * from "./import/ImportModel.js"
 export { checkEpoch, checkPosition, makeEpoch } from "./journal/Epoch.js"
-export { decodeInput, inputError, type Issue, readable } from "./model/Decoding.js"
+export { decodeInput, inputError, type Issue, issuesIn, readable } from "./model/Decoding.js"
 export { Label } from "./model/Metadata.js"
 export { fieldIn, resourceKey, resources, secretFields } from "./model/Resource.js"
 export { NwcUrlInput } from "./model/Tenant.js"

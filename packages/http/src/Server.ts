@@ -7,7 +7,7 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import type * as HttpMiddleware from "@effect/platform/HttpMiddleware"
-import type * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpRouter from "@effect/platform/HttpRouter"
 import type * as HttpServer from "@effect/platform/HttpServer"
 import { type Duration, Effect, identity, Layer, Option } from "effect"
 import { Api } from "./api/Api.js"
@@ -47,6 +47,11 @@ export interface Options {
   readonly requestTimeout?: Duration.DurationInput | undefined
   /** How long running requests may take when the server shuts down. Ten seconds by default. */
   readonly drainTimeout?: Duration.DurationInput | undefined
+  /**
+   * Completes when no answer is being sent. A server that shuts down waits for it, too, for the time that requests have.
+   * By default it does not wait: what is not sent yet may be lost.
+   */
+  readonly answersSent?: Effect.Effect<void> | undefined
   /**
    * Completes when no connection is open. A server that shuts down waits for it, for at most a second, so that a request
    * that arrives on a connection that was kept alive is refused, and not lost. By default it does not wait.
@@ -113,6 +118,7 @@ type Host = HttpServer.HttpServer | HttpRouter.HttpRouter.DefaultServices
 
 const serve = <E, R>(
   {
+    answersSent = Effect.void,
     connectionsClosed = Effect.void,
     drainTimeout = "10 seconds",
     maxBody = 10 * 1024 * 1024,
@@ -122,18 +128,26 @@ const serve = <E, R>(
   guard: HttpMiddleware.HttpMiddleware,
   authentication: Layer.Layer<Authentication, E, R>
 ): Layer.Layer<never, E, Host | Services | R> => {
-  const served = Effect.map(Drain.Drain, ({ counted }) =>
-    RequestSpan.layer((inSpan) =>
-      HttpApiBuilder.serve().pipe(
-        Layer.provide(HttpApiBuilder.middleware((app) =>
-          // @effect-diagnostics-next-line anyUnknownInErrorContext:off
-          counted(inSpan(logged(hardened(answered(guard(limited(requestTimeout)(app)))))))
-        )),
-        Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, Option.some(FileSystem.Size(maxBody))))
+  const served = Effect.map(
+    Drain.Drain,
+    ({ accepted, counted }) =>
+      RequestSpan.layer((inSpan) =>
+        HttpApiBuilder.serve().pipe(
+          Layer.provide(HttpApiBuilder.middleware((app) =>
+            // @effect-diagnostics-next-line anyUnknownInErrorContext:off
+            counted(inSpan(logged(hardened(answered(guard(accepted(limited(requestTimeout)(app))))))))
+          )),
+          // A consumer's name has up to 256 characters; the router finds no route for a longer parameter than this.
+          Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: Infinity })),
+          Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, Option.some(FileSystem.Size(maxBody))))
+        )
       )
-    ))
+  )
   return Layer.scopedDiscard(
-    Effect.flatMap(Drain.Drain, ({ drain }) => Effect.addFinalizer(() => drain(drainTimeout, connectionsClosed)))
+    Effect.flatMap(
+      Drain.Drain,
+      ({ drain }) => Effect.addFinalizer(() => drain({ answersSent, connectionsClosed, timeout: drainTimeout }))
+    )
   ).pipe(
     Layer.provide(Layer.unwrapEffect(served)),
     Layer.provide([HttpApiSwagger.layer(), Drain.layer]),

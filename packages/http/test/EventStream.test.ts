@@ -1,7 +1,9 @@
 import { ActivityFeed, Command, Journal } from "@caravel/domain"
-import { EventStream } from "@caravel/http"
+import { Authentication, EventStream, type Identity, Server } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import { pubkey } from "@caravel/testing"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Exit, Fiber, FiberId, Layer, Scope, Stream } from "effect"
 import { createServer, type Server as HttpServer } from "node:http"
@@ -221,6 +223,34 @@ describe("a stream", () => {
       client.destroy()
       yield* Fiber.join(closing)
     }).pipe(Effect.scoped)
+  }, 60_000)
+
+  it.live("takes nothing more from the feed when the credential is revoked", () => {
+    const { node, services, stalled, taken } = withBacklog()
+    let isValid = true
+    const identity: typeof Identity.Service = {
+      role: "readOnly",
+      actor: undefined,
+      tenant: undefined,
+      grants: [],
+      isValid: Effect.sync(() => isValid)
+    }
+    return Effect.gen(function*() {
+      yield* stalled
+      isValid = false
+      yield* Deferred.await(taken.ended)
+      expect(taken.count).toBeLessThan(backlog)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        HttpApiBuilder.serve().pipe(
+          Layer.provide(Server.layerApi),
+          Layer.provide(Layer.succeed(Authentication, { bearer: () => Effect.succeed(identity) })),
+          Layer.provideMerge(NodeHttpServer.layer(() => node, { host: "127.0.0.1", port: 0 })),
+          Layer.provideMerge(services)
+        )
+      )
+    )
   }, 60_000)
 })
 

@@ -1,12 +1,13 @@
 /** What operators see and set: metrics, the log, readiness, headers, other origins, and the time limit. */
 import { Journal, Query } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Credentials, Server, SingleUse } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import { Consumer } from "@caravel/pubsub"
 import { pubkey } from "@caravel/testing"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, HashMap, Layer, Logger, LogLevel, Metric, MetricBoundaries, Schedule } from "effect"
+import { Duration, Effect, Fiber, HashMap, Layer, Logger, LogLevel, Metric, MetricBoundaries, Schedule } from "effect"
 import { createServer } from "node:http"
 import { command, get, onEach, send, served } from "./fixtures/served.js"
 
@@ -126,7 +127,11 @@ describe("answers", () => {
         expect(headers.get("content-security-policy")).toBe("default-src 'none'; frame-ancestors 'none'")
         expect(headers.get("x-content-type-options")).toBe("nosniff")
       }
-      expect((yield* get("/docs")).headers.get("content-security-policy")).toMatch(/script-src 'unsafe-inline'/)
+      for (const path of ["/docs", "/docs/", "/Docs?a=1"]) {
+        const { headers, status } = yield* get(path)
+        expect([path, status]).toEqual([path, 200])
+        expect(headers.get("content-security-policy")).toMatch(/script-src 'unsafe-inline'/)
+      }
     })
   )
 
@@ -142,6 +147,25 @@ describe("answers", () => {
       expect((yield* get("/v1/activity/stream")).status).toBe(200)
     }).pipe(Effect.provide(served(slow, { requestTimeout: "50 millis" })))
   })
+})
+
+it.live("a time limit may be longer than a timer of JavaScript can be", () => {
+  const slow = Layer.effect(
+    Query,
+    Effect.map(Query, (query) => ({
+      ...query,
+      relay: (id) =>
+        Effect.suspend(() => {
+          // Longer than the shortest timer.
+          const until = performance.now() + 5
+          return Effect.zipRight(Effect.repeat(nextTurn, { until: () => performance.now() > until }), query.relay(id))
+        })
+    }))
+  ).pipe(Layer.provideMerge(Memory.layer))
+  return Effect.forEach(["25 days", Duration.infinity] as const, (requestTimeout) =>
+    Effect.gen(function*() {
+      expect((yield* get("/v1/relays/a")).status).toBe(404)
+    }).pipe(Effect.provide(served(slow, { requestTimeout }))))
 })
 
 describe("web pages", () => {

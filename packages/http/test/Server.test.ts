@@ -1,20 +1,19 @@
 import { decodeCommand, Query, RelayNotFound, StorageError, VersionConflict } from "@caravel/domain"
 import { nextTurn } from "@caravel/domain/adapter"
-import { Api, Problem, Server } from "@caravel/http"
+import { Api, Authentication, Credentials, type Identity, Problem, Server, SingleUse } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import { pubkey } from "@caravel/testing"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { describe, expect, it } from "@effect/vitest"
-import { Array as Arr, Deferred, Effect, Exit, Fiber, Layer, Schema, Scope, Supervisor } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { createServer, type ServerResponse } from "node:http"
 import { connect } from "node:net"
-import { command, get, onEach, send, served, statusWith, url } from "./fixtures/served.js"
+import { command, get, onEach, send, served, statusWith, url, withQuery } from "./fixtures/served.js"
 
 const alice = pubkey("alice")
-
-/** Memory with another `Query`. */
-const withQuery = (change: (query: typeof Query.Service) => typeof Query.Service) =>
-  Layer.effect(Query, Effect.map(Query, change)).pipe(Layer.provideMerge(Memory.layer))
 
 describe("what the framework refuses", () => {
   onEach(
@@ -46,6 +45,30 @@ describe("what the framework refuses", () => {
     }),
     { maxBody: 1000 }
   )
+
+  onEach(
+    "is a problem, however it is nested",
+    Effect.gen(function*() {
+      const nested = `${"[".repeat(3000)}${"]".repeat(3000)}`
+      const unprintable = "{\"constructor\":{\"name\":{\"toString\":1,\"valueOf\":1}}}"
+      for (const value of [nested, unprintable]) {
+        for (
+          const { json } of [
+            yield* command("create-relay", `{"policyPublicJoin":${value}}`),
+            yield* send("POST", "/v1/submit", { body: `[${value}]` }),
+            yield* send("POST", "/v1/submit", { body: `[{"_tag":"CreateRelay","policyPublicJoin":${value}}]` }),
+            yield* send("POST", "/v1/consumers/a/reset", { body: `{"position":${value}}` })
+          ]
+        ) expect(json).toMatchObject({ type: "urn:caravel:problem:invalid-request", status: 400 })
+      }
+    })
+  )
+
+  it.live("is not a parameter that is long", () =>
+    Effect.gen(function*() {
+      const { json } = yield* get(`/v1/consumers/${"n".repeat(256)}`)
+      expect(json).toMatchObject({ type: "urn:caravel:problem:consumer-not-found", status: 404 })
+    }).pipe(Effect.provide(served(Memory.layer))))
 
   it.live("a bug is a problem without its cause", () =>
     Effect.gen(function*() {
@@ -95,105 +118,38 @@ describe("a client of the API", () => {
   })
 })
 
-describe("a request whose client disconnects", () => {
-  /** The fibers that have not ended. */
-  class Live extends Supervisor.AbstractSupervisor<void> {
-    readonly value = Effect.void
-    readonly fibers = new Set<unknown>()
-
-    override onStart(_: unknown, __: unknown, ___: unknown, fiber: unknown) {
-      this.fibers.add(fiber)
+describe("the body of a request", () => {
+  it.live("may be read by an application before and after the handler", () => {
+    const text = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => Effect.orDie(request.text))
+    const identity: typeof Identity.Service = {
+      role: "admin",
+      actor: undefined,
+      tenant: undefined,
+      grants: [],
+      isValid: Effect.succeed(true)
     }
-
-    override onEnd(_: unknown, fiber: unknown) {
-      this.fibers.delete(fiber)
-    }
-  }
-
-  const waiting = "/v1/relays/a"
-  const page = "/docs"
-  const cases = [
-    { name: "while its handler waits", requests: [["GET", waiting]] },
-    { name: "while the handler of a HEAD waits", requests: [["HEAD", waiting]] },
-    { name: "behind one that waits", requests: [["GET", waiting], ["GET", "/healthz"], ["HEAD", page]] },
-    { name: "as a stream behind one that waits", requests: [["GET", waiting], ["GET", "/v1/activity/stream"]] },
-    // A page is 1.5 MB, so these do not fit into the buffers of a client that reads nothing.
-    { name: "before it has read the answers", requests: Arr.replicate(["GET", page], 20) }
-  ] as const
-
-  for (const isUninterruptible of [false, true]) {
-    for (const { name, requests } of cases) {
-      it.live(`ends, ${name}${isUninterruptible ? " uninterruptibly" : ""}`, () =>
-        Effect.gen(function*() {
-          const finish = yield* Deferred.make<void>()
-          const wait = Deferred.await(finish)
-          const slow = withQuery((query) => ({
-            ...query,
-            relay: (id) =>
-              Effect.zipRight(
-                isUninterruptible ? Effect.uninterruptible(wait) : Effect.interruptible(wait),
-                query.relay(id)
-              )
-          }))
-          const node = Server.endAbandoned(createServer())
-          let received = 0
-          let disconnected = 0
-          node.on("request", (_, response) => {
-            received++
-            response.on("close", () => disconnected++)
-          })
-          const live = new Live()
-          yield* Effect.gen(function*() {
-            const { host, hostname, port } = new URL(yield* url)
-            yield* nextTurn
-            const before = live.fibers.size
-            const socket = connect(Number(port), hostname).pause()
-            socket.on("error", () => {})
-            for (const [method, path] of requests) {
-              socket.write(`${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
-            }
-            // Node reads no further request while many answers are not sent.
-            let seen = 0
-            let last = 0
-            const isStill = Effect.sync(() => {
-              seen = received === last ? seen + 1 : 0
-              last = received
-              return received > 0 && seen > 100
-            })
-            yield* Effect.repeat(Effect.zipRight(nextTurn, isStill), { until: (still) => still })
-            expect(live.fibers.size).toBeGreaterThan(before)
-            socket.destroy()
-            yield* Effect.repeat(nextTurn, { until: () => disconnected === received })
-            yield* Deferred.succeed(finish, undefined)
-            yield* Effect.repeat(nextTurn, { until: () => live.fibers.size <= before })
-          }).pipe(Effect.provide(served(slow, {}, node)), Effect.supervised(live))
-        }))
-    }
-  }
+    const seen: Array<string> = []
+    const application = (reads: { readonly before: boolean }) =>
+      HttpApiBuilder.serve((app) => Effect.zipLeft(app, Effect.map(text, (text) => seen.push(text)))).pipe(
+        Layer.provide(Server.layerApi),
+        Layer.provide(Layer.succeed(Authentication, {
+          bearer: () => reads.before ? Effect.as(text, identity) : Effect.succeed(identity)
+        })),
+        Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { host: "127.0.0.1", port: 0 })),
+        Layer.provideMerge(Memory.layer)
+      )
+    return Effect.forEach([true, false], (before) =>
+      Effect.gen(function*() {
+        yield* command("create-tenant", { pubkey: alice })
+        for (const infoName of ["short", "x".repeat(20_000)]) {
+          const body = { id: infoName.slice(0, 5), tenant: alice, subdomain: infoName.slice(0, 5), infoName }
+          expect((yield* command("create-relay", body)).status).toBe(200)
+          expect(JSON.parse(seen.at(-1)!)).toEqual(body)
+        }
+        expect((yield* command("create-relay", "")).status).toBe(400)
+      }).pipe(Effect.provide(application({ before }))))
+  })
 })
-
-it.live("a response whose client does not disconnect calls back once", () =>
-  Effect.gen(function*() {
-    let sent = 0
-    const node = Server.endAbandoned(createServer())
-    yield* Effect.acquireRelease(
-      Effect.promise(() => new Promise<void>((resolve) => node.listen(0, "127.0.0.1", resolve))),
-      () => Effect.promise(() => new Promise((resolve) => node.close(resolve)))
-    )
-    const closed = new Promise<void>((resolve) =>
-      node.on("request", (_, response) => {
-        response.on("close", resolve)
-        response.end("answered", () => sent++)
-      })
-    )
-    const address = node.address()
-    const port = typeof address === "object" ? address?.port : undefined
-    const answer = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}`, { headers: { connection: "close" } }))
-    expect(yield* Effect.promise(() => answer.text())).toBe("answered")
-    yield* Effect.promise(() => closed)
-    yield* nextTurn
-    expect(sent).toBe(1)
-  }).pipe(Effect.scoped))
 
 describe("a host without credentials", () => {
   const loopback = served(Memory.layer)
@@ -253,6 +209,31 @@ describe("shutting down", () => {
       expect([answer.status, answer.headers.get("connection")]).toEqual([404, "close"])
       yield* Fiber.join(closing)
       yield* Effect.promise(() => expect(fetch(base)).rejects.toThrow())
+    }))
+
+  it.live("refuses what is new while answers are being sent, also to a page of an allowed origin", () =>
+    Effect.gen(function*() {
+      const sent = yield* Deferred.make<void>()
+      const origin = "https://admin.example"
+      const scope = yield* Scope.make()
+      const layer = Server.layerWithCredentials({
+        credentials: Effect.succeed(Credentials.Credentials.make({ tokens: [] })),
+        origins: [origin, "https://second.example"],
+        answersSent: Deferred.await(sent),
+        drainTimeout: "1 hour"
+      }).pipe(
+        Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { host: "127.0.0.1", port: 0 })),
+        Layer.provide([Memory.layer, SingleUse.layerMemory])
+      )
+      const context = yield* Layer.buildWithScope(layer, scope)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      const refused = yield* Effect.provide(get("/healthz", { origin }), context).pipe(
+        Effect.repeat({ until: ({ status }) => status === 503 })
+      )
+      expect(refused.headers.get("access-control-allow-origin")).toBe(origin)
+      expect(refused.headers.get("x-content-type-options")).toBe("nosniff")
+      yield* Deferred.succeed(sent, undefined)
+      yield* Fiber.join(closing)
     }))
 
   it.live("does not wait for answers whose clients are gone", () =>

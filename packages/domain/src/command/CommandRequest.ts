@@ -88,7 +88,13 @@ const decoders = Rec.map(commands, (schema) => {
   }
 })
 
-const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
+/**
+ * Whether a value has the tag of a command. Its fields may be malformed.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
   Predicate.hasProperty(input, "_tag") && Predicate.isString(input._tag) && Object.hasOwn(commands, input._tag)
 
 /**

@@ -41,13 +41,21 @@ const plain = (message: string) =>
 const nameOf = (path: ReadonlyArray<PropertyKey>) => path.map(String).join(".")
 
 /**
+ * The issue of each invalid field. Long values are cut, and secrets redacted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const issuesIn = (error: ParseResult.ParseError): ReadonlyArray<Issue> => readable(formatted(error))
+
+/**
  * The message for each invalid field, as `subdomain: Expected …`. Long values are cut, and secrets redacted.
  *
  * @since 0.1.0
  * @category errors
  */
 export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> =>
-  readable(formatted(error)).map(({ message, path }) => path === "" ? message : `${path}: ${message}`)
+  issuesIn(error).map(({ message, path }) => path === "" ? message : `${path}: ${message}`)
 
 /** Effect formats values with their own methods, and a program may pass an array whose `constructor` is a text. */
 const formatted = (error: ParseResult.ParseError) => {

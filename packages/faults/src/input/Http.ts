@@ -18,7 +18,7 @@ const kebab = (tag: string) => tag.replace(/[A-Z]/g, (letter, at) => `${at === 0
 interface Parts {
   readonly method: string
   readonly path: string
-  readonly headers: ReadonlyArray<readonly [name: string, value: string]>
+  readonly headers: ReadonlyArray<Header>
   readonly body: Buffer
 }
 
@@ -56,7 +56,11 @@ const path = (template: string) =>
     return template.replace(/\{\w+\}/g, () => rest.shift()!) + query
   })
 
-const headers = fc.array(
+type Header = readonly [name: string, value: string]
+
+const upgrade: ReadonlyArray<Header> = [["connection", "upgrade"], ["upgrade", "h2c"]]
+
+const anyHeaders: fc.Arbitrary<ReadonlyArray<Header>> = fc.array(
   fc.oneof(
     { weight: 2, arbitrary: fc.tuple(fc.constant("idempotency-key"), fc.constantFrom("1", "2")) },
     { weight: 1, arbitrary: fc.tuple(fc.constant("if-match"), fc.constantFrom("\"1\"", "W/\"3-gzip\"", "*", "x")) },
@@ -85,6 +89,11 @@ const headers = fc.array(
     }
   ),
   { maxLength: 2 }
+)
+
+const headers = fc.oneof(
+  { weight: 9, arbitrary: anyHeaders },
+  { weight: 1, arbitrary: anyHeaders.map((headers) => [...headers, ...upgrade]) }
 )
 
 const json = (values: fc.Arbitrary<unknown>) => values.map((value) => Buffer.from(JSON.stringify(value) ?? ""))

@@ -37,12 +37,18 @@ const numbers = fc.oneof(
   fc.double()
 )
 
+/** An array so deep that some functions that call themselves for each level have no stack left. */
+const deep: unknown = JSON.parse(`${"[".repeat(3000)}${"]".repeat(3000)}`)
+
+/** An object whose text Effect cannot make, as it asks the constructor for its name. */
+const unprintable = { constructor: { name: { toString: 1, valueOf: 1 } } }
+
 /** Values that JSON can express. */
 export const jsonValues: fc.Arbitrary<unknown> = fc.oneof(
   texts,
   fc.integer(),
   fc.boolean(),
-  fc.constantFrom(null, [], {}, [[]], [null], { __proto__: null }),
+  fc.constantFrom(null, [], {}, [[]], [null], { __proto__: null }, deep, unprintable),
   fc.jsonValue({ maxDepth: 3 })
 )
 

@@ -14,7 +14,12 @@ interface NodeRequest {
 
 /** A server of `node:http` or `node:https`. */
 interface NodeServer {
-  readonly on: (event: "request", listener: (request: NodeRequest, response: NodeResponse) => void) => unknown
+  on(event: "request", listener: (request: NodeRequest, response: NodeResponse) => void): unknown
+  on(event: "upgrade", listener: (request: NodeRequest, socket: NodeSocket) => void): unknown
+}
+
+interface NodeSocket {
+  readonly on: (event: "error", listener: () => void) => unknown
 }
 
 /** Node calls what waits for the end of a response only when it is sent, so the platform would wait for ever. */
@@ -43,7 +48,8 @@ const close = (response: NodeResponse) => {
 /**
  * Ends each request of a server of Node when its connection is closed, and returns the server. Without this, the fiber
  * of a request whose client disconnects before it has received the whole response never ends, so that a host that runs
- * for long needs more and more memory. Must be called before the server is given to the platform:
+ * for long needs more and more memory; and a client that asks for another protocol (`Upgrade`) and then resets its
+ * connection ends the process. Must be called before the server is given to the platform:
  *
  *     NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { port: 8080 })
  *
@@ -59,6 +65,8 @@ export const endAbandoned = <Server extends NodeServer>(server: Server): Server 
     socket.once("close", () => queueMicrotask(() => responses.forEach(close)))
     return responses
   }
+  // Node no longer listens itself, so an error would end the process. The socket closes after it.
+  server.on("upgrade", (_, socket) => socket.on("error", () => {}))
   server.on("request", ({ socket }, response) => {
     const responses = unanswered.get(socket) ?? begin(socket)
     responses.add(response)

@@ -2,7 +2,6 @@
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Context, Deferred, type Duration, Effect, Layer } from "effect"
-import * as Problem from "../api/Problem.js"
 import { ShuttingDown } from "../api/RequestError.js"
 
 /**
@@ -15,16 +14,23 @@ export class Drain extends Context.Tag("@caravel/http/Drain")<Drain, {
   /** Completes when the server begins to shut down. Streams end then. */
   readonly begun: Effect.Effect<void>
   /**
-   * Refuses a request while the server shuts down; otherwise the server waits for its handler, and the platform for the
-   * answer to be sent. An answer then closes its connection: the client's next request goes elsewhere.
+   * Counts a request until it is answered. While the server shuts down, an answer closes its connection: the client's
+   * next request goes elsewhere.
    */
   readonly counted: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R>
-  /**
-   * Shuts down: waits until all running requests are answered, but no longer than the timeout. Then still refuses new
-   * ones until the connections are closed, for at most a second.
-   */
-  readonly drain: (timeout: Duration.DurationInput, connectionsClosed: Effect.Effect<void>) => Effect.Effect<void>
+  /** Refuses a request while the server shuts down. */
+  readonly accepted: <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E | ShuttingDown, R>
+  /** Shuts down. */
+  readonly drain: (options: DrainOptions) => Effect.Effect<void>
 }>() {}
+
+interface DrainOptions {
+  /** How long the server waits until all running requests are answered and all answers are sent. */
+  readonly timeout: Duration.DurationInput
+  readonly answersSent: Effect.Effect<void>
+  /** Until then, but for at most a second, the server still refuses new requests. */
+  readonly connectionsClosed: Effect.Effect<void>
+}
 
 /** Finalizers are uninterruptible, and without this they would wait for ever. */
 const atMost = (duration: Duration.DurationInput, effect: Effect.Effect<void>) =>
@@ -52,17 +58,18 @@ export const layer: Layer.Layer<Drain> = Layer.effect(
       counted: (app) =>
         Effect.map(
           Effect.suspend(() => {
-            if (isDraining) return Effect.succeed(Problem.response(new ShuttingDown()))
             running++
             return Effect.ensuring(app, end)
           }),
           (response) => isDraining ? HttpServerResponse.setHeader(response, "connection", "close") : response
         ),
-      drain: (timeout, connectionsClosed) =>
+      accepted: <E, R>(app: HttpApp.Default<E, R>) =>
+        Effect.suspend((): HttpApp.Default<E | ShuttingDown, R> => isDraining ? new ShuttingDown() : app),
+      drain: ({ answersSent, connectionsClosed, timeout }) =>
         Effect.sync(() => isDraining = true).pipe(
           Effect.zipRight(Deferred.succeed(begun, undefined)),
           Effect.zipRight(look),
-          Effect.zipRight(atMost(timeout, Deferred.await(idle))),
+          Effect.zipRight(atMost(timeout, Effect.zipRight(Deferred.await(idle), answersSent))),
           Effect.zipRight(atMost("1 second", connectionsClosed)),
           Effect.asVoid
         )

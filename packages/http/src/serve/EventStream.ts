@@ -86,6 +86,7 @@ export const response = Effect.fnUntraced(function*(
 ) {
   const drain = yield* Drain
   const feed = yield* Own.feed
+  const revoked = yield* Own.revoked
   const journal = yield* Journal
   const epoch = yield* journal.epoch
   const heartbeat = yield* Heartbeat
@@ -108,7 +109,8 @@ export const response = Effect.fnUntraced(function*(
         error._tag === "ParseError" ? Effect.die(error) : mailbox.offer(format.problem(Problem.encode(error)))
       )
     )
-    yield* Effect.raceFirst(reading, drain.begun).pipe(
+    // Not within the feed: a reader that has stopped reading must not keep what it has not been sent.
+    yield* Effect.raceFirst(reading, Effect.raceFirst(drain.begun, revoked)).pipe(
       Effect.onExit((exit) => mailbox.done(Exit.asVoid(exit))),
       Effect.forkScoped
     )

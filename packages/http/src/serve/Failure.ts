@@ -1,15 +1,16 @@
 /** The answer to every request that failed, as a problem: what handlers fail with and what the framework refuses. */
-import { readable } from "@caravel/domain/adapter"
+import { issuesIn, readable } from "@caravel/domain/adapter"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiError from "@effect/platform/HttpApiError"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Array as Arr, Cause, Effect, ParseResult } from "effect"
+import { Array as Arr, Cause, Effect, type ParseResult } from "effect"
 import { Api } from "../api/Api.js"
 import * as Problem from "../api/Problem.js"
 import { InvalidRequest, MethodNotAllowed, RouteNotFound, Unexpected } from "../api/RequestError.js"
+import { pathOf } from "./RequestPath.js"
 
 const routes: Array<{ readonly method: string; readonly path: RegExp }> = []
 HttpApi.reflect(Api, {
@@ -19,8 +20,9 @@ HttpApi.reflect(Api, {
 })
 
 /** The router does not say why it found no route. */
-const notFound = ({ method, url }: HttpServerRequest.HttpServerRequest) => {
-  const path = url.replace(/\?.*$/, "")
+const notFound = (request: HttpServerRequest.HttpServerRequest) => {
+  const { method } = request
+  const path = pathOf(request)
   const allowed = Arr.dedupe(routes.filter((route) => route.path.test(path)).map(({ method }) => method))
   if (allowed.length === 0) return new RouteNotFound()
   return allowed.includes(method)
@@ -29,8 +31,7 @@ const notFound = ({ method, url }: HttpServerRequest.HttpServerRequest) => {
 }
 
 /** A malformed part of a request: what is wrong, and where. */
-const invalid = (error: ParseResult.ParseError): InvalidRequest =>
-  new InvalidRequest({ issues: readable(ParseResult.ArrayFormatter.formatErrorSync(error)) })
+const invalid = (error: ParseResult.ParseError): InvalidRequest => new InvalidRequest({ issues: issuesIn(error) })
 
 /**
  * Fails with `InvalidRequest` in place of the `ParseError` of a service.

@@ -13,7 +13,7 @@ import {
   type Tenant,
   TenantNotFound
 } from "@caravel/domain"
-import { commandTable, parametersOf } from "@caravel/domain/adapter"
+import { commandTable, namesCommand, parametersOf } from "@caravel/domain/adapter"
 import { Consumer } from "@caravel/pubsub"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApp from "@effect/platform/HttpApp"
@@ -85,7 +85,7 @@ const submit = ({ headers, request }: Sent) =>
   Effect.gen(function*() {
     const body = yield* Body.json(request)
     const issues = Array.isArray(body)
-      ? body.flatMap((input, index) => Own.namesCommand(input) ? knownFields(input, input._tag, `${index}.`) : [])
+      ? body.flatMap((input, index) => namesCommand(input) ? knownFields(input, input._tag, `${index}.`) : [])
       : []
     if (issues.length > 0) return yield* new InvalidRequest({ issues })
     if (Array.isArray(body)) yield* Own.permitted(body)

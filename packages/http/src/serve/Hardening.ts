@@ -5,6 +5,7 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Duration, Effect, FiberId, HashSet } from "effect"
 import { TimedOut } from "../api/RequestError.js"
+import { pathOf } from "./RequestPath.js"
 
 const headers = {
   // The answers are about tenants, and change with each command.
@@ -15,8 +16,9 @@ const headers = {
 }
 
 /** Nothing of an answer is executed or framed, except that the documentation is a page with its own script. */
-const policyOf = (url: string) =>
-  url === "/docs"
+const policyOf = (path: string) =>
+  // The router ignores a slash at the end, and case.
+  /^\/docs\/?$/i.test(path)
     ? "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'"
     : "default-src 'none'; frame-ancestors 'none'"
 
@@ -31,11 +33,11 @@ export const hardened = <E, R>(
 ): HttpApp.Default<E, R | HttpServerRequest.HttpServerRequest> =>
   Effect.flatMap(
     HttpServerRequest.HttpServerRequest,
-    ({ url }) =>
+    (request) =>
       Effect.map(app, (response) =>
         HttpServerResponse.setHeaders(response, {
           ...headers,
-          "content-security-policy": policyOf(url),
+          "content-security-policy": policyOf(pathOf(request)),
           ...response.headers
         }))
   )
@@ -54,6 +56,9 @@ export const allowing = (origins: ReadonlyArray<string>) =>
     maxAge: 600
   })
 
+/** A timer of JavaScript that is set for longer, in milliseconds, ends at once. */
+const longest = 2 ** 31 - 1
+
 /** In whose name a request is interrupted that took too long. */
 const tooLong = FiberId.runtime(-503, 0)
 
@@ -65,7 +70,7 @@ const tooLong = FiberId.runtime(-503, 0)
  * @category middleware
  */
 export const limited = (timeout: Duration.DurationInput) => {
-  const millis = Duration.toMillis(timeout)
+  const millis = Math.min(Duration.toMillis(timeout), longest)
   return <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E | TimedOut, R> =>
     Effect.withFiberRuntime((fiber) => {
       // `Effect.timeout` runs two more fibers, which takes 160 µs of 600.

@@ -4,7 +4,6 @@
  */
 import {
   ActivityFeed,
-  commands,
   type CommandTag,
   decodeCommand,
   type Pubkey,
@@ -14,19 +13,8 @@ import {
   type StorageError,
   TenantNotFound
 } from "@caravel/domain"
-import { commandTable, fieldIn, resources } from "@caravel/domain/adapter"
-import {
-  Context,
-  Effect,
-  Either,
-  Layer,
-  Option,
-  type ParseResult,
-  Predicate,
-  Record as Rec,
-  Schedule,
-  Stream
-} from "effect"
+import { commandTable, fieldIn, namesCommand, resources } from "@caravel/domain/adapter"
+import { Context, Effect, Either, Layer, Option, type ParseResult, Record as Rec, Schedule, Stream } from "effect"
 import { Identity } from "../api/Identity.js"
 import { mayExecute, operatorFields } from "../api/Permissions.js"
 import { Forbidden } from "../api/RequestError.js"
@@ -58,17 +46,12 @@ const queryOf = (all: typeof Query.Service, own: Pubkey): typeof Query.Service =
   })
 }
 
-/** How often a stream looks whether its credential is still valid. */
-const recheck = Schedule.spaced("5 seconds")
-
 const feedOf = (
   all: typeof ActivityFeed.Service,
-  { isValid, tenant }: typeof Identity.Service
+  { tenant }: typeof Identity.Service
 ): typeof ActivityFeed.Service => {
   const own = <A extends { readonly tenant: Pubkey }, E>(stream: Stream.Stream<A, E>) =>
-    (tenant === undefined ? stream : Stream.filter(stream, (activity) => activity.tenant === tenant)).pipe(
-      Stream.interruptWhen(Effect.repeat(isValid, { schedule: recheck, while: (valid) => valid }))
-    )
+    tenant === undefined ? stream : Stream.filter(stream, (activity) => activity.tenant === tenant)
   return { ...all, live: own(all.live), since: (position, options) => own(all.since(position, options)) }
 }
 
@@ -84,7 +67,7 @@ export class OwnQuery extends Context.Tag("@caravel/http/OwnQuery")<
 >() {}
 
 /**
- * The feed of an identity. Its streams end when the credential is no longer valid.
+ * The feed of an identity: of one with the role `tenant`, only what is the tenant's.
  *
  * @since 0.1.0
  * @category services
@@ -128,13 +111,16 @@ export const feed: Effect.Effect<typeof ActivityFeed.Service, never, OwnActivity
 )
 
 /**
- * Whether a value has the tag of a command. Its fields may be malformed.
+ * Completes when the credential of the request is no longer valid: it looks every five seconds.
  *
  * @since 0.1.0
- * @category permissions
+ * @category accessors
  */
-export const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
-  Predicate.hasProperty(input, "_tag") && Predicate.isString(input._tag) && Object.hasOwn(commands, input._tag)
+export const revoked: Effect.Effect<Effect.Effect<void>, never, Identity> = Effect.map(
+  Identity,
+  ({ isValid }) =>
+    Effect.asVoid(Effect.repeat(isValid, { schedule: Schedule.spaced("5 seconds"), while: (valid) => valid }))
+)
 
 /**
  * Fails unless the identity may send these commands, which are not decoded yet. A malformed one is not checked: with it,

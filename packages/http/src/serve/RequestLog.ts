@@ -13,6 +13,7 @@ import {
   MetricKey,
   MetricLabel
 } from "effect"
+import { pathOf } from "./RequestPath.js"
 
 const seconds = MetricKey.histogram(
   "caravel_http_request_seconds",
@@ -47,32 +48,32 @@ const levelOf = (status: number, path: string) =>
  * @category middleware
  */
 export const logged = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method, url }) => {
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const start = performance.now()
     return Effect.onExit(app, (exit) =>
       Effect.withFiberRuntime((fiber) => {
+        const { method } = request
         const milliseconds = performance.now() - start
         const status = Exit.isSuccess(exit) ? exit.value.status : 499
         // The router and `Auth` describe the request in its span.
         const span = fiber.currentSpan?._tag === "Span" ? fiber.currentSpan : undefined
         const route = String(span?.attributes.get("http.route") ?? "none")
         measureOf(method, route, String(status)).update(milliseconds / 1000)
-        const path = url.replace(/\?.*$/, "")
+        const path = pathOf(request)
         const described = {
           milliseconds: Math.round(milliseconds * 10) / 10,
           actor: span?.attributes.get("enduser.id"),
           traceId: span?.traceId
         }
-        // Nothing else is logged in this fiber: to restore its annotations would take a tenth of an empty request.
-        const annotated = FiberRef.update(FiberRef.currentLogAnnotations, (annotations) =>
-          Object.entries(described).reduce(
-            (all, [name, value]) =>
-              value === undefined ? all : HashMap.set(all, name, value),
-            annotations
-          ))
-        return Effect.zipRight(
-          annotated,
-          Effect.logWithLevel(levelOf(status, path), `${method} ${path} ${status}`)
+        const before = fiber.getFiberRef(FiberRef.currentLogAnnotations)
+        const annotated = Object.entries(described).reduce(
+          (all, [name, value]) => value === undefined ? all : HashMap.set(all, name, value),
+          before
+        )
+        // `Effect.annotateLogs` takes a tenth of an empty request.
+        return FiberRef.set(FiberRef.currentLogAnnotations, annotated).pipe(
+          Effect.zipRight(Effect.logWithLevel(levelOf(status, path), `${method} ${path} ${status}`)),
+          Effect.zipRight(FiberRef.set(FiberRef.currentLogAnnotations, before))
         )
       }))
   })

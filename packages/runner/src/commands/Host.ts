@@ -5,7 +5,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { Duration, Effect, Layer, Schedule, Stream } from "effect"
-import { createServer, type Server as NodeServer } from "node:http"
+import { createServer, type Server as NodeServer, type ServerResponse } from "node:http"
 import process from "node:process"
 import { reasonOf } from "../cli/SystemError.js"
 import { version } from "../cli/Version.js"
@@ -37,24 +37,42 @@ const makeServer = ({ maxConnections = 10_000 }: Settings) => {
   return node
 }
 
-/**
- * Completes when the server has had no connection for a moment: a client whose last answer closed its connection may be
- * about to connect again.
- */
+/** Completes when a condition has held for a moment. */
+const settled = (holds: () => boolean) =>
+  Effect.suspend(() => {
+    let before = false
+    const look = Effect.sync(() => {
+      const held = before
+      before = holds()
+      return held && before
+    })
+    return Effect.asVoid(Effect.repeat(look, { schedule: Schedule.spaced("100 millis"), until: (settled) => settled }))
+  })
+
+/** A client whose last answer closed its connection may be about to connect again. */
 const connectionsClosed = (node: NodeServer) => {
   let open = 0
-  let isQuiet = false
+  let wasOpened = false
   node.on("connection", (socket) => {
     open++
-    isQuiet = false
+    wasOpened = true
     socket.on("close", () => open--)
   })
-  const look = Effect.sync(() => {
-    const wasQuiet = isQuiet
-    isQuiet = open === 0
-    return wasQuiet && isQuiet
+  return settled(() => {
+    const isQuiet = open === 0 && !wasOpened
+    wasOpened = false
+    return isQuiet
   })
-  return Effect.asVoid(Effect.repeat(look, { schedule: Schedule.spaced("100 millis"), until: (isQuiet) => isQuiet }))
+}
+
+/** Waits for no stream, which may not end: only for answers that have been written and that their clients still read. */
+const answersSent = (node: NodeServer) => {
+  const answers = new Set<ServerResponse>()
+  node.on("request", (_, response) => {
+    answers.add(response)
+    response.once("close", () => answers.delete(response))
+  })
+  return settled(() => [...answers].every(({ writableEnded, writableFinished }) => !writableEnded || writableFinished))
 }
 
 /** Why the host cannot listen, by the system's codes. */
@@ -82,6 +100,7 @@ const layerOf = (node: NodeServer, settings: Settings) =>
       maxLag,
       requestTimeout: Duration.seconds(requestTimeout),
       drainTimeout: Duration.seconds(drainTimeout),
+      answersSent: answersSent(node),
       connectionsClosed: connectionsClosed(node)
     }
     if (credentials === undefined) {
@@ -114,8 +133,11 @@ export const serve = Effect.fnUntraced(
     const node = makeServer(settings)
     const server = yield* layerOf(node, settings)
     const listening = yield* listen(node, settings)
-    yield* Layer.build(Layer.provide(server, Layer.succeedContext(listening)))
+    // The workers end last: the server drains at once.
     yield* runWorkers(settings)
+    yield* Layer.build(Layer.provide(server, Layer.succeedContext(listening)))
+    // Node takes the body of a request that asks for another protocol. Without a listener it answers it as any other.
+    node.removeAllListeners("upgrade")
     const url = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening)
     yield* say(`Listening on ${url}; see ${url}/docs`)
     if (settings.credentials === undefined) {

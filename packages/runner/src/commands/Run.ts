@@ -1,5 +1,6 @@
 /** `caravel run`: executes commands from JSON lines in order, and answers each by a JSON line. */
 import { Activity, Command, commands, type CommandTag, decodeCommand } from "@caravel/domain"
+import { namesCommand } from "@caravel/domain/adapter"
 import * as Args from "@effect/cli/Args"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Chunk, Data, Duration, Effect, Either, Predicate, Record as Rec, Ref, Schedule, Stream } from "effect"
@@ -35,9 +36,6 @@ const parse = (text: string): Either.Either<unknown, MalformedLine> =>
       return new MalformedLine({ message: `The line is not valid JSON${place}` })
     }
   })
-
-const namesCommand = (input: unknown): input is { readonly _tag: CommandTag } =>
-  Predicate.hasProperty(input, "_tag") && typeof input._tag === "string" && Object.hasOwn(commands, input._tag)
 
 const tagOf = (input: unknown) => {
   if (!Predicate.hasProperty(input, "_tag")) return ""
