@@ -11,12 +11,18 @@ import * as Output from "./terminal/Output.js"
 // By convention, the exit code of a program that a signal ended.
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const
 
+/** npm passes a signal of the terminal on, which the terminal has sent to this process, too. In milliseconds. */
+const sameSignal = 50
+
 let exitCode: number | undefined
+let signalledAt = 0
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     // The first signal shuts down gracefully, a second one exits at once.
-    if (exitCode !== undefined) process.exit(exitCode)
-    exitCode = exitCodes[signal]
+    if (exitCode === undefined) {
+      exitCode = exitCodes[signal]
+      signalledAt = performance.now()
+    } else if (performance.now() - signalledAt > sameSignal) process.exit(exitCode)
   })
 }
 

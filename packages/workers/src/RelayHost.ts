@@ -1,7 +1,7 @@
 /** The machines that serve relays, as the provisioner sees them: one idempotent call over HTTP. */
 import { Relay, RelayState } from "@caravel/domain"
-import { HttpClient, type HttpClientError, HttpClientRequest } from "@effect/platform"
-import { Context, Effect, flow, Layer, Schema } from "effect"
+import { FetchHttpClient, HttpClient, type HttpClientError, HttpClientRequest } from "@effect/platform"
+import { Context, Effect, flow, Layer, Schema, Stream } from "effect"
 
 /**
  * The configuration that a relay is served with. The version grows with each change, so that a host can tell new from
@@ -60,7 +60,9 @@ export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpCl
     Effect.map(HttpClient.HttpClient, (client) => {
       const host = client.pipe(
         HttpClient.mapRequest(flow(HttpClientRequest.prependUrl(url.href), HttpClientRequest.acceptJson)),
-        HttpClient.filterStatusOk
+        HttpClient.filterStatusOk,
+        // An answer that is not read to its end would keep its connection open.
+        HttpClient.withScope
       )
       return {
         put: Effect.fn("RelayHost.put")(function*(relay: HostedRelay) {
@@ -69,7 +71,14 @@ export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpCl
           )
           // Without a timeout, a host that never answers would stop the provisioner forever.
           yield* host.execute(request).pipe(
-            Effect.flatMap((response) => response.text),
+            Effect.flatMap((response) => Stream.runDrain(response.stream)),
+            Effect.catchIf(
+              (error) => error._tag === "ResponseError" && error.reason === "EmptyBody",
+              () => Effect.void
+            ),
+            Effect.scoped,
+            // A redirect would make a GET of it, whose answer says nothing about the relay.
+            Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
             Effect.timeout("10 seconds"),
             Effect.catchTags({
               TimeoutException: () => new HostError({ id: relay.id, reason: "no answer within 10 seconds" }),

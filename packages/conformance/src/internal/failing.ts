@@ -2,8 +2,20 @@
 import { type Activity, Command } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
-import { Deferred, Effect, Fiber, type Layer, Logger, LogLevel, Option, Redacted, Schedule, Schema } from "effect"
-import { caughtUp, headOf, log, modes, parkedPositions, positions, Recorder, relays } from "./consumer.js"
+import {
+  Deferred,
+  Duration,
+  Effect,
+  Fiber,
+  type Layer,
+  Logger,
+  LogLevel,
+  Option,
+  Redacted,
+  Schedule,
+  Schema
+} from "effect"
+import { caughtUp, gate, headOf, log, modes, parkedPositions, positions, Recorder, relays } from "./consumer.js"
 import { alice, aliceUrl, type Services, specs } from "./fixture.js"
 
 const name = "c"
@@ -174,6 +186,34 @@ const details = <E>(layer: Layer.Layer<Services, E>) => {
 
 const waiting = <E>(layer: Layer.Layer<Services, E>) => {
   const test = specs(layer)
+
+  test(
+    "a consumer that halts and loses its lease before the handlers of other resources have ended, ends halted",
+    Effect.gen(function*() {
+      yield* relays(2)
+      const { pass, reached } = yield* gate
+      const handle = ({ resourceId }: Activity) =>
+        resourceId === "r0" ? Effect.zipRight(reached, declined) : resourceId === "r1" ? pass : Effect.void
+      const running = yield* Effect.fork(Consumer.run({
+        name,
+        from,
+        retry,
+        handle,
+        concurrency: 4,
+        leaseDuration: "300 millis",
+        stopTimeout: Duration.infinity
+      }))
+      yield* reached
+      // A lease that is lost is noticed at its renewal.
+      yield* Effect.repeat(Consumer.lag(name), { until: ({ attempts }) => attempts === 1 })
+      yield* Consumer.reset(name, 0)
+      expect(yield* Effect.flip(Fiber.join(running))).toMatchObject({
+        _tag: "ConsumerHalted",
+        consumer: name,
+        attempts: 1
+      })
+    })
+  )
 
   for (const options of modes) {
     test(

@@ -2,12 +2,15 @@
 import type { Activity } from "@caravel/domain"
 import { Duration, Effect, Fiber } from "effect"
 import { sleep } from "../runtime/Waiting.js"
+import type { ConsumerHalted } from "./ConsumerError.js"
 import { Signal } from "./LocalSignals.js"
 
 /** The handlers of a run that are in progress, including those of its replays. */
 export class InFlight {
   /** Whether the run is stopping: no further handler starts. */
   stopping = false
+  /** Why the run is stopping, if it halts: it ends so even if it loses its lease meanwhile. */
+  halted: ConsumerHalted | undefined
   /** The activities whose handlers had not ended within `stopTimeout`. */
   readonly cutOff: Array<Activity> = []
   readonly stopTimeout: Duration.Duration
@@ -48,6 +51,12 @@ export class InFlight {
       ? Effect.void
       : Effect.raceFirst(this.allEnded, timeout)
   })
+
+  /** Lets the handlers of other resources end, and fails. */
+  halt(reason: ConsumerHalted): Effect.Effect<never, ConsumerHalted> {
+    this.halted = reason
+    return Effect.zipRight(this.drain, reason)
+  }
 
   private readonly allEnded: Effect.Effect<void> = Effect.suspend(() =>
     this.current.size === 0 ? Effect.void : Effect.zipRight(this.ended.after(this.ended.count), this.allEnded)

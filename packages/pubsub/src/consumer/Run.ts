@@ -37,6 +37,7 @@ import { type Batches, pages, partitions } from "./Batches.js"
 import { BlockedResources } from "./BlockedResources.js"
 import type { Checkpoint } from "./Checkpoints.js"
 import type { ConsumerContext } from "./ConsumerContext.js"
+import type { ConsumerHalted } from "./ConsumerError.js"
 import type { Options } from "./ConsumerModel.js"
 import type { Settings } from "./ConsumerSettings.js"
 import { ConsumerSpans } from "./ConsumerSpans.js"
@@ -88,8 +89,8 @@ export const run = <E, R>(
       Effect.catchTags({
         // The consumer was just registered, so it is missing only if the journal was restored.
         ConsumerNotFound: (error) => Effect.zipRight(failIfRestored, Effect.die(error)),
-        // The run is stopping, and is about to be interrupted.
-        LeaseLost: () => Effect.never
+        // The run is stopping: it halts, or is about to be interrupted.
+        LeaseLost: (): Effect.Effect<never, ConsumerHalted> => inFlight.halted ?? Effect.never
       }),
       orRestored
     )
@@ -145,7 +146,8 @@ const working = <E, R>(run: {
       Effect.zipRight(
         session.close,
         Effect.sync(() => {
-          signals.progress = undefined
+          // Another run of this process may have acquired the lease.
+          if (signals.progress === progress) signals.progress = undefined
           outcomes.onReleased(Exit.isFailure(exit) && Option.exists(Cause.failureOption(exit.cause), isHalted))
         })
       )

@@ -73,7 +73,8 @@ const nested = (commands: ReadonlyArray<Completable>) =>
 const bash = (commands: ReadonlyArray<Completable>): string => {
   const all = commands.flatMap(({ options }) => options).filter(({ value }) => value !== undefined)
   const named = (options: ReadonlyArray<Parameter>) => [...new Set(options.map(({ name }) => name))].join("|")
-  const chosen = all.filter((option) => choices(option).length > 0)
+  const chosen = [...new Set(all.filter((option) => choices(option).length > 0).map(({ name }) => name))]
+  const choicesOf = (chosen: string) => [...new Set(all.filter(({ name }) => name === chosen).flatMap(choices))]
   return `_caravel() {
     local IFS=$' \\t\\n' cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}"
     local command="\${COMP_WORDS[1]}" options="" words="" files=""
@@ -106,7 +107,7 @@ ${
   }
     esac
     case "$prev" in
-        ${named(chosen)}) words="true false"; options="" ;;
+${chosen.map((name) => `        ${name}) words="${choicesOf(name).join(" ")}"; options="" ;;`).join("\n")}
         ${named(all.filter(isFile))}) words=""; files="yes" ;;
         ${named(all.filter((option) => !isFile(option) && choices(option).length === 0))}) return ;;
     esac

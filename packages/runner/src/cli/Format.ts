@@ -81,30 +81,61 @@ const asCsv = (output: typeof Output.Service): typeof Output.Service => {
   }
 }
 
-/** Writes to the standard input of a pager, and waits until it is closed. */
-const inPager = Effect.fnUntraced(function*(output: typeof Output.Service): Effect.fn.Return<
-  typeof Output.Service,
-  never,
-  Scope.Scope
-> {
-  const named = yield* Effect.orDie(variable("PAGER"))
-  const pager = yield* Effect.acquireRelease(
+/** The exit codes of a shell that cannot run a command. */
+const notRun = [126, 127]
+
+/** A pager, which is waited for when the scope closes. */
+const start = (command: string) =>
+  Effect.acquireRelease(
     Effect.sync(() => {
-      const pager = spawn(named === "" ? "less -FRX" : named, { shell: true, stdio: ["pipe", "inherit", "inherit"] })
+      const pager = spawn(command, { shell: true, stdio: ["pipe", "inherit", "inherit"] })
       // A failed write is reported by its callback.
       pager.stdin.on("error", () => {})
-      return { stdin: pager.stdin, closed: new Promise<void>((resolve) => pager.on("close", () => resolve())) }
-    }),
-    ({ closed, stdin }) => Effect.zipRight(Effect.sync(() => stdin.end()), Effect.promise(() => closed))
-  )
-  return {
-    ...output,
-    print: (line) =>
-      Effect.async<void, OutputClosed>((resume) => {
-        pager.stdin.write(`${line}\n`, (error) => resume(error ? Effect.fail(new OutputClosed()) : Effect.void))
+      const ended = new Promise<number | null>((resolve) => {
+        pager.on("close", resolve)
+        // There is no shell.
+        pager.on("error", () => resolve(notRun[0]!))
       })
+      return { stdin: pager.stdin, ended: Effect.promise(() => ended) }
+    }),
+    ({ ended, stdin }) => Effect.zipRight(Effect.sync(() => stdin.end()), ended)
+  )
+
+/** Writes the result to the standard input of a pager. Ends when the pager does: what it has not read, nobody wants. */
+const inPager = Effect.fnUntraced(
+  function*<E, R>(output: typeof Output.Service, execute: Effect.Effect<void, E, R>): Effect.fn.Return<
+    void,
+    E | Failed,
+    Exclude<R, Output> | Scope.Scope
+  > {
+    const named = yield* Effect.orDie(variable("PAGER"))
+    const command = named === "" ? "less -FRX" : named
+    const { ended, stdin } = yield* start(command)
+    const print = (line: string) =>
+      Effect.async<void, OutputClosed>((resume) => {
+        stdin.write(`${line}\n`, (error) => resume(error ? Effect.fail(new OutputClosed()) : Effect.void))
+      })
+    yield* Effect.raceFirst(
+      Effect.catchIf(
+        Effect.provideService(execute, Output, { ...output, print }),
+        (error) => error instanceof OutputClosed,
+        () => Effect.void
+      ),
+      Effect.asVoid(ended)
+    )
+    stdin.end()
+    const code = yield* ended
+    if (code !== null && notRun.includes(code)) {
+      return yield* new Failed({ message: `The pager ${command} cannot be run; set PAGER, or leave --pager out` })
+    }
   }
-})
+)
+
+const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+
+/** Texts of tenants could move the cursor, or hide what follows them. */
+const visible = (line: string) =>
+  line.replace(/(?!\n)[\p{Cc}\p{Cf}]/gu, (character) => character.replace(/[^]/g, escaped))
 
 /**
  * Executes a subcommand whose result is shown as its options say: a table if its output is a terminal, and JSON lines
@@ -115,20 +146,20 @@ const inPager = Effect.fnUntraced(function*(output: typeof Output.Service): Effe
  */
 export const formatted =
   <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
-  (options: A & { readonly format: Format }): Effect.Effect<void, E, Exclude<R, Output> | Output> =>
+  (options: A & { readonly format: Format }): Effect.Effect<void, E | Failed, Exclude<R, Output> | Output> =>
     Effect.scoped(Effect.gen(function*() {
       const { kind, pager, zone } = options.format
       const given = yield* Output
-      const output = {
+      const isTable = Option.match(kind, { onNone: () => given.isTerminal, onSome: (kind) => kind === "table" })
+      const output: typeof Output.Service = {
         ...inZone(given, Option.getOrElse(zone, () => given.style.zone)),
-        isTerminal: Option.match(kind, { onNone: () => given.isTerminal, onSome: (kind) => kind === "table" })
+        print: given.isTerminal && !isTable ? (line) => given.print(visible(line)) : given.print,
+        isTerminal: isTable
       }
-      const shown = Option.contains(kind, "csv")
-        ? asCsv(output)
-        : pager && given.isTerminal
-        ? yield* inPager(output)
-        : output
-      return yield* Effect.provideService(execute(options), Output, shown)
+      if (Option.contains(kind, "csv")) return yield* Effect.provideService(execute(options), Output, asCsv(output))
+      return yield* pager && given.isTerminal
+        ? inPager(output, execute(options))
+        : Effect.provideService(execute(options), Output, output)
     }))
 
 /**

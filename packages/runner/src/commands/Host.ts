@@ -120,6 +120,12 @@ const runWorkers = ({ relayHost, with: workers }: Settings) => {
   if (workers?.includes("provisioner") !== true || relayHost === undefined) return Effect.void
   return Provisioner.run().pipe(
     Effect.provide(Layer.provide(RelayHost.layer(new URL(relayHost)), FetchHttpClient.layer)),
+    Effect.tapErrorTag(
+      "StorageError",
+      ({ message }) =>
+        Effect.logWarning(`The provisioner was ended by the database, and is started again in ten seconds. ${message}`)
+    ),
+    Effect.retry({ schedule: Schedule.spaced("10 seconds"), while: ({ _tag }) => _tag === "StorageError" }),
     Effect.tapErrorCause((cause) =>
       Effect.logError("The provisioner has ended; start the host again to run it", cause)
     ),

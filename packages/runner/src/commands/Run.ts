@@ -53,11 +53,14 @@ const unknownKey = (input: { readonly _tag: CommandTag }): MalformedLine | undef
   return new MalformedLine({ message: `${input._tag} has no field ${name}${didYouMean(key, known)}` })
 }
 
+const withoutText = {
+  long: `The line is longer than ${Lines.maxLength} characters`,
+  encoding: "The line is not UTF-8"
+}
+
 /** Executes the command on a line. Succeeds with its activity, if it logs one. */
 const execute = Effect.fnUntraced(function*(line: Lines.Line) {
-  if (line.text === null) {
-    return yield* new MalformedLine({ message: `The line is longer than ${Lines.maxLength} characters` })
-  }
+  if (line.text === null) return yield* new MalformedLine({ message: withoutText[line.problem] })
   const input = yield* Either.filterOrLeft(
     parse(line.text),
     namesCommand,

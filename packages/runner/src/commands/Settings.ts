@@ -30,7 +30,12 @@ const Port = Schema.Int.pipe(Schema.between(0, 65_535)).annotations(expected("a 
 
 const isUrl = (text: string) => URL.canParse(text) && /^https?:/.test(text)
 
-const Url = Schema.String.pipe(Schema.filter((text) => isUrl(text) || "Expected an http or https URL"))
+/** A password would be visible, and what comes after the path would be lost. */
+const Url = Schema.String.pipe(Schema.filter((text) => {
+  if (!isUrl(text)) return "Expected an http or https URL"
+  const { hash, password, search, username } = new URL(text)
+  return username + password + search + hash === "" || "Expected a URL without a user, a query or a fragment"
+}))
 
 const Origin = Schema.String.pipe(
   Schema.filter((text) =>
@@ -169,6 +174,9 @@ const inFile = (path: string): Effect.Effect<Record<string, Found>, Failed> =>
 /** The variables of a setting; the first that is set decides. */
 const variablesOf = (name: Name) => [variableOf(name), ...(name === "otlp" ? ["OTEL_EXPORTER_OTLP_ENDPOINT"] : [])]
 
+/** Kubernetes sets CARAVEL_PORT to the address of a service that is called caravel. */
+const isOfKubernetes = (text: string) => text.startsWith("tcp://")
+
 const inEnvironment = Effect.map(
   Effect.forEach(
     names.flatMap((name) => variablesOf(name).map((source) => [name, source] as const)),
@@ -176,7 +184,9 @@ const inEnvironment = Effect.map(
   ),
   (all) => {
     const found: Record<string, Found> = {}
-    for (const [name, text, source] of all) if (text !== "") found[name] ??= { value: valueOf(name, text), source }
+    for (const [name, text, source] of all) {
+      if (text !== "" && !isOfKubernetes(text)) found[name] ??= { value: valueOf(name, text), source }
+    }
     return found
   }
 )

@@ -110,7 +110,8 @@ export const table = (
       row.map((cell): Cell => typeof cell === "string" ? { text: shown(cell) } : { ...cell, text: shown(cell.text) })
     )
   ]
-  const widths = titles.map((_, i) => Math.max(...cells.map((row) => row[i]?.text.length ?? 0)))
+  // There may be more rows than a function may have arguments.
+  const widths = titles.map((_, i) => cells.reduce((width, row) => Math.max(width, row[i]?.text.length ?? 0), 0))
   const last = widths.pop() ?? 0
   const start = widths.reduce((sum, width) => sum + width + 2, 0)
   if (columns - start < Math.min(last, narrowest)) return cells.flatMap((row) => flowing(row, columns))

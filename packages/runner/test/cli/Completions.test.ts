@@ -105,6 +105,8 @@ const cases: ReadonlyArray<
   ["caravel secrets ", ["erase", "rotate"], ["parked"]],
   ["caravel history ", ["relay", "tenant"], ["parked"]],
   ["caravel create-relay --push-enabled ", ["true", "false"], ["--id"]],
+  ["caravel relay --output ", ["json", "table", "csv"], ["true", "--id"]],
+  ["caravel relay --status ", ["active", "delinquent"], ["json"]],
   ["caravel verify --database files/", ["files/some.db"]],
   ["caravel backup files/", ["files/some.db"]]
 ]

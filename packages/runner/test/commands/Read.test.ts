@@ -202,6 +202,16 @@ describe("the form", () => {
     expect((await run(["relay", "--pager"], { env })).json).toHaveLength(2)
   })
 
+  it("ends with its pager, and fails if that cannot be run", async () => {
+    const follow = ["activity", "--follow", "--since", "1h", "--pager"]
+    expect((await run(follow, { env: { PAGER: "true" }, isTerminal: true })).code).toBe(0)
+    const missing = await run(["relay", "--pager"], { env: { PAGER: "no-such-pager" }, isTerminal: true })
+    expect(missing).toMatchObject({
+      code: 1,
+      stderr: "caravel: The pager no-such-pager cannot be run; set PAGER, or leave --pager out"
+    })
+  })
+
   it("is shown again with --watch, until it is ended", async () => {
     const screens: Array<string> = []
     const output = Output.of({
@@ -230,8 +240,19 @@ describe("the form", () => {
   })
 })
 
-// The last test, as it writes.
+// The last tests, as they write.
 it("CSV has no cell that a spreadsheet would compute", async () => {
   await run(["update-relay", "--id", "a", "--info-name", "=1+1"])
   expect((await run(["relay", "a", "-o", "csv"])).stdout).toContain(",'=1+1,")
+})
+
+it("what would move the cursor is escaped on a terminal, and only there", async () => {
+  const name = "\u001b[2J\u009b2J\u202e\u{e0041}\u00e9"
+  await run(["create-relay", "--id", "moved", "--tenant", tenant, "--subdomain", "moved", "--info-name", name])
+  for (const kind of ["csv", "json"]) {
+    const { stdout } = await run(["relay", "moved", "-o", kind], { isTerminal: true })
+    expect(stdout).toContain("\\u001b[2J\\u009b2J\\u202e\\udb40\\udc41\u00e9")
+  }
+  expect((await run(["relay", "moved"])).json[0].infoName).toBe(name)
+  expect((await run(["relay", "moved", "-o", "csv"])).stdout).toContain(name)
 })

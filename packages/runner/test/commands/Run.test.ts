@@ -129,6 +129,27 @@ describe("run", () => {
     }
   }, 60_000)
 
+  it("refuses a line that is not UTF-8, and reads one with a byte order mark", async () => {
+    const line = (name: string) =>
+      JSON.stringify({ _tag: "CreateRelay", id: name, tenant: pubkey, subdomain: name, infoName: "é" })
+    const input = Buffer.concat([
+      Buffer.from(`\uFEFF${tenant}\r\n`),
+      Buffer.from(`${line("latin")}\n`, "latin1"),
+      Buffer.from(`${line("utf")}\n`),
+      Buffer.from("é".repeat(600_000)),
+      Buffer.from(`\n${line("last")}`)
+    ])
+    writeFileSync(join(cwd, "encoded.jsonl"), input)
+    const { json } = await caravel(cwd, ["run", "encoded.jsonl", "--database", "encoded.db", "--create"])
+    expect(json).toMatchObject([
+      { line: 1, activity: { position: 1 } },
+      { line: 2, error: { _tag: "MalformedLine", message: "The line is not UTF-8" } },
+      { line: 3, activity: { resourceId: "utf" } },
+      { line: 4, error: { _tag: "MalformedLine", message: "The line is not valid JSON" } },
+      { line: 5, activity: { resourceId: "last" } }
+    ])
+  }, 60_000)
+
   it("creates no database for a file that cannot be read", async () => {
     for (const [file, reason] of [["none.jsonl", "there is no such file"], [cwd, "it is a directory"]]) {
       expect(await caravel(cwd, ["run", file!, "--database", "unmade.db", "--create"])).toMatchObject({

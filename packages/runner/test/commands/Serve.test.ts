@@ -209,6 +209,8 @@ it("finds settings in options, then the environment, then a file, and says where
     "max-body = 2000 (CARAVEL_MAX_BODY)",
     ""
   ])
+  const service = { CARAVEL_PORT: "tcp://10.43.0.1:8080" }
+  expect(await caravel(directory.path, ["serve", "--check"], { env: service })).toMatchObject({ code: 0, stdout: "" })
 }, 60_000)
 
 it("reports everything that is wrong with the settings and the credentials at once", async () => {
@@ -288,6 +290,14 @@ it("runs the provisioner beside the API, which needs to know the machines that s
   expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("give --relay-host")])
   const unused = await caravel(directory.path, ["serve", "--check", "--relay-host", "http://127.0.0.1:9"])
   expect([unused.code, unused.stderr]).toEqual([1, expect.stringContaining("give --with provisioner")])
+  for (const wrong of ["http://127.0.0.1:9?key=1", "http://127.0.0.1:9/#a", "http://user:word@127.0.0.1:9"]) {
+    const refused = await caravel(directory.path, ["serve", "--with", "provisioner", "--relay-host", wrong])
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining("without a user, a query or a fragment")
+    ])
+    expect(refused.stderr).not.toContain("word")
+  }
   const relayHost = `http://127.0.0.1:${(machines.address() as AddressInfo).port}`
   const { child, url } = await serve("--create", "--with", "provisioner", "--relay-host", relayHost)
   const post = (name: string, body: object) =>

@@ -2,6 +2,9 @@ import type { ClockFinding, Drift, Position } from "@caravel/domain"
 import { inconsistentEvent } from "@caravel/domain/adapter"
 import { DateTime, Duration } from "effect"
 
+/** The latest instant that there is in JavaScript, in milliseconds since 1970. */
+const latestInstant = 8.64e15
+
 /**
  * Finds events that are earlier than the event before them, and events with a wrong `latestAt`. Events are added in
  * order.
@@ -20,6 +23,8 @@ export class ClockCheck {
 
   /** Adds an event. Imported events keep the instants of their source, so these are not reported. */
   add(position: Position, createdAt: number, latestAt: number | null, isImported: boolean): void {
+    // The event cannot be read, which is reported elsewhere.
+    if (Math.abs(createdAt) > latestInstant) return
     const expected = this.latest > createdAt ? this.latest : null
     if (latestAt !== expected) this.report(inconsistentEvent(position, "latestAt", expected, latestAt))
     if (createdAt < this.previous - this.limit && !isImported) {

@@ -16,14 +16,13 @@ export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effe
     const { currentTransaction, dialect, purge, readCommitted, rows: { secret }, transact } = yield* Database
     const others = "FROM caravel_secret WHERE key_id IS DISTINCT FROM ?"
     const page = `SELECT ${secret.columns()} ${others} AND id > ? ORDER BY id LIMIT ${pageSize}`
-    const upsert = secret.upsert()
 
     /** Rewrites the page of secrets after this id with the current key, and returns their ids. */
     const rotatePage = (after: string) =>
       transact(({ connection }) =>
         Effect.gen(function*() {
           const secrets = yield* secret.decode(yield* connection.executeValues(page, [secret.keyId, after]))
-          yield* Program.run(connection, Program.execute(upsert(secrets)))
+          yield* Program.run(connection, Program.execute(secret.rewrite(secrets)))
           return secrets.map(({ id }) => id)
         })
       ).pipe(Effect.mapError(toStorageError(dialect, "Secrets.rotate")))

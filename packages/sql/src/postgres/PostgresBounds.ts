@@ -44,10 +44,13 @@ export const beginLong = begin("READ COMMITTED", { ...waiting(longestWait), ...u
 /** How long a caller's transaction may be idle after a command, by default. */
 export const defaultHoldTimeout = "10 seconds"
 
+/** The longest timeout of the server, in milliseconds. */
+const longestTimeout = 2 ** 31 - 1
+
 /** The timeouts of a caller's transaction after a command. Stricter timeouts of the role or the caller are kept. */
 export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => {
   if (!Duration.isFinite(timeout)) return []
-  const milliseconds = `${Math.max(1, Math.ceil(Duration.toMillis(timeout)))}ms`
+  const milliseconds = `${Math.min(Math.max(1, Math.ceil(Duration.toMillis(timeout))), longestTimeout)}ms`
   const bound = (name: string) =>
     `set_config('${name}', CASE WHEN current_setting('${name}')::interval BETWEEN '1 microsecond' AND ?::text::interval
       THEN current_setting('${name}') ELSE ? END, true)`
@@ -63,7 +66,8 @@ export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => 
  * keepalive. Without one the server ends the transaction, so that another process can take over the consumer.
  */
 export const live = (timeout: Duration.Duration): { readonly begin: string; readonly signOfLife: number } => {
-  const idle = Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout)))
+  // With 0 the server would not bound it.
+  const idle = Math.max(1000, Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout))))
   return {
     begin: begin("READ COMMITTED", { ...waiting(longestWait), idle_in_transaction_session_timeout: String(idle) }),
     signOfLife: idle / 5

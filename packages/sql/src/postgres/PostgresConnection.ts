@@ -296,7 +296,11 @@ export const connect = (
       try: async () => {
         const client = PostgresClient.make(config)
         const connection = new PostgresConnection(client, { watched, prepared })
-        await client.connect()
+        await client.connect().catch((cause: unknown) => {
+          // What fails in the driver leaves the socket open.
+          void client.end().catch(() => {})
+          throw cause
+        })
         return connection
       },
       catch: PostgresClient.notConnected

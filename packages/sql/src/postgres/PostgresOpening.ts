@@ -86,7 +86,8 @@ export const check = (config: Config, schema: string | undefined): Effect.Effect
 
 const operation = "opening the database"
 
-const refuse = (why: string, advice: string) =>
+/** The error for settings with which the database cannot be opened. */
+export const refuse = (why: string, advice: string) =>
   new StorageError({ reason: "other", operation, cause: new Error(why), advice })
 
 const session = `SELECT current_setting('server_encoding'), current_schema(),

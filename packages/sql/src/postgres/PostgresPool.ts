@@ -95,6 +95,16 @@ export const make = (
     }
   )
 
+/** Takes the connection that was waited for, or the reason why there is none. */
+type Waiter = (cause: unknown, client: Pg.PoolClient | undefined) => void
+
+/** Whether a transaction was left open, as by an interruption: the next user's statements would be in it. */
+const isInTransaction = (client: { readonly getTransactionStatus?: Pg.PoolClient["getTransactionStatus"] }) => {
+  // Older drivers do not tell.
+  const status = client.getTransactionStatus?.() ?? "I"
+  return status !== "I"
+}
+
 /** Lends the connections of the driver's pool, and bounds the wait for one. */
 class Lender {
   private readonly pool: Pg.Pool
@@ -105,6 +115,11 @@ class Lender {
   /** The number of lent connections. */
   inUse = 0
   private releasedAt = -Infinity
+  /** The callers that wait for a connection, in order. */
+  private readonly waiters = new Set<Waiter>()
+  /** How many connections the driver's pool has been asked for. */
+  private asked = 0
+  private isAsking = false
 
   constructor(pool: Pg.Pool, max: number, options: ConnectionOptions) {
     this.pool = pool
@@ -115,29 +130,25 @@ class Lender {
   /** Lends a connection. If the wait takes too long, it fails with the previous error, or with the reason. */
   lend(patience: Patience.Patience, previous: () => SqlError | undefined): Effect.Effect<PostgresConnection, SqlError> {
     return Effect.async((resume) => {
-      let isWanted = true
       let connection: PostgresConnection | undefined
+      const waiter: Waiter = (cause, client) => {
+        this.waiters.delete(waiter)
+        stopWaiting()
+        if (client === undefined) return resume(Effect.fail(PostgresClient.notConnected(cause)))
+        connection = this.connectionOf(client)
+        connection.silence.within(patience.remaining())
+        resume(Effect.succeed(connection))
+      }
       // While other users release theirs, the wait goes on.
       const remaining = () => Math.max(patience.remaining(), this.releasedAt + Patience.longestWait - performance.now())
       const stopWaiting = onceExpired(remaining, () => {
-        isWanted = false
+        this.waiters.delete(waiter)
         resume(Effect.fail(previous() ?? this.expired()))
       })
-      try {
-        this.pool.connect((cause, client) => {
-          stopWaiting()
-          if (client === undefined) return resume(Effect.fail(PostgresClient.notConnected(cause)))
-          if (!isWanted) return client.release()
-          connection = this.connectionOf(client)
-          connection.silence.within(patience.remaining())
-          resume(Effect.succeed(connection))
-        })
-      } catch (cause) {
-        stopWaiting()
-        resume(Effect.fail(PostgresClient.notConnected(cause)))
-      }
+      this.waiters.add(waiter)
+      this.ask()
       return Effect.sync(() => {
-        isWanted = false
+        this.waiters.delete(waiter)
         stopWaiting()
         if (connection !== undefined) this.takeBack(connection)
       })
@@ -151,7 +162,34 @@ class Lender {
     if (connection.lost === undefined) this.releasedAt = performance.now()
     connection.rest()
     client.off("error", connection.lose)
-    client.release(connection.lost !== undefined || connection.isStale)
+    client.release(connection.lost !== undefined || connection.isStale || isInTransaction(client))
+    this.ask()
+  }
+
+  /**
+   * Asks the driver's pool for as many connections as can be lent, and not for each caller: it never forgets a caller
+   * that has given up, and recurses through all of them.
+   */
+  private ask(): void {
+    if (this.isAsking) return
+    this.isAsking = true
+    while (this.asked < this.waiters.size && this.asked + this.inUse < this.max) {
+      this.asked++
+      try {
+        this.pool.connect((cause, client) => this.answer(cause, client))
+      } catch (cause) {
+        this.answer(cause)
+      }
+    }
+    this.isAsking = false
+  }
+
+  private answer(cause: unknown, client?: Pg.PoolClient): void {
+    this.asked--
+    const [waiter] = this.waiters
+    if (waiter !== undefined) waiter(cause, client)
+    else client?.release()
+    this.ask()
   }
 
   private connectionOf(client: Pg.PoolClient): PostgresConnection {

@@ -128,10 +128,10 @@ const resolveOn =
     const patience = Patience.make(error.cause instanceof ConnectionLost ? error.cause.since : undefined)
     const lookUp = Effect.gen(function*() {
       const connection = yield* scoped(patience)
+      yield* Effect.addFinalizer(() => Effect.ignore(connection.executeRaw("ROLLBACK", [])))
       yield* connection.executeRaw(PostgresBounds.beginOwn(patience), [])
       yield* connection.executeRaw(postgres.appendLock!, [])
       const found = yield* connection.executeValues("SELECT 1 FROM caravel_event WHERE id = $1", [last])
-      yield* connection.executeRaw("ROLLBACK", [])
       return found.length > 0
     }).pipe(Effect.scoped)
     return whileUnknown(lookUp, patience).pipe(

@@ -20,7 +20,8 @@ const compare = (comparison: string, value: unknown): Condition | undefined =>
 
 const oneOf = (column: string, value: string | ReadonlyArray<string> | undefined): Condition | undefined => {
   if (value === undefined) return undefined
-  const values: ReadonlyArray<string> = Arr.ensure(value)
+  // Each number of values is another statement, which is kept.
+  const values: ReadonlyArray<string> = Arr.dedupe(Arr.ensure(value))
   // Not every database accepts an empty list.
   return [values.length === 0 ? "1 = 0" : `${column} IN (${values.map(() => "?").join(", ")})`, values]
 }

@@ -17,7 +17,14 @@ export const make = (codec: SecretCodec) => {
   return {
     columns: table.columns,
     insert: () => encoded(table.insert()),
-    upsert: () => encoded(table.upsert("id", [])),
+    /** Encodes stored secrets again. One that is deleted meanwhile stays deleted. */
+    rewrite: encoded((rows) =>
+      rows.map(({ id, keyId, value }): Table.Statement => [
+        "UPDATE caravel_secret SET value = ?, key_id = ? WHERE id = ?",
+        [value, keyId, id],
+        1
+      ])
+    ),
     delete: table.delete,
     decode: (rows: ResultRows) =>
       Either.flatMap(

@@ -7,6 +7,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, type Scope } from "effect"
 import { access } from "node:fs/promises"
+import { resolve } from "node:path"
 import * as Database from "../database/Database.js"
 import * as Opening from "../database/Opening.js"
 import * as Epochs from "../schema/Epochs.js"
@@ -87,8 +88,10 @@ export const open = (
     // A page that changes often is written to the file once for 16 MiB of log: a fifth faster than once for 4 MiB.
     yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000", `journal_size_limit = ${longestIdleLog}`])
 
-    const reader = yield* (yield* connect({ filename, readonly: true, disableWAL: true })).reserve
-    const snapshot = connect({ filename, readonly: true, disableWAL: true }).pipe(
+    // The program may change its working directory.
+    const absolute = resolve(filename)
+    const reader = yield* (yield* connect({ filename: absolute, readonly: true, disableWAL: true })).reserve
+    const snapshot = connect({ filename: absolute, readonly: true, disableWAL: true }).pipe(
       Effect.flatMap(({ reserve }) => reserve),
       Effect.tap((connection) => connection.execute("BEGIN", [], undefined)),
       Effect.provide(Reactivity.layer)
@@ -100,8 +103,8 @@ export const open = (
       snapshot,
       dialect: sqlite,
       secrets,
-      purge: SqlitePurge.make(filename),
-      integrity: check(filename, mostDamages),
+      purge: SqlitePurge.make(absolute),
+      integrity: check(absolute, mostDamages),
       idempotencyKeysKept,
       clockTolerance
     })

@@ -137,7 +137,12 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
       if (stored.length === 0) return
       const now = Math.min(...stored.map(({ createdAt }) => DateTime.toEpochMillis(createdAt)))
       const purged = purgedPerKey * stored.length
-      yield* execute([...upsert(stored), [purge, [now - millis, purged], purged]])
+      // PostgreSQL's integers have neither infinity nor fractions.
+      const expired = Math.floor(now - millis)
+      yield* execute([
+        ...upsert(stored),
+        ...(Number.isFinite(expired) ? [[purge, [expired, purged], purged] as const] : [])
+      ])
     }
   }
 })

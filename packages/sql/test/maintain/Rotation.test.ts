@@ -1,11 +1,13 @@
 import { LongRun } from "@caravel/conformance"
-import type { Rotation } from "@caravel/domain"
+import { Command, type Rotation, Secrets } from "@caravel/domain"
+import { Postgres } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Context, Effect, Fiber, Layer, Redacted } from "effect"
 import { found } from "../fixtures/bytes.js"
 import { bundled, spawned } from "../fixtures/child.js"
 import { create, key, keyIdOf, old, open, opened, stored, urls } from "../fixtures/encrypted.js"
 import { marksOf, pubkeyOf, urlOf } from "../fixtures/marked.js"
+import { inSchema, raw, statements, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 import { temporaryFile } from "../fixtures/sqlite.js"
 
 const rounds = Math.ceil(LongRun.count("CARAVEL_KILLS", { usual: 10, long: 1000 }) / 10)
@@ -67,5 +69,29 @@ describe("a rotation", () => {
         ...[0, 1, 2].map((n) => urlOf(`<new${n}>`)),
         urlOf(marksOf("a", 3)[0])
       ])
+    }))
+})
+
+withPostgres("PostgreSQL: a rotation", (url) => {
+  it.scopedLive("does not bring back a secret that is deleted meanwhile", () =>
+    Effect.gen(function*() {
+      const schema = yield* temporarySchema(url)
+      const own = inSchema(url, schema)
+      const opened = (...keys: ReadonlyArray<string>) =>
+        Layer.build(
+          Layer.fresh(Postgres.layer({ url: Redacted.make(own), secretKeys: keys.map((key) => Redacted.make(key)) }))
+        )
+      const nwcUrl = urlOf(marksOf("a", 0)[0])
+      yield* Context.get(yield* opened(old), Command).createTenant({ pubkey: pubkeyOf("a", 0), nwcUrl })
+      const { rotate } = Context.get(yield* opened(key, old), Secrets)
+      const client = yield* raw(url)
+      const query = (text: string) => Effect.promise(() => client.query(text))
+      yield* query(`BEGIN; UPDATE ${schema}.caravel_tenant SET nwc_url = NULL; DELETE FROM ${schema}.caravel_secret`)
+      const rotation = yield* Effect.fork(rotate())
+      const waiting = `SELECT 1 FROM pg_stat_activity WHERE application_name = '${schema}' AND wait_event_type = 'Lock'`
+      yield* Effect.repeat(statements(url, waiting), { until: ([rows]) => rows!.length > 0 })
+      yield* query("COMMIT")
+      yield* Fiber.join(rotation)
+      expect((yield* query(`SELECT id FROM ${schema}.caravel_secret`)).rows).toEqual([])
     }))
 })

@@ -4,7 +4,8 @@ import { Consumer } from "@caravel/pubsub"
 import { Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Either, Fiber, Layer, Redacted } from "effect"
+import { Context, Deferred, Duration, Effect, Either, Fiber, Layer, Redacted } from "effect"
+import * as PostgresBounds from "../../src/postgres/PostgresBounds.js"
 import { bundled, spawned } from "../fixtures/child.js"
 import { inSchema, raw, statements, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 
@@ -40,6 +41,19 @@ withPostgres("PostgreSQL: bounds on blocking others", (url) => {
     })
 
   describe("a caller's transaction after a command", () => {
+    it.scopedLive("may be bounded by more than the server's timers can have", () =>
+      Effect.gen(function*() {
+        const schema = yield* temporarySchema(url)
+        for (const [id, holdTimeout] of [["a", "60 days"], ["b", Duration.infinity]] as const) {
+          const context = yield* open(url, { schema, holdTimeout })
+          yield* Context.get(context, SqlClient).withTransaction(create(context, id))
+        }
+        expect(PostgresBounds.live(Duration.zero)).toMatchObject({
+          begin: expect.stringContaining("idle_in_transaction_session_timeout = '1000'"),
+          signOfLife: 200
+        })
+      }))
+
     it.scopedLive("that is idle is ended by the server, so that others can continue", () =>
       Effect.gen(function*() {
         const { holder, others } = yield* held({ holdTimeout: "1 second" }, () => Effect.never)

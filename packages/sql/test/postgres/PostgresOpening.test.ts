@@ -52,6 +52,14 @@ withPostgres("opening a PostgreSQL database", (url) => {
       expect(yield* statements(old, tables)).toEqual([[{ tables: 0 }]])
     }), 60_000)
 
+  it.scopedLive.each([0, -1, 1.5, NaN])(
+    "%d is refused as the maximum number of connections",
+    (maxConnections) =>
+      Effect.gen(function*() {
+        expect(yield* refusal(url, { maxConnections })).toContain(`maxConnections is ${maxConnections}`)
+      })
+  )
+
   describe("its URL", () => {
     const secret = "SECRET"
     const cases: ReadonlyArray<readonly [string, string, Partial<Postgres.Options>?]> = [

@@ -2,7 +2,7 @@ import { type ActivityFilter, Position, Pubkey, RelayId } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { activitiesWhere } from "../../src/read/Where.js"
+import { activitiesWhere, relaysWhere } from "../../src/read/Where.js"
 import { planOf } from "../fixtures/sqlite.js"
 
 /** SQLite's query plan of the activities that match. */
@@ -30,3 +30,9 @@ it.scoped("activities are found by the index of their resource, their tenant or 
       /INDEX sqlite_autoindex.*resource_id=\?/
     )
   }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
+it("a value that is asked for twice is in the statement once: each number of values is another statement", () => {
+  expect(relaysWhere({ status: ["active", "inactive", "active"] })).toEqual(
+    relaysWhere({ status: ["active", "inactive"] })
+  )
+})

@@ -4,11 +4,12 @@ import { nextTurn } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Context, Effect, Exit, Fiber, Layer, Queue, Random } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Queue, Random } from "effect"
 import { createHash } from "node:crypto"
 import { join } from "node:path"
 import { bundled, type Child, spawned } from "../fixtures/child.js"
 import { held } from "../fixtures/held.js"
+import { layerTemporary, withPostgres } from "../fixtures/postgres.js"
 import { accepted, tenant } from "../fixtures/sendings.js"
 import { raw, temporaryDirectory } from "../fixtures/sqlite.js"
 
@@ -28,6 +29,17 @@ const count = Effect.flatMap(Journal, (journal) => journal.head)
 /** Runs an effect at this hour of the clock. */
 const atHour = (hour: number) =>
   Effect.withClock(Object.assign(Clock.make(), { currentTimeMillis: Effect.succeed(hour * 3_600_000) }))
+
+/** Whether a command can be repeated with its key, for ever; with another option it counts as new. */
+const keptFor = (make: (options: Partial<Sqlite.Options>) => Layer.Layer<Command | Journal, unknown>) =>
+  Effect.forEach([Duration.infinity, Duration.micros(1500n)], (idempotencyKeysKept) =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      yield* command.createTenant({ pubkey: tenant })
+      const sent = keyed("key")(command.setTenantPastDue(tenant))
+      for (const hour of [1, 1, 2]) yield* atHour(hour)(sent)
+      expect(yield* count).toBe(idempotencyKeysKept === Duration.infinity ? 2 : 3)
+    }).pipe(Effect.provide(Layer.fresh(Layer.orDie(make({ idempotencyKeysKept }))))), { discard: true })
 
 describe("an idempotency key", () => {
   it.scopedLive("is known after a restart, and to other connections", () =>
@@ -169,6 +181,12 @@ describe("an idempotency key", () => {
       expect(database.prepare("SELECT count(*) FROM caravel_event").pluck().get()).toBe(1 + 100 + 1 + 1 + 30 + 1)
     }))
 
+  it.scopedLive("may be kept for ever, or for a part of a millisecond", () =>
+    Effect.flatMap(temporary, (filename) => {
+      let files = 0
+      return keptFor((options) => Sqlite.layer({ filename: `${filename}-${files++}`, ...options }))
+    }))
+
   it.scopedLive("is stored as hashes from which a secret cannot be guessed", () =>
     Effect.gen(function*() {
       const filename = yield* temporary
@@ -293,4 +311,9 @@ describe("1,000 commands with keys, and 100 that are refused,", () => {
       }),
     LongRun.timeout(600_000)
   )
+})
+
+withPostgres("PostgreSQL: an idempotency key", (url) => {
+  it.scopedLive("may be kept for ever, or for a part of a millisecond", () =>
+    keptFor((options) => layerTemporary(url, options)))
 })
