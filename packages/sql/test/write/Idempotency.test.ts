@@ -1,5 +1,5 @@
 import { LongRun } from "@caravel/conformance"
-import { Command, Journal, Position } from "@caravel/domain"
+import { Command, Journal, Position, type StorageError } from "@caravel/domain"
 import { nextTurn } from "@caravel/domain/adapter"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
@@ -31,7 +31,7 @@ const atHour = (hour: number) =>
   Effect.withClock(Object.assign(Clock.make(), { currentTimeMillis: Effect.succeed(hour * 3_600_000) }))
 
 /** Whether a command can be repeated with its key, for ever; with another option it counts as new. */
-const keptFor = (make: (options: Partial<Sqlite.Options>) => Layer.Layer<Command | Journal, unknown>) =>
+const keptFor = (make: (options: Partial<Sqlite.Options>) => Layer.Layer<Command | Journal, StorageError>) =>
   Effect.forEach([Duration.infinity, Duration.micros(1500n)], (idempotencyKeysKept) =>
     Effect.gen(function*() {
       const command = yield* Command
