@@ -14,7 +14,7 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import { Config, type ConfigError, Effect, Layer, Predicate, Stream } from "effect"
+import { Config, type ConfigError, Context, type Duration, Effect, Layer, Predicate, Stream } from "effect"
 import * as Connection from "./remote/Connection.js"
 import * as RemoteCommand from "./remote/RemoteCommand.js"
 import * as RemoteConsumers from "./remote/RemoteConsumers.js"
@@ -45,23 +45,50 @@ interface Following {
 }
 
 /**
+ * After how much silence a stream is taken for lost: some heartbeats of a host. Networks forget connections without a
+ * word.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export class LongestSilence extends Context.Reference<LongestSilence>()("@caravel/http/Remote/LongestSilence", {
+  defaultValue: (): Duration.DurationInput => "45 seconds"
+}) {}
+
+/**
  * Wakes the tail when the host has something new. The activities themselves are read from the log, in pages, so that
- * nothing is lost when the stream breaks; its heartbeats wake the tail too.
+ * nothing is lost when the stream breaks; its heartbeats wake the tail too. Without a stream the log is read before each
+ * attempt to connect: feeds fail if the host refuses that, too.
  */
 const layerWakeUps = ({ http }: Connection.Connection, following: Following) =>
   Layer.scopedDiscard(Effect.gen(function*() {
     const { advanceToHead } = yield* Tail.Tail
+    const longestSilence = yield* LongestSilence
     const stream = HttpClientRequest.get("/v1/activity/stream", { accept: "application/x-ndjson" }).pipe(
       http.execute,
       Effect.flatMap(HttpClientResponse.filterStatusOk),
       HttpClientResponse.stream,
+      Stream.timeoutFail(() => "silence" as const, longestSilence),
       Stream.buffer({ capacity: 1, strategy: "sliding" }),
-      Stream.runForEach(() => Effect.zipRight(Effect.sync(() => following.isConnected = true), advanceToHead)),
-      Effect.ensuring(Effect.sync(() => following.isConnected = false))
+      Stream.runForEach(() => Effect.zipRight(Effect.sync(() => following.isConnected = true), advanceToHead))
     )
+    const attempt = Effect.suspend(() => {
+      let wasConnected = false
+      const disconnect = Effect.sync(() => {
+        wasConnected = following.isConnected
+        following.isConnected = false
+      })
+      // A stream that has worked is connected again at once.
+      return Effect.catchIf(Effect.ensuring(stream, disconnect), () => wasConnected, () => Effect.void)
+    })
     yield* Background.run(
       "Following the host",
-      Effect.forever(Effect.zipRight(stream, Effect.fail("ended")).pipe(Effect.retry(Backoff.untilReconnected)))
+      attempt.pipe(
+        Effect.tapError(() => advanceToHead),
+        Effect.retry(Backoff.untilReconnected),
+        Effect.zipRight(Effect.sleep("100 millis")),
+        Effect.forever
+      )
     )
   }))
 

@@ -1,12 +1,14 @@
 /** What only services of a host can meet: lost answers, missing grants, and a host that is away. */
 import { ActivityPubSub, Command, Journal, Position, Query } from "@caravel/domain"
-import { Problem, Remote, RequestError, Server } from "@caravel/http"
+import { nextTurn } from "@caravel/domain/adapter"
+import { EventStream, Problem, Remote, RequestError, Server } from "@caravel/http"
 import { Memory } from "@caravel/memory"
+import { Consumer } from "@caravel/pubsub"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpServer from "@effect/platform/HttpServer"
-import { expect, it } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import {
   Array as Arr,
   Context,
@@ -14,6 +16,7 @@ import {
   ExecutionStrategy,
   Exit,
   Layer,
+  Logger,
   Option,
   Queue,
   Redacted,
@@ -21,8 +24,9 @@ import {
   Scope,
   Stream
 } from "effect"
-import { createServer, type Server as NodeServer } from "node:http"
+import { createServer, type IncomingMessage, type Server as NodeServer, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
+import { inspect } from "node:util"
 import { served } from "./fixtures/served.js"
 
 it.live("a command whose answer is lost is sent again, and executed once", () =>
@@ -100,8 +104,15 @@ it.live("an operator reads events by position, and the verification, as beside t
       expect(yield* journal.at([])).toEqual([])
       expect(yield* Stream.runCollect(journal.verify)).toEqual(yield* Stream.runCollect(here.verify))
       expect(yield* Effect.flip(journal.rebuild())).toMatchObject({ _tag: "StorageError", operation: "rebuild" })
-      const { nwcUrl } = Option.getOrThrow(yield* (yield* Query).tenant("ab".repeat(32)))
-      expect(nwcUrl === null ? null : Redacted.value(nwcUrl)).toBe("nostr+walletconnect://redacted")
+      const tenant = Option.getOrThrow(yield* (yield* Query).tenant("ab".repeat(32)))
+      expect(tenant.nwcUrl && Redacted.value(tenant.nwcUrl)).toBe("nostr+walletconnect://redacted")
+      // What a program has read as an operator must not replace the wallet URL.
+      const update = Effect.flatMap(
+        Command,
+        ({ updateTenant }) => updateTenant({ ...tenant, stripeCustomerId: "cus_1" })
+      )
+      const refused = yield* Effect.flip(update)
+      expect([refused._tag, refused.message]).toEqual(["ParseError", expect.stringContaining("does not read")])
     }).pipe(Effect.provide(Remote.layerOperator({ url })))
   }).pipe(Effect.provide(served(Memory.layer))))
 
@@ -114,24 +125,170 @@ it.live("a verification whose answer is cut off, or ends with a problem, fails",
       "cannot be read": "{}"
     }
     for (const [why, body] of Object.entries(bodies)) {
-      const answering = yield* Effect.acquireRelease(
-        Effect.async<NodeServer>((resume) => {
-          const server = createServer((request, response) =>
-            response.end(request.url === "/v1/verify" ? body : JSON.stringify({ head: 1, epochs: [epoch] }))
-          )
-          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-        }),
-        (server) => Effect.sync(() => server.close().closeAllConnections())
+      const url = yield* answering((request, response) =>
+        response.end(request.url === "/v1/verify" ? body : JSON.stringify(journal))
       )
-      const { port } = answering.address() as AddressInfo
       const error = yield* Effect.flatMap(Journal, ({ verify }) => Effect.flip(Stream.runDrain(verify))).pipe(
-        Effect.provide(Remote.layerOperator({ url: `http://127.0.0.1:${port}`, retryFor: "100 millis" }))
+        Effect.provide(Remote.layerOperator({ url, retryFor: "100 millis" }))
       )
       expect(error).toMatchObject({ _tag: "StorageError", message: expect.stringContaining(why) })
     }
   }).pipe(Effect.scoped))
 
 const epoch = { epoch: "11111111-1111-4111-8111-111111111111", position: 0, startedAt: "2026-01-01T00:00:00Z" }
+const journal = { head: 1, epochs: [epoch] }
+
+/** The URL of a server that answers so. */
+const answering = (answer: (request: IncomingMessage, response: ServerResponse) => void) =>
+  Effect.acquireRelease(
+    Effect.async<NodeServer>((resume) => {
+      const server = createServer(answer)
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close().closeAllConnections())
+  ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+
+const page = { "content-type": "text/html" }
+
+/** The answers of a host that has no activities. Its stream ends at once. */
+const empty = ({ url }: IncomingMessage, response: ServerResponse, head = 1) => {
+  const answer = url === "/v1/journal" ? { ...journal, head } : { items: [], epoch: epoch.epoch }
+  if (url === "/v1/activity/stream") response.end("\n")
+  else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer))
+}
+
+describe("an answer that is not the host's", () => {
+  const passing: Record<string, (response: ServerResponse) => void> = {
+    "a proxy's 503 with a page": (response) => response.writeHead(503, page).end("<html>"),
+    "a proxy's 503 without a body": (response) => response.writeHead(503).end(),
+    "a proxy's 503 with JSON": (response) =>
+      response.writeHead(503, { "content-type": "application/json" }).end("{\"message\":\"no\"}"),
+    "a proxy's 429": (response) => response.writeHead(429, page).end("slower"),
+    "a proxy's 521": (response) => response.writeHead(521, page).end(),
+    "an answer that breaks off": (response) => {
+      response.writeHead(200, { "content-type": "application/json", "content-length": 1000 }).write("{\"head\":")
+      response.socket?.destroySoon()
+    }
+  }
+  for (const [name, answer] of Object.entries(passing)) {
+    it.scopedLive(`is waited for if it may pass: ${name}`, () =>
+      Effect.gen(function*() {
+        let asked = 0
+        const url = yield* answering((request, response) => {
+          if (request.url === "/v1/journal" && ++asked <= 2) answer(response)
+          else empty(request, response)
+        })
+        const head = Effect.flatMap(Journal, ({ head }) => head)
+        expect(yield* Effect.provide(head, Remote.layerOperator({ url, retryFor: "10 seconds" }))).toBe(1)
+      }))
+  }
+
+  it.scopedLive("is an error without the token and the body of the request", () =>
+    Effect.gen(function*() {
+      const token = Redacted.make("t0k3n")
+      const nwcUrl = "nostr+walletconnect://alice?secret=5c4e"
+      const create = Effect.flatMap(Command, (command) => command.createTenant({ pubkey: "ab".repeat(32), nwcUrl }))
+      const outside: ReadonlyArray<(response: ServerResponse) => void> = [
+        (response) => response.writeHead(404, page).end("<html>"),
+        (response) => response.end("{}"),
+        (response) => response.end("{"),
+        (response) => response.destroy()
+      ]
+      for (const answer of outside) {
+        const url = yield* answering((request, response) => {
+          if (request.method === "POST") answer(response)
+          else empty(request, response)
+        })
+        const error = yield* Effect.flip(Effect.provide(create, Remote.layer({ url, token, retryFor: "50 millis" })))
+        expect(error._tag).toBe("StorageError")
+        expect(inspect(error, { depth: Infinity, showHidden: true })).not.toMatch(/t0k3n|5c4e/)
+      }
+    }))
+})
+
+it.scopedLive.each([
+  "caravel.example",
+  "",
+  "ftp://caravel.example",
+  "http://user:5c4e@a.example",
+  "http://a.example?5c4e"
+])(
+  "%s is refused as the URL of a host, without being shown",
+  (url) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Layer.build(Remote.layer({ url })))
+      expect(error.message).toContain("url is not the URL of a host")
+      expect(error.message).not.toContain("5c4e")
+    })
+)
+
+it.scopedLive("a token that fits into no header is refused without being shown", () =>
+  Effect.gen(function*() {
+    const error = yield* Effect.flip(
+      Layer.build(Remote.layer({ url: "http://127.0.0.1:1", token: Redacted.make("5c4e\n") }))
+    )
+    expect(error.message).toContain("token is not a token")
+    expect(error.message).not.toContain("5c4e")
+  }))
+
+it.live("an operator finds a consumer by any name", () =>
+  Effect.gen(function*() {
+    const url = yield* HttpServer.addressFormattedWith(Effect.succeed)
+    const names = ["mail", "mail/1", "mail?1", "mail#1", "a b%2Dc", "é;+&=", "...", "n".repeat(256)]
+    for (const name of names) yield* Consumer.handleOnce({ name, from: "beginning", handle: () => Effect.void })
+    yield* Effect.gen(function*() {
+      for (const name of names) {
+        yield* Consumer.reset(name, 0)
+        expect((yield* Consumer.lag(name)).name).toBe(name)
+      }
+      for (const name of [".", ".."]) expect((yield* Effect.flip(Consumer.lag(name)))._tag).toBe("ConsumerNotFound")
+    }).pipe(Effect.provide(Remote.layerOperator({ url })))
+  }).pipe(Effect.provide(served(Memory.layer))))
+
+it.live("a stream that has become silent is replaced", () =>
+  Effect.gen(function*() {
+    const node = createServer()
+    let streams = 0
+    node.on("request", ({ url }) => url === "/v1/activity/stream" && streams++)
+    yield* Effect.gen(function*() {
+      const url = yield* HttpServer.addressFormattedWith(Effect.succeed)
+      const remote = yield* Layer.build(
+        Layer.provide(Remote.layer({ url }), Layer.succeed(Remote.LongestSilence, "50 millis"))
+      )
+      yield* Effect.repeat(nextTurn, { until: () => streams > 3 })
+      const queue = yield* Context.get(remote, ActivityPubSub).subscribe
+      yield* Effect.flatMap(Command, (command) => command.createTenant({ pubkey: "ab".repeat(32) }))
+      expect((yield* Queue.take(queue)).position).toBe(1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(served(Memory.layer, {}, node).pipe(Layer.provide(Layer.succeed(EventStream.Heartbeat, "1 hour"))))
+    )
+  }))
+
+it.scopedLive("a credential that is no longer accepted is reported once, and feeds go on when it is again", () => {
+  const logged: Array<string> = []
+  const logger = Logger.make(({ message }) => void logged.push(String(message)))
+  return Effect.gen(function*() {
+    let isAccepted = true
+    let head = 1
+    const url = yield* answering((request, response) => {
+      if (!isAccepted) {
+        const problem = Problem.encode(new RequestError.Forbidden({ role: "readOnly", what: "anything" }))
+        response.writeHead(403, { "content-type": "application/problem+json" }).end(JSON.stringify(problem))
+      } else empty(request, response, head)
+    })
+    const isLogged = (text: string) =>
+      Effect.repeat(nextTurn, { until: () => logged.some((line) => line.includes(text)) })
+    yield* Layer.build(Remote.layer({ url }))
+    isAccepted = false
+    yield* isLogged("The journal cannot be read for broadcasting at present")
+    head = 2
+    isAccepted = true
+
+    yield* isLogged("The journal can be read again")
+    expect(logged.filter((line) => line.includes("at present"))).toHaveLength(1)
+  }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+})
 
 it.live("a host that cannot be reached is unavailable, after some time", () =>
   Effect.gen(function*() {

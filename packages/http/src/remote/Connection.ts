@@ -1,5 +1,5 @@
 /** A connection to a host: the client of the API, with a credential, and the failures of calls as those of the services. */
-import { StorageError } from "@caravel/domain"
+import { issuesOf, StorageError } from "@caravel/domain"
 import { Backoff, Waiting } from "@caravel/pubsub"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import type * as HttpApiError from "@effect/platform/HttpApiError"
@@ -12,7 +12,7 @@ import {
   Effect,
   flow,
   identity,
-  type ParseResult,
+  ParseResult,
   Predicate,
   Record as Rec,
   Redacted,
@@ -38,20 +38,45 @@ export interface Options {
   readonly retryFor?: Duration.DurationInput | undefined
 }
 
+const unusable = (why: string) =>
+  new StorageError({ operation: "connecting to the host", reason: "other", cause: new Error(why) })
+
+/** A password would be in errors, and what comes after the path would be lost. Neither is shown. */
+const addressOf = ({ url }: Options): Effect.Effect<string, StorageError> => {
+  const address = URL.canParse(String(url)) ? new URL(url) : undefined
+  return address !== undefined && /^https?:$/.test(address.protocol) &&
+      address.username + address.password + address.search + address.hash === ""
+    ? Effect.succeed(address.href.replace(/\/$/, ""))
+    : unusable("url is not the URL of a host, such as https://caravel.example")
+}
+
+/** A text that does not fit into a header would be in the error of the client. */
+const tokenOf = ({ token }: Options): Effect.Effect<string | undefined, StorageError> => {
+  const text = token === undefined ? undefined : Redacted.value(token)
+  return text === undefined || /^[\x21-\x7e]+$/.test(text) ? Effect.succeed(text) : unusable("token is not a token")
+}
+
+/** The host itself answers every error with a problem. */
+const isProblem = ({ headers }: HttpClientResponse.HttpClientResponse) =>
+  headers["content-type"]?.startsWith("application/problem+json") === true
+
 /**
- * Opens no socket: each call does, or uses one again.
+ * Opens no socket: each call does, or uses one again. Fails if the options cannot be used.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: Options) =>
   Effect.gen(function*() {
-    const { token, url } = options
-    const http = HttpClient.mapRequest(
-      yield* HttpClient.HttpClient,
-      flow(
-        HttpClientRequest.prependUrl(String(url).replace(/\/$/, "")),
-        token === undefined ? identity : HttpClientRequest.bearerToken(Redacted.value(token))
+    const token = yield* tokenOf(options)
+    const http = (yield* HttpClient.HttpClient).pipe(
+      HttpClient.mapRequest(flow(
+        HttpClientRequest.prependUrl(yield* addressOf(options)),
+        token === undefined ? identity : HttpClientRequest.bearerToken(token)
+      )),
+      HttpClient.filterOrFail(
+        (response) => response.status < 400 || isProblem(response),
+        (response) => new HttpClientError.ResponseError({ request: response.request, response, reason: "StatusCode" })
       )
     )
     const client = yield* HttpApiClient.makeWith(Api, { httpClient: http })
@@ -97,8 +122,10 @@ const isTemporary = (error: CallError) => {
     case "RequestError":
       return error.reason === "Transport" && permanentAdvice(error) === undefined
     case "ResponseError":
-      // From a proxy: the host itself answers with a problem.
-      return [502, 503, 504].includes(error.response.status)
+      // The answer broke off, or is a proxy's.
+      return error.reason === "Decode"
+        ? !(error.cause instanceof SyntaxError || error.cause === undefined || ParseResult.isParseError(error.cause))
+        : error.response.status === 429 || error.response.status > 501
     default:
       return ["ShuttingDown", "TimedOut", "TooManyRequests"].includes(error._tag)
   }
@@ -114,27 +141,36 @@ const callErrors: ReadonlySet<string> = new Set([
 
 const isCallError = (error: { readonly _tag: string }): error is CallError => callErrors.has(error._tag)
 
-/** What a person can act on. Of a failed request, the innermost error names the reason; of an answer, its status. */
+/**
+ * What a person can act on. Of a failed request, the innermost error names the reason; of an answer, its status. An
+ * error of the client has the request with its token and its body, so it is not part of this.
+ */
 const causeOf = (error: CallError): Error => {
   switch (error._tag) {
     case "RequestError": {
       const reasons = causesOf(error.cause).flatMap((cause) => cause instanceof Error ? [cause.message] : [])
       const why = reasons.findLast((reason) => reason !== "") ?? codesOf(error).at(-1) ?? error.message
-      return new Error(`${new URL(error.request.url).origin}: ${why}`, { cause: error })
+      return new Error(`${new URL(error.request.url).origin}: ${why}`, { cause: error.cause })
     }
     case "ResponseError":
-      return new Error(`${error.request.url} answered ${error.response.status}, not as a host of Caravel does`, {
-        cause: error
-      })
+      return new Error(
+        isTemporary(error) && error.reason === "Decode"
+          ? `the answer of ${error.request.url} broke off`
+          : `${error.request.url} answered ${error.response.status}, not as a host of Caravel does`,
+        { cause: error.cause }
+      )
     case "HttpApiDecodeError":
+      return new Error(`an answer of the host cannot be read: ${error.message.split("\n")[0]}`)
     case "ParseError":
-      return new Error(`an answer of the host cannot be read: ${error.message.split("\n")[0]}`, { cause: error })
+      return new Error(`an answer of the host cannot be read: ${issuesOf(error).join("; ")}`)
     default:
       return error
   }
 }
 
 const adviceOf = (error: CallError) => {
+  // It says itself when to try again.
+  if (error._tag === "TooManyRequests") return undefined
   if (isTemporary(error)) return "the host cannot be reached; try again"
   switch (error._tag) {
     case "RequestError":
@@ -178,6 +214,9 @@ export const refused = (
   return isCallError(problem) || problem instanceof StorageError ? Effect.fail(problem) : Effect.die(problem)
 }
 
+/** A host answers within a minute, or says that it takes longer. */
+const longestCall = "70 seconds"
+
 /**
  * Makes a call fail as the services do, and tries it again while the host or its database cannot be reached. A command
  * needs an idempotency key for that.
@@ -192,10 +231,20 @@ export const called = (operation: string, { retryFor = "30 seconds" }: Options) 
   )
   return <A, E extends { readonly _tag: string }, R>(call: Effect.Effect<A, E, R>) => {
     type Failure = Exclude<E, CallError> | StorageError
-    return retried(Effect.mapError(
+    const failing = Effect.mapError(
       call,
       (error): Failure => isCallError(error) ? storageError(operation, error) : error as Exclude<E, CallError>
-    ))
+    )
+    return retried(Effect.timeoutFail(failing, {
+      duration: longestCall,
+      onTimeout: (): Failure =>
+        new StorageError({
+          operation,
+          reason: "unavailable",
+          cause: new Error("the host does not answer"),
+          advice: "try again"
+        })
+    }))
   }
 }
 

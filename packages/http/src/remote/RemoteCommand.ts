@@ -5,6 +5,7 @@ import { Array as Arr, Effect, ParseResult, Schema, String as Str } from "effect
 import type { CommandHeaders } from "../api/CommandHeaders.js"
 import { InvalidRequest } from "../api/RequestError.js"
 import { called, type Connection } from "./Connection.js"
+import * as RemoteSecret from "./RemoteSecret.js"
 
 declare const crypto: { readonly randomUUID: () => string }
 
@@ -45,7 +46,7 @@ export const make = (
   return Command.makeRemote({
     notify,
     execute: (commands) =>
-      Effect.flatMap(
+      commands.some(RemoteSecret.isHidden) ? Effect.fail(refused(unread)) : Effect.flatMap(
         headersOf(commands),
         (headers) =>
           send(commands, headers).pipe(called("a command", options), Effect.mapError(asInput), Effect.tap(broadcast))
@@ -53,10 +54,12 @@ export const make = (
   })
 }
 
+const refused = (message: string) =>
+  inputError(ParseResult.parseError(new ParseResult.Type(Schema.Unknown.ast, undefined, message)))
+
+const unread =
+  "nwcUrl: Expected a wallet URL; this is what Remote.layerOperator has in place of one, which it does not read"
+
 /** The host may have lower limits than this process, which validated the command before. */
 const asInput = <E>(error: E) =>
-  error instanceof StorageError && error.cause instanceof InvalidRequest
-    ? inputError(
-      ParseResult.parseError(new ParseResult.Type(Schema.Unknown.ast, undefined, error.cause.message))
-    )
-    : error
+  error instanceof StorageError && error.cause instanceof InvalidRequest ? refused(error.cause.message) : error

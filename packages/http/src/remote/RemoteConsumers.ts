@@ -19,17 +19,20 @@ export const make = ({ client: { consumers: routes }, options }: Connection): Co
   const unused = (operation: string) =>
     new StorageError({ reason: "other", operation, cause: new Error("only beside the database") })
 
+  /** The client encodes no parameter of a path. URLs cannot have two dots in one, so this name is no consumer's. */
+  const at = (name: string) => ({ name: encodeURIComponent(name).replace(/^\.{1,2}$/, "%252E") })
+
   const parked: Consumer.Service["parked"] = (name, { after = 0, limit } = {}) =>
     Effect.flatMap(
       decodePosition(after),
       (after) =>
         allAfter(after, limit, ({ activity }) =>
           activity.position, ({ after, limit }) =>
-          routes.parked({ path: { name }, urlParams: { cursor: after, limit } }).pipe(called("parked", options)))
+          routes.parked({ path: at(name), urlParams: { cursor: after, limit } }).pipe(called("parked", options)))
     )
 
   const drop = (name: string) => (position: Position) =>
-    routes.drop({ path: { name, position } }).pipe(
+    routes.drop({ path: { ...at(name), position } }).pipe(
       Effect.as(1),
       Effect.catchTag("NotParked", () => Effect.succeed(0)),
       called("drop", options)
@@ -44,9 +47,9 @@ export const make = ({ client: { consumers: routes }, options }: Connection): Co
     ready: unused("ready"),
     fatal: unused("fatal"),
     list: Effect.map(routes.consumers({}).pipe(called("consumers", options)), ({ items }) => items),
-    lag: (name) => routes.consumer({ path: { name } }).pipe(called("consumer", options)),
+    lag: (name) => routes.consumer({ path: at(name) }).pipe(called("consumer", options)),
     parked,
-    requestReplay: (name) => Effect.asVoid(routes.replay({ path: { name } }).pipe(called("replay", options))),
+    requestReplay: (name) => Effect.asVoid(routes.replay({ path: at(name) }).pipe(called("replay", options))),
     drop: (name, positions) =>
       Effect.gen(function*() {
         const dropped = positions === undefined
@@ -58,7 +61,7 @@ export const make = ({ client: { consumers: routes }, options }: Connection): Co
     reset: (name, position, { epoch } = {}) =>
       Effect.flatMap(
         decodeReset({ position, ...(epoch === undefined ? {} : { epoch }) }),
-        (payload) => Effect.asVoid(routes.reset({ path: { name }, payload }).pipe(called("reset", options)))
+        (payload) => Effect.asVoid(routes.reset({ path: at(name), payload }).pipe(called("reset", options)))
       )
   }
 }

@@ -86,7 +86,7 @@ export const make = (connection: Connection): typeof Journal.Service => {
           : routes.relayEvents({ path: { id: resourceId }, urlParams })).pipe(called("resourceEvents", options))),
     at: (positions) =>
       Effect.forEach(
-        Arr.chunksOf(Arr.sort(positions, Order.number), positionsPerRequest),
+        Arr.chunksOf(Arr.dedupe(Arr.sort(positions, Order.number)), positionsPerRequest),
         (position) =>
           routes.events({ urlParams: { position, limit: positionsPerRequest } }).pipe(called("at", options)),
         { concurrency: 4 }

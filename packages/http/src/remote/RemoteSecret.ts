@@ -26,6 +26,15 @@ export const make = ({ client: { queries }, options }: Connection): WithSecret =
 const some = Redacted.make("nostr+walletconnect://redacted")
 
 /**
+ * Whether a command would store what stands for a wallet URL that was not read.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isHidden = (command: object): boolean =>
+  "nwcUrl" in command && Redacted.isRedacted(command.nwcUrl) && Redacted.value(command.nwcUrl) === Redacted.value(some)
+
+/**
  * Without reading secrets: in place of one that is set is a value that says nothing.
  *
  * @since 0.1.0
