@@ -42,7 +42,9 @@ const rooms = {
     mutate: ["packages/sql/src/write/*.ts"],
     tests: [
       "packages/sql/test/write/{GroupCommit,SqlWriter,Waiting}.test.ts",
-      "packages/sql/test/database/Transaction.test.ts"
+      "packages/sql/test/database/{GoneBack,Transaction}.test.ts",
+      "packages/sql/test/maintain/{Bookkeeping,Clocks}.test.ts",
+      "packages/sql/test/sqlite/SqliteTransaction.test.ts"
     ],
     suites: { sqlite: ["CommandTest", "JournalTest"] }
   },

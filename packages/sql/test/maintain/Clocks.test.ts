@@ -143,6 +143,15 @@ it.scopedLive("the tolerated clock difference is an option", () =>
     expect(clocks).toMatchObject([{ position: 3 }])
   }))
 
+it.scopedLive("a list of more commands than are written at a time, with an earlier clock, has the latest instant", () =>
+  Effect.gen(function*() {
+    const command = yield* Command
+    yield* command.createTenant({ pubkey }).pipe(at(start + 60 * minutes))
+    const list = Array.from({ length: 600 }, () => ({ _tag: "UpdateTenant", pubkey }) as const)
+    yield* command.submit(list).pipe(at(start))
+    expect((yield* verified).differences).toEqual([])
+  }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
 withPostgres("Clocks on PostgreSQL", (url) => {
   it.scopedLive("a process whose clock differs from the server's is logged, and reported by verify", () =>
     Effect.gen(function*() {

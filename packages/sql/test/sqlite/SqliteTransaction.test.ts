@@ -1,10 +1,11 @@
-import { Command } from "@caravel/domain"
+import { Command, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import SqliteDatabase from "better-sqlite3"
 import { Context, Effect, FastCheck as fc, Fiber, FiberId, Layer } from "effect"
+import { held } from "../fixtures/held.js"
 
 const pubkey = "a".repeat(64)
 
@@ -77,6 +78,22 @@ describe("transactions on an SQLite file", () => {
       const error = yield* Effect.flip(sql.withTransaction(create))
       expect(error).toMatchObject({ cause: { _tag: "StorageError", reason: "commitUnknown" } })
       expect(yield* create).toMatchObject({ position: 1 })
+    }))
+
+  it.scopedLive("of several commands have one unknown outcome, and no command is tried again on its own", () =>
+    Effect.gen(function*() {
+      const syncs = yield* failingSyncs(0)
+      yield* Effect.gen(function*() {
+        const command = yield* Command
+        yield* command.createTenant({ pubkey })
+        const create = (id: string) => Effect.either(command.createRelay({ id, tenant: pubkey, subdomain: id }))
+        const fibers = yield* held(Effect.forEach(["a", "b", "c"], (id) => Effect.fork(create(id))))
+        syncs.count = 1
+        const outcomes = yield* Effect.forEach(fibers, Fiber.join)
+        const unknown = { _tag: "Left", left: { _tag: "StorageError", reason: "commitUnknown" } }
+        expect(outcomes).toMatchObject([unknown, unknown, unknown])
+        expect(yield* Effect.flatMap(Query, ({ relays }) => relays)).toEqual([])
+      }).pipe(Effect.provide(Sqlite.layerTemporary))
     }))
 
   it.scopedLive("of a consumer are repeated until their COMMITs are synced", () =>
