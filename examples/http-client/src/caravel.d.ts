@@ -2215,10 +2215,10 @@ export interface components {
             progressedAt: components["schemas"]["DateTimeUtc"] | null;
         };
         /**
-         * nonEmptyString
-         * @description a non empty string
+         * minLength(1)
+         * @description text of at least one character
          */
-        NonEmptyString: string;
+        NonEmptyText: string;
         /** @description Consumer not found */
         ConsumerNotFound: {
             /** @enum {string} */
@@ -6177,7 +6177,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                name: components["schemas"]["NonEmptyString"];
+                name: components["schemas"]["NonEmptyText"];
             };
             cookie?: never;
         };
@@ -6262,7 +6262,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                name: components["schemas"]["NonEmptyString"];
+                name: components["schemas"]["NonEmptyText"];
             };
             cookie?: never;
         };
@@ -6356,7 +6356,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                name: components["schemas"]["NonEmptyString"];
+                name: components["schemas"]["NonEmptyText"];
             };
             cookie?: never;
         };
@@ -6470,7 +6470,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                name: components["schemas"]["NonEmptyString"];
+                name: components["schemas"]["NonEmptyText"];
             };
             cookie?: never;
         };
@@ -6559,7 +6559,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                name: components["schemas"]["NonEmptyString"];
+                name: components["schemas"]["NonEmptyText"];
                 position: number;
             };
             cookie?: never;

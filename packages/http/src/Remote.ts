@@ -58,7 +58,7 @@ export class LongestSilence extends Context.Reference<LongestSilence>()("@carave
 /**
  * Wakes the tail when the host has something new. The activities themselves are read from the log, in pages, so that
  * nothing is lost when the stream breaks; its heartbeats wake the tail too. Without a stream the log is read before each
- * attempt to connect: feeds fail if the host refuses that, too.
+ * attempt to connect, and the tail logs why it cannot be.
  */
 const layerWakeUps = ({ http }: Connection.Connection, following: Following) =>
   Layer.scopedDiscard(Effect.gen(function*() {

@@ -111,6 +111,8 @@ describe("consumers", () => {
       }))
       yield* Consumer.awaitPosition("mail/1", 4)
       const path = "/v1/consumers/mail%2F1"
+      // PostgreSQL takes no such text.
+      expect((yield* get("/v1/consumers/a%00b")).json).toMatchObject({ status: 400, issues: [{ path: "name" }] })
       const { json } = yield* get("/v1/consumers")
       expect(json.items).toMatchObject([{ name: "mail/1", status: "running", parked: 1, position: 4 }])
       const parked = yield* get(`${path}/parked`)

@@ -1,5 +1,6 @@
 /** The routes of durable consumers: how far each is, and what can be done about failures. */
 import { Activity, Epoch, Position, PositionFromOtherEpoch } from "@caravel/domain"
+import { NonEmptyText } from "@caravel/domain/adapter"
 import { Consumer } from "@caravel/pubsub"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
@@ -33,7 +34,7 @@ const parked = Schema.Struct({
   parkedAt: Schema.DateTimeUtc
 }).annotations({ identifier: "Parked" })
 
-const name = HttpApiSchema.param("name", Schema.NonEmptyString)
+const name = HttpApiSchema.param("name", NonEmptyText)
 
 /**
  * @since 0.1.0

@@ -214,7 +214,7 @@ export const refused = (
   return isCallError(problem) || problem instanceof StorageError ? Effect.fail(problem) : Effect.die(problem)
 }
 
-/** A host answers within a minute, or says that it takes longer. */
+/** Longer than a host takes by default: after a minute it says that it takes too long. */
 const longestCall = "70 seconds"
 
 /**

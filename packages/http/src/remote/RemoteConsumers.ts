@@ -19,8 +19,11 @@ export const make = ({ client: { consumers: routes }, options }: Connection): Co
   const unused = (operation: string) =>
     new StorageError({ reason: "other", operation, cause: new Error("only beside the database") })
 
-  /** The client encodes no parameter of a path. URLs cannot have two dots in one, so this name is no consumer's. */
-  const at = (name: string) => ({ name: encodeURIComponent(name).replace(/^\.{1,2}$/, "%252E") })
+  /**
+   * The client encodes no parameter of a path, and no path of a URL can have one or two dots as a part: instead of such a
+   * name, this sends one that no consumer can have.
+   */
+  const at = (name: string) => ({ name: /^\.{1,2}$/.test(name) ? "-".repeat(257) : encodeURIComponent(name) })
 
   const parked: Consumer.Service["parked"] = (name, { after = 0, limit } = {}) =>
     Effect.flatMap(
