@@ -4,7 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Array as Arr, Deferred, Effect, Supervisor } from "effect"
 import { createServer } from "node:http"
 import { connect } from "node:net"
-import { get, served, url, withQuery } from "./fixtures/served.js"
+import { get, served, url, withQuery, withSlowRelay } from "./fixtures/served.js"
 
 describe("a request whose client disconnects", () => {
   /** The fibers that have not ended. */
@@ -109,16 +109,7 @@ it.live("a response whose client does not disconnect calls back once", () =>
 describe("a client that asks for another protocol", () => {
   it.live("may reset its connection while its request is executed", () =>
     Effect.gen(function*() {
-      const started = yield* Deferred.make<void>()
-      const finish = yield* Deferred.make<void>()
-      const slow = withQuery((query) => ({
-        ...query,
-        relay: (id) =>
-          Deferred.succeed(started, undefined).pipe(
-            Effect.zipRight(Effect.uninterruptible(Deferred.await(finish))),
-            Effect.zipRight(query.relay(id))
-          )
-      }))
+      const { finish, services, started } = yield* withSlowRelay(Effect.uninterruptible)
       const node = Server.endAbandoned(createServer())
       const closed = new Promise<void>((resolve) =>
         node.on("connection", (socket) => socket.on("close", () => resolve()))
@@ -127,12 +118,12 @@ describe("a client that asks for another protocol", () => {
         const { host, hostname, port } = new URL(yield* url)
         const socket = connect(Number(port), hostname)
         socket.write(`GET /v1/relays/a HTTP/1.1\r\nhost: ${host}\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n`)
-        yield* Deferred.await(started)
+        yield* started
         socket.resetAndDestroy()
         // An error without a listener would end the process.
         yield* Effect.promise(() => closed)
-        yield* Deferred.succeed(finish, undefined)
+        yield* finish
         expect((yield* get("/healthz")).status).toBe(200)
-      }).pipe(Effect.provide(served(slow, {}, node)))
+      }).pipe(Effect.provide(served(services, {}, node)))
     }))
 })

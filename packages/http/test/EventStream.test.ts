@@ -1,14 +1,12 @@
 import { ActivityFeed, Command, Journal } from "@caravel/domain"
-import { Authentication, EventStream, type Identity, Server } from "@caravel/http"
+import { EventStream } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import { pubkey } from "@caravel/testing"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Exit, Fiber, FiberId, Layer, Scope, Stream } from "effect"
 import { createServer, type Server as HttpServer } from "node:http"
 import { type AddressInfo, connect, type Socket } from "node:net"
-import { get, onEach, served, url } from "./fixtures/served.js"
+import { administrator, get, mounted, onEach, served, url } from "./fixtures/served.js"
 
 const alice = pubkey("alice")
 const bob = pubkey("bob")
@@ -228,13 +226,7 @@ describe("a stream", () => {
   it.live("takes nothing more from the feed when the credential is revoked", () => {
     const { node, services, stalled, taken } = withBacklog()
     let isValid = true
-    const identity: typeof Identity.Service = {
-      role: "readOnly",
-      actor: undefined,
-      tenant: undefined,
-      grants: [],
-      isValid: Effect.sync(() => isValid)
-    }
+    const identity = { ...administrator, isValid: Effect.sync(() => isValid) }
     return Effect.gen(function*() {
       yield* stalled
       isValid = false
@@ -242,14 +234,7 @@ describe("a stream", () => {
       expect(taken.count).toBeLessThan(backlog)
     }).pipe(
       Effect.scoped,
-      Effect.provide(
-        HttpApiBuilder.serve().pipe(
-          Layer.provide(Server.layerApi),
-          Layer.provide(Layer.succeed(Authentication, { bearer: () => Effect.succeed(identity) })),
-          Layer.provideMerge(NodeHttpServer.layer(() => node, { host: "127.0.0.1", port: 0 })),
-          Layer.provideMerge(services)
-        )
-      )
+      Effect.provide(mounted(services, () => Effect.succeed(identity), { node }))
     )
   }, 60_000)
 })

@@ -1,17 +1,28 @@
 import { decodeCommand, Query, RelayNotFound, StorageError, VersionConflict } from "@caravel/domain"
 import { nextTurn } from "@caravel/domain/adapter"
-import { Api, Authentication, Credentials, type Identity, Problem, Server, SingleUse } from "@caravel/http"
+import { Api, Credentials, Problem, Server, SingleUse } from "@caravel/http"
 import { Memory } from "@caravel/memory"
 import { pubkey } from "@caravel/testing"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { createServer, type ServerResponse } from "node:http"
 import { connect } from "node:net"
-import { command, get, onEach, send, served, statusWith, url, withQuery } from "./fixtures/served.js"
+import {
+  administrator,
+  command,
+  get,
+  mounted,
+  onEach,
+  send,
+  served,
+  statusWith,
+  url,
+  withQuery,
+  withSlowRelay
+} from "./fixtures/served.js"
 
 const alice = pubkey("alice")
 
@@ -121,22 +132,12 @@ describe("a client of the API", () => {
 describe("the body of a request", () => {
   it.live("may be read by an application before and after the handler", () => {
     const text = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => Effect.orDie(request.text))
-    const identity: typeof Identity.Service = {
-      role: "admin",
-      actor: undefined,
-      tenant: undefined,
-      grants: [],
-      isValid: Effect.succeed(true)
-    }
     const seen: Array<string> = []
     const application = (reads: { readonly before: boolean }) =>
-      HttpApiBuilder.serve((app) => Effect.zipLeft(app, Effect.map(text, (text) => seen.push(text)))).pipe(
-        Layer.provide(Server.layerApi),
-        Layer.provide(Layer.succeed(Authentication, {
-          bearer: () => reads.before ? Effect.as(text, identity) : Effect.succeed(identity)
-        })),
-        Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { host: "127.0.0.1", port: 0 })),
-        Layer.provideMerge(Memory.layer)
+      mounted(
+        Memory.layer,
+        () => reads.before ? Effect.as(text, administrator) : Effect.succeed(administrator),
+        { middleware: (app) => Effect.zipLeft(app, Effect.map(text, (text) => seen.push(text))) }
       )
     return Effect.forEach([true, false], (before) =>
       Effect.gen(function*() {
@@ -183,28 +184,19 @@ describe("a host without credentials", () => {
 describe("shutting down", () => {
   it.live("answers what is running, and refuses what is new", () =>
     Effect.gen(function*() {
-      const started = yield* Deferred.make<void>()
-      const finish = yield* Deferred.make<void>()
-      const slow = withQuery((query) => ({
-        ...query,
-        relay: (id) =>
-          Deferred.succeed(started, undefined).pipe(
-            Effect.zipRight(Deferred.await(finish)),
-            Effect.zipRight(query.relay(id))
-          )
-      }))
+      const { finish, services, started } = yield* withSlowRelay()
       const scope = yield* Scope.make()
-      const context = yield* Layer.buildWithScope(served(slow), scope)
+      const context = yield* Layer.buildWithScope(served(services), scope)
       const base = yield* Effect.provide(url, context)
       const running = yield* Effect.fork(Effect.provide(get("/v1/relays/a"), context))
-      yield* Deferred.await(started)
+      yield* started
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
       const refused = yield* Effect.provide(get("/v1/relays/b"), context).pipe(
         Effect.repeat({ until: ({ status }) => status === 503 })
       )
       expect(refused.json).toMatchObject({ type: "urn:caravel:problem:shutting-down", status: 503 })
       expect([refused.headers.get("retry-after"), refused.headers.get("connection")]).toEqual(["1", "close"])
-      yield* Deferred.succeed(finish, undefined)
+      yield* finish
       const answer = yield* Fiber.join(running)
       expect([answer.status, answer.headers.get("connection")]).toEqual([404, "close"])
       yield* Fiber.join(closing)

@@ -1,7 +1,13 @@
 /** `caravel serve` as a process on a file, and requests to it that tell how they failed. */
 import { Deferred, Effect } from "effect"
 import { type Agent, request } from "node:http"
-import { start } from "./process.js"
+import { start, temporary } from "./process.js"
+
+/** A directory that is removed when the scope closes. */
+export const directory = Effect.map(
+  Effect.acquireRelease(Effect.sync(temporary), ({ remove }) => Effect.sync(remove)),
+  ({ path }) => path
+)
 
 /**
  * A host without credentials on the file `db` of a directory, once it listens. It is killed at the end of the scope at

@@ -54,8 +54,10 @@ export class InFlight {
 
   /** Lets the handlers of other resources end, and fails. */
   halt(reason: ConsumerHalted): Effect.Effect<never, ConsumerHalted> {
-    this.halted = reason
-    return Effect.zipRight(this.drain, reason)
+    return Effect.suspend(() => {
+      this.halted = reason
+      return Effect.zipRight(this.drain, reason)
+    })
   }
 
   private readonly allEnded: Effect.Effect<void> = Effect.suspend(() =>

@@ -248,7 +248,7 @@ export class Session<E, R> {
         Effect.tap(() => Effect.sync(() => this.retried = undefined)),
         Effect.zipRight(report(LogLevel.Error, "halts")),
         spans.around("halt", [activity]),
-        Effect.zipRight(Effect.suspend(() => this.inFlight.halt(halted)))
+        Effect.zipRight(this.inFlight.halt(halted))
       )
     })
     const park = report(LogLevel.Warning, "parks it").pipe(

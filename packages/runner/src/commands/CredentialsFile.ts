@@ -4,7 +4,7 @@ import { Credentials } from "@caravel/http"
 import { Effect, Ref, Schema, Stream } from "effect"
 import { readFile } from "node:fs/promises"
 import process from "node:process"
-import { reasonOf } from "../cli/SystemError.js"
+import { unreadable } from "../cli/InputFile.js"
 import { Failed } from "../terminal/Output.js"
 import { say } from "./HostLog.js"
 
@@ -14,7 +14,7 @@ const decode = Schema.decode(Schema.parseJson(Credentials.Credentials), { errors
 export const read = (path: string): Effect.Effect<Credentials.Credentials, Failed> =>
   Effect.tryPromise({
     try: () => readFile(path, "utf8"),
-    catch: (error) => new Failed({ message: `The credentials in ${path} cannot be read: ${reasonOf(error)}` })
+    catch: (error) => unreadable(`The credentials in ${path}`, error)
   }).pipe(
     Effect.flatMap(decode),
     Effect.catchTag("ParseError", (error) => new Failed({ message: `${path}: ${issuesOf(error).join("; ")}` }))

@@ -16,8 +16,8 @@ import {
 import { readFile } from "node:fs/promises"
 import { defaultDatabase, variable } from "../cli/Arguments.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
+import { unreadable } from "../cli/InputFile.js"
 import { isLoopback } from "../cli/Place.js"
-import { reasonOf } from "../cli/SystemError.js"
 import { kebab } from "../cli/Values.js"
 import { Failed, type Output } from "../terminal/Output.js"
 import { report } from "../terminal/Report.js"
@@ -161,7 +161,7 @@ interface Found {
 const inFile = (path: string): Effect.Effect<Record<string, Found>, Failed> =>
   Effect.tryPromise({
     try: () => readFile(path, "utf8"),
-    catch: (error) => new Failed({ message: `The settings in ${path} cannot be read: ${reasonOf(error)}` })
+    catch: (error) => unreadable(`The settings in ${path}`, error)
   }).pipe(
     Effect.flatMap(Schema.decode(Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown })))),
     Effect.mapBoth({
@@ -175,7 +175,7 @@ const inFile = (path: string): Effect.Effect<Record<string, Found>, Failed> =>
 const variablesOf = (name: Name) => [variableOf(name), ...(name === "otlp" ? ["OTEL_EXPORTER_OTLP_ENDPOINT"] : [])]
 
 /** Kubernetes sets CARAVEL_PORT to the address of a service that is called caravel. */
-const isOfKubernetes = (text: string) => text.startsWith("tcp://")
+const isOfKubernetes = (name: Name, text: string) => name === "port" && text.startsWith("tcp://")
 
 const inEnvironment = Effect.map(
   Effect.forEach(
@@ -185,7 +185,7 @@ const inEnvironment = Effect.map(
   (all) => {
     const found: Record<string, Found> = {}
     for (const [name, text, source] of all) {
-      if (text !== "" && !isOfKubernetes(text)) found[name] ??= { value: valueOf(name, text), source }
+      if (text !== "" && !isOfKubernetes(name, text)) found[name] ??= { value: valueOf(name, text), source }
     }
     return found
   }

@@ -211,6 +211,11 @@ it("finds settings in options, then the environment, then a file, and says where
   ])
   const service = { CARAVEL_PORT: "tcp://10.43.0.1:8080" }
   expect(await caravel(directory.path, ["serve", "--check"], { env: service })).toMatchObject({ code: 0, stdout: "" })
+  const database = { CARAVEL_DATABASE: "tcp://10.43.0.1:8080" }
+  expect(await caravel(directory.path, ["serve", "--check"], { env: database })).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("CARAVEL_DATABASE: ")
+  })
 }, 60_000)
 
 it("reports everything that is wrong with the settings and the credentials at once", async () => {

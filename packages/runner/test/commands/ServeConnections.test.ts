@@ -2,15 +2,9 @@
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { connect, type Socket } from "node:net"
-import { host } from "../host.js"
-import { temporary } from "../process.js"
+import { directory, host } from "../host.js"
 
 const tenant = "ab".repeat(32)
-
-const directory = Effect.map(
-  Effect.acquireRelease(Effect.sync(temporary), ({ remove }) => Effect.sync(remove)),
-  ({ path }) => path
-)
 
 /** A connection to a host, on which a request has been sent. */
 const requesting = (url: string, lines: ReadonlyArray<string>, body = "") =>

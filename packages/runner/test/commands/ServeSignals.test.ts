@@ -9,17 +9,11 @@ import { randomUUID } from "node:crypto"
 import { Agent } from "node:http"
 import { connect } from "node:net"
 import { join } from "node:path"
-import { host, send } from "../host.js"
-import { temporary } from "../process.js"
+import { directory, host, send } from "../host.js"
 
 const rounds = LongRun.count("CARAVEL_SHUTDOWNS", { usual: 2, long: 50 })
 const clients = 64
 const tenant = "ab".repeat(32)
-
-const directory = Effect.map(
-  Effect.acquireRelease(Effect.sync(temporary), ({ remove }) => Effect.sync(remove)),
-  ({ path }) => path
-)
 
 const agent = Effect.acquireRelease(
   Effect.sync(() => new Agent({ keepAlive: true, maxSockets: clients })),
