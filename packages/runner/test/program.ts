@@ -2,7 +2,7 @@
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Clock, ConfigProvider, Effect, Exit, Function } from "effect"
 import { main } from "../src/Cli.js"
-import { makeStyle, Output } from "../src/terminal/Output.js"
+import { makeStyle, Output, OutputClosed } from "../src/terminal/Output.js"
 import type { Result } from "./process.js"
 
 export const program = (
@@ -13,6 +13,8 @@ export const program = (
     readonly env?: Record<string, string>
     /** The instant at which the clock stands still, for what prints an age. */
     readonly now?: number
+    /** After how many prints standard output is closed, as by `head`. */
+    readonly closedAfter?: number
     /** Interrupts the program. */
     readonly signal?: AbortSignal
   } = {}
@@ -20,7 +22,12 @@ export const program = (
   const stdout: Array<string> = []
   const stderr: Array<string> = []
   const output = Output.of({
-    print: (line) => Effect.sync(() => void stdout.push(line)),
+    print: (line) =>
+      Effect.suspend(() =>
+        stdout.length === options.closedAfter
+          ? Effect.fail(new OutputClosed())
+          : Effect.sync(() => void stdout.push(line))
+      ),
     note: (line) => Effect.sync(() => void stderr.push(line)),
     status: () => Effect.void,
     isTerminal: options.isTerminal ?? false,

@@ -100,8 +100,9 @@ export class History extends Context.Tag("@caravel/domain/History")<History, {
    *
    * Only events that change a relay's state or plan count, each from its own instant. An event with a wrong clock
    * affects only the intervals that it starts or ends. If its instant is later than the next two of these events, or
-   * earlier than the previous two, the instant of its neighbour is used instead. A relay is never on two plans at once:
-   * if intervals overlap, the earlier event takes precedence.
+   * earlier than the previous two, the instant of its neighbour is used instead. If there is only one on that side,
+   * that one suffices, provided that there is one on the other side. A relay is never on two plans at once: if
+   * intervals overlap, the earlier event takes precedence.
    */
   readonly usage: (
     tenant: string,

@@ -126,14 +126,16 @@ export const ExpectedVersion = Schema.NonNegativeInt.annotations({
   ...expected("a version: an integer of at least 0")
 })
 
+// The text may be JSON: no match contains half of an escape such as \" or the quotation mark that ends a string.
+const walletUrl = /nostr(?:\+|%2b)walletconnect:\/*(?:[^\s"'<>…;/\\]|\\[^\s"'])(?:[^\s"'<>\\]|\\[^\s"'])*/gi
+const privateKey = /nsec1[a-z0-9]+/gi
+const password = /(postgres(?:ql)?:\/\/[^\s:@/"\\]*):(?:[^\s@/"\\]|\\\S|"(?![,:}\]]))+@/gi
+
 /**
- * Redacts wallet URLs, private keys and the passwords of PostgreSQL URLs in a text.
+ * Redacts wallet URLs, private keys and the passwords of PostgreSQL URLs in a text. JSON stays JSON.
  *
  * @since 0.1.0
  * @category secrets
  */
 export const withoutSecrets = (text: string): string =>
-  text
-    .replace(/nostr(?:\+|%2b)walletconnect:\/*[^\s"'<>…;/][^\s"'<>]*/gi, "<redacted>")
-    .replace(/nsec1[a-z0-9]+/gi, "<redacted>")
-    .replace(/(postgres(?:ql)?:\/\/[^\s:@/]*):[^\s@/]+@/gi, "$1:<redacted>@")
+  text.replace(walletUrl, "<redacted>").replace(privateKey, "<redacted>").replace(password, "$1:<redacted>@")

@@ -21,6 +21,24 @@ describe("withoutSecrets", () => {
     const plain = ["", "nsec1", "npub1abc", "nostr+walletconnect://…", "postgres://root@db:5432/x", "http://a:b@c"]
     for (const text of plain) expect(withoutSecrets(text)).toBe(text)
   })
+
+  it("leaves JSON valid", () => {
+    const texts = [
+      `${wallet}"`,
+      `${wallet}\\`,
+      `${wallet}\\" x`,
+      `x\n${wallet}\ny`,
+      "postgres://u:p\"w@h",
+      "postgres://h:1"
+    ]
+    const values = texts.flatMap((text) => [[text, "a@b"], { text, c: "a@b" }, { [text]: "a@b" }, [[text], "a@b"]])
+    for (const value of values) {
+      const without = withoutSecrets(JSON.stringify(value))
+      expect(JSON.stringify(JSON.parse(without))).toBe(without)
+      expect(without).not.toMatch(/71a8|p\W*w/)
+      expect(without).toContain("a@b")
+    }
+  })
 })
 
 describe("a refused value", () => {

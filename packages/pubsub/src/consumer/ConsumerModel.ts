@@ -110,7 +110,8 @@ export interface ReplayOptions<E, R> {
 
 /**
  * What a consumer does. `running`: a process handles its activities. `retrying`: its handler has failed and is
- * retried. `halted`: its handler has failed for good. `stopped`: no process runs it.
+ * retried. `halted`: its handler has failed for good. `stopped`: no process runs it. A consumer whose process was killed
+ * keeps its status until another process takes its lease over.
  */
 export type Status = "running" | "retrying" | "halted" | "stopped"
 

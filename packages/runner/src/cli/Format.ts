@@ -3,6 +3,7 @@ import * as Options from "@effect/cli/Options"
 import { type DateTime, Effect, Option, type Scope } from "effect"
 import { spawn } from "node:child_process"
 import { Failed, inZone, Output, OutputClosed } from "../terminal/Output.js"
+import * as Render from "../terminal/Render.js"
 import { json, refused, variable } from "./Arguments.js"
 import * as Values from "./Values.js"
 
@@ -176,19 +177,19 @@ export const watch: Options.Options<boolean> = Options.boolean("watch").pipe(
 const clear = "\u001b[H\u001b[2J"
 
 /**
- * Executes a subcommand again and again with `--watch`.
+ * Executes a subcommand again and again with `--watch`. If it fails later, its error is shown until it succeeds again.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const watched =
-  <A, E, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
+  <A, E extends Error, R>(execute: (options: A) => Effect.Effect<void, E, R>) =>
   (options: A & { readonly watch: boolean }): Effect.Effect<void, E | Failed | OutputClosed, R | Output> =>
     options.watch
       ? Effect.gen(function*() {
         const output = yield* Output
         if (!output.isTerminal) return yield* new Failed({ message: "--watch needs a terminal" })
-        while (true) {
+        for (let count = 0;; count++) {
           const lines: Array<string> = []
           const keep = (line: string) => Effect.sync(() => void lines.push(line))
           const kept = Effect.updateService(
@@ -196,7 +197,8 @@ export const watched =
             Output,
             (output) => ({ ...output, print: keep, note: keep })
           )
-          yield* kept
+          // A host that starts again, for example, is back later.
+          yield* count === 0 ? kept : Effect.catchAll(kept, (error) => keep(output.style.red(Render.messageOf(error))))
           yield* output.print(clear + lines.join("\n"))
           yield* Effect.sleep("2 seconds")
         }

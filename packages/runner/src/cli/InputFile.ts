@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { access, constants, stat } from "node:fs/promises"
+import { access, constants, readFile, stat } from "node:fs/promises"
 import { Failed } from "../terminal/Output.js"
 import { reasonOf } from "./SystemError.js"
 
@@ -11,6 +11,18 @@ import { reasonOf } from "./SystemError.js"
  */
 export const unreadable = (name: string, error: unknown): Failed =>
   new Failed({ message: `${name} cannot be read: ${reasonOf(error)}` })
+
+/**
+ * The text of a file, without the byte order mark that some editors write. `name` is its name in an error.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const textOf = (path: string, name: string): Effect.Effect<string, Failed> =>
+  Effect.tryPromise({
+    try: async () => (await readFile(path, "utf8")).replace(/^\ufeff/, ""),
+    catch: (error) => unreadable(name, error)
+  })
 
 /**
  * Fails if a file cannot be read, before a database is created for what it contains.

@@ -2,9 +2,8 @@
 import { issuesOf } from "@caravel/domain"
 import { Credentials } from "@caravel/http"
 import { Effect, Ref, Schema, Stream } from "effect"
-import { readFile } from "node:fs/promises"
 import process from "node:process"
-import { unreadable } from "../cli/InputFile.js"
+import { textOf } from "../cli/InputFile.js"
 import { Failed } from "../terminal/Output.js"
 import { say } from "./HostLog.js"
 
@@ -12,10 +11,7 @@ const decode = Schema.decode(Schema.parseJson(Credentials.Credentials), { errors
 
 /** Reads a file. Fails with everything that is wrong with it. */
 export const read = (path: string): Effect.Effect<Credentials.Credentials, Failed> =>
-  Effect.tryPromise({
-    try: () => readFile(path, "utf8"),
-    catch: (error) => unreadable(`The credentials in ${path}`, error)
-  }).pipe(
+  textOf(path, `The credentials in ${path}`).pipe(
     Effect.flatMap(decode),
     Effect.catchTag("ParseError", (error) => new Failed({ message: `${path}: ${issuesOf(error).join("; ")}` }))
   )

@@ -10,7 +10,7 @@ import { realpath, stat, statfs } from "node:fs/promises"
 import { database, json, layerOf } from "../cli/Arguments.js"
 import type { DatabaseFile, DatabaseName } from "../cli/DatabaseName.js"
 import * as Layout from "../terminal/Layout.js"
-import { Failed, Output, type Style } from "../terminal/Output.js"
+import { Failed, Output, type Style, toTheEnd } from "../terminal/Output.js"
 import { counted } from "../terminal/ProgressBar.js"
 import * as Render from "../terminal/Render.js"
 import * as Subcommand from "./Subcommand.js"
@@ -278,7 +278,8 @@ const doctor = Effect.fn("Doctor.doctor")(
     ]
     yield* Effect.forEach(lines, output.print, { discard: true })
     if (wrong > 0) return yield* new Failed({ message: "" })
-  }
+  },
+  toTheEnd
 )
 
 /** The subcommands of this family. */

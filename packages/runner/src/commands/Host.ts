@@ -1,8 +1,10 @@
 /** A host: the database over HTTP, until the process is told to stop. */
+import { withoutSecrets } from "@caravel/domain/adapter"
 import { Server } from "@caravel/http"
 import { Provisioner, RelayHost } from "@caravel/workers"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { Duration, Effect, Layer, Schedule, Stream } from "effect"
 import { createServer, type Server as NodeServer, type ServerResponse } from "node:http"
@@ -15,14 +17,21 @@ import { say } from "./HostLog.js"
 import type { Settings } from "./Settings.js"
 import * as UsedSignatures from "./UsedSignatures.js"
 
-/** Sends traces, metrics and logs to a collector. */
+const redacted = (data: unknown) => HttpBody.text(withoutSecrets(JSON.stringify(data)), "application/json")
+
+/** Sends traces, metrics and logs to a collector, without secrets. */
 const layerOtlp = (baseUrl: string) =>
   Effect.tryPromise({
-    try: () => import("@effect/opentelemetry/Otlp"),
+    try: () => Promise.all([import("@effect/opentelemetry/Otlp"), import("@effect/opentelemetry/OtlpSerialization")]),
     catch: () =>
       new Failed({ message: "--otlp needs a package that is not installed: npm install @effect/opentelemetry@0.64" })
   }).pipe(
-    Effect.map((Otlp) => Otlp.layerJson({ baseUrl, resource: { serviceName: "caravel", serviceVersion: version } })),
+    Effect.map(([Otlp, { OtlpSerialization }]) =>
+      Layer.provide(
+        Otlp.layer({ baseUrl, resource: { serviceName: "caravel", serviceVersion: version } }),
+        Layer.succeed(OtlpSerialization, { traces: redacted, metrics: redacted, logs: redacted })
+      )
+    ),
     Layer.unwrapEffect,
     Layer.provide(FetchHttpClient.layer)
   )

@@ -9,7 +9,7 @@ import { database, fileArgument, json, layerOf, writable } from "../cli/Argument
 import type { DatabaseName } from "../cli/DatabaseName.js"
 import { mustBeReadable } from "../cli/InputFile.js"
 import * as Layout from "../terminal/Layout.js"
-import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"
+import { Failed, Output, type OutputClosed, type Style, toTheEnd } from "../terminal/Output.js"
 import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
 import * as Render from "../terminal/Render.js"
 import * as Subcommand from "./Subcommand.js"
@@ -75,7 +75,8 @@ const run = Effect.fn("Import.run")(
       for (const note of notes(report)) yield* print(style.dim(note))
     }
     if (refused > 0) return yield* new Failed({ message: "" })
-  }
+  },
+  toTheEnd
 )
 
 /** The database to import into. A dry run creates none. */

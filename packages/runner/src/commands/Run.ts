@@ -13,7 +13,7 @@ import * as SentWith from "../cli/SentWith.js"
 import { didYouMean } from "../cli/Suggestion.js"
 import { shortened } from "../terminal/Layout.js"
 import * as Lines from "../terminal/Lines.js"
-import { Failed, Output, type OutputClosed } from "../terminal/Output.js"
+import { Failed, Output, type OutputClosed, toTheEnd } from "../terminal/Output.js"
 import { activityJson, errorJson } from "../terminal/Render.js"
 import * as Subcommand from "./Subcommand.js"
 
@@ -153,7 +153,7 @@ const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
   yield* Effect.raceFirst(lines, Effect.zipRight(progress, Effect.never)).pipe(Effect.ensuring(conclude))
   const { failed } = yield* tally
   if (failed > 0) return yield* new Failed({ message: "" })
-})
+}, toTheEnd)
 
 const onDatabase = onWritable((
   { file, metadata }: { readonly file: string; readonly metadata: SentWith.SentWith["metadata"] }

@@ -13,10 +13,9 @@ import {
   SchemaAST,
   String as Str
 } from "effect"
-import { readFile } from "node:fs/promises"
 import { defaultDatabase, variable } from "../cli/Arguments.js"
 import * as DatabaseName from "../cli/DatabaseName.js"
-import { unreadable } from "../cli/InputFile.js"
+import { textOf } from "../cli/InputFile.js"
 import { isLoopback } from "../cli/Place.js"
 import { kebab } from "../cli/Values.js"
 import { Failed, type Output } from "../terminal/Output.js"
@@ -159,10 +158,7 @@ interface Found {
 }
 
 const inFile = (path: string): Effect.Effect<Record<string, Found>, Failed> =>
-  Effect.tryPromise({
-    try: () => readFile(path, "utf8"),
-    catch: (error) => unreadable(`The settings in ${path}`, error)
-  }).pipe(
+  textOf(path, `The settings in ${path}`).pipe(
     Effect.flatMap(Schema.decode(Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown })))),
     Effect.mapBoth({
       onSuccess: Rec.map((value, name) => ({ value, source: `${name} in ${path}` })),

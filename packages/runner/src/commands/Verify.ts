@@ -5,7 +5,7 @@ import { Effect, Stream } from "effect"
 import { database, json, onWritable, yes } from "../cli/Arguments.js"
 import { onPlace, place } from "../cli/Place.js"
 import * as Layout from "../terminal/Layout.js"
-import { Failed, Output, type OutputClosed, type Style } from "../terminal/Output.js"
+import { Failed, Output, type OutputClosed, type Style, toTheEnd } from "../terminal/Output.js"
 import { counted, number, ProgressBar } from "../terminal/ProgressBar.js"
 import * as Render from "../terminal/Render.js"
 import * as Subcommand from "./Subcommand.js"
@@ -151,7 +151,7 @@ const verify = Effect.fn("Verify.verify")(function*({ json }: Options): Effect.f
     yield* print(style.dim(advice(progress)))
   }
   if (!ok) return yield* new Failed({ message: "" })
-})
+}, toTheEnd)
 
 /** Corrects rows that differ with `--yes`. Otherwise prints which ones do. */
 const rebuild = Effect.fn("Verify.rebuild")(

@@ -19,6 +19,22 @@ export class OutputClosed extends Data.TaggedError("OutputClosed")<{}> {}
 export class Failed extends Data.TaggedError("Failed")<{ readonly message: string }> {}
 
 /**
+ * For a command that does or checks more than it has printed so far: it fails if standard output is closed before its
+ * end.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const toTheEnd: <A, E, R>(
+  command: Effect.Effect<A, E | OutputClosed, R>
+) => Effect.Effect<A, Exclude<E, OutputClosed> | Failed, R> = (command) =>
+  Effect.catchIf(
+    command,
+    (error) => error instanceof OutputClosed,
+    () => new Failed({ message: "Standard output was closed before the command had ended" })
+  )
+
+/**
  * Functions that colour text, or return it unchanged if colours are disabled, and the time zone of printed instants.
  *
  * @since 0.1.0

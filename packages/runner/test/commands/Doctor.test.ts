@@ -48,6 +48,8 @@ describe("doctor", () => {
     expect(stdout).toMatch(/^ +check +finding\nok +file +.*sound\.db has 0\.\d MiB\n/)
     expect(stdout).toContain(`version ${schemaVersion}`)
     expect(readFileSync(filename)).toEqual(before)
+    // The end is not read, which says whether all is well.
+    expect((await program(["doctor", "--database", filename], { closedAfter: 1 })).code).toBe(1)
   }, 60_000)
 
   it("says what is wrong with rows and consumers, and what to do", async () => {

@@ -2,11 +2,12 @@ import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber, TestClock } from "effect"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { main } from "../../src/Cli.js"
-import { makeStyle, Output, OutputClosed } from "../../src/terminal/Output.js"
+import { watched } from "../../src/cli/Format.js"
+import { Failed, makeStyle, Output, OutputClosed } from "../../src/terminal/Output.js"
 import { temporary } from "../process.js"
 import { at, program } from "../program.js"
 
@@ -212,14 +213,14 @@ describe("the form", () => {
     })
   })
 
-  it("is shown again with --watch, until it is ended", async () => {
+  /** A terminal that is closed after some screens. */
+  const terminal = (count: number) => {
     const screens: Array<string> = []
     const output = Output.of({
-      // As if the terminal were closed after the second screen.
       print: (text) =>
         Effect.suspend(() => {
           screens.push(text)
-          return screens.length === 2 ? Effect.fail(new OutputClosed()) : Effect.void
+          return screens.length === count ? Effect.fail(new OutputClosed()) : Effect.void
         }),
       note: () => Effect.void,
       status: () => Effect.void,
@@ -229,6 +230,31 @@ describe("the form", () => {
       style: makeStyle(false),
       errorStyle: makeStyle(false)
     })
+    return { screens, output }
+  }
+
+  it.effect("with --watch shows an error until it succeeds again, unless it is the first", () =>
+    Effect.gen(function*() {
+      const { output, screens } = terminal(3)
+      const results: Array<Effect.Effect<void, Failed>> = [Effect.void, new Failed({ message: "gone" }), Effect.void]
+      const shows = watched(() =>
+        Effect.zipRight(Effect.flatMap(Output, ({ print }) => print("rows")), results.shift()!)
+      )
+      const watching = yield* shows({ watch: true }).pipe(
+        Effect.provideService(Output, output),
+        Effect.flip,
+        Effect.fork
+      )
+      yield* TestClock.adjust("4 seconds")
+      expect(yield* Fiber.join(watching)).toEqual(new OutputClosed())
+      expect(screens.map((screen) => screen.replace("\u001b[H\u001b[2J", ""))).toEqual(["rows", "rows\ngone", "rows"])
+      const failing = watched(() => new Failed({ message: "no such thing" }))
+      expect(yield* Effect.flip(Effect.provideService(failing({ watch: true }), Output, output)))
+        .toEqual(new Failed({ message: "no such thing" }))
+    }))
+
+  it("is shown again with --watch, until it is ended", async () => {
+    const { output, screens } = terminal(2)
     await main(["node", "caravel", "relay", "--status", "active", "--watch", "--database", filename]).pipe(
       Effect.provideService(Output, output),
       Effect.provide(NodeContext.layer),

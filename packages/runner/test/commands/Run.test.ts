@@ -167,7 +167,7 @@ describe("run", () => {
     expect(json).toMatchObject([{ line: 1, error: { _tag: "MalformedLine" } }, { line: 2, activity: {} }])
   }, 60_000)
 
-  it("ends quietly when nobody reads its output any more", async () => {
+  it("fails when its output is not read any more: what is left is not executed", async () => {
     const child = start(["run", "--database", "head.db", "--create"], cwd)
     let stderr = ""
     child.stderr.on("data", (bytes) => stderr += String(bytes))
@@ -177,8 +177,9 @@ describe("run", () => {
       child.stdout.destroy()
       child.stdin.end(Array.from({ length: 2_000 }, (_, i) => relay(`r${i}`)).join("\n"))
     })
-    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(0)
-    expect(stderr).toBe("")
+    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(1)
+    expect(stderr).toBe("caravel: Standard output was closed before the command had ended\n")
+    expect((await caravel(cwd, ["relay", "--database", "head.db"])).json.length).toBeLessThan(2_000)
   }, 60_000)
 
   it("executes in order what it commits together", async () => {

@@ -187,7 +187,8 @@ it("makes a token only with the tenant that its role needs", async () => {
 it("finds settings in options, then the environment, then a file, and says where", async () => {
   writeFileSync(
     join(directory.path, "caravel.json"),
-    JSON.stringify({
+    // Some editors write a byte order mark.
+    "\ufeff" + JSON.stringify({
       port: 8001,
       maxBody: 1000,
       rateLimit: 60,
@@ -258,25 +259,33 @@ it("reports everything that is wrong with the settings and the credentials at on
   ])
 }, 60_000)
 
-it("logs each request as a line of JSON, and sends its trace to a collector", async () => {
+it("logs each request as a line of JSON, and sends its trace to a collector, without secrets", async () => {
   const received: Array<string> = []
+  let bodies = ""
   const collector = createServer((request, response) => {
     received.push(request.url ?? "")
-    request.resume().on("end", () => response.end("{}"))
+    request.setEncoding("utf8").on("data", (text: string) => bodies += text).on("end", () => response.end("{}"))
   }).listen(0, "127.0.0.1")
   await once(collector, "listening")
   const { port } = collector.address() as AddressInfo
   const { child, said, url } = await serve("--create", "--otlp", `http://127.0.0.1:${port}`)
-  const requests = [await fetch(`${url}/v1/relays`), await fetch(`${url}/v1/tenants`)]
-  expect(requests.map(({ status }) => status)).toEqual([200, 200])
+  const paths = ["/v1/relays", "/v1/tenants", "/v1/relays/nostr+walletconnect:b0b5ecre7"]
+  const requests = await Promise.all(paths.map((path) => fetch(url + path)))
+  expect(requests.map(({ status }) => status)).toEqual([200, 200, 400])
   expect(await ended(child, "SIGTERM")).toBe(0)
   const lines = said.text.trim().split("\n").map((line) => JSON.parse(line)).filter(({ annotations }) =>
     "traceId" in annotations
   )
-  expect(lines.map(({ message }) => message)).toEqual(["GET /v1/relays 200", "GET /v1/tenants 200"])
+  expect(lines.map(({ message }) => message).sort()).toEqual([
+    "GET /v1/relays 200",
+    "GET /v1/relays/<redacted> 400",
+    "GET /v1/tenants 200"
+  ])
   // Each request without a traceparent is a trace of its own.
-  expect(new Set(lines.map(({ annotations }) => annotations.traceId)).size).toBe(2)
+  expect(new Set(lines.map(({ annotations }) => annotations.traceId)).size).toBe(3)
   expect(new Set(received)).toEqual(new Set(["/v1/traces", "/v1/metrics", "/v1/logs"]))
+  expect(bodies).toContain("GET /v1/relays/<redacted> 400")
+  expect(bodies).not.toContain("b0b5ecre7")
   collector.close()
 }, 60_000)
 

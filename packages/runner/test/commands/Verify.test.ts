@@ -81,6 +81,17 @@ describe("verify and rebuild", () => {
     expect(await run("verify")).toMatchObject({ code: 0 })
   }, 60_000)
 
+  it("fail if the end is not read, which says whether all is well", async () => {
+    for (const args of [["verify"], ["rebuild"]]) {
+      const closed = await program([...args, "--database", filename], { closedAfter: 0 })
+      expect(closed).toMatchObject({
+        code: 1,
+        stdout: "",
+        stderr: "caravel: Standard output was closed before the command had ended"
+      })
+    }
+  })
+
   it("say what a rebuild cannot repair", async () => {
     await behindTheBack("PRAGMA foreign_keys = OFF", "DELETE FROM caravel_secret")
     const lost =
