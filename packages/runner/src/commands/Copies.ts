@@ -72,7 +72,7 @@ const restore = Effect.fn("Copies.restore")((options: BackupOptions) =>
     (rest) =>
       Effect.zipRight(
         writable(options.database),
-        Backup.restore({ from: options.file, to: placeOf(options.database, { migrate: true }), ...rest })
+        Backup.restore({ from: options.file, to: placeOf(options.database, { migrate: options.force }), ...rest })
       ),
     (copied, { style }) => [
       style.green(`Restored ${DatabaseName.shown(options.database)}: ${contents(copied)}`),

@@ -6,7 +6,8 @@ import { schemaVersion } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Array as Arr, Effect, Option, Stream } from "effect"
 import { type Stats } from "node:fs"
-import { realpath, stat, statfs } from "node:fs/promises"
+import { readdir, realpath, stat, statfs } from "node:fs/promises"
+import { basename, dirname, join } from "node:path"
 import { database, json, layerOf } from "../cli/Arguments.js"
 import type { DatabaseFile, DatabaseName } from "../cli/DatabaseName.js"
 import * as Layout from "../terminal/Layout.js"
@@ -23,6 +24,7 @@ interface Finding {
     | "disk"
     | "log"
     | "sidecars"
+    | "leftovers"
     | "durability"
     | "schema"
     | "rows"
@@ -60,6 +62,13 @@ const examineDisk = (path: string, { size: bytes }: Stats): Effect.Effect<Findin
     }
   })
 
+/** The directories of copies that a backup or restore which was killed has left beside the database. */
+const leftovers = (path: string) =>
+  Effect.map(
+    Effect.promise(() => readdir(dirname(path)).catch(() => [])),
+    (names) => names.filter((name) => name.startsWith(basename(path)) && /\.(backup|restore)-\w{6}$/.test(name))
+  )
+
 /** The files are not opened: to close one would drop the locks that this process has on it. */
 const examineFiles = Effect.fnUntraced(function*({ filename }: DatabaseFile) {
   // SQLite keeps its log beside the file itself, not beside a link to it.
@@ -87,7 +96,15 @@ const examineFiles = Effect.fnUntraced(function*({ filename }: DatabaseFile) {
       status: "wrong",
       finding: `${foreign.map(({ name }) => name).join(" and ")} belong to another user than the file`,
       advice: "Stop the programs that use the database, and give the files to the owner of the database with chown"
-    }
+    },
+    ...(yield* leftovers(path)).map((name): Finding => ({
+      check: "leftovers",
+      status: "warning",
+      finding: `${
+        join(dirname(path), name)
+      } holds a copy of wallet URLs, and a backup or restore that was killed has left it`,
+      advice: "Remove it, unless a backup or restore is running"
+    }))
   ]
   return findings
 })

@@ -5,7 +5,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import Sqlite3 from "better-sqlite3"
 import { Effect, Logger, LogLevel, Schedule } from "effect"
-import { chownSync, readFileSync, statfsSync, truncateSync, writeFileSync } from "node:fs"
+import { chownSync, mkdirSync, readFileSync, statfsSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { temporary } from "../process.js"
 import { at, program } from "../program.js"
@@ -118,6 +118,17 @@ describe("doctor", () => {
         expect([code, last]).toEqual([0, { ok: true, wrong: 0, warnings: 2 }])
       })
     )
+  }, 60_000)
+
+  it("warns of what a restore that was killed has left", async () => {
+    const filename = join(cwd, "left.db")
+    await on(filename, Effect.void)
+    mkdirSync(`${filename}.restore-a1B2c3`)
+    mkdirSync(`${filename}.restored`)
+    expect(await findings(filename)).toMatchObject({
+      code: 0,
+      found: [["leftovers", "warning", expect.stringContaining(`${filename}.restore-a1B2c3 holds a copy`)]]
+    })
   }, 60_000)
 
   it("warns of a disk that has no room for a copy", async () => {

@@ -99,11 +99,7 @@ export const make = (
 type Waiter = (cause: unknown, client: Pg.PoolClient | undefined) => void
 
 /** Whether a transaction was left open, as by an interruption: the next user's statements would be in it. */
-const isInTransaction = (client: { readonly getTransactionStatus?: Pg.PoolClient["getTransactionStatus"] }) => {
-  // Older drivers do not tell.
-  const status = client.getTransactionStatus?.() ?? "I"
-  return status !== "I"
-}
+const isInTransaction = (client: Pg.PoolClient) => client.getTransactionStatus() !== "I"
 
 /** Lends the connections of the driver's pool, and bounds the wait for one. */
 class Lender {
@@ -168,12 +164,15 @@ class Lender {
 
   /**
    * Asks the driver's pool for as many connections as can be lent, and not for each caller: it never forgets a caller
-   * that has given up, and recurses through all of them.
+   * that has given up, and recurses through all of them. Such a caller may have asked for a connection that is still
+   * being opened, which must not keep the others from one that is idle.
    */
   private ask(): void {
     if (this.isAsking) return
     this.isAsking = true
-    while (this.asked < this.waiters.size && this.asked + this.inUse < this.max) {
+    const { pool, waiters } = this
+    const isIdle = () => waiters.size > 0 && pool.idleCount > pool.waitingCount
+    while ((this.asked < waiters.size || isIdle()) && this.asked + this.inUse < this.max) {
       this.asked++
       try {
         this.pool.connect((cause, client) => this.answer(cause, client))

@@ -111,8 +111,9 @@ const lockPostgres = (schema: string | undefined) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient
     const name = schema === undefined ? sql`current_schema()` : sql`${schema}`
-    // A migration may take longer than the usual lock timeout. The server ends the transaction of a process that hangs.
-    yield* sql`SELECT set_config('lock_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '10s', true)`
+    // A migration may take longer than the usual timeouts. The server ends the transaction of a process that hangs.
+    yield* sql`SELECT set_config('lock_timeout', '60s', true), set_config('statement_timeout', '0', true),
+      set_config('idle_in_transaction_session_timeout', '10s', true)`
     yield* sql`SELECT pg_advisory_xact_lock(hashtext('caravel'), hashtext(${name}))`
     if (schema === undefined) return
     const found = yield* sql`SELECT 1 FROM pg_namespace WHERE nspname = ${schema}`

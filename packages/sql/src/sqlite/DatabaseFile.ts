@@ -64,14 +64,24 @@ export const prepare = (filename: string, statfs?: Statfs): Effect.Effect<void, 
 const noFilename =
   "there is no filename: filename is not set; check whether the environment variable that it comes from is set"
 
-/** Fails if the filename is not set or is a URL. A URL may hold a password, so it is not shown. */
+/** Whether the name of a file is a URL. It may hold a password, so it must not be shown. */
+export const isUrl = (filename: string): boolean => /^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)
+
+/** Fails if the filename is not set or is a URL. */
 export const mustBePath = (filename: string): Effect.Effect<void, StorageError> =>
   // Despite its type, the value is undefined if an environment variable is not set.
   typeof filename !== "string"
     ? refuse("opening the database", noFilename)
-    : /^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)
+    : isUrl(filename)
     ? refuse("opening the database", "its filename is a URL; use Postgres.layer, or the path of a file")
     : Effect.void
+
+/**
+ * The absolute name of the file itself, if this is the name of a link to it: SQLite follows links, and keeps its other
+ * files beside the file itself.
+ */
+export const realPath = (filename: string): Effect.Effect<string> =>
+  Effect.promise(() => fs.realpath(filename).catch(() => path.resolve(filename)))
 
 /** Checks the directory of the file, and creates it if it is missing. */
 export const prepareDirectory = (filename: string, statfs: Statfs = fs.statfs): Effect.Effect<void, StorageError> =>
@@ -82,7 +92,7 @@ export const prepareDirectory = (filename: string, statfs: Statfs = fs.statfs): 
       const why = "a database in memory has one connection; use Memory.layer or Sqlite.layerTemporary"
       return yield* refuse(operation, why)
     }
-    const directory = path.dirname(path.resolve(filename))
+    const directory = path.dirname(yield* realPath(filename))
     yield* attempt(operation, () => makeDirectory(directory))
     const network = networkFileSystems.get((yield* attempt(operation, () => statfs(directory))).type)
     if (network !== undefined) {

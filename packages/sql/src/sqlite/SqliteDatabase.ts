@@ -70,7 +70,8 @@ export const open = (
     // During opening, the driver may block while another process migrates. Later, transactions wait without blocking.
     yield* pragmas(writer, [
       "busy_timeout = 5000",
-      "journal_mode = WAL",
+      // A source is not changed, not even the header of a backup.
+      ...(purpose === "source" ? [] : ["journal_mode = WAL"]),
       `synchronous = ${synchronous}`,
       "foreign_keys = ON",
       // Otherwise INSERT OR REPLACE would bypass the triggers that forbid deleting events.

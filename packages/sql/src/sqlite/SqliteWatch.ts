@@ -4,6 +4,7 @@ import { Background, Tail } from "@caravel/pubsub"
 import { Clock, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
 import { watch } from "node:fs"
 import { Database } from "../database/Database.js"
+import { realPath } from "./DatabaseFile.js"
 
 /** The shortest wait between two polls after other processes have committed. */
 const soonest = Duration.millis(4)
@@ -36,6 +37,7 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
   Layer.scopedDiscard(Effect.gen(function*() {
     const { intact, readCommitted } = yield* Database
     const tail = yield* Tail.Tail
+    const log = `${yield* realPath(filename)}-wal`
     const version = Effect.map(
       readCommitted("watch", "PRAGMA data_version", [], decodeVersion),
       ([[version]]) => version
@@ -44,7 +46,7 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
     /** Waits until the version is another than `known`. */
     const untilCommitted = (known: number) =>
       Effect.scoped(Effect.gen(function*() {
-        const written = yield* writtenTo(`${filename}-wal`)
+        const written = yield* writtenTo(log)
         while ((yield* version) === known) {
           if (Option.isNone(yield* Effect.timeoutOption(written.await, latest))) continue
           yield* written.close

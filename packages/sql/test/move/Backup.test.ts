@@ -5,6 +5,7 @@ import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { execFileSync } from "node:child_process"
 import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { inspect } from "node:util"
 import { contents, eventsOf, plain, world } from "../fixtures/backup.js"
 import { tenant } from "../fixtures/filled.js"
 import { raw } from "../fixtures/sqlite.js"
@@ -97,6 +98,29 @@ describe("a backup", () => {
       expect((yield* contents(to)).verified.differences).toEqual([])
     }))
 
+  it.scopedLive("keeps a file that another program has made meanwhile, unless it may be overwritten", () =>
+    Effect.gen(function*() {
+      const { files, from, to } = yield* world
+      const onStep = (step: string) => step === "verifying" && writeFileSync(to, "mine")
+      expect(yield* Effect.flip(Backup.backup({ from, to, onStep }))).toMatchObject({
+        _tag: "FileExists",
+        filename: to
+      })
+      expect(readFileSync(to, "utf8")).toBe("mine")
+      expect(files().filter((name) => name.startsWith("backup"))).toEqual(["backup.db"])
+    }))
+
+  it.scopedLive("shows no URL that is given in place of a file", () =>
+    Effect.gen(function*() {
+      const { from, to } = yield* world
+      const url = "postgres://u:pa55word@h/db"
+      for (const places of [{ from: url, to }, { from, to: url }]) {
+        const refused = yield* Effect.flip(Backup.backup(places))
+        expect(refused.message).toContain("its filename is a URL")
+        expect(inspect(refused)).not.toContain("pa55word")
+      }
+    }))
+
   it.scopedLive("of a missing, foreign, damaged or drifted database leaves nothing behind", () =>
     Effect.gen(function*() {
       const { directory, files, from, to } = yield* world
@@ -112,7 +136,7 @@ describe("a backup", () => {
       database.exec("UPDATE caravel_tenant SET stripe_customer_id = 'another'")
       const drifted = yield* refused(from)
       expect(drifted).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
-      expect(drifted.message).toContain(`rows differ from the journal, first at tenant ${tenant}; see caravel verify`)
+      expect(drifted.message).toContain(`rows differ from the journal, first at tenant ${tenant} (caravel verify says`)
       database.exec("UPDATE caravel_tenant SET stripe_customer_id = NULL")
 
       // The index differs from its table.

@@ -165,7 +165,7 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
       const [from, to] = [yield* file, yield* empty]
       yield* history(from)
       yield* using(from, Effect.flatMap(SqlClient, (sql) => sql`DELETE FROM caravel_relay WHERE id = 'b'`), key)
-      expect((yield* refused(from, to)).message).toContain("see caravel verify")
+      expect((yield* refused(from, to)).message).toContain("(caravel verify says what differs")
       expect((yield* cannotOpen(to)).message).toContain("unfinished copy")
       expect((yield* refused(to, yield* file)).message).toContain("unfinished copy")
       yield* using(from, Effect.flatMap(Journal, (journal) => journal.rebuild()), key)

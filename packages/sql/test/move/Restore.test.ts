@@ -1,7 +1,7 @@
 import { Command, Journal, Query } from "@caravel/domain"
 import { Backup, Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
 import {
   chmodSync,
   existsSync,
@@ -60,7 +60,8 @@ describe("a restored database", () => {
         if (existsSync(back)) chmodSync(back, 0o640)
         yield* Backup.restore({ from: to, to: back, overwrite: true })
         expect(readdirSync(directory).filter((file) => file.startsWith("restored"))).toEqual(["restored.db"])
-        if (!/nothing|without/.test(name)) expect(statSync(back).mode & 0o777).toBe(0o640)
+        // Only its user may read a new one.
+        expect(statSync(back).mode & 0o777).toBe(/nothing|without/.test(name) ? 0o600 : 0o640)
         const { events, verified } = yield* contents(back)
         expect(events).toHaveLength(1201)
         expect(verified.differences).toEqual([])
@@ -79,6 +80,29 @@ describe("a restored database", () => {
         const journal = Effect.flatMap(Journal, (journal) => journal.epoch)
         expect(yield* Effect.provide(journal, Sqlite.layer({ filename: from }))).toBe(epoch)
       }
+    }))
+
+  it.scopedLive("keeps a file that another program has made meanwhile, unless it may be overwritten", () =>
+    Effect.gen(function*() {
+      const { directory, from, to } = yield* world
+      yield* Backup.backup({ from, to })
+      const back = join(directory, "restored.db")
+      const onStep = (step: string) => step === "verifying" && writeFileSync(back, "mine")
+      const refused = yield* Effect.flip(Backup.restore({ from: to, to: back, onStep }))
+      expect(refused).toMatchObject({ _tag: "FileExists", filename: back })
+      expect(readFileSync(back, "utf8")).toBe("mine")
+    }))
+
+  it.scopedLive("leaves no new file if it is interrupted", () =>
+    Effect.gen(function*() {
+      const { directory, from, to } = yield* world
+      yield* Backup.backup({ from, to })
+      const begun = yield* Deferred.make<void>()
+      const onStep = (step: string) => step === "restoring" && Deferred.unsafeDone(begun, Effect.void)
+      const restoring = yield* Effect.fork(Backup.restore({ from: to, to: join(directory, "restored.db"), onStep }))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(restoring)
+      expect(readdirSync(directory).filter((file) => file.startsWith("restored"))).toEqual([])
     }))
 
   it.scopedLive("replaces an existing database only on request, and only if the backup is sound", () =>

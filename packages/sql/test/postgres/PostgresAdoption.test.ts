@@ -1,8 +1,9 @@
-import { Postgres } from "@caravel/sql"
+import { Backup, Copy, Postgres, Sqlite } from "@caravel/sql"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { frozenPostgres, frozenSchemas, isKept } from "../fixtures/frozen.js"
 import { inSchema, statements, temporarySchema, withPostgres } from "../fixtures/postgres.js"
+import { temporaryFile } from "../fixtures/sqlite.js"
 
 /** Everything in a schema, as the server describes it, by name. */
 const catalog = `
@@ -46,6 +47,16 @@ withPostgres("databases of earlier schemas on PostgreSQL", (url) => {
       const options = { url: Redacted.make(url), schema }
       const open = Effect.scoped(Layer.build(Postgres.layer({ ...options, migrate: false })))
       expect(yield* Effect.flip(open)).toMatchObject({ reason: "older", cause: { _tag: "OlderSchema", found: 8 } })
+      // Nor by a restore or a copy, unless it may overwrite the database.
+      const to = yield* temporaryFile
+      yield* Effect.scoped(Layer.build(Sqlite.layer({ filename: to })))
+      yield* Backup.backup({ from: to, to: `${to}.backup` })
+      const refused = [
+        yield* Effect.flip(Backup.restore({ from: `${to}.backup`, to: options })),
+        yield* Effect.flip(Backup.backup({ from: options, to, overwrite: true })),
+        yield* Effect.flip(Copy.copy({ from: options, to: { filename: to } }))
+      ]
+      for (const error of refused) expect(error).toMatchObject({ _tag: "StorageError", reason: "older" })
       expect(yield* catalogOf(schema)).toEqual(before)
       yield* Effect.scoped(Layer.build(Postgres.layer(options)))
       yield* open

@@ -108,6 +108,18 @@ withPostgres("PostgreSQL: bounds on blocking others", (url) => {
         expect(Either.getOrThrow(yield* Fiber.join(sent)).position).toBe(2)
       }))
 
+    it.scopedLive("does not end a migration that waits for another", () =>
+      Effect.gen(function*() {
+        const schema = yield* temporarySchema(url)
+        const other = yield* raw(inSchema(url, schema))
+        yield* Effect.promise(() => other.query(`SELECT pg_advisory_lock(hashtext('caravel'), hashtext('${schema}'))`))
+        const opening = yield* Effect.fork(Effect.either(open(inSchema(url, schema, "-c statement_timeout=300"))))
+        // An opening that fails is tried again for five seconds.
+        yield* statements(url, "SELECT pg_sleep(6)")
+        yield* Effect.promise(() => other.query("SELECT pg_advisory_unlock_all()"))
+        expect(Either.isRight(yield* Fiber.join(opening))).toBe(true)
+      }))
+
     it.scopedLive("does not apply to Caravel's own transactions", () =>
       Effect.gen(function*() {
         const schema = yield* temporarySchema(url)

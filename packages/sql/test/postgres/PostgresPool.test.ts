@@ -1,7 +1,6 @@
 import { expect, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { createServer } from "node:net"
-import type { AddressInfo } from "node:net"
+import { Effect, Fiber } from "effect"
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 import * as PostgresConnection from "../../src/postgres/PostgresConnection.js"
 import * as PostgresPool from "../../src/postgres/PostgresPool.js"
 import * as Patience from "../../src/statement/Patience.js"
@@ -11,6 +10,34 @@ withPostgres("PostgreSQL: a pool", (url) => {
   const pool = (max: number) => PostgresPool.make({ connectionString: url, max }, { watched: "all" })
   const pidOf = (connection: PostgresConnection.PostgresConnection) =>
     Effect.map(connection.executeValues("SELECT pg_backend_pid()", []), ([row]) => row?.[0])
+
+  /** A proxy to the server that forwards its first connection, and never answers the others. */
+  const answeringFirst = Effect.gen(function*() {
+    const target = new URL(url)
+    const sockets: Array<Socket> = []
+    let hang: () => void = () => {}
+    const hanging = new Promise<void>((resolve) => hang = resolve)
+    const server = yield* Effect.acquireRelease(
+      Effect.async<Server>((resume) => {
+        const server = createServer((client) => {
+          sockets.push(client)
+          if (sockets.length > 1) return hang()
+          const upstream = connect(Number(target.port || 5432), target.hostname)
+          sockets.push(upstream)
+          client.pipe(upstream)
+          upstream.pipe(client)
+        }).listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+      }),
+      (server) =>
+        Effect.sync(() => {
+          for (const socket of sockets) socket.destroy()
+          server.close()
+        })
+    )
+    const through = new URL(url)
+    through.host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+    return { url: through.href, hanging }
+  })
 
   it.scopedLive("forgets those who have given up waiting, however many they are", () =>
     Effect.gen(function*() {
@@ -47,6 +74,19 @@ withPostgres("PostgreSQL: a pool", (url) => {
         })), { concurrency: "unbounded" })
       expect(most).toBe(3)
       expect(order).toEqual([...order].sort((one, other) => one - other))
+    }))
+
+  it.scopedLive("lends an idle connection, while another is opened for a caller that has given up", () =>
+    Effect.gen(function*() {
+      const { hanging, url } = yield* answeringFirst
+      const { acquire, release } = yield* PostgresPool.make({ connectionString: url, max: 2 }, { watched: "all" })
+      const first = yield* acquire()
+      const pid = yield* pidOf(first)
+      const waiting = yield* Effect.fork(acquire())
+      yield* Effect.promise(() => hanging)
+      yield* Fiber.interrupt(waiting)
+      release(first)
+      expect(yield* pidOf(yield* acquire())).toBe(pid)
     }))
 
   it.scopedLive("keeps a connection after a transaction, and closes one that is still in it", () =>

@@ -66,8 +66,9 @@ const countingWatches = Effect.map(
       const { watch } = nodeFs
       const watches = { open: 0 }
       const counted = (filename: string, options: WatchOptions, listener: WatchListener<string>) => {
+        const watcher = watch(filename, options, listener).on("close", () => watches.open--)
         watches.open++
-        return watch(filename, options, listener).on("close", () => watches.open--)
+        return watcher
       }
       Object.assign(nodeFs, { watch: counted })
       syncBuiltinESMExports()
@@ -82,10 +83,11 @@ const countingWatches = Effect.map(
   ({ watches }) => watches
 )
 
-it.scopedLive("the log is watched only while there are no commits", () =>
+it.scopedLive("the log is watched only while there are no commits, where the file itself is and not a link to it", () =>
   Effect.gen(function*() {
     const watches = yield* countingWatches
-    const filename = join(yield* temporaryDirectory, "caravel.db")
+    const filename = join(yield* temporaryDirectory, "link.db")
+    yield* Effect.promise(() => fs.symlink(join(mkdtempSync(join(dirname(filename), "real-")), "caravel.db"), filename))
     const command = Context.get(yield* Layer.build(Sqlite.layer({ filename })), Command)
     yield* command.createTenant({ pubkey })
     yield* command.createRelay({ id: "a", tenant: pubkey, subdomain: "a" })

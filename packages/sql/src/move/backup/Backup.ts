@@ -1,7 +1,7 @@
 /** Backs up a database to a single SQLite file, and restores a database from one. */
 import { type Epoch, type Position, StorageError, type Verification } from "@caravel/domain"
 import { currentInstant, makeEpoch } from "@caravel/domain/adapter"
-import { Effect, Option, Schedule, Schema } from "effect"
+import { Effect, Exit, Option, Schedule, Schema } from "effect"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -9,7 +9,7 @@ import * as Driver from "../../database/Driver.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import type { Options as PostgresOptions } from "../../postgres/PostgresOptions.js"
 import * as Epochs from "../../schema/Epochs.js"
-import { attempt, prepareDirectory, sync } from "../../sqlite/DatabaseFile.js"
+import { attempt, mustBePath, prepareDirectory, realPath, sync } from "../../sqlite/DatabaseFile.js"
 import { sqlite } from "../../sqlite/SqliteDialect.js"
 import * as CopySource from "../copy/CopySource.js"
 import { openDatabase } from "../OpenDatabase.js"
@@ -108,7 +108,8 @@ export const backup = (
     yield* mayWrite("backup", from, to, overwrite)
     const copy = yield* temporaryCopy("backup", to)
     const copied = yield* typeof from === "string" ? copyOf(from, copy, onStep) : convertedCopyOf(from, copy, onStep)
-    yield* attempt("backup", () => fs.chmod(copy, 0o600))
+    // Another program may have made the target meanwhile.
+    yield* mayWrite("backup", from, to, overwrite)
     yield* putInPlace("backup", copy, to)
     return copied
   }))
@@ -123,7 +124,7 @@ const copyOf = (from: string, to: string, onStep: OnStep | undefined) =>
 
 const convertedCopyOf = (from: PostgresOptions, to: string, onStep: OnStep | undefined) =>
   Effect.gen(function*() {
-    const source = yield* CopySource.make(yield* openDatabase(from, "source"), "backup")
+    const source = yield* CopySource.make(yield* openDatabase({ migrate: false, ...from }, "source"), "backup")
     return copiedOf(source.epoch, yield* (yield* copies).convertedCopy("backup", { source, to, onStep }))
   })
 
@@ -164,13 +165,13 @@ export const restore = (
 
 const restoreFile = (from: string, named: string, overwrite: boolean, onStep: OnStep | undefined) =>
   Effect.gen(function*() {
-    yield* mayWrite("restore", from, named, overwrite)
-    // The write-ahead log is beside the file itself, not beside a link to it.
-    const to = yield* Effect.promise(() => fs.realpath(named).catch(() => named))
+    const isNew = yield* mayWrite("restore", from, named, overwrite)
+    const to = yield* realPath(named)
     yield* prepareDirectory(to)
     const copy = yield* temporaryCopy("restore", to)
     const copied = yield* inNewEpoch(from, copy, onStep, () => Effect.void)
-    yield* restoreInPlace(copy, to, onStep)
+    const restored = restoreInPlace(copy, to, onStep)
+    yield* isNew ? intoNewFile(to, overwrite, restored) : restored
     return copied
   })
 
@@ -211,31 +212,56 @@ const refuse = (operation: string, why: string) =>
 const statOf = (filename: string) => fs.stat(filename, { bigint: true })
 
 const mustExist = (operation: string, filename: string) =>
-  attempt(operation, () => statOf(filename)).pipe(
-    Effect.mapError(() => refuse(operation, `there is no file ${filename}`)),
-    Effect.filterOrFail((stat) => !stat.isDirectory(), () => refuse(operation, `${filename} is a directory`))
+  Effect.zipRight(
+    mustBePath(filename),
+    attempt(operation, () => statOf(filename)).pipe(
+      Effect.mapError(() => refuse(operation, `there is no file ${filename}`)),
+      Effect.filterOrFail((stat) => !stat.isDirectory(), () => refuse(operation, `${filename} is a directory`))
+    )
   )
 
 /**
- * Fails if the source is missing, if source and target are the same file, or if the target exists and may not be
- * overwritten.
+ * Whether the target is a new file. Fails if the source is missing, if source and target are the same file, or if the
+ * target exists and may not be overwritten.
  */
 const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean) =>
   Effect.gen(function*() {
+    yield* mustBePath(to)
     const source = typeof from === "string" ? yield* mustExist(operation, from) : undefined
     const target = yield* Effect.option(attempt(operation, () => statOf(to)))
-    if (Option.isNone(target)) return
+    if (Option.isNone(target)) return true
     const { dev, ino } = target.value
     if (target.value.isDirectory()) return yield* refuse(operation, `${to} is a directory`)
     if (dev === source?.dev && ino === source.ino) {
       return yield* refuse(operation, `${String(from)} and ${to} are the same file`)
     }
     if (!overwrite) return yield* new FileExists({ filename: to })
+    return false
+  })
+
+/** Creates an empty file that only its user may read, unless there is a file, and returns whether it did. */
+const created = (operation: string, filename: string) =>
+  attempt(operation, async () => {
+    const file = await fs.open(filename, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error
+    })
+    await file?.close()
+    return file !== undefined
   })
 
 /**
- * Returns the name of a temporary file in a directory that other users cannot read. The scope removes the directory. An
- * interrupted check of the file may still be opening it on its thread, and create a log while the directory is removed.
+ * Creates a file and restores into it. Fails if another program has created it meanwhile and it may not be overwritten.
+ */
+const intoNewFile = <E>(to: string, overwrite: boolean, restored: Effect.Effect<void, E>) =>
+  Effect.acquireUseRelease(
+    created("restore", to),
+    (isMade): Effect.Effect<void, E | FileExists> => isMade || overwrite ? restored : new FileExists({ filename: to }),
+    (isMade, exit) => isMade && Exit.isFailure(exit) ? Effect.promise(() => fs.rm(to, { force: true })) : Effect.void
+  )
+
+/**
+ * Creates a temporary file that other users cannot read, in a directory of its own, and returns its name. The scope
+ * removes the directory. An interrupted check of the file may still be opening it on its thread, and create a log while the directory is removed.
  */
 const temporaryCopy = (operation: string, to: string) =>
   Effect.map(
@@ -250,7 +276,7 @@ const temporaryCopy = (operation: string, to: string) =>
       (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true, maxRetries: 10 }))
     ),
     (directory) => path.join(directory, path.basename(to))
-  )
+  ).pipe(Effect.tap((copy) => created(operation, copy)))
 
 /**
  * Renames a copy to its final name, durably. The write-ahead log of the replaced file is removed first: SQLite would

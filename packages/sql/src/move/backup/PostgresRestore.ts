@@ -67,7 +67,8 @@ export const make = (
   Scope.Scope
 > =>
   Effect.gen(function*() {
-    const database = yield* openDatabase(options, "target")
+    // A database that must not be overwritten is not migrated either.
+    const database = yield* openDatabase({ migrate: overwrite, ...options }, "target")
     const target = CopyTarget.make(database, "restore")
     const mustBeEmpty = (head: Position) => head === 0 || overwrite ? Effect.void : new NotEmpty({ position: head })
     // Checked here too, to fail before the backup is verified.

@@ -82,7 +82,7 @@ export const copy = (
   { from, onStep = () => {}, to }: Options
 ): Effect.Effect<Copied, NotACopy | StorageError> =>
   Effect.gen(function*() {
-    const source = yield* CopySource.make(yield* openDatabase(from, "source"))
+    const source = yield* CopySource.make(yield* openDatabase({ migrate: false, ...from }, "source"))
     const target = CopyTarget.make(yield* openDatabase(to, "target"))
     const { before, verified: { relays, tenants } } = yield* target.complete(source, onStep)
     return { epoch: source.epoch, position: source.head, copied: source.head - before, tenants, relays }

@@ -73,6 +73,11 @@ const overtaken = new StorageError({
   cause: new Error("another process is writing to the target")
 })
 
-/** The source is damaged. */
-export const corrupt = (why: string) =>
-  new StorageError({ reason: "corrupt", operation: "copy", cause: new Error(`${why}; see caravel verify`) })
+/** The source's rows differ from its journal. */
+export const corrupt = (why: string, operation = "copy") =>
+  new StorageError({
+    reason: "corrupt",
+    operation,
+    cause: new Error(why),
+    advice: "caravel verify says what differs, and how to repair it"
+  })

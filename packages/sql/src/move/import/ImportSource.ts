@@ -7,6 +7,7 @@ import { createHash, hash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { decodeTables, isCaravel, selectTables } from "../../schema/migrations/adopt.js"
+import { isUrl } from "../../sqlite/DatabaseFile.js"
 import * as EventLoop from "../../statement/EventLoop.js"
 import type * as Table from "../../statement/Table.js"
 import { activityItem, type Item, malformed, rowItem, uuidOf, type Values } from "./SourceItems.js"
@@ -47,6 +48,10 @@ const passedOver = ["version", "position"]
 /** Opens a source. Until the scope closes, all reads see its state at this moment. */
 export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.Scope> =>
   Effect.gen(function*() {
+    if (isUrl(file)) {
+      const detail = "it is a URL, not the name of an SQLite file"
+      return yield* new UnusableSource({ filename: "The source", reason: "unreadable", detail })
+    }
     const filename = path.resolve(file)
     const unusable: Unusable = (reason, detail = "") => new UnusableSource({ filename, reason, detail })
     const reading: Reading = (read) =>
