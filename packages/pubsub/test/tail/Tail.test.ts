@@ -2,6 +2,7 @@ import { ActivityFeed, ActivityPubSub, Journal, StorageError } from "@caravel/do
 import { InProcess, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream, TestClock } from "effect"
+import type { Window } from "../../src/tail/Window.js"
 import { activity, epoch, event, pageSize, position, positionsOf, range, World } from "../world.js"
 
 type Broadcasting = Tail.Tail | ActivityPubSub | ActivityFeed | Scope.Scope
@@ -51,6 +52,19 @@ describe("the tail", () => {
       world.commit(700)
       return Effect.gen(function*() {
         const queue = yield* subscribe
+        yield* append(world, 2)
+        expect(positionsOf(yield* queue.takeAll)).toEqual([701, 702])
+      }).pipe(Effect.scoped, Effect.provide(Layer.provide(InProcess.layer, world.layer)))
+    }))
+
+  it.effect("starts although the last activities cannot be read, and broadcasts the next ones", () =>
+    Effect.suspend(() => {
+      const world = new World()
+      world.commit(700)
+      world.failing = 1
+      return Effect.gen(function*() {
+        const queue = yield* subscribe
+        expect([world.failing, world.reads]).toEqual([0, 1])
         yield* append(world, 2)
         expect(positionsOf(yield* queue.takeAll)).toEqual([701, 702])
       }).pipe(Effect.scoped, Effect.provide(Layer.provide(InProcess.layer, world.layer)))
@@ -164,6 +178,21 @@ describe("the tail", () => {
       expect(positionsOf(yield* queue.takeAll)).toEqual([6])
     }))
 
+  test("ends when the journal was replaced, which no attempt can read again", (world) =>
+    Effect.gen(function*() {
+      const queue = yield* subscribe
+      const feed = yield* ActivityFeed
+      const follower = yield* Effect.fork(Effect.flip(Stream.runDrain(feed.live)))
+      yield* append(world, 1)
+      const replaced = new StorageError({ reason: "replaced", operation: "read", cause: new Error("another file") })
+      world.beforeEpoch = replaced
+      // What was committed before the last event has to be read.
+      yield* append(world, 2)
+      expect(yield* Fiber.join(follower)).toBe(replaced)
+      expect(positionsOf(yield* queue.takeUpTo(9))).toEqual([1])
+      expect(yield* queue.isShutdown).toBe(true)
+    }))
+
   test("broadcasts events that it could not read with the next ones, in order", (world) =>
     Effect.gen(function*() {
       const queue = yield* subscribe
@@ -200,13 +229,14 @@ describe("the queue", () => {
       const queue = yield* subscribe
       expect([queue.capacity(), yield* queue.isFull, yield* queue.isEmpty]).toEqual([Infinity, false, true])
       yield* append(world, 12)
-      expect(queue.unsafeSize()).toEqual(Option.some(12))
+      expect([queue.unsafeSize(), yield* queue.isEmpty]).toEqual([Option.some(12), false])
       expect((yield* queue.take).position).toBe(1)
       expect((yield* queue).position).toBe(2)
       expect(positionsOf(yield* queue.takeUpTo(2))).toEqual([3, 4])
       expect(positionsOf(yield* queue.takeBetween(1, 3))).toEqual([5, 6, 7])
       expect(Chunk.toArray(yield* queue.takeBetween(3, 2))).toEqual([])
-      expect(positionsOf(yield* Stream.runCollect(Stream.take(Stream.fromQueue(queue), 3)))).toEqual([8, 9, 10])
+      expect(positionsOf(yield* queue.takeBetween(1, 1))).toEqual([8])
+      expect(positionsOf(yield* Stream.runCollect(Stream.take(Stream.fromQueue(queue), 3)))).toEqual([9, 10, 11])
     }))
 
   test("keeps more than the window holds, and returns all of it at once", (world) =>
@@ -278,6 +308,21 @@ describe("the queue", () => {
 })
 
 describe("the feed", () => {
+  test("keeps nothing of a stream that has ended", (world) =>
+    Effect.gen(function*() {
+      const feed = yield* ActivityFeed
+      const { seen } = yield* Tail.Tail
+      const window = seen() as Window
+      yield* append(world, 3)
+      const before = window.listeners.size
+      const reader = yield* Effect.fork(Stream.runDrain(feed.live))
+      yield* Stream.runDrain(Stream.take(feed.since(0), 2))
+      yield* Effect.yieldNow()
+      expect(window.listeners.size).toBe(before + 1)
+      yield* Fiber.interrupt(reader)
+      expect(window.listeners.size).toBe(before)
+    }))
+
   test("emits past activities, then new ones, each once", (world) =>
     Effect.gen(function*() {
       const feed = yield* ActivityFeed

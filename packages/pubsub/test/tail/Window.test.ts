@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { FastCheck as fc } from "effect"
+import { Effect, FastCheck as fc, Fiber } from "effect"
 import { Window } from "../../src/tail/Window.js"
 import { activity, position, positionsOf, range } from "../world.js"
 
@@ -30,6 +30,19 @@ describe("the window", () => {
     window.advance([activity(4)], position(4))
     expect(told).toBe(2)
   })
+
+  it.effect("keeps no listener of a fiber that has waited for a move, or was interrupted", () =>
+    Effect.gen(function*() {
+      const window = new Window(position(0))
+      const waiting = yield* Effect.forEach([1, 2], () => Effect.fork(window.awaitAfter(position(0))))
+      yield* Effect.yieldNow()
+      expect(window.listeners.size).toBe(2)
+      yield* Fiber.interrupt(waiting[0]!)
+      expect(window.listeners.size).toBe(1)
+      window.advance([], position(1))
+      expect(yield* Fiber.join(waiting[1]!)).toBe(1)
+      expect(window.listeners.size).toBe(0)
+    }))
 
   it("drops its oldest half and reports the position after which it is complete", () => {
     const window = new Window(position(0), 4)
