@@ -1,5 +1,6 @@
 import { StorageError, type StorageErrorReason } from "@caravel/domain"
 import { Effect, Option } from "effect"
+import { realpathSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
@@ -81,7 +82,7 @@ export const mustBePath = (filename: string): Effect.Effect<void, StorageError> 
  * files beside the file itself.
  */
 export const realPath = (filename: string): Effect.Effect<string> =>
-  Effect.promise(() => fs.realpath(filename).catch(() => path.resolve(filename)))
+  Effect.orElseSucceed(Effect.try(() => realpathSync(filename)), () => path.resolve(filename))
 
 /** Checks the directory of the file, and creates it if it is missing. */
 export const prepareDirectory = (filename: string, statfs: Statfs = fs.statfs): Effect.Effect<void, StorageError> =>
