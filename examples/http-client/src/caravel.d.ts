@@ -727,7 +727,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Compares every row with the journal. Answers JSON lines: the progress of each step and the drifts that it found. The last line has complete, and the number of drifts; without it, the verification was cut off. */
+        /** @description Compares every row with the journal. Answers JSON lines: the progress of each step and the drifts that it found. The last line has complete, and the number of drifts; without it, the verification was cut off. Empty lines are heartbeats. */
         post: operations["upkeep.verify"];
         delete?: never;
         options?: never;

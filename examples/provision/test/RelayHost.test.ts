@@ -9,12 +9,15 @@ import type { AddressInfo } from "node:net"
 import { asHosted } from "./world.js"
 
 /** The outcome of a call to a host that answers so, or the error's reason. */
-const put = (node: Server) =>
+const put = (node: Server, init: RequestInit = {}) =>
   Effect.gen(function*() {
     const { port } = node.address() as AddressInfo
     const { put } = yield* Effect.provide(
       RelayHost.RelayHost,
-      Layer.provide(RelayHost.layer(new URL(`http://127.0.0.1:${port}/base`)), FetchHttpClient.layer)
+      Layer.provide(RelayHost.layer(new URL(`http://127.0.0.1:${port}/base`)), [
+        FetchHttpClient.layer,
+        Layer.succeed(FetchHttpClient.RequestInit, init)
+      ])
     )
     return yield* Effect.match(put(asHosted(relayModel({ id: "a" }))), {
       onFailure: ({ reason }) => reason,
@@ -51,6 +54,17 @@ describe("a relay host", () => {
         expect(paths).toEqual(["PUT /base/relays/a", "PUT /base/relays/a"])
       })
   )
+
+  it.scopedLive("is called with the application's own options of fetch", () =>
+    Effect.gen(function*() {
+      const keys: Array<unknown> = []
+      const node = yield* answering(({ headers }, response) => {
+        keys.push(headers["x-key"])
+        response.writeHead(204).end()
+      })
+      expect(yield* put(node, { headers: { "x-key": "5c4e" }, redirect: "follow" })).toBe("accepted")
+      expect(keys).toEqual(["5c4e"])
+    }))
 
   it.scopedLive.each([301, 302, 303, 307, 308])(
     "that redirects by status %d has not accepted it",

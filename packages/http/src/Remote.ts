@@ -14,7 +14,7 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import { Config, type ConfigError, Context, type Duration, Effect, Layer, Predicate, Stream } from "effect"
+import { Clock, Config, type ConfigError, Context, type Duration, Effect, Layer, Predicate, Stream } from "effect"
 import * as Connection from "./remote/Connection.js"
 import * as RemoteCommand from "./remote/RemoteCommand.js"
 import * as RemoteConsumers from "./remote/RemoteConsumers.js"
@@ -55,6 +55,9 @@ export class LongestSilence extends Context.Reference<LongestSilence>()("@carave
   defaultValue: (): Duration.DurationInput => "45 seconds"
 }) {}
 
+/** In milliseconds. A stream that ends earlier has not worked: a proxy may have answered it, or cut it off. */
+const shortestStream = 5000
+
 /**
  * Wakes the tail when the host has something new. The activities themselves are read from the log, in pages, so that
  * nothing is lost when the stream breaks; its heartbeats wake the tail too. Without a stream the log is read before each
@@ -72,21 +75,15 @@ const layerWakeUps = ({ http }: Connection.Connection, following: Following) =>
       Stream.buffer({ capacity: 1, strategy: "sliding" }),
       Stream.runForEach(() => Effect.zipRight(Effect.sync(() => following.isConnected = true), advanceToHead))
     )
-    const attempt = Effect.suspend(() => {
-      let wasConnected = false
-      const disconnect = Effect.sync(() => {
-        wasConnected = following.isConnected
-        following.isConnected = false
-      })
-      // A stream that has worked is connected again at once.
-      return Effect.catchIf(Effect.ensuring(stream, disconnect), () => wasConnected, () => Effect.void)
-    })
     yield* Background.run(
       "Following the host",
-      attempt.pipe(
-        Effect.tapError(() => advanceToHead),
+      stream.pipe(
+        Effect.ensuring(Effect.sync(() => following.isConnected = false)),
+        Effect.either,
+        Effect.summarized(Clock.currentTimeMillis, (start, end) => end - start),
+        Effect.zipLeft(advanceToHead),
+        Effect.filterOrFail(([millis]) => millis > shortestStream),
         Effect.retry(Backoff.untilReconnected),
-        Effect.zipRight(Effect.sleep("100 millis")),
         Effect.forever
       )
     )

@@ -104,7 +104,10 @@ const handlers = (maxLag: number): Layer.Layer<
   )
 
 const api = (maxLag: number): Layer.Layer<HttpApi.Api, never, Services | Authentication> =>
-  Layer.provide(HttpApiBuilder.api(Api), Layer.provide(handlers(maxLag), [Own.layer, Drain.layer]))
+  Layer.provide(HttpApiBuilder.api(Api), Layer.provide(handlers(maxLag), [Own.layer, Drain.layer])).pipe(
+    // A consumer's name has up to 256 characters; the router finds no route for a longer parameter than this.
+    Layer.merge(HttpRouter.setRouterConfig({ maxParamLength: Infinity }))
+  )
 
 /**
  * The API with its handlers, to be mounted in an application with other routes. `Auth` has layers of `Authentication`.
@@ -137,8 +140,6 @@ const serve = <E, R>(
             // @effect-diagnostics-next-line anyUnknownInErrorContext:off
             counted(inSpan(logged(hardened(answered(guard(accepted(limited(requestTimeout)(app))))))))
           )),
-          // A consumer's name has up to 256 characters; the router finds no route for a longer parameter than this.
-          Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: Infinity })),
           Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, Option.some(FileSystem.Size(maxBody))))
         )
       )

@@ -1,11 +1,12 @@
-import { Command, History, PositionAhead, RelayNotFound } from "@caravel/domain"
-import { Api } from "@caravel/http"
+import { Command, History, Journal, PositionAhead, RelayNotFound } from "@caravel/domain"
+import { Api, EventStream } from "@caravel/http"
+import { Memory } from "@caravel/memory"
 import { Consumer } from "@caravel/pubsub"
 import { pubkey } from "@caravel/testing"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
-import { describe, expect } from "@effect/vitest"
-import { Chunk, Effect, Fiber, Option, Schedule, Stream } from "effect"
-import { get, onEach, send, url } from "./fixtures/served.js"
+import { describe, expect, it } from "@effect/vitest"
+import { Chunk, Effect, Fiber, Layer, Option, Schedule, Stream } from "effect"
+import { administrator, get, mounted, onEach, send, url } from "./fixtures/served.js"
 
 const alice = pubkey("alice")
 const secret = "nostr+walletconnect://wallet?secret=5c4e"
@@ -152,4 +153,29 @@ describe("verify", () => {
       expect(lines.at(-1)).toEqual({ complete: true, drifts: 0 })
     })
   )
+
+  it.scopedLive("sends heartbeats, and ends when the credential is revoked", () => {
+    let isValid = true
+    const identity = { ...administrator, isValid: Effect.sync(() => isValid) }
+    const endless = Layer.effect(Journal, Effect.map(Journal, (journal) => ({ ...journal, verify: Stream.never })))
+    return Effect.gen(function*() {
+      const base = yield* url
+      const { body } = yield* Effect.promise(() => fetch(`${base}/v1/verify`, { method: "POST" }))
+      let text = ""
+      yield* Effect.promise(async () => {
+        for await (const part of body!.pipeThrough(new TextDecoderStream())) {
+          text += part
+          if (text.startsWith("\n\n")) isValid = false
+        }
+      })
+      expect(JSON.parse(text)).toMatchObject({ type: "urn:caravel:problem:unauthorized", reason: "unknown" })
+    }).pipe(
+      Effect.provide(
+        Layer.provide(
+          mounted(Layer.provideMerge(endless, Memory.layer), () => Effect.succeed(identity)),
+          Layer.succeed(EventStream.Heartbeat, "10 millis")
+        )
+      )
+    )
+  }, 60_000)
 })

@@ -24,9 +24,9 @@ import {
   Scope,
   Stream
 } from "effect"
-import { createServer, type IncomingMessage, type Server as NodeServer, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import { createServer, type ServerResponse } from "node:http"
 import { inspect } from "node:util"
+import { answering, empty, journal, page } from "./fixtures/answering.js"
 import { served } from "./fixtures/served.js"
 
 it.live("a command whose answer is lost is sent again, and executed once", () =>
@@ -135,28 +135,6 @@ it.live("a verification whose answer is cut off, or ends with a problem, fails",
     }
   }).pipe(Effect.scoped))
 
-const epoch = { epoch: "11111111-1111-4111-8111-111111111111", position: 0, startedAt: "2026-01-01T00:00:00Z" }
-const journal = { head: 1, epochs: [epoch] }
-
-/** The URL of a server that answers so. */
-const answering = (answer: (request: IncomingMessage, response: ServerResponse) => void) =>
-  Effect.acquireRelease(
-    Effect.async<NodeServer>((resume) => {
-      const server = createServer(answer)
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-    }),
-    (server) => Effect.sync(() => server.close().closeAllConnections())
-  ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
-
-const page = { "content-type": "text/html" }
-
-/** The answers of a host that has no activities. Its stream ends at once. */
-const empty = ({ url }: IncomingMessage, response: ServerResponse, head = 1) => {
-  const answer = url === "/v1/journal" ? { ...journal, head } : { items: [], epoch: epoch.epoch }
-  if (url === "/v1/activity/stream") response.end("\n")
-  else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer))
-}
-
 describe("an answer that is not the host's", () => {
   const passing: Record<string, (response: ServerResponse) => void> = {
     "a proxy's 503 with a page": (response) => response.writeHead(503, page).end("<html>"),
@@ -222,6 +200,13 @@ it.scopedLive.each([
     })
 )
 
+it.scopedLive.each(["/?", "#", "/?#"])("a URL may end with %s", (end) =>
+  Effect.gen(function*() {
+    const url = yield* answering(empty)
+    const head = Effect.flatMap(Journal, ({ head }) => head)
+    expect(yield* Effect.provide(head, Remote.layerOperator({ url: url + end, retryFor: 0 }))).toBe(1)
+  }))
+
 it.scopedLive("a token that fits into no header is refused without being shown", () =>
   Effect.gen(function*() {
     const error = yield* Effect.flip(
@@ -241,7 +226,9 @@ it.live("an operator finds a consumer by any name", () =>
         yield* Consumer.reset(name, 0)
         expect((yield* Consumer.lag(name)).name).toBe(name)
       }
-      for (const name of [".", ".."]) expect((yield* Effect.flip(Consumer.lag(name)))._tag).toBe("ConsumerNotFound")
+      for (const name of ["", ".", "..", "a\ud800"]) {
+        expect((yield* Effect.flip(Consumer.lag(name)))._tag).toBe("ConsumerNotFound")
+      }
     }).pipe(Effect.provide(Remote.layerOperator({ url })))
   }).pipe(Effect.provide(served(Memory.layer))))
 

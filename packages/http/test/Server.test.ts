@@ -75,11 +75,16 @@ describe("what the framework refuses", () => {
     })
   )
 
-  it.live("is not a parameter that is long", () =>
-    Effect.gen(function*() {
+  it.live("is not a parameter that is long, also where an application mounts the API", () => {
+    const long = Effect.gen(function*() {
       const { json } = yield* get(`/v1/consumers/${"n".repeat(256)}`)
       expect(json).toMatchObject({ type: "urn:caravel:problem:consumer-not-found", status: 404 })
-    }).pipe(Effect.provide(served(Memory.layer))))
+    })
+    return Effect.zipRight(
+      Effect.provide(long, served(Memory.layer)),
+      Effect.provide(long, mounted(Memory.layer, () => Effect.succeed(administrator)))
+    )
+  })
 
   it.live("a bug is a problem without its cause", () =>
     Effect.gen(function*() {

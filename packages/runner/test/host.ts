@@ -13,12 +13,12 @@ export const directory = Effect.map(
  * A host without credentials on the file `db` of a directory, once it listens. It is killed at the end of the scope at
  * the latest.
  */
-export const host = (directory: string) =>
+export const host = (directory: string, ...args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.gen(function*() {
       const listening = yield* Deferred.make<string>()
       const exit = yield* Deferred.make<{ readonly code: number | null; readonly stderr: string }>()
-      const child = start(["serve", "--create", "--database", "db", "--port", "0"], directory)
+      const child = start(["serve", "--create", "--database", "db", "--port", "0", ...args], directory)
       let stderr = ""
       let isListening = false
       child.stderr.setEncoding("utf8").on("data", (text: string) => {

@@ -1,7 +1,7 @@
 /** The machines that serve relays, as the provisioner sees them: one idempotent call over HTTP. */
 import { Relay, RelayState } from "@caravel/domain"
 import { FetchHttpClient, HttpClient, type HttpClientError, HttpClientRequest } from "@effect/platform"
-import { Context, Effect, flow, Layer, Schema, Stream } from "effect"
+import { Context, Effect, flow, Layer, Option, Schema, Stream } from "effect"
 
 /**
  * The configuration that a relay is served with. The version grows with each change, so that a host can tell new from
@@ -49,7 +49,8 @@ export class RelayHost extends Context.Tag("@caravel/workers/RelayHost")<RelayHo
 }>() {}
 
 /**
- * A host at a URL: `PUT /relays/:id`, with the configuration as JSON.
+ * A host at a URL: `PUT /relays/:id`, with the configuration as JSON. Redirects are not followed. If `fetch` needs other
+ * options, provide a `RequestInit` to this layer: with `FetchHttpClient`, it replaces the client's own.
  *
  * @since 0.1.0
  * @category layers
@@ -57,7 +58,7 @@ export class RelayHost extends Context.Tag("@caravel/workers/RelayHost")<RelayHo
 export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpClient> =>
   Layer.effect(
     RelayHost,
-    Effect.map(HttpClient.HttpClient, (client) => {
+    Effect.zipWith(HttpClient.HttpClient, Effect.serviceOption(FetchHttpClient.RequestInit), (client, init) => {
       const host = client.pipe(
         HttpClient.mapRequest(flow(HttpClientRequest.prependUrl(url.href), HttpClientRequest.acceptJson)),
         HttpClient.filterStatusOk,
@@ -78,7 +79,7 @@ export const layer = (url: URL): Layer.Layer<RelayHost, never, HttpClient.HttpCl
             ),
             Effect.scoped,
             // A redirect would make a GET of it, whose answer says nothing about the relay.
-            Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
+            Effect.provideService(FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" }),
             Effect.timeout("10 seconds"),
             Effect.catchTags({
               TimeoutException: () => new HostError({ id: relay.id, reason: "no answer within 10 seconds" }),

@@ -208,7 +208,8 @@ const Upkeep = HttpApiGroup.make("upkeep").add(
     .annotate(
       OpenApi.Description,
       "Compares every row with the journal. Answers JSON lines: the progress of each step and the drifts that it found. " +
-        "The last line has complete, and the number of drifts; without it, the verification was cut off."
+        "The last line has complete, and the number of drifts; without it, the verification was cut off. " +
+        "Empty lines are heartbeats."
     )
 )
 

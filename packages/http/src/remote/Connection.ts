@@ -10,6 +10,7 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import {
   type Duration,
   Effect,
+  Fiber,
   flow,
   identity,
   ParseResult,
@@ -36,17 +37,22 @@ export interface Options {
   readonly token?: Redacted.Redacted | undefined
   /** How long a call is tried again while the host cannot be reached. 30 seconds by default. */
   readonly retryFor?: Duration.DurationInput | undefined
+  /**
+   * How long the host may take for an answer. 70 seconds by default, as a host gives up after a minute. If yours has a
+   * longer `requestTimeout`, this must be longer, too.
+   */
+  readonly timeout?: Duration.DurationInput | undefined
 }
 
 const unusable = (why: string) =>
   new StorageError({ operation: "connecting to the host", reason: "other", cause: new Error(why) })
 
-/** A password would be in errors, and what comes after the path would be lost. Neither is shown. */
+/** A password would be in errors, and what comes after the path would be lost. Neither is shown. Both may be empty. */
 const addressOf = ({ url }: Options): Effect.Effect<string, StorageError> => {
   const address = URL.canParse(String(url)) ? new URL(url) : undefined
   return address !== undefined && /^https?:$/.test(address.protocol) &&
       address.username + address.password + address.search + address.hash === ""
-    ? Effect.succeed(address.href.replace(/\/$/, ""))
+    ? Effect.succeed(address.origin + address.pathname.replace(/\/$/, ""))
     : unusable("url is not the URL of a host, such as https://caravel.example")
 }
 
@@ -171,6 +177,7 @@ const causeOf = (error: CallError): Error => {
 const adviceOf = (error: CallError) => {
   // It says itself when to try again.
   if (error._tag === "TooManyRequests") return undefined
+  if (error._tag === "TimedOut") return "see whether it took effect before you try again"
   if (isTemporary(error)) return "the host cannot be reached; try again"
   switch (error._tag) {
     case "RequestError":
@@ -214,8 +221,31 @@ export const refused = (
   return isCallError(problem) || problem instanceof StorageError ? Effect.fail(problem) : Effect.die(problem)
 }
 
-/** Longer than a host takes by default: after a minute it says that it takes too long. */
-const longestCall = "70 seconds"
+/**
+ * How long to wait for an answer or the next part of it, and the failure if there is none.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
+export const silence = (operation: string, { timeout = "70 seconds" }: Options) => ({
+  duration: timeout,
+  onTimeout: () =>
+    new StorageError({
+      operation,
+      reason: "unavailable",
+      cause: new Error("the host does not answer"),
+      advice: "try again"
+    })
+})
+
+/**
+ * Where the caller cannot be interrupted, a timeout would wait for the call that it interrupts. So another fiber makes the
+ * call. The caller waits for it also if the caller is interrupted.
+ */
+const timeoutable = <A, E, R>(call: Effect.Effect<A, E, R>) =>
+  Effect.checkInterruptible((isInterruptible) =>
+    isInterruptible ? call : Effect.flatMap(Effect.forkDaemon(Effect.interruptible(call)), Fiber.join)
+  )
 
 /**
  * Makes a call fail as the services do, and tries it again while the host or its database cannot be reached. A command
@@ -224,10 +254,12 @@ const longestCall = "70 seconds"
  * @since 0.1.0
  * @category execution
  */
-export const called = (operation: string, { retryFor = "30 seconds" }: Options) => {
+export const called = (operation: string, options: Options) => {
+  const { retryFor = "30 seconds" } = options
   const retried = Waiting.retryWhile(
     Waiting.isTransient,
-    Schedule.intersect(Backoff.untilReachable, Schedule.recurUpTo(retryFor))
+    // All clients of a host that is away call it again and again, also those that only follow it.
+    Schedule.intersect(Backoff.untilReconnected, Schedule.recurUpTo(retryFor))
   )
   return <A, E extends { readonly _tag: string }, R>(call: Effect.Effect<A, E, R>) => {
     type Failure = Exclude<E, CallError> | StorageError
@@ -235,16 +267,7 @@ export const called = (operation: string, { retryFor = "30 seconds" }: Options) 
       call,
       (error): Failure => isCallError(error) ? storageError(operation, error) : error as Exclude<E, CallError>
     )
-    return retried(Effect.timeoutFail(failing, {
-      duration: longestCall,
-      onTimeout: (): Failure =>
-        new StorageError({
-          operation,
-          reason: "unavailable",
-          cause: new Error("the host does not answer"),
-          advice: "try again"
-        })
-    }))
+    return retried(timeoutable(Effect.timeoutFail(failing, silence(operation, options))))
   }
 }
 

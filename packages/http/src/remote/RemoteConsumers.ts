@@ -20,10 +20,12 @@ export const make = ({ client: { consumers: routes }, options }: Connection): Co
     new StorageError({ reason: "other", operation, cause: new Error("only beside the database") })
 
   /**
-   * The client encodes no parameter of a path, and no path of a URL can have one or two dots as a part: instead of such a
-   * name, this sends one that no consumer can have.
+   * The client encodes no parameter of a path, and no path of a URL can have one or two dots as a part. Instead of such a
+   * name, and of one that would be another route or no text, this sends one that no consumer can have.
    */
-  const at = (name: string) => ({ name: /^\.{1,2}$/.test(name) ? "-".repeat(257) : encodeURIComponent(name) })
+  const at = (name: string) => ({
+    name: /^\.{0,2}$|\p{Surrogate}/u.test(name) ? "-".repeat(257) : encodeURIComponent(name)
+  })
 
   const parked: Consumer.Service["parked"] = (name, { after = 0, limit } = {}) =>
     Effect.flatMap(
@@ -52,7 +54,9 @@ export const make = ({ client: { consumers: routes }, options }: Connection): Co
     list: Effect.map(routes.consumers({}).pipe(called("consumers", options)), ({ items }) => items),
     lag: (name) => routes.consumer({ path: at(name) }).pipe(called("consumer", options)),
     parked,
-    requestReplay: (name) => Effect.asVoid(routes.replay({ path: at(name) }).pipe(called("replay", options))),
+    // Each request is another replay, which handles again what has failed again, so none is repeated.
+    requestReplay: (name) =>
+      Effect.asVoid(routes.replay({ path: at(name) }).pipe(called("replay", { ...options, retryFor: 0 }))),
     drop: (name, positions) =>
       Effect.gen(function*() {
         const dropped = positions === undefined

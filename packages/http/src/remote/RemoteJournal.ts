@@ -4,7 +4,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { Array as Arr, DateTime, Effect, Option, Order, Schema, Stream } from "effect"
 import * as Problem from "../api/Problem.js"
 import { VerifyLine } from "../api/VerifyLine.js"
-import { allAfter, called, type Connection, refused, storageError } from "./Connection.js"
+import { allAfter, called, type Connection, refused, silence, storageError } from "./Connection.js"
 
 /** How many positions the URL of a request names: 2 KB of it, which every proxy accepts. */
 const positionsPerRequest = 100
@@ -30,23 +30,32 @@ const cutOff = new StorageError({
 
 const isStep = (line: typeof VerifyLine.Type): line is Verification => !("complete" in line)
 
-const verification = ({ http, options }: Connection): Stream.Stream<Verification, StorageError> =>
-  HttpClientRequest.post("/v1/verify").pipe(
+/** The host sends empty lines while it has no step to tell. */
+const verification = ({ http, options }: Connection): Stream.Stream<Verification, StorageError> => {
+  const { duration, onTimeout } = silence("verify", options)
+  return HttpClientRequest.post("/v1/verify").pipe(
     http.execute,
     Effect.filterOrElse(
       ({ status }) => status === 200,
       (response) => Effect.flatMap(response.json, (json) => refused(Option.getOrNull(Problem.decode(json)) ?? response))
     ),
     called("verify", options),
-    Effect.map(({ stream }) => Stream.mapError(stream, (error) => storageError("verify", error))),
+    Effect.map(({ stream }) =>
+      stream.pipe(
+        Stream.mapError((error) => storageError("verify", error)),
+        Stream.timeoutFail(onTimeout, duration)
+      )
+    ),
     Stream.unwrap,
     Stream.decodeText(),
     Stream.splitLines,
+    Stream.filter((line) => line !== ""),
     Stream.concat(Stream.succeed(undefined)),
     Stream.mapEffect(lineOf),
     Stream.takeUntil((line) => !isStep(line)),
     Stream.filter(isStep)
   )
+}
 
 /**
  * All but repairing the rows.

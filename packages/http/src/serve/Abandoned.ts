@@ -53,6 +53,11 @@ const close = (response: NodeResponse) => {
  *
  *     NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { port: 8080 })
  *
+ * The platform listens for requests that ask for another protocol, so that an application can have WebSockets. Node then
+ * does not read their bodies: the command of a client that offers HTTP/2, as Java's does (`Upgrade: h2c`), arrives empty
+ * and is refused. If your application has no WebSockets, call `removeAllListeners("upgrade")` on the server once its layers
+ * are built, as `caravel serve` does.
+ *
  * @since 0.1.0
  * @category running
  */

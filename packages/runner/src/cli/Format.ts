@@ -114,7 +114,8 @@ const inPager = Effect.fnUntraced(
     const { ended, stdin } = yield* start(command)
     const print = (line: string) =>
       Effect.async<void, OutputClosed>((resume) => {
-        stdin.write(`${line}\n`, (error) => resume(error ? Effect.fail(new OutputClosed()) : Effect.void))
+        const text = output.isTerminal ? line : visible(line)
+        stdin.write(`${text}\n`, (error) => resume(error ? Effect.fail(new OutputClosed()) : Effect.void))
       })
     yield* Effect.raceFirst(
       Effect.catchIf(

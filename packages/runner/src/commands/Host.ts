@@ -91,15 +91,12 @@ const unavailable = {
   EACCES: "permission denied; choose a --port above 1023"
 }
 
-const listen = (node: NodeServer, { host = "127.0.0.1", port = 8080 }: Settings) => {
-  const listening = Effect.mapError(
+const listen = (node: NodeServer, { host = "127.0.0.1", port = 8080 }: Settings) =>
+  Effect.mapError(
     Layer.build(NodeHttpServer.layer(() => node, { host, port })),
     ({ cause }) =>
       new Failed({ message: `The host cannot listen on ${host}, port ${port}: ${reasonOf(cause, unavailable)}` })
   )
-  // Closing the server waits for connections. Those that are left then have no request that is worth it.
-  return Effect.zipLeft(listening, Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections())))
-}
 
 const layerOf = (node: NodeServer, settings: Settings) =>
   Effect.gen(function*() {
@@ -150,6 +147,8 @@ export const serve = Effect.fnUntraced(
     const listening = yield* listen(node, settings)
     // The workers end last: the server drains at once.
     yield* runWorkers(settings)
+    // Nothing answers once it has drained. Connections that are left then have no request that is worth waiting for.
+    yield* Effect.addFinalizer(() => Effect.sync(() => node.close().closeAllConnections()))
     yield* Layer.build(Layer.provide(server, Layer.succeedContext(listening)))
     // Node takes the body of a request that asks for another protocol. Without a listener it answers it as any other.
     node.removeAllListeners("upgrade")

@@ -32,8 +32,9 @@ const isUrl = (text: string) => URL.canParse(text) && /^https?:/.test(text)
 /** A password would be visible, and what comes after the path would be lost. */
 const Url = Schema.String.pipe(Schema.filter((text) => {
   if (!isUrl(text)) return "Expected an http or https URL"
-  const { hash, password, search, username } = new URL(text)
-  return username + password + search + hash === "" || "Expected a URL without a user, a query or a fragment"
+  const { password, username } = new URL(text)
+  // An empty query, too, would come before what is appended to the URL.
+  return username + password === "" && !/[?#]/.test(text) || "Expected a URL without a user, a query or a fragment"
 }))
 
 const Origin = Schema.String.pipe(

@@ -11,12 +11,14 @@ export const shortened = (text: string, length = 500): string =>
   text.length > length ? `${text.slice(0, length)}…` : text
 
 /**
- * A text as one line, without control characters, which could move the cursor or repaint the terminal.
+ * A text as one line, without control characters, which could move the cursor or repaint the terminal, and without those
+ * that would reorder the rest of the line.
  *
  * @since 0.1.0
  * @category text
  */
-export const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim()
+export const oneLine = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu, " ").trim()
 
 /**
  * Wraps a text into lines of at most `width` characters. Longer words are broken.

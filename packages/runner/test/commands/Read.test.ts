@@ -279,6 +279,10 @@ it("what would move the cursor is escaped on a terminal, and only there", async 
     const { stdout } = await run(["relay", "moved", "-o", kind], { isTerminal: true })
     expect(stdout).toContain("\\u001b[2J\\u009b2J\\u202e\\udb40\\udc41\u00e9")
   }
+  const shown = join(cwd, "paged")
+  const paged = { env: { PAGER: `cat > ${shown}` }, isTerminal: true }
+  await run(["relay", "moved", "--json", "--pager"], paged)
+  expect(readFileSync(shown, "utf8")).toContain("\\u009b2J\\u202e\\udb40\\udc41\u00e9")
   expect((await run(["relay", "moved"])).json[0].infoName).toBe(name)
   expect((await run(["relay", "moved", "-o", "csv"])).stdout).toContain(name)
 })

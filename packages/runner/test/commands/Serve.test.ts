@@ -304,7 +304,14 @@ it("runs the provisioner beside the API, which needs to know the machines that s
   expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("give --relay-host")])
   const unused = await caravel(directory.path, ["serve", "--check", "--relay-host", "http://127.0.0.1:9"])
   expect([unused.code, unused.stderr]).toEqual([1, expect.stringContaining("give --with provisioner")])
-  for (const wrong of ["http://127.0.0.1:9?key=1", "http://127.0.0.1:9/#a", "http://user:word@127.0.0.1:9"]) {
+  for (
+    const wrong of [
+      "http://127.0.0.1:9?key=1",
+      "http://127.0.0.1:9/#a",
+      "http://127.0.0.1:9/?",
+      "http://user:word@127.0.0.1:9"
+    ]
+  ) {
     const refused = await caravel(directory.path, ["serve", "--with", "provisioner", "--relay-host", wrong])
     expect([refused.code, refused.stderr]).toEqual([
       1,

@@ -1,8 +1,11 @@
 /** `caravel serve` and clients that do not behave as most do: none of them ends the host, and each gets its whole answer. */
+import { nextTurn } from "@caravel/domain/adapter"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { connect, type Socket } from "node:net"
+import { createServer, type Server, type ServerResponse } from "node:http"
+import { type AddressInfo, connect, type Socket } from "node:net"
 import { directory, host } from "../host.js"
+import { caravel } from "../process.js"
 
 const tenant = "ab".repeat(32)
 
@@ -89,3 +92,35 @@ it.scopedLive("a slow client of a host that is stopped gets its whole answer", (
     expect(answer.length - end).toBe(Number(length))
     expect((yield* ended).code).toBe(0)
   }), 60_000)
+
+it.scopedLive(
+  "a host that waits for its workers takes no requests, which nothing would answer",
+  () =>
+    Effect.gen(function*() {
+      let answer: ServerResponse | undefined
+      const machines = yield* Effect.acquireRelease(
+        Effect.async<Server>((resume) => {
+          const server = createServer((_, response) => void (answer = response))
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close().closeAllConnections())
+      )
+      const relayHost = `http://127.0.0.1:${(machines.address() as AddressInfo).port}`
+      const cwd = yield* directory
+      const { ended, signal, url } = yield* host(cwd, "--with", "provisioner", "--relay-host", relayHost)
+      yield* post(url, "/v1/commands/create-tenant", { pubkey: tenant })
+      yield* post(url, "/v1/commands/create-relay", { id: "a", tenant, subdomain: "a" })
+      yield* Effect.repeat(nextTurn, { until: () => answer !== undefined })
+      yield* signal("SIGTERM")
+      const refused = Effect.promise(() =>
+        fetch(`${url}/healthz`).then(() => false, ({ cause }) => cause.code === "ECONNREFUSED")
+      )
+      yield* Effect.repeat(refused, { until: (refused) => refused })
+      // The provisioner still waits for this answer, and reports it.
+      answer!.writeHead(204).end()
+      expect((yield* ended).code).toBe(0)
+      const { json } = yield* Effect.promise(() => caravel(cwd, ["relay", "a", "--database", "db"]))
+      expect(json).toMatchObject([{ synced: true }])
+    }),
+  60_000
+)

@@ -1,5 +1,5 @@
 import { expect, it } from "@effect/vitest"
-import { table } from "../../src/terminal/Layout.js"
+import { oneLine, table } from "../../src/terminal/Layout.js"
 import { makeStyle } from "../../src/terminal/Output.js"
 
 it("a table may have more rows than a function may have arguments", () => {
@@ -8,4 +8,8 @@ it("a table may have more rows than a function may have arguments", () => {
   expect(lines).toHaveLength(200_001)
   expect(lines[0]).toBe("id       status")
   expect(lines.at(-1)).toBe("r199999  active")
+})
+
+it("a text cannot reorder the rest of its line", () => {
+  expect(oneLine("a\u202eb\u2066c\u2069\u200d\u00e9")).toBe("a b c \u200d\u00e9")
 })
