@@ -19,5 +19,6 @@ export const open = (
 export const settings = (synchronous: OpenOptions["synchronous"]): ReadonlyArray<string> => [
   "journal_mode = WAL",
   `synchronous = ${synchronous}`,
-  "foreign_keys = ON"
+  "foreign_keys = ON",
+  "wal_autocheckpoint = 4000"
 ]

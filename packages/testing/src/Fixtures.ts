@@ -30,7 +30,7 @@ export const tenant = (fields: Partial<typeof TenantFields.Encoded> = {}): Tenan
 
 /**
  * A whole relay. What you omit has the value that it has in a new relay. The id is `main`, the tenant is
- * `pubkey("alice")`, and the subdomain is the id.
+ * `pubkey("alice")`, and the subdomain is the id, in lower case and without what no subdomain can have.
  *
  * @example
  * ```ts

@@ -23,4 +23,11 @@ describe("fixtures", () => {
     })
     expect(() => relay({ subdomain: "-" })).toThrow("a subdomain of 1 to 63")
   })
+
+  it("give a relay of any id a subdomain", () => {
+    const ids = ["chat", "Chat_1", "-a-", "chat_", "a".repeat(64), `${"a".repeat(62)}_b`, "_", "-".repeat(64)]
+    expect(ids.map((id) => relay({ id }).subdomain)).toEqual(
+      ["chat", "chat-1", "a", "chat", "a".repeat(63), "a".repeat(62), "relay", "relay"]
+    )
+  })
 })

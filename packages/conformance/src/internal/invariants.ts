@@ -11,7 +11,7 @@ import {
   Query
 } from "@caravel/domain"
 import { expect } from "@effect/vitest"
-import { Chunk, Effect, Fiber, type Layer, Stream } from "effect"
+import { Chunk, Effect, Fiber, type Layer, Random, Stream } from "effect"
 import { alice, at, invoke, journalAfter, observe, plain, pubkey, type Services, specs } from "./fixture.js"
 
 const numbers = (length: number) => Array.from({ length }, (_, n) => n)
@@ -162,9 +162,7 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
       const queue = yield* subscribe
       const { submit } = yield* Command
       yield* invoke("createTenant", [{ pubkey: alice }])
-      // Repeatable and sufficiently varied.
-      let seed = 42
-      const random = (below: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % below
+      const random = Random.make("interruptions")
       const pair = (n: number) =>
         Effect.flatMap(
           Effect.forEach([`p${n}-a`, `p${n}-b`], (id) =>
@@ -175,7 +173,7 @@ export const invariants = <E>(layer: Layer.Layer<Services, E>) => {
       const outcomes = yield* Effect.forEach(numbers(150), (n) =>
         Effect.gen(function*() {
           const fiber = yield* Effect.fork(n % 3 === 0 ? Effect.asVoid(pair(n)) : Effect.asVoid(createRelay(`r${n}`)))
-          for (let yields = random(12); yields > 0; yields--) yield* Effect.yieldNow()
+          for (let left = yield* random.nextIntBetween(0, 12); left > 0; left--) yield* Effect.yieldNow()
           return yield* Fiber.interrupt(fiber)
         }), { concurrency: 25 })
 

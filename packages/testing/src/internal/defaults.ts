@@ -11,6 +11,10 @@ export const start = "1970-01-01T00:00:00.000Z"
  */
 export const defaultIds = { tenant: pubkey("alice"), relay: RelayId.make("main") }
 
+/** The id itself, or what is left of it without what no subdomain can have. */
+const subdomainOf = (id: string) =>
+  id.toLowerCase().replaceAll("_", "-").slice(0, 63).replace(/^-+|-+$/g, "") || "relay"
+
 /** The fields of a resource that was just created, apart from its key, owner, version and instant. */
 export const newFields = {
   tenant: (_pubkey: string) => ({
@@ -21,7 +25,7 @@ export const newFields = {
     pastDueAt: null
   }),
   relay: (id: string) => ({
-    subdomain: id.toLowerCase().replaceAll("_", "-"),
+    subdomain: subdomainOf(id),
     ...defaultRelayOptions,
     status: "active" as const,
     synced: false,
