@@ -18,11 +18,14 @@ export interface Target extends Schema.Schema.Type<typeof Target> {}
 /** A case and its value, if it was measured. */
 type Measured = readonly [on: string, value: number | undefined]
 
+/** One aim for all that is measured, or one for each. */
+type Aim = number | ReadonlyArray<number>
+
 interface Limit {
   readonly figure: string
   readonly against: string
-  readonly atLeast?: number
-  readonly atMost?: number
+  readonly atLeast?: Aim
+  readonly atMost?: Aim
   readonly unit?: string
   readonly measure: (
     results: Results,
@@ -119,10 +122,15 @@ const limits: ReadonlyArray<Limit> = [
   {
     figure: "64 callers, FULL",
     against: "raw with 64 commands per commit",
-    atLeast: 0.75,
+    atLeast: [0.88, 0.75],
     measure: callers(64, "full", "raw64")
   },
-  { figure: "64 callers, NORMAL, commands/s", against: "raw", atLeast: 1.3, measure: callers(64, "normal", "raw") },
+  {
+    figure: "64 callers, NORMAL, commands/s",
+    against: "raw",
+    atLeast: [1.3, 1.7],
+    measure: callers(64, "normal", "raw")
+  },
   {
     figure: "64 callers, FULL",
     against: "naive Effect, 64 callers",
@@ -157,8 +165,8 @@ const limits: ReadonlyArray<Limit> = [
         results.median("callers", { subject: "caravel", command, synchronous: "full", callers: 64 }, "delay p99")
       )
   },
-  { figure: "alone, FULL, p50", against: "raw", atMost: 1.5, measure: alone("full", "raw") },
-  { figure: "alone, NORMAL, p50", against: "raw", atMost: 1.9, measure: alone("normal", "raw") },
+  { figure: "alone, FULL, p50", against: "raw", atMost: [1.5, 1.4], measure: alone("full", "raw") },
+  { figure: "alone, NORMAL, p50", against: "raw", atMost: [1.8, 1.9], measure: alone("normal", "raw") },
   { figure: "alone, NORMAL, p50", against: "naive Effect", atMost: 0.8, measure: alone("normal", "naive") },
   {
     figure: "cost per command at 1,000,000 events",
@@ -205,7 +213,7 @@ const limits: ReadonlyArray<Limit> = [
   {
     figure: "a consumer 100,000 activities behind, activities/s",
     against: "raw paged read of the same rows",
-    atLeast: 0.6,
+    atLeast: [0.6, 0.45],
     measure: (results, { some }) =>
       ["caravel", "caravel-parking"].map((subject) => [
         subject === "caravel" ? "" : "parking 1 in 1,000",
@@ -311,15 +319,20 @@ const limits: ReadonlyArray<Limit> = [
 
 /** Compares the results with the targets. */
 export const judge = (results: Results, settings: Settings): ReadonlyArray<Target> =>
-  limits.map(({ against, atLeast, atMost, figure, measure, unit = "×" }) => ({
-    figure,
-    against,
-    target: atLeast === undefined ? `≤ ${atMost}${unit}` : `≥ ${atLeast}${unit}`,
-    measured: measure(results, settings).flatMap(([on, value]) =>
-      value === undefined ? [] : [{
-        on,
-        value: `${value.toFixed(2)}${unit}`,
-        met: atLeast === undefined ? value <= atMost! : value >= atLeast
-      }]
-    )
-  }))
+  limits.map(({ against, atLeast, atMost, figure, measure, unit = "×" }) => {
+    const aims = [atLeast ?? atMost ?? []].flat()
+    return {
+      figure,
+      against,
+      target: `${atLeast === undefined ? "≤" : "≥"} ${aims.join(" / ")}${unit}`,
+      measured: measure(results, settings).flatMap(([on, value], n) => {
+        if (value === undefined) return []
+        const aim = aims[n % aims.length]!
+        return [{
+          on,
+          value: `${value.toFixed(2)}${unit}`,
+          met: atLeast === undefined ? value <= aim : value >= aim
+        }]
+      })
+    }
+  })

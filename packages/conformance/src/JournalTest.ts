@@ -1,5 +1,5 @@
 /** The contract of `Journal`. */
-import { Command, evolve, Journal, Position, Query, type State, stateOf } from "@caravel/domain"
+import { Command, evolve, Journal, Position, Pubkey, Query, type State, stateOf } from "@caravel/domain"
 import { describe, expect } from "@effect/vitest"
 import { Effect, HashMap, type Layer } from "effect"
 import { cases } from "./internal/cases.js"
@@ -69,6 +69,24 @@ export const suite = <E>(name: string, layer: Layer.Layer<Services, E>): void =>
           for (const limit of [0, 1, 2, 7, count, 1000]) {
             expect(plain(yield* journal.read(Position.make(after), limit))).toEqual(events.slice(after, after + limit))
           }
+        }
+      })
+    )
+
+    test(
+      "a limit of Infinity returns all events, and one below 1 none",
+      Effect.gen(function*() {
+        yield* furnished
+        const { read, readResource, readTenant } = yield* Journal
+        const tenant = Pubkey.make(alice)
+        const start = Position.make(0)
+        for (const [limit, ...counts] of [[Infinity, 8, 4, 4], [0, 0, 0, 0], [-1, 0, 0, 0]] as const) {
+          const pages = yield* Effect.all([
+            read(start, limit),
+            readResource({ resourceType: "tenant", resourceId: tenant }, 0, limit),
+            readTenant(tenant, start, limit)
+          ])
+          expect(pages.map(({ length }) => length)).toEqual(counts)
         }
       })
     )

@@ -233,9 +233,9 @@ export const layer: Layer.Layer<Services> = servicesOver(layerStore)
 /**
  * The services of Caravel in memory, starting with a journal, or with tenants and relays.
  *
- * - `events` become the journal, with positions from 1. Create them with `journalOf` of `@caravel/testing`, or read
- *   them from another `Journal`. `secrets` are the wallet URLs that the events refer to; without them, tenants have
- *   none, and `Journal.verify` reports them as lost.
+ * - `events` become the journal, with positions from 1. Create them with `journalOf` of `@caravel/testing`, or read all
+ *   events or a tenant's from another `Journal`. `secrets` are the wallet URLs that the events refer to; without them,
+ *   tenants have none, and `Journal.verify` reports them as lost.
  * - `tenants` and `relays` are recorded as imported: the journal has one `TenantImported` or `RelayImported` for each,
  *   so their versions are 1. Building the layer dies if a relay's tenant is missing or a key or subdomain occurs twice.
  *

@@ -14,6 +14,7 @@ import {
   branded,
   clockJumps,
   defaultClockTolerance,
+  isImport,
   resourceKey,
   resources,
   ResourceVerifier,
@@ -56,8 +57,9 @@ const compare = ({ events, secrets, state }: typeof Store.Service) => {
     }
   }
   for (const id of secrets.keys()) {
+    if (references.has(id)) continue
     const setBy = events.find((event) => event.id as string === id)
-    if (!references.has(id)) drifts.push(unexpectedSecret(id, setBy?.position ?? Position.make(0)))
+    drifts.push(unexpectedSecret(id, setBy?.position ?? Position.make(0)))
   }
   const step: Verification = {
     events: events.length,
@@ -66,7 +68,9 @@ const compare = ({ events, secrets, state }: typeof Store.Service) => {
     relays: rows.relay.size,
     secrets: secrets.size,
     differences: drifts,
+    // Imported rows keep the instants of their source.
     clocks: clockJumps(events, -Infinity, defaultClockTolerance)
+      .filter(({ position }) => !isImport(events[position - 1]!._tag))
   }
   return { step, isSound: Arr.fromIterable(verifiers.values()).every(({ isSound }) => isSound) }
 }
@@ -87,7 +91,7 @@ const repair = (store: typeof Store.Service, drifts: ReadonlyArray<Drift>) => {
 export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
   Journal,
   Effect.map(Store, (store) => ({
-    read: (position, limit) => Effect.sync(() => store.events.slice(position, position + limit)),
+    read: (position, limit) => Effect.sync(() => store.events.slice(position, position + Math.max(limit, 0))),
     at: (positions) =>
       Effect.sync(() => Arr.sort(new Set(positions), Order.number).flatMap((at) => store.events[at - 1] ?? [])),
     head: Effect.sync(() => Position.make(store.events.length)),
@@ -100,7 +104,9 @@ export const layer: Layer.Layer<Journal, never, Store> = Layer.effect(
     epochs: Effect.succeed([store.start]),
     readResource: (resource, version, limit) =>
       // The event of version n has index n - 1.
-      Effect.sync(() => store.ofResource.get(resourceKey(resource))?.slice(version, version + limit) ?? []),
+      Effect.sync(() =>
+        store.ofResource.get(resourceKey(resource))?.slice(version, version + Math.max(limit, 0)) ?? []
+      ),
     readTenant: (tenant, position, limit) =>
       Effect.sync(() =>
         Arr.take(store.ofTenant.get(tenant)?.filter((event) => event.position > position) ?? [], limit)

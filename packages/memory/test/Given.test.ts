@@ -1,5 +1,5 @@
 import { GivenTest } from "@caravel/conformance"
-import { ActivityFeed, Command, History, Journal, Query } from "@caravel/domain"
+import { ActivityFeed, Command, History, Journal, Position, Query } from "@caravel/domain"
 import { Memory } from "@caravel/memory"
 import { Consumer } from "@caravel/pubsub"
 import { event, journalOf, pubkey, relay, tenant } from "@caravel/testing"
@@ -56,6 +56,19 @@ describe("a given journal", () => {
       expect((yield* (yield* Query).tenants).map(({ nwcUrl }) => nwcUrl)).toEqual([null])
       expect(yield* drifts).toMatchObject([{ kind: "lost", field: "nwcUrl" }])
     }).pipe(Effect.provide(Memory.layerWith({ events: journal.events }))))
+
+  // Another tenant's events had the other positions.
+  const [created, relayCreated, deactivated] = journal.events
+  const part = [[2, created], [4, relayCreated], [5, deactivated]] as const
+
+  it.effect("that is a part of another one has positions from 1", () =>
+    Effect.gen(function*() {
+      const { head, read } = yield* Journal
+      const { position } = yield* (yield* Command).activateRelay({ id: "main" })
+      expect(position).toBe(4)
+      expect(yield* head).toBe(4)
+      expect((yield* read(Position.make(0), 10)).map(({ position }) => position)).toEqual([1, 2, 3, 4])
+    }).pipe(Effect.provide(Memory.layerWith({ events: part.map(([position, event]) => ({ ...event!, position })) }))))
 })
 
 describe("given tenants and relays", () => {
@@ -81,6 +94,22 @@ describe("given tenants and relays", () => {
     }).pipe(Effect.provide(Memory.layerWith({
       tenants: [tenant({ pubkey: bob, pastDueAt: late, createdAt: late, version: 7 }), tenant({ nwcUrl: url })],
       relays: [relay({ status: "delinquent", plan: "growth" })]
+    }))))
+
+  it.effect("are recorded with each relay after its tenant, and verify does not take that for a wrong clock", () =>
+    Effect.gen(function*() {
+      const { read, verify } = yield* Journal
+      const events = yield* read(Position.make(0), 10)
+      expect(events.map(({ _tag, createdAt, tenant }) => [_tag, tenant, createdAt.epochMillis])).toEqual([
+        ["TenantImported", pubkey("alice"), 0],
+        ["TenantImported", bob, Date.parse(late)],
+        ["RelayImported", bob, 0]
+      ])
+      const steps = yield* Stream.runCollect(verify)
+      expect([...steps].flatMap(({ clocks }) => clocks)).toEqual([])
+    }).pipe(Effect.provide(Memory.layerWith({
+      tenants: [tenant({ pubkey: bob, createdAt: late }), tenant()],
+      relays: [relay({ tenant: bob })]
     }))))
 
   it("must be able to exist together", async () => {

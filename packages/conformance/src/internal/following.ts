@@ -4,7 +4,7 @@ import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { expect } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, type Layer, Option } from "effect"
 import { activities, caughtUp, headOf, log, positions, Recorder, relays, times, until } from "./consumer.js"
-import { alice, bob, invoke, type Services, specs } from "./fixture.js"
+import { alice, at, bob, invoke, type Services, specs } from "./fixture.js"
 
 const name = "c"
 
@@ -275,6 +275,19 @@ export const following = <E>(layer: Layer.Layer<Services, E>) => {
       yield* gate.release(8)
       yield* caughtUp()
       expect(yield* Consumer.lag(name)).toMatchObject({ activities: 0, seconds: 0 })
+    })
+  )
+
+  test(
+    "lag is the age of the first activity to handle, whatever the clocks of the later ones",
+    Effect.gen(function*() {
+      yield* relays(1)
+      yield* Consumer.handleOnce({ name, from: "now", handle: () => Effect.void })
+      const activate = (hour: number) =>
+        invoke("activateRelay", [{ id: "r0" }]).pipe(at(`2026-01-01T0${hour}:00:00.000Z`))
+      yield* Effect.forEach([2, 1, 3], activate)
+      const { seconds } = yield* Consumer.lag(name).pipe(at("2026-01-01T04:00:00.000Z"))
+      expect(seconds).toBe(2 * 3600)
     })
   )
 

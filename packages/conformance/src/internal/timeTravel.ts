@@ -1,5 +1,6 @@
 /** `History` by examples: entries and their pages, positions and instants, secrets. */
 import { Command, type CommandRequest, decodeCommand, History, type HistoryEntry, Instant } from "@caravel/domain"
+import { stateFields } from "@caravel/domain/adapter"
 import { describe, expect } from "@effect/vitest"
 import { DateTime, Effect, type Layer, Option, Schema, Stream } from "effect"
 import { cases } from "./cases.js"
@@ -95,6 +96,20 @@ export const timeTravel = <E>(layer: Layer.Layer<Services, E>) => {
       })
     )
   })
+
+  test(
+    "changes are in the order of the resource's fields",
+    Effect.gen(function*() {
+      const history = yield* History
+      yield* furnished
+      for (const resource of [tenantAlice, relayOne]) {
+        for (const { changes } of [...yield* entries(resource), ...yield* history.diff(0, 8, resource)]) {
+          const changed = new Set<string>(changes.map(({ field }) => field))
+          expect([...changed]).toEqual(stateFields[resource.resourceType].filter((field) => changed.has(field)))
+        }
+      }
+    })
+  )
 
   test(
     "an event that sets a field to its current value is an entry without changes",

@@ -68,6 +68,18 @@ export const wrongClocks = <R, E>(layer: Layer.Layer<Services | R, E>) => {
   const test = specs<E, R>(layer)
 
   test(
+    "a jump is reported whatever the correlation id of its command",
+    Effect.gen(function*() {
+      const { setTenantPastDue } = yield* Command
+      yield* invoke("createTenant", [{ pubkey: alice }]).pipe(at("2036-01-01T00:00:00.000Z"))
+      for (const [year, correlationId] of [[2035, "import-7"], [2034, `import-${"0".repeat(32)}`]] as const) {
+        yield* setTenantPastDue(alice).pipe(Command.withMetadata({ correlationId }), at(`${year}-01-01T00:00:00.000Z`))
+      }
+      expect((yield* found).map((finding) => finding._tag === "ClockJump" && finding.position)).toEqual([2, 3])
+    })
+  )
+
+  test(
     "a jump before a list of commands is reported once",
     Effect.gen(function*() {
       const before = yield* Metric.value(jumps)

@@ -21,7 +21,8 @@ type ChangeOf<Fields> = {
 export type Change = ChangeOf<TenantState> | ChangeOf<RelayState>
 
 /**
- * An event and its changes. There are none if the event set only values that the resource already had.
+ * An event and its changes, in the order of the resource's fields. There are none if the event set only values that the
+ * resource already had.
  *
  * @since 0.1.0
  * @category models
@@ -37,7 +38,7 @@ interface DifferenceOf<Type, Id, Fields> {
   /** Undefined if the resource did not exist, as in `changes`. */
   readonly before: Fields | undefined
   readonly after: Fields | undefined
-  /** All fields that differ, including the version. */
+  /** All fields that differ, including the version, in the order of the resource's fields. */
   readonly changes: ReadonlyArray<Change>
 }
 

@@ -20,11 +20,17 @@ type Read = (last: RecordedEvent | undefined) => Effect.Effect<Page, StorageErro
 
 const pageSize = 1000
 
-const eventsAfter = (journal: Reads, position: Position): Read => (last) =>
-  journal.read(last?.position ?? position, pageSize)
+/** The events after a position up to another one. Of a damaged journal, this may also read later events. */
+const eventsBetween = (journal: Reads, first: Position, last: Position): Read => (previous) => {
+  const after = previous?.position ?? first
+  return journal.read(after, Math.min(pageSize, last - after))
+}
 
-const eventsOf = (journal: Reads, resource: Resource): Read => (last) =>
-  journal.readResource(resource, last?.version ?? 0, pageSize)
+/** The events of a resource up to a version. Of a damaged journal, this may also read later events. */
+const eventsOf = (journal: Reads, resource: Resource, upTo = Infinity): Read => (previous) => {
+  const after = previous?.version ?? 0
+  return journal.readResource(resource, after, Math.min(pageSize, upTo - after))
+}
 
 const activitiesOf = (journal: Reads, tenant: Pubkey): Read => (last) =>
   journal.readTenant(tenant, last?.position ?? Position.make(0), pageSize)
@@ -57,7 +63,7 @@ const foldState = (read: Read, passes: Predicate.Predicate<RecordedEvent>) =>
 
 /** The state of all resources at a position. */
 export const stateAt = (journal: Reads, position: Position): Effect.Effect<State, StorageError> =>
-  foldState(eventsAfter(journal, Position.make(0)), (event) => event.position <= position)
+  foldState(eventsBetween(journal, Position.make(0), position), (event) => event.position <= position)
 
 /** The state of a resource at a position. */
 export const resourceAt = (
@@ -147,6 +153,12 @@ export const differences = (
   to: Position
 ): Effect.Effect<ReadonlyArray<Difference>, StorageError> => {
   const [first, last] = from <= to ? [from, to] : [to, from]
+  /** Each read has its own turn of the event loop: it can be of a page. */
+  const stateBefore = (event: RecordedEvent) =>
+    Effect.zipRight(
+      nextTurn,
+      foldState(eventsOf(journal, event, event.version - 1), ({ version }) => version < event.version)
+    )
   const touch = (touched: Map<string, Touched>, page: Page) =>
     Effect.gen(function*() {
       for (const event of page) {
@@ -154,7 +166,7 @@ export const differences = (
         const key = resourceKey(event)
         let resource = touched.get(key)
         if (resource === undefined) {
-          const before = yield* foldState(eventsOf(journal, event), (earlier) => earlier.version < version)
+          const before = version === 1 ? nothing : yield* stateBefore(event)
           resource = { name: { resourceId, resourceType } as Resource, before, after: before }
           touched.set(key, resource)
         }
@@ -163,7 +175,7 @@ export const differences = (
       return touched
     })
   return Effect.suspend(() =>
-    fold(eventsAfter(journal, first), ({ position }) => position <= last, new Map<string, Touched>(), touch)
+    fold(eventsBetween(journal, first, last), ({ position }) => position <= last, new Map<string, Touched>(), touch)
   ).pipe(
     Effect.map((touched) =>
       [...touched.values()].map(({ after, before, name }) =>

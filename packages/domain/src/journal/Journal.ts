@@ -32,7 +32,10 @@ import type { Epoch, EpochStart } from "./Epoch.js"
  * @category services
  */
 export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
-  /** The events after `position`, oldest first, at most `limit`. Returns fewer only at the head. */
+  /**
+   * The events after `position`, oldest first, at most `limit`. Returns fewer only at the head. In this and the
+   * following reads, the limit is an integer or `Infinity`; one below 1 returns no events.
+   */
   readonly read: (position: Position, limit: number) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
   /** The events at these positions, ordered by position. Positions without an event are omitted. */
   readonly at: (positions: ReadonlyArray<Position>) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageError>
@@ -73,8 +76,12 @@ export class Journal extends Context.Tag("@caravel/domain/Journal")<Journal, {
   readonly verify: Stream.Stream<Verification, StorageError>
   /**
    * Verifies and repairs the rows in one transaction, during which writers wait. Returns the number of rows and secrets
-   * written or deleted, 0 if nothing had drifted. Fails and changes nothing if events are unreadable, missing or
-   * contradictory, or if the database is damaged. Appends no event and broadcasts nothing.
+   * written or deleted, 0 if nothing had drifted. Appends no event and broadcasts nothing.
+   *
+   * Fails and changes nothing if the database is damaged, or if the rows cannot be derived from the events: an event is
+   * unreadable, missing, at a position that was never assigned, or of a wrong type or version; a relay's tenant was
+   * never created; or two relays have the same subdomain. Other inconsistent fields of events do not affect the rows,
+   * and only `verify` reports them.
    */
   readonly rebuild: (onStep?: (step: Verification) => Effect.Effect<void>) => Effect.Effect<number, StorageError>
 }>() {}

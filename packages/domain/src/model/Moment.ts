@@ -13,17 +13,24 @@ const isInstant = (text: string) => {
   return DateTime.getPartUtc(DateTime.unsafeMake({ year, month, day }), "day") === day
 }
 
+/** The years 0000 to 9999, in milliseconds since 1970. */
+const [first, last] = [-62_167_219_200_000, 253_402_300_799_999]
+
+const hasText = <A extends Schema.Schema<DateTime.Utc, any>>(schema: A) =>
+  schema.pipe(Schema.filter(({ epochMillis }) => epochMillis >= first && epochMillis <= last))
+
 /**
  * An instant, to the millisecond: a `DateTime`, a `Date`, or ISO 8601 text with a time zone, such as
- * `2026-11-01T00:00Z` or `2026-11-01T01:00:00.000+01:00`. A date without a time is the start of that day in UTC.
+ * `2026-11-01T00:00Z` or `2026-11-01T01:00:00.000+01:00`. A date without a time is the start of that day in UTC. The
+ * year is one of 0000 to 9999, so that every instant can be written as such text.
  *
  * @since 0.1.0
  * @category models
  */
 export const Instant = Schema.Union(
-  Schema.DateTimeUtcFromSelf,
-  Schema.DateTimeUtcFromDate,
-  Schema.compose(Schema.String.pipe(Schema.filter(isInstant)), Schema.DateTimeUtc)
+  Schema.DateTimeUtcFromSelf.pipe(hasText),
+  Schema.DateTimeUtcFromDate.pipe(hasText),
+  Schema.compose(Schema.String.pipe(Schema.filter(isInstant)), Schema.DateTimeUtc).pipe(hasText)
 ).annotations({
   identifier: "Instant",
   ...expected("an instant such as 2026-11-01T00:00Z, with its time zone, or a date")

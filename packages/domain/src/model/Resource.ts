@@ -1,5 +1,5 @@
 /** Tenants and relays as data: their names, keys, creating commands and special fields. */
-import { Schema } from "effect"
+import { Record as Rec, Schema } from "effect"
 import type { ResourceType } from "./Activity.js"
 import { Relay, RelayId, RelayState } from "./Relay.js"
 import { Pubkey, Tenant, TenantState } from "./Tenant.js"
@@ -75,6 +75,17 @@ export const secretFields: ReadonlySet<string> = new Set(Object.values(resources
  * @category models
  */
 export type ResourceState = TenantState | RelayState
+
+/**
+ * The names of the fields of each resource type's state, in the order of its schema.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const stateFields: { readonly [Type in ResourceType]: ReadonlyArray<string> } = Rec.map(
+  resources,
+  ({ state }) => Object.keys(state.fields)
+)
 
 /**
  * The value of a field, given the field's name.

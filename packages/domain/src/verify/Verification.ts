@@ -1,12 +1,12 @@
 /** Compares the rows with the journal. */
-import { Equal, Option, Record as Rec } from "effect"
+import { Equal, Option } from "effect"
 import { evolveRelay, evolveTenant } from "../decide/Decider.js"
 import type { ClockFinding } from "../event/ClockJump.js"
 import type { RecordedEvent } from "../event/Event.js"
 import { creationOf, isImport, resourceTypeOf } from "../event/EventTable.js"
 import { Position, type ResourceType } from "../model/Activity.js"
 import type { RelayState } from "../model/Relay.js"
-import { fieldIn, resources, type ResourceState } from "../model/Resource.js"
+import { fieldIn, resources, type ResourceState, stateFields } from "../model/Resource.js"
 import type { Pubkey, SecretId, TenantState } from "../model/Tenant.js"
 import type { Drift } from "./Drift.js"
 import { type Found, shown, shownRow } from "./Shown.js"
@@ -136,7 +136,7 @@ export class ResourceVerifier {
       this.report("missing", null, shownRow(row), null, this.position)
       return false
     }
-    const different = fields[this.resourceType].filter((field) =>
+    const different = stateFields[this.resourceType].filter((field) =>
       !Equal.equals(row[field], found[field]) && !(field === lost && found[field] === null)
     )
     for (const field of different) {
@@ -165,6 +165,3 @@ export class ResourceVerifier {
     this.onDrift({ kind, resourceType, resourceId, field, expected, found, position })
   }
 }
-
-/** All fields of each resource type's rows. */
-const fields = Rec.map(resources, ({ state }): ReadonlyArray<string> => Object.keys(state.fields))

@@ -104,8 +104,10 @@ describe("in a journal of 50,000 events", () => {
 
   it.effect("a difference reads the events in between, and the earlier events of the changed resources", () =>
     Effect.gen(function*() {
-      // One page of the journal, and the 6 events of the relay that changed.
-      expect(yield* reads(history.diff(25_004, 25_009))).toBe(1000 + 6)
+      expect(yield* reads(history.diff(25_004, 25_009))).toBe(5 + 1)
+      // Nothing is before the creation of the relay.
+      expect(yield* reads(history.diff(25_003, 25_009))).toBe(6)
+      expect(yield* reads(history.diff(25_003, 25_010))).toBe(7 + 25_001)
       const differences = yield* history.diff(25_003, 25_010)
       expect(differences.map(({ after, before, resourceId }) => [resourceId, before?.version, after?.version])).toEqual(
         [
@@ -115,8 +117,25 @@ describe("in a journal of 50,000 events", () => {
       )
     }))
 
+  it.effect("in a difference, sockets have a turn before the earlier events of each resource are read", () =>
+    Effect.gen(function*() {
+      const ids = Arr.makeBy(50, (n) => `r${n}`)
+      const many = recorded([
+        createAlice,
+        ...ids.map((id) => command("CreateRelay", { id, tenant: alice, subdomain: id })),
+        ...ids.map((id) => command("DeactivateRelay", { id }))
+      ])
+      let turns = 0
+      const nextTurns = () => void (turns++, pending = setImmediate(nextTurns))
+      let pending = setImmediate(nextTurns)
+      expect((yield* many.history.diff(51, 101)).length).toBe(50)
+      clearImmediate(pending)
+      expect(turns).toBeGreaterThanOrEqual(50)
+    }))
+
   it.effect("the state of all resources is read page by page", () =>
     Effect.gen(function*() {
+      expect(yield* reads(history.state(1_001))).toBe(1_001)
       const { relays } = yield* history.state(50_009)
       expect(long.largest).toBe(1000)
       expect(HashMap.get(relays, "two" as RelayId)).toMatchObject({ value: { version: 50_001, status: "active" } })
@@ -177,6 +196,25 @@ describe("an instant", () => {
     ) {
       const result = decode(text)
       expect(Either.isLeft(result) && result.left.message, `${text}`).toContain("an instant such as 2026-11-01T00:00Z")
+    }
+  })
+
+  it("has a year of four digits, so that its text is an instant too", () => {
+    const [first, last] = [Date.parse("0000-01-01T00:00:00.000Z"), Date.parse("9999-12-31T23:59:59.999Z")]
+    for (const at of [first, last]) {
+      for (const value of [DateTime.unsafeMake(at), DateTime.toDateUtc(DateTime.unsafeMake(at))]) {
+        expect(millis(value)).toEqual(Either.right(at))
+        expect(millis(DateTime.formatIso(DateTime.unsafeMake(value)))).toEqual(Either.right(at))
+      }
+    }
+    for (const at of [first - 1, last + 1, 8.64e15, -8.64e15]) {
+      for (const value of [DateTime.unsafeMake(at), DateTime.toDateUtc(DateTime.unsafeMake(at))]) {
+        const result = decode(value)
+        expect(Either.isLeft(result) && result.left.message).toContain("an instant such as 2026-11-01T00:00Z")
+      }
+    }
+    for (const text of ["0000-01-01T00:00+00:01", "9999-12-31T23:59:59.999-00:01"]) {
+      expect(Either.isLeft(decode(text)), text).toBe(true)
     }
   })
 

@@ -24,21 +24,30 @@ export interface GivenRows {
 
 /** Converts the given data to a batch to record. Throws if tenants and relays contradict one another. */
 export const batchOf = (given: GivenJournal | GivenRows): Batch => {
-  const { events, secrets = [] } = "events" in given ? given : importOf(given)
+  const { events: recorded, secrets = [] } = "events" in given ? given : importOf(given)
+  const events = recorded.map(withoutPosition)
   const state = stateAfter(events)
   const kept = new Set(Arr.map(Arr.fromIterable(HashMap.values(state.tenants)), ({ nwcUrl }) => nwcUrl))
   // Later events have replaced or cleared the others.
   return { events, state, secrets: secrets.filter(({ id }) => kept.has(id)), droppedSecrets: [] }
 }
 
+/** Events that were read from another journal have positions there. The store assigns others. */
+const withoutPosition = ({ position: _, ...event }: Event & { readonly position?: unknown }): Event => event
+
 const stateAfter = (events: ReadonlyArray<Event>): State => events.reduce(evolve, stateOf([], []))
 
-/** One import event of each, in the order of their creation. */
+/** One import event of each, in the order of their creation, each relay after its tenant. */
 const importOf = ({ relays = [], tenants = [] }: GivenRows): GivenJournal => {
   const idOf = (index: number) => EventId.make(`00000000-0000-7000-8000-${String(index + 1).padStart(12, "0")}`)
   const ofTenants = tenants.map((tenant, index) => tenantImported(tenant, idOf(index)))
   const ofRelays = relays.map((relay, index) => relayImported(relay, idOf(tenants.length + index)))
-  const events = Arr.sortWith([...ofTenants, ...ofRelays], ({ createdAt }) => createdAt, DateTime.Order)
+  const created = new Map(tenants.map(({ createdAt, pubkey }) => [pubkey, createdAt]))
+  const events = Arr.sortWith(
+    [...ofTenants, ...ofRelays],
+    ({ createdAt, tenant }) => DateTime.max(createdAt, created.get(tenant) ?? createdAt),
+    DateTime.Order
+  )
   checkState(stateAfter(events), { relays, tenants })
   return {
     events,

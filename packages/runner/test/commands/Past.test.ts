@@ -128,16 +128,16 @@ describe("diff", () => {
       "",
       "relay r appeared, version 2",
       `  tenant       ${tenant}`,
-      "  createdAt    2025-10-10 12:00:00",
       "  subdomain    r",
       "  plan         growth",
       "  infoName     A relay [31m in two lines",
       "  pushEnabled  yes",
       "  status       active",
+      "  createdAt    2025-10-10 12:00:00",
       "",
       `tenant ${tenant} changed, version 1 → 3`,
-      "  nwcUrl     set → another",
-      "  pastDueAt  - → 2025-10-12 00:00:00"
+      "  pastDueAt  - → 2025-10-12 00:00:00",
+      "  nwcUrl     set → another"
     ])
     expect(await shown("diff", "2", "0")).toEqual([
       "From position 2 to position 0: 2 disappeared",
@@ -155,9 +155,9 @@ describe("diff", () => {
       resourceId: "r",
       difference: "changed",
       changes: [
-        { field: "version", before: 1, after: 5 },
         { field: "plan", before: "basic", after: "growth" },
-        { field: "pushEnabled", before: false, after: true }
+        { field: "pushEnabled", before: false, after: true },
+        { field: "version", before: 1, after: 5 }
       ]
     }])
     expect((await run("diff", "1", "9", "tenant", npub)).json).toMatchObject([{

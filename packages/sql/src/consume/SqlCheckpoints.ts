@@ -36,9 +36,15 @@ const selectCheckpoints = `SELECT ${
 } FROM caravel_consumer JOIN caravel_lease ON caravel_lease.consumer = caravel_consumer.name AND caravel_lease.task = 'run'`
 const find = `${selectCheckpoints} WHERE name = ?`
 const list = `${selectCheckpoints} ORDER BY name`
-const countBacklog = `SELECT ${
-  backlog.columns({ activities: "count(*)", since: "min(created_at)" })
-} FROM caravel_activity`
+
+/** Counts activities, and selects the instant of the first one: a wrong clock of a later one does not matter. */
+const countBacklog = (clause: string) =>
+  `SELECT ${
+    backlog.columns({
+      activities: "count(*)",
+      since: `(SELECT created_at FROM caravel_activity ${clause} ORDER BY position LIMIT 1)`
+    })
+  } FROM caravel_activity ${clause}`
 
 const insert = `INSERT INTO caravel_consumer (name, position, epoch, filter, attempts)
   VALUES (?, ?, (${currentEpoch}), ?, 0) ON CONFLICT (name) DO NOTHING`
@@ -75,7 +81,7 @@ export const make = (
   backlog: (after, filter) => {
     const [clause, params] = activityWhere({ ...filter, after })
     return Effect.map(
-      readCommitted("Checkpoints.backlog", `${countBacklog} ${clause}`, params, backlog.decode),
+      readCommitted("Checkpoints.backlog", countBacklog(clause), [...params, ...params], backlog.decode),
       ([counted]) => counted ?? { activities: 0, since: null }
     )
   },

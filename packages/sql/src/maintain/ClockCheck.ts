@@ -1,6 +1,7 @@
 import type { ClockFinding, Drift, Position } from "@caravel/domain"
 import { inconsistentEvent } from "@caravel/domain/adapter"
 import { DateTime, Duration } from "effect"
+import { positionOf } from "./PositionOf.js"
 
 /** The latest instant that there is in JavaScript, in milliseconds since 1970. */
 const latestInstant = 8.64e15
@@ -23,8 +24,8 @@ export class ClockCheck {
 
   /** Adds an event. Imported events keep the instants of their source, so these are not reported. */
   add(position: Position, createdAt: number, latestAt: number | null, isImported: boolean): void {
-    // The event cannot be read, which is reported elsewhere.
-    if (Math.abs(createdAt) > latestInstant) return
+    // The event is damaged, which is reported elsewhere.
+    if (positionOf(position) === 0 || Math.abs(createdAt) > latestInstant) return
     const expected = this.latest > createdAt ? this.latest : null
     if (latestAt !== expected) this.report(inconsistentEvent(position, "latestAt", expected, latestAt))
     if (createdAt < this.previous - this.limit && !isImported) {

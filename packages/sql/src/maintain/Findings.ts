@@ -1,4 +1,5 @@
 import type { ClockFinding, Drift, Position, Verification } from "@caravel/domain"
+import { positionOf } from "./PositionOf.js"
 
 /** What a verification has counted so far, and what it has found since its last step. */
 export class Findings {
@@ -12,7 +13,9 @@ export class Findings {
     this.clocks = clocks
   }
 
-  readonly report = (difference: Drift): void => void this.differences.push(difference)
+  /** Adds a drift. If its event has a number that is no position, only `resourceId` has that number. */
+  readonly report = (drift: Drift): void =>
+    void this.differences.push({ ...drift, position: positionOf(drift.position) })
 
   reportClocks(clocks: ReadonlyArray<ClockFinding>): void {
     this.clocks = this.clocks.concat(clocks)

@@ -3,7 +3,7 @@
  * epochs and imports.
  */
 import { type Drift, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
-import { branded, damagedRow } from "@caravel/domain/adapter"
+import { damagedRow } from "@caravel/domain/adapter"
 import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Either, Option, Schema, Stream } from "effect"
@@ -14,6 +14,7 @@ import * as Tables from "../schema/Tables.js"
 import * as EventLoop from "../statement/EventLoop.js"
 import * as Table from "../statement/Table.js"
 import { fieldOf } from "./FieldOf.js"
+import { positionOf } from "./PositionOf.js"
 import { UnreadableKey } from "./UnreadableKey.js"
 
 /** The number of rows read at a time: a few milliseconds of work. */
@@ -39,8 +40,8 @@ const consumer = Table.make("caravel_consumer", {
 const lease = Table.make("caravel_lease", {
   consumer: Schema.String,
   task: ConsumerStore.Task,
-  fence: Schema.Int,
-  heartbeat: Schema.Int,
+  fence: Count,
+  heartbeat: Count,
   owner: Schema.NullOr(Schema.String)
 })
 
@@ -139,7 +140,20 @@ const tablesOf = (
     fault: ({ position }, [activities]) =>
       activities === 1 ? undefined : ["position", "the position of an activity of this resource", position]
   }),
-  checked({ table: epoch, key: [["number", first.number]], resourceType: "epoch", position: "position" }),
+  checked({
+    table: epoch,
+    key: [["number", first.number]],
+    resourceType: "epoch",
+    position: "position",
+    beside: ["(SELECT max(number) FROM caravel_epoch)"],
+    fault: ({ number, position }, [last], head) =>
+      position > head
+        ? ["position", `a position up to ${head}`, position]
+        // In an unfinished copy, all numbers are negative.
+        : number < 1 && last > 0
+        ? ["number", "a number of at least 1", number]
+        : undefined
+  }),
   checked({ table: imports, key: [["id", first.text]], resourceType: "import" }),
   checked({
     table: importRefusal,
@@ -183,7 +197,7 @@ const driftOf = (
   const id = String(selected[0]).slice(0, 100)
   const decoded = table.decodeRow(row)
   const at = field === undefined ? 0 : row[table.at[field as string]!]
-  const position = branded<Position>(Number.isSafeInteger(at) && at as number > 0 ? at as number : 0)
+  const position = positionOf(at)
   if (Either.isLeft(decoded)) return damagedRow("unreadable", resourceType, id, fieldOf(decoded.left), { position })
   const found = fault?.(decoded.right, selected.slice(key.length + width), head)
   if (found === undefined) return undefined

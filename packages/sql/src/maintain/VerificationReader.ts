@@ -90,8 +90,9 @@ export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secre
   }
 })
 
-// Imported events keep the instants of their source.
-const instantsAfter = `SELECT position, created_at, latest_at, metadata LIKE '{"correlationId":"import-%'
+// Imported events keep the instants of their source. Their metadata begins with the id of an import.
+const instantsAfter = `SELECT position, created_at, latest_at, substr(metadata, 1, 58) IN
+    (SELECT '{"correlationId":"import-' || substr(id, 1, 32) || '"' FROM caravel_import)
   FROM caravel_event WHERE position > ? ORDER BY position LIMIT ${pageSize}`
 
 const selectCreated = chunked<string>(

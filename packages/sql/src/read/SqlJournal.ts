@@ -36,7 +36,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
           (pages) =>
             Arr.sortWith(pages.flat(), ({ position }) => position, Order.number)
         ),
-      read: (position, limit) => readCommitted("Journal.read", page, [position, limit], event.decode),
+      read: (position, limit) => readCommitted("Journal.read", page, [position, limitOf(limit)], event.decode),
       head: headOf,
       // The latest instant of all events up to a position never decreases, so a binary search finds it.
       positionAt: ({ epochMillis }) =>
@@ -53,14 +53,25 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       epoch: readCommitted("Journal.epoch", Epochs.currentEpoch, [], Epochs.decodeCurrent),
       epochs: readCommitted("Journal.epochs", Epochs.allEpochs, [], Epochs.decodeAll),
       readResource: ({ resourceId, resourceType }, version, limit) =>
-        readCommitted("Journal.readResource", resourcePage, [resourceId, resourceType, version, limit], event.decode),
+        readCommitted(
+          "Journal.readResource",
+          resourcePage,
+          [resourceId, resourceType, version, limitOf(limit)],
+          event.decode
+        ),
       readTenant: (tenant, position, limit) =>
-        readCommitted("Journal.readTenant", tenantPage, [tenant, position, limit], event.decode),
+        readCommitted("Journal.readTenant", tenantPage, [tenant, position, limitOf(limit)], event.decode),
       verify: yield* makeVerify,
       rebuild: yield* makeRebuild
     }
   })
 )
+
+/** Databases have different meanings for a negative LIMIT, and none for an infinite one. */
+const limitOf = (limit: number) => Math.min(Math.max(limit, 0), mostRows)
+
+/** More rows than an array can hold. SQLite's driver passes larger numbers as floating-point numbers. */
+const mostRows = 2 ** 31 - 1
 
 /**
  * Verifies the projections, then the tables of SQL adapters. The database's own check runs meanwhile, and comes last.

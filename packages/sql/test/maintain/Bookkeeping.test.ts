@@ -1,11 +1,11 @@
 /**
  * What a verification checks besides rows and journal: outcomes of keys, consumers, and SQLite's own check of its file.
  */
-import { Command, Journal } from "@caravel/domain"
+import { Command, Drift, Journal } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
 import SqliteDatabase from "better-sqlite3"
-import { Effect } from "effect"
+import { Effect, Schema, Stream } from "effect"
 import { statements, test, verify } from "../fixtures/filled.js"
 import { furnish } from "../fixtures/furnished.js"
 import { temporaryFile } from "../fixtures/sqlite.js"
@@ -60,6 +60,42 @@ describe("bookkeeping", () => {
       expect((yield* found)[0]).toMatchObject({ kind: "unreadable", resourceType: "consumer", field: "filter.tenant" })
     })
   )
+
+  test(
+    "of leases that no consumer can hold is reported",
+    Effect.gen(function*() {
+      yield* furnish
+      yield* statements(
+        "UPDATE caravel_lease SET fence = -1 WHERE task = 'run'",
+        "UPDATE caravel_lease SET heartbeat = -1 WHERE task = 'replay'"
+      )
+      expect(yield* found).toMatchObject([
+        { kind: "unreadable", resourceType: "consumer", resourceId: "worker", field: "heartbeat" },
+        { kind: "unreadable", resourceType: "consumer", resourceId: "worker", field: "fence" }
+      ])
+    })
+  )
+
+  test(
+    "of epochs that is impossible is reported",
+    Effect.gen(function*() {
+      yield* furnish
+      const { head } = yield* Journal
+      const last = yield* head
+      yield* statements(
+        "INSERT INTO caravel_epoch SELECT -7, '00000000-0000-4000-8000-000000000000', 0, started_at FROM caravel_epoch",
+        `UPDATE caravel_epoch SET position = ${last + 1} WHERE number = 1`
+      )
+      const epoch = { kind: "inconsistent", resourceType: "epoch" }
+      expect(yield* found).toMatchObject([
+        { ...epoch, resourceId: "-7", field: "number", found: -7 },
+        { ...epoch, resourceId: "1", field: "position", found: last + 1, position: last + 1 }
+      ])
+      // In an unfinished copy, all numbers are negative.
+      yield* statements(`UPDATE caravel_epoch SET position = 0, number = -abs(number)`)
+      expect(yield* found).toEqual([])
+    })
+  )
 })
 
 describe("a journal that is damaged", () => {
@@ -98,6 +134,27 @@ describe("a journal that is damaged", () => {
         expect.objectContaining({ kind: "inconsistent", resourceType: "event", resourceId: "40", field: "position" })
       ]))
       yield* refuses
+    })
+  )
+
+  test(
+    "with an event whose number is no position is reported with the position 0",
+    Effect.gen(function*() {
+      yield* furnish
+      yield* statements(
+        "PRAGMA foreign_keys = OFF",
+        "DROP TRIGGER caravel_event_unchanged",
+        "UPDATE caravel_event SET position = -position, created_at = position * 1e9 WHERE position IN (2, 3)"
+      )
+      const steps = yield* Stream.runCollect((yield* Journal).verify)
+      const drifts = [...steps].flatMap(({ differences }) => differences)
+      expect(drifts.filter((drift) => !Schema.is(Schema.typeSchema(Drift))(drift))).toEqual([])
+      const misplaced = { kind: "inconsistent", resourceType: "event", field: "position", position: 0 }
+      expect(drifts).toEqual(expect.arrayContaining([
+        expect.objectContaining({ ...misplaced, resourceId: "-3", found: -3 }),
+        expect.objectContaining({ ...misplaced, resourceId: "-2", found: -2 })
+      ]))
+      expect([...steps].flatMap(({ clocks }) => clocks)).toEqual([])
     })
   )
 

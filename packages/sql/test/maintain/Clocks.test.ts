@@ -5,6 +5,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
 import { Clock, DateTime, Effect, Logger, Metric, Stream, Tracer } from "effect"
 import { frozenSqlite } from "../fixtures/frozen.js"
+import { activity, alice, bob, imported, relay, sourceOf, tenant } from "../fixtures/importing.js"
 import { layerTemporary, withPostgres } from "../fixtures/postgres.js"
 import { raw, temporaryFile } from "../fixtures/sqlite.js"
 
@@ -152,7 +153,28 @@ it.scopedLive("a list of more commands than are written at a time, with an earli
     expect((yield* verified).differences).toEqual([])
   }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
+/** An import whose events are years earlier than the one before them, and a command with an earlier clock after it. */
+const importing = Effect.gen(function*() {
+  const command = yield* Command
+  yield* command.createTenant({ pubkey: bob }).pipe(at(start))
+  const source = yield* sourceOf({
+    tenant: [tenant()],
+    relay: [relay({ created_at: 1_500_000_000 })],
+    activity: [activity(86_400, "update_tenant", { resource_type: "tenant", resource_id: alice })]
+  })
+  const { report } = yield* imported(source)
+  expect(report).toMatchObject({ events: 3, refused: 0 })
+  yield* command.activateRelay({ id: "r" }).pipe(at(0))
+  expect((yield* verified).clocks).toMatchObject([{ _tag: "ClockJump", position: 5 }])
+})
+
+it.scopedLive("imported events keep the instants of their source, which is not reported", () =>
+  Effect.provide(importing, Sqlite.layerTemporary))
+
 withPostgres("Clocks on PostgreSQL", (url) => {
+  it.scopedLive("imported events keep the instants of their source, which is not reported", () =>
+    Effect.provide(importing, layerTemporary(url)))
+
   it.scopedLive("a process whose clock differs from the server's is logged, and reported by verify", () =>
     Effect.gen(function*() {
       const hour = 60 * minutes
