@@ -39,6 +39,34 @@ export const layers = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
+    "what a call of a layer's handler acquires is released when the call ends",
+    Effect.gen(function*() {
+      yield* relays(2)
+      const steps: Array<string> = []
+      const acquired = (what: string) =>
+        Effect.acquireRelease(
+          Effect.sync(() => void steps.push(what)),
+          () => Effect.sync(() => void steps.push(`${what} released`))
+        )
+      yield* Layer.build(Layer.merge(
+        Consumer.layer({ name, from, handle: ({ position }) => acquired(`${position}`) }),
+        Consumer.layer({
+          name: "batches",
+          from,
+          handleBatch: ([{ position }]) => acquired(`from ${position}`),
+          batchSize: 9
+        })
+      ))
+      yield* Consumer.awaitPosition(name, 3)
+      yield* Consumer.awaitPosition("batches", 3)
+      expect(steps.filter((step) => !step.startsWith("from"))).toEqual(
+        [1, 2, 3].flatMap((position) => [`${position}`, `${position} released`])
+      )
+      expect(steps.filter((step) => step.startsWith("from"))).toEqual(["from 1", "from 1 released"])
+    })
+  )
+
+  test(
     "a layer that is built has registered its consumer: with from \"now\", it misses nothing that happens later",
     Effect.gen(function*() {
       yield* relays(1)

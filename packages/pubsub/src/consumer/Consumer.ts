@@ -4,8 +4,8 @@
  *
  * One process at a time runs a consumer, under a lease. Others wait for the lease.
  */
-import { Journal, type PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
-import { Context, Effect, Layer, type ParseResult, type Scope } from "effect"
+import { type Activity, Journal, type PositionFromOtherEpoch, Query, type StorageError } from "@caravel/domain"
+import { type Array as Arr, Context, Effect, Layer, type ParseResult, type Scope } from "effect"
 import { Tail } from "../tail/Tail.js"
 import type { ConsumerNotFound, ConsumerWaitsForItself } from "./ConsumerError.js"
 import type {
@@ -62,6 +62,7 @@ export const layerService: Layer.Layer<Consumer, never, ConsumerStore | Journal 
 /**
  * A consumer as a part of an application: it starts and stops with the layer, and the layer requires what the handler
  * needs. Building the layer registers the consumer, and fails if that is impossible. It does not wait for the lease.
+ * Each call of the handler has a scope of its own.
  *
  * If the consumer ends later, the application continues. The end is logged at error level, `ready` fails, and `lag` and
  * the metrics show whether the consumer has halted. After a storage error that may pass, such as a full disk, the
@@ -96,7 +97,16 @@ export const layerService: Layer.Layer<Consumer, never, ConsumerStore | Journal 
 export const layer = <E, R>(
   options: LayerOptions<E, R>
 ): Layer.Layer<never, StartError, Consumer | Exclude<R, Scope.Scope>> =>
-  Layer.scopedDiscard(Effect.flatMap(Consumer, (consumer) => consumer.start(options)))
+  Layer.scopedDiscard(Effect.flatMap(Consumer, (consumer) => consumer.start(withScopes(options))))
+
+/** Without a scope of its own, what each call of the handler acquires would be kept until the layer is closed. */
+const withScopes = <E, R>(options: LayerOptions<E, R>) =>
+  options.handleBatch === undefined
+    ? { ...options, handle: (activity: Activity) => Effect.scoped(options.handle(activity)) }
+    : {
+      ...options,
+      handleBatch: (activities: Arr.NonEmptyReadonlyArray<Activity>) => Effect.scoped(options.handleBatch(activities))
+    }
 
 /**
  * Succeeds while all consumers of this program's layers work or wait for their leases. Once one of them has ended, it
