@@ -88,6 +88,7 @@ export const layers = <E>(layer: Layer.Layer<Services, E>) => {
         Effect.flip(Layer.build(Consumer.layer({ name, from, handle: () => Effect.void, ...options })))
       expect((yield* build({ from: 1000 }))._tag).toBe("PositionFromOtherEpoch")
       expect((yield* build({ name: "" }))._tag).toBe("ParseError")
+      expect((yield* build({ from: -1 })).message).toContain(`Expected "beginning", "now" or a position`)
       expect((yield* build({ filter: { activity: "create_relay" } }))._tag).toBe("ParseError")
       yield* Consumer.ready
     })

@@ -1,6 +1,6 @@
 /** Validation of consumers' options: callers in plain JavaScript may pass anything. */
 import { type Activity, Position } from "@caravel/domain"
-import { decodeInput, Label } from "@caravel/domain/adapter"
+import { decodeInput, expected, Label } from "@caravel/domain/adapter"
 import {
   type Array as Arr,
   type Cause,
@@ -76,7 +76,9 @@ const decodeOptions = decodeInput(
     handle: Schema.optional(handler),
     handleBatch: Schema.optional(handler),
     batchSize: Schema.optional(Schema.Int.pipe(Schema.between(1, maxAhead))),
-    from: Schema.Union(Schema.Literal("beginning", "now"), Position),
+    from: Schema.Union(Schema.Literal("beginning", "now"), Position).annotations(
+      expected("\"beginning\", \"now\" or a position: an integer of at least 0")
+    ),
     epoch: Schema.optional(Schema.String),
     filter: Schema.optional(Filter),
     onFailure: Schema.optional(Schema.Literal("halt", "park", "parkResource")),

@@ -1,7 +1,7 @@
 /** Describes failures of handlers as text that can be stored, logged and shown. */
 import type { Activity } from "@caravel/domain"
 import { storableText, withoutSecrets } from "@caravel/domain/adapter"
-import { Cause, Chunk, Effect, Inspectable, type LogLevel, Option, Redacted } from "effect"
+import { Cause, Chunk, Duration, Effect, Inspectable, type LogLevel, Option, Redacted } from "effect"
 
 /** The maximum length of a description, in UTF-16 code units. */
 const maxLength = 2000
@@ -35,8 +35,12 @@ export const describe = (value: unknown): string => {
     () => typeof value === "string" ? value : render(value, 0, new Set()),
     "a value that cannot be read"
   )
-  return storableText(withoutSecrets(text.slice(0, maxText)), maxLength)
+  return storableText(withoutSecrets(withoutQueries(text.slice(0, maxText))), maxLength)
 }
+
+/** The users and queries of a web page's or service's URL often are secrets. */
+const withoutQueries = (text: string) =>
+  text.replace(/(\bhttps?:\/\/)(?:[^\s/?#"@]*@)?([^\s?#"')]*)(?:[?#][^\s"')]*)?/gi, "$1$2")
 
 /** Logs the failure of a handler with its activity and attempt, and the consequence. */
 export const logFailure = (
@@ -80,6 +84,7 @@ const render = (value: unknown, depth: number, within: Set<unknown>): string => 
 
 const renderObject = (value: object, depth: number, within: Set<unknown>): string => {
   if (Redacted.isRedacted(value)) return redacted
+  if (Duration.isDuration(value)) return quote(Duration.format(value))
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `${value.byteLength} bytes`
   if (Array.isArray(value)) return renderList(value, depth, within)
   if (value instanceof Map || value instanceof Set) return renderList([...firstOf<unknown>(value)], depth, within)
@@ -125,10 +130,20 @@ const textOf = (value: unknown) => typeof value === "string" && value !== "" ? v
 /** Fields of errors that are rendered elsewhere or not at all. */
 const errorFields = new Set(["message", "stack", "cause", "_id"])
 
+/**
+ * What is shown of an HTTP request or response, of whatever library: its headers, query and body may hold anything,
+ * such as the key of another service.
+ */
+const httpFields = new Set(["method", "url", "status", "statusCode", "statusText", "code", "reason", "name"])
+
+const isHttp = (plain: object) => attempt(() => "headers" in plain, false)
+
 /** Renders the fields of `plain`, the JSON form of a value. Returns `undefined` if there are none besides its tag. */
 const renderFields = (value: object, plain: object, depth: number, within: Set<unknown>): string | undefined => {
   const tag = tagOf(value)
+  const ofHttp = isHttp(plain)
   const isOmitted = (key: string) =>
+    (ofHttp && !httpFields.has(key)) ||
     attempt(() => (plain as { readonly [key: string]: unknown })[key], null) === undefined ||
     (key === "_tag" && tag !== undefined) ||
     (value instanceof Error && (errorFields.has(key) || (key === "name" && attempt(() => value.name === tag, true))))

@@ -95,6 +95,7 @@ const acquire = (
     const pollInterval = Duration.min(Duration.times(leaseDuration, 1 / 10), "1 second")
     let seen = yield* look
     let since = clock.unsafeCurrentTimeNanos()
+    let isTold = task !== "run"
     while (true) {
       const changes = signals.changed.count
       const now = clock.unsafeCurrentTimeNanos()
@@ -107,7 +108,19 @@ const acquire = (
         const lease = yield* Effect.catchIf(leases.acquire(name, task, holding, owner), isTransient, () => later)
         if (Option.isSome(lease)) return lease.value
       } else {
+        if (!isTold) yield* leaseAwaited(name, signals.runs > 1)
+        isTold = true
         yield* restore(Effect.raceFirst(signals.changed.after(changes), clock.sleep(pollInterval)))
       }
     }
   })
+
+const leaseAwaited = (consumer: string, isHere: boolean) =>
+  Effect.annotateLogs(
+    Effect.logInfo(
+      `Consumer ${consumer} waits for its lease, which ${
+        isHere ? "another run of it in this program holds" : "another process holds, or held when it was killed"
+      }`
+    ),
+    { consumer }
+  )

@@ -1,5 +1,5 @@
 /** Opens a PostgreSQL database. */
-import type { Epoch, StorageError } from "@caravel/domain"
+import { type Epoch, StorageError } from "@caravel/domain"
 import { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -60,7 +60,11 @@ export const open = (
     )
     if (!create || !migrate || purpose === "source") {
       const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
-      if (!isMade && (!create || purpose === "source")) return yield* missing(schema)
+      if (!isMade && (!create || purpose === "source")) {
+        const hidden = yield* sql`SELECT 1 FROM pg_namespace
+          WHERE nspname = ${schema ?? null} AND NOT has_schema_privilege(oid, 'USAGE')`
+        return yield* hidden.length > 0 ? unusable(schema) : missing(schema)
+      }
       if (isMade && !migrate) {
         yield* Effect.provideService(Migrations.mustBeUpToDate(`opening ${name}`), SqlClient, sql)
       }
@@ -85,6 +89,14 @@ export const open = (
     })
     return { database, config, isCommitting: pools.writer.isInUse }
   }).pipe(Opening.withStorageErrors(postgres, name), Opening.apart)
+
+const unusable = (schema: string | undefined) =>
+  new StorageError({
+    reason: "readonly",
+    operation: `opening ${name}`,
+    cause: new Error(`the role may not use schema ${schema}`),
+    advice: "grant it USAGE, and the rights that docs/postgresql.md names"
+  })
 
 const missing = (schema: string | undefined) =>
   Opening.missing(name, `the database has no Caravel tables${schema === undefined ? "" : ` in schema ${schema}`}`)

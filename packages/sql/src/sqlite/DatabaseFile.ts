@@ -66,7 +66,7 @@ const noFilename =
   "there is no filename: filename is not set; check whether the environment variable that it comes from is set"
 
 /** Whether the name of a file is a URL. It may hold a password, so it must not be shown. */
-export const isUrl = (filename: string): boolean => /^\s*["'`]?[a-z][a-z0-9+.-]+:\/\//i.test(filename)
+export const isUrl = (filename: string): boolean => /^\s*["'`]?(?:file:|[a-z][a-z0-9+.-]+:\/\/)/i.test(filename)
 
 /** Fails if the filename is not set or is a URL. */
 export const mustBePath = (filename: string): Effect.Effect<void, StorageError> =>

@@ -79,6 +79,25 @@ withPostgres("PostgreSQL: roles", (url) => {
       }).pipe(Effect.provide(context))
     }))
 
+  it.scopedLive("a role that may not use the schema is told so, and not that there are no tables", () =>
+    Effect.gen(function*() {
+      const schema = yield* temporarySchema(url)
+      const role = `${schema}_stranger`
+      yield* Effect.scoped(Layer.build(Postgres.layer({ url: Redacted.make(url), schema })))
+      yield* Effect.acquireRelease(
+        statements(url, `CREATE ROLE ${role} LOGIN`),
+        () => statements(url, `DROP ROLE ${role}`)
+      )
+      const as = new URL(url)
+      as.username = role
+      const open = (schema: string) =>
+        Effect.flip(Effect.scoped(Layer.build(Postgres.layer({ url: Redacted.make(as.href), schema, create: false }))))
+      const refused = yield* open(schema)
+      expect(refused).toMatchObject({ _tag: "StorageError", reason: "readonly" })
+      expect(refused.message).toContain(`the role may not use schema ${schema} (grant it USAGE`)
+      expect(yield* open(`${schema}_none`)).toMatchObject({ _tag: "StorageError", reason: "missing" })
+    }))
+
   it.scopedLive("the owner's updates and deletions are refused too", () =>
     Effect.gen(function*() {
       const own = inSchema(url, yield* temporarySchema(url))

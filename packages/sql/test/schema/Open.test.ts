@@ -155,7 +155,8 @@ describe("opening a database", () => {
         const url of [
           "postgres://user:SECRET@host/db",
           "\"postgres://user:SECRET@host/db\"",
-          "'mysql://user:SECRET@host'"
+          "'mysql://user:SECRET@host'",
+          "file:/tmp/SECRET.db?mode=ro"
         ]
       ) {
         const { message } = yield* refusal(url)
