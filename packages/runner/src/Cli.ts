@@ -108,7 +108,7 @@ const explained = (error: Error, { options }: Syntax.Syntax): string => {
   return Render.messageOf(error, optionOf).replace(
     /\b(with|use) ((?:create|update)(?:Tenant|Relay))\b/g,
     (_, word: string, method: string) => `${word} caravel ${Values.kebab(method)}`
-  )
+  ).replace("that Journal.epoch returns", "that caravel epochs shows")
 }
 
 /**

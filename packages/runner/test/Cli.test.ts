@@ -26,6 +26,7 @@ describe("generated subcommands", () => {
       tenant: npub,
       id: "a",
       subdomain: "a",
+      stripeCustomerId: "cus_1",
       syncError: "no certificate",
       stripeSubscriptionItemId: "si_1",
       stripeSubscriptionId: "sub_1",
@@ -33,7 +34,7 @@ describe("generated subcommands", () => {
     }
     const create = ["CreateTenant", "CreateRelay"] as const
     for (const tag of [...create, ...tags.filter((tag) => !create.some((name) => name === tag))]) {
-      const options = fieldsOf(tag).filter(({ isRequired }) => isRequired).flatMap(({ name }) => [
+      const options = fieldsOf(tag).filter(({ isRequired, name }) => isRequired || name in args).flatMap(({ name }) => [
         `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
         args[name]!
       ])
@@ -86,6 +87,20 @@ describe("tenants and relays", () => {
     expect(results[6]!.json).toMatchObject([{ pubkey, nwcUrl: null, version: 2 }])
     expect(results.map(({ stderr, stdout }) => stdout + stderr).join()).not.toContain(secret)
   }, 60_000)
+
+  it("are changed only if there is a field to change", async () => {
+    const env = { CARAVEL_DATABASE: join(cwd, "own.db") }
+    const events = async () => (await program(["activity"], { env })).json.length
+    const before = await events()
+    for (const args of [["update-relay", "--id", "r", "--actor", "me"], ["update-tenant", "--pubkey", npub]]) {
+      expect(await program(args, { env })).toMatchObject({
+        code: 1,
+        stdout: "",
+        stderr: `caravel: Give at least one field to change; see caravel ${args[0]} --help`
+      })
+    }
+    expect(await events()).toBe(before)
+  })
 
   it("are tables on a terminal, unless --json is given", async () => {
     const database = ["--database", join(cwd, "tables.db")]

@@ -2,7 +2,7 @@
 import * as Options from "@effect/cli/Options"
 import { type DateTime, Effect, Option, type Scope } from "effect"
 import { spawn } from "node:child_process"
-import { Failed, inZone, Output, OutputClosed } from "../terminal/Output.js"
+import { Failed, inZone, isDumb, Output, OutputClosed } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
 import { json, refused, variable } from "./Arguments.js"
 import * as Values from "./Values.js"
@@ -190,6 +190,7 @@ export const watched =
       ? Effect.gen(function*() {
         const output = yield* Output
         if (!output.isTerminal) return yield* new Failed({ message: "--watch needs a terminal" })
+        const start = (yield* isDumb) ? "" : clear
         for (let count = 0;; count++) {
           const lines: Array<string> = []
           const keep = (line: string) => Effect.sync(() => void lines.push(line))
@@ -200,7 +201,7 @@ export const watched =
           )
           // A host that starts again, for example, is back later.
           yield* count === 0 ? kept : Effect.catchAll(kept, (error) => keep(output.style.red(Render.messageOf(error))))
-          yield* output.print(clear + lines.join("\n"))
+          yield* output.print(start + lines.join("\n"))
           yield* Effect.sleep("2 seconds")
         }
       })

@@ -214,7 +214,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Options.optional,
         Options.withDescription("Only the last activities, at most this number.")
       ),
-      limit: Values.option("limit", Values.integer(0)).pipe(
+      limit: Values.option("limit", Values.integer(1)).pipe(
         Options.withPseudoName("count"),
         Options.optional,
         Options.withDescription("The maximum number of activities to print.")

@@ -41,32 +41,35 @@ const age = (seconds: number) => {
   return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} d`
 }
 
-const state = (lag: Consumer.Lag, current: Epoch, style: Style) => {
-  const { attempts, epoch, failedPosition, lastError, owner, position } = lag
+const statusCell = (lag: Consumer.Lag, current: Epoch, style: Style): Layout.Cell => {
+  const { attempts, epoch, failedPosition, lastError, position, status } = lag
   if (epoch !== current) return { text: "of an earlier epoch: consumers reset", paint: style.red }
-  if (attempts > 0) {
-    const text = owner === null
-      ? `halted at ${failedPosition} after ${plural(attempts, "attempt")}`
-      : `failed ${attempts === 1 ? "once" : `${attempts} times`} at ${failedPosition}`
-    return { text: `${text}: ${safe(lastError) ?? ""}`, paint: style.red }
+  switch (status) {
+    case "running":
+      return { text: status, paint: style.green }
+    case "retrying":
+    case "halted": {
+      const text = `${status} at ${failedPosition} after ${plural(attempts, "attempt")}: ${safe(lastError) ?? ""}`
+      return { text, paint: style.red }
+    }
+    case "stopped": {
+      // A handler that was interrupted leaves the reason.
+      const isCutOff = lastError !== null && failedPosition !== null && failedPosition > position
+      return { text: isCutOff ? `${status} at ${failedPosition}: ${safe(lastError)}` : status, paint: style.yellow }
+    }
   }
-  // A handler that was interrupted leaves the reason.
-  if (owner === null && lastError !== null && failedPosition !== null && failedPosition > position) {
-    return { text: `stopped at ${failedPosition}: ${safe(lastError)}`, paint: style.yellow }
-  }
-  return owner === null ? { text: "not running", paint: style.yellow } : { text: "running", paint: style.green }
 }
 
 const lagTable = (lags: ReadonlyArray<Consumer.Lag>, current: Epoch, output: typeof Output.Service) =>
   Layout.table(
-    ["name", "position", "behind", "waiting", "parked", "state"],
+    ["name", "position", "behind", "waiting", "parked", "status"],
     lags.map((lag) => [
       lag.name,
       String(lag.position),
       { text: String(lag.activities), paint: lag.activities === 0 ? output.style.dim : output.style.yellow },
       age(lag.seconds),
       { text: String(lag.parked), paint: lag.parked === 0 ? output.style.dim : output.style.red },
-      state(lag, current, output.style)
+      statusCell(lag, current, output.style)
     ]),
     output
   )
@@ -87,10 +90,10 @@ const parkedTable = (parked: ReadonlyArray<ConsumerStore.Parked>, output: typeof
   )
 
 /** Prints the result, for people or for programs. */
-const report = (json: boolean, text: string, result: object) =>
+const report = (json: boolean, text: string, result: object, paint: "green" | "yellow" = "green") =>
   Effect.flatMap(
     Output,
-    (output) => output.print(output.isTerminal && !json ? output.style.green(text) : JSON.stringify(result))
+    (output) => output.print(output.isTerminal && !json ? output.style[paint](text) : JSON.stringify(result))
   )
 
 /** Shows all consumers and their lag. */
@@ -133,7 +136,10 @@ const parked = Effect.fn("Consumers.parked")(
   }
 )
 
-/** Requests a replay of parked activities from the program that runs a consumer, and waits until it is done. */
+/**
+ * Requests a replay of parked activities from the program that runs a consumer, and waits until it is done. Fails if
+ * activities are parked then.
+ */
 const replay = Effect.fn("Consumers.replay")(
   function*({ json, name }: { readonly name: string; readonly json: boolean }) {
     const output = yield* Output
@@ -156,8 +162,10 @@ const replay = Effect.fn("Consumers.replay")(
         : `${plural(parked, "activity")} failed again or ${
           parked === 1 ? "waits" : "wait"
         } behind one that did: caravel consumers parked ${name}`,
-      { name, parked }
+      { name, parked },
+      parked === 0 ? "green" : "yellow"
     )
+    if (parked > 0) return yield* new Failed({ message: "" })
   }
 )
 
@@ -231,7 +239,8 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
   Subcommand.make({
     name: "consumers replay",
     help:
-      "Asks the program that runs the consumer to handle its parked activities again, oldest first, and waits for it.",
+      "Asks the program that runs the consumer to handle its parked activities again, oldest first, and waits for it. " +
+      "The exit code is 1 if activities are still parked then.",
     options: { name, json, place },
     execute: onWritable(replay)
   }),

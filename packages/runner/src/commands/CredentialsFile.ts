@@ -5,7 +5,7 @@ import { Effect, Ref, Schema, Stream } from "effect"
 import process from "node:process"
 import { textOf } from "../cli/InputFile.js"
 import { Failed } from "../terminal/Output.js"
-import { say } from "./HostLog.js"
+import { say, warn } from "./HostLog.js"
 
 const decode = Schema.decode(Schema.parseJson(Credentials.Credentials), { errors: "all", onExcessProperty: "error" })
 
@@ -37,7 +37,7 @@ export const credentials = Effect.fnUntraced(function*(path: string) {
   const reload = read(path).pipe(
     Effect.flatMap((credentials) => Ref.set(current, credentials)),
     Effect.zipRight(say(`The credentials of ${path} are in force`)),
-    Effect.catchAll(({ message }) => say(`The credentials stay as they were: ${message}`))
+    Effect.catchAll(({ message }) => warn(`The credentials stay as they were: ${message}`))
   )
   yield* Effect.forkScoped(Stream.runForEach(hangUps, () => reload))
   // @effect-diagnostics-next-line returnEffectInGen:off

@@ -192,7 +192,9 @@ const examineSecrets = Effect.gen(function*() {
         check: "secrets",
         status: "wrong",
         finding: Render.messageOf(error),
-        advice: "Until then no tenant that has one can be read"
+        advice: error.reason === "key"
+          ? "Set CARAVEL_SECRET_KEYS to the key; until then no tenant that has a wallet URL can be read"
+          : null
       })
   })
 )

@@ -214,7 +214,7 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
         Options.withDescription(`Shows the resource as it was at this moment: ${moments}.`)
       ),
       newestFirst: Options.boolean("newest-first").pipe(Options.withDescription("Shows the newest events first.")),
-      limit: Values.option("limit", Values.integer(0)).pipe(
+      limit: Values.option("limit", Values.integer(1)).pipe(
         Options.withPseudoName("count"),
         Options.optional,
         Options.withDescription("The maximum number of events to print.")

@@ -119,7 +119,19 @@ const write = (stream: NodeJS.WriteStream, text: string) =>
   })
 
 /**
- * The process's own standard output and standard error. `NO_COLOR` switches the colours off.
+ * Whether the terminal is one that shows control sequences as text, which `TERM=dumb` says.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const isDumb: Effect.Effect<boolean> = Config.string("TERM").pipe(
+  Effect.option,
+  Effect.map(Option.contains("dumb"))
+)
+
+/**
+ * The process's own standard output and standard error. `NO_COLOR` switches the colours off, and `TERM=dumb` all control
+ * sequences.
  *
  * @since 0.1.0
  * @category layers
@@ -131,13 +143,15 @@ export const layer: Layer.Layer<Output> = Layer.effect(
     // A failed write is reported by its callback. Without a listener, it would also end the process with a stack trace.
     for (const stream of [stdout, stderr]) stream.on("error", () => {})
     const noColor = yield* Config.string("NO_COLOR").pipe(Config.withDefault(""), Effect.option)
-    const colours = Option.getOrElse(noColor, () => "") === ""
+    const dumb = yield* isDumb
+    const colours = Option.getOrElse(noColor, () => "") === "" && !dumb
     const say = (text: string) => Effect.ignore(write(stderr, text))
-    const clear = stderr.isTTY ? "\r\u001b[K" : ""
+    const canClear = stderr.isTTY && !dumb
+    const clear = canClear ? "\r\u001b[K" : ""
     return {
       print: (line) => write(stdout, `${line}\n`),
       note: (line) => say(`${clear}${line}\n`),
-      status: (line) => stderr.isTTY ? say(`${clear}${line}`) : Effect.void,
+      status: (line) => canClear ? say(`${clear}${line}`) : Effect.void,
       isTerminal: stdout.isTTY === true,
       isErrorTerminal: stderr.isTTY === true,
       columns: stdout.isTTY && stdout.columns > 0 ? stdout.columns : 100,

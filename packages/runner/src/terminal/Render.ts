@@ -1,7 +1,7 @@
 /** Results as people and programs see them: tables or JSON lines, never with a secret. */
 import { Activity, issuesOf, type Metadata, Relay, StorageError, Tenant } from "@caravel/domain"
 import { resources, withoutSecrets } from "@caravel/domain/adapter"
-import { DateTime, Function, ParseResult, Record as Rec, Redacted, Schema } from "effect"
+import { DateTime, Function, ParseResult, Predicate, Record as Rec, Redacted, Schema } from "effect"
 import * as nip19 from "nostr-tools/nip19"
 import { type Cell, oneLine, shortened, table } from "./Layout.js"
 import type { Style } from "./Output.js"
@@ -34,6 +34,11 @@ const storageMessage = (error: StorageError): string => {
     case "older":
       return `${why}; migrate it with caravel migrate`
     default:
+      if (
+        Predicate.isTagged(error.cause, "Unauthorized") && "reason" in error.cause && error.cause.reason === "missing"
+      ) {
+        return `The request has no credential: give --token-file or CARAVEL_TOKEN [${error.operation}]`
+      }
       // The problem comes first, then the place.
       return `${error.message.replace(`Storage failed at ${error.operation}: `, "")} [${error.operation}]`
   }

@@ -95,6 +95,9 @@ export const entryTitles = (style: Style): string =>
 const eventWords = (tag: string) =>
   Str.camelToSnake(Str.uncapitalize(tag.replace(/^(Tenant|Relay)/, ""))).replaceAll("_", " ")
 
+const noFields = "no fields set"
+const unchanged = "nothing: it had these values already"
+
 /**
  * An entry of a history as lines of a table of unknown length: one line per change, and one for the command's metadata.
  *
@@ -113,7 +116,7 @@ export const entryLines = (
   const width = left.join("  ").length + 2
   const told = changes.filter(isTelling)
   const texts: ReadonlyArray<readonly [text: string, paint?: Style["dim"]]> = [
-    ...(told.length === 0 ? [["nothing: it had these values already", style.dim] as const] : []),
+    ...(told.length === 0 ? [[event.version === 1 ? noFields : unchanged, style.dim] as const] : []),
     ...told.map((change) => [shortened(`${change.field} ${changeText(change, style)}`)] as const),
     ...metadataTexts(event.metadata).map((text) => [text, style.dim] as const)
   ]

@@ -266,7 +266,7 @@ describe("credentials", () => {
     expect((await program(["activity"], { env: own })).json).toMatchObject([{ tenant, metadata: {} }])
     expect((await program(["verify"], { env: own })).stderr).toContain("with the role tenant may not use verify")
     const failures = [
-      [["relay"], { CARAVEL_SERVER: url }, "The request has no credential"],
+      [["relay"], { CARAVEL_SERVER: url }, "The request has no credential: give --token-file or CARAVEL_TOKEN"],
       [["relay"], { CARAVEL_SERVER: url, CARAVEL_TOKEN: "caravel_x" }, "The token is unknown"],
       [
         create,

@@ -76,7 +76,9 @@ describe("backup and restore", () => {
     )
     expect((await run("activity", "--since", "2", "--epoch", before.epoch)).json).toMatchObject([{ position: 3 }])
     expect((await run("activity", "--since", "2", "--epoch", now.epoch)).json).toMatchObject([{ position: 3 }])
-    expect((await run("activity", "--since", "2", "--epoch", "x")).stderr).toContain("Expected an epoch")
+    expect((await run("activity", "--since", "2", "--epoch", "x")).stderr).toContain(
+      "Expected an epoch: the UUID that caravel epochs shows, got \"x\""
+    )
 
     expect((await shown("consumers")).stdout).toMatch(/bills +2 +1 .* of an earlier epoch: consumers reset/)
     expect((await run("consumers")).json).toMatchObject([{ name: "bills", position: 2, epoch: before.epoch }])

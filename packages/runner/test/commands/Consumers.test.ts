@@ -64,7 +64,7 @@ describe("consumers", () => {
 
   it("are a table on a terminal, as are parked activities, with errors in one line and without secrets", async () => {
     expect(await shown("consumers")).toMatch(
-      /^name +position +behind +waiting +parked +state\nbills +5 +1 +\S.* +0 +not running\nmail +5 +1 +\S.* +3 +not running$/
+      /^name +position +behind +waiting +parked +status\nbills +5 +1 +\S.* +0 +stopped\nmail +5 +1 +\S.* +3 +stopped$/
     )
     expect((await shown("consumers", "parked", "mail")).split("\n")).toEqual([
       expect.stringMatching(/^position +activity +resource +attempts +error$/),
@@ -162,7 +162,13 @@ describe("consumers", () => {
     )
     const failing = run(true)
     await Effect.runPromise(owned)
-    expect(await shown("consumers", "replay", "mail")).toMatch(/^3 activities failed again or wait behind/)
+    expect(await program(["consumers", "replay", "mail", ...database], { isTerminal: true })).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^3 activities failed again or wait behind/)
+    })
+    const again = await caravel(cwd, ["consumers", "replay", "mail", ...database])
+    expect([again.code, again.json]).toEqual([1, [{ name: "mail", parked: 3 }]])
+    expect(again.stderr).not.toContain("caravel:")
     await Effect.runPromise(Fiber.interrupt(failing))
     const curing = run(false)
     await Effect.runPromise(owned)

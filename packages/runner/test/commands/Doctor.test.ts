@@ -97,6 +97,8 @@ describe("doctor", () => {
     expect(await secrets(env)).toEqual([0, ["ok", "1 wallet URL, all readable"]])
     for (const wrong of [{}, { CARAVEL_SECRET_KEYS: "cd".repeat(32) }]) {
       expect(await secrets(wrong)).toEqual([1, ["wrong", expect.stringContaining("not among the keys")]])
+      const { stdout } = await program(["doctor", "--database", filename], { env: wrong })
+      expect(stdout).toContain("Set CARAVEL_SECRET_KEYS to the key; until then no tenant that has a wallet URL")
     }
   }, 60_000)
 

@@ -63,6 +63,13 @@ describe("history", () => {
     ])
   })
 
+  it("says of a creation without fields that none was set", async () => {
+    const database = ["--database", join(cwd, "new.db")]
+    await program(["create-tenant", "--create", "--pubkey", tenant, ...database])
+    const { stdout } = await program(["history", "tenant", tenant, ...database], { isTerminal: true })
+    expect(stdout).toMatch(/ created +no fields set$/)
+  })
+
   it("loses no word of what changed in a terminal of 60 columns", async () => {
     const inOne = (text: string) => text.replace(/\s/g, "")
     for (
@@ -236,7 +243,8 @@ describe("what cannot be answered", () => {
         "--at: Expected a position, an instant with its time zone such as 2026-11-01T00:00Z"
       ],
       [["history", "relay", "r", "--at", "5", "--limit", "1"], "--at shows one state"],
-      [["history", "relay", "r", "--limit=-1"], "--limit: Expected an integer of at least 0, got \"-1\""],
+      [["history", "relay", "r", "--limit=-1"], "--limit: Expected an integer of at least 1, got \"-1\""],
+      [["history", "relay", "r", "--limit=0"], "--limit: Expected an integer of at least 1, got \"0\""],
       [["history", "relay", "a.b"], "a relay id of 1 to 64"],
       [["history", "tenant", "npub1nonsense"], "not a valid npub"],
       [["history", "tenant", "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5"], "private key"],

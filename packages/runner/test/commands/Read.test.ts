@@ -99,6 +99,7 @@ describe("activity", () => {
   it("refuses options that contradict one another", async () => {
     const failures = [
       [["--last", "1", "--limit", "1"], "--last shows the newest"],
+      [["--limit", "0"], "--limit: Expected an integer of at least 1, got \"0\""],
       [["--follow", "--until", "1h"], "--follow never ends"],
       [["--epoch", "11111111-1111-4111-8111-111111111111", "--since", "1h"], "--epoch belongs to a position"],
       [["--since", "1y"], "--since: Expected a position, an instant"],
