@@ -89,9 +89,8 @@ export class ConsumerSteps extends Steps {
       Effect.sync(() => {
         if (Exit.isSuccess(exit)) return
         this.see(`the end of ${consumer.name}`, exit.cause)
-        const error = Cause.squash(exit.cause)
-        const isExpected = Cause.isInterruptedOnly(exit.cause) || this.isExpected(error) ||
-          ["ConsumerHalted", "ConsumerNotFound"].includes(tagOf(error))
+        const isExpected = Cause.isInterruptedOnly(exit.cause) || this.isExpected(exit.cause) ||
+          ["ConsumerHalted", "ConsumerNotFound"].includes(tagOf(Cause.squash(exit.cause)))
         if (!isExpected) history.report(`${consumer.name} ended: ${Cause.pretty(exit.cause)}`)
       }))
   }

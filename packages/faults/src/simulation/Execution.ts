@@ -1,5 +1,5 @@
 /** Executes the steps of a program, and records what happens. */
-import { type Activity, Command, type StorageError } from "@caravel/domain"
+import { type Activity, Command, type StorageError, type Verification } from "@caravel/domain"
 import { Backup } from "@caravel/sql"
 import { Cause, Data, Effect, Exit, Fiber, FiberId, Function, Option, Schedule, Stream } from "effect"
 import { ConsumerSteps } from "./ConsumerSteps.js"
@@ -68,18 +68,42 @@ export class Execution extends Steps {
           host.wallOffset += step.millis
         })
       case "Verify":
-        return this.whenOpen(step.node, (services) => Effect.exit(this.verify(services)))
+        return this.whenOpen(
+          step.node,
+          (services) => Effect.map(Effect.exit(this.verify(services)), (exit) => this.checkFailure("verify", exit))
+        )
       case "Backup":
         return this.backup
     }
   }
 
-  /** Verifies the database, and reports what it finds. */
+  /** Verifies the database to its head, and reports what it finds. */
   verify({ journal }: Services): Effect.Effect<void, StorageError> {
-    return this.onHost(Stream.runForEach(journal.verify, ({ differences }) =>
-      Effect.sync(() => {
-        for (const drift of differences) this.parts.history.report(`verify found ${JSON.stringify(drift)}`)
-      })))
+    const { history, observer } = this.parts
+    return Effect.suspend(() => {
+      const before = observer.head()
+      let last: Verification | undefined
+      const verified = Stream.runForEach(journal.verify, (step) =>
+        Effect.sync(() => {
+          last = step
+          for (const drift of step.differences) history.report(`verify found ${JSON.stringify(drift)}`)
+        }))
+      return Effect.map(this.onHost(verified), () => {
+        const { events, head } = last ?? { events: 0, head: -1 }
+        if (events !== head || head < before || head > observer.head()) {
+          history.report(
+            `verify ended after ${events} events, with the head ${head} of ${before} to ${observer.head()}`
+          )
+        }
+      })
+    })
+  }
+
+  /** Reports a failure that the storage cannot have caused. */
+  private checkFailure(name: string, exit: Exit.Exit<unknown, unknown>): void {
+    if (Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) return
+    this.see(`the error of ${name}`, exit.cause)
+    if (!this.isExpected(exit.cause)) this.parts.history.report(`${name} failed: ${Cause.pretty(exit.cause)}`)
   }
 
   /** Runs what the real host has to do, while the clock stands still. */
@@ -97,10 +121,13 @@ export class Execution extends Steps {
   private readonly backup = Effect.suspend(() => {
     const { filename, history, observer } = this.parts
     if (filename === undefined) return Effect.void
+    const before = observer.head()
     const copied = Backup.backup({ from: filename, to: `${filename}.backup`, overwrite: true })
     return Effect.map(this.onHost(Effect.exit(copied)), (exit) => {
-      if (Exit.isSuccess(exit) && exit.value.position > observer.head()) {
-        history.report("a backup has more events than the database")
+      this.checkFailure("a backup", exit)
+      const position = Exit.isSuccess(exit) ? exit.value.position : before
+      if (position < before || position > observer.head()) {
+        history.report(`a backup ends at ${position}, the journal at ${before} to ${observer.head()}`)
       }
     })
   })
@@ -249,7 +276,6 @@ export class Execution extends Steps {
         name: `t${history.transactions.length}`,
         parent,
         outcome: "pending",
-        error: undefined,
         isUncertain: false
       }
       history.transactions.push(transaction)
@@ -262,10 +288,9 @@ export class Execution extends Steps {
         Effect.sync(() => {
           transaction.outcome = outcomeOf(exit, (error) => !(error instanceof Planned))
           transaction.isUncertain = faults.hasMisreported
-          if (Exit.isFailure(exit)) {
-            transaction.error = Cause.squash(exit.cause)
-            this.see("the error of a transaction", exit.cause)
-          }
+          // If its own work failed, that was planned.
+          if (transaction.outcome !== "refused") this.checkFailure(`transaction ${transaction.name}`, exit)
+          if (Exit.isSuccess(exit) && step.fails) history.report(`${transaction.name} succeeded, but its work failed`)
         }))
       const ended = Effect.sync(() => {
         if (transaction.outcome === "pending") transaction.outcome = "interrupted"
@@ -289,6 +314,7 @@ export class Execution extends Steps {
         Effect.sync(() => {
           note.outcome = outcomeOf(exit, () => true)
           note.isUncertain = faults.hasMisreported
+          this.checkFailure(text, exit)
         }))
       return transaction === undefined
         ? Effect.flatMap(node.fork(Effect.exit(written)), Fiber.await)
@@ -302,7 +328,8 @@ const outcomeOf = (
   isStorage: (error: unknown) => boolean
 ): Exclude<Outcome, "pending"> => {
   if (Exit.isSuccess(exit)) return "acknowledged"
+  if (Cause.isDie(exit.cause)) return "died"
   const failure = Cause.failureOption(exit.cause)
   if (Option.isSome(failure)) return isStorage(failure.value) ? "failed" : "refused"
-  return Cause.isInterruptedOnly(exit.cause) ? "interrupted" : "died"
+  return "interrupted"
 }

@@ -30,7 +30,6 @@ export interface Transaction {
   readonly name: string
   readonly parent: Transaction | undefined
   outcome: Outcome
-  error: unknown
   isUncertain: boolean
 }
 

@@ -11,11 +11,11 @@ import {
   stateOf,
   type StorageError
 } from "@caravel/domain"
-import { Either, Equal } from "effect"
+import { Either } from "effect"
 import type { Faults } from "./Faults.js"
 import type { Consumer, History, Note, Reader, Submission, Transaction } from "./History.js"
 import type { Checkpoint, Observer } from "./Observer.js"
-import { type Program, secretMark } from "./Program.js"
+import { mayFail, type Program, secretMark } from "./Program.js"
 
 /** The invariants that can only be checked once the program has ended. */
 export const check = (
@@ -135,7 +135,7 @@ class Oracle {
     switch (outcome) {
       case "acknowledged":
         if (key === undefined && events.length !== commands.length) this.report(`${about} is not in the journal`)
-        this.checkActivities(submission, about)
+        this.checkAnswer(submission, about)
         break
       case "refused":
         // A commit that was reported as failed is decided again.
@@ -145,20 +145,13 @@ class Oracle {
         break
       case "failed":
         if (events.length > 0 && !isUncertain) this.report(`${about} is in the journal: ${String(submission.error)}`)
-        if (!this.mayFail) this.report(`${about}, although nothing was wrong: ${String(submission.error)}`)
+        if (!mayFail(this.program)) this.report(`${about}, although nothing was wrong: ${String(submission.error)}`)
         break
       case "interrupted":
         if (events.length !== present) {
           this.report(`${about} was not decided when it was interrupted: it wrote ${events.length} events later`)
         }
     }
-  }
-
-  /** Whether the storage may refuse a command: there are faults, or another process may hold the lock for long. */
-  private get mayFail(): boolean {
-    const { callers, faults, nodes } = this.program
-    return faults.length > 0 || nodes > 1 ||
-      JSON.stringify(callers).includes("\"Transaction\"") || JSON.stringify(callers).includes("\"Suspend\"")
   }
 
   /** Each event is what its command results in, on the state before it. */
@@ -204,28 +197,31 @@ class Oracle {
     events: ReadonlyArray<RecordedEvent>,
     about: string
   ): void {
-    if (submission.outcome === "acknowledged" && submission.key === undefined) {
+    const { key, outcome } = submission
+    if (outcome === "acknowledged") {
       const committed = isCommitted(transaction)
-      if (committed === true && events.length === 0) {
-        this.report(`${about} is not in the journal, but ${transaction.name} was committed`)
+      if (committed === true) {
+        if (key === undefined && events.length === 0) {
+          this.report(`${about} is not in the journal, but ${transaction.name} was committed`)
+        }
+        this.checkAnswer(submission, about)
       }
-      if (committed === false && events.length > 0 && !isUncertain(transaction)) {
+      if (key === undefined && committed === false && events.length > 0 && !isUncertain(transaction)) {
         this.report(`${about} is in the journal, but ${transaction.name} was not committed`)
       }
-    } else if (submission.outcome !== "acknowledged" && submission.outcome !== "interrupted" && events.length > 0) {
+    } else if (outcome !== "interrupted" && events.length > 0) {
       if (!submission.isUncertain) this.report(`${about} is in the journal, in ${transaction.name}`)
     }
   }
 
-  /** What was acknowledged is what is in the journal. */
-  private checkActivities({ activities }: Submission, about: string): void {
-    for (const activity of activities) {
-      if (activity === undefined) continue
-      const event = this.events[activity.position - 1]
-      if (event?.id !== activity.id || !Equal.equals(plain(activityOf(event)), plain(activity))) {
-        this.report(`${about} was acknowledged with position ${activity.position}, where the journal has another event`)
-      }
-    }
+  /** The answer is the activity of each event that the submission wrote, or the first one with its key. */
+  private checkAnswer({ activities, key, mark }: Submission, about: string): void {
+    const marks = key === undefined
+      ? [mark]
+      : this.history.submissions.flatMap((other) => other.key === key ? other.mark : [])
+    const written = marks.flatMap((mark) => this.byMark.get(mark) ?? [])
+    const expected = plain(written.map(activityOf))
+    if (plain(activities) !== expected) this.report(`${about} was answered ${plain(activities)} instead of ${expected}`)
   }
 
   /** One fault makes one submission fail: the others of its batch are tried one by one. */
@@ -372,7 +368,8 @@ const decoded = (command: { readonly _tag: string }): CommandRequest => {
 
 const decodedCommands = new WeakMap<object, CommandRequest>()
 
-const plain = (value: unknown) => JSON.stringify(value, sorted)
+/** A value as text, whatever the order of its fields. */
+export const plain = (value: unknown): string => JSON.stringify(value, sorted)
 
 const sorted = (_: string, value: unknown) =>
   typeof value === "object" && value !== null && !Array.isArray(value)

@@ -115,6 +115,10 @@ export interface Program {
   readonly restoration: RestorationData | null
 }
 
+/** Whether the storage may refuse a write: there are faults, or another process may hold the lock for long. */
+export const mayFail = ({ callers, faults, nodes }: Program): boolean =>
+  faults.length > 0 || nodes > 1 || JSON.stringify(callers).includes("\"Suspend\"")
+
 /** The start of every secret: it must never be seen outside of the place for secrets. */
 export const secretMark = "5ec2e75ec2e7"
 

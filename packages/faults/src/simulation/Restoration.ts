@@ -5,6 +5,7 @@ import { Effect, Fiber, Schedule } from "effect"
 import { Execution } from "./Execution.js"
 import { History } from "./History.js"
 import type { CommandData, RestorationData, Step } from "./Program.js"
+import * as Reads from "./Reads.js"
 import { type Parts, type Tagged, waitWhile } from "./Steps.js"
 import type { Node } from "./World.js"
 
@@ -85,6 +86,7 @@ export const restoration = (
     yield* starting.verify(newcomer.services!)
     const now = yield* newcomer.services!.journal.read(Position.make(0), Number.MAX_SAFE_INTEGER)
     checkJournal(events, now, history)
+    yield* Reads.check(newcomer.services!, now, history)
     checkLater(later, now.slice(events.length), parts)
     for (const problem of [...later.problems, ...fresh.problems]) history.report(`after the restore: ${problem}`)
     yield* newcomer.close

@@ -8,6 +8,7 @@ import { History } from "./History.js"
 import * as Observer from "./Observer.js"
 import * as Oracle from "./Oracle.js"
 import type { Program } from "./Program.js"
+import * as Reads from "./Reads.js"
 import { restoration, type Within } from "./Restoration.js"
 import { SimulatedHost } from "./SimulatedHost.js"
 import { type Parts, recovery, type Tagged, waitWhile } from "./Steps.js"
@@ -171,6 +172,7 @@ class Simulation {
     yield* execution.verify(services)
     const events = yield* services.journal.read(Position.make(0), Number.MAX_SAFE_INTEGER)
     Oracle.check(program, history, events, observer, faults)
+    for (const node of nodes) yield* Reads.check(node.services!, events, history)
     this.isOpen = false
     if (program.restoration !== null) {
       this.stage = "restoring a backup"

@@ -77,6 +77,8 @@ export class SimulatedHost {
   trace = 0
   /** Called whenever nothing is ready, before the clock moves. */
   onIdle: () => void = () => {}
+  /** How long timers wait for the work of the real host, in milliseconds of real time. */
+  patience = 500
   /** Called when a database file has been opened. */
   onConnection: () => void = () => {}
   private readonly options: Options
@@ -358,12 +360,12 @@ export class SimulatedHost {
     for (const { run } of due) run()
   }
 
-  /** Lets the real host continue until a task is ready; after half a second without one, timers may help. */
+  /** Lets the real host continue until a task is ready; if there is none for long, timers may help. */
   private async awaitHost(): Promise<void> {
     let expired = false
     const timer = real.setTimeout(() => {
       expired = true
-    }, 500)
+    }, this.patience)
     while (!expired && this.waiting > 0 && !this.hasReady && !this.isDue) {
       await new Promise<void>((resume) => real.setImmediate(resume))
     }

@@ -3,7 +3,7 @@ import { Cause, Effect } from "effect"
 import type { Faults } from "./Faults.js"
 import type { History } from "./History.js"
 import type { Observer } from "./Observer.js"
-import type { Program } from "./Program.js"
+import { mayFail, type Program } from "./Program.js"
 import type { SimulatedHost } from "./SimulatedHost.js"
 import type { Node, Services } from "./World.js"
 
@@ -43,9 +43,17 @@ export class Steps {
     )
   }
 
-  /** Whether the storage, a statement, or a restore of the database may be the cause of an error. */
-  isExpected(error: unknown): boolean {
-    return isStorageError(error) || (this.parts.history.isRestored && tagOf(error) === "PositionFromOtherEpoch")
+  /** Whether a failure may be caused by the storage, if that `mayFail`, or by a restore of the database. */
+  isExpected(cause: Cause.Cause<unknown>, mayFail = this.mayFail): boolean {
+    if (Cause.isDie(cause)) return false
+    const error = Cause.squash(cause)
+    const { isRestored } = this.parts.history
+    return isStorageError(error) ? mayFail || isRestored : isRestored && tagOf(error) === "PositionFromOtherEpoch"
+  }
+
+  /** Whether writes may fail: there are faults, or another process may hold the lock for long. */
+  get mayFail(): boolean {
+    return mayFail(this.parts.program)
   }
 
   /** Secrets must not be in what callers see. */

@@ -1,5 +1,5 @@
 /** The processes of a simulation: databases that are open, and what is read from them. */
-import { ActivityFeed, Command, Journal, Position, Query } from "@caravel/domain"
+import { ActivityFeed, Command, History as Past, Journal, Position, Query } from "@caravel/domain"
 import type { Activity, StorageError } from "@caravel/domain"
 import { Memory } from "@caravel/memory"
 import { Consumer } from "@caravel/pubsub"
@@ -17,6 +17,7 @@ import { Process } from "./SimulatedHost.js"
 export interface Services {
   readonly command: typeof Command.Service
   readonly query: typeof Query.Service
+  readonly past: typeof Past.Service
   readonly feed: typeof ActivityFeed.Service
   readonly journal: typeof Journal.Service
   readonly consumer: typeof Consumer.Consumer.Service
@@ -24,7 +25,7 @@ export interface Services {
 }
 
 /** A layer of the services. */
-export type Opened = Layer.Layer<Command | Query | ActivityFeed | Journal | Consumer.Consumer, StorageError>
+export type Opened = Layer.Layer<Command | Query | Past | ActivityFeed | Journal | Consumer.Consumer, StorageError>
 
 /** Where the templates of a directory are. */
 export const templateOf = (directory: string, isLong: boolean): string =>
@@ -123,15 +124,20 @@ export class Node {
       }))
   }
 
-  /** Opens the database. The clock stands still until the real host has opened the file. */
+  /** Opens the database. The clock stands still while the real host has work to do for it. */
   readonly open: Effect.Effect<void, StorageError> = Effect.suspend(() => {
-    this.host.beginWaiting()
-    let isWaiting = true
-    const opened = () => {
-      if (isWaiting) this.host.endWaiting()
-      isWaiting = false
+    const { host } = this
+    const { patience } = host
+    host.beginWaiting()
+    // From then on it may also wait until another process releases its lock, for which the clock must move.
+    host.onConnection = () => {
+      host.patience = 20
     }
-    this.host.onConnection = opened
+    const opened = Effect.sync(() => {
+      host.endWaiting()
+      host.onConnection = () => {}
+      host.patience = patience
+    })
     return this.on(
       Effect.gen(this, function*() {
         const scope = yield* Scope.make()
@@ -142,6 +148,7 @@ export class Node {
         const services = this.wrap({
           command: Context.get(built, Command),
           query: Context.get(built, Query),
+          past: Context.get(built, Past),
           feed: Context.get(built, ActivityFeed),
           journal: Context.get(built, Journal),
           consumer: Context.get(built, Consumer.Consumer),
@@ -152,7 +159,7 @@ export class Node {
         this.scope = scope
         this.services = services
       })
-    ).pipe(Effect.ensuring(Effect.sync(opened)))
+    ).pipe(Effect.ensuring(opened))
   })
 
   /** Closes the database. Commands that are being executed are left to the services. */

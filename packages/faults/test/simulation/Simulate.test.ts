@@ -1,4 +1,6 @@
 import { StorageError } from "@caravel/domain"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { spawnSync } from "node:child_process"
@@ -73,6 +75,67 @@ describe("a planted fault is found, and its program made small", () => {
     }))
     expect(problem).toMatch(/is in the journal|although nothing was wrong|after the last fault was failed/)
     expect(steps).toBeLessThanOrEqual(2)
+  })
+
+  it("a transaction that dies", async () => {
+    const { problem } = await found("sqlite", (services) => ({
+      ...services,
+      sql: services.sql && Object.assign(Object.create(services.sql) as SqlClient, services.sql, {
+        withTransaction: (work: Effect.Effect<unknown, SqlError>) => Effect.orDie(services.sql!.withTransaction(work))
+      })
+    }))
+    expect(problem).toMatch(/^transaction t\d+ failed: /)
+  })
+
+  const endingAfterOne = (end: Stream.Stream<never>): Options["wrap"] => (services) => ({
+    ...services,
+    feed: {
+      ...services.feed,
+      since: (position, options) => Stream.concat(Stream.take(services.feed.since(position, options), 1), end)
+    }
+  })
+
+  const answering =
+    (answer: (activities: ReadonlyArray<unknown>) => ReadonlyArray<unknown>): Options["wrap"] => (services) => ({
+      ...services,
+      command: {
+        ...services.command,
+        submit: (commands) => Effect.map(services.command.submit(commands), answer) as never
+      }
+    })
+
+  const planted: ReadonlyArray<readonly [fault: string, problem: RegExp, wrap: Options["wrap"]]> = [
+    ["a feed that ends", /^feed since \d+ .* ended by itself$/, endingAfterOne(Stream.empty)],
+    [
+      "a feed that is interrupted",
+      /^feed since \d+ .* ended by itself: /,
+      endingAfterOne(Stream.fromEffect(Effect.interrupt))
+    ],
+    ["a submission without answers", /was answered \[\] instead of/, answering(() => [])],
+    [
+      "a submission without activities",
+      /was answered \[null\] instead of/,
+      answering((activities) => activities.map(() => undefined))
+    ],
+    ["rows that are not read", /^query\.relay is .* instead of/, (services) => ({
+      ...services,
+      query: { ...services.query, relay: () => Effect.succeedNone }
+    })],
+    ["a verification that checks nothing", /^verify ended after 0 events/, (services) => ({
+      ...services,
+      journal: { ...services.journal, verify: Stream.empty }
+    })],
+    ["a past without relays", /^\w+ at position \d+ is .* instead of/, (services) => ({
+      ...services,
+      past: { ...services.past, relay: () => Effect.succeedNone }
+    })],
+    ["usage that is not metered", /^the usage of .* is \[\] instead of/, (services) => ({
+      ...services,
+      past: { ...services.past, usage: () => Effect.succeed([]) }
+    })]
+  ]
+  it.each(planted)("%s", async (_, expected, wrap) => {
+    expect((await found("memory", wrap)).problem).toMatch(expected)
   })
 })
 
