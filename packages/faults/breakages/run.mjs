@@ -1,6 +1,9 @@
 // Breaks Caravel on purpose, in a copy, and tells which kind of fault finds it: `node packages/faults/breakages/run.mjs`,
 // or with the names of breakages, and with `--only KINDS` in place of the kinds that each breakage names.
 //
+// First it runs each kind that is needed in the unbroken copy: what is found there says nothing about a breakage. Nor does a
+// search that ends early, so a crash or a timeout counts as missed.
+//
 // A breakage is a file here, NAME.json: a sentence, the kinds that are to find it, and edits. Each edit is a file, a text
 // that occurs in it once, and what replaces it.
 import { execFileSync, spawn } from "node:child_process"
@@ -53,7 +56,7 @@ const edit = (text, { file, find, replace }) => {
   return `${before}${replace}${after[0]}`
 }
 
-/** Runs one kind. Returns what it has found, or why it could not run. */
+/** Runs one kind. Returns the title of what it has found, if anything, or else why it has not searched to the end, if so. */
 const search = (copy, kind) =>
   new Promise((resolve) => {
     const report = join(copy, "report.json")
@@ -66,34 +69,50 @@ const search = (copy, kind) =>
       killSignal: "SIGTERM"
     })
     started.on("close", (code, signal) => {
-      if (!existsSync(report)) return resolve(code === 0 ? undefined : `it ended early (${signal ?? code})`)
-      const found = JSON.parse(readFileSync(report, "utf8")).parts.flatMap(({ findings }) => findings)
-      resolve(found[0]?.title)
+      if (!existsSync(report)) return resolve({ early: `it ended early (${signal ?? code})` })
+      const { parts } = JSON.parse(readFileSync(report, "utf8"))
+      const titles = parts.flatMap(({ findings }) => findings.map(({ title }) => title))
+      const skipped = parts.find(({ skipped }) => skipped !== undefined)?.skipped
+      resolve({
+        title: titles.find((title) => !/\bit ended early$/.test(title)),
+        early: titles[0] ?? (skipped === undefined ? undefined : `it was skipped: ${skipped}`)
+      })
     })
   })
+
+const secondsSince = (start) => ((performance.now() - start) / 1000).toFixed(0)
+
+const breakages = (positionals.length > 0 ? positionals : all).map((name) => {
+  const { edits, kinds } = JSON.parse(readFileSync(join(here, `${name}.json`), "utf8"))
+  return { name, edits, kinds: values.only?.split(",") ?? kinds }
+})
 
 const copy = copyTree()
 let missed = 0
 try {
+  for (const kind of new Set(breakages.flatMap(({ kinds }) => kinds))) {
+    const start = performance.now()
+    const { early, title } = await search(copy, kind)
+    if (early !== undefined || title !== undefined) throw new Error(`unbroken, by ${kind}: ${title ?? early}`)
+    console.error(`unbroken, by ${kind}: nothing, in ${secondsSince(start)} seconds`)
+  }
   console.log("| breakage | found by | seconds | as |\n| --- | --- | ---: | --- |")
-  for (const name of positionals.length > 0 ? positionals : all) {
-    const { edits, kinds } = JSON.parse(readFileSync(join(here, `${name}.json`), "utf8"))
-    const originals = new Map(edits.map(({ file }) => [file, readFileSync(join(root, file), "utf8")]))
+  for (const { edits, kinds, name } of breakages) {
+    const originals = new Map(edits.map(({ file }) => [file, readFileSync(join(copy, file), "utf8")]))
     const broken = new Map(originals)
     for (const each of edits) broken.set(each.file, edit(broken.get(each.file), each))
     for (const [file, text] of broken) writeFileSync(join(copy, file), text)
     const start = performance.now()
-    let found
-    for (const kind of values.only?.split(",") ?? kinds) {
-      const title = await search(copy, kind)
-      if (title !== undefined) {
-        found = { kind, title }
-        break
-      }
+    let [foundBy, as] = ["NONE", ""]
+    for (const kind of kinds) {
+      const { early, title } = await search(copy, kind)
+      as = title ?? early ?? as
+      if (title === undefined) continue
+      foundBy = kind
+      break
     }
-    const seconds = ((performance.now() - start) / 1000).toFixed(0)
-    if (found === undefined) missed++
-    console.log(`| ${name} | ${found?.kind ?? "NONE"} | ${seconds} | ${found?.title.replaceAll("|", "\\|") ?? ""} |`)
+    if (foundBy === "NONE") missed++
+    console.log(`| ${name} | ${foundBy} | ${secondsSince(start)} | ${as.replaceAll("|", "\\|")} |`)
     for (const [file, text] of originals) writeFileSync(join(copy, file), text)
   }
 } finally {

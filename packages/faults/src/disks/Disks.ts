@@ -11,6 +11,7 @@ import { variables } from "../interposer/Layout.js"
 import * as Library from "../interposer/Library.js"
 import type { Finding, Kind, Settings } from "../Kind.js"
 import { scratch } from "../operations/Scratch.js"
+import { group, occurred } from "./FailingCalls.js"
 import { Line } from "./Progress.js"
 
 // The program is next to this file, whether in source or built.
@@ -30,6 +31,7 @@ const run = (settings: Settings) =>
     Control.plan(control, { action: "none" })
     const tried: { [group: string]: number } = {}
     const findings: Array<Finding> = []
+    const counted = (what: string) => void (tried[what] = (tried[what] ?? 0) + 1)
     let current = "the preparation"
     const args = [files, control, String(settings.seed), ...counts(settings.long).map(String)]
     const child = yield* Effect.acquireRelease(
@@ -55,9 +57,10 @@ const run = (settings: Settings) =>
         // Other lines are of a library that logs.
         if (progress === undefined) return
         if (progress._tag === "Begun") {
-          const group = progress.group.split(",")[0]!
-          tried[group] = (tried[group] ?? 0) + 1
+          counted(progress.group.split(",")[0]!)
           current = progress.name
+        } else if (progress._tag === "Counted") {
+          counted(progress.what)
         } else {
           findings.push({ title: progress.title, details: `seed ${settings.seed}; ${progress.details}` })
         }
@@ -67,6 +70,10 @@ const run = (settings: Settings) =>
     })
     if (end !== undefined) {
       findings.push({ title: "the process crashed", details: `seed ${settings.seed}; ${end}` })
+    }
+    // Which calls are made depends on what happens at the same time, so that some cases have none that fails.
+    if ((tried[occurred] ?? 0) < (tried[group] ?? 0) / 2) {
+      findings.push({ title: "most calls that were to fail were never made", details: JSON.stringify(tried) })
     }
     return { tried, findings }
   })

@@ -20,7 +20,11 @@ const subcommands = Effect.map(
 )
 
 /** Those that would end only at Ctrl-C, or work outside of the directory, are tried with their help. */
-const endless = ["serve", "demo"]
+const withHelp = ["serve", "demo"]
+
+/** Whether a command line may be one that ends only at Ctrl-C, or at the end of standard input. */
+const isEndless = (args: ReadonlyArray<string>) =>
+  args.includes("run") || args.some((arg) => /^(-\w*f|--follow)/.test(arg))
 
 const known = [
   ...["a", "b", "a".repeat(64), "npub1", "true", "false", "1", "0", "-1", "1h", "2026-11-29", "now", "yesterday"],
@@ -77,7 +81,7 @@ const open = (directory: string) =>
         .map(([args, help, extra]) => [
           ...extra,
           ...words,
-          ...(endless.includes(words[0]!) || help && args.length === 0 ? ["--help"] : []),
+          ...(withHelp.includes(words[0]!) || help && args.length === 0 ? ["--help"] : []),
           ...args
         ])
     )
@@ -86,7 +90,10 @@ const open = (directory: string) =>
       answer: (args: ReadonlyArray<string>): Effect.Effect<Entrance.Answer> =>
         Effect.map(
           // A command line cannot have a NUL.
-          Program.run(args.map((arg) => arg.replaceAll("\0", "")), { CARAVEL_DATABASE: "cli.db" }),
+          Program.run(args.map((arg) => arg.replaceAll("\0", "")), {
+            variables: { CARAVEL_DATABASE: "cli.db" },
+            isEndless: isEndless(args)
+          }),
           ({ ok, wrong }) => wrong !== undefined ? { wrong } : ok ? 1 : 0
         )
     }

@@ -87,7 +87,7 @@ const open = (directory: string) => {
         )
         const { ok, stderr, stdout, wrong } = yield* Program.run(
           ["serve", "--check", `--config=${path}`, ...args],
-          given
+          { variables: given }
         )
         if (wrong !== undefined) return { wrong }
         // What decides is shown with where it was found.

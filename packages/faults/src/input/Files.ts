@@ -1,12 +1,13 @@
 // With which errors files are refused is what is looked at here.
 // @effect-diagnostics anyUnknownInErrorContext:off
 /** Input as files: databases to import, backups to restore and databases to copy, of which most are damaged. */
-import { Command, Journal, StorageError } from "@caravel/domain"
+import { Command, StorageError } from "@caravel/domain"
 import { Backup, Copy, Import, Sqlite } from "@caravel/sql"
 import SqliteDatabase from "better-sqlite3"
-import { Effect, FastCheck as fc, Predicate, Stream } from "effect"
+import { Effect, FastCheck as fc, Predicate } from "effect"
 import * as fs from "node:fs/promises"
 import { join } from "node:path"
+import { drifts } from "../Drifts.js"
 import * as Entrance from "./Entrance.js"
 import { secret } from "./Payloads.js"
 import { garbled, texts } from "./Values.js"
@@ -36,12 +37,9 @@ const sample = (directory: string) =>
 
 /** A database that was accepted is sound: it opens, and its rows agree with its journal. */
 const isSound = (filename: string) =>
-  Effect.flatMap(Journal, ({ verify }) => Stream.runLast(verify)).pipe(
+  drifts.pipe(
     Effect.provide(Sqlite.layer({ filename, synchronous: "normal" })),
-    Effect.map((last) => {
-      const differences = last._tag === "Some" ? last.value.differences : []
-      return differences.length === 0 ? undefined : `it was accepted, with ${JSON.stringify(differences)}`
-    }),
+    Effect.map((found) => found.length === 0 ? undefined : `it was accepted, with ${JSON.stringify(found)}`),
     Effect.catchAll((error) => Effect.succeed(`it was accepted, and does not open: ${String(error)}`))
   )
 

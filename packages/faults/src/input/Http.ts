@@ -20,6 +20,17 @@ interface Parts {
   readonly path: string
   readonly headers: ReadonlyArray<Header>
   readonly body: Buffer
+  /** How many commands it has, if it is accepted only for them. */
+  readonly commands?: number
+}
+
+/** A request as it is sent. */
+interface Request {
+  readonly bytes: Buffer
+  /** Whether all of it is sent, so that it must be answered. */
+  readonly isWhole: boolean
+  /** By how much the journal must grow if it is accepted. */
+  readonly events: number | undefined
 }
 
 const pubkey = "a".repeat(64)
@@ -107,16 +118,20 @@ const commands: fc.Arbitrary<Parts> = tagged.chain((command) => {
     method: fc.constant("POST"),
     path: fc.constant(`/v1/commands/${kebab(String(_tag))}`),
     headers,
-    body: fc.oneof({ weight: 2, arbitrary: body }, { weight: 1, arbitrary: garbled(body) })
+    body: fc.oneof({ weight: 2, arbitrary: body }, { weight: 1, arbitrary: garbled(body) }),
+    commands: fc.constant(1)
   })
 })
 
-const submits: fc.Arbitrary<Parts> = fc.record({
-  method: fc.constant("POST"),
-  path: fc.constant("/v1/submit"),
-  headers,
-  body: json(fc.oneof(fc.array(withTag, { maxLength: 3 }), withTag))
-})
+const submits: fc.Arbitrary<Parts> = fc.oneof(fc.array(withTag, { maxLength: 3 }), withTag).chain((list) =>
+  fc.record({
+    method: fc.constant("POST"),
+    path: fc.constant("/v1/submit"),
+    headers,
+    body: json(fc.constant(list)),
+    commands: fc.constant(Array.isArray(list) ? list.length : 1)
+  })
+)
 
 const others = (operations: ReadonlyArray<readonly [method: string, path: string]>): fc.Arbitrary<Parts> =>
   fc.constantFrom(...operations).chain(([method, template]) =>
@@ -149,21 +164,44 @@ const bytesOf = ({ body, headers, method, path }: Parts) => {
   ])
 }
 
-/** How long an answer may be awaited: a request whose announced body never comes is not answered. */
-const patience = 50
+/** Headers that say where a request ends, or what happens to its connection after it. */
+const framing = ["connection", "content-length", "expect", "transfer-encoding", "upgrade"]
 
-/** Sends bytes, and reads the answer until the connection is closed, or a live stream or an incomplete request is awaited. */
-const exchange = (port: number, bytes: Buffer) =>
-  Effect.async<string>((resume) => {
+const requestOf = (parts: Parts): Request => {
+  const has = (names: ReadonlyArray<string>) => parts.headers.some(([name]) => names.includes(name))
+  return {
+    bytes: bytesOf(parts),
+    isWhole: !has(framing),
+    // A repeated key is answered without another event.
+    events: has(["idempotency-key"]) ? undefined : parts.commands
+  }
+}
+
+/** How long an answer may take, in milliseconds. A request whose announced body never comes is not answered. */
+const patience = { whole: 30_000, incomplete: 50 }
+
+/** A live stream ends only with the connection. */
+const isLive = (answer: string) => /\r\ncontent-type: (text\/event-stream|application\/x-ndjson)/i.test(answer)
+
+/**
+ * Sends a request, and reads the answer: until the connection is closed, a live stream has begun, or nothing comes.
+ * Returns whether the answer has ended, too.
+ */
+const exchange = (port: number, { bytes, isWhole }: Request) =>
+  Effect.async<{ readonly text: string; readonly isOver: boolean }>((resume) => {
     let text = ""
     const socket = connect(port, "127.0.0.1", () => socket.write(bytes))
-    const end = () => {
+    const end = (isOver: boolean) => {
       socket.destroy()
-      resume(Effect.succeed(text))
+      resume(Effect.succeed({ text, isOver }))
     }
-    socket.setTimeout(patience, end)
-    socket.on("data", (data) => text += data.toString("latin1")).on("close", end).on("error", end)
-    return Effect.sync(end)
+    socket.setTimeout(isWhole ? patience.whole : patience.incomplete, () => end(false))
+    socket.on("data", (data) => {
+      text += data.toString("latin1")
+      if (isWhole && isLive(text)) end(true)
+    })
+    socket.on("close", () => end(true)).on("error", () => end(true))
+    return Effect.sync(() => socket.destroy())
   })
 
 /** What does not hold in an answer. Node itself refuses what is not HTTP, without a body. */
@@ -183,6 +221,17 @@ const wrongIn = (answer: string): string | undefined => {
   return /content-type: application\/problem\+json/i.test(answer.slice(0, at))
     ? undefined
     : "an error without a problem document"
+}
+
+/** What does not hold after an answer. */
+const wrongAfter = ({ events, isWhole }: Request, answer: string, grown: number): string | undefined => {
+  // Garbled bytes may be several requests, of which the first is refused.
+  if (!/HTTP\/1\.1 2/.test(answer)) {
+    return grown > 0 && answer !== "" ? "it is refused, and the journal grew" : undefined
+  }
+  return isWhole && events !== undefined && grown !== events
+    ? `it is accepted, and the journal grew by ${grown} in place of ${events}`
+    : undefined
 }
 
 /** The methods and the paths of the API. */
@@ -212,21 +261,23 @@ const open = () =>
     const { head } = Context.get(services, Journal)
     return {
       inputs: fc.oneof(
-        { weight: 5, arbitrary: requests.map(bytesOf) },
-        { weight: 1, arbitrary: garbled(requests.map(bytesOf)) }
+        { weight: 5, arbitrary: requests.map(requestOf) },
+        {
+          weight: 1,
+          arbitrary: garbled(requests.map(bytesOf)).map((bytes) => ({ bytes, isWhole: false, events: undefined }))
+        }
       ),
-      answer: (bytes: Buffer): Effect.Effect<Entrance.Answer> =>
+      answer: (request: Request): Effect.Effect<Entrance.Answer> =>
         Effect.gen(function*() {
           const before = yield* head
-          const answer = yield* exchange(port, bytes)
-          const wrong = wrongIn(answer)
-          if (wrong !== undefined) return { wrong: `${wrong}:\n${bytes.toString("latin1")}\n${answer}` }
-          const accepted = /^HTTP\/1\.1 [23]/.test(answer)
-          // Garbled bytes may be several requests, of which the first is refused.
+          const { isOver, text } = yield* exchange(port, request)
           const grown = (yield* head) - before
-          return grown > 0 && answer !== "" && !/HTTP\/1\.1 2/.test(answer)
-            ? { wrong: `it is refused, and the journal grew:\n${bytes.toString("latin1")}\n${answer}` }
-            : Number(accepted)
+          const wrong = request.isWhole && (text === "" || !isOver)
+            ? text === "" ? "it is not answered" : "its answer does not end"
+            : wrongIn(text) ?? wrongAfter(request, text, grown)
+          return wrong === undefined
+            ? Number(/^HTTP\/1\.1 [23]/.test(text))
+            : { wrong: `${wrong}:\n${request.bytes.toString("latin1")}\n${text}` }
         }).pipe(Effect.orDie)
     }
   })

@@ -50,6 +50,9 @@ interface Input {
 /** Whether the program sees a line as blank, and answers nothing. */
 const isBlank = (line: Buffer) => line.toString().trim() === ""
 
+/** Whether an accepted line has an idempotency key. */
+const hasKey = (line: Buffer) => "idempotencyKey" in JSON.parse(line.toString())
+
 interface Answered {
   readonly line: number
   readonly error?: { readonly error?: string; readonly _tag?: string }
@@ -84,12 +87,15 @@ const open = (directory: string) =>
           if (JSON.stringify(answers.map(({ line }) => line)) !== JSON.stringify(expected)) {
             return { wrong: `${answers.length} answers for ${expected.length} lines: ${stderr}` }
           }
-          const accepted = answers.filter(({ error }) => error === undefined).length
-          const now = yield* head
+          const accepted = answers.filter(({ error }) => error === undefined)
           // A repeated key is answered without another event.
-          if (now - before > accepted) return { wrong: `${accepted} accepted, and ${now - before} events` }
-          before = now
-          return accepted
+          const keyless = accepted.filter(({ line }) => !hasKey(lines[line - 1]!)).length
+          const grown = (yield* head) - before
+          if (grown < keyless || grown > accepted.length) {
+            return { wrong: `${accepted.length} accepted, ${keyless} of them without a key, and ${grown} events` }
+          }
+          before += grown
+          return accepted.length
         })
     }
   })

@@ -1,10 +1,10 @@
 /** The program `caravel` in this process: what it prints, and how it ends. */
 import { Cli, Output } from "@caravel/runner"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import { Cause, ConfigProvider, Effect, Exit } from "effect"
+import { Cause, ConfigProvider, Effect, Exit, Option } from "effect"
 import { secret } from "./Payloads.js"
 
-/** What a run of the program printed, and whether it succeeded. */
+/** What a run of the program printed, and whether it ended and succeeded. */
 export interface Result {
   readonly ok: boolean
   /** What a program must not do, if it did it. */
@@ -13,13 +13,23 @@ export interface Result {
   readonly stderr: string
 }
 
-/** A run that has not ended by then is told to, as by Ctrl-C. */
-const patience = "500 millis"
+/** What a run is given. */
+export interface Options {
+  readonly variables?: { readonly [name: string]: string }
+  /** Whether the run ends only if it is told to, by design. */
+  readonly isEndless?: boolean
+}
+
+/** A run that is endless by design is told to end by then, as by Ctrl-C. */
+const glimpse = "500 millis"
+
+/** A run that has not ended by then never will. */
+const patience = "1 minute"
 
 /** Runs the program, which may write to nothing but the current directory. */
 export const run = (
   args: ReadonlyArray<string>,
-  variables: { readonly [name: string]: string } = {}
+  { isEndless = false, variables = {} }: Options = {}
 ): Effect.Effect<Result> =>
   Effect.suspend(() => {
     const stdout: Array<string> = []
@@ -35,14 +45,18 @@ export const run = (
       errorStyle: Output.makeStyle(false)
     })
     return Cli.main(["node", "caravel", ...args]).pipe(
-      Effect.timeoutOption(patience),
+      // A run that cannot be interrupted is not waited for either.
+      Effect.disconnect,
+      Effect.timeoutOption(isEndless ? glimpse : patience),
       Effect.provideService(Output.Output, output),
       Effect.provide(NodeContext.layer),
       Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(variables)))),
       Effect.exit,
       Effect.map((exit) => ({
-        ok: Exit.isSuccess(exit),
-        wrong: wrongWith(exit, stderr.join("\n"), stdout.join("\n")),
+        ok: Exit.isSuccess(exit) && Option.isSome(exit.value),
+        wrong: Exit.isSuccess(exit) && Option.isNone(exit.value) && !isEndless
+          ? `it has not ended after ${patience}`
+          : wrongWith(exit, stderr.join("\n"), stdout.join("\n")),
         stdout,
         stderr: stderr.join("\n")
       }))

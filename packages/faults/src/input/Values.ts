@@ -38,17 +38,20 @@ const numbers = fc.oneof(
 )
 
 /** An array so deep that some functions that call themselves for each level have no stack left. */
-const deep: unknown = JSON.parse(`${"[".repeat(3000)}${"]".repeat(3000)}`)
+const deep = (): unknown => JSON.parse(`${"[".repeat(3000)}${"]".repeat(3000)}`)
 
 /** An object whose text Effect cannot make, as it asks the constructor for its name. */
-const unprintable = { constructor: { name: { toString: 1, valueOf: 1 } } }
+const unprintable = () => ({ constructor: { name: { toString: 1, valueOf: 1 } } })
+
+/** One of some values, each made when it is needed, as an edit may change it. */
+const madeFrom = (...makers: ReadonlyArray<() => unknown>) => fc.constantFrom(...makers).map((make) => make())
 
 /** Values that JSON can express. */
 export const jsonValues: fc.Arbitrary<unknown> = fc.oneof(
   texts,
   fc.integer(),
   fc.boolean(),
-  fc.constantFrom(null, [], {}, [[]], [null], { __proto__: null }, deep, unprintable),
+  madeFrom(() => null, () => [], () => ({}), () => [[]], () => [null], () => ({ __proto__: null }), deep, unprintable),
   fc.jsonValue({ maxDepth: 3 })
 )
 
@@ -64,7 +67,7 @@ export const values: fc.Arbitrary<unknown> = fc.oneof(
   { weight: 2, arbitrary: numbers },
   {
     weight: 1,
-    arbitrary: fc.constantFrom<() => unknown>(
+    arbitrary: madeFrom(
       () => undefined,
       () => 10n ** 30n,
       () => Symbol("symbol"),
@@ -79,7 +82,7 @@ export const values: fc.Arbitrary<unknown> = fc.oneof(
       () => Object.freeze({}),
       circular,
       () => Object.assign([1], { constructor: "text" })
-    ).map((make) => make())
+    )
   }
 )
 

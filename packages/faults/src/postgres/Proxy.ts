@@ -38,10 +38,22 @@ const later = (pace: Pace) =>
     else setImmediate(resolve)
   })
 
-/** By then, the sender of a message that was lost has reconnected and asked for its outcome. */
-const overdue = () =>
-  // @effect-diagnostics-next-line globalTimers:off
-  new Promise<void>((resolve) => void setTimeout(resolve, 400))
+/** By then, in milliseconds, senders are silent because they wait; and a late message arrives in any case. */
+const silence = { quiet: 400, longest: 2_000 }
+
+/** Waits until the sender of a message that was lost has reconnected and asked for its outcome. */
+const overdue = (lastSent: () => number) =>
+  new Promise<void>((resolve) => {
+    const since = performance.now()
+    const look = () => {
+      const [now, last] = [performance.now(), lastSent()]
+      const hasAsked = last > since && now - last > silence.quiet
+      if (hasAsked || now - since > silence.longest) resolve()
+      // @effect-diagnostics-next-line globalTimers:off
+      else setTimeout(look, 20)
+    }
+    look()
+  })
 
 const listen = (onConnection: (client: Socket) => void) =>
   Effect.acquireRelease(
@@ -61,6 +73,8 @@ export const make = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =>
     let seen = 0
     let broken = false
     let late: Promise<void> = Promise.resolve()
+    /** When a client last sent a message. */
+    let lastSent = 0
     let pace: Pace = "whole"
 
     /** Forwards what one side sends. The connection ends when it is broken, or when either side ends it. */
@@ -69,6 +83,7 @@ export const make = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =>
       let last: Promise<void> = Promise.resolve()
       const send = async (message: Buffer) => {
         if (sink.destroyed) return
+        if (from === "client") lastSent = performance.now()
         if (cut?.from !== from || ++seen !== cut.message) {
           for (const piece of pieces(message, pace)) {
             if (pace !== "whole") await later(pace)
@@ -83,7 +98,7 @@ export const make = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =>
         if (arrives === "all") sink.write(message)
         source.destroy()
         if (arrives === "later") {
-          late = overdue()
+          late = overdue(() => lastSent)
           await late
           sink.write(message)
         }

@@ -1,6 +1,6 @@
 /** Everything at once for ten minutes: what a process uses stays flat, and nothing is lost. */
 import { PostgresSchema } from "@caravel/bench"
-import { ActivityFeed, Journal, Query } from "@caravel/domain"
+import { type Activity, ActivityFeed, type Drift, Journal, Query } from "@caravel/domain"
 import { Server } from "@caravel/http"
 import { Consumer } from "@caravel/pubsub"
 import { Backup } from "@caravel/sql"
@@ -10,6 +10,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import {
   Cause,
   Context,
+  Data,
   Duration,
   Effect,
   Exit,
@@ -22,17 +23,26 @@ import {
   Schedule,
   Stream
 } from "effect"
-import { fork } from "node:child_process"
-import { createServer, get } from "node:http"
-import { extname, join } from "node:path"
-import process from "node:process"
-import { fileURLToPath } from "node:url"
+import { createServer } from "node:http"
+import { join } from "node:path"
+import { drifts } from "../Drifts.js"
 import type { Kind, Settings } from "../Kind.js"
-import { created, relays, writing } from "./Load.js"
+import { restarting } from "./Beside.js"
+import { created, writing } from "./Load.js"
+import { requesting, type Seen } from "./Requests.js"
 import * as Samples from "./Samples.js"
 import * as Storage from "./Storage.js"
 
-const child = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url))
+/** What must have happened before the load ends, however slow the machine is. */
+const milestones = Effect.all({
+  "the host has answered": Effect.makeLatch(),
+  "a live stream of the host has had an activity": Effect.makeLatch(),
+  "the process beside was ready": Effect.makeLatch(),
+  "a backup was made, and the rows were verified": Effect.makeLatch()
+})
+
+/** How long a milestone may take after the time of the load. */
+const patience = "2 minutes"
 
 /** The consumer whose handlers are in the transaction of its checkpoint. */
 const consuming = Effect.flatMap(SqlClient, (sql) =>
@@ -52,70 +62,48 @@ const failing = Consumer.run({
     Effect.flatMap(Random.nextIntBetween(0, 1000), (n) => n === 0 ? Effect.fail("now and then") : Effect.void)
 })
 
-/** A follower that starts somewhere, reads a while, and starts again. */
+/** Activities are missing, or are there twice. */
+class NotConsecutive extends Data.TaggedError("NotConsecutive")<{ readonly message: string }> {}
+
+/** A follower that starts somewhere, reads a while, and starts again. All commands of the load log an activity. */
 const following = Effect.gen(function*() {
   const feed = yield* ActivityFeed
   const head = yield* Effect.flatMap(Journal, ({ head }) => head)
   const from = yield* Random.nextIntBetween(0, head + 1)
   const count = yield* Random.nextIntBetween(1, 5_000)
-  yield* Stream.runDrain(Stream.take(feed.since(from), count)).pipe(Effect.timeoutOption("10 seconds"))
+  yield* Stream.take(feed.since(from), count).pipe(
+    Stream.runFoldEffect<number, Activity, NotConsecutive, never>(from, (last, { position }) =>
+      position === last + 1
+        ? Effect.succeed(position)
+        : new NotConsecutive({ message: `a follower has read position ${position} after ${last}` })),
+    Effect.timeoutOption("10 seconds")
+  )
 }).pipe(Effect.forever)
 
-/** A process on the same database that writes and follows, and is killed every few seconds. */
-const restarting = ({ child: { arguments: args, variables } }: Storage.Storage) =>
-  Effect.acquireUseRelease(
-    Effect.sync(() =>
-      fork(child, [...args], { stdio: ["ignore", "ignore", "inherit", "ipc"], env: { ...process.env, ...variables } })
-    ),
-    (child) =>
-      Effect.async<void>((resume) => void child.once("message", () => resume(Effect.void))).pipe(
-        Effect.zipRight(Effect.flatMap(Random.nextIntBetween(1_000, 8_000), Effect.sleep))
-      ),
-    (child) =>
-      Effect.async<void>((resume) => {
-        child.once("exit", () => resume(Effect.void))
-        child.kill("SIGKILL")
-      })
-  ).pipe(Effect.forever)
+const hosting = (seen: Seen) =>
+  Effect.gen(function*() {
+    const listening = yield* Layer.build(
+      NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { host: "127.0.0.1", port: 0 })
+    )
+    yield* Layer.build(Layer.provide(Server.layer({ drainTimeout: "1 second" }), Layer.succeedContext(listening)))
+    yield* requesting(yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening), seen)
+  }).pipe(Effect.scoped)
 
-/** Requests to the host: reads, and a live stream that is ended and begun again. */
-const requesting = (url: string) => {
-  const request = (path: string, millis?: number) =>
-    Effect.async<void>((resume) => {
-      const sent = get(`${url}${path}`, (response) => {
-        response.resume()
-        response.on("close", () => resume(Effect.void))
-      })
-      sent.on("error", () => resume(Effect.void))
-      return Effect.sync(() => sent.destroy())
-    }).pipe((effect) => millis === undefined ? effect : Effect.timeoutOption(effect, millis))
-  const reading = Random.nextIntBetween(0, relays).pipe(
-    Effect.flatMap((n) => request(`/v1/relays/r${n}`)),
-    Effect.zipRight(Effect.sleep("20 millis")),
-    Effect.forever
-  )
-  const streaming = Effect.forever(request("/v1/activity/stream", 5_000))
-  return Effect.all([reading, reading, streaming, streaming], { concurrency: "unbounded", discard: true })
-}
-
-const hosting = Effect.gen(function*() {
-  const listening = yield* Layer.build(
-    NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { host: "127.0.0.1", port: 0 })
-  )
-  yield* Layer.build(Layer.provide(Server.layer({ drainTimeout: "1 second" }), Layer.succeedContext(listening)))
-  yield* requesting(yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening))
-}).pipe(Effect.scoped)
-
-/** Whether the rows are those of the journal. */
-const isSound = Effect.flatMap(Journal, ({ verify }) => Stream.runLast(verify)).pipe(
-  Effect.map(Option.exists(({ differences }) => differences.length === 0))
-)
+/** The first of some drifts. */
+const shown = (drifts: ReadonlyArray<Drift>) => JSON.stringify(drifts.slice(0, 10))
 
 /** Backups and verifications, one after another, for a constant share of the time: they read the whole journal. */
-const maintaining = ({ place }: Storage.Storage, directory: string, found: (wrong: string) => void) =>
+const maintaining = (
+  { place }: Storage.Storage,
+  directory: string,
+  found: (wrong: string) => void,
+  onMaintained: () => void
+) =>
   Effect.gen(function*() {
     yield* Backup.backup({ from: place, to: join(directory, "soak.backup"), overwrite: true })
-    if (!(yield* isSound)) found("the rows differ from the journal, under load")
+    const different = yield* drifts
+    if (different.length > 0) found(`the rows differ from the journal, under load: ${shown(different)}`)
+    onMaintained()
   }).pipe(
     Effect.timed,
     Effect.flatMap(([time]) => Effect.sleep(Duration.times(time, 4))),
@@ -151,7 +139,8 @@ const examined = (found: (wrong: string) => void) =>
     const isHandledOnce = Number(row?.["handled"]) === positions.length &&
       Number(row?.["positions"]) === positions.length
     if (!isHandledOnce) found("an activity was not handled once")
-    if (!(yield* isSound)) found("the rows differ from the journal")
+    const different = yield* drifts
+    if (different.length > 0) found(`the rows differ from the journal: ${shown(different)}`)
     return yield* Effect.flatMap(Journal, ({ head }) => head)
   })
 
@@ -169,15 +158,34 @@ const load = (
     yield* Effect.provide(created, services)
     const consumer = yield* Effect.forkScoped(Effect.provide(consuming, services))
     let commands = 0
+    const reached = yield* milestones
+    const broken = yield* Effect.makeLatch()
+    // At once: the end of one part does not end others that are within a timeout.
+    const part = <E, R>(effect: Effect.Effect<unknown, E, R>) =>
+      Effect.onExit(effect, (exit) => {
+        if (Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)) return Effect.void
+        found(`a part of the load has ended: ${Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""}`)
+        return broken.open
+      })
     const everything = yield* Effect.all([
-      writing(() => void commands++),
-      failing,
-      following,
-      following,
-      hosting,
-      maintaining(storage, directory, found),
-      restarting(storage),
-      readingLong(storage, seconds)
+      part(writing(() => void commands++)),
+      part(failing),
+      part(following),
+      part(following),
+      part(hosting({
+        answer: () => reached["the host has answered"].unsafeOpen(),
+        activity: () => reached["a live stream of the host has had an activity"].unsafeOpen()
+      })),
+      part(
+        maintaining(
+          storage,
+          directory,
+          found,
+          () => reached["a backup was made, and the rows were verified"].unsafeOpen()
+        )
+      ),
+      part(restarting(storage, () => reached["the process beside was ready"].unsafeOpen())),
+      part(readingLong(storage, seconds))
     ], { concurrency: "unbounded", discard: true }).pipe(Effect.provide(services), Effect.forkScoped)
     // A busy process takes a sample some time after each second.
     let since = performance.now()
@@ -191,10 +199,11 @@ const load = (
       if (samples.length % 30 === 0) yield* progress(JSON.stringify(samples.at(-1)))
     })
     yield* Effect.repeat(sample, Schedule.recurUpTo(Duration.seconds(seconds)))
-    Option.match(yield* Fiber.poll(everything), {
-      onNone: () => {},
-      onSome: (exit) => found(`a part of the load has ended: ${Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""}`)
-    })
+    for (const [milestone, { await: reach }] of Object.entries(reached)) {
+      // Once a part of the load has ended, there is no more to come.
+      const inTime = yield* Effect.timeoutOption(Effect.raceFirst(reach, broken.await), patience)
+      if (Option.isNone(inTime)) found(`not within ${patience}: ${milestone}`)
+    }
     yield* Fiber.interrupt(everything)
     const head = yield* Effect.provide(examined(found), services)
     yield* Fiber.interrupt(consumer)

@@ -4,6 +4,7 @@ import { type Backup, Postgres, Sqlite } from "@caravel/sql"
 import SqliteDatabase from "better-sqlite3"
 import { Effect, Redacted, type Scope } from "effect"
 import { join } from "node:path"
+import Pg from "pg"
 import * as Schema from "../postgres/Schema.js"
 
 /** A storage of a soak. */
@@ -16,7 +17,7 @@ export interface Storage {
   readonly log: string
   /** How many connections the server has. */
   readonly connections: Effect.Effect<number>
-  /** The size of the tables, in MiB. */
+  /** The size of the tables that have as many rows late as early, in MiB. */
   readonly size: Effect.Effect<number>
   /** Reads in one transaction until the effect has ended. */
   readonly reading: (effect: Effect.Effect<void>) => Effect.Effect<void>
@@ -62,9 +63,21 @@ export const postgres: Effect.Effect<Storage, never, Scope.Scope> = Effect.map(S
     connections: number(`SELECT count(*) - 1 FROM pg_stat_activity WHERE application_name = '${name}'`),
     size: number(
       `SELECT sum(pg_total_relation_size(oid)) / 1048576 FROM pg_class
-      WHERE relkind = 'r' AND relnamespace = '${name}'::regnamespace AND relname <> 'caravel_event'`
+      WHERE relkind = 'r' AND relnamespace = '${name}'::regnamespace AND relname NOT IN ('caravel_event', 'handled')`
     ),
     reading: (effect) =>
-      Effect.asVoid(Effect.zipRight(PostgresSchema.execute(url, "BEGIN", "SELECT count(*) FROM caravel_relay"), effect))
+      Effect.acquireUseRelease(
+        Effect.promise(async () => {
+          // An error is the answer of the statement that it fails.
+          const client = new Pg.Client({ connectionString: url }).on("error", () => {})
+          await client.connect()
+          // One snapshot, which the server keeps rows for.
+          await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
+          await client.query("SELECT count(*) FROM caravel_relay")
+          return client
+        }),
+        () => effect,
+        (client) => Effect.promise(() => client.end())
+      )
   }
 })
