@@ -49,7 +49,7 @@ export default defineConfig({
         }
       },
       // What other files leave in a process would run under the timers of the simulation.
-      { ...sources, test: { name: "simulation", include: [simulated], pool: "threads", testTimeout: 30_000 } }
+      { ...sources, test: { name: "simulation", include: [simulated], pool: "threads", testTimeout: 120_000 } }
     ]
   }
 })

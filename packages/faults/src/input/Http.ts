@@ -177,7 +177,10 @@ const requestOf = (parts: Parts): Request => {
   }
 }
 
-/** How long an answer may take, in milliseconds. A request whose announced body never comes is not answered. */
+/**
+ * How long an answer may take, in milliseconds: less than the server's own timeout. A request whose announced body never
+ * comes is not answered.
+ */
 const patience = { whole: 30_000, incomplete: 50 }
 
 /** A live stream ends only with the connection. */
@@ -245,7 +248,7 @@ const open = () =>
     const services = yield* Layer.build(Memory.layer)
     const server = yield* Layer.build(NodeHttpServer.layer(() => node, { host: "127.0.0.1", port: 0 }))
     yield* Layer.build(
-      Layer.provide(Server.layer({ requestTimeout: "5 seconds", drainTimeout: 0 }), [
+      Layer.provide(Server.layer({ requestTimeout: "1 minute", drainTimeout: 0 }), [
         Layer.succeedContext(services),
         Layer.succeedContext(server)
       ])

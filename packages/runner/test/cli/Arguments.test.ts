@@ -48,13 +48,13 @@ describe("arguments that are wrong", () => {
         "--expected-version: Expected an integer of at least 0, got \"-1\""
       ],
       [["create-tenant", nwcUrl, "--pubkey", pubkey], `"<redacted>" is unexpected${see("create-tenant")}`],
-      [["activity", "--limit", "-1"], "--limit: Expected an integer of at least 0, got \"-1\""],
-      [["activity", "--limit=1.5"], "--limit: Expected an integer of at least 0, got \"1.5\""],
+      [["activity", "--limit", "-1"], "--limit: Expected an integer of at least 1, got \"-1\""],
+      [["activity", "--limit=1.5"], "--limit: Expected an integer of at least 1, got \"1.5\""],
       [["activity", "--limit"], `--limit needs a value: count${see("activity")}`],
       [
         ["activity", "--since", "x", "--limit", "y"],
         "--since: Expected a position, an instant with its time zone such as 2026-11-01T00:00Z, \"2026-11-01 00:00\", " +
-        "2026-11-01, 1h, 7d, today, yesterday or now, got \"x\"; --limit: Expected an integer of at least 0, got \"y\""
+        "2026-11-01, 1h, 7d, today, yesterday or now, got \"x\"; --limit: Expected an integer of at least 1, got \"y\""
       ],
       [["activity", "--json=maybe"], `--json takes no value${see("activity")}`],
       [["activity", "a", "b"], `"a" and "b" are unexpected${see("activity")}`],

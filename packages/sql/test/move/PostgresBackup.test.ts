@@ -2,7 +2,7 @@ import { Command, Journal } from "@caravel/domain"
 import { Backup, Copy } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer } from "effect"
+import { Context, Deferred, Effect, Either, Fiber, Layer } from "effect"
 import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { eventsOf, plain } from "../fixtures/backup.js"
 import { dump, type Endpoint, file, headOf, history, many, open, schemaOf, using } from "../fixtures/copying.js"
@@ -173,7 +173,11 @@ withPostgres("a backup of PostgreSQL", (url) => {
           overwrite: true,
           onStep: (step) => step === "restoring" && Deferred.unsafeDone(begun, Effect.void)
         })
-        expect((yield* Fiber.join(verifying)).last).toMatchObject({ head: 1201, events: 1201, relays: 1200 })
+        // A program that has the database open fails once its tail has noticed the restore, which may be meanwhile.
+        const verified = yield* Effect.either(Fiber.join(verifying))
+        if (Either.isLeft(verified)) {
+          expect(verified.left).toMatchObject({ reason: "replaced", cause: { _tag: "PositionFromOtherEpoch" } })
+        } else expect(verified.right.last).toMatchObject({ head: 1201, events: 1201, relays: 1200 })
       }),
     60_000
   )
