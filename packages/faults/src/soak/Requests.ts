@@ -5,7 +5,7 @@ import { get } from "node:http"
 import { relays } from "./Load.js"
 
 /** An answer of the host is not what it should be. */
-export class WrongAnswer extends Data.TaggedError("WrongAnswer")<{ readonly message: string }> {}
+class WrongAnswer extends Data.TaggedError("WrongAnswer")<{ readonly message: string }> {}
 
 /** What the load waits for. */
 export interface Seen {
@@ -29,7 +29,10 @@ const within =
 /** Sends a request, and succeeds once its answer has ended. `onText` returns what is wrong with a part of the answer. */
 const request = (url: string, onText: (text: string) => string | undefined) =>
   Effect.async<void, WrongAnswer>((resume) => {
-    const fail = (why: string) => resume(new WrongAnswer({ message: `${url}: ${why}` }))
+    const fail = (why: string) => {
+      resume(new WrongAnswer({ message: `${url}: ${why}` }))
+      sent.destroy()
+    }
     const sent = get(url, (response) => {
       if (response.statusCode !== 200) return fail(`the status is ${response.statusCode}`)
       response.setEncoding("utf8")
