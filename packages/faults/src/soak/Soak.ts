@@ -82,9 +82,10 @@ const following = Effect.gen(function*() {
 
 const hosting = (seen: Seen) =>
   Effect.gen(function*() {
-    const listening = yield* Layer.build(
-      NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { host: "127.0.0.1", port: 0 })
-    )
+    const node = Server.endAbandoned(createServer())
+    const listening = yield* Layer.build(NodeHttpServer.layer(() => node, { host: "127.0.0.1", port: 0 }))
+    // The platform waits for connections on which nothing was ever sent.
+    yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
     yield* Layer.build(Layer.provide(Server.layer({ drainTimeout: "1 second" }), Layer.succeedContext(listening)))
     yield* requesting(yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), listening), seen)
   }).pipe(Effect.scoped)

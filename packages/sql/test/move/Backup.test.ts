@@ -1,9 +1,11 @@
 import { Command, Journal } from "@caravel/domain"
 import { Backup, Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Logger } from "effect"
 import { execFileSync } from "node:child_process"
 import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import promises from "node:fs/promises"
+import { syncBuiltinESMExports } from "node:module"
 import { dirname, join } from "node:path"
 import { inspect } from "node:util"
 import { contents, eventsOf, plain, world } from "../fixtures/backup.js"
@@ -96,6 +98,26 @@ describe("a backup", () => {
       yield* Backup.backup({ from, to, overwrite: true })
       expect(files().filter((name) => name.startsWith("backup"))).toEqual(["backup.db"])
       expect((yield* contents(to)).verified.differences).toEqual([])
+    }))
+
+  it.scopedLive("succeeds although its temporary directory cannot be removed, and says so", () =>
+    Effect.gen(function*() {
+      const { from, to } = yield* world
+      const { rm } = promises
+      const failing: typeof rm = (path, options) =>
+        options?.recursive === true ? Promise.reject(new Error("EIO: i/o error")) : rm(path, options)
+      const using = (rm: typeof failing) =>
+        Effect.sync(() => {
+          Object.assign(promises, { rm })
+          syncBuiltinESMExports()
+        })
+      yield* Effect.acquireRelease(using(failing), () => using(rm))
+      const logged: Array<string> = []
+      const logger = Logger.make(({ message }) => void logged.push(inspect(message)))
+      const backup = Backup.backup({ from, to })
+      const { position } = yield* Effect.provide(backup, Logger.replace(Logger.defaultLogger, logger))
+      expect([position, (yield* contents(to)).verified.differences]).toEqual([1201, []])
+      expect(logged.join()).toContain("cannot be removed; remove it")
     }))
 
   it.scopedLive("keeps a file that another program has made meanwhile, unless it may be overwritten", () =>

@@ -256,7 +256,11 @@ const intoNewFile = <E>(to: string, overwrite: boolean, restored: Effect.Effect<
   Effect.acquireUseRelease(
     created("restore", to),
     (isMade): Effect.Effect<void, E | FileExists> => isMade || overwrite ? restored : new FileExists({ filename: to }),
-    (isMade, exit) => isMade && Exit.isFailure(exit) ? Effect.promise(() => fs.rm(to, { force: true })) : Effect.void
+    // If it cannot be removed, the restore still fails with the reason why it failed.
+    (isMade, exit) =>
+      isMade && Exit.isFailure(exit)
+        ? Effect.ignore(attempt("restore", () => fs.rm(to, { force: true })))
+        : Effect.void
   )
 
 /**
@@ -273,7 +277,11 @@ const temporaryCopy = (operation: string, to: string) =>
         ),
         attempt(operation, () => fs.mkdtemp(`${path.resolve(to)}.${operation}-`))
       ),
-      (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true, maxRetries: 10 }))
+      (directory) =>
+        Effect.catchAll(
+          attempt(operation, () => fs.rm(directory, { recursive: true, force: true, maxRetries: 10 })),
+          (error) => Effect.logWarning(`${directory} cannot be removed; remove it, as it may hold wallet URLs`, error)
+        )
     ),
     (directory) => path.join(directory, path.basename(to))
   ).pipe(Effect.tap((copy) => created(operation, copy)))
