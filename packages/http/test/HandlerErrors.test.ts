@@ -7,19 +7,11 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { createServer } from "node:http"
-import type { AddressInfo } from "node:net"
+import { answering } from "./fixtures/answering.js"
 
 it.scopedLive("a handler's error has neither the headers, the query nor the body of its request", () =>
   Effect.gen(function*() {
-    const server = yield* Effect.acquireRelease(
-      Effect.async<ReturnType<typeof createServer>>((resume) => {
-        const server = createServer((_, response) => response.writeHead(503, { "x-own": "s3cret" }).end("s3cret"))
-          .listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-      }),
-      (server) => Effect.sync(() => server.close())
-    )
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const url = yield* answering((_, response) => response.writeHead(503, { "x-own": "s3cret" }).end("s3cret"))
     const charge = HttpClientRequest.post(`${url}/charges`).pipe(
       HttpClientRequest.setHeader("x-stripe-key", "s3cret"),
       HttpClientRequest.setUrlParam("key", "s3cret"),

@@ -74,9 +74,7 @@ class Oracle {
     this.events = events
     this.observer = observer
     this.activities = events.flatMap((event) => activityOf(event) ?? [])
-    const states = [stateOf([], [])]
-    for (const event of events) states.push(evolve(states.at(-1)!, event))
-    this.states = states
+    this.states = statesOf(events)
     for (const event of events) {
       const mark = event.metadata.correlationId ?? ""
       this.byMark.set(mark, [...this.byMark.get(mark) ?? [], event])
@@ -367,6 +365,13 @@ const decoded = (command: { readonly _tag: string }): CommandRequest => {
 }
 
 const decodedCommands = new WeakMap<object, CommandRequest>()
+
+/** The state after each position. */
+export const statesOf = (events: ReadonlyArray<RecordedEvent>): ReadonlyArray<State> => {
+  const states = [stateOf([], [])]
+  for (const event of events) states.push(evolve(states.at(-1)!, event))
+  return states
+}
 
 /** A value as text, whatever the order of its fields. */
 export const plain = (value: unknown): string => JSON.stringify(value, sorted)

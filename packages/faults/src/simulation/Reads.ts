@@ -1,28 +1,30 @@
 /** Asks the services about the present and the past, and compares the answers with a fold of the journal. */
 import {
   activityOf,
-  evolve,
   type Pubkey,
   type RecordedEvent,
   type RelayState,
   type State,
-  stateOf,
   type Tenant,
   type TenantState,
   type Usage
 } from "@caravel/domain"
 import { DateTime, Effect, HashMap, Option, Redacted, Stream } from "effect"
 import type { History } from "./History.js"
-import { plain } from "./Oracle.js"
+import { plain, statesOf } from "./Oracle.js"
 import type { Tagged } from "./Steps.js"
 import type { Services } from "./World.js"
 
-/** Checks the services' answers while nothing is written. `events` are the whole journal. */
+/** Checks the answers of all services while nothing is written. `events` are the whole journal. */
 export const check = (
-  services: Services,
+  all: ReadonlyArray<Services>,
   events: ReadonlyArray<RecordedEvent>,
   history: History
-): Effect.Effect<void, Tagged> => new Reads(services, events, history).check
+): Effect.Effect<void, Tagged> =>
+  Effect.suspend(() => {
+    const states = statesOf(events)
+    return Effect.forEach(all, (services) => new Reads(services, events, states, history).check, { discard: true })
+  })
 
 class Reads {
   private readonly services: Services
@@ -33,12 +35,15 @@ class Reads {
   private readonly tenants: ReadonlyArray<TenantState>
   private readonly relays: ReadonlyArray<RelayState>
 
-  constructor(services: Services, events: ReadonlyArray<RecordedEvent>, history: History) {
+  constructor(
+    services: Services,
+    events: ReadonlyArray<RecordedEvent>,
+    states: ReadonlyArray<State>,
+    history: History
+  ) {
     this.services = services
     this.events = events
     this.history = history
-    const states = [stateOf([], [])]
-    for (const event of events) states.push(evolve(states.at(-1)!, event))
     this.states = states
     this.tenants = sorted(states.at(-1)!.tenants)
     this.relays = sorted(states.at(-1)!.relays)

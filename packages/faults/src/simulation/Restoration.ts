@@ -86,7 +86,7 @@ export const restoration = (
     yield* starting.verify(newcomer.services!)
     const now = yield* newcomer.services!.journal.read(Position.make(0), Number.MAX_SAFE_INTEGER)
     checkJournal(events, now, history)
-    yield* Reads.check(newcomer.services!, now, history)
+    yield* Reads.check([newcomer.services!], now, history)
     checkLater(later, now.slice(events.length), parts)
     for (const problem of [...later.problems, ...fresh.problems]) history.report(`after the restore: ${problem}`)
     yield* newcomer.close

@@ -172,7 +172,7 @@ class Simulation {
     yield* execution.verify(services)
     const events = yield* services.journal.read(Position.make(0), Number.MAX_SAFE_INTEGER)
     Oracle.check(program, history, events, observer, faults)
-    for (const node of nodes) yield* Reads.check(node.services!, events, history)
+    yield* Reads.check(nodes.map(({ services }) => services!), events, history)
     this.isOpen = false
     if (program.restoration !== null) {
       this.stage = "restoring a backup"

@@ -77,7 +77,7 @@ export const memory = async (isLong: boolean): Promise<Opened> => {
     Effect.flatMap(Journal, ({ read }) => read(Position.make(0), longHistory.length))
   )
   const recorded = await Effect.runPromise(Effect.provide(journal, Memory.layer))
-  return Memory.layerWith({ events: recorded.map(({ position: _, ...event }) => event) })
+  return Memory.layerWith({ events: recorded })
 }
 
 export const sqlite = (filename: string): Layer.Layer<Layer.Layer.Success<Opened> | SqlClient, StorageError> =>

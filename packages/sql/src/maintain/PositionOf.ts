@@ -1,7 +1,6 @@
-import { Position } from "@caravel/domain"
-import { Schema } from "effect"
+import type { Position } from "@caravel/domain"
+import { branded } from "@caravel/domain/adapter"
 
-const isPosition = Schema.is(Position)
-
-/** A stored number as a position; 0 if damage has made it something else. */
-export const positionOf = (stored: unknown): Position => isPosition(stored) ? stored : Position.make(0)
+/** A stored number as a position; 0 if damage has made it something else. Each event is asked for it: no schema. */
+export const positionOf = (stored: unknown): Position =>
+  branded<Position>(Number.isSafeInteger(stored) && stored as number > 0 ? stored as number : 0)

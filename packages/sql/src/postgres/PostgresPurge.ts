@@ -21,6 +21,8 @@ const stillRead = new StorageError({
   advice: "end it (the oldest in pg_stat_activity), and erase or rotate again"
 })
 
+const toError = toStorageError(postgres, operation)
+
 const file = "SELECT pg_relation_filenode('caravel_secret')"
 
 const rewrite = (connection: PostgresConnection.PostgresConnection) =>
@@ -36,7 +38,7 @@ const rewrite = (connection: PostgresConnection.PostgresConnection) =>
     // Without the privilege, the server only returns a warning.
     if (after === before) return yield* notAllowed
     if (kept > 0) return yield* stillRead
-  })
+  }).pipe(Effect.catchTag("SqlError", (error) => Effect.fail(toError(error))))
 
 /** How long a purge waits for other transactions to end, in real time. */
 const patience = Schedule.spaced("250 millis").pipe(Schedule.jittered, Schedule.upTo("10 seconds"))
@@ -46,16 +48,13 @@ const patience = Schedule.spaced("250 millis").pipe(Schedule.jittered, Schedule.
  * in its write-ahead log, archives and replicas for as long as these are kept.
  */
 export const make = (config: Config): Effect.Effect<void, StorageError> =>
-  Effect.gen(function*() {
-    const connection = yield* PostgresConnection.connect(config)
+  PostgresConnection.connect(config).pipe(
     // While the statement waits for its lock, all others that need the table wait behind it.
-    yield* connection.executeRaw("SET lock_timeout = '1s'; SET statement_timeout = 0", [])
-    yield* rewrite(connection).pipe(
-      Effect.mapError((error) => error._tag === "SqlError" ? toStorageError(postgres, operation)(error) : error),
-      Effect.retry({ while: ({ reason }) => reason === "busy", schedule: patience }),
-      Effect.withClock(Clock.make())
-    )
-  }).pipe(
-    Effect.scoped,
-    Effect.catchTag("SqlError", (error) => Effect.fail(toStorageError(postgres, operation)(error)))
+    Effect.tap(({ executeRaw }) => executeRaw("SET lock_timeout = '1s'; SET statement_timeout = 0", [])),
+    Effect.mapError(toError),
+    Effect.flatMap((connection) =>
+      Effect.retry(rewrite(connection), { while: ({ reason }) => reason === "busy", schedule: patience })
+    ),
+    Effect.withClock(Clock.make()),
+    Effect.scoped
   )

@@ -6,9 +6,8 @@
 import { StorageError } from "@caravel/domain"
 import { nextTurn } from "@caravel/domain/adapter"
 import { Effect, Schedule } from "effect"
-import * as fs from "node:fs/promises"
 import { toStorageError } from "../database/StorageErrors.js"
-import { attempt, sync } from "./DatabaseFile.js"
+import { attempt, realPath, sync } from "./DatabaseFile.js"
 import * as SqliteConnection from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 
@@ -64,7 +63,8 @@ export const make = (filename: string): Effect.Effect<void, StorageError> =>
       Effect.filterOrFail(execute("PRAGMA wal_checkpoint(TRUNCATE)"), ([row]) => row?.[0] === 0, () => stillRead)
     )
     // SQLite has synced the database file, but not the log that it has truncated.
-    yield* attempt(operation, async () => sync(`${await fs.realpath(filename)}-wal`, "r+"))
+    const log = `${yield* realPath(filename)}-wal`
+    yield* attempt(operation, () => sync(log, "r+"))
   }).pipe(Effect.scoped)
 
 const operation = "overwriting what was deleted"

@@ -265,7 +265,8 @@ const intoNewFile = <E>(to: string, overwrite: boolean, restored: Effect.Effect<
 
 /**
  * Creates a temporary file that other users cannot read, in a directory of its own, and returns its name. The scope
- * removes the directory. An interrupted check of the file may still be opening it on its thread, and create a log while the directory is removed.
+ * removes the directory. An interrupted check of the file may still be opening it on its thread, and create a log while
+ * the directory is removed.
  */
 const temporaryCopy = (operation: string, to: string) =>
   Effect.map(

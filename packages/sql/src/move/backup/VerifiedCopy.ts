@@ -18,7 +18,7 @@ import { check } from "../../sqlite/IntegrityCheck.js"
 import * as SqliteConnection from "../../sqlite/SqliteConnection.js"
 import { sqlite } from "../../sqlite/SqliteDialect.js"
 import * as SqliteTransaction from "../../sqlite/SqliteTransaction.js"
-import * as CopyChecks from "../copy/CopyChecks.js"
+import { unsound } from "../copy/CopyChecks.js"
 import type * as CopySource from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
 import { mustBeSound } from "../MustBeSound.js"
@@ -159,10 +159,7 @@ export const verifiedCopy = <A, E = never>(
         journal.verify,
         (...far) => onStep("verifying", ...far),
         ({ resourceId, resourceType }) =>
-          CopyChecks.corrupt(
-            `in ${from}, rows differ from the journal, first at ${resourceType} ${resourceId}`,
-            operation
-          )
+          unsound(operation, `in ${from}, rows differ from the journal, first at ${resourceType} ${resourceId}`)
       )
       return yield* then({ connection, database, journal, verification })
     }))

@@ -63,7 +63,7 @@ export const mustBeAt = (connection: Connection, head: number) =>
 export const mustEqual = (source: CopySource.Source, { events, head, relays, secrets, tenants }: Verification) => {
   const expected = [source.head, source.head, source.tenants, source.relays, source.secrets]
   return [head, events, tenants, relays, secrets].some((count, n) => count !== expected[n])
-    ? corrupt("the source's rows differ from its journal")
+    ? unsound("copy", "the source's rows differ from its journal")
     : Effect.void
 }
 
@@ -73,8 +73,8 @@ const overtaken = new StorageError({
   cause: new Error("another process is writing to the target")
 })
 
-/** The source's rows differ from its journal. */
-export const corrupt = (why: string, operation = "copy") =>
+/** The source was opened, but its rows or its journal are not as they should be. */
+export const unsound = (operation: string, why: string) =>
   new StorageError({
     reason: "corrupt",
     operation,

@@ -12,7 +12,7 @@ import * as SqlVerification from "../../maintain/SqlVerification.js"
 import { execute, run } from "../../statement/StatementScript.js"
 import { chunked, repeat, type Statement } from "../../statement/Table.js"
 import { mustBeSound } from "../MustBeSound.js"
-import { corrupt, headOf, mustBeAt, mustBePrefix, mustEqual, type NotACopy } from "./CopyChecks.js"
+import { headOf, mustBeAt, mustBePrefix, mustEqual, type NotACopy, unsound } from "./CopyChecks.js"
 import * as CopySource from "./CopySource.js"
 
 /**
@@ -144,7 +144,7 @@ const finish = (connection: Connection, operation: string, source: CopySource.So
       verification(connection, operation),
       (...far) => onStep("verifying", ...far),
       ({ resourceId, resourceType }) =>
-        corrupt(`the source's journal is not sound, first at ${resourceType} ${resourceId}`)
+        unsound("copy", `the source's journal is not sound, first at ${resourceType} ${resourceId}`)
     )
     yield* mustEqual(source, last)
     yield* connection.execute("UPDATE caravel_epoch SET number = -number", [], undefined)
