@@ -206,7 +206,18 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
     })
   )
 
-  for (const options of [{}, { concurrency: 3 }, { onFailure: "parkResource" as const }]) {
+  const ways: ReadonlyArray<{
+    readonly concurrency?: number
+    readonly handlerTimeout?: "1 hour"
+    readonly onFailure?: "parkResource"
+  }> = [
+    {},
+    { concurrency: 3 },
+    { handlerTimeout: "1 hour" },
+    { concurrency: 3, handlerTimeout: "1 hour" },
+    { onFailure: "parkResource" }
+  ]
+  for (const options of ways) {
     test(
       `a run that has lost its lease moves nothing, parks nothing and stops its handlers: ${JSON.stringify(options)}`,
       Effect.gen(function*() {

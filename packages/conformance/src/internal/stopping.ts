@@ -148,6 +148,27 @@ export const stopping = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
+    "a consumer that halts interrupts handlers that have not ended in time, within timeouts, too",
+    Effect.gen(function*() {
+      yield* relays(2)
+      const begun = yield* Deferred.make<void>()
+      const run = Consumer.run({
+        name,
+        from: 1,
+        retry,
+        concurrency: 2,
+        handlerTimeout: "1 hour",
+        stopTimeout: 0,
+        handle: (activity) =>
+          activity.resourceId === "r1"
+            ? Effect.zipRight(Deferred.await(begun), Effect.fail("no"))
+            : Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never)
+      })
+      expect(yield* Effect.flip(run)).toMatchObject({ _tag: "ConsumerHalted", position: 3 })
+    })
+  )
+
+  test(
     "an interrupted replay lets its handler end",
     Effect.gen(function*() {
       yield* relays(3)

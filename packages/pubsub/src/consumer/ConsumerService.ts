@@ -1,5 +1,5 @@
 import { Effect, Schedule, type Scope } from "effect"
-import { withBackground } from "../runtime/WithBackground.js"
+import { withBackground } from "../runtime/Concurrently.js"
 import { awaitChange, awaitPosition } from "./AwaitPosition.js"
 import type { Checkpoint } from "./Checkpoints.js"
 import { ConsumerContext, type Ports } from "./ConsumerContext.js"

@@ -1,7 +1,7 @@
 import type { StorageError } from "@caravel/domain"
 import { Duration, Effect, Fiber, Option, Random } from "effect"
+import { withBackground } from "../runtime/Concurrently.js"
 import { isTransient, Waiting } from "../runtime/Waiting.js"
-import { withBackground } from "../runtime/WithBackground.js"
 import { ConsumerNotFound } from "./ConsumerError.js"
 import type { ConsumerStore } from "./ConsumerStore.js"
 import type { Lease, LeaseLost, Task } from "./Leases.js"

@@ -1,6 +1,7 @@
 /** The handlers in progress and how a run stops: the state Stopping of `Run`. */
 import type { Activity } from "@caravel/domain"
 import { Duration, Effect, Fiber } from "effect"
+import { inOwnFiber } from "../runtime/Concurrently.js"
 import { sleep } from "../runtime/Waiting.js"
 import type { ConsumerHalted } from "./ConsumerError.js"
 import { Signal } from "./LocalSignals.js"
@@ -67,13 +68,9 @@ export class InFlight {
 
 /** Runs an effect. On interruption, waits for handlers in progress before the effect is interrupted. */
 export const drainOnInterrupt = <A, E, R>(inFlight: InFlight, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    // The effect runs in its own fiber, which the caller's interruption does not reach.
-    Effect.flatMap(Effect.forkDaemon(restore(effect)), (fiber) =>
-      Effect.onInterrupt(restore(Fiber.join(fiber)), () =>
-        // The race runs in its own fiber too: it interrupts its loser, and finalizers cannot be interrupted.
-        Effect.forkDaemon(Effect.interruptible(Effect.raceFirst(inFlight.drain, Fiber.await(fiber)))).pipe(
-          Effect.flatMap(Fiber.join),
-          Effect.zipRight(Fiber.interrupt(fiber))
-        )))
-  )
+  inOwnFiber(effect, (fiber) =>
+    // The race runs in a fiber, too: it interrupts its loser, and finalizers cannot be interrupted.
+    Effect.flatMap(
+      Effect.forkDaemon(Effect.interruptible(Effect.raceFirst(inFlight.drain, Fiber.await(fiber)))),
+      Fiber.join
+    ))

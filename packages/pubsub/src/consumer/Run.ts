@@ -29,8 +29,8 @@
  */
 import { Position } from "@caravel/domain"
 import { Cause, Effect, Exit, Option, Schedule } from "effect"
+import { concurrently, withBackground } from "../runtime/Concurrently.js"
 import { sleep, Waiting } from "../runtime/Waiting.js"
-import { withBackground } from "../runtime/WithBackground.js"
 import { Attempts } from "./Attempts.js"
 import type { Batch, Handle } from "./Batch.js"
 import { type Batches, pages, partitions } from "./Batches.js"
@@ -215,13 +215,7 @@ const handling = <E, R>(session: Session<E, R>): Effect.Effect<never, RunEnd, R>
     if (concurrency === 1) return handlingBatches(session, pages(session), directly(session))
     const { batches, reading } = partitions(session)
     const worker = handlingBatches(session, batches, directly(session))
-    return Effect.zipRight(
-      Effect.all([reading, ...Array.from({ length: concurrency }, () => worker)], {
-        concurrency: "unbounded",
-        discard: true
-      }),
-      Effect.never
-    )
+    return Effect.zipRight(concurrently([reading, ...Array.from({ length: concurrency }, () => worker)]), Effect.never)
   })
 
 type State<R> =
