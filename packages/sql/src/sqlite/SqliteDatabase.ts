@@ -15,7 +15,7 @@ import * as Migrations from "../schema/Migrations.js"
 import { mustBePath, prepare } from "./DatabaseFile.js"
 import { check } from "./IntegrityCheck.js"
 import * as SqliteConnection from "./SqliteConnection.js"
-import { sqlite } from "./SqliteDialect.js"
+import { isReadError, sqlite } from "./SqliteDialect.js"
 import { SqliteFiles } from "./SqliteFiles.js"
 import * as SqlitePurge from "./SqlitePurge.js"
 import * as SqliteTransaction from "./SqliteTransaction.js"
@@ -91,16 +91,16 @@ export const open = (
 
     // The program may change its working directory.
     const absolute = resolve(filename)
-    const reader = yield* (yield* connect({ filename: absolute, readonly: true, disableWAL: true })).reserve
-    const snapshot = connect({ filename: absolute, readonly: true, disableWAL: true }).pipe(
-      Effect.flatMap(({ reserve }) => reserve),
-      Effect.tap((connection) => connection.execute("BEGIN", [], undefined)),
-      Effect.provide(Reactivity.layer)
+    const anotherReader = Effect.provide(
+      Effect.flatMap(connect({ filename: absolute, readonly: true, disableWAL: true }), ({ reserve }) => reserve),
+      Reactivity.layer
     )
+    const reader = yield* anotherReader
+    const snapshot = Effect.tap(anotherReader, (connection) => connection.execute("BEGIN", [], undefined))
     return Database.make({
       client,
       reader,
-      intact: intact(files, reader),
+      intact: intact(files, reader, anotherReader),
       snapshot,
       dialect: sqlite,
       secrets,
@@ -127,9 +127,20 @@ const mustExist = (filename: string) =>
 const mostDamages = 100
 
 /** Fails if a file was removed, replaced or truncated while it was open. */
-const intact = (files: SqliteFiles, reader: Connection): Effect.Effect<void, SqlError> => {
+const intact = (
+  files: SqliteFiles,
+  reader: Connection,
+  anotherReader: Effect.Effect<Connection, SqlError, Scope.Scope>
+): Effect.Effect<void, SqlError> => {
   const number = (pragma: string, column = 0) =>
     Effect.map(reader.executeValues(`PRAGMA ${pragma}`, []), ([row]) => Number(row?.[column]))
+  // Only at its first statement, a connection tells a call that failed, which may pass, from a file that is damaged.
+  const isDamaged = Effect.scoped(
+    Effect.flatMap(anotherReader, (connection) => connection.executeValues("SELECT 1 FROM caravel_event LIMIT 0", []))
+  ).pipe(
+    Effect.as(false),
+    Effect.catchIf((error) => isCorrupt(error) && !isReadError(error.cause), () => Effect.succeed(true))
+  )
   // This checkpoint copies nothing, and returns the length of the log.
   const isTruncated = Effect.all({
     frames: number("wal_checkpoint(NOOP)", 1),
@@ -138,7 +149,7 @@ const intact = (files: SqliteFiles, reader: Connection): Effect.Effect<void, Sql
     pageSize: number("page_size")
   }).pipe(
     Effect.map((extent) => files.isTruncated(extent)),
-    Effect.catchIf((error) => sqlite.reasonOf(error.cause) === "corrupt", () => Effect.succeed(true))
+    Effect.catchIf(isCorrupt, () => isDamaged)
   )
   return Effect.suspend(() => {
     const lost = files.look()
@@ -151,6 +162,8 @@ const intact = (files: SqliteFiles, reader: Connection): Effect.Effect<void, Sql
     )
   })
 }
+
+const isCorrupt = ({ cause }: SqlError) => sqlite.reasonOf(cause) === "corrupt"
 
 /** The driver throws when it cannot open the file. */
 const connect = (config: SqliteClient.SqliteClientConfig) =>

@@ -36,6 +36,9 @@ const reasonOf = (cause: unknown): StorageErrorReason => {
   return reasons.find(([start]) => code.startsWith(start))?.[1] ?? "other"
 }
 
+/** Whether the system could not read a file, which may pass, and says nothing about the file's content. */
+export const isReadError = (cause: unknown) => codeOf(cause) === "SQLITE_IOERR_CORRUPTFS"
+
 const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
 
 const messageOf = (cause: unknown) => Predicate.hasProperty(cause, "message") ? String(cause.message) : ""
