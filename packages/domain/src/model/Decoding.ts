@@ -57,12 +57,27 @@ export const issuesIn = (error: ParseResult.ParseError): ReadonlyArray<Issue> =>
 export const issuesOf = (error: ParseResult.ParseError): ReadonlyArray<string> =>
   issuesIn(error).map(({ message, path }) => path === "" ? message : `${path}: ${message}`)
 
-/** Effect formats values with their own methods, and a program may pass an array whose `constructor` is a text. */
+/** Effect formats values with their own methods, and JSON may have a `constructor` that is no function. */
 const formatted = (error: ParseResult.ParseError) => {
   try {
     return ParseResult.ArrayFormatter.formatErrorSync(error)
   } catch {
-    return [{ path: [], message: "Expected another value than this one, which cannot be shown" }]
+    return [{ path: pathOf(error.issue), message: "Expected another value than this one, which cannot be shown" }]
+  }
+}
+
+/** The path to the first value that has an issue. */
+const pathOf = (issue: ParseResult.ParseIssue): ReadonlyArray<PropertyKey> => {
+  switch (issue._tag) {
+    case "Pointer":
+      return [issue.path, pathOf(issue.issue)].flat()
+    case "Composite":
+      return pathOf([issue.issues].flat()[0]!)
+    case "Refinement":
+    case "Transformation":
+      return pathOf(issue.issue)
+    default:
+      return []
   }
 }
 

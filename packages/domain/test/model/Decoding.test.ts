@@ -35,5 +35,8 @@ describe("an error about input", () => {
       )
     ).toThrow()
     expect(issues(list, either)).toEqual(["Expected another value than this one, which cannot be shown"])
+    const json = { names: [{ constructor: { name: { toString: 1, valueOf: 1 } } }] }
+    const Names = Schema.Struct({ names: Schema.optional(Schema.NonEmptyArray(Schema.NonEmptyString)) })
+    expect(issues(json, Names)).toEqual(["names.0: Expected another value than this one, which cannot be shown"])
   })
 })

@@ -1,6 +1,6 @@
 /** The settings of a host, from options, environment variables and a file, which are validated together. */
 import { issuesOf } from "@caravel/domain"
-import { expected } from "@caravel/domain/adapter"
+import { expected, issuesIn } from "@caravel/domain/adapter"
 import * as Options from "@effect/cli/Options"
 import {
   Array as Arr,
@@ -188,7 +188,7 @@ const inEnvironment = Effect.map(
   }
 )
 
-const decode = Schema.decodeUnknownEither(Settings, { errors: "all", onExcessProperty: "error" })
+const decode = Schema.decodeUnknownEither(Settings, { errors: "all" })
 
 /**
  * Settings that do not fit together. A schema in the environment may be for other commands, and the machines of relays in
@@ -242,11 +242,9 @@ export const read = (
       value)
     const sources = Rec.map(found, ({ source }) => source)
     const decoded = decode(values)
+    const unknown = Object.keys(found).filter((name) => !Object.hasOwn(fields, name))
     const issues = Either.match(decoded, {
-      onLeft: (error) =>
-        ParseResult.ArrayFormatter.formatErrorSync(error).map(({ _tag, message, path: [name = ""] }) =>
-          `${sources[String(name)]}: ${_tag === "Unexpected" ? "There is no such setting" : message}`
-        ),
+      onLeft: (error) => issuesIn(error).map(({ message, path }) => `${sources[path.split(".")[0]!]}: ${message}`),
       onRight: (settings) => conflicts(settings, sources)
     })
     const { credentials } = values
@@ -256,7 +254,11 @@ export const read = (
         onSuccess: () => []
       })
       : []
-    const wrong = Arr.dedupe([...issues, ...unreadable])
+    const wrong = Arr.dedupe([
+      ...unknown.map((name) => `${sources[name]}: There is no such setting`),
+      ...issues,
+      ...unreadable
+    ])
     if (Either.isLeft(decoded) || wrong.length > 0) {
       yield* Effect.forEach(wrong, report)
       return yield* new Failed({ message: "" })

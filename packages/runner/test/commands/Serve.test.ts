@@ -221,6 +221,17 @@ it("finds settings in options, then the environment, then a file, and says where
   })
 }, 60_000)
 
+it("reports settings that cannot be shown", async () => {
+  const origins = [{ constructor: { name: { toString: 1, valueOf: 1 } } }]
+  writeFileSync(join(directory.path, "caravel.json"), JSON.stringify({ origins, constructor: 1 }))
+  const { code, stderr } = await caravel(directory.path, ["serve", "--check", "--config", "caravel.json"])
+  expect([code, stderr.split("\n")]).toEqual([1, [
+    "caravel: constructor in caravel.json: There is no such setting",
+    "caravel: origins in caravel.json: Expected another value than this one, which cannot be shown",
+    ""
+  ]])
+}, 60_000)
+
 it("reports everything that is wrong with the settings and the credentials at once", async () => {
   writeFileSync(
     join(directory.path, "caravel.json"),

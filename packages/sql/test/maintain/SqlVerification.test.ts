@@ -106,6 +106,10 @@ describe("a damaged journal", () => {
       kind: "unreadable",
       field: "payload.status"
     }],
+    [
+      `UPDATE caravel_event SET payload = '{"status":{"constructor":{"name":{"toString":1,"valueOf":1}}}}' ${where}`,
+      { kind: "unreadable", field: "payload.status" }
+    ],
     [`UPDATE caravel_event SET payload = '"SECRET"' ${where}`, { kind: "unreadable", field: "payload" }],
     [`UPDATE caravel_event SET type = 'Mutiny' ${where}`, { kind: "unreadable", field: "type" }],
     [`UPDATE caravel_event SET id = 'no id' ${where}`, { kind: "unreadable", field: "id" }],
