@@ -1,9 +1,10 @@
 import { nextTurn } from "@caravel/domain/adapter"
 import { Server } from "@caravel/http"
+import { Memory } from "@caravel/memory"
 import { describe, expect, it } from "@effect/vitest"
-import { Array as Arr, Deferred, Effect, Supervisor } from "effect"
+import { Array as Arr, Deferred, Effect, Fiber, Supervisor } from "effect"
 import { createServer } from "node:http"
-import { connect } from "node:net"
+import { connect, type Socket } from "node:net"
 import { get, served, url, withQuery, withSlowRelay } from "./fixtures/served.js"
 
 describe("a request whose client disconnects", () => {
@@ -105,6 +106,58 @@ it.live("a response whose client does not disconnect calls back once", () =>
     yield* nextTurn
     expect(sent).toBe(1)
   }).pipe(Effect.scoped))
+
+describe("bytes that are not HTTP", () => {
+  /** What a server sends on a connection until it closes it. */
+  const received = (socket: Socket) =>
+    Effect.async<string>((resume) => {
+      let text = ""
+      socket.setEncoding("utf8").on("data", (data: string) => text += data)
+      socket.on("close", () => resume(Effect.succeed(text)))
+    })
+
+  for (const connection of ["close", "keep-alive"]) {
+    it.live(`are not answered in place of the request before them (Connection: ${connection})`, () =>
+      Effect.gen(function*() {
+        const { finish, services, started } = yield* withSlowRelay()
+        const node = Server.endAbandoned(createServer())
+        let bytesRead = () => 0
+        node.on("connection", (socket) => bytesRead = () => socket.bytesRead)
+        yield* Effect.gen(function*() {
+          const { host, hostname, port } = new URL(yield* url)
+          const socket = connect(Number(port), hostname)
+          const answer = yield* Effect.fork(received(socket))
+          socket.write(`GET /v1/relays/a HTTP/1.1\r\nhost: ${host}\r\nconnection: ${connection}\r\n\r\n`)
+          yield* started
+          for (const read of [bytesRead(), bytesRead() + 1]) {
+            socket.write("?")
+            yield* Effect.repeat(nextTurn, { until: () => bytesRead() > read })
+          }
+          yield* finish
+          const text = yield* Fiber.join(answer)
+          expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 404"])
+          expect(text).toContain("urn:caravel:problem:relay-not-found")
+        }).pipe(Effect.provide(served(services, {}, node)))
+      }))
+  }
+
+  const chunk =
+    `POST /v1/submit HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`
+  const cases = [
+    ["a line", "?\r\n\r\n", "400 Bad Request"],
+    ["a header of 20 KB", `GET / HTTP/1.1\r\na: ${"b".repeat(20_000)}\r\n\r\n`, "431 Request Header Fields Too Large"],
+    ["a chunk without a length", `${chunk}?\r\n`, "400 Bad Request"],
+    ["a chunk with 20 KB beside its length", `${chunk}1;${"b".repeat(20_000)}\r\n`, "413 Payload Too Large"]
+  ] as const
+
+  it.live.each(cases)("are answered as Node does: %s", ([, bytes, status]) =>
+    Effect.gen(function*() {
+      const { hostname, port } = new URL(yield* url)
+      const socket = connect(Number(port), hostname)
+      socket.write(bytes)
+      expect(yield* received(socket)).toBe(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
+    }).pipe(Effect.provide(served(Memory.layer))))
+})
 
 describe("a client that asks for another protocol", () => {
   it.live("may reset its connection while its request is executed", () =>

@@ -1,7 +1,9 @@
-/** Requests whose connections are closed, in a server of Node. */
+/** Requests whose connections are closed or broken, in a server of Node. */
 
 /** A response of `node:http`. Its types are not imported: browsers that use `Remote` have none of Node. */
 interface NodeResponse {
+  readonly req: { readonly complete: boolean }
+  readonly headersSent: boolean
   destroyed: boolean
   end: (...args: Array<any>) => unknown
   readonly once: (event: "close", listener: () => void) => unknown
@@ -9,17 +11,30 @@ interface NodeResponse {
 }
 
 interface NodeRequest {
-  readonly socket: { readonly once: (event: "close", listener: () => void) => unknown }
+  readonly socket: NodeConnection
 }
 
 /** A server of `node:http` or `node:https`. */
 interface NodeServer {
   on(event: "request", listener: (request: NodeRequest, response: NodeResponse) => void): unknown
   on(event: "upgrade", listener: (request: NodeRequest, socket: NodeSocket) => void): unknown
+  on(event: "clientError", listener: (error: NodeError, connection: NodeConnection) => void): unknown
 }
 
 interface NodeSocket {
   readonly on: (event: "error", listener: () => void) => unknown
+}
+
+interface NodeConnection {
+  readonly writable: boolean
+  readonly once: (event: "close", listener: () => void) => unknown
+  readonly write: (text: string) => unknown
+  readonly destroy: () => unknown
+  readonly destroySoon: () => unknown
+}
+
+interface NodeError {
+  readonly code?: string
 }
 
 /** Node calls what waits for the end of a response only when it is sent, so the platform would wait for ever. */
@@ -45,11 +60,22 @@ const close = (response: NodeResponse) => {
   response.emit("close")
 }
 
+/** What Node answers to what is not HTTP, by the code of its error. */
+const refusals = new Map([
+  ["ERR_HTTP_REQUEST_TIMEOUT", "408 Request Timeout"],
+  ["HPE_CHUNK_EXTENSIONS_OVERFLOW", "413 Payload Too Large"],
+  ["HPE_HEADER_OVERFLOW", "431 Request Header Fields Too Large"]
+])
+
+const refusalOf = ({ code = "" }: NodeError) =>
+  `HTTP/1.1 ${refusals.get(code) ?? "400 Bad Request"}\r\nConnection: close\r\n\r\n`
+
 /**
  * Ends each request of a server of Node when its connection is closed, and returns the server. Without this, the fiber
  * of a request whose client disconnects before it has received the whole response never ends, so that a host that runs
- * for long needs more and more memory; and a client that asks for another protocol (`Upgrade`) and then resets its
- * connection ends the process. Must be called before the server is given to the platform:
+ * for long needs more and more memory; a client that asks for another protocol (`Upgrade`) and then resets its
+ * connection ends the process; and a request that is followed by bytes that are not HTTP may be answered with 400
+ * although it is executed. Must be called before the server is given to the platform:
  *
  *     NodeHttpServer.layer(() => Server.endAbandoned(createServer()), { port: 8080 })
  *
@@ -63,6 +89,7 @@ const close = (response: NodeResponse) => {
  */
 export const endAbandoned = <Server extends NodeServer>(server: Server): Server => {
   const unanswered = new WeakMap<NodeRequest["socket"], Set<NodeResponse>>()
+  const broken = new WeakSet<NodeConnection>()
   const begin = (socket: NodeRequest["socket"]) => {
     const responses = new Set<NodeResponse>()
     unanswered.set(socket, responses)
@@ -72,6 +99,16 @@ export const endAbandoned = <Server extends NodeServer>(server: Server): Server 
   }
   // Node no longer listens itself, so an error would end the process. The socket closes after it.
   server.on("upgrade", (_, socket) => socket.on("error", () => {}))
+  // Node would answer the first of the waiting requests, although the error is about what follows the last one.
+  server.on("clientError", (error, socket) => {
+    const waiting = [...unanswered.get(socket) ?? []]
+    const whole = waiting.findLast(({ req }) => req.complete)
+    if (whole === undefined) {
+      if (socket.writable && !waiting.some(({ headersSent }) => headersSent)) socket.write(refusalOf(error))
+      socket.destroy()
+    } else if (!broken.has(socket)) whole.once("close", () => socket.destroySoon())
+    broken.add(socket)
+  })
   server.on("request", ({ socket }, response) => {
     const responses = unanswered.get(socket) ?? begin(socket)
     responses.add(response)
