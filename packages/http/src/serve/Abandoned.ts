@@ -88,9 +88,9 @@ const refusalOf = ({ code = "" }: NodeError) =>
  * @category running
  */
 export const endAbandoned = <Server extends NodeServer>(server: Server): Server => {
-  const unanswered = new WeakMap<NodeRequest["socket"], Set<NodeResponse>>()
+  const unanswered = new WeakMap<NodeConnection, Set<NodeResponse>>()
   const broken = new WeakSet<NodeConnection>()
-  const begin = (socket: NodeRequest["socket"]) => {
+  const begin = (socket: NodeConnection) => {
     const responses = new Set<NodeResponse>()
     unanswered.set(socket, responses)
     // Node's own listeners come first: those that they close are then no longer among the responses.

@@ -1,18 +1,19 @@
 /** Effects that run at the same time, until one of them fails. */
 import { Effect, Fiber } from "effect"
 
-/**
- * Runs an effect in a fiber of its own, and ends when it has ended. On interruption, `beforeInterrupt` runs first.
- */
+/** Runs an effect in a fiber of its own, and ends when it has ended. On interruption, `beforeInterrupt` runs first. */
 export const inOwnFiber = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
-  beforeInterrupt: (fiber: Fiber.Fiber<A, E>) => Effect.Effect<void> = () => Effect.void
+  beforeInterrupt: (fiber: Fiber.Fiber<unknown>) => Effect.Effect<unknown> = () => Effect.void
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.forkDaemon(restore(effect)), (fiber) =>
-      Effect.onInterrupt(
-        restore(Fiber.join(fiber)),
-        () => Effect.zipRight(beforeInterrupt(fiber), Fiber.interrupt(fiber))
+    // A fiber that fails would log its error as unhandled.
+    Effect.flatMap(Effect.forkDaemon(Effect.exit(restore(effect))), (fiber) =>
+      Effect.flatten(
+        Effect.onInterrupt(
+          restore(Fiber.join(fiber)),
+          () => Effect.zipRight(beforeInterrupt(fiber), Fiber.interrupt(fiber))
+        )
       ))
   )
 
