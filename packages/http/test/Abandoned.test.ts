@@ -150,6 +150,23 @@ describe("bytes that are not HTTP", () => {
     ["a chunk with 20 KB beside its length", `${chunk}1;${"b".repeat(20_000)}\r\n`, "413 Payload Too Large"]
   ] as const
 
+  const expecting = "GET / HTTP/1.1\r\nhost: localhost\r\nexpect: more\r\n\r\n"
+  const own = [
+    ["without a host", "GET / HTTP/1.1\r\n\r\n?", "400 Bad Request"],
+    ["with an expectation", `${expecting}?`, "417 Expectation Failed"]
+  ] as const
+
+  it.live.each(own)(
+    "are not answered after what Node has answered itself: a request %s",
+    ([, bytes, status]) =>
+      Effect.gen(function*() {
+        const { hostname, port } = new URL(yield* url)
+        const socket = connect(Number(port), hostname)
+        socket.write(bytes)
+        expect((yield* received(socket)).match(/HTTP\/1\.1 .*/g)).toEqual([`HTTP/1.1 ${status}`])
+      }).pipe(Effect.provide(served(Memory.layer)))
+  )
+
   it.live.each(cases)("are answered as Node does: %s", ([, bytes, status]) =>
     Effect.gen(function*() {
       const { hostname, port } = new URL(yield* url)

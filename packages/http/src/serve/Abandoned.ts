@@ -3,7 +3,6 @@
 /** A response of `node:http`. Its types are not imported: browsers that use `Remote` have none of Node. */
 interface NodeResponse {
   readonly req: { readonly complete: boolean }
-  readonly headersSent: boolean
   destroyed: boolean
   end: (...args: Array<any>) => unknown
   readonly once: (event: "close", listener: () => void) => unknown
@@ -27,6 +26,8 @@ interface NodeSocket {
 
 interface NodeConnection {
   readonly writable: boolean
+  /** The response that is being sent, which may be Node's own: 417 for what a client expects, or 400 without a host. */
+  readonly _httpMessage?: { readonly headersSent: boolean } | null
   readonly once: (event: "close", listener: () => void) => unknown
   readonly write: (text: string) => unknown
   readonly destroy: () => unknown
@@ -101,10 +102,9 @@ export const endAbandoned = <Server extends NodeServer>(server: Server): Server 
   server.on("upgrade", (_, socket) => socket.on("error", () => {}))
   // Node would answer the first of the waiting requests, although the error is about what follows the last one.
   server.on("clientError", (error, socket) => {
-    const waiting = [...unanswered.get(socket) ?? []]
-    const whole = waiting.findLast(({ req }) => req.complete)
+    const whole = [...unanswered.get(socket) ?? []].findLast(({ req }) => req.complete)
     if (whole === undefined) {
-      if (socket.writable && !waiting.some(({ headersSent }) => headersSent)) socket.write(refusalOf(error))
+      if (socket.writable && socket._httpMessage?.headersSent !== true) socket.write(refusalOf(error))
       socket.destroy()
     } else if (!broken.has(socket)) whole.once("close", () => socket.destroySoon())
     broken.add(socket)
