@@ -243,6 +243,7 @@ export const read = (
     const sources = Rec.map(found, ({ source }) => source)
     const decoded = decode(values)
     const unknown = Object.keys(found).filter((name) => !Object.hasOwn(fields, name))
+      .map((name) => `${sources[name]}: There is no such setting`)
     const issues = Either.match(decoded, {
       onLeft: (error) => issuesIn(error).map(({ message, path }) => `${sources[path.split(".")[0]!]}: ${message}`),
       onRight: (settings) => conflicts(settings, sources)
@@ -254,11 +255,7 @@ export const read = (
         onSuccess: () => []
       })
       : []
-    const wrong = Arr.dedupe([
-      ...unknown.map((name) => `${sources[name]}: There is no such setting`),
-      ...issues,
-      ...unreadable
-    ])
+    const wrong = Arr.dedupe([...unknown, ...issues, ...unreadable])
     if (Either.isLeft(decoded) || wrong.length > 0) {
       yield* Effect.forEach(wrong, report)
       return yield* new Failed({ message: "" })

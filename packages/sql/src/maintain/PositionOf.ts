@@ -3,4 +3,4 @@ import { branded } from "@caravel/domain/adapter"
 
 /** A stored number as a position; 0 if damage has made it something else. Each event is asked for it: no schema. */
 export const positionOf = (stored: unknown): Position =>
-  branded<Position>(Number.isSafeInteger(stored) && stored as number > 0 ? stored as number : 0)
+  branded<Position>(typeof stored === "number" && Number.isSafeInteger(stored) && stored > 0 ? stored : 0)
