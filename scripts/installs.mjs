@@ -11,7 +11,7 @@ import { join } from "node:path"
 import { catalog, finish, packages, peers, readJson, root, typescript7 } from "./workspace.mjs"
 
 const matrix = process.argv.includes("--matrix")
-const url = process.env.CARAVEL_TEST_POSTGRES_URL
+const url = process.env.CARAVEL_TEST_POSTGRES_URL || undefined
 
 const tarballs = Object.fromEntries(
   packages.filter(({ json }) => json.private !== true).map(({ json, name }) => [

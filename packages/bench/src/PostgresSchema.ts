@@ -10,7 +10,7 @@ import * as Template from "./Template.js"
 /** Only the environment may contain the URL: command lines are in reports, and a URL may contain a password. */
 const variable = "CARAVEL_TEST_POSTGRES_URL"
 
-const server = process.env[variable]
+const server = process.env[variable] || undefined
 
 /** Why PostgreSQL cannot be measured, if it cannot. */
 export const skipped: string | undefined = server === undefined ? `set ${variable}` : undefined

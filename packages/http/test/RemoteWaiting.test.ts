@@ -70,6 +70,26 @@ describe("a call that cannot be interrupted", () => {
     }).pipe(Effect.provide(served(Memory.layer))))
 })
 
+it.scoped.each([
+  { operation: "command", running: create },
+  { operation: "verification", running: Effect.flatMap(Journal, ({ verify }) => Stream.runDrain(verify)) }
+])("a $operation beside an effect that fails is interrupted at once", ({ running }) =>
+  Effect.gen(function*() {
+    let asked = 0
+    const url = yield* answering((request, response) => {
+      if (request.method === "GET") return empty(request, response)
+      asked++
+      if (request.url === "/v1/verify") response.write("\n")
+    })
+    const fails = Effect.zipRight(until(() => asked === 1), Effect.fail("refused"))
+    expect(
+      yield* Effect.all([running, fails], { concurrency: "unbounded", discard: true }).pipe(
+        Effect.flip,
+        Effect.provide(Remote.layerOperator({ url }))
+      )
+    ).toBe("refused")
+  }))
+
 describe("a host that is away", () => {
   /** A clock on which all waiting ends at the next turn. */
   const hurried = (): Clock.Clock => {

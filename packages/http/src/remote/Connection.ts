@@ -222,21 +222,26 @@ export const refused = (
 }
 
 /**
- * How long to wait for an answer or the next part of it, and the failure if there is none.
+ * Fails if there is no answer, or no next part of it, for too long. In a caller's `Effect.all`, `Effect.timeout` would
+ * not be interrupted when another effect fails (Effect 3.22).
  *
  * @since 0.1.0
  * @category execution
  */
-export const silence = (operation: string, { timeout = "70 seconds" }: Options) => ({
-  duration: timeout,
-  onTimeout: () =>
+export const answered =
+  (operation: string, { timeout = "70 seconds" }: Options) =>
+  <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E | StorageError, R> =>
+    Effect.raceFirst(call, Effect.delay(silence(operation), timeout))
+
+const silence = (operation: string) =>
+  Effect.failSync(() =>
     new StorageError({
       operation,
       reason: "unavailable",
       cause: new Error("the host does not answer"),
       advice: "try again"
     })
-})
+  )
 
 /**
  * Where the caller cannot be interrupted, a timeout would wait for the call that it interrupts. So another fiber makes the
@@ -267,7 +272,7 @@ export const called = (operation: string, options: Options) => {
       call,
       (error): Failure => isCallError(error) ? storageError(operation, error) : error as Exclude<E, CallError>
     )
-    return retried(timeoutable(Effect.timeoutFail(failing, silence(operation, options))))
+    return retried(timeoutable(answered(operation, options)(failing)))
   }
 }
 

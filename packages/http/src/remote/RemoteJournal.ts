@@ -4,7 +4,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { Array as Arr, DateTime, Effect, Option, Order, Schema, Stream } from "effect"
 import * as Problem from "../api/Problem.js"
 import { VerifyLine } from "../api/VerifyLine.js"
-import { allAfter, called, type Connection, refused, silence, storageError } from "./Connection.js"
+import { allAfter, answered, called, type Connection, refused, storageError } from "./Connection.js"
 
 /** How many positions the URL of a request names: 2 KB of it, which every proxy accepts. */
 const positionsPerRequest = 100
@@ -31,9 +31,8 @@ const cutOff = new StorageError({
 const isStep = (line: typeof VerifyLine.Type): line is Verification => !("complete" in line)
 
 /** The host sends empty lines while it has no step to tell. */
-const verification = ({ http, options }: Connection): Stream.Stream<Verification, StorageError> => {
-  const { duration, onTimeout } = silence("verify", options)
-  return HttpClientRequest.post("/v1/verify").pipe(
+const verification = ({ http, options }: Connection): Stream.Stream<Verification, StorageError> =>
+  HttpClientRequest.post("/v1/verify").pipe(
     http.execute,
     Effect.filterOrElse(
       ({ status }) => status === 200,
@@ -43,7 +42,14 @@ const verification = ({ http, options }: Connection): Stream.Stream<Verification
     Effect.map(({ stream }) =>
       stream.pipe(
         Stream.mapError((error) => storageError("verify", error)),
-        Stream.timeoutFail(onTimeout, duration)
+        Stream.toPull,
+        Effect.map((part) =>
+          Effect.mapError(
+            answered("verify", options)(part),
+            (error) => Option.isOption(error) ? error : Option.some(error)
+          )
+        ),
+        Stream.fromPull
       )
     ),
     Stream.unwrap,
@@ -55,7 +61,6 @@ const verification = ({ http, options }: Connection): Stream.Stream<Verification
     Stream.takeUntil((line) => !isStep(line)),
     Stream.filter(isStep)
   )
-}
 
 /**
  * All but repairing the rows.

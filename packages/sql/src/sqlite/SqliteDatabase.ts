@@ -15,7 +15,7 @@ import * as Migrations from "../schema/Migrations.js"
 import { mustBePath, prepare } from "./DatabaseFile.js"
 import { check } from "./IntegrityCheck.js"
 import * as SqliteConnection from "./SqliteConnection.js"
-import { isReadError, sqlite } from "./SqliteDialect.js"
+import { sqlite } from "./SqliteDialect.js"
 import { SqliteFiles } from "./SqliteFiles.js"
 import * as SqlitePurge from "./SqlitePurge.js"
 import * as SqliteTransaction from "./SqliteTransaction.js"
@@ -139,7 +139,7 @@ const intact = (
     Effect.flatMap(anotherReader, (connection) => connection.executeValues("SELECT 1 FROM caravel_event LIMIT 0", []))
   ).pipe(
     Effect.as(false),
-    Effect.catchIf((error) => isCorrupt(error) && !isReadError(error.cause), () => Effect.succeed(true))
+    Effect.catchIf(isCorrupt, () => Effect.succeed(true))
   )
   // This checkpoint copies nothing, and returns the length of the log.
   const isTruncated = Effect.all({

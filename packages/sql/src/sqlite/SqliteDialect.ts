@@ -9,9 +9,8 @@ import type { Dialect } from "../statement/Dialect.js"
 const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]> = [
   // The file was renamed or removed.
   ["SQLITE_READONLY_DBMOVED", "replaced"],
-  // An incomplete page, or a file system that reports damage.
+  // An incomplete page. Other failed reads, such as `SQLITE_IOERR_CORRUPTFS`, say nothing about the file's content.
   ["SQLITE_IOERR_SHORT_READ", "corrupt"],
-  ["SQLITE_IOERR_CORRUPTFS", "corrupt"],
   ["SQLITE_BUSY", "busy"],
   ["SQLITE_LOCKED", "busy"],
   // Another process recovers or closes the log at this moment.
@@ -35,9 +34,6 @@ const reasonOf = (cause: unknown): StorageErrorReason => {
   if (code === "SQLITE_ERROR" && damagedSchema.test(messageOf(cause))) return "corrupt"
   return reasons.find(([start]) => code.startsWith(start))?.[1] ?? "other"
 }
-
-/** Whether the system could not read a file, which may pass, and says nothing about the file's content. */
-export const isReadError = (cause: unknown) => codeOf(cause) === "SQLITE_IOERR_CORRUPTFS"
 
 const codeOf = (cause: unknown) => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
 

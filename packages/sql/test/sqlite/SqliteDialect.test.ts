@@ -85,7 +85,7 @@ const codes: ReadonlyArray<
   ["SQLITE_FULL", "full", undefined, "ended"],
   ["SQLITE_INTERRUPT", "busy", "passes", "ended"],
   ["SQLITE_IOERR", "other", undefined, "ended"],
-  ["SQLITE_IOERR_CORRUPTFS", "corrupt", undefined, "ended"],
+  ["SQLITE_IOERR_CORRUPTFS", "other", undefined, "ended"],
   ["SQLITE_IOERR_FSYNC", "other", undefined, "ended"],
   ["SQLITE_IOERR_SHORT_READ", "corrupt", undefined, "ended"],
   ["SQLITE_IOERR_WRITE", "other", undefined, "ended"],
