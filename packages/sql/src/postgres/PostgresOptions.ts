@@ -35,7 +35,7 @@ export interface Options extends Opening.Options {
   readonly ssl?: boolean | TlsOptions | undefined
   /**
    * The maximum number of connections for callers' own statements and transactions; 10 by default. Caravel uses up to 8
-   * more.
+   * more, one that listens, and one more for each verification, backup, copy or erasure that runs.
    */
   readonly maxConnections?: number | undefined
   /**
