@@ -13,7 +13,7 @@ import {
 } from "./command/CommandRequest.js"
 import type { CommandTag } from "./command/CommandTable.js"
 import * as Input from "./command/Input.js"
-import { InputLimits } from "./command/InputLimits.js"
+import { type InputLimits } from "./command/InputLimits.js"
 import { payloadOf } from "./command/MethodParameters.js"
 import type { Methods } from "./command/Methods.js"
 import { type Submission, submissionOf } from "./decide/Batch.js"
@@ -143,7 +143,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
       submission: Submission
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
     readonly notify: typeof ActivityPubSub.Service
-    readonly limits?: typeof InputLimits.Service
+    readonly limits: typeof InputLimits.Service
   }): typeof Command.Service =>
     serviceOf({
       ...adapter,
@@ -160,7 +160,7 @@ export class Command extends Context.Tag("@caravel/domain/Command")<Command, Com
       commands: Arr.NonEmptyReadonlyArray<CommandRequest>
     ) => Effect.Effect<ReadonlyArray<Activity | undefined>, CommandFailure>
     readonly notify: typeof ActivityPubSub.Service
-    readonly limits?: typeof InputLimits.Service
+    readonly limits: typeof InputLimits.Service
   }): typeof Command.Service => serviceOf({ ...host, activityOf: identity })
 }
 
@@ -173,9 +173,9 @@ const serviceOf = <Result extends Executed | undefined>({ activityOf, execute, l
   ) => Effect.Effect<ReadonlyArray<Result>, CommandFailure>
   readonly activityOf: (result: Result) => Activity | undefined
   readonly notify: typeof ActivityPubSub.Service
-  readonly limits?: typeof InputLimits.Service
+  readonly limits: typeof InputLimits.Service
 }): typeof Command.Service => {
-  const { readAll, readOne } = Input.make(limits ?? InputLimits.defaults)
+  const { readAll, readOne } = Input.make(limits)
 
   const counted = (commands: Arr.NonEmptyReadonlyArray<CommandRequest>) =>
     Effect.matchEffect(execute(commands), {

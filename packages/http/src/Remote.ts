@@ -4,6 +4,7 @@ import {
   ActivityPubSub,
   Command,
   History,
+  InputLimits,
   Journal,
   Position,
   Query,
@@ -93,20 +94,24 @@ const layerWakeUps = ({ http }: Connection.Connection, following: Following) =>
 const layerCommand = (connection: Connection.Connection, following: Following) =>
   Layer.effect(
     Command,
-    Effect.zipWith(Tail.Tail, ActivityPubSub, (tail, pubsub) =>
-      RemoteCommand.make(connection, pubsub, (activities) =>
-        Effect.suspend(() => {
-          const last = activities.findLast(Predicate.isNotUndefined)
-          if (last === undefined || !following.isConnected) {
-            return Effect.void
-          }
-          return tail.awaitAfter(Position.make(last.position - 1)).pipe(
-            // Also where the caller cannot be interrupted.
-            Effect.interruptible,
-            Effect.timeout("1 second"),
-            Effect.ignore
-          )
-        })))
+    Effect.gen(function*() {
+      const tail = yield* Tail.Tail
+      return RemoteCommand.make(connection, {
+        notify: yield* ActivityPubSub,
+        limits: yield* InputLimits,
+        broadcast: (activities) =>
+          Effect.suspend(() => {
+            const last = activities.findLast(Predicate.isNotUndefined)
+            if (last === undefined || !following.isConnected) return Effect.void
+            return tail.awaitAfter(Position.make(last.position - 1)).pipe(
+              // Also where the caller cannot be interrupted.
+              Effect.interruptible,
+              Effect.timeout("1 second"),
+              Effect.ignore
+            )
+          })
+      })
+    })
   )
 
 const layerServices = (

@@ -1,5 +1,5 @@
 /** What only services of a host can meet: lost answers, missing grants, and a host that is away. */
-import { ActivityPubSub, Command, Journal, Position, Query } from "@caravel/domain"
+import { ActivityPubSub, Command, InputLimits, Journal, Position, Query } from "@caravel/domain"
 import { nextTurn } from "@caravel/domain/adapter"
 import { EventStream, Problem, Remote, RequestError, Server } from "@caravel/http"
 import { Memory } from "@caravel/memory"
@@ -75,6 +75,22 @@ it.live("a command that cannot be interrupted returns also if the log cannot be 
       const created = yield* Effect.uninterruptible(command.createTenant({ pubkey: "cd".repeat(32) }))
       expect(created.position).toBe(2)
     }).pipe(Effect.scoped, Effect.provide(Layer.provide(Remote.layerClient({ url }), client)))
+  }).pipe(Effect.provide(served(Memory.layer))))
+
+it.live("the limits of input are those of the program, and then those of the host", () =>
+  Effect.gen(function*() {
+    const url = yield* HttpServer.addressFormattedWith(Effect.succeed)
+    const limited = (commandsPerSubmit: number) =>
+      Layer.succeed(InputLimits, { ...InputLimits.defaults, commandsPerSubmit })
+    const list = Arr.makeBy(3, (n) => ({ _tag: "CreateTenant" as const, pubkey: `${n}`.repeat(64) }))
+    const submit = Effect.flatMap(Command, (command) => command.submit(list))
+    const refused = yield* Effect.flip(submit).pipe(
+      Effect.provide(Layer.provide(Remote.layer({ url }), limited(2)))
+    )
+    expect(refused._tag).toBe("ParseError")
+    expect(yield* Effect.flatMap(Journal, ({ head }) => head)).toBe(0)
+    const created = yield* Effect.provide(submit, Layer.provide(Remote.layer({ url }), limited(3)))
+    expect(created).toHaveLength(3)
   }).pipe(Effect.provide(served(Memory.layer))))
 
 it.live("without the grant, a wallet URL is an error and not null", () =>

@@ -13,6 +13,7 @@ import {
   type DeactivateRelay,
   type FailureOf,
   type IdempotencyConflict,
+  InputLimits,
   type Methods,
   type Payloads,
   Position,
@@ -175,6 +176,7 @@ const make = (appended: Array<ReadonlyArray<CommandRequest>>) =>
   Effect.map(ActivityPubSub, (notify) =>
     Command.make({
       notify,
+      limits: InputLimits.defaults,
       append: (unit) =>
         Effect.suspend(() => {
           appended.push(unit.commands.map(([command]) => command))

@@ -1,5 +1,12 @@
 /** Commands that a host executes. */
-import { type Activity, type ActivityPubSub, Command, type CommandRequest, StorageError } from "@caravel/domain"
+import {
+  type Activity,
+  type ActivityPubSub,
+  Command,
+  type CommandRequest,
+  type InputLimits,
+  StorageError
+} from "@caravel/domain"
 import { IdempotencyKey, inputError, submissionOf } from "@caravel/domain/adapter"
 import { Array as Arr, Effect, ParseResult, Schema, String as Str } from "effect"
 import type { CommandHeaders } from "../api/CommandHeaders.js"
@@ -18,8 +25,11 @@ declare const crypto: { readonly randomUUID: () => string }
  */
 export const make = (
   { client, options }: Connection,
-  notify: typeof ActivityPubSub.Service,
-  broadcast: (activities: ReadonlyArray<Activity | undefined>) => Effect.Effect<void>
+  { broadcast, limits, notify }: {
+    readonly notify: typeof ActivityPubSub.Service
+    readonly limits: typeof InputLimits.Service
+    readonly broadcast: (activities: ReadonlyArray<Activity | undefined>) => Effect.Effect<void>
+  }
 ): typeof Command.Service => {
   const headersOf = (commands: Arr.NonEmptyReadonlyArray<CommandRequest>) =>
     Effect.map(submissionOf(commands), ({ commands: [[, { expected, metadata }]], idempotencyKey }) => ({
@@ -45,6 +55,7 @@ export const make = (
 
   return Command.makeRemote({
     notify,
+    limits,
     execute: (commands) =>
       commands.some(RemoteSecret.isHidden) ? Effect.fail(refused(unread)) : Effect.flatMap(
         headersOf(commands),

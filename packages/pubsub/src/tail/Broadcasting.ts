@@ -1,4 +1,5 @@
 import type { Position } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { Effect } from "effect"
 import * as Background from "../runtime/Background.js"
 import * as Backoff from "../runtime/Backoff.js"
@@ -20,7 +21,7 @@ export const makeBroadcasting = ({ fail, readPage, window }: CheckedLog) =>
           const last = activities.length < pageSize ? end : activities[activities.length - 1]!.position
           // Another fiber may have broadcast these activities meanwhile.
           if (window.position === from && last > from) window.advance(activities, last)
-          return advance(end)
+          return last < end ? Effect.zipRight(nextTurn, advance(end)) : advance(end)
         })
       })
 

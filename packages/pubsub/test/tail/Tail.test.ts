@@ -1,4 +1,5 @@
 import { ActivityFeed, ActivityPubSub, Journal, StorageError } from "@caravel/domain"
+import { nextTurn } from "@caravel/domain/adapter"
 import { InProcess, Tail, Waiting } from "@caravel/pubsub"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream, TestClock } from "effect"
@@ -44,6 +45,19 @@ describe("the tail", () => {
         expect([...yield* queue.takeUpTo(max), ...yield* queue.takeBetween(max, max)]).toEqual([])
       }
       expect(positionsOf(yield* queue.takeAll)).toEqual([1, 2, 3])
+    }))
+
+  it.live("lets timers and sockets have their turn before each page that it broadcasts", () =>
+    Effect.suspend(() => {
+      const world = new World()
+      return Effect.gen(function*() {
+        const queue = yield* subscribe
+        let turns = 0
+        yield* Effect.fork(Effect.forever(Effect.map(nextTurn, () => turns++)))
+        yield* append(world, 6 * pageSize)
+        expect(turns).toBeGreaterThanOrEqual(5)
+        expect(positionsOf(yield* queue.takeAll)).toEqual(range(1, world.head))
+      }).pipe(Effect.scoped, Effect.provide(Layer.provide(InProcess.layer, world.layer)))
     }))
 
   it.effect("begins at the end of an existing journal", () =>

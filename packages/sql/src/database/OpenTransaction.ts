@@ -14,21 +14,14 @@ export class OpenTransaction {
    * lost.
    */
   readonly written: Array<string> = []
-  /** Effects that run in order, each once, after the commit: uninterruptibly and outside the transaction. */
-  readonly afterCommit = new Set<Effect.Effect<void>>()
   /** The error with which the database ended the transaction. */
   failure: SqlError | undefined
-  private savepoints = 0
   private running = 0
   private readonly whenIdle: Array<() => void> = []
 
   constructor(dialect: Dialect, connection: AnsweringConnection) {
     this.dialect = dialect
     this.connection = connection
-  }
-
-  nextSavepoint(): string {
-    return `caravel_${this.savepoints++}`
   }
 
   /** Runs a statement, unless `refusal` returns why it must not run. */

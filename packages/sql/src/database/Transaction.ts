@@ -166,7 +166,7 @@ export const outermost = <A, E, R>(
         Effect.exit,
         Effect.tap(() => Effect.sync(() => release(connection))),
         Effect.flatten,
-        Effect.tap(() => each(transaction.afterCommit, Function.identity))
+        Effect.tap(() => each(scope.afterCommit, Function.identity))
       )
     })
   })

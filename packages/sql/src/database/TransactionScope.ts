@@ -18,7 +18,10 @@ export interface Transaction {
    * lost.
    */
   readonly written: Array<string>
-  /** Effects that run in order, each once, after the outermost commit: uninterruptibly and outside the transaction. */
+  /**
+   * Effects that run in order, each once, after the outermost commit: uninterruptibly and outside the transaction. Those
+   * of a savepoint that is rolled back are dropped.
+   */
   readonly afterCommit: Set<Effect.Effect<void>>
   /** Whether it refuses further statements. */
   readonly hasEnded: boolean
@@ -42,7 +45,7 @@ export class TransactionScope implements Transaction {
   /** For callers' statements. */
   readonly callers: AnsweringConnection
   readonly written: Array<string>
-  readonly afterCommit: Set<Effect.Effect<void>>
+  readonly afterCommit = new Set<Effect.Effect<void>>()
   private readonly transaction: OpenTransaction
   /** The number of events written before it. */
   private readonly before: number
@@ -64,7 +67,6 @@ export class TransactionScope implements Transaction {
     this.transaction = transaction
     this.depth = depth
     this.written = transaction.written
-    this.afterCommit = transaction.afterCommit
     this.before = transaction.written.length
     const { answer, send } = transaction.connection
     const several = send ??
@@ -162,7 +164,10 @@ export class TransactionScope implements Transaction {
             this.written.length = nested.before
             return Effect.zipRight(this.undo, Effect.suspend(() => this.pass(Effect.failCause(cause))))
           },
-          onSuccess: (result) => this.pass(Effect.succeed(result))
+          onSuccess: (result) => {
+            for (const effect of nested.afterCommit) this.afterCommit.add(effect)
+            return this.pass(Effect.succeed(result))
+          }
         })
       })
     )

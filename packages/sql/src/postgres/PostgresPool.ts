@@ -88,8 +88,14 @@ export const make = (
       return {
         acquire,
         release,
+        // The wait for a connection can be interrupted, as `Effect.acquireRelease` would not allow.
         scoped: (patience) =>
-          Effect.acquireRelease(acquire(patience), (connection) => Effect.sync(() => release(connection))),
+          Effect.uninterruptibleMask((restore) =>
+            Effect.tap(
+              restore(acquire(patience)),
+              (connection) => Effect.addFinalizer(() => Effect.sync(() => release(connection)))
+            )
+          ),
         isInUse: () => lender.inUse > 0
       }
     }

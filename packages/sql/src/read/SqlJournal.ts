@@ -23,7 +23,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
       ORDER BY resource_version LIMIT ?`
     const latestAt =
       "SELECT coalesce(latest_at, created_at) FROM caravel_event WHERE position >= ? ORDER BY position LIMIT 1"
-    const headOf = Effect.map(readCommitted("Journal.head", head, [], decodeHead), ([[position]]) => position)
+    const currentHead = Effect.map(readCommitted("Journal.head", head, [], decodeHead), ([[position]]) => position)
     const tenantPage =
       `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
       ORDER BY position LIMIT ?`
@@ -37,12 +37,12 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
             Arr.sortWith(pages.flat(), ({ position }) => position, Order.number)
         ),
       read: (position, limit) => readCommitted("Journal.read", page, [position, limitOf(limit)], event.decode),
-      head: headOf,
+      head: currentHead,
       // The latest instant of all events up to a position never decreases, so a binary search finds it.
       positionAt: ({ epochMillis }) =>
         Effect.gen(function*() {
           let found = 0
-          for (let last: number = yield* headOf; found < last;) {
+          for (let last: number = yield* currentHead; found < last;) {
             const middle = Math.ceil((found + last) / 2)
             const [[latest]] = yield* readCommitted("Journal.positionAt", latestAt, [middle], decodeInstant)
             if (latest <= epochMillis) found = middle

@@ -123,11 +123,15 @@ it.scopedLive("a jump in a caller's transaction is counted only once the transac
     yield* command.createTenant({ pubkey }).pipe(at(start))
     yield* command.createRelay({ id: "a", tenant: pubkey, subdomain: "a" }).pipe(at(start + 60 * minutes))
     const { count } = yield* jumps
-    yield* Effect.either(sql.withTransaction(Effect.zipRight(activate(1), Effect.fail("no"))))
+    const refused = Effect.either(sql.withTransaction(Effect.zipRight(activate(1), Effect.fail("no"))))
+    yield* refused
     expect((yield* jumps).count).toBe(count)
-    yield* sql.withTransaction(Effect.zipRight(activate(1), Effect.map(jumps, (now) => expect(now.count).toBe(count))))
+    yield* sql.withTransaction(Effect.zipRight(refused, activate(61)))
+    expect((yield* jumps).count).toBe(count)
+    const nested = sql.withTransaction(activate(1))
+    yield* sql.withTransaction(Effect.zipRight(nested, Effect.map(jumps, (now) => expect(now.count).toBe(count))))
     expect((yield* jumps).count).toBe(count + 1)
-    expect((yield* verified).clocks).toMatchObject([{ _tag: "ClockJump", position: 3 }])
+    expect((yield* verified).clocks).toMatchObject([{ _tag: "ClockJump", position: 4 }])
   }).pipe(Effect.provide(Sqlite.layerTemporary)))
 
 it.scopedLive("the tolerated clock difference is an option", () =>

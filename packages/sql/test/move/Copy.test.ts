@@ -52,6 +52,19 @@ const suite = (empty: Effect.Effect<Endpoint, never, Scope.Scope>) => {
   )
 
   test(
+    "a damaged sequence of the target is refused with a typed error",
+    Effect.gen(function*() {
+      const [from, to] = [yield* file, yield* empty]
+      yield* history(from)
+      if (!("filename" in to)) return
+      yield* Effect.scoped(Layer.build(open(to)))
+      const database = yield* raw(to.filename)
+      database.exec("INSERT INTO sqlite_sequence VALUES ('caravel_event', 'x')")
+      expect(yield* refused(from, to)).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+    })
+  )
+
+  test(
     "a copy and its copy back are the same in every table",
     Effect.gen(function*() {
       const [from, to, back] = [yield* file, yield* empty, yield* file]

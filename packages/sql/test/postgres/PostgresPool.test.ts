@@ -1,5 +1,6 @@
+import { nextTurn } from "@caravel/domain/adapter"
 import { expect, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Exit, Fiber } from "effect"
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 import * as PostgresConnection from "../../src/postgres/PostgresConnection.js"
 import * as PostgresPool from "../../src/postgres/PostgresPool.js"
@@ -74,6 +75,19 @@ withPostgres("PostgreSQL: a pool", (url) => {
         })), { concurrency: "unbounded" })
       expect(most).toBe(3)
       expect(order).toEqual([...order].sort((one, other) => one - other))
+    }))
+
+  it.scopedLive("ends the wait of a caller that is interrupted", () =>
+    Effect.gen(function*() {
+      const { acquire, isInUse, release, scoped } = yield* pool(1)
+      const connection = yield* acquire()
+      for (const wait of [Effect.scoped(scoped()), acquire()]) {
+        const waiting = yield* Effect.fork(wait)
+        yield* nextTurn
+        expect(Exit.isInterrupted(yield* Fiber.interrupt(waiting))).toBe(true)
+      }
+      release(connection)
+      expect(isInUse()).toBe(false)
     }))
 
   it.scopedLive("lends an idle connection, while another is opened for a caller that has given up", () =>

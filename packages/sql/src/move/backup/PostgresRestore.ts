@@ -3,6 +3,7 @@ import { Position, type StorageError, type Verification } from "@caravel/domain"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Schema, type Scope } from "effect"
 import type { Options } from "../../postgres/PostgresOptions.js"
+import { headOf } from "../../schema/Head.js"
 import type { Source } from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
 import { openDatabase } from "../OpenDatabase.js"
@@ -16,8 +17,6 @@ export class NotEmpty extends Schema.TaggedError<NotEmpty>("@caravel/sql/NotEmpt
     return `the database holds a journal, up to position ${this.position}; name another one, or overwrite it`
   }
 }
-
-const decodeHead = (rows: ReadonlyArray<ReadonlyArray<unknown>>) => Effect.succeed(Position.make(Number(rows[0]?.[0])))
 
 const besideRows = [
   "caravel_event",
@@ -72,7 +71,7 @@ export const make = (
     const target = CopyTarget.make(database, "restore")
     const mustBeEmpty = (head: Position) => head === 0 || overwrite ? Effect.void : new NotEmpty({ position: head })
     // Checked here too, to fail before the backup is verified.
-    yield* Effect.flatMap(database.readCommitted("restore", database.dialect.lastPosition, [], decodeHead), mustBeEmpty)
+    yield* Effect.flatMap(database.readCommitted("restore", database.dialect.lastPosition, [], headOf), mustBeEmpty)
     return (source, onStep) =>
       target.replace(
         source,

@@ -4,6 +4,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Schema } from "effect"
 import { Database } from "../../database/Database.js"
 import * as Epochs from "../../schema/Epochs.js"
+import { headOf } from "../../schema/Head.js"
 import * as CopySource from "./CopySource.js"
 
 /** The target's journal is not the beginning of the source's journal. Name an empty database. */
@@ -26,12 +27,11 @@ export class NotACopy extends Schema.TaggedError<NotACopy>("@caravel/sql/NotACop
   }
 }
 
-/** The last position of the target's journal. */
-export const headOf = (connection: Connection) =>
+/** The last position of the target's journal. Fails if the sequence is damaged. */
+export const lastPosition = (connection: Connection) =>
   Effect.flatMap(
     Database,
-    ({ dialect }) =>
-      Effect.map(CopySource.valueOf(connection, dialect.lastPosition), (head) => Position.make(Number(head)))
+    ({ dialect }) => Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf)
   )
 
 /** Fails unless the target's journal, which ends at `head`, is the beginning of the source's journal. */
@@ -56,7 +56,7 @@ export const mustBePrefix = (connection: Connection, head: Position, source: Cop
 export const mustBeAt = (connection: Connection, head: number) =>
   Effect.gen(function*() {
     const isWhole = (yield* connection.executeValues(Epochs.currentEpoch, [])).length > 0
-    if (isWhole || (yield* headOf(connection)) !== head) return yield* overtaken
+    if (isWhole || (yield* lastPosition(connection)) !== head) return yield* overtaken
   })
 
 /** Fails if the verified copy has other numbers of rows than the source. */

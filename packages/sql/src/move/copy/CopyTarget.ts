@@ -3,7 +3,7 @@ import type { Position, StorageError, Verification } from "@caravel/domain"
 import { storableText } from "@caravel/domain/adapter"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
-import { Effect, Stream } from "effect"
+import { Effect, ParseResult, Stream } from "effect"
 import { Database } from "../../database/Database.js"
 import { toStorageError } from "../../database/StorageErrors.js"
 import type { Transaction } from "../../database/TransactionScope.js"
@@ -12,7 +12,7 @@ import * as SqlVerification from "../../maintain/SqlVerification.js"
 import { execute, run } from "../../statement/StatementScript.js"
 import { chunked, repeat, type Statement } from "../../statement/Table.js"
 import { mustBeSound } from "../MustBeSound.js"
-import { headOf, mustBeAt, mustBePrefix, mustEqual, type NotACopy, unsound } from "./CopyChecks.js"
+import { lastPosition, mustBeAt, mustBePrefix, mustEqual, type NotACopy, unsound } from "./CopyChecks.js"
 import * as CopySource from "./CopySource.js"
 
 /**
@@ -40,9 +40,11 @@ export interface CopyTarget {
 
 /** Writes copies into a database. */
 export const make = (database: typeof Database.Service, operation = "copy"): CopyTarget => {
-  const transaction = <A, E>(use: (transaction: Transaction) => Effect.Effect<A, E | SqlError, Database>) =>
+  const transaction = <A, E>(
+    use: (transaction: Transaction) => Effect.Effect<A, E | SqlError | ParseResult.ParseError, Database>
+  ) =>
     database.transactLong((transaction) => Effect.zipRight(lock(transaction.connection), use(transaction))).pipe(
-      Effect.catchIf(isSqlError, (error) => Effect.fail(toStorageError(database.dialect, operation)(error))),
+      Effect.catchIf(isOfDatabase, (error) => Effect.fail(toStorageError(database.dialect, operation)(error))),
       Effect.provideService(Database, database)
     )
 
@@ -51,7 +53,7 @@ export const make = (database: typeof Database.Service, operation = "copy"): Cop
       Effect.gen(function*() {
         const before = yield* transaction(({ connection }) =>
           Effect.gen(function*() {
-            const head = yield* headOf(connection)
+            const head = yield* lastPosition(connection)
             yield* mustBePrefix(connection, head, source)
             yield* begin(connection, source, head)
             return head
@@ -84,7 +86,7 @@ export const make = (database: typeof Database.Service, operation = "copy"): Cop
     replace: (source, empty, onStep) =>
       transaction(({ connection }) =>
         Effect.gen(function*() {
-          yield* empty(connection, yield* headOf(connection))
+          yield* empty(connection, yield* lastPosition(connection))
           yield* begin(connection, source, 0)
           let head = 0
           yield* Stream.runForEach(source.pages(CopySource.events), (page) =>
@@ -98,7 +100,8 @@ export const make = (database: typeof Database.Service, operation = "copy"): Cop
   }
 }
 
-const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
+const isOfDatabase = (error: unknown): error is SqlError | ParseResult.ParseError =>
+  error instanceof SqlError || ParseResult.isParseError(error)
 
 /** Makes other writers wait, and processes that open the database. */
 const lock = (connection: Connection) =>
