@@ -9,7 +9,7 @@ import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import type * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import type * as HttpServer from "@effect/platform/HttpServer"
-import { type Duration, Effect, identity, Layer, Option } from "effect"
+import { type Duration, Effect, Layer, Option } from "effect"
 import { Api } from "./api/Api.js"
 import type { Authentication } from "./api/Authentication.js"
 import * as Auth from "./auth/Auth.js"
@@ -177,4 +177,4 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, Host | S
 export const layerWithCredentials = (
   options: CredentialsOptions
 ): Layer.Layer<never, never, Host | Services | SingleUse> =>
-  serve(options, options.origins === undefined ? identity : allowing(options.origins), Auth.layer(options))
+  serve(options, allowing(options.origins ?? []), Auth.layer(options))

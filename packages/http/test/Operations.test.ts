@@ -1,5 +1,5 @@
 /** What operators see and set: metrics, the log, readiness, headers, other origins, and the time limit. */
-import { Journal, Query } from "@caravel/domain"
+import { Journal, Query, StorageError } from "@caravel/domain"
 import { nextTurn } from "@caravel/domain/adapter"
 import { Credentials, Server, SingleUse } from "@caravel/http"
 import { Memory } from "@caravel/memory"
@@ -7,9 +7,21 @@ import { Consumer } from "@caravel/pubsub"
 import { pubkey } from "@caravel/testing"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, HashMap, Layer, Logger, LogLevel, Metric, MetricBoundaries, Schedule } from "effect"
+import {
+  Duration,
+  Effect,
+  Fiber,
+  HashMap,
+  Layer,
+  Logger,
+  LogLevel,
+  Metric,
+  MetricBoundaries,
+  Schedule,
+  Stream
+} from "effect"
 import { createServer } from "node:http"
-import { command, get, onEach, send, served } from "./fixtures/served.js"
+import { command, get, onEach, send, served, type Services, withQuery } from "./fixtures/served.js"
 
 const alice = pubkey("alice")
 
@@ -58,7 +70,7 @@ describe("/metrics", () => {
 })
 
 describe("the log", () => {
-  it.live("has one line a request, with its trace, and nothing of its query or body", () => {
+  const logging = <E>(services: Layer.Layer<Services, E>) => {
     const lines: Array<{ readonly level: string; readonly message: string; readonly annotations: object }> = []
     const logger = Logger.make(({ annotations, logLevel, message }) => {
       lines.push({
@@ -67,6 +79,17 @@ describe("the log", () => {
         annotations: Object.fromEntries(HashMap.toEntries(annotations))
       })
     })
+    return {
+      lines,
+      layer: Layer.provideMerge(
+        served(services),
+        Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.Debug))
+      )
+    }
+  }
+
+  it.live("has one line a request, with its trace, and nothing of its query or body", () => {
+    const { layer, lines } = logging(Memory.layer)
     const traceId = "0af7651916cd43dd8448eb211c80319c"
     return Effect.gen(function*() {
       yield* command("create-tenant", { pubkey: alice, nwcUrl: "nostr+walletconnect://5c4e?secret=5c4e" }, {
@@ -79,13 +102,32 @@ describe("the log", () => {
         { level: "INFO", message: "GET /v1/relays 200", annotations: { milliseconds: expect.any(Number) } },
         { level: "DEBUG", message: "GET /healthz 200" }
       ])
+      yield* get(`/v1/relays/${encodeURIComponent("nostr+walletconnect://b889?secret=5c4e")}`)
+      expect(lines.at(-1)).toMatchObject({ message: "GET /v1/relays/<redacted> 400" })
       expect(JSON.stringify(lines)).not.toMatch(/5c4e/)
-    }).pipe(
-      Effect.provide(Layer.provideMerge(
-        served(Memory.layer),
-        Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(LogLevel.Debug))
-      ))
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.live("has the cause of a storage error, which its client does not receive", () => {
+    const broken = new StorageError({ reason: "other", operation: "read", cause: new Error("the disk is on fire") })
+    const { layer, lines } = logging(
+      Layer.provideMerge(
+        Layer.effect(Journal, Effect.map(Journal, (journal) => ({ ...journal, verify: Stream.fail(broken) }))),
+        withQuery((query) => ({ ...query, relay: () => broken }))
+      )
     )
+    return Effect.gen(function*() {
+      for (const answer of [yield* get("/v1/relays/a"), yield* send("POST", "/v1/verify")]) {
+        expect(answer.text).toContain("the host's log has the cause")
+        expect(answer.text).not.toContain("fire")
+      }
+      const message = "Storage failed at read: the disk is on fire"
+      expect(lines.filter(({ level }) => level === "WARN")).toMatchObject([
+        { message },
+        { message: "GET /v1/relays/a 503" },
+        { message }
+      ])
+    }).pipe(Effect.provide(layer))
   })
 })
 
@@ -193,11 +235,14 @@ describe("web pages", () => {
       )
     }).pipe(Effect.provide(open([origin, "https://second.example"]))))
 
-  it.live("may not use it unless origins are configured", () =>
-    Effect.gen(function*() {
-      const { headers } = yield* send("OPTIONS", "/v1/relays", {
-        headers: { origin, "access-control-request-method": "GET" }
-      })
-      expect(headers.get("access-control-allow-origin")).toBeNull()
-    }).pipe(Effect.provide(open())))
+  it.live.each([undefined, []])(
+    "may not use it unless origins are configured: %j",
+    (origins) =>
+      Effect.gen(function*() {
+        const { headers } = yield* send("OPTIONS", "/v1/relays", {
+          headers: { origin, "access-control-request-method": "GET" }
+        })
+        expect(headers.get("access-control-allow-origin")).toBeNull()
+      }).pipe(Effect.provide(open(origins)))
+  )
 })

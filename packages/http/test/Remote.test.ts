@@ -5,8 +5,8 @@ import { EventStream, Problem, Remote, RequestError, Server } from "@caravel/htt
 import { Memory } from "@caravel/memory"
 import { Consumer } from "@caravel/pubsub"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { describe, expect, it } from "@effect/vitest"
 import {
@@ -29,27 +29,26 @@ import { inspect } from "node:util"
 import { answering, empty, journal, page } from "./fixtures/answering.js"
 import { served } from "./fixtures/served.js"
 
+/** Loses every other answer, except to a `GET`. */
+const losing = () => {
+  let sent = 0
+  return Effect.provideService(FetchHttpClient.Fetch, async (...request) => {
+    const answer = await fetch(...request)
+    if (request[1]?.method === "GET" || sent++ % 2 === 1) return answer
+    throw new TypeError("the answer is lost")
+  })
+}
+
 it.live("a command whose answer is lost is sent again, and executed once", () =>
   Effect.gen(function*() {
     const url = yield* HttpServer.addressFormattedWith(Effect.succeed)
-    const lost = Layer.effect(
-      HttpClient.HttpClient,
-      Effect.map(HttpClient.HttpClient, (client) => {
-        let sent = 0
-        return HttpClient.transform(client, (effect, request) => {
-          if (request.method === "GET" || sent++ % 2 === 1) return effect
-          const error = new HttpClientError.RequestError({ request, reason: "Transport", description: "lost" })
-          return Effect.zipRight(effect, error)
-        })
-      })
-    )
     yield* Effect.gen(function*() {
       const command = yield* Command
       const created = yield* command.createTenant({ pubkey: "ab".repeat(32) })
       const error = yield* Effect.flip(command.createTenant({ pubkey: "ab".repeat(32) }))
       const updated = yield* command.updateTenant({ pubkey: "ab".repeat(32), stripeCustomerId: "cus_1" })
       expect([created.position, error._tag, updated.position]).toEqual([1, "TenantAlreadyExists", 2])
-    }).pipe(Effect.provide(Layer.provide(Remote.layerClient({ url }), lost)))
+    }).pipe(losing(), Effect.provide(Remote.layer({ url })))
     expect(yield* Effect.flatMap(Journal, (journal) => journal.head)).toBe(2)
   }).pipe(Effect.provide(served(Memory.layer))))
 
@@ -231,6 +230,15 @@ it.scopedLive("a token that fits into no header is refused without being shown",
     expect(error.message).toContain("token is not a token")
     expect(error.message).not.toContain("5c4e")
   }))
+
+it.live("a parked activity counts as dropped also if the answer is lost, and the request sent again", () =>
+  Effect.gen(function*() {
+    const url = yield* HttpServer.addressFormattedWith(Effect.succeed)
+    yield* (yield* Command).createTenant({ pubkey: "ab".repeat(32) })
+    yield* Consumer.handleOnce({ name: "mail", from: "beginning", onFailure: "park", handle: () => Effect.fail("no") })
+    const drop = Consumer.drop("mail", [1, 2])
+    expect(yield* drop.pipe(losing(), Effect.provide(Remote.layerOperator({ url })))).toBe(1)
+  }).pipe(Effect.provide(served(Memory.layer))))
 
 it.live("an operator finds a consumer by any name", () =>
   Effect.gen(function*() {

@@ -17,12 +17,15 @@ export const expected = (description: string) => ({
 /** Longer values are truncated in messages: they do not help, and may be megabytes. */
 const longestShown = 200
 
+/** Secrets are redacted before a value is truncated: a part of one is not recognized. */
+const redacted = (text: string) => withoutSecrets(text.slice(0, 20 * longestShown))
+
 const shown = (actual: unknown) => {
   if (typeof actual === "string" && actual.length > longestShown) {
-    return `${withoutSecrets(JSON.stringify(actual.slice(0, longestShown)))}… (${actual.length} characters)`
+    return `${JSON.stringify(redacted(actual).slice(0, longestShown))}… (${actual.length} characters)`
   }
   try {
-    return withoutSecrets(storableText(JSON.stringify(actual) ?? String(actual), longestShown))
+    return storableText(redacted(JSON.stringify(actual) ?? String(actual)), longestShown)
   } catch {
     return `a value of type ${typeof actual}`
   }
@@ -126,16 +129,20 @@ export const ExpectedVersion = Schema.NonNegativeInt.annotations({
   ...expected("a version: an integer of at least 0")
 })
 
-// The text may be JSON: no match contains half of an escape such as \" or the quotation mark that ends a string.
-const walletUrl = /nostr(?:\+|%2b)walletconnect:\/*(?:[^\s"'<>…;/\\]|\\[^\s"'])(?:[^\s"'<>\\]|\\[^\s"'])*/gi
+// The text may be JSON: no match contains half of an escape such as \" or the quotation mark that ends a string. A URL may
+// be percent-encoded, even twice, as in the path of a request.
+const walletUrl =
+  /nostr(?:\+|%(?:25)*2b)walletconnect(?::|%(?:25)*3a)(?:\/|%(?:25)*2f)*(?:[^\s"'<>…;/\\]|\\[^\s"'])(?:[^\s"'<>\\]|\\[^\s"'])*/gi
 const privateKey = /nsec1[a-z0-9]+/gi
-const password = /(postgres(?:ql)?:\/\/[^\s:@/"\\]*):(?:[^\s@/"\\]|\\\S|"(?![,:}\]]))+@/gi
+const password =
+  /(postgres(?:ql)?(?::|%(?:25)*3a)(?:\/|%(?:25)*2f){2}(?:(?!%(?:25)*3a)[^\s:@/"\\])*)(:|%(?:25)*3a)(?:[^\s@/"\\]|\\\S|"(?![,:}\]]))+(@|%(?:25)*40)/gi
 
 /**
- * Redacts wallet URLs, private keys and the passwords of PostgreSQL URLs in a text. JSON stays JSON.
+ * Redacts wallet URLs, private keys and the passwords of PostgreSQL URLs in a text, also percent-encoded ones. JSON stays
+ * JSON.
  *
  * @since 0.1.0
  * @category secrets
  */
 export const withoutSecrets = (text: string): string =>
-  text.replace(walletUrl, "<redacted>").replace(privateKey, "<redacted>").replace(password, "$1:<redacted>@")
+  text.replace(walletUrl, "<redacted>").replace(privateKey, "<redacted>").replace(password, "$1$2<redacted>$3")

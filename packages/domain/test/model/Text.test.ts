@@ -15,10 +15,22 @@ describe("withoutSecrets", () => {
       ["nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5.", "<redacted>."],
       ["NSEC1VL029 and nsec1x", "<redacted> and <redacted>"],
       ["at postgres://root:pa55:word@db:5432/x", "at postgres://root:<redacted>@db:5432/x"],
+      [encodeURIComponent(wallet), "<redacted>"],
+      [`/v1/tenants/${encodeURIComponent(encodeURIComponent(wallet))}`, "/v1/tenants/<redacted>"],
+      ["postgres%3A%2F%2Fu%3As3cret%40db%2Fx", "postgres%3A%2F%2Fu%3A<redacted>%40db%2Fx"],
+      ["postgres://u%3Av:s%40cret@db/x", "postgres://u%3A<redacted>@db/x"],
       ["postgresql://:s3cret@db and POSTGRES://a:b@c", "postgresql://:<redacted>@db and POSTGRES://a:<redacted>@c"]
     ]
     for (const [text, without] of hidden) expect(withoutSecrets(text)).toBe(without)
-    const plain = ["", "nsec1", "npub1abc", "nostr+walletconnect://…", "postgres://root@db:5432/x", "http://a:b@c"]
+    const plain = [
+      "",
+      "nsec1",
+      "npub1abc",
+      "nostr+walletconnect://…",
+      "postgres://root@db:5432/x",
+      "http://a:b@c",
+      "postgres%3A%2F%2Fdb%3A5432"
+    ]
     for (const text of plain) expect(withoutSecrets(text)).toBe(text)
   })
 
@@ -55,6 +67,12 @@ describe("a refused value", () => {
     expect(long).not.toContain("y")
     expect(messageOf(something, "nsec1abc")).toContain("got \"<redacted>\"")
     expect(messageOf(something, `nsec1abc ${"x".repeat(300)}`)).toContain("got \"<redacted> x")
+    const password = `postgres://caravel:${"s3cret".repeat(20)}@db.example/caravel`
+    for (
+      const value of [`${"x".repeat(150)} ${password}`, `${password} ${"x".repeat(300)}`, ["x".repeat(150), password]]
+    ) {
+      expect(messageOf(something, value)).not.toContain("s3c")
+    }
     expect(messageOf(something, 1n)).toContain("got a value of type bigint")
     expect(messageOf(Subdomain, "a b")).toContain("got \"a b\"")
     expect(messageOf(Relay.fields.infoName, "\ud800")).toContain("got \"\\ud800\"")

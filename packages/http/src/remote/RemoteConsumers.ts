@@ -37,11 +37,18 @@ export const make = ({ client: { consumers: routes }, options }: Connection): Co
     )
 
   const drop = (name: string) => (position: Position) =>
-    routes.drop({ path: { ...at(name), position } }).pipe(
-      Effect.as(1),
-      Effect.catchTag("NotParked", () => Effect.succeed(0)),
-      called("drop", options)
-    )
+    Effect.suspend(() => {
+      let attempts = 0
+      return Effect.suspend(() => {
+        attempts++
+        return routes.drop({ path: { ...at(name), position } })
+      }).pipe(
+        Effect.as(1),
+        // An earlier attempt, whose answer was lost, has dropped it.
+        Effect.catchTag("NotParked", () => Effect.succeed(attempts > 1 ? 1 : 0)),
+        called("drop", options)
+      )
+    })
 
   return {
     run: () => unused("run"),

@@ -9,6 +9,7 @@ import type * as Parameters from "../api/Parameters.js"
 import * as Problem from "../api/Problem.js"
 import * as ActivityJson from "./ActivityJson.js"
 import { Drain } from "./Drain.js"
+import * as Failure from "./Failure.js"
 import * as Own from "./Own.js"
 
 /**
@@ -106,7 +107,9 @@ export const response = Effect.fnUntraced(function*(
       Stream.runForEachChunk((chunk) => Effect.forEach(Chunk.chunksOf(chunk, together), offer, { discard: true })),
       Effect.catchAll((error) =>
         // The position was validated with the request.
-        error._tag === "ParseError" ? Effect.die(error) : mailbox.offer(format.problem(Problem.encode(error)))
+        error._tag === "ParseError"
+          ? Effect.die(error)
+          : Effect.zipRight(Failure.reported(error), mailbox.offer(format.problem(Problem.encode(error))))
       )
     )
     // Not within the feed: a reader that has stopped reading must not keep what it has not been sent.

@@ -1,5 +1,6 @@
 /** The answer to every request that failed, as a problem: what handlers fail with and what the framework refuses. */
-import { issuesIn, readable } from "@caravel/domain/adapter"
+import { StorageError } from "@caravel/domain"
+import { issuesIn, readable, withoutSecrets } from "@caravel/domain/adapter"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiError from "@effect/platform/HttpApiError"
 import type * as HttpApp from "@effect/platform/HttpApp"
@@ -52,6 +53,15 @@ const problemOf = (error: unknown) => {
 }
 
 /**
+ * Logs a storage error, as the problem that its client receives does not contain the cause.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const reported = (error: unknown): Effect.Effect<void> =>
+  error instanceof StorageError ? Effect.logWarning(withoutSecrets(error.message)) : Effect.void
+
+/**
  * Answers each failure of an app by a problem. What no error stands for is a bug: it is logged.
  *
  * @since 0.1.0
@@ -65,6 +75,6 @@ export const answered = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<neve
     if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
     const error = problemOf(Cause.squash(cause))
     return Problem.isKnown(error)
-      ? Effect.succeed(Problem.response(error))
+      ? Effect.as(reported(error), Problem.response(error))
       : Effect.as(Effect.logError("A request failed unexpectedly", cause), Problem.response(new Unexpected()))
   })

@@ -3,7 +3,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Cause, Duration, Effect, FiberId, HashSet } from "effect"
+import { Cause, Duration, Effect, FiberId, HashSet, identity } from "effect"
 import { TimedOut } from "../api/RequestError.js"
 import { pathOf } from "./RequestPath.js"
 
@@ -43,13 +43,14 @@ export const hardened = <E, R>(
   )
 
 /**
- * Lets web pages of these origins use the API (CORS), with a credential of their own.
+ * Lets web pages of these origins use the API (CORS), with a credential of their own. The platform takes an empty list
+ * for every origin.
  *
  * @since 0.1.0
  * @category middleware
  */
-export const allowing = (origins: ReadonlyArray<string>) =>
-  HttpMiddleware.cors({
+export const allowing = (origins: ReadonlyArray<string>): <E, R>(app: HttpApp.Default<E, R>) => HttpApp.Default<E, R> =>
+  origins.length === 0 ? identity : HttpMiddleware.cors({
     allowedOrigins: origins,
     allowedMethods: ["GET", "POST", "DELETE"],
     exposedHeaders: ["etag", "retry-after", "www-authenticate"],

@@ -1,4 +1,5 @@
 /** One line of the log and one measurement for each request. */
+import { withoutSecrets } from "@caravel/domain/adapter"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import {
@@ -59,7 +60,7 @@ export const logged = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> 
         const span = fiber.currentSpan?._tag === "Span" ? fiber.currentSpan : undefined
         const route = String(span?.attributes.get("http.route") ?? "none")
         measureOf(method, route, String(status)).update(milliseconds / 1000)
-        const path = pathOf(request)
+        const path = withoutSecrets(pathOf(request))
         const described = {
           milliseconds: Math.round(milliseconds * 10) / 10,
           actor: span?.attributes.get("enduser.id"),

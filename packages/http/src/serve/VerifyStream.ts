@@ -7,6 +7,7 @@ import * as Problem from "../api/Problem.js"
 import { ShuttingDown, Unauthorized } from "../api/RequestError.js"
 import { Drain } from "./Drain.js"
 import { Heartbeat } from "./EventStream.js"
+import * as Failure from "./Failure.js"
 import * as Own from "./Own.js"
 
 const bytes = new TextEncoder()
@@ -30,7 +31,7 @@ export const response: Effect.Effect<HttpServerResponse.HttpServerResponse, neve
       Stream.concat(Stream.suspend(() => Stream.make({ complete: true, drifts }))),
       Stream.interruptWhen(Effect.zipRight(drain.begun, new ShuttingDown())),
       Stream.interruptWhen(Effect.zipRight(revoked, new Unauthorized({ reason: "unknown" }))),
-      Stream.catchAll((error) => Stream.make(Problem.encode(error))),
+      Stream.catchAll((error) => Stream.fromEffect(Effect.as(Failure.reported(error), Problem.encode(error)))),
       Stream.map((line) => JSON.stringify(line)),
       Stream.merge(Stream.as(heartbeats, ""), { haltStrategy: "left" }),
       Stream.map((line) => bytes.encode(`${line}\n`))
