@@ -235,9 +235,9 @@ describe("web pages", () => {
       )
     }).pipe(Effect.provide(open([origin, "https://second.example"]))))
 
-  it.live.each([undefined, []])(
-    "may not use it unless origins are configured: %j",
-    (origins) =>
+  it.live.each([{ origins: undefined }, { origins: [] }])(
+    "may not use it with the origins $origins",
+    ({ origins }) =>
       Effect.gen(function*() {
         const { headers } = yield* send("OPTIONS", "/v1/relays", {
           headers: { origin, "access-control-request-method": "GET" }
