@@ -1,5 +1,5 @@
 /** Consumers as parts of a program: they are restarted if that can help, and the program continues if they end. */
-import { StorageError } from "@caravel/domain"
+import { StorageError, type StorageErrorReason } from "@caravel/domain"
 import { Cause, Deferred, Effect, Exit, FiberId, Option } from "effect"
 import * as Backoff from "../runtime/Backoff.js"
 import { retryWhile } from "../runtime/Waiting.js"
@@ -57,5 +57,6 @@ const isHalted = (cause: Cause.Cause<RunError>) =>
   Option.exists(Cause.failureOption(cause), ({ _tag }) => _tag === "ConsumerHalted")
 
 /** Whether a storage error may pass while the database stays open. */
-const mayPass = (error: RunError): error is StorageError =>
-  error instanceof StorageError && /^(full|readonly|other)$/.test(error.reason)
+const mayPass = (error: RunError): error is StorageError => error instanceof StorageError && passing.has(error.reason)
+
+const passing: ReadonlySet<StorageErrorReason> = new Set<StorageErrorReason>(["full", "readonly", "other"])

@@ -1,5 +1,5 @@
 /** The clock that Caravel itself uses to wait: for leases, polls, and storage that is busy or unavailable. */
-import { StorageError } from "@caravel/domain"
+import { StorageError, type StorageErrorReason } from "@caravel/domain"
 import { Clock, Context, Duration, Effect, Function, Schedule } from "effect"
 
 /**
@@ -31,7 +31,9 @@ export const sleep = (duration: Duration.DurationInput): Effect.Effect<void> =>
  * @category waiting
  */
 export const isTransient = (error: unknown): boolean =>
-  error instanceof StorageError && (/^(busy|unavailable|commitUnknown)$/.test(error.reason) || error.passes === true)
+  error instanceof StorageError && (transient.has(error.reason) || error.passes === true)
+
+const transient: ReadonlySet<StorageErrorReason> = new Set<StorageErrorReason>(["busy", "unavailable", "commitUnknown"])
 
 /**
  * How much longer a caller is willing to wait.

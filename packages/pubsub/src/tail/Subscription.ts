@@ -31,8 +31,8 @@ const empty: Page = { activities: [], start: Position.make(0), upTo: Position.ma
 
 /**
  * A reader's place in the activity log. A subscription takes from the shared window while it keeps up, and otherwise
- * reads the journal page by page. It therefore holds at most a page, misses nothing, and never delays the tail or other
- * readers.
+ * reads the journal page by page. It therefore holds at most a page or what is taken at once, misses nothing, and never
+ * delays the tail or other readers.
  */
 export class Subscription {
   /** Activities that were read from the journal. Those before `next` have been taken. */
