@@ -11,6 +11,7 @@ import * as Values from "./cli/Values.js"
 import { version } from "./cli/Version.js"
 import { subcommands } from "./commands/Commands.js"
 import { config, type Subcommand } from "./commands/Subcommand.js"
+import { shortened } from "./terminal/Layout.js"
 import { Failed, inZone, Output, OutputClosed } from "./terminal/Output.js"
 import * as Render from "./terminal/Render.js"
 import { report } from "./terminal/Report.js"
@@ -39,10 +40,8 @@ const find = (args: ReadonlyArray<string>): Either.Either<readonly [Subcommand, 
   if (subcommand !== undefined && !(isWord && under(first).length > 0)) {
     return Either.right([subcommand, [...before, ...args.slice(leading + 1)]])
   }
-  const name = (subcommand === undefined && under(first).length === 0 || !isWord ? first : `${first} ${second}`).slice(
-    0,
-    80
-  )
+  const words = subcommand === undefined && under(first).length === 0 || !isWord ? first : `${first} ${second}`
+  const name = shortened(words, 80)
   if (name.startsWith("-")) return Either.left(`There is no option ${name}; see caravel --help`)
   if (name === "") return Either.left("There is no command; see caravel --help")
   const suggestion = didYouMean(name, [...byName.keys()])

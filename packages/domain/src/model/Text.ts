@@ -135,7 +135,7 @@ const walletUrl =
   /nostr(?:\+|%(?:25)*2b)walletconnect(?::|%(?:25)*3a)(?:\/|%(?:25)*2f)*(?:[^\s"'<>…;/\\]|\\[^\s"'])(?:[^\s"'<>\\]|\\[^\s"'])*/gi
 const privateKey = /nsec1[a-z0-9]+/gi
 const password =
-  /(postgres(?:ql)?(?::|%(?:25)*3a)(?:\/|%(?:25)*2f){2}(?:(?!%(?:25)*3a)[^\s:@/"\\])*)(:|%(?:25)*3a)(?:[^\s@/"\\]|\\\S|"(?![,:}\]]))+(@|%(?:25)*40)/gi
+  /(postgres(?:ql)?(?::|%(?:25)*3a)(?:\/|%(?:25)*2f){2}(?:(?!%(?:25)*3a)[^\s:@/"\\])*)(:|%(?:25)*3a)(?:[^\s"\\]|\\\S|"(?![,:}\]]))+(@|%(?:25)*40)/gi
 
 /**
  * Redacts wallet URLs, private keys and the passwords of PostgreSQL URLs in a text, also percent-encoded ones. JSON stays

@@ -19,6 +19,7 @@ describe("withoutSecrets", () => {
       [`/v1/tenants/${encodeURIComponent(encodeURIComponent(wallet))}`, "/v1/tenants/<redacted>"],
       ["postgres%3A%2F%2Fu%3As3cret%40db%2Fx", "postgres%3A%2F%2Fu%3A<redacted>%40db%2Fx"],
       ["postgres://u%3Av:s%40cret@db/x", "postgres://u%3A<redacted>@db/x"],
+      ["postgres://u:s/3@c@db/x, which is no URL", "postgres://u:<redacted>@db/x, which is no URL"],
       ["postgresql://:s3cret@db and POSTGRES://a:b@c", "postgresql://:<redacted>@db and POSTGRES://a:<redacted>@c"]
     ]
     for (const [text, without] of hidden) expect(withoutSecrets(text)).toBe(without)

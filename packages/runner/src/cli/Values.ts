@@ -7,6 +7,7 @@ import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { DateTime, Effect, Either, Schema, String as Str } from "effect"
 import * as nip19 from "nostr-tools/nip19"
+import { shortened } from "../terminal/Layout.js"
 import { Output } from "../terminal/Output.js"
 
 /**
@@ -66,8 +67,7 @@ const checked = <A, I>(schema: Schema.Schema<A, I>) => {
     Either.mapBoth(decode(value), { onLeft: (error) => issuesOf(error).join("; "), onRight: () => value })
 }
 
-const got = (expected: string, text: string) =>
-  `Expected ${expected}, got ${JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text)}`
+const got = (expected: string, text: string) => `Expected ${expected}, got ${JSON.stringify(shortened(text, 60))}`
 
 /**
  * One of several words.
@@ -175,7 +175,8 @@ const asInstant = checked(Domain.Instant) as Read<string>
 const units: Record<string, number> = { s: 1_000, min: 60_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
 
 const startOfDay = (daysAgo: number): Instant => ({ now, zone }) =>
-  DateTime.setZone(now, zone).pipe(DateTime.startOf("day"), DateTime.subtract({ days: daysAgo }), DateTime.toUtc)
+  // In this order, as the clock may change at the beginning of a day.
+  DateTime.setZone(now, zone).pipe(DateTime.subtract({ days: daysAgo }), DateTime.startOf("day"), DateTime.toUtc)
 
 /**
  * An instant as ISO 8601 text, how long ago it was (`7d`, `1h`), `now`, or `today` or `yesterday`, which are the

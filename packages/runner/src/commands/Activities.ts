@@ -66,11 +66,18 @@ const endless = (feed: typeof ActivityFeed.Service, { epoch, relay, tenant, type
       (types.length === 0 || types.includes(activity.activityType))
   )
 
-/** The events at positions. A tenant may not read them at a host, as their metadata names operators. */
-const eventsAt = (journal: typeof Journal.Service, positions: ReadonlyArray<Position>) =>
+/**
+ * The events at positions. A tenant may not read them at a host, as their metadata names operators: it sees none, and
+ * cannot select by it.
+ */
+const eventsAt = (
+  journal: typeof Journal.Service,
+  positions: ReadonlyArray<Position>,
+  actor: Option.Option<string>
+) =>
   Effect.catchIf(
     journal.at(positions),
-    ({ cause }) => Predicate.isTagged(cause, "Forbidden"),
+    ({ cause }) => Option.isNone(actor) && Predicate.isTagged(cause, "Forbidden"),
     () => Effect.succeed([])
   )
 
@@ -80,7 +87,7 @@ const withMetadata =
   <E, R>(activities: Stream.Stream<Activity, E, R>) =>
     activities.pipe(
       Stream.mapChunksEffect((activities) =>
-        Effect.map(eventsAt(journal, [...Chunk.map(activities, ({ position }) => position)]), (events) => {
+        Effect.map(eventsAt(journal, [...Chunk.map(activities, ({ position }) => position)], actor), (events) => {
           const metadata = new Map(events.map((event) => [event.position, event.metadata]))
           return Chunk.map(
             activities,

@@ -10,7 +10,7 @@ import { format, formatted, watch, watched } from "../cli/Format.js"
 import { onPlace, onWritable, place } from "../cli/Place.js"
 import * as Values from "../cli/Values.js"
 import * as Layout from "../terminal/Layout.js"
-import { Failed, Output, type Style } from "../terminal/Output.js"
+import { Failed, Output, type Style, toTheEnd } from "../terminal/Output.js"
 import * as Render from "../terminal/Render.js"
 import * as Subcommand from "./Subcommand.js"
 
@@ -166,7 +166,8 @@ const replay = Effect.fn("Consumers.replay")(
       parked === 0 ? "green" : "yellow"
     )
     if (parked > 0) return yield* new Failed({ message: "" })
-  }
+  },
+  toTheEnd
 )
 
 /** Deletes parked activities of a consumer: those at the given positions, or all. */

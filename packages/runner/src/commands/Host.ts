@@ -1,6 +1,8 @@
 /** A host: the database over HTTP, until the process is told to stop. */
+import type { StorageError } from "@caravel/domain"
 import { withoutSecrets } from "@caravel/domain/adapter"
 import { Server } from "@caravel/http"
+import type { Sqlite } from "@caravel/sql"
 import { Provisioner, RelayHost } from "@caravel/workers"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
@@ -11,7 +13,7 @@ import { createServer, type Server as NodeServer, type ServerResponse } from "no
 import process from "node:process"
 import { reasonOf } from "../cli/SystemError.js"
 import { version } from "../cli/Version.js"
-import { Failed } from "../terminal/Output.js"
+import { Failed, type Output } from "../terminal/Output.js"
 import * as CredentialsFile from "./CredentialsFile.js"
 import { say } from "./HostLog.js"
 import type { Settings } from "./Settings.js"
@@ -139,8 +141,11 @@ const runWorkers = ({ relayHost, with: workers }: Settings) => {
   )
 }
 
+/** A host, until it is interrupted. */
+type Serving = Effect.Effect<never, Failed | StorageError, Sqlite.Services | Output>
+
 /** Serves until it is interrupted, which is a success: requests that are running are still answered. */
-export const serve = Effect.fnUntraced(
+export const serve: (settings: Settings) => Serving = Effect.fnUntraced(
   function*(settings: Settings) {
     const node = makeServer(settings)
     const server = yield* layerOf(node, settings)

@@ -8,7 +8,7 @@ import { createReadStream } from "node:fs"
 import process from "node:process"
 import { create } from "../cli/Arguments.js"
 import { mustBeReadable, unreadable } from "../cli/InputFile.js"
-import { onWritable, place } from "../cli/Place.js"
+import { onWritable, type Place, place } from "../cli/Place.js"
 import * as SentWith from "../cli/SentWith.js"
 import { didYouMean } from "../cli/Suggestion.js"
 import { shortened } from "../terminal/Layout.js"
@@ -101,8 +101,11 @@ const open = (file: string): Stream.Stream<Uint8Array, Failed> =>
     (error) => unreadable(file === "-" ? "Standard input" : file, error)
   )
 
-/** How many lines are sent to the writer at a time. The writer decides them in order and commits them together. */
-const together = 64
+/**
+ * How many lines are sent at a time. The writer of a database decides them in order and commits them together; on the
+ * way to a host, one request can overtake another.
+ */
+const linesAtATime = (place: Place) => "server" in place ? 1 : 64
 
 const plural = (count: number, noun: string) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`
 
@@ -113,7 +116,7 @@ const summary = ({ accepted, failed }: Tally) =>
  * Executes the commands of a file, or of standard input for `-`, in order. A line that fails is answered by an error,
  * and the others are executed. The program fails at the end if any line did.
  */
-const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
+const run = Effect.fn("Run.run")(function*(file: string, together: number): Effect.fn.Return<
   void,
   Failed | OutputClosed,
   Command | Output
@@ -155,9 +158,11 @@ const run = Effect.fn("Run.run")(function*(file: string): Effect.fn.Return<
   if (failed > 0) return yield* new Failed({ message: "" })
 }, toTheEnd)
 
-const onDatabase = onWritable((
-  { file, metadata }: { readonly file: string; readonly metadata: SentWith.SentWith["metadata"] }
-) => SentWith.sentWith({ metadata })(run(file)))
+const atPlace = onWritable(({ file, metadata, place }: {
+  readonly file: string
+  readonly metadata: SentWith.SentWith["metadata"]
+  readonly place: Place
+}) => SentWith.sentWith({ metadata })(run(file, linesAtATime(place))))
 
 /** The subcommands of this family. */
 export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
@@ -176,6 +181,6 @@ export const subcommands: ReadonlyArray<Subcommand.Subcommand> = [
       place
     },
     execute: (options) =>
-      Effect.zipRight(options.file === "-" ? Effect.void : mustBeReadable(options.file), onDatabase(options))
+      Effect.zipRight(options.file === "-" ? Effect.void : mustBeReadable(options.file), atPlace(options))
   })
 ]

@@ -1,11 +1,9 @@
 /** Signatures that have been used, in a table of the database: every host on it refuses them. */
-import { StorageError } from "@caravel/domain"
+import type { StorageError } from "@caravel/domain"
 import { SingleUse } from "@caravel/http"
+import { type Sqlite, storageErrors } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Clock, Effect, Layer } from "effect"
-
-const failed = (operation: string) =>
-  Effect.mapError((cause) => new StorageError({ reason: "other", operation, cause }))
 
 /** How many expired signatures are deleted with each new one: a backlog shrinks at little cost at a time. */
 const forgottenPerUse = 4
@@ -27,11 +25,12 @@ const create = Effect.gen(function*() {
 })
 
 /** In the database. Fails if the table is missing and cannot be created. */
-export const layer: Layer.Layer<SingleUse.SingleUse, StorageError, SqlClient> = Layer.effect(
+export const layer: Layer.Layer<SingleUse.SingleUse, StorageError, Sqlite.Services> = Layer.effect(
   SingleUse.SingleUse,
   Effect.gen(function*() {
     const sql = yield* SqlClient
-    yield* failed("creating caravel_used_signature")(create)
+    const toStorageError = yield* storageErrors
+    yield* Effect.mapError(create, toStorageError("creating caravel_used_signature"))
     return {
       use: (id, expiresAt) =>
         Effect.gen(function*() {
@@ -43,7 +42,7 @@ export const layer: Layer.Layer<SingleUse.SingleUse, StorageError, SqlClient> = 
           const first = yield* sql`INSERT INTO caravel_used_signature ${sql.insert({ id, forget_at: expiresAt })}
             ON CONFLICT (id) DO NOTHING RETURNING id`
           return first.length === 1
-        }).pipe(failed("remembering a signature"))
+        }).pipe(Effect.mapError(toStorageError("remembering a signature")))
     }
   })
 )

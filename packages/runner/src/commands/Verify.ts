@@ -13,7 +13,7 @@ import * as Subcommand from "./Subcommand.js"
 const value = (value: unknown) =>
   typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
     ? Render.short(value)
-    : Layout.oneLine(Layout.shortened(withoutSecrets(JSON.stringify(value)), 60))
+    : Layout.oneLine(Layout.shortened(JSON.stringify(value), 60))
 
 const version = (row: unknown) => (row as { readonly version?: unknown } | null)?.version
 
@@ -186,7 +186,8 @@ const rebuild = Effect.fn("Verify.rebuild")(
       const message = `${counted(others, "difference")} cannot be repaired; see caravel verify`
       return yield* new Failed({ message })
     }
-  }
+  },
+  toTheEnd
 )
 
 /** The subcommands of this family. */

@@ -1,14 +1,18 @@
 /** Fits any text into the lines and tables of a terminal. */
+import { withoutSecrets } from "@caravel/domain/adapter"
 import type { Style } from "./Output.js"
 
 /**
- * The beginning of a text that may be as long as a whole input.
+ * The beginning of a text that may be as long as a whole input, without secrets.
  *
  * @since 0.1.0
  * @category text
  */
-export const shortened = (text: string, length = 500): string =>
-  text.length > length ? `${text.slice(0, length)}…` : text
+export const shortened = (text: string, length = 500): string => {
+  // Redacted first, as a part of a secret does not look like one.
+  const shown = withoutSecrets(text)
+  return shown.length > length ? `${shown.slice(0, length)}…` : shown
+}
 
 /**
  * A text as one line, without control characters, which could move the cursor or repaint the terminal, and without those

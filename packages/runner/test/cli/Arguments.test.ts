@@ -75,6 +75,44 @@ describe("arguments that are wrong", () => {
     }
   }, 60_000)
 
+  it("are told without the password of a URL, however long it is", async () => {
+    for (const password of ["pAsSw0rdAVNS_9f8e7d6c5b4a39281706", `pAsSw0rd${"9f8e7d6c".repeat(12)}`]) {
+      const url = `postgres://caravel_production:${password}@db.example.com:5432/caravel`
+      const lines = [
+        [url],
+        [url, "relay"],
+        ["consumers", url],
+        [`--${url}`],
+        ["activity", url],
+        ["activity", `--${url}`],
+        ["activity", "--since", url],
+        ["activity", "--limit", url],
+        ["activity", "--tz", url],
+        ["activity", "--output", url],
+        ["verify", "--database", "x.db", url],
+        ["consumers", "reset", "a", "--to", url],
+        ["relay", "--status", url],
+        ["relay", "--sort", url],
+        ["relay", "--tenant", url],
+        ["relay", url],
+        ["history", url, "x"],
+        ["history", "relay", "x", "--at", url],
+        ["history", "relay", url],
+        ["diff", url, "now"],
+        ["usage", pubkey, "--from", url],
+        ["create-relay", ...relay, "--push-enabled", url],
+        ["create-relay", ...relay, "--expected-version", url],
+        ["create-relay", "--id", "a", "--tenant", pubkey, "--subdomain", url]
+      ]
+      for (const args of lines) {
+        const { code, stderr, stdout } = await run(...args)
+        expect(code, args.join(" ")).toBe(1)
+        expect(stdout + stderr).toContain("<redacted>")
+        expect(stdout + stderr, args.join(" ")).not.toContain("pAsSw0rd")
+      }
+    }
+  }, 60_000)
+
   it("are not looked for in values, which may begin with a dash or be a subcommand's name", async () => {
     await run("create-tenant", "--pubkey", pubkey)
     expect((await run("create-relay", ...relay, "--info-name", "-1", "--info-description=--help me")).code).toBe(0)

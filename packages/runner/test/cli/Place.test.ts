@@ -273,6 +273,7 @@ describe("credentials", () => {
         { CARAVEL_SERVER: url, CARAVEL_TOKEN: reader.token },
         "with the role readOnly may not use caravel create-tenant"
       ],
+      [["activity", "--actor", "ops"], own, "with the role tenant may not"],
       [["relay", "--token-file", join(cwd, "none")], env, "cannot be read: there is no such file"],
       [["relay", "--token-file", filename], env, "does not contain a token"],
       [["relay", "--token-file", file], {}, "--token-file is for a host; give --server as well"]

@@ -169,6 +169,11 @@ describe("consumers", () => {
     const again = await caravel(cwd, ["consumers", "replay", "mail", ...database])
     expect([again.code, again.json]).toEqual([1, [{ name: "mail", parked: 3 }]])
     expect(again.stderr).not.toContain("caravel:")
+    expect(await program(["consumers", "replay", "mail", ...database], { closedAfter: 0 })).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringContaining("caravel: Standard output was closed before the command had ended")
+    })
     await Effect.runPromise(Fiber.interrupt(failing))
     const curing = run(false)
     await Effect.runPromise(owned)

@@ -2,11 +2,12 @@ import { Command } from "@caravel/domain"
 import { Sqlite } from "@caravel/sql"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, TestClock } from "effect"
+import { DateTime, Effect, Either, Fiber, TestClock } from "effect"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { main } from "../../src/Cli.js"
 import { watched } from "../../src/cli/Format.js"
+import * as Values from "../../src/cli/Values.js"
 import { Failed, makeStyle, Output, OutputClosed } from "../../src/terminal/Output.js"
 import { temporary } from "../process.js"
 import { at, program } from "../program.js"
@@ -193,6 +194,18 @@ describe("the form", () => {
     const one = await run(["relay", "b", ...tz], { isTerminal: true })
     expect(one.stdout).toMatch(/^createdAt +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \(Europe\/Berlin\)$/m)
     expect((await run(["activity", "--tz", "Nowhere"])).stderr).toContain("--tz: Expected a time zone")
+  })
+
+  it("has days that begin when the clock changes at midnight", () => {
+    // In Cairo, the clock went from 00:00 to 01:00 on this day.
+    const here = {
+      now: DateTime.unsafeMake("2026-04-24T12:00:00Z"),
+      zone: DateTime.zoneUnsafeMakeNamed("Africa/Cairo")
+    }
+    const read = (text: string) => Either.map(Values.instant(text), (at) => DateTime.formatIso(at(here)))
+    expect(read("yesterday")).toEqual(Either.right("2026-04-22T22:00:00.000Z"))
+    expect(read("today")).toEqual(Either.right("2026-04-23T22:00:00.000Z"))
+    expect(read("2026-04-24")).toEqual(Either.right("2026-04-23T22:00:00.000Z"))
   })
 
   it("goes through a pager on a terminal", async () => {

@@ -1,6 +1,10 @@
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { join } from "node:path"
+import { buffer } from "node:stream/consumers"
+import { hosted } from "../hosted.js"
 import { caravel, start, temporary } from "../process.js"
 import { program } from "../program.js"
 
@@ -78,7 +82,15 @@ describe("run", () => {
       ],
       [{ _tag: "ActivateRelay", id: "a", plan: "basic" }, "ActivateRelay has no field \"plan\""],
       [{ _tag: "ActivateRelay", id: "a", constructor: 1 }, "ActivateRelay has no field \"constructor\""],
-      [{ _tag: "ActivateRelay", id: "a", ["x".repeat(10_000)]: 1 }, `ActivateRelay has no field "${"x".repeat(60)}…"`]
+      [{ _tag: "ActivateRelay", id: "a", ["x".repeat(10_000)]: 1 }, `ActivateRelay has no field "${"x".repeat(60)}…"`],
+      [
+        { _tag: "ActivateRelay", id: "a", [`postgres://u:${"x".repeat(100)}@h`]: 1 },
+        "ActivateRelay has no field \"postgres://u:<redacted>@h\""
+      ],
+      [
+        { _tag: `postgres://u:${"x".repeat(100)}@h` },
+        "Expected an object whose _tag names a command, such as CreateTenant, got \"postgres://u:<redacted>@h\""
+      ]
     ] as const
     const input = [tenant, relay("a"), ...refused.map(([line]) => JSON.stringify(line))].join("\n")
     const { code, json } = await caravel(cwd, ["run", "--create", "--database", "unknown.db"], { input })
@@ -202,6 +214,45 @@ describe("run", () => {
     expect(answers.map(({ activity, line }) => [line, activity.position])).toEqual(
       Array.from({ length: 2_002 }, (_, index) => [index + 1, index + 1])
     )
+  }, 60_000)
+
+  it("executes in order at a host behind a proxy that takes longer for some commands", async () => {
+    const host = await hosted(join(cwd, "hosted.db"))
+    let count = 0
+    // Commands that are sent together overtake every second one, which makes a detour of ten requests.
+    const proxy = createServer((request, response) =>
+      void (async () => {
+        const { headers, method = "", url = "" } = request
+        const body = await buffer(request)
+        const isSlow = method === "POST" && count++ % 2 === 0
+        for (let detour = 0; isSlow && detour < 10; detour++) await (await fetch(`${host.url}/openapi.json`)).text()
+        const answer = await fetch(`${host.url}${url}`, {
+          method,
+          headers: {
+            "content-type": headers["content-type"] ?? "",
+            "idempotency-key": String(headers["idempotency-key"] ?? "")
+          },
+          ...(method === "POST" ? { body } : {})
+        })
+        response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "" })
+        response.end(await answer.text())
+      })().catch(() => response.destroy())
+    )
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve))
+    const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+    const ids = Array.from({ length: 10 }, (_, index) => `r${index}`)
+    const lines = [tenant, ...ids.flatMap((id) => [relay(id), JSON.stringify({ _tag: "DeactivateRelay", id })])]
+    writeFileSync(join(cwd, "hosted.jsonl"), lines.join("\n"))
+    try {
+      const { code, stderr, stdout } = await program(["run", join(cwd, "hosted.jsonl"), "--server", url])
+      expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: "" })
+      expect(stdout.split("\n").map((line) => JSON.parse(line))).toMatchObject(
+        lines.map((_, index) => ({ line: index + 1, activity: { position: index + 1 } }))
+      )
+    } finally {
+      proxy.close().closeAllConnections()
+      await host.close()
+    }
   }, 60_000)
 
   it("answers what it has executed when it is interrupted", async () => {

@@ -3,9 +3,11 @@ import type { StorageError } from "@caravel/domain"
 import { SingleUse } from "@caravel/http"
 import { Postgres, Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { randomUUID } from "node:crypto"
+import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { join } from "node:path"
 import * as UsedSignatures from "../../src/commands/UsedSignatures.js"
 import { temporary } from "../process.js"
@@ -13,7 +15,7 @@ import { temporary } from "../process.js"
 const server = process.env["CARAVEL_TEST_POSTGRES_URL"]
 
 /** The services of a host; each call is another host. */
-type Host = () => Layer.Layer<SqlClient, StorageError>
+type Host = () => Layer.Layer<Sqlite.Services, StorageError>
 
 const soon = 4e12
 
@@ -38,6 +40,36 @@ const usedOnce = (host: Host) =>
     expect(rows.map(({ id }) => id)).toEqual(Array.from({ length: 10 }, (_, i) => `id ${i + 10}`))
   }).pipe(Effect.scoped)
 
+/** The error of a use after something has happened to the database. The id needs more pages than there are. */
+const failureAfter = (host: ReturnType<Host>, event: Effect.Effect<unknown, SqlError, SqlClient>) =>
+  Effect.gen(function*() {
+    const { use } = yield* SingleUse.SingleUse
+    yield* event
+    return yield* Effect.flip(use("id".repeat(10_000), soon))
+  }).pipe(Effect.provide(Layer.provideMerge(UsedSignatures.layer, host)))
+
+/** A server behind a proxy that can disconnect it. */
+const proxy = (server: string) =>
+  Effect.async<{ readonly url: string; readonly disconnect: Effect.Effect<void> }>((resume) => {
+    const url = new URL(server)
+    const sockets: Array<Socket> = []
+    const { hostname, port } = url
+    const listener = createServer((socket) => {
+      const upstream = connect(Number(port || 5432), hostname)
+      for (const end of [socket, upstream]) sockets.push(end.on("error", () => {}))
+      socket.pipe(upstream)
+      upstream.pipe(socket)
+    })
+    const disconnect = Effect.sync(() => {
+      listener.close()
+      for (const socket of sockets) socket.destroy()
+    })
+    listener.listen(0, "127.0.0.1", () => {
+      url.host = `127.0.0.1:${(listener.address() as AddressInfo).port}`
+      resume(Effect.succeed({ url: url.href, disconnect }))
+    })
+  })
+
 describe("used signatures", () => {
   it.live("in an SQLite file", () =>
     Effect.acquireUseRelease(
@@ -46,11 +78,24 @@ describe("used signatures", () => {
       ({ remove }) => Effect.sync(remove)
     ), 60_000)
 
-  it.live.skipIf(server === undefined)("on PostgreSQL", () => {
+  it.live("that cannot be remembered have the database's reason", () =>
+    Effect.gen(function*() {
+      const reasonAfter = (pragma: string) =>
+        failureAfter(Sqlite.layerTemporary, Effect.flatMap(SqlClient, (sql) => sql.unsafe(`PRAGMA ${pragma}`)))
+      const operation = "remembering a signature"
+      expect(yield* reasonAfter("query_only = ON")).toMatchObject({ reason: "readonly", operation })
+      expect(yield* reasonAfter("max_page_count = 1")).toMatchObject({ reason: "full", operation })
+    }), 60_000)
+
+  it.live.skipIf(server === undefined)("on PostgreSQL, also while it is away", () => {
     const schema = `caravel_test_${randomUUID().replaceAll("-", "")}`
-    const host = () => Postgres.layer({ url: Redacted.make(server!), schema })
+    const host = (url = server!) => Postgres.layer({ url: Redacted.make(url), schema })
     return Effect.ensuring(
-      usedOnce(host),
+      Effect.gen(function*() {
+        yield* usedOnce(host)
+        const { disconnect, url } = yield* proxy(server!)
+        expect(yield* failureAfter(host(url), disconnect)).toMatchObject({ reason: "unavailable" })
+      }),
       Effect.orDie(Effect.provide(Effect.flatMap(SqlClient, (sql) => sql`DROP SCHEMA ${sql(schema)} CASCADE`), host()))
     )
   }, 60_000)

@@ -82,7 +82,7 @@ describe("verify and rebuild", () => {
   }, 60_000)
 
   it("fail if the end is not read, which says whether all is well", async () => {
-    for (const args of [["verify"], ["rebuild"]]) {
+    for (const args of [["verify"], ["rebuild"], ["rebuild", "--yes"]]) {
       const closed = await program([...args, "--database", filename], { closedAfter: 0 })
       expect(closed).toMatchObject({
         code: 1,

@@ -1,5 +1,5 @@
 import { expect, it } from "@effect/vitest"
-import { oneLine, table } from "../../src/terminal/Layout.js"
+import { oneLine, shortened, table } from "../../src/terminal/Layout.js"
 import { makeStyle } from "../../src/terminal/Output.js"
 
 it("a table may have more rows than a function may have arguments", () => {
@@ -8,6 +8,12 @@ it("a table may have more rows than a function may have arguments", () => {
   expect(lines).toHaveLength(200_001)
   expect(lines[0]).toBe("id       status")
   expect(lines.at(-1)).toBe("r199999  active")
+})
+
+it("a text has no secret when it is shortened, nor a part of one", () => {
+  expect(shortened("abc", 2)).toBe("ab…")
+  expect(shortened(`postgres://u:${"x".repeat(100)}@h`, 60)).toBe("postgres://u:<redacted>@h")
+  expect(shortened(`nsec1${"x".repeat(100)}`, 20)).toBe("<redacted>")
 })
 
 it("a text cannot reorder the rest of its line", () => {
