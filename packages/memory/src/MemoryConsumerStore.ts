@@ -158,7 +158,8 @@ const parking = (entries: Entries): ConsumerStore.Parking => {
         const row = parked.get(position)
         if (row !== undefined) Object.assign(row, { attempts: row.attempts + attempts, error })
       }),
-    unpark: (lease, position) => fenced(entries, lease, ({ parked }) => void parked.delete(position)),
+    unpark: (lease, position) => fenced(entries, lease, ({ parked }) => parked.delete(position)),
+    settled: () => Effect.void,
 
     list: (name, after, limit) =>
       Effect.sync(() =>

@@ -101,6 +101,7 @@ export class Store {
       park: () => unused,
       recordFailure: () => unused,
       unpark: () => unused,
+      settled: () => unused,
       list: () => unused,
       isParkedBefore: () => unused,
       resources: () => unused,

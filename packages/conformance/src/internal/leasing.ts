@@ -259,6 +259,37 @@ const zombies = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
+    "a consumer that takes over from one that was killed while it retried, and is stopped, has not halted",
+    Effect.gen(function*() {
+      yield* relays(1)
+      const port = yield* store
+      yield* port.checkpoints.recordFailure(yield* foreign, Position.make(1), 3, "no")
+      for (const stopTimeout of ["1 minute", 0] as const) {
+        const begun = yield* Deferred.make<void>()
+        const opened = yield* Deferred.make<void>()
+        const running = yield* Effect.fork(Consumer.run({
+          name,
+          from: "beginning",
+          stopTimeout,
+          handle: () =>
+            Deferred.succeed(begun, undefined).pipe(
+              Effect.zipRight(Deferred.await(opened)),
+              Effect.zipRight(Effect.fail("no"))
+            )
+        }))
+        yield* Effect.raceFirst(Deferred.await(begun), Effect.forever(pass("1 second")))
+        const stopped = yield* Effect.fork(Fiber.interrupt(running))
+        yield* Effect.yieldNow()
+        yield* Deferred.succeed(opened, undefined)
+        yield* Fiber.join(stopped)
+        expect(yield* Consumer.lag(name)).toMatchObject({ status: "stopped", attempts: 0, lastError: "no" })
+        // The next one takes over from another that was killed.
+        yield* port.checkpoints.recordFailure(yield* seize(), Position.make(1), 3, "no")
+      }
+    })
+  )
+
+  test(
     "every write checks the fence, and every move also the position",
     Effect.gen(function*() {
       yield* relays(2)

@@ -196,27 +196,65 @@ export const parking = <E>(layer: Layer.Layer<Services, E>) => {
       const bad = yield* headOf
       const calls: Array<number> = []
       let retried: number | undefined = undefined
+      const { parking } = yield* ConsumerStore.ConsumerStore
       yield* Effect.fork(Consumer.run({
         name,
         from,
         onFailure: "parkResource",
         retry: Schedule.intersect(Schedule.spaced("120 millis"), Schedule.recurs(2)),
         handle: ({ position }) =>
-          Effect.suspend(() => {
+          Effect.gen(function*() {
             calls.push(position)
-            return position === bad || position === retried ? Effect.fail("no") : Effect.void
+            if (position !== bad && position !== retried) return
+            // So the activity before it is free.
+            if (position === retried) yield* parking.drop(name)
+            return yield* Effect.fail("no")
           })
       }))
       yield* caughtUp()
       expect(yield* parkedPositions).toEqual([bad])
       retried = bad + 2
       yield* log(["r1", "r0"])
-      yield* until(() => calls.includes(bad + 2))
-      yield* (yield* ConsumerStore.ConsumerStore).parking.drop(name)
       yield* caughtUp()
-      expect(calls.slice(-4)).toEqual([bad + 2, bad + 2, bad + 2, bad + 1])
+      expect(calls.slice(-4)).toEqual([bad + 2, bad + 1, bad + 2, bad + 2])
       const [parked] = yield* Consumer.parked(name)
       expect([parked?.activity.position, parked?.attempts]).toEqual([bad + 2, 3])
+    })
+  )
+
+  slow(
+    "what was handled before an activity that is being retried is done, and does not come again",
+    Effect.gen(function*() {
+      yield* relays(3)
+      const bad = (yield* positions({ resourceId: "r0" }))[0]!
+      // Behind the first one, handled, and retried.
+      yield* log(["r0", "r1", "r2", "r1", "r2"])
+      const all = yield* positions()
+      const last = all.at(-1)!
+      const seen = new Recorder()
+      let attempts = 0
+      const run = Effect.fork(Consumer.run({
+        name,
+        from,
+        onFailure: "parkResource",
+        retry: Schedule.spaced("1 minute").pipe(Schedule.whileInput(() => attempts > 0)),
+        handle: (activity) =>
+          Effect.suspend(() => {
+            if (activity.position === bad) return Effect.fail("no")
+            if (activity.position < last) return seen.handle(activity)
+            attempts++
+            return Effect.fail("no")
+          })
+      }))
+      const running = yield* run
+      yield* until(() => attempts === 1)
+      yield* Consumer.awaitPosition(name, last - 1)
+      expect(yield* parkedPositions).toEqual([bad, all.at(-5)!])
+      yield* Fiber.interrupt(running)
+      const again = yield* run
+      yield* until(() => attempts === 2)
+      yield* Fiber.interrupt(again)
+      expect(seen.positions).toEqual(all.filter((position) => ![bad, all.at(-5)!, last].includes(position)))
     })
   )
 

@@ -155,7 +155,7 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
   }
 
   test(
-    "an activity that waits to be parked is not done, and comes again if the consumer is stopped before",
+    "an activity that waits to be parked is parked when the consumer is stopped",
     Effect.gen(function*() {
       yield* relays(2)
       yield* log(["r0", "r0", "r1"])
@@ -172,8 +172,8 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
       )
       yield* Deferred.await(reached)
       yield* Fiber.interrupt(fiber)
-      expect((yield* Consumer.lag(name)).position).toBe(bad)
-      expect(yield* parkedPositions).toEqual([bad])
+      expect((yield* Consumer.lag(name)).position).toBe(behind)
+      expect(yield* parkedPositions).toEqual([bad, behind])
       yield* run(() => Effect.void)
       yield* caughtUp()
       expect(yield* parkedPositions).toEqual([bad, behind])
@@ -214,6 +214,27 @@ export const replaying = <E>(layer: Layer.Layer<Services, E>) => {
       }
     })
   )
+
+  for (const options of [{}, { transactional: true }]) {
+    test(
+      `what is dropped while a replay waits to retry is not handled: ${JSON.stringify(options)}`,
+      Effect.gen(function*() {
+        yield* relays(3)
+        yield* parkAll
+        const calls: Array<number> = []
+        const replay = yield* Effect.fork(Consumer.replay({
+          name,
+          retry: Schedule.spaced("50 millis"),
+          handle: ({ position }) => Effect.zipRight(Effect.sync(() => calls.push(position)), Effect.fail("no")),
+          ...options
+        }))
+        yield* until(() => calls.length > 0)
+        expect(yield* Consumer.drop(name)).toBe(4)
+        expect(yield* Fiber.join(replay)).toEqual({ replayed: 0, failed: 0 })
+        expect(new Set(calls)).toEqual(new Set([1]))
+      })
+    )
+  }
 
   test(
     "concurrent replays handle each parked activity once",

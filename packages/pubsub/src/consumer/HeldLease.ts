@@ -1,5 +1,5 @@
 import type { StorageError } from "@caravel/domain"
-import { Duration, Effect, Fiber, Option, Random } from "effect"
+import { Duration, Effect, Exit, Fiber, Option, Random } from "effect"
 import { withBackground } from "../runtime/Concurrently.js"
 import { isTransient, Waiting } from "../runtime/Waiting.js"
 import { ConsumerNotFound } from "./ConsumerError.js"
@@ -28,6 +28,11 @@ export interface HeldLease {
   readonly isSure: () => boolean
   /** Renews the lease if it may have expired. */
   readonly ensureHeld: Effect.Effect<void, StorageError | LeaseLost>
+  /**
+   * Runs a transaction that renews the lease. While it is open, no other process can take the lease, and a renewal in the
+   * background would only wait for it, on a connection that others need.
+   */
+  readonly inTransaction: <A, E, R>(transaction: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /**
@@ -64,18 +69,37 @@ export const withLease = <A, E, R>(
       const isSure = () => clock.unsafeCurrentTimeNanos() - renewedAt < duration
       const ensureHeld = Effect.suspend(() => isSure() ? Effect.void : renew)
 
-      const renewing = yield* Effect.forkDaemon(Effect.interruptible(Effect.forever(Effect.zipRight(pause, renew))))
-      return yield* restore(withBackground(use({ lease, isSure, ensureHeld }), Fiber.join(renewing))).pipe(
-        Effect.ensuring(Fiber.interrupt(renewing)),
-        Effect.ensuring(
-          Effect.catchTag(leases.release(lease), "StorageError", (error) =>
-            // A restored database does not have this lease.
-            error.reason === "replaced"
-              ? Effect.void
-              : Effect.logWarning(`The lease of consumer ${lease.consumer} cannot be released; it will expire`, error))
-        ),
-        Effect.ensuring(Effect.sync(signals.changed.notify))
+      let transactions = 0
+      const inTransaction = <A, E, R>(transaction: Effect.Effect<A, E, R>) =>
+        Effect.suspend(() => {
+          transactions++
+          const now = clock.unsafeCurrentTimeNanos()
+          return Effect.onExit(transaction, (exit) =>
+            Effect.sync(() => {
+              transactions--
+              if (Exit.isSuccess(exit)) renewedAt = now
+            }))
+        })
+      const renewUnlessInTransaction = Effect.suspend(() => transactions > 0 ? Effect.void : renew)
+
+      const renewing = yield* Effect.forkDaemon(
+        Effect.interruptible(Effect.forever(Effect.zipRight(pause, renewUnlessInTransaction)))
       )
+      return yield* restore(withBackground(use({ lease, isSure, ensureHeld, inTransaction }), Fiber.join(renewing)))
+        .pipe(
+          Effect.ensuring(Fiber.interrupt(renewing)),
+          Effect.ensuring(
+            Effect.catchTag(leases.release(lease), "StorageError", (error) =>
+              // A restored database does not have this lease.
+              error.reason === "replaced"
+                ? Effect.void
+                : Effect.logWarning(
+                  `The lease of consumer ${lease.consumer} cannot be released; it will expire`,
+                  error
+                ))
+          ),
+          Effect.ensuring(Effect.sync(signals.changed.notify))
+        )
     })
   )
 

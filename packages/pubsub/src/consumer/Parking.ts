@@ -62,15 +62,23 @@ export interface Parking {
   readonly park: (lease: Lease, activities: ReadonlyArray<ToPark>) => Fenced<ReadonlyArray<Activity>>
   /** Records further failed attempts at a parked activity. */
   readonly recordFailure: (lease: Lease, position: Position, attempts: number, error: string) => Fenced
-  /** Deletes a parked activity that has been handled. */
-  readonly unpark: (lease: Lease, position: Position) => Fenced
+  /** Deletes a parked activity that has been handled. Returns whether it was parked. */
+  readonly unpark: (lease: Lease, position: Position) => Fenced<boolean>
+  /**
+   * Waits until no transaction of the run is open that may park an activity behind one that is not parked any more. A
+   * storage that runs its transactions one after another has none.
+   */
+  readonly settled: (name: string) => Effect.Effect<void, StorageError>
   /** Returns at most `limit` parked activities after a position, oldest first. */
   readonly list: (name: string, after: Position, limit: number) => Effect.Effect<ReadonlyArray<Parked>, StorageError>
   /** Whether an earlier activity of the same resource is parked. */
   readonly isParkedBefore: (name: string, activity: Activity) => Effect.Effect<boolean, StorageError>
   /** The resources that have parked activities. */
   readonly resources: (name: string) => Effect.Effect<ReadonlyArray<Resource>, StorageError>
-  /** Deletes all parked activities, or those at the given positions. Returns how many were deleted. */
+  /**
+   * Deletes all parked activities, or those at the given positions. Returns how many were deleted. The run parks nothing
+   * behind them meanwhile.
+   */
   readonly drop: (name: string, positions?: ReadonlyArray<Position>) => Effect.Effect<number, StorageError>
 
   /** Requests a replay. Returns the number of requests so far; none if there is no such consumer. */

@@ -1,6 +1,6 @@
 /** Replays: handling parked activities again. */
 import { type Activity, Position, type StorageError } from "@caravel/domain"
-import { Effect, Exit, LogLevel, Option } from "effect"
+import { Data, Effect, Exit, identity, LogLevel, Option } from "effect"
 import { isTransient } from "../runtime/Waiting.js"
 import { Attempts } from "./Attempts.js"
 import { BlockedResources } from "./BlockedResources.js"
@@ -56,21 +56,25 @@ export const replayWithLease = <A, E, R>(
 /** Handles parked activities in order, until only those that fail and those that wait behind them are left. */
 const replay = <E, R>(
   store: typeof ConsumerStore.Service,
-  { ensureHeld, lease }: HeldLease,
+  held: HeldLease,
   inFlight: InFlight,
   settings: ReplaySettings<E, R>,
   spans: ConsumerSpans
 ): Effect.Effect<Replayed, StorageError | LeaseLost, R> => {
   const { parking } = store
+  const { ensureHeld, lease } = held
   const attempts = new Attempts(settings.retry)
   const metrics = metricsOf(lease.consumer)
-  const attempt = (settings.transactional ? inTransaction : directly)(store, lease, spans.handler(settings.handle))
+  const attempt = (settings.transactional ? inTransaction : directly)(store, held, spans.handler(settings.handle))
 
-  const replayOne = (activity: Activity): Effect.Effect<"replayed" | "failed", StorageError | LeaseLost, R> =>
+  const replayOne = (activity: Activity): Effect.Effect<keyof Replayed | "gone", StorageError | LeaseLost, R> =>
     Effect.gen(function*() {
       yield* ensureHeld
+      // It may have been dropped, or the consumer reset, since the page was read or while it waited to be retried.
+      if (!(yield* isParked(store, lease, activity))) return "gone"
       const exit = yield* inFlight.track(() => activity, attempt(activity))
       if (Exit.isSuccess(exit)) {
+        if (!exit.value) return "gone"
         metrics.handled.update(1)
         return "replayed"
       }
@@ -96,6 +100,8 @@ const replay = <E, R>(
     for (let idle = 0, overtaken = true; idle === 0 || (overtaken && idle < 2);) {
       idle++
       overtaken = false
+      // A transaction of the run may park activities behind one that this replay has unparked since.
+      yield* retryWhileUnavailable(parking.settled(lease.consumer))
       for (let after = Position.make(0);;) {
         const page = yield* retryWhileUnavailable(parking.list(lease.consumer, after, pageSize))
         if (page.length === 0) break
@@ -109,6 +115,7 @@ const replay = <E, R>(
             continue
           }
           const outcome = yield* replayOne(activity)
+          if (outcome === "gone") continue
           count[outcome]++
           if (outcome === "replayed") idle = 0
           else failedResources.add(activity)
@@ -120,39 +127,64 @@ const replay = <E, R>(
   })
 }
 
-/** Handles an activity and, if its handler succeeds, unparks it. */
-type Attempt = <E, R>(
-  store: typeof ConsumerStore.Service,
-  lease: Lease,
-  handle: ReplaySettings<E, R>["handle"]
-) => (activity: Activity) => Effect.Effect<Exit.Exit<unknown, unknown>, StorageError | LeaseLost, R>
-
-const directly: Attempt = ({ parking }, lease, handle) => (activity) =>
-  Effect.tap(
-    Effect.exit(Effect.suspend(() => handle(activity))),
-    (exit) => Exit.isSuccess(exit) ? retryWhileUnavailable(parking.unpark(lease, activity.position)) : Effect.void
+const isParked = ({ parking }: typeof ConsumerStore.Service, { consumer }: Lease, { position }: Activity) =>
+  Effect.map(
+    retryWhileUnavailable(parking.list(consumer, Position.make(position - 1), 1)),
+    ([parked]) => parked?.activity.position === position
   )
 
+/**
+ * Handles an activity and, if its handler succeeds, unparks it. Succeeds with whether it did: an activity that is no
+ * longer parked has been dropped, or will be handled by the run.
+ */
+type Attempt = <E, R>(
+  store: typeof ConsumerStore.Service,
+  held: HeldLease,
+  handle: ReplaySettings<E, R>["handle"]
+) => (activity: Activity) => Effect.Effect<Exit.Exit<boolean, unknown>, StorageError | LeaseLost, R>
+
+const directly: Attempt = ({ parking }, { lease }, handle) => (activity) =>
+  Effect.exit(Effect.suspend(() => handle(activity))).pipe(
+    Effect.map(Exit.as(true)),
+    Effect.tap((exit) =>
+      Exit.isSuccess(exit) ? retryWhileUnavailable(parking.unpark(lease, activity.position)) : Effect.void
+    )
+  )
+
+/** The activity is no longer parked, so what its handler has written is rolled back. */
+class Gone extends Data.TaggedError("Gone") {}
+
 /** Retries storage failures until the handler has started. Later ones count as failures of the handler. */
-const inTransaction: Attempt = ({ leases, parking, transaction }, lease, handle) => (activity) => {
-  let exit: Exit.Exit<unknown, unknown> | undefined
+const inTransaction: Attempt = (store, { inTransaction, lease }, handle) => (activity) => {
+  const { leases, parking, transaction } = store
+  let handled: Exit.Exit<unknown, unknown> | undefined
   const committed = Effect.suspend(() => {
-    exit = undefined
-    return transaction(
+    handled = undefined
+    return inTransaction(transaction(
       leases.renew(lease).pipe(
         Effect.zipRight(Effect.exit(transaction(Effect.suspend(() => handle(activity))))),
-        Effect.tap((handled) => {
-          exit = handled
-          return Exit.isSuccess(handled) ? parking.unpark(lease, activity.position) : Effect.void
+        Effect.tap((exit) => {
+          handled = exit
+          if (Exit.isFailure(exit)) return Effect.void
+          return Effect.filterOrFail(parking.unpark(lease, activity.position), identity, () => new Gone())
         })
       )
-    )
+    ))
   })
-  return retryWhileTransient(committed, () => exit === undefined).pipe(
-    Effect.catchIf(
-      (error) =>
-        error._tag === "StorageError" && exit !== undefined && (isTransient(error) || error.reason === "other"),
-      (error) => Effect.succeed(exit !== undefined && Exit.isFailure(exit) ? exit : Exit.fail(error))
+
+  const failed = (error: StorageError): Effect.Effect<Exit.Exit<boolean, unknown>, StorageError | LeaseLost> => {
+    if (handled === undefined || !(isTransient(error) || error.reason === "other")) return Effect.fail(error)
+    if (Exit.isFailure(handled)) return Effect.succeed(Exit.failCause(handled.cause))
+    if (error.reason !== "commitUnknown") return Effect.succeed(Exit.fail(error))
+    // Renewing the lease first waits until that transaction has ended.
+    return retryWhileUnavailable(leases.renew(lease)).pipe(
+      Effect.zipRight(isParked(store, lease, activity)),
+      Effect.map((isParked) => isParked ? Exit.fail(error) : Exit.succeed(true))
     )
+  }
+
+  return retryWhileTransient(committed, () => handled === undefined).pipe(
+    Effect.map((exit): Exit.Exit<boolean, unknown> => Exit.as(exit, true)),
+    Effect.catchTags({ Gone: () => Effect.succeed(Exit.succeed(false)), StorageError: failed })
   )
 }

@@ -130,12 +130,13 @@ const working = <E, R>(run: {
     const { query, store, tail } = context
     const { filter, name, onFailure, transactional } = settings
     const signals = context.signalsOf(name)
-    const { position } = yield* context.find(name)
+    const checkpoint = yield* context.find(name)
+    const { position } = checkpoint
     const blocked = new BlockedResources(
       onFailure === "parkResource" ? yield* retryWhileUnavailable(store.parking.resources(name)) : []
     )
     const progress = new Progress(position, signals)
-    const session = new Session({ ...run, clock: yield* Waiting, store, query, tail, progress, blocked })
+    const session = new Session({ ...run, clock: yield* Waiting, store, query, tail, checkpoint, progress, blocked })
     // In a transaction, handled activities are written only when the whole transaction is committed.
     const canReach = (position: Position) => position <= (transactional ? progress.written : progress.position)
     const begin = Effect.sync(() => {

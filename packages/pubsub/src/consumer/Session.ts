@@ -1,11 +1,12 @@
 import { type Activity, Position, type PositionFromOtherEpoch, type Query, type StorageError } from "@caravel/domain"
-import { Cause, type Clock, Duration, Effect, LogLevel, Option } from "effect"
+import { Cause, type Clock, Duration, Effect, identity, LogLevel, Option } from "effect"
 import { sleep } from "../runtime/Waiting.js"
 import { pageSize } from "../tail/Subscription.js"
 import type { Tail } from "../tail/Tail.js"
 import type { Attempts } from "./Attempts.js"
 import type { Batch } from "./Batch.js"
 import type { BlockedResources } from "./BlockedResources.js"
+import type { Checkpoint } from "./Checkpoints.js"
 import { ConsumerHalted } from "./ConsumerError.js"
 import type { Settings } from "./ConsumerSettings.js"
 import type { ConsumerSpans } from "./ConsumerSpans.js"
@@ -50,8 +51,13 @@ export class Session<E, R> {
   readonly spans: ConsumerSpans
   /** Activities after this position are not handled. */
   readonly limit: number
-  /** The activity that is being retried, and its recorded error. */
+  /**
+   * The activity that is being retried, and its recorded error. A run that was killed leaves it to the next one, as a run
+   * that halted does.
+   */
   private retried: { readonly position: Position; readonly error: string } | undefined
+  /** The batches with activities that wait to be parked. */
+  private readonly waiting = new Set<Batch>()
   /** Held while the checkpoint is written. */
   readonly writing = Effect.unsafeMakeSemaphore(1)
   private readonly clock: Clock.Clock
@@ -66,6 +72,7 @@ export class Session<E, R> {
     readonly tail: typeof Tail.Service
     readonly held: HeldLease
     readonly progress: Progress
+    readonly checkpoint: Checkpoint
     readonly blocked: BlockedResources
     readonly inFlight: InFlight
     readonly outcomes: Outcomes
@@ -85,6 +92,8 @@ export class Session<E, R> {
     this.outcomes = options.outcomes
     this.spans = options.spans
     this.limit = options.limit
+    const { attempts, failedPosition, lastError } = options.checkpoint
+    if (attempts > 0 && failedPosition !== null) this.retried = { position: failedPosition, error: lastError ?? "" }
   }
 
   /** Whether the log continues after a position, up to the limit. */
@@ -127,7 +136,8 @@ export class Session<E, R> {
 
   /**
    * Parks the failed activities and those that wait, and moves the checkpoint to the position that `done` returns, given
-   * those that are free again. Repeated after a commit with an unknown outcome, it writes the same.
+   * those that are free again: the same position each time, although workers advance and fail meanwhile. Repeated after a
+   * commit with an unknown outcome, it therefore writes the same.
    */
   private write(
     behind: ReadonlyArray<Activity>,
@@ -173,6 +183,7 @@ export class Session<E, R> {
    * logged.
    */
   readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
+    for (const batch of this.waiting) yield* this.writeBehind(batch, identity)
     yield* this.writeProgress()
     const { position } = this.progress
     const unfinished = this.unfinished()
@@ -238,8 +249,13 @@ export class Session<E, R> {
     const record = Effect.suspend(() =>
       retryWhileUnavailable(this.store.checkpoints.recordFailure(this.lease, position, attempts.count, error))
     )
-    const beforeRetry = Effect.zipRight(report(LogLevel.Debug, "tries again"), record).pipe(
-      Effect.tap(() => Effect.sync(() => this.retried = { position, error }))
+    const beforeRetry = report(LogLevel.Debug, "tries again").pipe(
+      Effect.zipRight(record),
+      Effect.zipRight(Effect.suspend(() => {
+        this.retried = { position, error }
+        // The wait may be long. Those that are free again come before the activity.
+        return batch.behind.length === 0 ? Effect.void : this.parkAllBehind(batch)
+      }))
     )
     const halt = Effect.suspend(() => {
       const { count } = attempts
@@ -275,27 +291,34 @@ export class Session<E, R> {
   /** Puts a batch's current activity behind those of its resource that are parked. It waits to be parked. */
   putBehind(batch: Batch): void {
     batch.putBehind(this.clock.unsafeCurrentTimeNanos())
+    this.waiting.add(batch)
   }
 
-  /**
-   * Whether activities of a batch have waited to be parked for long enough. They wait while the current activity is
-   * being retried: some may be free, and are then handled before it.
-   */
+  /** Whether activities of a batch have waited to be parked for long enough. */
   mustPark(batch: Batch): boolean {
-    return batch.behind.length > 0 && this.retried?.position !== batch.current.position &&
-      this.clock.unsafeCurrentTimeNanos() - batch.behindSince >= behindInterval
+    return batch.behind.length > 0 && this.clock.unsafeCurrentTimeNanos() - batch.behindSince >= behindInterval
   }
 
   /** Parks the activities of a batch that wait to be parked. Those whose resources are free again are next in the batch. */
   readonly parkAllBehind = (batch: Batch): Effect.Effect<void, StorageError | LeaseLost> =>
-    this.writing.withPermits(1)(Effect.suspend(() => {
-      const done = (free: ReadonlyArray<Activity>) =>
-        batch.followsCheckpoint ? batch.doneWithout(free) : this.progress.position
-      return Effect.map(retryWhileUnavailable(this.write(batch.behind, done)), (free) => {
+    this.writing.withPermits(1)(this.writeBehind(batch, retryWhileUnavailable))
+
+  private writeBehind<E>(
+    batch: Batch,
+    retried: (
+      written: Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost>
+    ) => Effect.Effect<ReadonlyArray<Activity>, E>
+  ): Effect.Effect<void, E> {
+    return Effect.suspend(() => {
+      const { position } = this.progress
+      const done = batch.followsCheckpoint ? (free: ReadonlyArray<Activity>) => batch.doneWithout(free) : () => position
+      return Effect.map(retried(this.write(batch.behind, done)), (free) => {
         this.unblock(free)
         batch.parkedBehind(free)
+        this.waiting.delete(batch)
       })
-    }))
+    })
+  }
 
   /** Parks an activity if its resource has parked activities; otherwise returns it. */
   readonly parkBehind = (activity: Activity): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> =>

@@ -47,7 +47,13 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
       if (failed?.index === batch.index) return Option.some(failed.cause)
       const attempt: Attempt = { index: batch.index, failure: undefined, started: false, handled: [], parked: [] }
       const result = yield* Effect.either(
-        commit(session, batch, failed === undefined ? most : failed.index - batch.index, attempt, oneByOne)
+        commit(
+          session,
+          batch,
+          failed === undefined ? most : Math.min(most, failed.index - batch.index),
+          attempt,
+          oneByOne
+        )
       )
       if (attempt.failure !== undefined) failed = { index: attempt.index, cause: attempt.failure }
       if (Either.isRight(result)) {
@@ -57,12 +63,13 @@ export const inTransactions = <E, R>(session: Session<E, R>) => (batch: Batch): 
       }
       const error = result.left
       if (!(error instanceof StorageError) || !(isTransient(error) || error.reason === "other")) return yield* error
-      if (attempt.failure !== undefined) continue
       if (error.reason === "commitUnknown") {
         const position = yield* session.committed
         batch.index = activities.filter((activity) => activity.position <= position).length
         if (batch.index >= attempt.index) count(session, attempt)
         else yield* sleep("100 millis")
+      } else if (attempt.failure !== undefined) {
+        continue
       } else if (isTransient(error) && ++refusals < maxRefusals) {
         yield* sleep("100 millis")
       } else if (most > 1) {
@@ -107,7 +114,7 @@ const transaction = <E, R>(
   oneByOne: OneByOne
 ) => {
   const { blocked, held, inFlight, lease, parkBehind, progress, settings, store } = session
-  return store.transaction(Effect.gen(function*() {
+  return held.inTransaction(store.transaction(Effect.gen(function*() {
     Object.assign(attempt, { index: from, failure: undefined, started: false, handled: [], parked: [] })
     yield* store.leases.renew(lease)
     const clock = yield* Waiting
@@ -141,7 +148,7 @@ const transaction = <E, R>(
     if (attempt.index > from) {
       yield* store.checkpoints.move(lease, progress.written, activities[attempt.index - 1]!.position)
     }
-  }))
+  })))
 }
 
 const call = <E, R>(

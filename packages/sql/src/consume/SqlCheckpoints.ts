@@ -1,23 +1,16 @@
 /** Checkpoints in the table `caravel_consumer`. */
-import { Epoch, Position } from "@caravel/domain"
 import { ConsumerStore } from "@caravel/pubsub"
-import { Array as Arr, Effect, Schema } from "effect"
+import { Array as Arr, Effect, Schema, Struct } from "effect"
 import type { Database } from "../database/Database.js"
 import { activityWhere } from "../read/Where.js"
+import { consumerFields, leaseFields } from "../schema/ConsumerTables.js"
 import { currentEpoch } from "../schema/Epochs.js"
 import * as Table from "../statement/Table.js"
 import { type ConsumerWrites, run } from "./ConsumerWrites.js"
 
 const checkpoint = Table.make("caravel_consumer", {
-  name: Schema.String,
-  position: Position,
-  epoch: Epoch,
-  filter: Schema.parseJson(ConsumerStore.Filter),
-  attempts: Schema.NonNegativeInt,
-  failedPosition: Schema.NullOr(Position),
-  lastError: Schema.NullOr(Schema.String),
-  progressedAt: Schema.NullOr(Table.Instant),
-  owner: Schema.NullOr(Schema.String),
+  ...Struct.omit(consumerFields, "replaysRequested", "replaysDone"),
+  owner: leaseFields.owner,
   parked: Schema.NonNegativeInt
 })
 
@@ -26,7 +19,7 @@ const backlog = Table.make("caravel_activity", {
   since: Schema.NullOr(Table.Instant)
 })
 
-const encodeFilter = Schema.encodeSync(Schema.parseJson(ConsumerStore.Filter))
+const encodeFilter = Schema.encodeSync(consumerFields.filter)
 
 const selectCheckpoints = `SELECT ${
   checkpoint.columns({
@@ -72,8 +65,7 @@ export const make = (
     write("Checkpoints.register", (connection) =>
       Effect.all([
         run(connection, insert, [name, position, encodeFilter(filter)]),
-        run(connection, insertLease, ["run", name, name, "run"]),
-        run(connection, insertLease, ["replay", name, name, "replay"]),
+        ...ConsumerStore.Task.literals.map((task) => run(connection, insertLease, [task, name, name, task])),
         run(connection, changeFilter, [encodeFilter(filter), name, encodeFilter(filter)])
       ], { discard: true })),
   find: (name) => Effect.map(readCommitted("Checkpoints.find", find, [name], checkpoint.decode), Arr.head),

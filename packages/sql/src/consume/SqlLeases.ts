@@ -1,15 +1,12 @@
 /** Leases in the table `caravel_lease`. */
 import type { ConsumerStore } from "@caravel/pubsub"
-import { Array as Arr, Effect, Option, Schema } from "effect"
+import { Array as Arr, Effect, Option, Struct } from "effect"
 import type { Database } from "../database/Database.js"
+import { leaseFields } from "../schema/ConsumerTables.js"
 import * as Table from "../statement/Table.js"
 import { type ConsumerWrites, run } from "./ConsumerWrites.js"
 
-const holding = Table.make("caravel_lease", {
-  fence: Schema.NonNegativeInt,
-  heartbeat: Schema.NonNegativeInt,
-  owner: Schema.NullOr(Schema.String)
-})
+const holding = Table.make("caravel_lease", Struct.pick(leaseFields, "fence", "heartbeat", "owner"))
 
 const find = `SELECT ${holding.columns()} FROM caravel_lease WHERE consumer = ? AND task = ?`
 const acquire = `UPDATE caravel_lease SET fence = fence + 1, owner = ?

@@ -1,9 +1,10 @@
 /** Parked activities in the table `caravel_parked`; requests to replay them are counted in `caravel_consumer`. */
-import { Activity, Position, ResourceType } from "@caravel/domain"
+import { Activity, ResourceType } from "@caravel/domain"
 import { resourceKey } from "@caravel/domain/adapter"
 import type { ConsumerStore } from "@caravel/pubsub"
-import { Array as Arr, Effect, Option, Order, Schema } from "effect"
+import { Array as Arr, Effect, Option, Order, Schema, Struct } from "effect"
 import type { Database } from "../database/Database.js"
+import { parkedFields } from "../schema/ConsumerTables.js"
 import * as Script from "../statement/StatementScript.js"
 import * as Table from "../statement/Table.js"
 import { type ConsumerWrites, run } from "./ConsumerWrites.js"
@@ -11,9 +12,7 @@ import { type ConsumerWrites, run } from "./ConsumerWrites.js"
 const parked = Table.make("caravel_activity", {
   ...Activity.fields,
   createdAt: Table.Instant,
-  attempts: Schema.NonNegativeInt,
-  error: Schema.NullOr(Schema.String),
-  parkedAt: Table.Instant
+  ...Struct.pick(parkedFields, "attempts", "error", "parkedAt")
 })
 
 const resource = Table.make("caravel_parked", {
@@ -22,12 +21,8 @@ const resource = Table.make("caravel_parked", {
 })
 
 const row = Table.make("caravel_parked", {
-  consumer: Schema.String,
-  position: Position,
-  resourceType: ResourceType,
+  ...parkedFields,
   resourceId: Activity.fields.resourceId,
-  attempts: Schema.NonNegativeInt,
-  error: Schema.NullOr(Schema.String),
   parkedAt: Schema.Number
 })
 
@@ -49,7 +44,6 @@ const selectBlocked = Table.chunked<readonly [consumer: string, key: string, res
     waiting.flatMap(([consumer, key, { resourceId, resourceType }]) => [consumer, key, resourceType, resourceId])
 )
 const recordFailure = `UPDATE caravel_parked SET attempts = attempts + ?, error = ? WHERE consumer = ? AND position = ?`
-const unpark = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ?`
 
 const list = `SELECT ${
   parked.columns({ attempts: "attempts", error: "error", parkedAt: "parked_at" })
@@ -60,6 +54,8 @@ const isParkedBefore = `SELECT position FROM caravel_parked
 const resources = `SELECT DISTINCT ${resource.columns()} FROM caravel_parked WHERE consumer = ?`
 const dropAll = `DELETE FROM caravel_parked WHERE consumer = ? RETURNING position`
 const drop = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ? RETURNING position`
+/** Waits for the transaction of the run, which has locked the row to renew its lease, and makes the next one wait. */
+const lockRun = `SELECT task FROM caravel_lease WHERE consumer = ? AND task = 'run' FOR SHARE`
 
 const requestReplay = `UPDATE caravel_consumer SET replays_requested = 1 +
     CASE WHEN replays_done > replays_requested THEN replays_done ELSE replays_requested END WHERE name = ?
@@ -105,7 +101,7 @@ function* park(
 type Replays = Pick<ConsumerStore.Parking, "requestReplay" | "replays" | "completeReplays">
 
 const parkedIn = (
-  { readCommitted }: typeof Database.Service,
+  { dialect, readCommitted }: typeof Database.Service,
   { fenced, write }: ConsumerWrites
 ): Omit<ConsumerStore.Parking, keyof Replays> => ({
   park: (lease, activities) =>
@@ -121,7 +117,14 @@ const parkedIn = (
       (connection) => run(connection, recordFailure, [attempts, error, lease.consumer, position])
     ),
   unpark: (lease, position) =>
-    fenced("Parking.unpark", lease, (connection) => run(connection, unpark, [lease.consumer, position])),
+    fenced(
+      "Parking.unpark",
+      lease,
+      (connection) => Effect.map(connection.executeValues(drop, [lease.consumer, position]), (rows) => rows.length > 0)
+    ),
+  // SQLite runs one transaction at a time.
+  settled: (name) =>
+    dialect.isServer ? write("Parking.settled", (connection) => run(connection, lockRun, [name])) : Effect.void,
 
   list: (name, after, limit) =>
     Effect.map(
@@ -146,15 +149,18 @@ const parkedIn = (
   resources: (name) => readCommitted("Parking.resources", resources, [name], resource.decode),
   drop: (name, positions) =>
     write("Parking.drop", (connection) =>
-      positions === undefined
-        ? Effect.map(connection.executeValues(dropAll, [name]), (rows) => rows.length)
-        : Effect.map(
-          Effect.forEach(
-            Arr.sort(positions, Order.number),
-            (position) => connection.executeValues(drop, [name, position])
-          ),
-          (dropped) => dropped.flat().length
-        ))
+      Effect.zipRight(
+        dialect.isServer ? run(connection, lockRun, [name]) : Effect.void,
+        positions === undefined
+          ? Effect.map(connection.executeValues(dropAll, [name]), (rows) => rows.length)
+          : Effect.map(
+            Effect.forEach(
+              Arr.sort(positions, Order.number),
+              (position) => connection.executeValues(drop, [name, position])
+            ),
+            (dropped) => dropped.flat().length
+          )
+      ))
 })
 
 const replaysIn = ({ readCommitted }: typeof Database.Service, { fenced, write }: ConsumerWrites): Replays => ({

@@ -5,7 +5,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Context, Duration, Effect, type Scope } from "effect"
 import type { SecretCodec } from "../schema/SecretCodec.js"
-import * as Rows from "../schema/Tables.js"
+import * as Tables from "../schema/Tables.js"
 import type { Dialect } from "../statement/Dialect.js"
 import type { Statement } from "../statement/Table.js"
 import { internalConnection } from "./OpenTransaction.js"
@@ -18,7 +18,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly dialect: Dialect
   /** Opened by each commit of this process. The fiber that notifies other processes closes it. */
   readonly commitSignal: Effect.Latch
-  readonly rows: ReturnType<typeof Rows.make>
+  readonly tables: ReturnType<typeof Tables.make>
   readonly idempotencyKeysKept: Duration.Duration
   /**
    * Statements that bound a caller's transaction from its first command on, so that others do not wait for it forever.
@@ -32,7 +32,7 @@ export class Database extends Context.Tag("@caravel/sql/Database")<Database, {
   readonly transact: TransactionalClient["transact"]
   readonly transactLong: TransactionalClient["transactLong"]
   readonly withLiveTransaction: TransactionalClient["withLiveTransaction"]
-  readonly commit: TransactionalClient["commit"]
+  readonly transactScript: TransactionalClient["transactScript"]
   /** Fails once the open files are no longer the ones that other processes open by the same name. */
   readonly intact: Effect.Effect<void, StorageError>
   /** Makes every later read and write fail with this error. */
@@ -109,7 +109,7 @@ export const make = (options: {
       }),
     dialect,
     commitSignal: Effect.unsafeMakeLatch(),
-    rows: Rows.make(dialect, { secrets }),
+    tables: Tables.make(dialect, { secrets }),
     idempotencyKeysKept: Duration.decode(idempotencyKeysKept),
     holderBounds,
     clockTolerance: Duration.decode(clockTolerance),

@@ -1,9 +1,9 @@
 /** Transactions from BEGIN to COMMIT or ROLLBACK. Only this file begins, commits and rolls back transactions. */
 import { withSpan } from "@caravel/domain/adapter"
-import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Function } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
+import type { Restore } from "../statement/Mutex.js"
 import * as Patience from "../statement/Patience.js"
 import {
   type AnsweringConnection,
@@ -13,8 +13,6 @@ import {
   type Step
 } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
-import type { Restore } from "../statement/Turns.js"
-import { each } from "./AfterCommit.js"
 import { OpenTransaction } from "./OpenTransaction.js"
 import { TransactionScope } from "./TransactionScope.js"
 
@@ -50,19 +48,19 @@ export interface Common {
 /** Work in a transaction. */
 export type Use<A, E, R> = (scope: TransactionScope) => Effect.Effect<A, E, R>
 
-/** Commits a script. See `TransactionalClient`. */
-export type Commit = <A, E>(
+/** Runs a script in a transaction of its own. See `TransactionalClient`. */
+export type TransactScript = <A, E>(
   script: () => StatementScript<Either.Either<A, E>>,
   written: (result: A) => string | undefined,
   patience: Patience.Patience,
   restore: Restore
 ) => Effect.Effect<A, E | SqlError>
 
-/** Commits scripts, each in a transaction of its own. */
-export const committer = (
+/** Runs scripts, each in a transaction of its own. */
+export const makeTransactScript = (
   common: Common,
   { acquire, begin, release, resolveUnknownCommit, retryWhileBusy }: Connections
-): Commit =>
+): TransactScript =>
 <A, E>(
   script: () => StatementScript<Either.Either<A, E>>,
   written: (result: A) => string | undefined,
@@ -79,9 +77,9 @@ export const committer = (
         result = decided
         if (Either.isRight(decided)) id = written(decided.right)
       }
-      const program = committed(beginning(common, begin(patience)), script(), onDecided)
+      const inTransaction = transactionScript(beginning(common, begin(patience)), script(), onDecided)
       return Effect.catchAll(
-        run(common.dialect.withNativePlaceholders(connection), program),
+        run(common.dialect.withNativePlaceholders(connection), inTransaction),
         // If nothing was written, it makes no difference whether it was committed.
         (error) => id === undefined ? Effect.fail(error) : Effect.map(resolveUnknownCommit([id], error), () => result)
       )
@@ -106,7 +104,7 @@ export const committer = (
  * BEGIN, a script and COMMIT, as one script. ROLLBACK replaces COMMIT if the script results in an error or any
  * statement fails, even BEGIN.
  */
-function* committed<A, E>(
+function* transactionScript<A, E>(
   beginning: StatementScript<void>,
   script: StatementScript<Either.Either<A, E>>,
   onDecided: (decided: Either.Either<A, E>) => void
@@ -122,7 +120,7 @@ function* committed<A, E>(
     }
     return decided
   } finally {
-    if (!isCommitted) yield* rolledBack()
+    if (!isCommitted) yield* rollback()
   }
 }
 
@@ -161,7 +159,7 @@ export const outermost = <A, E, R>(
         )),
         Effect.tapErrorCause(() => {
           scope.abort()
-          return Effect.zipRight(transaction.idle, rollback(connection))
+          return Effect.zipRight(transaction.idle, Effect.ignore(run(connection, rollback())))
         }),
         Effect.exit,
         Effect.tap(() => Effect.sync(() => release(connection))),
@@ -171,18 +169,35 @@ export const outermost = <A, E, R>(
     })
   })
 
-/** Asks for rows to wait for the outcome, although there are none. */
-const commitStep: Step = { statements: [["COMMIT", [], 0]], answer: "rows" }
-const rollbackStep: Step = { statements: [["ROLLBACK", [], 0]], answer: "rows" }
+/**
+ * Runs an effect for each item, in order. `Effect.forEach` would look up the fiber's settings first: 1 µs for each
+ * command.
+ */
+const each = <A, E, R>(
+  items: Iterable<A>,
+  use: (item: A) => Effect.Effect<unknown, E, R>
+): Effect.Effect<void, E, R> =>
+  Effect.suspend(() => {
+    const iterator = items[Symbol.iterator]()
+    let next = iterator.next()
+    return Effect.whileLoop({
+      while: () => next.done !== true,
+      body: () => use(next.value as A),
+      step: () => {
+        next = iterator.next()
+      }
+    })
+  })
+
+// These ask for rows to wait for the outcome, although there are none.
+const commitStep: Step = { statements: [["COMMIT", []]], answer: "rows" }
+const rollbackStep: Step = { statements: [["ROLLBACK", []]], answer: "rows" }
 
 /** ROLLBACK fails if SQLite has already ended the transaction by itself, as it does on some errors. */
-function* rolledBack(): StatementScript<void> {
+function* rollback(): StatementScript<void> {
   try {
     yield rollbackStep
   } catch (error) {
     if (!(error instanceof SqlError)) throw error
   }
 }
-
-/** The same on a connection. */
-const rollback = (connection: Connection) => Effect.ignore(connection.execute("ROLLBACK", [], undefined))

@@ -1,13 +1,13 @@
 /** The scopes of a transaction: the transaction itself, and the savepoints in it. */
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Exit } from "effect"
+import { Mutex, type Restore } from "../statement/Mutex.js"
 import { type AnsweringConnection, execute, run, type StatementScript } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
-import { type Restore, Turns } from "../statement/Turns.js"
 import { internalConnection, type OpenTransaction, wrap } from "./OpenTransaction.js"
 
 /** How long a nested transaction may make others of the same transaction wait, in milliseconds. */
-const patience = 5_000
+const longestNestedHold = 5_000
 
 /** An open transaction, or a savepoint in one. */
 export interface Transaction {
@@ -30,15 +30,15 @@ export interface Transaction {
    * be committed right after it.
    */
   readonly run: <A, E>(
-    program: () => StatementScript<Either.Either<A, E>>,
+    script: () => StatementScript<Either.Either<A, E>>,
     onSuccess: (result: A) => void
   ) => Effect.Effect<A, E | SqlError>
 }
 
 /**
  * A scope has one mutex. A statement or script holds it while it runs, a nested transaction for its whole life, and the
- * end of the scope takes it last. A nested transaction that makes others wait for longer than `patience` is rolled
- * back, as it may be waiting for them.
+ * end of the scope takes it last. A nested transaction that makes others wait for longer than `longestNestedHold`
+ * is rolled back, as it may be waiting for them.
  */
 export class TransactionScope implements Transaction {
   readonly depth: number
@@ -49,7 +49,7 @@ export class TransactionScope implements Transaction {
   private readonly transaction: OpenTransaction
   /** The number of events written before it. */
   private readonly before: number
-  private readonly turns = new Turns()
+  private readonly mutex = new Mutex()
   /** Whether it refuses new statements. Those that already wait for the mutex still run. */
   private isClosed = false
   /** The error with which it was stopped. Its work is rolled back. */
@@ -73,8 +73,8 @@ export class TransactionScope implements Transaction {
       (answer &&
         ((statements: ReadonlyArray<Statement>) => Effect.suspend(() => answer({ statements, answer: "rows" }))))
     this.callers = {
-      ...wrap(transaction.connection, (statement) => this.inTurn(statement)),
-      ...(several && { send: (statements) => this.inTurn(several(statements)) })
+      ...wrap(transaction.connection, (statement) => this.exclusively(statement)),
+      ...(several && { send: (statements) => this.exclusively(several(statements)) })
     }
   }
 
@@ -92,19 +92,19 @@ export class TransactionScope implements Transaction {
   }
 
   readonly run: Transaction["run"] = <A, E>(
-    program: () => StatementScript<Either.Either<A, E>>,
+    script: () => StatementScript<Either.Either<A, E>>,
     onSuccess: (result: A) => void
   ): Effect.Effect<A, E | SqlError> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.enter(restore), () => {
         const failed = (failure: Effect.Effect<never, E | SqlError>) =>
-          Effect.zipRight(this.undo, Effect.suspend(() => this.pass(failure)))
-        return Effect.matchCauseEffect(restore(run(this.own, this.inSavepoint(program()))), {
+          Effect.zipRight(this.undo, Effect.suspend(() => this.releaseWith(failure)))
+        return Effect.matchCauseEffect(restore(run(this.own, this.inSavepoint(script()))), {
           onFailure: (cause) => failed(Effect.failCause(cause)),
           onSuccess: (result): Effect.Effect<A, E | SqlError> => {
             if (Either.isLeft(result)) return failed(Effect.fail(result.left))
             onSuccess(result.right)
-            return this.pass(Effect.succeed(result.right))
+            return this.releaseWith(Effect.succeed(result.right))
           }
         })
       })
@@ -115,7 +115,7 @@ export class TransactionScope implements Transaction {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.enter(restore), () =>
         Effect.matchCauseEffect(this.script("SAVEPOINT"), {
-          onFailure: (cause) => this.pass(Effect.failCause(cause)),
+          onFailure: (cause) => this.releaseWith(Effect.failCause(cause)),
           onSuccess: () => this.within(use, restore)
         }))
     )
@@ -126,7 +126,7 @@ export class TransactionScope implements Transaction {
     return Effect.suspend(() => {
       this.isClosed = true
       return Effect.zipRight(
-        this.turn(restore),
+        this.acquire(restore),
         Effect.suspend(() => this.failure === undefined ? Effect.void : Effect.fail(this.failure))
       )
     })
@@ -136,7 +136,7 @@ export class TransactionScope implements Transaction {
   abort(error = ended): void {
     this.aborted = error
     this.unlimit()
-    this.turns.dismiss()
+    this.mutex.dismiss()
     this.nested?.abort(error)
   }
 
@@ -148,7 +148,7 @@ export class TransactionScope implements Transaction {
     if (this.aborted !== undefined) return Effect.fail(this.aborted)
     const nested = new TransactionScope(this.transaction, this.depth + 1)
     this.nested = nested
-    if (this.turns.isAwaited) this.limit()
+    if (this.mutex.isContended) this.limit()
     return restore(use(nested)).pipe(
       Effect.zipLeft(nested.close(restore)),
       Effect.exit,
@@ -162,20 +162,20 @@ export class TransactionScope implements Transaction {
           onFailure: (cause) => {
             nested.abort()
             this.written.length = nested.before
-            return Effect.zipRight(this.undo, Effect.suspend(() => this.pass(Effect.failCause(cause))))
+            return Effect.zipRight(this.undo, Effect.suspend(() => this.releaseWith(Effect.failCause(cause))))
           },
           onSuccess: (result) => {
             for (const effect of nested.afterCommit) this.afterCommit.add(effect)
-            return this.pass(Effect.succeed(result))
+            return this.releaseWith(Effect.succeed(result))
           }
         })
       })
     )
   }
 
-  private *inSavepoint<A, E>(program: StatementScript<Either.Either<A, E>>): StatementScript<Either.Either<A, E>> {
+  private *inSavepoint<A, E>(script: StatementScript<Either.Either<A, E>>): StatementScript<Either.Either<A, E>> {
     yield* execute(this.statements("SAVEPOINT"))
-    const result = yield* program
+    const result = yield* script
     if (Either.isRight(result)) yield* execute(this.statements("RELEASE"))
     return result
   }
@@ -197,15 +197,15 @@ export class TransactionScope implements Transaction {
 
   /** Each scope has one savepoint at a time. */
   private statements(...verbs: ReadonlyArray<string>): ReadonlyArray<Statement> {
-    return verbs.map((verb) => [`${verb} caravel_${this.depth}`, [], 0])
+    return verbs.map((verb) => [`${verb} caravel_${this.depth}`, []])
   }
 
-  private inTurn<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+  private exclusively<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.enter(restore), () =>
         Effect.matchCauseEffect(restore(this.guarded(statement)), {
-          onFailure: (cause) => this.pass(Effect.failCause(cause)),
-          onSuccess: (result) => this.pass(Effect.succeed(result))
+          onFailure: (cause) => this.releaseWith(Effect.failCause(cause)),
+          onSuccess: (result) => this.releaseWith(Effect.succeed(result))
         }))
     )
   }
@@ -220,14 +220,14 @@ export class TransactionScope implements Transaction {
   private enter(restore: Restore): Effect.Effect<void, SqlError> {
     return Effect.suspend(() => {
       const failure = this.failure ?? (this.isClosed ? ended : undefined)
-      return failure === undefined ? this.turn(restore) : Effect.fail(failure)
+      return failure === undefined ? this.acquire(restore) : Effect.fail(failure)
     })
   }
 
-  private turn(restore: Restore): Effect.Effect<void, SqlError> {
-    if (this.turns.tryTake()) return this.isAbandoned ? this.undoAbandoned : Effect.void
+  private acquire(restore: Restore): Effect.Effect<void, SqlError> {
+    if (this.mutex.tryAcquire()) return this.isAbandoned ? this.undoAbandoned : Effect.void
     this.limit()
-    return Effect.flatMap(this.turns.take(restore), () =>
+    return Effect.flatMap(this.mutex.acquire(restore), () =>
       this.aborted !== undefined
         ? Effect.fail(this.aborted)
         : this.isAbandoned
@@ -235,8 +235,8 @@ export class TransactionScope implements Transaction {
         : Effect.void)
   }
 
-  private pass<A, E>(result: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    this.turns.pass()
+  private releaseWith<A, E>(result: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    this.mutex.release()
     return result
   }
 
@@ -247,13 +247,13 @@ export class TransactionScope implements Transaction {
     this.timer ??= setTimeout(() => {
       this.timer = undefined
       const { nested } = this
-      if (nested === undefined || !this.turns.isAwaited) return
+      if (nested === undefined || !this.mutex.isContended) return
       this.nested = undefined
       nested.abort(kept)
       this.written.length = nested.before
       this.isAbandoned = true
-      this.turns.pass()
-    }, patience)
+      this.mutex.release()
+    }, longestNestedHold)
   }
 
   private unlimit(): void {
@@ -287,6 +287,7 @@ const ended = new SqlError({
 })
 
 const kept = new SqlError({
-  message: "The nested transaction was rolled back: it made others of its transaction wait for five seconds",
+  message: "The nested transaction was rolled back: it made others of its transaction wait for " +
+    `${longestNestedHold / 1000} seconds`,
   cause: new Error("if it waits for a fiber that uses the same transaction, neither can continue; wait outside")
 })

@@ -9,7 +9,14 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Compiler } from "@effect/sql/Statement"
 import { Context, Effect, type Fiber, Option, type Scope } from "effect"
-import { type Commit, committer, type Common, type Connections, outermost, type Use } from "./Transaction.js"
+import {
+  type Common,
+  type Connections,
+  makeTransactScript,
+  outermost,
+  type TransactScript,
+  type Use
+} from "./Transaction.js"
 import type { Transaction, TransactionScope } from "./TransactionScope.js"
 
 /** A client with its transactions. */
@@ -31,7 +38,7 @@ export interface TransactionalClient {
    * `written` returns the id of an event that the script inserted, or `undefined`. Must be run in an uninterruptible
    * region: `restore` makes the wait until the transaction begins interruptible.
    */
-  readonly commit: Commit
+  readonly transactScript: TransactScript
   /**
    * The transaction of this client that a fiber is in, which may have ended. Transactions of other clients do not
    * count.
@@ -98,7 +105,7 @@ export const make = (options: Options): Effect.Effect<TransactionalClient, never
       withLiveTransaction: withTransactionOn(options.liveTransactions),
       transact: (use) => transactOn(options.internal, use, inScope(use)),
       transactLong: (use) => transactOn(options.longInternal, use, inScope(use)),
-      commit: committer(common, options.commandWriter),
+      transactScript: makeTransactScript(common, options.commandWriter),
       transactionOf: scopeOf,
       currentTransaction: Effect.withFiberRuntime((fiber) => Effect.succeed(scopeOf(fiber))),
       fail: (error) =>

@@ -1,7 +1,7 @@
 import type { ClockFinding, Drift, Position } from "@caravel/domain"
 import { inconsistentEvent } from "@caravel/domain/adapter"
 import { DateTime, Duration } from "effect"
-import { positionOf } from "./PositionOf.js"
+import { positionOf } from "./DamagedRows.js"
 
 /** The latest instant that there is in JavaScript, in milliseconds since 1970. */
 const latestInstant = 8.64e15

@@ -2,7 +2,7 @@ import type { Drift, Position, ResourceType } from "@caravel/domain"
 import { activityTypeOf, NewerEvent, ResourceVerifier } from "@caravel/domain/adapter"
 import { Either } from "effect"
 import type * as Tables from "../schema/Tables.js"
-import { fieldOf } from "./FieldOf.js"
+import { fieldOf } from "./DamagedRows.js"
 
 /** The table `caravel_event`. */
 export type EventTable = ReturnType<typeof Tables.make>["event"]

@@ -1,5 +1,5 @@
 import type { ClockFinding, Drift, Position, Verification } from "@caravel/domain"
-import { positionOf } from "./PositionOf.js"
+import { positionOf } from "./DamagedRows.js"
 
 /** What a verification has counted so far, and what it has found since its last step. */
 export class Findings {

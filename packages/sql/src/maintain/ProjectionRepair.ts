@@ -7,7 +7,7 @@ import { Data, Effect } from "effect"
 import { Database } from "../database/Database.js"
 import type { Dialect } from "../statement/Dialect.js"
 import type { Statement } from "../statement/Table.js"
-import { UnreadableKey } from "./UnreadableKey.js"
+import { UnreadableKey } from "./DamagedRows.js"
 
 /** Corrects what a verification finds, on the connection of the verification. */
 export interface ProjectionRepair<E> {
@@ -38,7 +38,7 @@ class UnsoundJournal extends Data.TaggedError("UnsoundJournal")<{ readonly about
  * Repairs on a connection whose transaction checks foreign keys at its end. Wrong rows are updated in place, so that
  * rows of other tables can refer to them throughout. Only rows that the journal does not have are deleted.
  */
-export const make = Effect.map(Database, ({ dialect, rows: { relay, secretId, tenant } }) => {
+export const make = Effect.map(Database, ({ dialect, tables: { relay, secretId, tenant } }) => {
   const upsertTenants = tenant.upsert(resources.tenant.key, [])
   const upsertRelays = relay.upsert(resources.relay.key, [])
   const deletions = {

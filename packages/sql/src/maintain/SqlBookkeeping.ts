@@ -2,60 +2,31 @@
  * Checks that the rows beside the journal can be decoded and are consistent: outcomes of idempotency keys, consumers,
  * epochs and imports.
  */
-import { type Drift, Epoch, Position, ResourceType, type StorageError } from "@caravel/domain"
+import { type Drift, Epoch, Position, type StorageError } from "@caravel/domain"
 import { damagedRow } from "@caravel/domain/adapter"
-import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Either, Option, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
+import { consumerFields, leaseFields, parkedFields } from "../schema/ConsumerTables.js"
 import { headOf } from "../schema/Head.js"
 import * as Tables from "../schema/Tables.js"
 import * as EventLoop from "../statement/EventLoop.js"
 import * as Table from "../statement/Table.js"
-import { fieldOf } from "./FieldOf.js"
-import { positionOf } from "./PositionOf.js"
-import { UnreadableKey } from "./UnreadableKey.js"
+import { fieldOf, positionOf, UnreadableKey } from "./DamagedRows.js"
 
 /** The number of rows read at a time: a few milliseconds of work. */
 const pageSize = 512
 
-const { Instant } = Table
-
-const Count = Schema.NonNegativeInt
-
-const consumer = Table.make("caravel_consumer", {
-  name: Schema.String,
-  position: Position,
+const consumer = Table.make("caravel_consumer", consumerFields)
+const lease = Table.make("caravel_lease", leaseFields)
+const parked = Table.make("caravel_parked", parkedFields)
+const epoch = Table.make("caravel_epoch", {
+  number: Schema.Int,
   epoch: Epoch,
-  filter: Schema.parseJson(ConsumerStore.Filter),
-  attempts: Count,
-  failedPosition: Schema.NullOr(Position),
-  lastError: Schema.NullOr(Schema.String),
-  progressedAt: Schema.NullOr(Instant),
-  replaysRequested: Count,
-  replaysDone: Count
-})
-
-const lease = Table.make("caravel_lease", {
-  consumer: Schema.String,
-  task: ConsumerStore.Task,
-  fence: Count,
-  heartbeat: Count,
-  owner: Schema.NullOr(Schema.String)
-})
-
-const parked = Table.make("caravel_parked", {
-  consumer: Schema.String,
   position: Position,
-  resourceType: ResourceType,
-  resourceId: Schema.String,
-  attempts: Count,
-  error: Schema.NullOr(Schema.String),
-  parkedAt: Instant
+  startedAt: Table.Instant
 })
-
-const epoch = Table.make("caravel_epoch", { number: Schema.Int, epoch: Epoch, position: Position, startedAt: Instant })
 
 const first = { text: "", number: Number.MIN_SAFE_INTEGER }
 
@@ -80,14 +51,14 @@ const checked = <A>(table: Checked<A>) => table as Checked<any>
  * Returns a function that checks the tables beside the journal page by page, on a connection that sees one state of the
  * database, and emits their drifts.
  */
-export const make = Effect.map(Database, ({ dialect, rows }) => {
-  const tables = tablesOf(rows)
+export const make = Effect.map(Database, ({ dialect, tables }) => {
+  const toCheck = tablesToCheck(tables)
   return (connection: Connection, operation: string): Stream.Stream<ReadonlyArray<Drift>, StorageError> =>
     Effect.gen(function*() {
       const yieldToEventLoop = yield* EventLoop.make
       const head = yield* Effect.flatMap(connection.executeValues(dialect.lastPosition, []), headOf)
       const pages = (table: Checked<any>) => Stream.tap(driftsIn(connection, table, head), () => yieldToEventLoop)
-      return Stream.flatMap(Stream.fromIterable(tables), pages)
+      return Stream.flatMap(Stream.fromIterable(toCheck), pages)
     }).pipe(
       Stream.unwrap,
       Stream.mapError(toStorageError(dialect, operation))
@@ -95,7 +66,7 @@ export const make = Effect.map(Database, ({ dialect, rows }) => {
 })
 
 /** The tables to check. */
-const tablesOf = (
+const tablesToCheck = (
   { idempotency, import: imports, importRefusal }: ReturnType<typeof Tables.make>
 ): ReadonlyArray<Checked<any>> => [
   checked({

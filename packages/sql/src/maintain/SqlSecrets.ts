@@ -2,7 +2,7 @@ import { Command, Secrets, StorageError } from "@caravel/domain"
 import { Effect, Layer, Schema } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
-import * as Program from "../statement/StatementScript.js"
+import * as Script from "../statement/StatementScript.js"
 
 /** The number of secrets rewritten in one transaction: a few milliseconds of work. */
 const pageSize = 256
@@ -13,7 +13,7 @@ const decodeCount = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.NonNeg
 export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effect(
   Secrets,
   Effect.gen(function*() {
-    const { currentTransaction, dialect, purge, readCommitted, rows: { secret }, transact } = yield* Database
+    const { currentTransaction, dialect, purge, readCommitted, tables: { secret }, transact } = yield* Database
     const others = "FROM caravel_secret WHERE key_id IS DISTINCT FROM ?"
     const page = `SELECT ${secret.columns()} ${others} AND id > ? ORDER BY id LIMIT ${pageSize}`
 
@@ -22,7 +22,7 @@ export const layer: Layer.Layer<Secrets, never, Command | Database> = Layer.effe
       transact(({ connection }) =>
         Effect.gen(function*() {
           const secrets = yield* secret.decode(yield* connection.executeValues(page, [secret.keyId, after]))
-          yield* Program.run(connection, Program.execute(secret.rewrite(secrets)))
+          yield* Script.run(connection, Script.execute(secret.rewrite(secrets)))
           return secrets.map(({ id }) => id)
         })
       ).pipe(Effect.mapError(toStorageError(dialect, "Secrets.rotate")))

@@ -21,11 +21,11 @@ import { clockOffset } from "../statement/ClockOffset.js"
 import * as EventLoop from "../statement/EventLoop.js"
 import { ClockCheck } from "./ClockCheck.js"
 import { Contests } from "./Contests.js"
+import { UnreadableKey } from "./DamagedRows.js"
 import { EventCheck, type EventTable } from "./EventCheck.js"
 import { Findings } from "./Findings.js"
 import { PositionCheck } from "./PositionCheck.js"
 import type { ProjectionRepair } from "./ProjectionRepair.js"
-import { UnreadableKey } from "./UnreadableKey.js"
 import * as VerificationReader from "./VerificationReader.js"
 
 const { pageSize } = VerificationReader
@@ -37,7 +37,7 @@ const { pageSize } = VerificationReader
 export const make = Effect.zipWith(
   Database,
   VerificationReader.make,
-  ({ clockTolerance, dialect, rows: { event } }, readOn) =>
+  ({ clockTolerance, dialect, tables: { event } }, readOn) =>
   <E extends { readonly _tag: string; readonly message: string } = never>(
     connection: Connection,
     operation: string,

@@ -8,7 +8,7 @@ import { Database } from "../database/Database.js"
 import { headOf } from "../schema/Head.js"
 import { tableOf } from "../schema/ResourceTables.js"
 import { chunked, repeat, type Statement } from "../statement/Table.js"
-import { UnreadableKey } from "./UnreadableKey.js"
+import { UnreadableKey } from "./DamagedRows.js"
 
 /** The number of events or rows read at a time: a few milliseconds of work. */
 export const pageSize = 512
@@ -47,7 +47,7 @@ export interface VerificationReader {
 }
 
 /** Returns a function that reads on a connection. */
-export const make = Effect.map(Database, ({ dialect, rows: { event, relay, secretId, tenant } }) => {
+export const make = Effect.map(Database, ({ dialect, tables: { event, relay, secretId, tenant } }) => {
   const eventsAfter = `SELECT ${event.columns()} FROM caravel_event
     WHERE (resource_id, resource_type, resource_version) > (?, ?, ?)
     ORDER BY resource_id, resource_type, resource_version LIMIT ${pageSize}`

@@ -58,9 +58,9 @@ export class Pipeline extends Pg.Query {
   }
 
   override readonly submit = (connection: Pg.Connection): void => {
-    for (const [text, params, count] of this.statements) {
+    for (const [text, params, isBulk = false] of this.statements) {
       // Statements of many rows are not prepared: the server would keep a plan made for an empty table.
-      const name = count > 1 ? "" : nameOf(text)
+      const name = isBulk ? "" : nameOf(text)
       const isPrepared = name !== "" && this.prepared.of(text) !== undefined
       if (!isPrepared) {
         // The server may have prepared it in a pipeline that failed.
@@ -71,7 +71,7 @@ export class Pipeline extends Pg.Query {
       if (!isPrepared) connection.describe({ type: "P" }, true)
       connection.execute(null, true)
       // Others may take long, so that progress must be visible.
-      if (count > 1) connection.flush()
+      if (isBulk) connection.flush()
     }
     connection.sync()
     this.begin()
@@ -87,8 +87,8 @@ export class Pipeline extends Pg.Query {
   }
 
   handleCommandComplete({ text: tag }: { readonly text: string }): void {
-    const [text, , count] = this.statements[this.answered.length]!
-    if (count <= 1) this.prepared.add(text, this.answer.columns)
+    const [text, , isBulk = false] = this.statements[this.answered.length]!
+    if (!isBulk) this.prepared.add(text, this.answer.columns)
     this.answered.push(this.answer.rows)
     this.begin()
     this.onAnswer(tag)

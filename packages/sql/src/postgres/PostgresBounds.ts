@@ -56,8 +56,7 @@ export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => 
       THEN current_setting('${name}') ELSE ? END, true)`
   return [[
     `SELECT ${bound("idle_in_transaction_session_timeout")}, ${bound("statement_timeout")}`,
-    [milliseconds, milliseconds, milliseconds, milliseconds],
-    1
+    [milliseconds, milliseconds, milliseconds, milliseconds]
   ]]
 }
 
@@ -65,12 +64,12 @@ export const holder = (timeout: Duration.Duration): ReadonlyArray<Statement> => 
  * How the transaction of a consumer's handler begins, and how often, in milliseconds, this process must send a
  * keepalive. Without one the server ends the transaction, so that another process can take over the consumer.
  */
-export const live = (timeout: Duration.Duration): { readonly begin: string; readonly signOfLife: number } => {
+export const live = (timeout: Duration.Duration): { readonly begin: string; readonly keepaliveInterval: number } => {
   // With 0 the server would not bound it.
   const idle = Math.max(1000, Math.ceil(Math.min(Duration.toMillis(timeout), Duration.toMillis(defaultHoldTimeout))))
   return {
     begin: begin("READ COMMITTED", { ...waiting(longestWait), idle_in_transaction_session_timeout: String(idle) }),
-    signOfLife: idle / 5
+    keepaliveInterval: idle / 5
   }
 }
 
@@ -102,8 +101,8 @@ const boundInEpoch = `SELECT caravel_in_epoch(?)
  * fails if the journal is in another epoch.
  */
 export const beginWriter = (patience: Patience, epoch: Epoch): ReadonlyArray<Statement> => [
-  [beginWriting, [], 0],
-  [boundInEpoch, [epoch, lockTimeout(patience)], 1]
+  [beginWriting, []],
+  [boundInEpoch, [epoch, lockTimeout(patience)]]
 ]
 
 /**

@@ -23,7 +23,7 @@ const defaults = {
 }
 
 /** Stands in for a client that could not be made: connecting fails with the cause. */
-class Unmade extends EventEmitter {
+class FailedClient extends EventEmitter {
   private readonly cause: unknown
   constructor(cause: unknown) {
     super()
@@ -41,7 +41,7 @@ class Unmade extends EventEmitter {
 export const make = (config: Config): Pg.Client => new Pg.Client({ ...config, ...defaults })
 
 /**
- * Returns the constructor that a pool makes its clients with. It does not throw, but returns an `Unmade`, if the
+ * Returns the constructor that a pool makes its clients with. It does not throw, but returns a `FailedClient`, if the
  * certificates that the URL names cannot be read.
  */
 export const constructorOf = (config: Config) =>
@@ -49,7 +49,7 @@ export const constructorOf = (config: Config) =>
     try {
       return make(config)
     } catch (cause) {
-      return new Unmade(cause)
+      return new FailedClient(cause)
     }
   } as unknown as new() => Pg.ClientBase
 

@@ -7,11 +7,11 @@ import type { Socket } from "node:net"
 import Pg from "pg"
 import type { AnsweringConnection, ResultRows } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
+import { AnswerTimeout } from "./AnswerTimeout.js"
 import { Pipeline, type PreparedStatements } from "./Pipeline.js"
 import * as PostgresClient from "./PostgresClient.js"
 import { isInternal } from "./PostgresDialect.js"
 import { ConnectionLost, errorOf, kindOf } from "./PostgresError.js"
-import { Silence } from "./Silence.js"
 
 /** Reads integers of 64 bits as SQLite's client does: as numbers, or as bigints under `SafeIntegers`. */
 const typesWith = (int8: (text: string) => unknown): Pg.CustomTypesConfig => ({
@@ -39,11 +39,11 @@ export class PostgresConnection implements AnsweringConnection {
   /** Whether an error occurred that may be specific to this connection. */
   isStale = false
   watched: Watched
-  readonly silence = new Silence(
+  readonly answerTimeout = new AnswerTimeout(
     () => this.client.connection.stream as Socket,
     (since) => this.lose(new ConnectionLost({ message: "the server does not answer", since }))
   )
-  private life: NodeJS.Timeout | undefined
+  private keepalives: NodeJS.Timeout | undefined
   /** The statement that ends the keepalives: after it, other transactions wait for this one. */
   private untilHeld: Statement | undefined
   private readonly whenLost = new Set<(error: SqlError) => void>()
@@ -61,8 +61,8 @@ export class PostgresConnection implements AnsweringConnection {
   readonly lose = (cause: unknown): void => {
     if (this.lost !== undefined) return
     this.lost = failed("The connection is lost")(cause)
-    this.silence.stop()
-    this.rest()
+    this.answerTimeout.stop()
+    this.stopKeepalives()
     // Otherwise the driver would wait for answers to the statements that it has sent.
     this.client.connection.stream.destroy()
     for (const tell of this.whenLost) tell(this.lost)
@@ -72,18 +72,18 @@ export class PostgresConnection implements AnsweringConnection {
    * Sends keepalives until the connection is released: the process is alive although its transaction is idle. They end
    * when the statement `untilHeld` is sent: from then on the transaction is bounded, because others wait for it.
    */
-  showLife(every: number, [untilHeld]: ReadonlyArray<Statement>): void {
+  startKeepalives(every: number, [untilHeld]: ReadonlyArray<Statement>): void {
     this.untilHeld = untilHeld
     // If the transaction has failed or the connection is lost, the transaction's next statement fails.
     // @effect-diagnostics-next-line globalTimers:off
-    this.life = setInterval(() => this.client.query("SELECT 1", () => {}), every)
-    this.life.unref()
+    this.keepalives = setInterval(() => this.client.query("SELECT 1", () => {}), every)
+    this.keepalives.unref()
   }
 
   /** Stops the keepalives. */
-  rest(): void {
-    clearInterval(this.life)
-    this.life = undefined
+  stopKeepalives(): void {
+    clearInterval(this.keepalives)
+    this.keepalives = undefined
   }
 
   /** Fails once the connection is lost. */
@@ -108,7 +108,9 @@ export class PostgresConnection implements AnsweringConnection {
     Stream.fromIterableEffect(this.execute(text, params, transformRows))
 
   readonly send = (statements: ReadonlyArray<Statement>): Effect.Effect<ReadonlyArray<ResultRows>, SqlError> => {
-    if (this.life !== undefined && statements.some(([, params]) => params === this.untilHeld?.[1])) this.rest()
+    if (this.keepalives !== undefined && statements.some(([, params]) => params === this.untilHeld?.[1])) {
+      this.stopKeepalives()
+    }
     if (statements.length === 0) return Effect.succeed([])
     if (this.prepared !== undefined) return this.pipelined(statements, this.prepared)
     const queries = statements.map(([text, params]): Query => ({ text, params, rowMode: "array" }))
@@ -128,12 +130,12 @@ export class PostgresConnection implements AnsweringConnection {
           prepared,
           types: numbers,
           onAnswer: (tag) => {
-            if (isWatched) this.silence.answered()
+            if (isWatched) this.answerTimeout.answered()
             if (tag === "ROLLBACK" && statements[statements.length - unanswered]![0] === "COMMIT") error = rolledBack
             unanswered--
           },
           onEnd: (cause) => {
-            for (; isWatched && unanswered > 0; unanswered--) this.silence.answered()
+            for (; isWatched && unanswered > 0; unanswered--) this.answerTimeout.answered()
             if (cause !== null) error = this.failedBy(cause)
             done(error === undefined ? Effect.succeed(pipeline.answered) : Effect.fail(error))
           }
@@ -194,7 +196,7 @@ export class PostgresConnection implements AnsweringConnection {
         this.client.query({ text, ...mode, ...values, types }, (cause: Error | null, result: Pg.QueryResult) => {
           if (isAnswered) return
           isAnswered = true
-          if (isWatched) this.silence.answered()
+          if (isWatched) this.answerTimeout.answered()
           if (cause !== null) error ??= this.failedBy(cause)
           else if (text === "COMMIT" && result.command !== text) error ??= rolledBack
           else results.push(result)
@@ -223,7 +225,7 @@ export class PostgresConnection implements AnsweringConnection {
       return Effect.async<A, SqlError>((resume) => {
         if (this.lost !== undefined) return resume(Effect.fail(this.lost))
         const { stream } = this.client.connection
-        if (isWatched) this.silence.expect(answers, isCommit)
+        if (isWatched) this.answerTimeout.expect(answers, isCommit)
         // Sends everything in one write.
         stream.cork()
         try {

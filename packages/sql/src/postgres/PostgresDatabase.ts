@@ -40,8 +40,8 @@ export const open = (
   purpose?: Database.Purpose
 ): Effect.Effect<Opened, StorageError, Scope.Scope> =>
   Effect.gen(function*() {
-    const { clockTolerance, create = true, idempotencyKeysKept, maxConnections = 1, migrate = true, schema } = options
-    if (!(Number.isInteger(maxConnections) && maxConnections > 0)) {
+    const { clockTolerance, create = true, idempotencyKeysKept, maxConnections, migrate = true, schema } = options
+    if (maxConnections !== undefined && !(Number.isInteger(maxConnections) && maxConnections > 0)) {
       return yield* PostgresOpening.refuse(`maxConnections is ${maxConnections}`, "give it an integer of at least 1")
     }
     const secrets = yield* Opening.secretsOf(name, options)

@@ -31,16 +31,17 @@ export const postgres: Dialect = {
     ...connection,
     ...(connection.send && {
       send: (statements: ReadonlyArray<Statement>) =>
-        connection.send!(statements.map(([text, params, count]) => [number(text), params, count]))
+        connection.send!(statements.map(([text, params, isBulk = false]) => [number(text), params, isBulk]))
     }),
     execute: (text, params, transformRows) => connection.execute(number(text), params, transformRows),
     executeRaw: (text, params) => connection.executeRaw(number(text), params),
     executeValues: (text, params) => connection.executeValues(number(text), params)
   }),
+  isServer: true,
   // The journal's own lock, so that other journals in the database do not wait. It is held only while a transaction
   // appends, and needs no row.
-  appendLock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)",
-  epochLock: "SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 1)",
+  appendLock: [["SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 0)", []]],
+  epochLock: [["SELECT pg_advisory_xact_lock('caravel_event'::regclass::oid::int, 1)", []]],
   deferForeignKeys: "SET CONSTRAINTS ALL DEFERRED",
   reasonOf: (cause) => kindOf(cause).reason,
   adviceOf: (cause) => kindOf(cause).advice,
@@ -56,7 +57,7 @@ export const postgres: Dialect = {
     FROM pg_database WHERE datname = current_database()`,
   // A transaction that appends holds the lock, and events are never deleted.
   lastPosition: "SELECT coalesce(max(position), 0) FROM caravel_event",
-  lastEvent: `SELECT position, created_at, coalesce(latest_at, created_at)
+  lastEvent: `SELECT position, created_at, coalesce(latest_at, created_at) AS latest_at
     FROM caravel_event ORDER BY position DESC LIMIT 1`,
   serverTime
 }

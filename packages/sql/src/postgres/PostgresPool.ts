@@ -138,7 +138,7 @@ class Lender {
         stopWaiting()
         if (client === undefined) return resume(Effect.fail(PostgresClient.notConnected(cause)))
         connection = this.connectionOf(client)
-        connection.silence.within(patience.remaining())
+        connection.answerTimeout.within(patience.remaining())
         resume(Effect.succeed(connection))
       }
       // While other users release theirs, the wait goes on.
@@ -162,7 +162,7 @@ class Lender {
     if (client === undefined || !(connection instanceof PostgresConnection)) return
     this.inUse--
     if (connection.lost === undefined) this.releasedAt = performance.now()
-    connection.rest()
+    connection.stopKeepalives()
     client.off("error", connection.lose)
     client.release(connection.lost !== undefined || connection.isStale || isInTransaction(client))
     this.ask()
@@ -226,14 +226,14 @@ const noAnswer = new ConnectionLost({ message: "the server does not answer" })
  * that prevents the call.
  */
 const onceExpired = (remaining: () => number, then: () => void): () => void => {
-  const look = () => {
+  const check = () => {
     const left = remaining()
     if (left <= 0) return then()
     // @effect-diagnostics-next-line globalTimers:off
-    timer = setTimeout(look, left)
+    timer = setTimeout(check, left)
   }
   // The driver's callbacks run outside fibers.
   // @effect-diagnostics-next-line globalTimers:off
-  let timer = setTimeout(look, Math.max(0, remaining()))
+  let timer = setTimeout(check, Math.max(0, remaining()))
   return () => clearTimeout(timer)
 }

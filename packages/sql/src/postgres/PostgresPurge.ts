@@ -41,7 +41,7 @@ const rewrite = (connection: PostgresConnection.PostgresConnection) =>
   }).pipe(Effect.catchTag("SqlError", (error) => Effect.fail(toError(error))))
 
 /** How long a purge waits for other transactions to end, in real time. */
-const patience = Schedule.spaced("250 millis").pipe(Schedule.jittered, Schedule.upTo("10 seconds"))
+const whileRead = Schedule.spaced("250 millis").pipe(Schedule.jittered, Schedule.upTo("10 seconds"))
 
 /**
  * Makes the server rewrite the table of secrets without deleted rows, and remove the old file. Deleted secrets remain
@@ -53,7 +53,7 @@ export const make = (config: Config): Effect.Effect<void, StorageError> =>
     Effect.tap(({ executeRaw }) => executeRaw("SET lock_timeout = '1s'; SET statement_timeout = 0", [])),
     Effect.mapError(toError),
     Effect.flatMap((connection) =>
-      Effect.retry(rewrite(connection), { while: ({ reason }) => reason === "busy", schedule: patience })
+      Effect.retry(rewrite(connection), { while: ({ reason }) => reason === "busy", schedule: whileRead })
     ),
     Effect.withClock(Clock.make()),
     Effect.scoped

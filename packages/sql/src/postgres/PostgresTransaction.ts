@@ -53,19 +53,21 @@ export const make = (
   }
 ): Effect.Effect<TransactionalClient.TransactionalClient, never, Reactivity> => {
   const { holderBounds, holdTimeout, host } = options
-  const inEpoch = (): ReadonlyArray<Statement> => {
+  // Sent together with the next statements, without a round trip of its own.
+  const inEpoch = (begin: (patience: Patience.Patience) => string) => (patience: Patience.Patience) => {
     const epoch = options.epoch()
-    return epoch === undefined ? [] : [["SELECT caravel_in_epoch(?)", [epoch], 1]]
+    const statements: Array<Statement> = [[begin(patience), []]]
+    if (epoch !== undefined) statements.push(["SELECT caravel_in_epoch(?)", [epoch]])
+    return statements
   }
   const resolveUnknownCommit = resolveOn(own)
   const lend = (
     { acquire, release }: PostgresPool.Pool,
-    begin: (patience: Patience.Patience) => string
+    begin: Transaction.Connections["begin"]
   ): Transaction.Connections => ({
     acquire: (restore, patience) => restore(acquire(patience)),
     release,
-    // Sent together with the next statements, without a round trip of its own.
-    begin: (patience) => [[begin(patience), [], 0], ...inEpoch()],
+    begin,
     retryWhileBusy: Function.identity,
     resolveUnknownCommit
   })
@@ -77,18 +79,15 @@ export const make = (
         ? connection
         : connection.begunWith({ text: "SELECT caravel_in_epoch($1)", params: [epoch] })
     }),
-    callerTransactions: lend(callers, () => PostgresBounds.beginCallers),
-    internal: lend(own, PostgresBounds.beginOwn),
-    longInternal: lend(PostgresPool.watching(own, "none"), () => PostgresBounds.beginLong),
+    callerTransactions: lend(callers, inEpoch(() => PostgresBounds.beginCallers)),
+    internal: lend(own, inEpoch(PostgresBounds.beginOwn)),
+    longInternal: lend(PostgresPool.watching(own, "none"), inEpoch(() => PostgresBounds.beginLong)),
     liveTransactions: {
-      ...lend(callers, () => live.begin),
-      acquire: acquireFor(callers, (connection) => connection.showLife(live.signOfLife, holderBounds))
+      ...lend(callers, inEpoch(() => live.begin)),
+      acquire: acquireFor(callers, (connection) => connection.startKeepalives(live.keepaliveInterval, holderBounds))
     },
-    commandWriter: {
-      ...lend(writer, PostgresBounds.beginOwn),
-      // The target of a copy has no epoch yet, and takes no commands.
-      begin: (patience) => PostgresBounds.beginWriter(patience, options.epoch()!)
-    },
+    // The target of a copy has no epoch yet, and takes no commands.
+    commandWriter: lend(writer, (patience) => PostgresBounds.beginWriter(patience, options.epoch()!)),
     compiler: makeCompiler(),
     dialect: postgres,
     spanAttributes: [
@@ -130,7 +129,7 @@ const resolveOn =
       const connection = yield* scoped(patience)
       yield* Effect.addFinalizer(() => Effect.ignore(connection.executeRaw("ROLLBACK", [])))
       yield* connection.executeRaw(PostgresBounds.beginOwn(patience), [])
-      yield* connection.executeRaw(postgres.appendLock!, [])
+      yield* connection.send(postgres.appendLock)
       const found = yield* connection.executeValues("SELECT 1 FROM caravel_event WHERE id = $1", [last])
       return found.length > 0
     }).pipe(Effect.scoped)

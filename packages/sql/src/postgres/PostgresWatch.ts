@@ -1,12 +1,12 @@
 /** Notices other processes' commits, and notifies them of this one's. */
 import { Position, type StorageError } from "@caravel/domain"
 import { makeClockReport } from "@caravel/domain/adapter"
-import { Background, Backoff, Tail } from "@caravel/pubsub"
+import { Backoff, Tail } from "@caravel/pubsub"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Clock, Duration, Effect, Either, Layer, Random, Schedule, Schema } from "effect"
+import { Duration, Effect, Either, Layer, Metric, Random, Schedule, Schema } from "effect"
 import { Database } from "../database/Database.js"
+import * as Watch from "../database/Watch.js"
 import { clockOffset } from "../statement/ClockOffset.js"
-import * as Metrics from "../write/Metrics.js"
 import { PreparedStatements } from "./Pipeline.js"
 import * as PostgresConnection from "./PostgresConnection.js"
 import type { Opened } from "./PostgresDatabase.js"
@@ -14,7 +14,7 @@ import { serverTime } from "./PostgresDialect.js"
 import type { Options } from "./PostgresOptions.js"
 
 /** How often to poll in addition to notifications: one may be lost with its connection. */
-const distrust = Duration.seconds(2)
+const fallbackPoll = Duration.seconds(2)
 
 /** How often to poll without notifications. */
 const poll = Duration.millis(200)
@@ -34,6 +34,16 @@ const keepAlive = Duration.seconds(5)
 
 /** How often this process's clock is compared with the server's. */
 const clockCheck = Duration.minutes(1)
+
+/** What wakes the tail: a notification, the start of listening, or the poll. */
+type WakeUp = "notification" | "listen" | "poll"
+
+const wakeUpsCounter = Metric.counter("caravel_tail_wakeups_total", {
+  description: "times that the tail was woken by other processes' commits, by what woke it",
+  incremental: true
+})
+
+const polling = "PostgreSQL: looking for others' commits"
 
 /** Runs in a transaction of its own, which need not wait for the disk. */
 const notifyOthers = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
@@ -56,27 +66,21 @@ export const layer = (
 
     // Listening again, a notification and the poll may wake the tail at once: a commit counts for the first that sees it.
     let counted = -1
-    const wake = (source: Metrics.WakeUp) =>
+    const wake = (source: WakeUp) =>
       Effect.gen(function*() {
         const before = yield* tail.position
         yield* tail.advanceToHead
         const position = yield* tail.position
         if (position <= Math.max(before, counted)) return
         counted = position
-        yield* Metrics.wokenBy(source)
+        yield* Metric.increment(Metric.tagged(wakeUpsCounter, "source", source))
       })
 
-    const look = (every: Duration.Duration): Effect.Effect<never> =>
+    const pollEvery = (every: Duration.Duration): Effect.Effect<never> =>
       Random.nextRange(0.75, 1.25).pipe(
         Effect.flatMap((jitter) => Effect.sleep(Duration.times(every, jitter))),
         Effect.zipRight(wake("poll")),
         Effect.forever
-      )
-
-    const forever = <E>(what: string, effect: Effect.Effect<void, E>) =>
-      Background.run(
-        `PostgreSQL: ${what}`,
-        Effect.withClock(Effect.raceFirst(effect, Effect.ignore(tail.ended)), Clock.make())
       )
 
     const report = makeClockReport()
@@ -84,13 +88,13 @@ export const layer = (
     const offset = clockOffset(readCommitted("clock", serverTime, [], Effect.succeed), clockTolerance).pipe(
       Effect.withClock(yield* Effect.clock)
     )
-    const compareClocks = forever(
-      "comparing clocks",
+    const compareClocks = Watch.run(
+      "PostgreSQL: comparing clocks",
       offset.pipe(Effect.flatMap(report), Effect.ignore, Effect.zipRight(Effect.sleep(clockCheck)), Effect.forever)
     )
 
     if (wakeUps === "poll") {
-      return yield* Effect.zipRight(compareClocks, forever("looking for others' commits", look(poll)))
+      return yield* Effect.zipRight(compareClocks, Watch.run(polling, pollEvery(poll)))
     }
 
     // The journal's own channel: a database may hold several journals.
@@ -120,7 +124,7 @@ export const layer = (
       return yield* Effect.raceFirst(connection.end, alive)
     }))
 
-    const heed = Effect.gen(function*() {
+    const readOthers = Effect.gen(function*() {
       yield* notified.await
       yield* notified.close
       // The tail has already read this process's commits.
@@ -135,13 +139,14 @@ export const layer = (
       const params = [channel, String(position)]
       return listener === undefined
         ? readCommitted("notify", notifyOthers, params, decodeNothing)
-        : listener.send([[notifyOthers, params, 1]])
+        : listener.send([[notifyOthers, params]])
     })
 
-    yield* forever("listening for others' commits", Effect.forever(Effect.retry(listen, Backoff.untilReconnected)))
-    yield* forever("reading others' commits", Effect.forever(heed))
-    yield* forever("notifying others of commits", Effect.forever(notify))
-    yield* forever("looking for others' commits", look(distrust))
+    const listening = Effect.forever(Effect.retry(listen, Backoff.untilReconnected))
+    yield* Watch.run("PostgreSQL: listening for others' commits", listening)
+    yield* Watch.run("PostgreSQL: reading others' commits", Effect.forever(readOthers))
+    yield* Watch.run("PostgreSQL: notifying others of commits", Effect.forever(notify))
+    yield* Watch.run(polling, pollEvery(fallbackPoll))
   }))
 
 /** Notifies others after each commit of this process, and of the last commits when the scope closes. */
@@ -149,21 +154,21 @@ const notifying = (send: (position: Position) => Effect.Effect<unknown, StorageE
   Effect.gen(function*() {
     const { commitSignal } = yield* Database
     const tail = yield* Tail.Tail
-    let told = yield* tail.position
-    const tell = Effect.gen(function*() {
+    let notifiedUpTo = yield* tail.position
+    const notify = Effect.gen(function*() {
       const position = yield* tail.position
-      if (position === told) return
+      if (position === notifiedUpTo) return
       // Other processes notice the commits by polling if this fails.
       yield* Effect.ignore(send(position))
-      told = position
+      notifiedUpTo = position
     })
     // The fiber that notifies is interrupted first, perhaps while it notifies.
-    yield* Effect.addFinalizer(() => tell)
+    yield* Effect.addFinalizer(() => notify)
     // @effect-diagnostics-next-line returnEffectInGen:off
     return Effect.gen(function*() {
       yield* commitSignal.await
       yield* commitSignal.close
-      yield* tell
+      yield* notify
       yield* Effect.sleep(debounce)
     })
   })

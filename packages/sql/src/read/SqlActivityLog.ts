@@ -18,7 +18,7 @@ const { decodeRow: decodeState } = RowCodec.make<typeof fields, State>(fields, O
  */
 export const layer: Layer.Layer<ActivityLog.ActivityLog, never, Database> = Layer.effect(
   ActivityLog.ActivityLog,
-  Effect.map(Database, ({ readCommitted, rows: { activity } }) => {
+  Effect.map(Database, ({ readCommitted, tables: { activity } }) => {
     const { at, columns, name } = activity
     // A row at position 0, with the state in the columns of other fields, and those of the activities.
     const state = columns({

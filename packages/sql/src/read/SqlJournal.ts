@@ -1,12 +1,13 @@
-import { Journal, Position, StorageError, type Verification } from "@caravel/domain"
-import { damagedDatabase } from "@caravel/domain/adapter"
-import { Array as Arr, Effect, Fiber, Layer, Order, Schema, Stream } from "effect"
+import { events as eventTypes, Journal, Position, StorageError, type Verification } from "@caravel/domain"
+import { activityTypeOf, damagedDatabase, isMetered } from "@caravel/domain/adapter"
+import { Array as Arr, Effect, Fiber, Layer, Order, Record as Rec, Schema, Stream } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
 import * as ProjectionRepair from "../maintain/ProjectionRepair.js"
 import * as SqlBookkeeping from "../maintain/SqlBookkeeping.js"
 import * as SqlVerification from "../maintain/SqlVerification.js"
 import * as Epochs from "../schema/Epochs.js"
+import { execute, run } from "../statement/StatementScript.js"
 
 const decodeInstant = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
 const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
@@ -15,7 +16,7 @@ const decodeHead = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Position)))
 export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
   Journal,
   Effect.gen(function*() {
-    const { readCommitted, rows: { event } } = yield* Database
+    const { readCommitted, tables: { event } } = yield* Database
     const events = `SELECT ${event.columns()} FROM caravel_event`
     const page = `${events} WHERE position > ? ORDER BY position LIMIT ?`
     const head = "SELECT coalesce(max(position), 0) FROM caravel_event"
@@ -24,9 +25,7 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
     const latestAt =
       "SELECT coalesce(latest_at, created_at) FROM caravel_event WHERE position >= ? ORDER BY position LIMIT 1"
     const currentHead = Effect.map(readCommitted("Journal.head", head, [], decodeHead), ([[position]]) => position)
-    const tenantPage =
-      `${events} WHERE tenant = ? AND (activity_type IS NOT NULL OR type = 'RelayReconciled') AND position > ?
-      ORDER BY position LIMIT ?`
+    const tenantPage = `${events} WHERE tenant = ? AND (${isMeteredRow}) AND position > ? ORDER BY position LIMIT ?`
 
     return {
       at: (positions) =>
@@ -66,6 +65,12 @@ export const layer: Layer.Layer<Journal, never, Database> = Layer.effect(
     }
   })
 )
+
+const meteredWithoutActivity = Rec.keys(eventTypes).filter((type) => isMetered(type) && activityTypeOf(type) === null)
+
+/** Whether a row has a metered event: word for word the condition of the partial index of tenants' events. */
+const isMeteredRow = ["activity_type IS NOT NULL", ...meteredWithoutActivity.map((type) => `type = '${type}'`)]
+  .join(" OR ")
 
 /** Databases have different meanings for a negative LIMIT, and none for an infinite one. */
 const limitOf = (limit: number) => Math.min(Math.max(limit, 0), mostRows)
@@ -116,7 +121,7 @@ const makeRebuild = Effect.gen(function*() {
     transactLong(({ connection }) =>
       Effect.gen(function*() {
         const repair = makeRepair(connection)
-        if (dialect.appendLock !== undefined) yield* connection.execute(dialect.appendLock, [], undefined)
+        yield* run(connection, execute(dialect.appendLock))
         yield* connection.execute(dialect.deferForeignKeys, [], undefined)
         yield* Stream.runForEach(verification(connection, operation, repair), onStep)
         return repair.written()

@@ -6,18 +6,23 @@ import { activitiesWhere, type Clause, relaysWhere, tenantsWhere } from "./Where
 /** Queries of the projections and the view `caravel_activity`. */
 export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
   Query,
-  Effect.map(Database, ({ readInTransaction, rows }) => {
-    const activity = `SELECT ${rows.activity.columns()} FROM caravel_activity`
+  Effect.map(Database, ({ readInTransaction, tables }) => {
+    const activity = `SELECT ${tables.activity.columns()} FROM caravel_activity`
 
     const tenants = (operation: string, [clause, params]: Clause) =>
       readInTransaction(
         `Query.${operation}`,
-        `${rows.tenant.models.select} ${clause}`,
+        `${tables.tenant.models.select} ${clause}`,
         params,
-        rows.tenant.models.decode
+        tables.tenant.models.decode
       )
     const relays = (operation: string, [clause, params]: Clause) =>
-      readInTransaction(`Query.${operation}`, `${rows.relay.models.select} ${clause}`, params, rows.relay.models.decode)
+      readInTransaction(
+        `Query.${operation}`,
+        `${tables.relay.models.select} ${clause}`,
+        params,
+        tables.relay.models.decode
+      )
 
     return Query.make({
       tenant: (pubkey) => Effect.map(tenants("tenant", ["WHERE pubkey = ?", [pubkey]]), Arr.head),
@@ -28,7 +33,7 @@ export const layer: Layer.Layer<Query, never, Database> = Layer.effect(
       findRelays: (filter) => relays("findRelays", relaysWhere(filter)),
       activity: (filter) => {
         const [clause, params] = activitiesWhere(filter)
-        return readInTransaction("Query.activity", `${activity} ${clause}`, params, rows.activity.decode)
+        return readInTransaction("Query.activity", `${activity} ${clause}`, params, tables.activity.decode)
       }
     })
   })

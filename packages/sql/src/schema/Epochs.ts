@@ -64,7 +64,7 @@ export const goneBack = replaced(
  * so nothing may be written to another one.
  */
 export function* unchanged(epoch: Epoch): StatementScript<void> {
-  const [row] = yield* select([[currentEpoch, [], 0]])
+  const [row] = yield* select([[currentEpoch, []]])
   if (row?.[0] === epoch) return
   throw replaced("the database was restored from a backup, or copied to, while it was open")
 }

@@ -21,8 +21,7 @@ export const make = (codec: SecretCodec) => {
     rewrite: encoded((rows) =>
       rows.map(({ id, keyId, value }): Table.Statement => [
         "UPDATE caravel_secret SET value = ?, key_id = ? WHERE id = ?",
-        [value, keyId, id],
-        1
+        [value, keyId, id]
       ])
     ),
     delete: table.delete,

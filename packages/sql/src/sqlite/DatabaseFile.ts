@@ -68,13 +68,15 @@ const noFilename =
 /** Whether the name of a file is a URL. It may hold a password, so it must not be shown. */
 export const isUrl = (filename: string): boolean => /^\s*["'`]?(?:file:|[a-z][a-z0-9+.-]+:\/\/)/i.test(filename)
 
-/** Fails if the filename is not set or is a URL. */
+/** Fails if the filename is not set, is a URL, or begins or ends with white space, which SQLite's driver would omit. */
 export const mustBePath = (filename: string): Effect.Effect<void, StorageError> =>
   // Despite its type, the value is undefined if an environment variable is not set.
   typeof filename !== "string"
     ? refuse("opening the database", noFilename)
     : isUrl(filename)
     ? refuse("opening the database", "its filename is a URL; use Postgres.layer, or the path of a file")
+    : filename.trim() !== filename
+    ? refuse("opening the database", `its filename ${JSON.stringify(filename)} begins or ends with white space`)
     : Effect.void
 
 /**

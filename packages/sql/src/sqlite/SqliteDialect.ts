@@ -43,9 +43,10 @@ const messageOf = (cause: unknown) => Predicate.hasProperty(cause, "message") ? 
 export const sqlite: Dialect = {
   spanAttributes: { "db.system.name": "sqlite" },
   withNativePlaceholders: Function.identity,
+  isServer: false,
   // Transactions begin IMMEDIATE, so writers wait at BEGIN.
-  appendLock: undefined,
-  epochLock: undefined,
+  appendLock: [],
+  epochLock: [],
   deferForeignKeys: "PRAGMA defer_foreign_keys = ON",
   reasonOf,
   adviceOf: (cause) =>
@@ -66,7 +67,7 @@ export const sqlite: Dialect = {
   randomText: "hex(randomblob(16))",
   identity: "SELECT file FROM pragma_database_list WHERE name = 'main'",
   lastPosition: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'caravel_event'",
-  lastEvent: `SELECT seq, created_at, coalesce(latest_at, created_at)
+  lastEvent: `SELECT seq AS position, created_at, coalesce(latest_at, created_at) AS latest_at
     FROM sqlite_sequence LEFT JOIN caravel_event ON position = seq WHERE name = 'caravel_event'`,
   serverTime: undefined
 }

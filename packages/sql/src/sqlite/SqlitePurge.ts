@@ -22,7 +22,7 @@ export const recordOverwritten =
 const isOverwritten = "SELECT 1 FROM caravel_migrations WHERE migration_id = 0"
 
 /** How long a purge waits for other transactions to end. */
-const patience = Schedule.spaced("25 millis").pipe(Schedule.jittered, Schedule.upTo("10 seconds"))
+const whileRead = Schedule.spaced("25 millis").pipe(Schedule.jittered, Schedule.upTo("10 seconds"))
 
 const stillRead = new StorageError({
   reason: "busy",
@@ -72,4 +72,4 @@ const operation = "overwriting what was deleted"
 const toError = toStorageError(sqlite, operation)
 
 const retryWhileBusy = <A>(effect: Effect.Effect<A, StorageError>) =>
-  Effect.retry(effect, { while: ({ reason }) => reason === "busy", schedule: patience })
+  Effect.retry(effect, { while: ({ reason }) => reason === "busy", schedule: whileRead })

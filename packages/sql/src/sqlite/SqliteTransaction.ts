@@ -8,10 +8,10 @@ import { makeCompilerSqlite } from "@effect/sql/Statement"
 import { Effect, Predicate } from "effect"
 import type * as Transaction from "../database/Transaction.js"
 import * as TransactionalClient from "../database/TransactionalClient.js"
+import { Mutex } from "../statement/Mutex.js"
 import * as Patience from "../statement/Patience.js"
 import { execute, run, type StatementScript } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
-import { Turns } from "../statement/Turns.js"
 import type { SqliteConnection } from "./SqliteConnection.js"
 import { sqlite } from "./SqliteDialect.js"
 
@@ -66,7 +66,7 @@ const inOwnTransaction = (connection: SqliteConnection, afterBegin: () => Statem
   }
 }
 
-const beginImmediate: ReadonlyArray<Statement> = [["BEGIN IMMEDIATE", [], 0]]
+const beginImmediate: ReadonlyArray<Statement> = [["BEGIN IMMEDIATE", []]]
 
 /**
  * Whether the log holds the transaction, and could not be synced. This process does not see the transaction, and
@@ -81,11 +81,11 @@ const advice = "the disk could not be synced; look up what was written before tr
 
 /** Lends this one connection to one transaction or plain statement at a time, in FIFO order. */
 const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<void>) => {
-  const turns = new Turns()
+  const mutex = new Mutex()
   const lent = Effect.succeed(connection)
   const acquire: Transaction.Connections["acquire"] = (restore) =>
-    Effect.suspend(() => turns.tryTake() ? lent : Effect.zipRight(turns.take(restore), lent))
-  const release = () => turns.pass()
+    Effect.suspend(() => mutex.tryAcquire() ? lent : Effect.zipRight(mutex.acquire(restore), lent))
+  const release = () => mutex.release()
   const plain = inOwnTransaction(connection, afterBegin)
   const connections: Transaction.Connections = {
     acquire,

@@ -1,9 +1,10 @@
 /** Notices other processes' commits to the file, and that it was removed, replaced or truncated. */
 import type { StorageError } from "@caravel/domain"
-import { Background, Tail } from "@caravel/pubsub"
-import { Clock, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
+import { Tail } from "@caravel/pubsub"
+import { Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
 import { watch } from "node:fs"
 import { Database } from "../database/Database.js"
+import * as Watch from "../database/Watch.js"
 import { realPath } from "./DatabaseFile.js"
 
 /** The shortest wait between two polls after other processes have committed. */
@@ -24,7 +25,7 @@ const latest = Duration.millis(250)
 const onceWritten = [Duration.zero, soonest, soonest, sooner]
 
 /** How often to check the files, and to read the head even if no change was seen. */
-const distrust = Duration.millis(500)
+const fallbackPoll = Duration.millis(500)
 
 const decodeVersion = Schema.decodeUnknown(Schema.Tuple(Schema.Tuple(Schema.Number)))
 
@@ -76,18 +77,13 @@ export const layer = (filename: string): Layer.Layer<never, StorageError, Databa
       }
     })
 
-    const lookAfterFiles = Effect.matchEffect(intact, {
+    const checkFiles = Effect.matchEffect(intact, {
       onFailure: (error) => error.reason === "replaced" ? tail.fail(error) : Effect.fail(error),
       onSuccess: () => tail.advanceToHead
     })
 
-    const untilEnded = <E>(what: string, effect: Effect.Effect<unknown, E>) =>
-      Background.run(
-        `SQLite: ${what}`,
-        Effect.withClock(Effect.raceFirst(effect, Effect.ignore(tail.ended)), Clock.make())
-      )
-    yield* untilEnded("following others' commits", Effect.retry(follow, Schedule.spaced(distrust)))
-    yield* untilEnded("checking the files", Effect.repeat(lookAfterFiles, Schedule.spaced(distrust)))
+    yield* Watch.run("SQLite: following others' commits", Effect.retry(follow, Schedule.spaced(fallbackPoll)))
+    yield* Watch.run("SQLite: checking the files", Effect.repeat(checkFiles, Schedule.spaced(fallbackPoll)))
   }))
 
 /**

@@ -2,6 +2,7 @@
 import type { StorageErrorReason } from "@caravel/domain"
 import type { Schema } from "effect"
 import type { AnsweringConnection } from "./StatementScript.js"
+import type { Statement } from "./Table.js"
 
 /** What differs between SQLite and PostgreSQL. */
 export interface Dialect {
@@ -9,16 +10,17 @@ export interface Dialect {
   readonly spanAttributes: { readonly "db.system.name": string }
   /** Wraps a connection so that it accepts `?` placeholders, which Caravel's own statements use. */
   readonly withNativePlaceholders: <C extends AnsweringConnection>(connection: C) => C
+  /** Whether the database is a server, so that each answer takes a round trip. */
+  readonly isServer: boolean
   /**
-   * A statement after which other transactions that append wait until this one ends; undefined if BEGIN has that
-   * effect.
+   * Statements after which other transactions that append wait until this one ends; none if BEGIN has that effect.
    */
-  readonly appendLock: string | undefined
+  readonly appendLock: ReadonlyArray<Statement>
   /**
-   * A statement after which all other transactions that write wait until this one ends, and then check the epoch;
-   * undefined if BEGIN has that effect.
+   * Statements after which all other transactions that write wait until this one ends, and then check the epoch; none
+   * if BEGIN has that effect.
    */
-  readonly epochLock: string | undefined
+  readonly epochLock: ReadonlyArray<Statement>
   /** A statement that defers foreign key checks to COMMIT, so that rows can be written in any order. */
   readonly deferForeignKeys: string
   /** The reason for a driver's error, by its code. */
@@ -45,8 +47,8 @@ export interface Dialect {
   /** Selects the last position that the journal has assigned. */
   readonly lastPosition: string
   /**
-   * Selects that position, its event's instant, and the latest instant up to it, in milliseconds; no row if the journal
-   * is empty.
+   * Selects that `position`, its event's instant `created_at`, and the latest instant up to it `latest_at`, in
+   * milliseconds; no row if the journal is empty.
    */
   readonly lastEvent: string
   /** Selects the server's time in milliseconds; undefined if the database uses this process's clock. */

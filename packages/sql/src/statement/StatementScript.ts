@@ -77,14 +77,14 @@ export function* execute(statements: ReadonlyArray<Statement>): StatementScript<
  * in one step of the fiber, except for pauses. Otherwise steps that ask for no rows are sent together with the next
  * step that does.
  */
-export const run = <A>(connection: AnsweringConnection, program: StatementScript<A>): Effect.Effect<A, SqlError> =>
-  resume(connection, program, nothing, [])
+export const run = <A>(connection: AnsweringConnection, script: StatementScript<A>): Effect.Effect<A, SqlError> =>
+  resume(connection, script, nothing, [])
 
 const nothing = Either.right([])
 
 const resume = <A>(
   connection: AnsweringConnection,
-  program: StatementScript<A>,
+  script: StatementScript<A>,
   previous: Either.Either<ReadonlyArray<ResultRows>, SqlError>,
   unsent: Array<Statement>
 ): Effect.Effect<A, SqlError> =>
@@ -92,14 +92,14 @@ const resume = <A>(
     const started = performance.now()
     try {
       for (let last = previous;;) {
-        const next = Either.isRight(last) ? program.next(last.right) : program.throw(last.left)
+        const next = Either.isRight(last) ? script.next(last.right) : script.throw(last.left)
         if (next.done === true) {
           return unsent.length === 0 ? Effect.succeed(next.value) : Effect.as(send(connection, unsent), next.value)
         }
         if (connection.answer !== undefined && next.value.statements.length > manyStatements) {
           return Effect.flatMap(
             Effect.either(answerInTurns(connection.answer, next.value)),
-            (answered) => resume(connection, program, answered, unsent)
+            (answered) => resume(connection, script, answered, unsent)
           )
         } else if (connection.answer !== undefined) {
           last = connection.answer(next.value)
@@ -110,12 +110,12 @@ const resume = <A>(
           const before = unsent.length
           return Effect.flatMap(
             Effect.either(send(connection, unsent.concat(next.value.statements))),
-            (answered) => resume(connection, program, Either.map(answered, (rows) => rows.slice(before)), [])
+            (answered) => resume(connection, script, Either.map(answered, (rows) => rows.slice(before)), [])
           )
         }
         if (performance.now() - started > maxTurnMillis) {
           const answered = last
-          return Effect.zipRight(nextTurn, Effect.suspend(() => resume(connection, program, answered, unsent)))
+          return Effect.zipRight(nextTurn, Effect.suspend(() => resume(connection, script, answered, unsent)))
         }
       }
     } catch (error) {

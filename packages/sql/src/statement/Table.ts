@@ -1,8 +1,8 @@
 import { Function, Schema, String as Str } from "effect"
 import * as RowCodec from "./RowCodec.js"
 
-/** A statement's text, its parameters, and the number of rows or values that it concerns. */
-export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, count: number]
+/** A statement's text, its parameters, and whether it has many rows or values, so that a server plans it each time. */
+export type Statement = readonly [text: string, params: ReadonlyArray<unknown>, isBulk?: boolean]
 
 /** The schema of an instant column: milliseconds since 1970. */
 export const Instant = Schema.DateTimeUtcFromNumber
@@ -56,7 +56,7 @@ export const chunked = <A>(
       const size = Math.min(most, 2 ** Math.floor(Math.log2(all.length - start)))
       const prepared = texts.get(size) ?? text(size)
       texts.set(size, prepared)
-      statements.push([prepared, params(size === all.length ? all : all.slice(start, start + size)), size])
+      statements.push([prepared, params(size === all.length ? all : all.slice(start, start + size)), size > 1])
       start += size
     }
     return statements
@@ -126,7 +126,7 @@ export const make = <Fields extends Schema.Struct.Fields, A extends Schema.Struc
           }
           if (params.length === 0) continue
           params.push(row[key])
-          statements.push([`UPDATE ${name} SET ${set} ${where}`, params, 1])
+          statements.push([`UPDATE ${name} SET ${set} ${where}`, params])
         }
         return statements
       }

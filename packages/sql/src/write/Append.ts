@@ -31,7 +31,7 @@ import type { Unreadable } from "../schema/Tables.js"
 import type { Dialect } from "../statement/Dialect.js"
 import { execute, inTurns, type ResultRows, selectAll, type StatementScript } from "../statement/StatementScript.js"
 import * as IdempotencyKeys from "./IdempotencyKeys.js"
-import * as Unseen from "./Unseen.js"
+import * as PrecedingActivities from "./PrecedingActivities.js"
 
 /** The results of submissions. */
 export interface Appended {
@@ -56,7 +56,7 @@ export interface Loaded {
   readonly preceding: Tail.Preceding | undefined
 }
 
-type Tables = (typeof Database.Service)["rows"]
+type Tables = (typeof Database.Service)["tables"]
 
 /**
  * Appends events in a transaction: those that submissions result in, or those that a caller decides on a loaded state.
@@ -66,24 +66,23 @@ export const make = (seen: () => Tail.Seen) =>
   Effect.zipWith(
     Database,
     IdempotencyKeys.make,
-    ({ clockTolerance, dialect, rows }, idempotencyKeys) => {
-      const load = loading(dialect, rows, seen)
-      const record = recording(dialect, rows)
-      const lock = dialect.appendLock === undefined ? [] : [[dialect.appendLock, [], 1] as const]
+    ({ clockTolerance, dialect, tables }, idempotencyKeys) => {
+      const load = loading(dialect, tables, seen)
+      const record = recording(dialect, tables)
 
       return {
         load,
         record,
 
         /** Makes other transactions that append wait. Must come before the state is loaded. */
-        lock: () => execute(lock),
+        lock: () => execute(dialect.appendLock),
 
         /** Appends the events of submissions. It decides those that `remaining` returns after the state is loaded. */
         *appendAll(
           submissions: ReadonlyArray<Submission>,
           remaining: () => ReadonlyArray<Submission> = () => submissions
         ): StatementScript<Either.Either<Appended, Unreadable | IdempotencyKeys.OutcomeMissing>> {
-          yield* execute(lock)
+          yield* execute(dialect.appendLock)
           const loaded = yield* load(
             reads(submissions.length === 1 ? submissions[0]!.commands : submissions.flatMap(commandsOf))
           )
@@ -104,49 +103,55 @@ export const make = (seen: () => Tail.Seen) =>
     }
   )
 
-const loading = (dialect: Dialect, rows: Tables, seen: () => Tail.Seen) => {
-  const unseen = dialect.appendLock === undefined ? undefined : Unseen.make(rows)
-  const columns = "last.*, (SELECT id FROM caravel_event WHERE position = ?)"
-  const lastAndSeen = unseen === undefined
-    ? `SELECT ${columns} FROM (${dialect.lastEvent}) last`
-    : unseen.select(columns, dialect.lastEvent)
-  const tenantsOf = rows.tenant.select(resources.tenant.key)
-  const relaysOf = rows.relay.select(resources.relay.key)
-  const relaysAt = rows.relay.select("subdomain")
+const loading = (dialect: Dialect, tables: Tables, seen: () => Tail.Seen) => {
+  const columns = [
+    "last.position",
+    "last.created_at",
+    "last.latest_at",
+    "(SELECT id FROM caravel_event WHERE position = ?)"
+  ]
+  const activities = dialect.isServer ? PrecedingActivities.make(tables, columns) : undefined
+  const selectLast = activities === undefined
+    ? `SELECT ${columns.join(", ")} FROM (${dialect.lastEvent}) last`
+    : activities.select(dialect.lastEvent)
+  const tenantsOf = tables.tenant.select(resources.tenant.key)
+  const relaysOf = tables.relay.select(resources.relay.key)
+  const relaysAt = tables.relay.select("subdomain")
 
   /** Loads the tenants and relays that commands touch, if they exist, and the head of the journal. */
   return function* load(touched: ReturnType<typeof reads>): StatementScript<Either.Either<Loaded, Unreadable>> {
     const { last: known, position: after } = seen()
-    const params = [known?.position ?? 0, ...unseen?.params(after) ?? []]
+    const params = [known?.position ?? 0, ...activities?.params(after) ?? []]
     const [tenantRows, relayRows, lastRows] = yield* selectAll(
       tenantsOf(touched.tenants),
       [...relaysOf(touched.relays), ...relaysAt(touched.subdomains)],
-      [[lastAndSeen, params, 1]]
+      [[selectLast, params]]
     )
     const [last = [0]] = lastRows
+    const [, createdAt, latestAt, idOfKnown] = last
     const head = headOf([last])
     if (Either.isLeft(head)) return Either.left(head.left)
     // No other process can append until this transaction ends: whatever was broadcast must be there.
-    if (head.right < seen().position || known !== undefined && last[3] !== known.id) throw Epochs.goneBack
-    const tenants = yield* decodeRows(tenantRows, rows.tenant)
+    if (head.right < seen().position || known !== undefined && idOfKnown !== known.id) throw Epochs.goneBack
+    const tenants = yield* decodeRows(tenantRows, tables.tenant)
     if (Either.isLeft(tenants)) return Either.left(tenants.left)
-    const relays = yield* decodeRows(relayRows, rows.relay)
+    const relays = yield* decodeRows(relayRows, tables.relay)
     if (Either.isLeft(relays)) return Either.left(relays.left)
-    const preceding = unseen?.decode(lastRows, 4, { after, head: head.right })
+    const preceding = activities?.decode(lastRows, { after, head: head.right })
     if (preceding !== undefined && Either.isLeft(preceding)) return Either.left(preceding.left)
     return Either.right({
       state: stateOf(tenants.right, relays.right),
       head: head.right,
-      previous: millisOf(last[1]),
-      latest: millisOf(last[2]),
+      previous: millisOf(createdAt),
+      latest: millisOf(latestAt),
       preceding: preceding?.right
     })
   }
 }
 
-const recording = (dialect: Dialect, rows: Tables) => {
-  const insertEvents = rows.event.insert()
-  const project = projecting(dialect, rows)
+const recording = (dialect: Dialect, tables: Tables) => {
+  const insertEvents = tables.event.insert()
+  const project = projecting(dialect, tables)
 
   /** Appends and projects the events of a batch that was decided on a loaded state. */
   return function* record(
@@ -168,13 +173,13 @@ const recording = (dialect: Dialect, rows: Tables) => {
 }
 
 /** Writes the secrets and the changed resources of a batch. */
-const projecting = (dialect: Dialect, rows: Tables) => {
+const projecting = (dialect: Dialect, tables: Tables) => {
   const { relay, tenant } = resources
   const write = dialect.writesEachRow ? "writeEach" : "upsert"
-  const writeTenants = rows.tenant[write](tenant.key, tenant.fixed)
-  const writeRelays = rows.relay[write](relay.key, relay.fixed)
-  const insertSecrets = rows.secret.insert()
-  const deleteSecrets = rows.secret.delete("id")
+  const writeTenants = tables.tenant[write](tenant.key, tenant.fixed)
+  const writeRelays = tables.relay[write](relay.key, relay.fixed)
+  const insertSecrets = tables.secret.insert()
+  const deleteSecrets = tables.secret.delete("id")
 
   return function* project(before: State, { droppedSecrets, events, secrets, state }: Batch): StatementScript<void> {
     const tenants = new Map<string, TenantState>()
@@ -191,7 +196,7 @@ const projecting = (dialect: Dialect, rows: Tables) => {
       yield* execute(writeTenants(some, ({ pubkey }) => Option.getOrUndefined(HashMap.get(before.tenants, pubkey))))
     }
     yield* execute(deleteSecrets(droppedSecrets))
-    yield* execute(rows.relay.vacate(exchanged(before, relays)))
+    yield* execute(tables.relay.vacate(exchanged(before, relays)))
     for (const some of inSteps([...relays.values()])) {
       yield* execute(writeRelays(some, ({ id }) => storedRelay(before, id)))
     }

@@ -1,6 +1,6 @@
 import { Effect, type Exit, type Tracer } from "effect"
 
-/** A submission in the writer's queue, and its outcome. A `Deferred` would cost 15 µs, a tenth of a whole command. */
+/** A submission in the writer's queue, and its outcome. A `Deferred` would cost a tenth of a lone command. */
 export class Entry<S, A, E> {
   readonly submission: S
   /** The caller's span, which is linked to that of its batch. */

@@ -3,7 +3,7 @@
  *
  * The first caller leads: it yields, so that others can join its batch, and commits. Later submissions are committed by
  * the writer, a fiber of the scope, so that no caller works for others for long. The writer could lead every batch, but
- * passing a lone command to it and back costs 15 µs of 119.
+ * passing a lone command to it and back costs an eighth of the command's time.
  *
  *     idle ──▶ callerLeads ──▶ idle            nothing is queued
  *      │           └─────────▶ writerLeads     submissions are queued
@@ -18,7 +18,7 @@ import { isTraced } from "@caravel/domain/adapter"
 import { Background } from "@caravel/pubsub"
 import { Cause, Effect, Exit, type Fiber, FiberId, Function, type Scope } from "effect"
 import * as EventLoop from "../statement/EventLoop.js"
-import type { Restore } from "../statement/Turns.js"
+import type { Restore } from "../statement/Mutex.js"
 import { Entry } from "./Entry.js"
 
 /** A queue of submissions. It has no bound of its own: a caller whose submission is queued waits. */

@@ -97,10 +97,10 @@ const purgedPerKey = 4
  * Loads and stores the keys of batches, and deletes expired ones. The number of statements does not grow with the
  * number of keys.
  */
-export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
+export const make = Effect.map(Database, ({ idempotencyKeysKept, tables }) => {
   const millis = Duration.toMillis(idempotencyKeysKept)
-  const selectKeys = rows.idempotency.select("id")
-  const upsert = rows.idempotency.upsert("id", [])
+  const selectKeys = tables.idempotency.select("id")
+  const upsert = tables.idempotency.upsert("id", [])
   const purge = `DELETE FROM caravel_idempotency WHERE id IN (
     SELECT id FROM caravel_idempotency WHERE created_at <= ? ORDER BY created_at LIMIT ?
   )`
@@ -111,12 +111,12 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
       { head, state }: { readonly head: number; readonly state: State },
       submissions: ReadonlyArray<Submission>
     ): StatementScript<Either.Either<Keys, Tables.Unreadable | OutcomeMissing>> {
-      const found = rows.idempotency.decode(yield* select(selectKeys(idsOf(state, submissions))))
+      const found = tables.idempotency.decode(yield* select(selectKeys(idsOf(state, submissions))))
       if (Either.isLeft(found)) return Either.left(found.left)
       const damaged = found.right.find((row) => !Tables.isOutcome(row, head))
       if (damaged !== undefined) return Either.left(new OutcomeMissing(damaged))
       const positions = found.right.flatMap(positionsOf)
-      const events = rows.event.decode(yield* select(rows.event.selectAt(positions)))
+      const events = tables.event.decode(yield* select(tables.event.selectAt(positions)))
       return Either.flatMap(events, (events) => {
         const byPosition = new Map(events.map((event) => [event.position, event]))
         const incomplete = found.right.find((row) => positionsOf(row).some((position) => !byPosition.has(position)))
@@ -141,7 +141,7 @@ export const make = Effect.map(Database, ({ idempotencyKeysKept, rows }) => {
       const expired = Math.floor(now - millis)
       yield* execute([
         ...upsert(stored),
-        ...(Number.isFinite(expired) ? [[purge, [expired, purged], purged] as const] : [])
+        ...(Number.isFinite(expired) ? [[purge, [expired, purged], true] as const] : [])
       ])
     }
   }

@@ -1,5 +1,5 @@
 /** Metrics of the write path, as Effect metrics: `Metric.snapshot` or the application's exporter reads them. */
-import { type Effect, Metric, MetricBoundaries } from "effect"
+import { Metric, MetricBoundaries } from "effect"
 
 /** The number of submissions in the writer's queue. */
 export const queueDepth: Metric.Metric.Gauge<number> = Metric.gauge("caravel_queue_depth", {
@@ -19,17 +19,3 @@ export const commitSeconds: Metric.Metric.Histogram<number> = Metric.histogram(
   MetricBoundaries.exponential({ start: 0.000_1, factor: 2, count: 16 }),
   "seconds from a batch's BEGIN to the end of its COMMIT"
 )
-
-/**
- * What woke the tail: a notification, the start of listening, or the poll.
- */
-export type WakeUp = "notification" | "listen" | "poll"
-
-const wakeUps = Metric.counter("caravel_tail_wakeups_total", {
-  description: "times that the tail was woken by other processes' commits, by what woke it",
-  incremental: true
-})
-
-/** Counts what woke the tail, if there was something to read. */
-export const wokenBy = (source: WakeUp): Effect.Effect<void> =>
-  Metric.increment(Metric.tagged(wakeUps, "source", source))

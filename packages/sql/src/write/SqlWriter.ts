@@ -14,16 +14,16 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Cause, Effect, Either, Exit, Layer, Option } from "effect"
 import { Database } from "../database/Database.js"
 import { toStorageError } from "../database/StorageErrors.js"
-import { StorageProgress } from "../database/StorageProgress.js"
 import type { Transaction } from "../database/TransactionScope.js"
 import type { Unreadable } from "../schema/Tables.js"
-import * as Program from "../statement/StatementScript.js"
-import type { Restore } from "../statement/Turns.js"
+import type { Restore } from "../statement/Mutex.js"
+import * as Script from "../statement/StatementScript.js"
 import * as Append from "./Append.js"
 import type { Entry as QueueEntry } from "./Entry.js"
 import * as GroupCommit from "./GroupCommit.js"
 import type { OutcomeMissing } from "./IdempotencyKeys.js"
 import * as Metrics from "./Metrics.js"
+import { StorageProgress } from "./StorageProgress.js"
 
 type Entry = QueueEntry<Submission, ReadonlyArray<RecordedEvent>, Refusal | IdempotencyConflict | StorageError>
 
@@ -52,14 +52,16 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
     const tail = yield* Tail.Tail
     const append = yield* Append.make(tail.seen)
     const announcements = announcing(database, tail)
-    const commitBatch = committing(database, append, tail.seen, announcements)
+    const writeBatch = makeBatchWriter(database, append, tail.seen, announcements)
     const join = joining(database, append, announcements)
 
     const waiting = (): number => queue.waiting()
-    const commit = (batch: ReadonlyArray<Entry>, restore: Restore) =>
-      observed(batch, commitBatch(batch, restore), waiting)
-    // On a server, a batch waits for the lock before it is decided.
-    const queue = yield* GroupCommit.make({ commit, weigh, canCallersLead: database.dialect.appendLock === undefined })
+    const queue = yield* GroupCommit.make({
+      commit: (batch: ReadonlyArray<Entry>, restore) => observed(batch, writeBatch(batch, restore), waiting),
+      weigh,
+      // On a server, a batch waits for the lock before it is decided.
+      canCallersLead: !database.dialect.isServer
+    })
 
     return Command.make({
       notify: yield* ActivityPubSub,
@@ -73,16 +75,16 @@ export const layer: Layer.Layer<Command, never, Database | Tail.Tail | ActivityP
   })
 )
 
-/** Runs a batch's commit with a span, to which its commands' spans are linked, and updates the metrics. */
+/** Runs the write of a batch with a span, to which its commands' spans are linked, and updates the metrics. */
 const observed = (
   batch: ReadonlyArray<Entry>,
-  committed: Effect.Effect<void>,
+  write: Effect.Effect<void>,
   waiting: () => number
 ): Effect.Effect<void> => {
   const commands = batch.reduce((sum, { submission }) => sum + submission.commands.length, 0)
   return Effect.withFiberRuntime<void>((fiber) => {
     const started = performance.now()
-    return Effect.map(isTraced(fiber) ? traced(batch, commands, committed) : committed, () => {
+    return Effect.map(isTraced(fiber) ? traced(batch, commands, write) : write, () => {
       Metrics.commitSeconds.unsafeUpdate((performance.now() - started) / 1000, [])
       Metrics.batchCommands.unsafeUpdate(commands, [])
       Metrics.queueDepth.unsafeUpdate(waiting(), [])
@@ -90,10 +92,10 @@ const observed = (
   })
 }
 
-const traced = (batch: ReadonlyArray<Entry>, commands: number, committed: Effect.Effect<void>): Effect.Effect<void> =>
+const traced = (batch: ReadonlyArray<Entry>, commands: number, write: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.withFiberRuntime<void>(({ currentSpan }) => {
     if (currentSpan !== undefined) { for (const entry of batch) entry.link(currentSpan) }
-    return committed
+    return write
   }).pipe(withSpan("SqlWriter.batch", { attributes: { "caravel.commands": commands } }))
 
 /**
@@ -101,8 +103,8 @@ const traced = (batch: ReadonlyArray<Entry>, commands: number, committed: Effect
  * tried on its own, so that only the culprit fails. While the storage makes no progress, an entry waits for as long as
  * its patience lasts, whichever batches it is in.
  */
-const committing = (
-  { commit, dialect }: typeof Database.Service,
+const makeBatchWriter = (
+  { dialect, transactScript }: typeof Database.Service,
   append: Appender,
   seen: () => Tail.Seen,
   { announce, onceReplaced }: Announcements
@@ -113,7 +115,7 @@ const committing = (
   const retryWhileTransient = Waiting.retryWhile(isTransient, Backoff.untilCommitted)
   const progress = new StorageProgress()
 
-  const commitBatch = (queued: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> =>
+  const writeBatch = (queued: ReadonlyArray<Entry>, restore: Restore): Effect.Effect<void> =>
     Effect.suspend(() => {
       const entries = queued.filter((entry) => entry.isOpen && !progress.settleIfStuck(entry))
       if (entries.length === 0) return Effect.void
@@ -122,7 +124,7 @@ const committing = (
       // The first entry has waited longest.
       const patience = progress.patienceOf(entries[0]!)
       const attempt = Effect.tapError(
-        commit(() => append.appendAll(batch.submissions, batch.decide), lastIdOf, patience, restore),
+        transactScript(() => append.appendAll(batch.submissions, batch.decide), lastIdOf, patience, restore),
         (error) => {
           if (isTransient(error)) batch.reopen()
           return Effect.void
@@ -137,14 +139,14 @@ const committing = (
           }
           const failure = Exit.failCause(Cause.map(cause, failed))
           if (Option.exists(Cause.failureOption(cause), isTransient)) {
-            progress.stuck(failure)
             if (seen().position > before) progress.made()
-            return commitBatch(entries, restore)
+            else progress.stuck(failure)
+            return writeBatch(entries, restore)
           }
           progress.made()
           if (entries.length > 1 && !isNobodysFault(failure)) {
             batch.reopen()
-            return Effect.forEach(entries, (entry) => commitBatch([entry], restore), { discard: true })
+            return Effect.forEach(entries, (entry) => writeBatch([entry], restore), { discard: true })
           }
           return Effect.map(onceReplaced(failure), () => batch.fail(failure))
         },
@@ -156,7 +158,7 @@ const committing = (
         }
       })
     })
-  return commitBatch
+  return writeBatch
 }
 
 /** Entries that are committed together. */
@@ -202,7 +204,7 @@ const joining = (
 
   /** Bounds the transaction, because from here on other transactions wait for it. */
   function* appendBounded(submission: Submission) {
-    yield* Program.execute(holderBounds)
+    yield* Script.execute(holderBounds)
     return yield* append.appendAll([submission])
   }
 

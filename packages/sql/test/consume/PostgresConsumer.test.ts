@@ -4,7 +4,7 @@ import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { Postgres } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Logger, LogLevel, Option, Redacted, Schedule } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Logger, LogLevel, Option, Redacted, Schedule } from "effect"
 import { inSchema, raw, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 
 const pubkey = "a".repeat(64)
@@ -87,6 +87,83 @@ withPostgres("PostgreSQL: consumers", (url) => {
         })
         expect(yield* Effect.provide(replay, context)).toEqual({ replayed: 0, failed: 1 })
       }).pipe(Logger.withMinimumLogLevel(LogLevel.None)),
+    60_000
+  )
+
+  it.scopedLive(
+    "a replay also handles what the run's open transaction parks behind it",
+    () =>
+      Effect.gen(function*() {
+        const { context, schema } = yield* world()
+        const [begun, opened] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const run = Consumer.run({
+          name,
+          from,
+          transactional: true,
+          onFailure: "parkResource",
+          retry: Schedule.stop,
+          handle: ({ position }) =>
+            position === 2
+              ? Effect.fail("no")
+              : position === 7
+              ? Effect.zipRight(Deferred.succeed(begun, undefined), Deferred.await(opened))
+              : Effect.void
+        })
+        yield* Effect.fork(Effect.provide(run, context))
+        yield* Effect.provide(Consumer.awaitPosition(name, 5), context)
+        const command = Context.get(context, Command)
+        yield* command.submit(["a", "d"].map((id) => ({ _tag: "ActivateRelay" as const, id })))
+        yield* Deferred.await(begun)
+        const replaying = yield* Effect.fork(
+          Effect.provide(Consumer.replay({ name, handle: () => Effect.void }), context)
+        )
+        const observer = yield* raw(url)
+        const waits = Effect.promise(async () => {
+          const { rows } = await observer.query(
+            `SELECT 1 FROM pg_stat_activity
+              WHERE application_name = $1 AND wait_event_type = 'Lock' AND query LIKE '%FOR SHARE%'`,
+            [schema]
+          )
+          return rows.length > 0
+        })
+        const isDone = Effect.map(Fiber.poll(replaying), Option.isSome)
+        yield* Effect.repeat(Effect.zipWith(waits, isDone, (waits, isDone) => waits || isDone), {
+          until: (seen) => seen
+        })
+        yield* Deferred.succeed(opened, undefined)
+        yield* Effect.provide(Consumer.awaitPosition(name, 7), context)
+        expect(yield* Fiber.join(replaying)).toEqual({ replayed: 2, failed: 0 })
+        expect(yield* Effect.provide(Consumer.parked(name), context)).toEqual([])
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "a replay writes nothing for an activity that is dropped while its handler runs",
+    () =>
+      Effect.gen(function*() {
+        const { context } = yield* world()
+        const sql = Context.get(context, SqlClient)
+        yield* sql`CREATE TABLE handled (position INTEGER NOT NULL)`
+        const parking = Consumer.handleOnce({ name, from, onFailure: "park", handle: () => Effect.fail("no") })
+        yield* Effect.provide(parking, context)
+        const [begun, opened] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const replay = Consumer.replay({
+          name,
+          transactional: true,
+          handle: ({ position }) =>
+            sql`INSERT INTO handled (position) VALUES (${position})`.pipe(
+              Effect.zipRight(Deferred.succeed(begun, undefined)),
+              Effect.zipRight(Deferred.await(opened))
+            )
+        })
+        const replaying = yield* Effect.fork(Effect.provide(replay, context))
+        yield* Deferred.await(begun)
+        expect(yield* Effect.provide(Consumer.drop(name), context)).toBe(5)
+        yield* Deferred.succeed(opened, undefined)
+        expect(yield* Fiber.join(replaying)).toEqual({ replayed: 0, failed: 0 })
+        expect(yield* sql`SELECT position FROM handled`).toEqual([])
+      }),
     60_000
   )
 

@@ -4,8 +4,8 @@ import * as PostgresPool from "../../src/postgres/PostgresPool.js"
 import type { Statement } from "../../src/statement/Table.js"
 import { withPostgres } from "../fixtures/postgres.js"
 
-const one = (text: string, ...params: ReadonlyArray<unknown>): Statement => [text, params, 1]
-const many = (text: string, ...params: ReadonlyArray<unknown>): Statement => [text, params, 2]
+const one = (text: string, ...params: ReadonlyArray<unknown>): Statement => [text, params]
+const many = (text: string, ...params: ReadonlyArray<unknown>): Statement => [text, params, true]
 
 withPostgres("PostgreSQL: a pipeline", (url) => {
   const connection = Effect.flatMap(

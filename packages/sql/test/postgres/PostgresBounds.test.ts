@@ -50,7 +50,7 @@ withPostgres("PostgreSQL: bounds on blocking others", (url) => {
         }
         expect(PostgresBounds.live(Duration.zero)).toMatchObject({
           begin: expect.stringContaining("idle_in_transaction_session_timeout = '1000'"),
-          signOfLife: 200
+          keepaliveInterval: 200
         })
       }))
 

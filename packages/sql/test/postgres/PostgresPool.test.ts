@@ -116,7 +116,7 @@ withPostgres("PostgreSQL: a pool", (url) => {
         })
       const pids = [
         yield* used(({ executeRaw }) => executeRaw("BEGIN; SELECT 1; COMMIT", [])),
-        yield* used(({ send }) => send([["BEGIN", [], 0], ["SELECT 1", [], 1], ["ROLLBACK", [], 0]])),
+        yield* used(({ send }) => send([["BEGIN", []], ["SELECT 1", []], ["ROLLBACK", []]])),
         yield* used(({ executeRaw }) => executeRaw("not SQL", [])),
         yield* used(({ executeRaw }) => Effect.zipRight(executeRaw("BEGIN", []), executeRaw("not SQL", []))),
         yield* used(({ executeRaw }) => executeRaw("BEGIN", [])),

@@ -4,7 +4,7 @@ import { expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer } from "effect"
 import { Database } from "../../src/database/Database.js"
 import * as SqlJournal from "../../src/read/SqlJournal.js"
-import * as Rows from "../../src/schema/Tables.js"
+import * as Tables from "../../src/schema/Tables.js"
 import { sqlite } from "../../src/sqlite/SqliteDialect.js"
 import { planOf } from "../fixtures/sqlite.js"
 
@@ -14,7 +14,7 @@ const statementOf = (read: (journal: typeof Journal.Service) => Effect.Effect<un
     let statement: readonly [string, ReadonlyArray<unknown>] = ["", []]
     const database = Layer.mock(Database, {
       dialect: sqlite,
-      rows: Rows.make(sqlite),
+      tables: Tables.make(sqlite),
       idempotencyKeysKept: Duration.zero,
       holderBounds: [],
       clockTolerance: Duration.zero,

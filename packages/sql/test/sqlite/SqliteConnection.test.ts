@@ -4,7 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either } from "effect"
 import { join } from "node:path"
 import * as SqliteConnection from "../../src/sqlite/SqliteConnection.js"
-import * as Program from "../../src/statement/StatementScript.js"
+import * as Script from "../../src/statement/StatementScript.js"
 import type { Statement } from "../../src/statement/Table.js"
 import { temporaryDirectory } from "../fixtures/sqlite.js"
 
@@ -35,7 +35,7 @@ describe("the writing connection", () => {
       const connection = yield* connected
       for (const [text, params] of [["not SQL", []], ["SELECT ?", [{}, 1]]] as const) {
         expect(yield* Effect.flip(connection.execute(text, params, undefined))).toMatchObject({ _tag: "SqlError" })
-        const answer = connection.answer?.({ statements: [[text, params, 0]], answer: "rows" })
+        const answer = connection.answer?.({ statements: [[text, params]], answer: "rows" })
         expect(answer && Either.isLeft(answer)).toBe(true)
       }
     }))
@@ -52,10 +52,10 @@ describe("a statement script", () => {
       }
       let next = setImmediate(turn)
       yield* Effect.addFinalizer(() => Effect.sync(() => clearImmediate(next)))
-      yield* Program.run(
+      yield* Script.run(
         connection,
-        (function*(): Program.StatementScript<void> {
-          while (turns < 3) yield* Program.select([["SELECT 1", [], 1]])
+        (function*(): Script.StatementScript<void> {
+          while (turns < 3) yield* Script.select([["SELECT 1", []]])
         })()
       )
     }))
@@ -64,21 +64,21 @@ describe("a statement script", () => {
     Effect.gen(function*() {
       const { answer, ...waiting } = yield* connected
       expect(answer).toBeDefined()
-      const program = function*(): Program.StatementScript<unknown> {
-        yield* Program.execute([["CREATE TABLE t (a, b)", [], 0], ["INSERT INTO t VALUES (?, ?)", [1, "x"], 1]])
-        const rows = yield* Program.select([["SELECT * FROM t", [], 1], ["SELECT * FROM t", [], 1]])
-        const none = yield* Program.select([])
-        yield* Program.execute([["INSERT INTO t VALUES (?, ?)", [2, "y"], 1]])
-        const lists = yield* Program.selectAll([], [["SELECT a FROM t", [], 1], ["SELECT b FROM t", [], 1]], [])
-        yield* Program.execute([["DROP TABLE t", [], 0]])
+      const script = function*(): Script.StatementScript<unknown> {
+        yield* Script.execute([["CREATE TABLE t (a, b)", []], ["INSERT INTO t VALUES (?, ?)", [1, "x"]]])
+        const rows = yield* Script.select([["SELECT * FROM t", []], ["SELECT * FROM t", []]])
+        const none = yield* Script.select([])
+        yield* Script.execute([["INSERT INTO t VALUES (?, ?)", [2, "y"]]])
+        const lists = yield* Script.selectAll([], [["SELECT a FROM t", []], ["SELECT b FROM t", []]], [])
+        yield* Script.execute([["DROP TABLE t", []]])
         return { rows, none, lists }
       }
       const expected = { rows: [[1, "x"], [1, "x"]], none: [], lists: [[], [[1], [2], ["x"], ["y"]], []] }
-      expect(yield* Program.run(waiting, program())).toEqual(expected)
-      expect(yield* Program.run({ ...waiting, ...(answer && { answer }) }, program())).toEqual(expected)
+      expect(yield* Script.run(waiting, script())).toEqual(expected)
+      expect(yield* Script.run({ ...waiting, ...(answer && { answer }) }, script())).toEqual(expected)
       const sent: Array<number> = []
       const together = { ...waiting, send: sending(waiting, sent) }
-      expect(yield* Program.run(together, program())).toEqual(expected)
+      expect(yield* Script.run(together, script())).toEqual(expected)
       expect(sent).toEqual([4, 3, 1])
     }))
 
@@ -87,19 +87,19 @@ describe("a statement script", () => {
       const { answer, ...waiting } = yield* connected
       expect(answer).toBeDefined()
       const together = { ...waiting, send: sending(waiting, []) }
-      const fails = Program.execute([["INSERT INTO nowhere VALUES (1)", [], 1]])
-      const caught = function*(): Program.StatementScript<string> {
+      const fails = Script.execute([["INSERT INTO nowhere VALUES (1)", []]])
+      const caught = function*(): Script.StatementScript<string> {
         yield* fails
         try {
-          yield* Program.select([["SELECT 1", [], 1]])
+          yield* Script.select([["SELECT 1", []]])
         } catch (error) {
           return String(error)
         }
         return "nothing"
       }
-      expect(yield* Program.run(together, caught())).toContain("SqlError")
-      const last = Program.execute([["INSERT INTO nowhere VALUES (1)", [], 1]])
-      expect(yield* Effect.flip(Program.run(together, last))).toMatchObject({ _tag: "SqlError" })
+      expect(yield* Script.run(together, caught())).toContain("SqlError")
+      const last = Script.execute([["INSERT INTO nowhere VALUES (1)", []]])
+      expect(yield* Effect.flip(Script.run(together, last))).toMatchObject({ _tag: "SqlError" })
     }))
 })
 

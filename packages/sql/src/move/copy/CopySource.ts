@@ -27,8 +27,8 @@ export interface Copyable {
 /** The table of the journal. */
 export const events: Copyable = { name: "caravel_event", key: ["position"], first: [0] }
 
-/** The tables beside the journal, in the order of their foreign keys. Leases are not copied. */
-export const beside: ReadonlyArray<Copyable> = [
+/** The tables beside the journal that are copied, in the order of their foreign keys. */
+export const auxiliaryTables: ReadonlyArray<Copyable> = [
   // Secrets in clear come first: a trigger rejects them once one is encrypted.
   { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NULL" },
   { name: "caravel_secret", key: ["id"], first: [""], where: "key_id IS NOT NULL" },
@@ -37,6 +37,12 @@ export const beside: ReadonlyArray<Copyable> = [
   { name: "caravel_import_refusal", key: ["import", "item"], first: ["", 0] },
   { name: "caravel_consumer", key: ["name"], first: [""] },
   { name: "caravel_parked", key: ["consumer", "position"], first: ["", 0] }
+]
+
+/** The names of the tables beside the journal, in the same order. Leases are not copied. */
+export const auxiliaryNames: ReadonlyArray<string> = [
+  ...new Set(auxiliaryTables.map(({ name }) => name)),
+  "caravel_lease"
 ]
 
 /** A snapshot of the source. */

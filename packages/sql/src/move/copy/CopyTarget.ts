@@ -1,6 +1,7 @@
 /** Writes a copy: each page of events in a transaction, and everything else in the last transaction. */
 import type { Position, StorageError, Verification } from "@caravel/domain"
 import { storableText } from "@caravel/domain/adapter"
+import { ConsumerStore } from "@caravel/pubsub"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, ParseResult, Stream } from "effect"
@@ -105,12 +106,10 @@ const isOfDatabase = (error: unknown): error is SqlError | ParseResult.ParseErro
 
 /** Makes other writers wait, and processes that open the database. */
 const lock = (connection: Connection) =>
-  Effect.flatMap(Database, ({ dialect: { appendLock, epochLock } }) =>
-    Effect.forEach(
-      [epochLock, appendLock].filter((lock) => lock !== undefined),
-      (lock) => connection.execute(lock, [], undefined),
-      { discard: true }
-    ))
+  Effect.flatMap(
+    Database,
+    ({ dialect: { appendLock, epochLock } }) => run(connection, execute([...epochLock, ...appendLock]))
+  )
 
 /** Copies the source's epochs with negative numbers, which mark the copy as unfinished. */
 const begin = (connection: Connection, source: CopySource.Source, head: number) =>
@@ -122,7 +121,7 @@ const begin = (connection: Connection, source: CopySource.Source, head: number) 
       connection,
       execute([
         ...(head === 0 ? clear : []),
-        ["DELETE FROM caravel_epoch", [], 0],
+        ["DELETE FROM caravel_epoch", []],
         ...insert("caravel_epoch", epochs)
       ])
     )
@@ -158,22 +157,13 @@ const finish = (connection: Connection, operation: string, source: CopySource.So
 const copyAuxiliaryTables = (connection: Connection, source: CopySource.Source) =>
   Effect.gen(function*() {
     yield* run(connection, execute(clear))
-    for (const table of CopySource.beside) {
+    for (const table of CopySource.auxiliaryTables) {
       yield* Stream.runForEach(source.pages(table), (page) => run(connection, execute(insert(table.name, page))))
     }
-    for (const task of ["run", "replay"]) yield* connection.execute(freeLeases, [task], undefined)
+    for (const task of ConsumerStore.Task.literals) yield* connection.execute(freeLeases, [task], undefined)
   })
 
-const clear: ReadonlyArray<Statement> = [
-  "caravel_lease",
-  "caravel_parked",
-  "caravel_consumer",
-  "caravel_import_refusal",
-  "caravel_import",
-  "caravel_idempotency",
-  "caravel_secret"
-]
-  .map((name) => [`DELETE FROM ${name}`, [], 0])
+const clear = CopySource.auxiliaryNames.toReversed().map((name): Statement => [`DELETE FROM ${name}`, []])
 
 /** Leases are not copied: consumers start without an owner. */
 const freeLeases =

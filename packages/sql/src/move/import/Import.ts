@@ -10,7 +10,7 @@ import { toStorageError } from "../../database/StorageErrors.js"
 import type { ImportRefusalRow, ImportRow } from "../../schema/ImportTables.js"
 import type { Unreadable } from "../../schema/Tables.js"
 import * as EventLoop from "../../statement/EventLoop.js"
-import { run as execute, type StatementScript } from "../../statement/StatementScript.js"
+import { run as runScript, type StatementScript } from "../../statement/StatementScript.js"
 import type * as ImportSource from "./ImportSource.js"
 import * as ImportWriter from "./ImportWriter.js"
 import { UnusableSource } from "./UnusableSource.js"
@@ -164,7 +164,7 @@ const commit = <E extends Failure>(script: () => StatementScript<Either.Either<I
     const tail = yield* Tail.Tail
     const announce = (yield* currentTransaction) === undefined ? tail.broadcast : () => tail.advanceToHead
     return yield* transactLong(({ afterCommit, connection, written: ids }) =>
-      Effect.map(Effect.flatten(execute(connection, script())), (written) => {
+      Effect.map(Effect.flatten(runScript(connection, script())), (written) => {
         for (const { id } of written.recorded) ids.push(id)
         if (written.recorded.length > 0) {
           afterCommit.add(Effect.zipRight(announce(written.recorded), commitSignal.open))
@@ -183,7 +183,7 @@ const commit = <E extends Failure>(script: () => StatementScript<Either.Either<I
 /** Reports the rows that an earlier run refused. */
 const recall = <E>(row: ImportRow, total: number, onStep: OnStep<E>) =>
   Effect.gen(function*() {
-    const { readInTransaction, rows: { importRefusal } } = yield* Database
+    const { readInTransaction, tables: { importRefusal } } = yield* Database
     const refusals = `SELECT ${importRefusal.columns()} FROM caravel_import_refusal
       WHERE import = ? AND item > ? ORDER BY item LIMIT 512`
     for (let last = 0;;) {

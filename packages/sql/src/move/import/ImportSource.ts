@@ -11,7 +11,7 @@ import { isUrl } from "../../sqlite/DatabaseFile.js"
 import * as EventLoop from "../../statement/EventLoop.js"
 import type * as Table from "../../statement/Table.js"
 import { activityItem, type Item, malformed, rowItem, uuidOf, type Values } from "./SourceItems.js"
-import { activity, relay, required, tenant } from "./SourceTables.js"
+import { activity, exact, relay, required, tenant } from "./SourceTables.js"
 import { UnusableSource } from "./UnusableSource.js"
 
 /** Items that are imported together, and the tenants and relays that they concern. */
@@ -54,6 +54,8 @@ export const open = (file: string): Effect.Effect<Source, UnusableSource, Scope.
     }
     const filename = path.resolve(file)
     const unusable: Unusable = (reason, detail = "") => new UnusableSource({ filename, reason, detail })
+    // The driver would open another file.
+    if (file.trim() !== file) return yield* unusable("unreadable", "its name begins or ends with white space")
     const reading: Reading = (read) =>
       Effect.try({
         try: read,
@@ -131,8 +133,9 @@ const columnsIn = (table: Table.Table<any>, columns: ReadonlyArray<string>, unus
   const lacking = missing.find((field) => required[table.name]!.includes(field))
   if (lacking !== undefined) return Either.left(unusable("column", `${table.name}.${Str.camelToSnake(lacking)}`))
   const known = [...passedOver, ...fields.map(Str.camelToSnake)]
+  const replaced = { ...exact[table.name], ...Object.fromEntries(missing.map((field) => [field, "NULL"])) }
   return Either.right({
-    select: `SELECT ${table.columns(Object.fromEntries(missing.map((field) => [field, "NULL"])))} FROM ${table.name}`,
+    select: `SELECT ${table.columns(replaced)} FROM ${table.name}`,
     ignored: columns.filter((column) => !known.includes(column)).map((column) => `${table.name}.${column}`)
   })
 }

@@ -44,15 +44,15 @@ const selectLast = chunked<readonly [id: string, type: "tenant" | "relay", versi
 
 /** The statement scripts of an import. Each runs in a transaction of its own. */
 export const make = (seen: () => Tail.Seen) =>
-  Effect.zipWith(Database, Append.make(seen), ({ rows }, append) => {
-    const byId = rows.import.select("id")
-    const upsert = rows.import.upsert("id", ["source", "startedAt"])
-    const insertRefusals = rows.importRefusal.insert()
+  Effect.zipWith(Database, Append.make(seen), ({ tables }, append) => {
+    const byId = tables.import.select("id")
+    const upsert = tables.import.upsert("id", ["source", "startedAt"])
+    const insertRefusals = tables.importRefusal.insert()
 
     /** Locks the journal, and returns the progress of an import, if it has begun. */
     function* progressOf(id: string): StatementScript<Either.Either<ImportRow | undefined, Unreadable>> {
       yield* append.lock()
-      return Either.map(rows.import.decode(yield* select(byId([id]))), ([row]) => row)
+      return Either.map(tables.import.decode(yield* select(byId([id]))), ([row]) => row)
     }
 
     return {
@@ -64,7 +64,7 @@ export const make = (seen: () => Tail.Seen) =>
         const known = yield* progressOf(source.id)
         if (Either.isLeft(known)) return Either.left(known.left)
         if (known.right !== undefined) return Either.right({ progress: known.right, refused: [], recorded: [] })
-        if ((yield* select([[unfinished, [source.filename], 1]])).length > 0) {
+        if ((yield* select([[unfinished, [source.filename]]])).length > 0) {
           return Either.left(new UnusableSource({ filename: source.filename, reason: "changed", detail: "" }))
         }
         const progress: ImportRow = {

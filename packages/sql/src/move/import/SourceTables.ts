@@ -92,6 +92,18 @@ export const relay = Table.make("relay", {
   stripeSubscriptionItemId: unlessEmpty(StripeId)
 })
 
+/**
+ * Expressions that read columns exactly. The driver would round an integer that is not safe, so it is read as a text;
+ * other ids are read as they are stored.
+ */
+export const exact: { readonly [table: string]: { readonly [field: string]: string } } = {
+  activity: {
+    id: `CASE WHEN typeof(activity.id) = 'integer'
+      AND activity.id NOT BETWEEN ${Number.MIN_SAFE_INTEGER} AND ${Number.MAX_SAFE_INTEGER}
+      THEN CAST(activity.id AS TEXT) ELSE activity.id END`
+  }
+}
+
 /** The columns that each table must have. Other columns have defaults. */
 export const required: { readonly [table: string]: ReadonlyArray<string> } = {
   activity: Struct.keys(activity.at),

@@ -14,9 +14,9 @@ const longestCommit = longestWait / 2
 const interval = 1_000
 
 /** Notices that a server does not answer: it hangs, or packets are lost without an error. */
-export class Silence {
+export class AnswerTimeout {
   private readonly socket: () => Socket
-  private readonly onSilence: (since: number) => void
+  private readonly onTimeout: (since: number) => void
   /** The deadline of the first answer, by `performance.now()`. */
   private answerBy = Infinity
   private owed = 0
@@ -26,9 +26,9 @@ export class Silence {
   private longest = longest
   private timer: NodeJS.Timeout | undefined
 
-  constructor(socket: () => Socket, onSilence: (since: number) => void) {
+  constructor(socket: () => Socket, onTimeout: (since: number) => void) {
     this.socket = socket
-    this.onSilence = onSilence
+    this.onTimeout = onTimeout
   }
 
   /** Sets the deadline of the first answer, in milliseconds from now. */
@@ -73,13 +73,13 @@ export class Silence {
       // Data that arrived while this process was stopped is read first.
       setImmediate(() => {
         this.timer = undefined
-        if (this.owed > 0) this.look()
+        if (this.owed > 0) this.check()
       })
     }, Math.max(0, Math.min(interval, this.deadline - performance.now())))
     this.timer.unref()
   }
 
-  private look(): void {
+  private check(): void {
     const now = performance.now()
     const { bytesRead } = this.socket()
     if (bytesRead > this.bytesRead && this.answerBy === Infinity) {
@@ -88,6 +88,6 @@ export class Silence {
       this.since = now
     }
     if (now < this.deadline) this.start()
-    else this.onSilence(this.since)
+    else this.onTimeout(this.since)
   }
 }
