@@ -70,8 +70,8 @@ export class Billing extends Effect.Service<Billing>()("example/Billing", {
       yield* ledger.beginUsage({ position, relay, tenant, plan: plan.value, since: createdAt })
     })
 
-    /** Adds the invoice of a tenant, and returns nothing if there is one already. */
-    const bill = (tenant: Pubkey, month: Month) =>
+    /** Adds the invoice of a tenant, and returns nothing if there is one already. An invoice of 0 cents is paid. */
+    const bill = (tenant: Pubkey, month: Month, now: DateTime.Utc) =>
       sql.withTransaction(Effect.gen(function*() {
         const period = periodOf(month)
         const lines = (yield* ledger.usage({ tenant, ...period })).map((line) => {
@@ -82,7 +82,9 @@ export class Billing extends Effect.Service<Billing>()("example/Billing", {
         })
         const cents = lines.reduce((sum, { cents }) => sum + cents, 0)
         const due = DateTime.add(period.to, { days: daysToPay })
-        const added = yield* ledger.addInvoice({ tenant, month, cents, due, overdue: null, paid: null })
+        // Nobody pays 0 cents.
+        const paid = cents === 0 ? now : null
+        const added = yield* ledger.addInvoice({ tenant, month, cents, due, overdue: null, paid })
         if (Option.isSome(added)) yield* ledger.addInvoiceLines(lines)
         return added
       }))
@@ -99,7 +101,7 @@ export class Billing extends Effect.Service<Billing>()("example/Billing", {
         })
       )
       for (const { tenant } of yield* ledger.unbilled({ month, ...period })) {
-        const added = yield* bill(tenant, month)
+        const added = yield* bill(tenant, month, now)
         if (Option.isSome(added)) yield* Effect.log(`${tenant} owes ${added.value.cents} cents for ${month}`)
       }
     })

@@ -106,6 +106,26 @@ describe("an invoice", () => {
       expect(yield* billing.invoices(alice)).toEqual([])
     }).pipe(Effect.provide(layer)))
 
+  it.scoped("of 0 cents is paid, so that nothing becomes past due", () =>
+    Effect.gen(function*() {
+      const billing = yield* Billing
+      const command = yield* Command
+      yield* command.createTenant({ pubkey: alice }).pipe(at("2026-01-05"))
+      yield* command.createRelay({ id: "a1", tenant: alice, subdomain: "a1", plan: "basic" }).pipe(at("2026-01-05"))
+      yield* command.updateRelay({ id: "a1", plan: "free" }).pipe(at("2026-01-05T00:20:00Z"))
+      const before = yield* head
+      yield* billing.closeMonth(january, instant("2026-02-01"))
+      yield* billing.collect(instant("2026-03-01"))
+      expect((yield* billing.invoices(alice)).map(({ cents, overdue, paid }) => [cents, overdue, paid])).toEqual([
+        [0, null, instant("2026-02-01")]
+      ])
+      expect([yield* statusOf("a1"), yield* isPastDue(alice), yield* head]).toEqual([
+        Option.some("active"),
+        Option.some(false),
+        before
+      ])
+    }).pipe(Effect.provide(layer)))
+
   it.scoped("waits for the end of its month", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip((yield* Billing).closeMonth(january, instant("2026-01-31T23:59:59.999Z")))

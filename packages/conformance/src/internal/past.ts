@@ -188,19 +188,36 @@ const turnsOf = (moments: ReadonlyArray<Moment>, name: string) => {
   return turns
 }
 
-/** The instants from which changes count. An outlier gets its neighbour's instant. */
-const settled = (turns: ReturnType<typeof turnsOf>) =>
-  turns.map(({ instant }, n) => {
-    const before = turns.slice(0, n).map(({ instant }) => instant)
-    const after = turns.slice(n + 1).map(({ instant }) => instant)
-    const last = before.at(-1) ?? -Infinity
-    const next = after[0] ?? Infinity
-    if (last > next) return instant
-    const isAhead = after.length > 0 && instant > next && (after.length > 1 ? instant > after[1]! : before.length > 0)
-    const isBehind = before.length > 0 && instant < last &&
-      (before.length > 1 ? instant < before.at(-2)! : after.length > 0)
-    return isAhead ? next : isBehind ? last : instant
+/**
+ * The instants from which changes count. Those of the longest sequences in order count as they are, and any other is
+ * moved between its neighbours. The first and the last instant decide between sequences of the same length.
+ */
+const settled = (turns: ReturnType<typeof turnsOf>): ReadonlyArray<number> => {
+  const instants = turns.map(({ instant }) => instant)
+  const length = (n: number) => n === 0 || n === instants.length - 1 ? 1.25 : 1
+  const before = lengths(instants, length)
+  const after = lengths(instants.map((instant) => -instant).reverse(), length).reverse()
+  const through = instants.map((_, n) => before[n]! + after[n]! - length(n))
+  const counts = (n: number) => through[n] === Math.max(...through)
+  const counting = [...instants.keys()].filter(counts)
+  return instants.map((instant, n) => {
+    if (counts(n)) return instant
+    const last = instants[counting.findLast((other) => other < n) ?? -1] ?? -Infinity
+    const next = instants[counting.find((other) => other > n) ?? -1] ?? Infinity
+    const [, middle] = [last, instant, next].sort((one, other) => one - other)
+    return middle!
   })
+}
+
+/** The lengths of the longest sequences in order that end with each instant. */
+const lengths = (instants: ReadonlyArray<number>, length: (n: number) => number) => {
+  const result: Array<number> = []
+  for (const [n, instant] of instants.entries()) {
+    const before = result.filter((_, other) => instants[other]! <= instant)
+    result.push(Math.max(0, ...before) + length(n))
+  }
+  return result
+}
 
 /** The relays of a tenant that were active at an instant, as `relay plan`. */
 const activeAt = (moments: ReadonlyArray<Moment>, tenant: string, millis: number): ReadonlyArray<string> => {

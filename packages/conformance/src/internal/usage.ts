@@ -151,6 +151,25 @@ export const usageOverTime = <E>(layer: Layer.Layer<Services, E>) => {
   )
 
   test(
+    "consecutive events from a clock that was far ahead or behind count from their neighbours' instants",
+    Effect.gen(function*() {
+      yield* since("2026-01-01")
+      // A process whose clock is a year ahead, and one whose clock begins in 1970.
+      yield* on("2027-01-09T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2027-01-09T00:05:00.000Z", "activateRelay", {})
+      yield* on("2026-01-10T00:00:00.000Z", "deactivateRelay", {})
+      yield* on("2026-06-01T00:00:00.000Z", "activateRelay", {})
+      yield* on("1970-01-01T00:00:00.000Z", "updateRelay", { plan: "growth" })
+      yield* on("1970-01-01T00:05:00.000Z", "updateRelay", { plan: "free" })
+      yield* on("2026-06-02T00:00:00.000Z", "deactivateRelay", {})
+      expect(yield* usage(alice, "1960-01-01", "2040-01-01")).toEqual([
+        "r basic 2026-01-01T12:00:00.000Z 2026-01-10T00:00:00.000Z",
+        "r free 2026-06-01T00:00:00.000Z 2026-06-02T00:00:00.000Z"
+      ])
+    })
+  )
+
+  test(
     "if it is unknown which of two clocks was wrong, the earlier event's instant counts, and no time is metered twice",
     Effect.gen(function*() {
       yield* since("2026-11-10")

@@ -58,29 +58,60 @@ export class Meter {
 }
 
 /** Each turn lasts until the next one. It has no duration if the next one's instant is not later. */
-const intervalsOf = (turns: ReadonlyArray<Turn>): ReadonlyArray<Interval> =>
-  turns.flatMap(({ plan }, index) => {
-    const from = instantOf(turns, index)
-    const to = index + 1 < turns.length ? instantOf(turns, index + 1) : Infinity
+const intervalsOf = (turns: ReadonlyArray<Turn>): ReadonlyArray<Interval> => {
+  const instants = believable(turns.map(({ from }) => from))
+  return turns.flatMap(({ plan }, index) => {
+    const from = instants[index]!
+    const to = instants[index + 1] ?? Infinity
     return plan !== undefined && from < to ? [{ from, to, plan }] : []
   })
+}
 
 /**
- * The instant of a turn: its own, unless its clock was evidently wrong. The clock was wrong if the instant is later
- * than the next two turns, or earlier than the previous two, while the neighbours are in order; then the neighbour's
- * instant is used. If only two turns disagree, nothing shows which one is wrong, and both keep their instants. At
- * either end of the list, the one with neighbours on both sides is taken to be wrong.
+ * Replaces the instants of clocks that were evidently wrong. Turns are in the order of the journal, so their instants
+ * should never decrease. The instants that belong to a longest sequence that does not decrease are believed, and any
+ * other becomes the nearest instant between its believed neighbours. So however wrong the instants of `n` turns are, the
+ * correct ones are believed if each wrong one is out of order with more than `n` of them. If several sequences are
+ * longest, nothing shows which one is wrong, and all of them are believed, but the first and the last instant decide
+ * between sequences of the same length: they have neighbours on one side only.
  */
-const instantOf = (turns: ReadonlyArray<Turn>, index: number): number => {
-  const at = (offset: number) => turns[index + offset]?.from
-  const own = turns[index]!.from
-  const [before, after] = [at(-1), at(1)]
-  if (before !== undefined && after !== undefined && before > after) return own
-  if (after !== undefined && own > after && own > (at(2) ?? (before === undefined ? Infinity : after))) return after
-  if (before !== undefined && own < before && own < (at(-2) ?? (after === undefined ? -Infinity : before))) {
-    return before
-  }
-  return own
+const believable = (instants: ReadonlyArray<number>): ReadonlyArray<number> => {
+  const upTo = weights(instants)
+  const onwards = weights(instants.map((instant) => -instant).reverse()).reverse()
+  const throughEach = instants.map((_, index) => upTo[index]! + onwards[index]! - weight(index, instants.length))
+  const longest = throughEach.reduce((longest, through) => Math.max(longest, through), 0)
+  const isBelieved = (index: number) => throughEach[index] === longest
+  let before = -1
+  let after = -1
+  return instants.map((instant, index) => {
+    if (isBelieved(index)) {
+      before = index
+      return instant
+    }
+    if (after < index) {
+      after = index + 1
+      while (after < instants.length && !isBelieved(after)) after++
+    }
+    const neighbours = [instants[before] ?? -Infinity, instants[after] ?? Infinity]
+    return Math.max(Math.min(...neighbours), Math.min(Math.max(...neighbours), instant))
+  })
+}
+
+/** The weight of an instant in a sequence. The two ends together weigh less than one instant more. */
+const weight = (index: number, length: number): number => index === 0 || index === length - 1 ? 4 : 3
+
+/** For each instant, the weight of the heaviest sequence that ends with it and does not decrease. */
+const weights = (instants: ReadonlyArray<number>): Array<number> => {
+  // For each weight, the least instant with which a sequence of that weight ends.
+  const ends: Array<number> = []
+  return instants.map((instant, index) => {
+    let heaviest = 0
+    for (let copies = weight(index, instants.length); copies > 0; copies--) {
+      heaviest = firstIndex(ends.length, (index) => ends[index]! > instant)
+      ends[heaviest++] = instant
+    }
+    return heaviest
+  })
 }
 
 /**
@@ -102,12 +133,16 @@ const disjoint = (intervals: ReadonlyArray<Interval>): ReadonlyArray<Interval> =
 }
 
 /** The index of the first interval that ends after an instant. The intervals must be ordered. */
-const firstEndingAfter = (intervals: ReadonlyArray<Interval>, instant: number): number => {
+const firstEndingAfter = (intervals: ReadonlyArray<Interval>, instant: number): number =>
+  firstIndex(intervals.length, (index) => intervals[index]!.to > instant)
+
+/** The first index below `length` at which a condition holds that holds from there on, or else `length`. */
+const firstIndex = (length: number, holds: (index: number) => boolean): number => {
   let low = 0
-  let high = intervals.length
+  let high = length
   while (low < high) {
     const middle = (low + high) >> 1
-    if (intervals[middle]!.to > instant) high = middle
+    if (holds(middle)) high = middle
     else low = middle + 1
   }
   return low

@@ -1,4 +1,4 @@
-/** Bills with one wrong clock: an event with a wrong instant affects only the intervals that it bounds. */
+/** Bills with wrong clocks: events with wrong instants affect only the intervals that they bound. */
 import { type Event, History, Position, type RecordedEvent } from "@caravel/domain"
 import { expect, it } from "@effect/vitest"
 import { Array as Arr, DateTime, Effect, Either, FastCheck as fc, Stream } from "effect"
@@ -97,3 +97,46 @@ it("an event with a wrong instant affects only the intervals that it bounds", ()
     }),
     { numRuns: 1000, seed: 13 }
   ))
+
+/** The interval in which the bill may change if `count` events from the nth on have these wrong instants. */
+const affectedByRun = (seconds: ReadonlyArray<number>, n: number, wrong: ReadonlyArray<number>) => {
+  const earlier = seconds.slice(1, n)
+  const later = seconds.slice(n + wrong.length)
+  const before = earlier.at(-1) ?? -Infinity
+  const after = later[0] ?? Infinity
+  const isEvident = wrong.every((instant) => {
+    const outOfOrder = earlier.filter((other) => other > instant).length +
+      later.filter((other) => other < instant).length
+    return outOfOrder === 0 || outOfOrder > wrong.length
+  })
+  return {
+    isEvident,
+    from: isEvident ? before : Math.min(before, ...wrong),
+    to: isEvident ? after : Math.max(after, ...wrong)
+  }
+}
+
+it("events of a clock that was wrong for a while affect only the intervals that they bound", () => {
+  let evident = 0
+  fc.assert(
+    fc.property(
+      journals,
+      fc.nat(),
+      fc.integer({ min: 2, max: 4 }),
+      fc.integer({ min: -150, max: 150 }),
+      ({ events, seconds }, which, count, offset) => {
+        const n = 1 + which % (events.length - 1)
+        const until = 300
+        const wrong = seconds.slice(n, n + count).map((second) => second + offset)
+        const right = billOf(events, seconds, until)
+        const moved = billOf(events, seconds.toSpliced(n, wrong.length, ...wrong), until)
+        const { from, isEvident, to } = affectedByRun(seconds, n, wrong)
+        const elsewhere = right.flatMap((plan, at) => (at < from || at >= to) && moved[at] !== plan ? [at] : [])
+        expect(elsewhere).toEqual([])
+        if (isEvident && offset !== 0) evident++
+      }
+    ),
+    { numRuns: 1000, seed: 13 }
+  )
+  expect(evident).toBeGreaterThan(300)
+})

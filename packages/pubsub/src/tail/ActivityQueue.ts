@@ -25,7 +25,7 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
   }
 
   get take(): Effect.Effect<Activity> {
-    return Effect.map(this.takeChunk(1, 1), Chunk.unsafeHead)
+    return Effect.map(this.takeBetween(1, 1), Chunk.unsafeHead)
   }
 
   get takeAll(): Effect.Effect<Chunk.Chunk<Activity>> {
@@ -33,18 +33,17 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
   }
 
   takeUpTo(max: number): Effect.Effect<Chunk.Chunk<Activity>> {
-    return Effect.suspend(() => this.takeChunk(Math.min(max, this.subscription.pending), max))
+    return this.chunkOf(this.subscription.takePending(whole(max)))
   }
 
   takeBetween(min: number, max: number): Effect.Effect<Chunk.Chunk<Activity>> {
-    return max < min ? Effect.succeed(Chunk.empty()) : this.takeChunk(min, max)
+    return max < min
+      ? Effect.succeed(Chunk.empty())
+      : this.chunkOf(this.subscription.take(Math.min(whole(min), whole(max)), whole(max)))
   }
 
-  private takeChunk(min: number, given: number): Effect.Effect<Chunk.Chunk<Activity>> {
+  private chunkOf(taken: Effect.Effect<Array<Activity>, Ended>): Effect.Effect<Chunk.Chunk<Activity>> {
     const { subscription } = this
-    // As in a `Queue`, a number below one means none.
-    const max = given >= 1 ? Math.floor(given) : 0
-    const taken = subscription.take(min >= 1 ? Math.min(min, max) : 0, max)
     const orEnd = <A>(effect: Effect.Effect<A, Ended>) => Effect.catchAll(effect, () => this.end)
     const later = (error: Ended) =>
       subscription.isLast ?
@@ -103,3 +102,6 @@ export class ActivityQueue extends Effectable.Class<Activity> implements Queue.D
     return Deferred.await(this.closed)
   }
 }
+
+/** As in a `Queue`, a number below one means none. */
+const whole = (count: number) => count >= 1 ? Math.floor(count) : 0

@@ -91,11 +91,20 @@ export class Subscription {
    * be read, nothing is taken, and the next caller receives the same activities.
    */
   take(min: number, max: number): Effect.Effect<Array<Activity>, Ended> {
+    return this.takeOnce(() => min, max)
+  }
+
+  /** Takes those that are pending, at most `max`. Another fiber may take some of them while their pages are read. */
+  takePending(max: number): Effect.Effect<Array<Activity>, Ended> {
+    return this.takeOnce(() => Math.min(max, this.pending), max)
+  }
+
+  private takeOnce(min: () => number, max: number): Effect.Effect<Array<Activity>, Ended> {
     return Effect.uninterruptibleMask((restore) => {
       const attempt: Effect.Effect<Array<Activity>, Ended> = Effect.suspend(() =>
         this.closed
           ? Effect.interrupt
-          : this.available >= min
+          : this.available >= min()
           ? Effect.succeed(this.unsafeTake(max))
           : this.window.failure !== undefined
           ? Effect.fail(this.window.failure)
@@ -151,25 +160,25 @@ export class Subscription {
   }
 
   /** Reads the next page of the journal or, once the window covers the rest, waits for the next broadcast. */
-  private more(min: number): Effect.Effect<void, Ended> {
+  private more(min: () => number): Effect.Effect<void, Ended> {
     return Effect.suspend(() => this.window.covers(this.position) ? this.wait(min) : this.load(min))
   }
 
   /** Timers and sockets have their turn before each page: on a storage in the process, catching up never waits. */
-  private load(min: number): Effect.Effect<void, Ended> {
+  private load(min: () => number): Effect.Effect<void, Ended> {
     const page = Effect.suspend(() =>
-      this.available >= min || this.window.covers(this.position)
+      this.available >= min() || this.window.covers(this.position)
         ? Effect.void
         : this.pages.load(this.position, this.window.floor, this.add)
     )
     return this.loading.withPermits(1)(Effect.zipRight(nextTurn, page))
   }
 
-  private wait(min: number): Effect.Effect<void> {
+  private wait(min: () => number): Effect.Effect<void> {
     return Effect.async((resume) => {
       const waiter = () => resume(Effect.void)
       const { failure } = this.window
-      if (this.closed || failure || this.available >= min || !this.window.covers(this.position)) return waiter()
+      if (this.closed || failure || this.available >= min() || !this.window.covers(this.position)) return waiter()
       this.waiting.add(waiter)
       return Effect.sync(() => this.waiting.delete(waiter))
     })
