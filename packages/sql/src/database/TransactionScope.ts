@@ -2,7 +2,13 @@
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Either, Exit } from "effect"
 import { Mutex, type Restore } from "../statement/Mutex.js"
-import { type AnsweringConnection, execute, run, type StatementScript } from "../statement/StatementScript.js"
+import {
+  type AnsweringConnection,
+  execute,
+  run,
+  runUntilLastWait,
+  type StatementScript
+} from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
 import { internalConnection, type OpenTransaction, wrap } from "./OpenTransaction.js"
 
@@ -97,14 +103,22 @@ export class TransactionScope implements Transaction {
   ): Effect.Effect<A, E | SqlError> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.enter(restore), () => {
+        let isBegun = false
+        const own = beforeEach(this.own, () => isBegun = true)
         const failed = (failure: Effect.Effect<never, E | SqlError>) =>
-          Effect.zipRight(this.undo, Effect.suspend(() => this.releaseWith(failure)))
-        return Effect.matchCauseEffect(restore(run(this.own, this.inSavepoint(script()))), {
+          Effect.zipRight(isBegun ? this.undo : Effect.void, Effect.suspend(() => this.releaseWith(failure)))
+        return Effect.matchCauseEffect(restore(runUntilLastWait(own, this.afterSavepoint(script()))), {
           onFailure: (cause) => failed(Effect.failCause(cause)),
-          onSuccess: (result): Effect.Effect<A, E | SqlError> => {
+          onSuccess: ({ result, unsent }): Effect.Effect<A, E | SqlError> => {
             if (Either.isLeft(result)) return failed(Effect.fail(result.left))
-            onSuccess(result.right)
-            return this.releaseWith(Effect.succeed(result.right))
+            // Once RELEASE is sent, the script can no longer be undone alone.
+            return Effect.matchCauseEffect(run(own, execute([...unsent, ...this.statements("RELEASE")])), {
+              onFailure: (cause) => failed(Effect.failCause(cause)),
+              onSuccess: () => {
+                onSuccess(result.right)
+                return this.releaseWith(Effect.succeed(result.right))
+              }
+            })
           }
         })
       })
@@ -173,11 +187,9 @@ export class TransactionScope implements Transaction {
     )
   }
 
-  private *inSavepoint<A, E>(script: StatementScript<Either.Either<A, E>>): StatementScript<Either.Either<A, E>> {
+  private *afterSavepoint<A>(script: StatementScript<A>): StatementScript<A> {
     yield* execute(this.statements("SAVEPOINT"))
-    const result = yield* script
-    if (Either.isRight(result)) yield* execute(this.statements("RELEASE"))
-    return result
+    return yield* script
   }
 
   /** Rolls back to the last savepoint. If that fails, the transaction must not be committed. */
@@ -278,6 +290,27 @@ export class TransactionScope implements Transaction {
       })
     }
     return this.ownConnection
+  }
+}
+
+/** A connection that calls a function before it sends anything. */
+const beforeEach = (connection: AnsweringConnection, call: () => void): AnsweringConnection => {
+  const { answer, send } = connection
+  return {
+    ...connection,
+    ...(answer && {
+      answer: (step) => {
+        call()
+        return answer(step)
+      }
+    }),
+    ...(send && {
+      send: (statements) =>
+        Effect.suspend(() => {
+          call()
+          return send(statements)
+        })
+    })
   }
 }
 

@@ -78,28 +78,40 @@ export function* execute(statements: ReadonlyArray<Statement>): StatementScript<
  * step that does.
  */
 export const run = <A>(connection: AnsweringConnection, script: StatementScript<A>): Effect.Effect<A, SqlError> =>
-  resume(connection, script, nothing, [])
+  resume(
+    connection,
+    script,
+    nothing,
+    [],
+    (result, unsent) => unsent.length === 0 ? Effect.succeed(result) : Effect.as(send(connection, unsent), result)
+  )
+
+/** Runs a script, and also returns the statements after the last step that waits, which it does not send. */
+export const runUntilLastWait = <A>(
+  connection: AnsweringConnection,
+  script: StatementScript<A>
+): Effect.Effect<{ readonly result: A; readonly unsent: ReadonlyArray<Statement> }, SqlError> =>
+  resume(connection, script, nothing, [], (result, unsent) => Effect.succeed({ result, unsent }))
 
 const nothing = Either.right([])
 
-const resume = <A>(
+const resume = <A, B>(
   connection: AnsweringConnection,
   script: StatementScript<A>,
   previous: Either.Either<ReadonlyArray<ResultRows>, SqlError>,
-  unsent: Array<Statement>
-): Effect.Effect<A, SqlError> =>
-  Effect.suspend((): Effect.Effect<A, SqlError> => {
+  unsent: Array<Statement>,
+  end: (result: A, unsent: ReadonlyArray<Statement>) => Effect.Effect<B, SqlError>
+): Effect.Effect<B, SqlError> =>
+  Effect.suspend((): Effect.Effect<B, SqlError> => {
     const started = performance.now()
     try {
       for (let last = previous;;) {
         const next = Either.isRight(last) ? script.next(last.right) : script.throw(last.left)
-        if (next.done === true) {
-          return unsent.length === 0 ? Effect.succeed(next.value) : Effect.as(send(connection, unsent), next.value)
-        }
+        if (next.done === true) return end(next.value, unsent)
         if (connection.answer !== undefined && next.value.statements.length > manyStatements) {
           return Effect.flatMap(
             Effect.either(answerInTurns(connection.answer, next.value)),
-            (answered) => resume(connection, script, answered, unsent)
+            (answered) => resume(connection, script, answered, unsent, end)
           )
         } else if (connection.answer !== undefined) {
           last = connection.answer(next.value)
@@ -110,12 +122,12 @@ const resume = <A>(
           const before = unsent.length
           return Effect.flatMap(
             Effect.either(send(connection, unsent.concat(next.value.statements))),
-            (answered) => resume(connection, script, Either.map(answered, (rows) => rows.slice(before)), [])
+            (answered) => resume(connection, script, Either.map(answered, (rows) => rows.slice(before)), [], end)
           )
         }
         if (performance.now() - started > maxTurnMillis) {
           const answered = last
-          return Effect.zipRight(nextTurn, Effect.suspend(() => resume(connection, script, answered, unsent)))
+          return Effect.zipRight(nextTurn, Effect.suspend(() => resume(connection, script, answered, unsent, end)))
         }
       }
     } catch (error) {

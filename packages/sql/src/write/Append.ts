@@ -172,12 +172,26 @@ const recording = (dialect: Dialect, tables: Tables) => {
   }
 }
 
+/**
+ * A statement that sets the subdomain, which is unique, waits for every open transaction that has written a reference to
+ * the relay, so it does so only for new subdomains.
+ */
+const upsertRelays = (tables: Tables) => {
+  const { fixed, key } = resources.relay
+  const upsert = tables.relay.upsert(key, fixed)
+  const upsertInPlace = tables.relay.upsert(key, [...fixed, "subdomain"])
+  return (relays: ReadonlyArray<RelayState>, before: (relay: RelayState) => RelayState | undefined) => {
+    const [moved, kept] = Arr.partition(relays, (relay) => before(relay)?.subdomain === relay.subdomain)
+    return [...upsert(moved), ...upsertInPlace(kept)]
+  }
+}
+
 /** Writes the secrets and the changed resources of a batch. */
 const projecting = (dialect: Dialect, tables: Tables) => {
   const { relay, tenant } = resources
   const write = dialect.writesEachRow ? "writeEach" : "upsert"
   const writeTenants = tables.tenant[write](tenant.key, tenant.fixed)
-  const writeRelays = tables.relay[write](relay.key, relay.fixed)
+  const writeRelays = dialect.writesEachRow ? tables.relay.writeEach(relay.key, relay.fixed) : upsertRelays(tables)
   const insertSecrets = tables.secret.insert()
   const deleteSecrets = tables.secret.delete("id")
 
