@@ -97,6 +97,10 @@ const readFileUrl = (rest: string): Either.Either<DatabaseFile, string> => {
       () => "is a file: URL without a path"
     ),
     Either.filterOrLeft(
+      (filename) => filename.trim() === filename,
+      () => "is a file: URL whose path begins or ends with white space; leave it out"
+    ),
+    Either.filterOrLeft(
       (filename) => !filename.includes(":memory:"),
       () => "names a database in memory, which is gone when the command ends; name a file"
     ),

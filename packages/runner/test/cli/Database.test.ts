@@ -221,6 +221,8 @@ describe("the name of a database", () => {
       "\"postgres://u:hush@h/x\"": "begins with a quotation mark",
       " postgres://u:hush@h/x": "white space",
       "data.db\r": "white space",
+      "file:/data.db%20": "white space",
+      "file:%0Adata.db?mode=ro": "white space",
       "u:hush@h/x": "neither a path nor a URL",
       "postgres//u:hush@h/x": "neither a path nor a URL",
       "": "is empty",

@@ -3,14 +3,26 @@ import { Backup, Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Logger } from "effect"
 import { execFileSync } from "node:child_process"
-import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync
+} from "node:fs"
 import promises from "node:fs/promises"
 import { syncBuiltinESMExports } from "node:module"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { inspect } from "node:util"
 import { contents, eventsOf, plain, world } from "../fixtures/backup.js"
 import { tenant } from "../fixtures/filled.js"
-import { raw } from "../fixtures/sqlite.js"
+import { raw, refusal } from "../fixtures/sqlite.js"
 import { syncedWith } from "../fixtures/synced.js"
 
 describe("a backup", () => {
@@ -130,6 +142,93 @@ describe("a backup", () => {
       })
       expect(readFileSync(to, "utf8")).toBe("mine")
       expect(files().filter((name) => name.startsWith("backup"))).toEqual(["backup.db"])
+    }))
+
+  for (const space of [" ", "\n", "\t\u00a0"]) {
+    it.scopedLive(`refuses a name that ends in ${JSON.stringify(space)}, and changes nothing`, () =>
+      Effect.gen(function*() {
+        const { files, from, to } = yield* world
+        writeFileSync(to, "mine")
+        writeFileSync(`${to}${space}`, "mine too")
+        copyFileSync(from, `${from}${space}`)
+        const before = files()
+        for (
+          const places of [
+            { from, to: `${to}${space}` },
+            { from: `${from}${space}`, to },
+            { from, to: join(dirname(to), `new.db${space}`) }
+          ]
+        ) {
+          for (const copy of [Backup.backup, Backup.restore]) {
+            const refused = yield* Effect.flip(copy({ ...places, overwrite: true }))
+            expect(refused).toMatchObject({ _tag: "StorageError", reason: "other" })
+            expect(refused.message).toContain("begins or ends with white space")
+          }
+        }
+        expect((yield* refusal(`${to}${space}`)).message).toContain("begins or ends with white space")
+        expect((yield* refusal(`${space}${basename(to)}`)).message).toContain("begins or ends with white space")
+        expect([readFileSync(to, "utf8"), readFileSync(`${to}${space}`, "utf8")]).toEqual(["mine", "mine too"])
+        expect(files()).toEqual(before)
+      }))
+  }
+
+  for (const bytes of [0, 4096]) {
+    it.scopedLive(`keeps the earlier file if the copy has only ${bytes} bytes in the end`, () =>
+      Effect.gen(function*() {
+        const { files, from, to } = yield* world
+        writeFileSync(to, "mine")
+        yield* syncedWith((path) => {
+          if (path.includes(".backup-") && basename(path) === "backup.db") truncateSync(path, bytes)
+        })
+        const refused = yield* Effect.flip(Backup.backup({ from, to, overwrite: true }))
+        expect(refused).toMatchObject({ _tag: "StorageError", reason: "corrupt" })
+        expect(readFileSync(to, "utf8")).toBe("mine")
+        expect(files().filter((name) => name.startsWith("backup"))).toEqual(["backup.db"])
+      }))
+  }
+
+  it.scopedLive("to a symbolic link replaces the linked file, and makes its copy beside that", () =>
+    Effect.gen(function*() {
+      const { directory, files, from } = yield* world
+      const safe = join(directory, "safe")
+      mkdirSync(safe)
+      const [linked, link] = [join(safe, "tuesday.db"), join(directory, "latest.db")]
+      symlinkSync(linked, link)
+      // A process that was killed has left a log beside the linked file.
+      yield* Backup.backup({ from, to: linked })
+      writeFileSync(`${linked}-wal`, "its log")
+      expect(yield* Effect.flip(Backup.backup({ from, to: link }))).toMatchObject({
+        _tag: "FileExists",
+        filename: link
+      })
+      const open = yield* Layer.build(Sqlite.layer({ filename: from }))
+      yield* Context.get(open, Command).activateRelay({ id: "r0" })
+      let beside: ReadonlyArray<string> = []
+      const onStep = () => beside = [...beside, ...files(), ...readdirSync(safe).map((name) => `safe/${name}`)]
+      yield* Backup.backup({ from, to: link, overwrite: true, onStep })
+      const temporary = beside.filter((name) => name.includes(".backup-"))
+      expect(temporary.length).toBeGreaterThan(0)
+      expect(temporary.filter((name) => !name.startsWith("safe/tuesday.db."))).toEqual([])
+      expect([lstatSync(link).isSymbolicLink(), readlinkSync(link)]).toEqual([true, linked])
+      expect(readdirSync(safe)).toEqual(["tuesday.db"])
+      expect((yield* contents(linked)).verified.last.head).toBe(1202)
+    }))
+
+  it.scopedLive("refuses a symbolic link to a missing file, as a restore does", () =>
+    Effect.gen(function*() {
+      const { directory, files, from } = yield* world
+      const link = join(directory, "link.db")
+      symlinkSync(join(directory, "none.db"), link)
+      const before = files()
+      for (const copy of [Backup.backup, Backup.restore]) {
+        for (const overwrite of [false, true]) {
+          const refused = yield* Effect.flip(copy({ from, to: link, overwrite }))
+          expect(refused).toMatchObject({ _tag: "StorageError", reason: "other" })
+          expect(refused.message).toContain(`${link} is a symbolic link to a missing file`)
+        }
+      }
+      expect(files()).toEqual(before)
+      expect(readlinkSync(link)).toBe(join(directory, "none.db"))
     }))
 
   it.scopedLive("shows no URL that is given in place of a file", () =>

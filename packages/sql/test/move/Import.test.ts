@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs"
 import { backdoor } from "../fixtures/backdoor.js"
 import { test } from "../fixtures/filled.js"
 import { activity, alice, bob, drifts, imported, relay, sourceOf, tenant, wallet } from "../fixtures/importing.js"
-import { expectedOf, lively, observed, sources } from "../fixtures/source.js"
+import { expectedOf, lively, observed, schema, sources } from "../fixtures/source.js"
 import { raw } from "../fixtures/sqlite.js"
 
 describe("an import", () => {
@@ -68,6 +68,70 @@ describe("an import", () => {
       const events = yield* (yield* Journal).at((yield* query.activity()).map(({ position }) => position))
       // Ordered by the source's positions, not by its times.
       expect(events.map(({ metadata }) => metadata.causationId)).toEqual(["2", "1"])
+    })
+  )
+
+  test(
+    "imports activities with integer ids of any size exactly, and recognizes their source",
+    Effect.gen(function*() {
+      const create = schema.replace("CREATE TABLE activity (\n    id TEXT", "CREATE TABLE activity (\n    id INTEGER")
+      const of = (...ids: ReadonlyArray<bigint>) =>
+        sourceOf({
+          tenant: [tenant()],
+          relay: [relay()],
+          activity: ids.map((id, n) => activity(n, "update_relay", { id }))
+        }, create)
+      const ids = [
+        7n,
+        2n ** 53n - 1n,
+        2n ** 53n,
+        2n ** 53n + 1n,
+        1541815603606036480n,
+        1541815603606036481n,
+        -(2n ** 63n)
+      ]
+      const filename = yield* of(...ids)
+      const first = yield* imported(filename)
+      expect(first).toMatchObject({ refused: [], report: { activities: ids.length, renamed: ids.length } })
+      const query = yield* Query
+      const positions = (yield* query.activity()).map(({ position }) => position)
+      const events = yield* (yield* Journal).at(positions)
+      expect(events.map(({ metadata }) => metadata.causationId)).toEqual(ids.map(String))
+      // A repeated import is recognized, also from a copy of the file.
+      expect(yield* imported(filename)).toEqual(first)
+      expect(yield* imported(yield* of(...ids))).toEqual(first)
+      expect((yield* query.activity()).length).toBe(ids.length)
+
+      // Another source has a neighbouring id, and the report names it.
+      const other = yield* of(...ids.slice(0, -1), 1541815603606036482n)
+      expect((yield* imported(other)).refused.map(({ key }) => key)).toContain("1541815603606036482")
+    })
+  )
+
+  test(
+    "still recognizes sources by the hash of their rows",
+    Effect.gen(function*() {
+      const create = schema.replace("CREATE TABLE activity (\n    id TEXT", "CREATE TABLE activity (\n    id")
+      yield* imported(
+        yield* sourceOf({
+          tenant: [tenant()],
+          relay: [relay()],
+          activity: [7n, -(2n ** 53n) + 1n, 2n ** 53n - 1n, "12345678901234567890", 1.5].map((id, n) =>
+            activity(n, "update_relay", { id })
+          )
+        }, create)
+      )
+      const sql = yield* SqlClient
+      expect(yield* sql`SELECT id, refused FROM caravel_import`).toEqual([{
+        id: "86a5832260729e4d04129f89ed85a532cc343bd9d4aaf2e2585c025190bf7a04",
+        refused: 1
+      }])
+      expect((yield* (yield* Query).activity()).map(({ id }) => id)).toEqual([
+        "49809318-9bb8-82d0-865a-f8810559f3a0",
+        "5147e1de-2140-8c11-8b72-f0791d15e4de",
+        "9d72b0b9-35b7-8dbe-87a2-d7b7e8cc7fae",
+        "d3a98a69-dbcd-822e-852d-681990feb8b4"
+      ])
     })
   )
 

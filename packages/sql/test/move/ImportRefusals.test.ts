@@ -164,6 +164,9 @@ describe("an import", () => {
       expect(yield* lacking("folder")).toBe("cannot be read: it is a directory")
       writeFileSync(join(directory, "notes.txt"), "notes, more than a header's worth of them ".repeat(100))
       expect(yield* lacking("notes.txt")).toBe("cannot be read: file is not a database")
+      made("spaced.db", schema)
+      const spaced = yield* Effect.flip(imported(join(directory, "spaced.db ")))
+      expect(spaced.message).toBe(`${directory}/spaced.db  cannot be read: its name begins or ends with white space`)
       made("table.db", schema.replace("TABLE relay", "TABLE relays"))
       expect(yield* lacking("table.db")).toBe(
         "has no table relay: it is not a database of tenants, relays and their activities"

@@ -1,9 +1,10 @@
 import { Command, Journal, Query } from "@caravel/domain"
 import { Backup, Sqlite } from "@caravel/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -14,8 +15,18 @@ import {
 } from "node:fs"
 import { join } from "node:path"
 import { contents, world } from "../fixtures/backup.js"
+import { bundled, spawned } from "../fixtures/child.js"
 import { file } from "../fixtures/copying.js"
 import { suite } from "../fixtures/restoring.js"
+import { raw } from "../fixtures/sqlite.js"
+
+/** Gives a closed database another page size. */
+const resized = (filename: string, pageSize: number) =>
+  Effect.scoped(Effect.map(raw(filename), (database) => {
+    database.pragma("journal_mode = DELETE")
+    database.pragma(`page_size = ${pageSize}`)
+    database.exec("VACUUM")
+  }))
 
 /** What may exist at the place that a backup is restored to. */
 const targets: Record<string, (filename: string) => void> = {
@@ -66,6 +77,53 @@ describe("a restored database", () => {
         expect(events).toHaveLength(1201)
         expect(verified.differences).toEqual([])
       }))
+  }
+
+  for (const [ofBackup, ofTarget] of [[4096, 8192], [8192, 4096], [1024, 65536]] as const) {
+    it.scopedLive(
+      `with pages of ${ofTarget} bytes is replaced by a backup with pages of ${ofBackup}, also while it is open`,
+      () =>
+        Effect.gen(function*() {
+          const { directory, from, to } = yield* world
+          yield* resized(from, ofBackup)
+          const theirs = yield* raw(from)
+          theirs.exec("CREATE TABLE note (text TEXT); INSERT INTO note VALUES ('one'), ('two'), ('three')")
+          theirs.exec("DELETE FROM note WHERE text = 'two'")
+          yield* Backup.backup({ from, to })
+          const back = join(directory, "restored.db")
+          copyFileSync(to, back)
+          yield* resized(back, ofTarget)
+          // As long as it is not opened, it is not in WAL mode.
+          yield* contents(back)
+          // A missing database gets the pages of the backup, and an existing one keeps its own.
+          const pageSizes = Effect.forEach([to, back], (filename) =>
+            Effect.map(raw(filename), (database) => database.pragma("page_size", { simple: true })))
+          expect(yield* Effect.scoped(pageSizes)).toEqual([ofBackup, ofTarget])
+
+          yield* Backup.restore({ from: to, to: back, overwrite: true })
+          const isOpen = yield* Layer.build(Sqlite.layer({ filename: back }))
+          const activate = Effect.flatMap(Command, (command) =>
+            command.activateRelay({ id: "r0" }))
+          yield* Effect.provide(activate, isOpen)
+          const child = yield* spawned(yield* bundled("./restore.ts"), [to, JSON.stringify(back)])
+          yield* child.ended
+          expect(child.errors).toBe("")
+          expect(yield* Effect.flip(Effect.provide(activate, isOpen))).toMatchObject({ reason: "replaced" })
+          yield* Backup.restore({ from: to, to: back, overwrite: true })
+
+          expect(yield* Effect.scoped(pageSizes)).toEqual([ofBackup, ofTarget])
+          const { events, verified } = yield* contents(back)
+          expect(events).toEqual((yield* contents(to)).events)
+          expect(verified.differences).toEqual([])
+          const restored = yield* raw(back)
+          expect(restored.pragma("integrity_check", { simple: true })).toBe("ok")
+          // A table without a primary key keeps its row ids.
+          expect(restored.prepare("SELECT rowid, text FROM note").raw().all()).toEqual([[1, "one"], [3, "three"]])
+          expect(readdirSync(directory).filter((name) => name.includes(".restore-"))).toEqual([])
+          expect(readFileSync(to).readUInt16BE(16) % 65535).toBe(ofBackup % 65535)
+        }),
+      60_000
+    )
   }
 
   it.scopedLive("replaces the target of a symbolic link", () =>

@@ -87,7 +87,8 @@ export interface Copied {
 
 /**
  * Copies a database, as it is at one instant, to the SQLite file `to`. Writers do not wait. The file appears under its
- * name after it has been verified and synced to disk.
+ * name after it has been verified and synced to disk. If `to` is a symbolic link, the linked file is written, which must
+ * exist.
  *
  * The copy holds wallet URLs as they are stored. Only the user who made it may read it.
  *
@@ -106,11 +107,12 @@ export const backup = (
 ): Effect.Effect<Copied, FileExists | StorageError> =>
   Effect.scoped(Effect.gen(function*() {
     yield* mayWrite("backup", from, to, overwrite)
-    const copy = yield* temporaryCopy("backup", to)
+    const file = yield* Effect.tap(realPath(to), mustBePath)
+    const copy = yield* temporaryCopy("backup", file)
     const copied = yield* typeof from === "string" ? copyOf(from, copy, onStep) : convertedCopyOf(from, copy, onStep)
     // Another program may have made the target meanwhile.
     yield* mayWrite("backup", from, to, overwrite)
-    yield* putInPlace("backup", copy, to)
+    yield* putInPlace("backup", copy, file)
     return copied
   }))
 
@@ -176,6 +178,7 @@ const restoreFile = (from: string, named: string, overwrite: boolean, onStep: On
   })
 
 const copies = Driver.loadSqlite(() => import("./VerifiedCopy.js"))
+const pageSizes = Driver.loadSqlite(() => import("./PageSize.js"))
 
 /** Makes a verified copy of a backup, begins a new epoch at its head, and passes the copy to `then`. */
 const inNewEpoch = <E>(
@@ -221,15 +224,21 @@ const mustExist = (operation: string, filename: string) =>
   )
 
 /**
- * Whether the target is a new file. Fails if the source is missing, if source and target are the same file, or if the
- * target exists and may not be overwritten.
+ * Whether the target is a new file. Fails if the source is missing, if source and target are the same file, if the
+ * target is a symbolic link to a missing file, or if the target exists and may not be overwritten.
  */
 const mayWrite = (operation: string, from: Place, to: string, overwrite: boolean) =>
   Effect.gen(function*() {
     yield* mustBePath(to)
     const source = typeof from === "string" ? yield* mustExist(operation, from) : undefined
     const target = yield* Effect.option(attempt(operation, () => statOf(to)))
-    if (Option.isNone(target)) return true
+    if (Option.isNone(target)) {
+      const link = yield* Effect.option(attempt(operation, () => fs.lstat(to)))
+      if (Option.isSome(link) && link.value.isSymbolicLink()) {
+        return yield* refuse(operation, `${to} is a symbolic link to a missing file; name that file`)
+      }
+      return true
+    }
     const { dev, ino } = target.value
     if (target.value.isDirectory()) return yield* refuse(operation, `${to} is a directory`)
     if (dev === source?.dev && ino === source.ino) {
@@ -287,6 +296,17 @@ const temporaryCopy = (operation: string, to: string) =>
     (directory) => path.join(directory, path.basename(to))
   ).pipe(Effect.tap((copy) => created(operation, copy)))
 
+/** Fails if the file is empty, or shorter than the database that the driver finds under its name. */
+const mustBeComplete = (operation: string, copy: string) =>
+  Effect.gen(function*() {
+    const expected = yield* Effect.mapError((yield* copies).sizeOf(copy), toStorageError(sqlite, operation))
+    const { size } = yield* attempt(operation, () => fs.stat(copy))
+    if (size === 0 || size < expected) {
+      const cause = new Error(`the copy has ${size} bytes instead of ${expected}`)
+      return yield* new StorageError({ reason: "corrupt", operation, cause })
+    }
+  })
+
 /**
  * Renames a copy to its final name, durably. The write-ahead log of the replaced file is removed first: SQLite would
  * apply it to the copy. If that is interrupted, the replaced file has everything that was in its log.
@@ -296,6 +316,7 @@ const putInPlace = (operation: string, copy: string, to: string) =>
     Effect.gen(function*() {
       const directory = path.dirname(path.resolve(to))
       yield* attempt(operation, () => sync(copy, "r+"))
+      yield* mustBeComplete(operation, copy)
       yield* (yield* copies).applyLog(to)
       yield* attempt(operation, async () => {
         for (const suffix of ["-wal", "-shm", "-journal"]) await fs.rm(`${to}${suffix}`, { force: true })
@@ -320,14 +341,31 @@ const replace = (copy: string, to: string) =>
     putInPlace("restore", copy, to)
   )
 
+const retryWhileBusy = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.retry(effect, { while: (error) => error === busy, schedule: whileWritten })
+
+/** Gives the copy the page size of the database that it replaces, which keeps its own. */
+const adoptPageSize = (copy: string, to: string) =>
+  Effect.gen(function*() {
+    const { pageSizeOf, rewrite } = yield* pageSizes
+    const ofTarget = yield* pageSizeOf(to).pipe(
+      Effect.mapError((error) => toStorageError(sqlite, "restore")(error).reason === "busy" ? busy : error),
+      retryWhileBusy
+    )
+    if (ofTarget === undefined || ofTarget === (yield* pageSizeOf(copy))) return
+    const rewritten = `${copy}.rewritten`
+    yield* created("restore", rewritten)
+    yield* rewrite({ filename: copy, to: rewritten, pageSize: ofTarget })
+    yield* attempt("restore", () => fs.rename(rewritten, copy))
+  })
+
 /** Writes a copy into a file in one transaction. A file that is too damaged for one is replaced. */
 const restoreInPlace = (copy: string, to: string, onStep: OnStep | undefined) =>
   Effect.scoped(Effect.gen(function*() {
+    yield* adoptPageSize(copy, to)
     const database = yield* (yield* copies).connect(copy)
     const pages = copyPages(database, to, (done, total) => onStep?.("restoring", done, total))
-    yield* Effect.filterOrFail(pages, (count) => count > 0, () => busy).pipe(
-      Effect.retry({ while: (error) => error === busy, schedule: whileWritten })
-    )
+    yield* retryWhileBusy(Effect.filterOrFail(pages, (count) => count > 0, () => busy))
     // The driver does not sync the log to disk.
     yield* attempt("restore", () => sync(`${to}-wal`, "r+").catch(unlessMissing))
     yield* attempt("restore", () => sync(path.dirname(path.resolve(to)), "r"))

@@ -4,7 +4,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Schema, type Scope } from "effect"
 import type { Options } from "../../postgres/PostgresOptions.js"
 import { headOf } from "../../schema/Head.js"
-import type { Source } from "../copy/CopySource.js"
+import { auxiliaryNames, events, type Source } from "../copy/CopySource.js"
 import * as CopyTarget from "../copy/CopyTarget.js"
 import { openDatabase } from "../OpenDatabase.js"
 
@@ -18,18 +18,14 @@ export class NotEmpty extends Schema.TaggedError<NotEmpty>("@caravel/sql/NotEmpt
   }
 }
 
-const besideRows = [
-  "caravel_event",
-  "caravel_idempotency",
-  "caravel_import",
-  "caravel_import_refusal",
-  "caravel_consumer",
-  "caravel_lease",
-  "caravel_parked",
+/** All tables but those of tenants and relays, and of the secrets that these refer to. */
+const withoutResources = [
+  events.name,
+  ...auxiliaryNames.filter((name) => name !== "caravel_secret"),
   "caravel_epoch"
 ]
 
-const withRows = [...besideRows, "caravel_tenant", "caravel_relay", "caravel_secret"]
+const all = [...withoutResources, "caravel_tenant", "caravel_relay", "caravel_secret"]
 
 /** Selects a row if the application's own tables refer to tenants or relays. */
 const isReferenced = `SELECT 1 FROM pg_constraint WHERE contype = 'f' AND conrelid <> 'caravel_relay'::regclass
@@ -46,7 +42,7 @@ const empty = (connection: Connection) =>
     const references = yield* connection.executeValues(isReferenced, [])
     const statements = [
       "ALTER TABLE caravel_event DISABLE TRIGGER caravel_event_unchanged",
-      `TRUNCATE ${(references.length === 0 ? withRows : besideRows).join(", ")}`,
+      `TRUNCATE ${(references.length === 0 ? all : withoutResources).join(", ")}`,
       "ALTER TABLE caravel_event ENABLE TRIGGER caravel_event_unchanged"
     ]
     yield* Effect.forEach(statements, (statement) => connection.execute(statement, [], undefined), { discard: true })

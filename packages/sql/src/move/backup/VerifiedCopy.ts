@@ -44,6 +44,16 @@ export const connect = (filename: string): Effect.Effect<Sqlite.Database, SqlErr
     (database) => Effect.sync(() => database.close())
   )
 
+/** Returns the size of a database in bytes, as SQLite reads it: under the name that the driver makes of `filename`. */
+export const sizeOf = (filename: string): Effect.Effect<number, SqlError> =>
+  Effect.scoped(Effect.flatMap(connect(filename), (database) =>
+    Effect.try({
+      try: () =>
+        Number(database.pragma("page_count", { simple: true })) *
+        Number(database.pragma("page_size", { simple: true })),
+      catch: (cause) => new SqlError({ cause })
+    })))
+
 /** Writes what the write-ahead log of a file holds into the file. Does nothing if the file or its log is damaged. */
 export const applyLog = (filename: string): Effect.Effect<void> =>
   Effect.ignore(Effect.try(() => {
