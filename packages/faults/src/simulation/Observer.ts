@@ -1,6 +1,6 @@
 /** Looks at committed state from outside, at once and without any fiber of the simulation. */
 import { activityOf, type Journal, Position, type RecordedEvent } from "@caravel/domain"
-import type { Consumer } from "@caravel/pubsub"
+import type { ConsumerStore } from "@caravel/pubsub"
 import Sqlite from "better-sqlite3"
 import { Effect } from "effect"
 import { exempt } from "./FaultyDriver.js"
@@ -87,7 +87,7 @@ export const ofFile = (filename: string): Observer => {
 export const ofMemory = (
   services: () => {
     readonly journal: typeof Journal.Service
-    readonly consumer: typeof Consumer.Consumer.Service
+    readonly store: ConsumerStore.ConsumerStore["Type"]
   }
 ): Observer => {
   const events = (): ReadonlyArray<RecordedEvent> =>
@@ -99,9 +99,9 @@ export const ofMemory = (
     checkpoints: () =>
       Effect.runSync(
         Effect.flatMap(
-          services().consumer.list,
+          services().store.checkpoints.list,
           Effect.forEach(({ name, position }) =>
-            Effect.map(services().consumer.parked(name), (parked) => ({
+            Effect.map(services().store.parking.list(name, Position.make(0), Number.MAX_SAFE_INTEGER), (parked) => ({
               name,
               position,
               parked: new Set<number>(parked.map(({ activity }) => activity.position))

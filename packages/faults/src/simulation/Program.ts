@@ -108,6 +108,8 @@ export interface Program {
   readonly nodes: number
   /** Whether the journal is longer than what a tail remembers from its start. */
   readonly isLong: boolean
+  /** Whether the storage of consumers answers late. In memory only: a file answers at once. */
+  readonly isLate: boolean
   readonly consumers: ReadonlyArray<ConsumerData>
   /** Steps of concurrent callers. */
   readonly callers: ReadonlyArray<ReadonlyArray<Step>>
@@ -145,7 +147,7 @@ class Generator {
   program(): Program {
     const { adapter, nodes, prng } = this
     this.consumers = this.times(prng.pick([0, 1, 1, 2]), () => this.consumer())
-    return {
+    const program: Program = {
       adapter,
       seed: prng.fork(),
       order: prng.pick(["fifo", "mixed", "random", "random", "lifo"]),
@@ -159,7 +161,24 @@ class Generator {
         ...(nodes > 1 && this.consumers.length > 0 && prng.chance(0.4) ? [this.contest()] : [])
       ],
       faults: adapter === "memory" || prng.chance(0.3) ? [] : this.times(prng.between(1, 5), () => this.fault()),
-      restoration: adapter === "sqlite" && prng.chance(0.3) ? this.restoration() : null
+      restoration: adapter === "sqlite" && prng.chance(0.3) ? this.restoration() : null,
+      isLate: adapter === "memory" && prng.chance(0.6)
+    }
+    // Late answers matter most to workers of which some park and others go on.
+    return program.isLate && prng.chance(0.7)
+      ? { ...program, consumers: program.consumers.map((consumer) => this.parking(consumer)) }
+      : program
+  }
+
+  private parking(consumer: ConsumerData): ConsumerData {
+    const { prng } = this
+    return {
+      ...consumer,
+      transactional: false,
+      concurrency: prng.pick([2, 4]),
+      onFailure: "parkResource",
+      slow: 0.7,
+      poison: prng.pick([2, 3, 5])
     }
   }
 

@@ -56,6 +56,7 @@ function* smallerThan(program: Program): Generator<Program> {
     yield { ...program, consumers: consumers.slice(0, last) }
   }
   if (program.isLong) yield { ...program, isLong: false }
+  if (program.isLate) yield { ...program, isLate: false }
   if (program.order !== "fifo") yield { ...program, order: "fifo" }
   if (program.preemption !== 0) yield { ...program, preemption: 0 }
   for (const [index, steps] of callers.entries()) {

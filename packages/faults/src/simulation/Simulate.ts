@@ -1,10 +1,12 @@
 /** Runs one program, with its faults, and checks what has happened. */
 import { Position, type RecordedEvent } from "@caravel/domain"
+import type { ConsumerStore } from "@caravel/pubsub"
 import { Cause, Data, Effect, Exit, Fiber, FiberRef, HashSet, Logger, Option, Random, Schedule } from "effect"
 import { Execution } from "./Execution.js"
 import { Faults } from "./Faults.js"
 import * as FaultyDriver from "./FaultyDriver.js"
 import { History } from "./History.js"
+import * as LateAnswers from "./LateAnswers.js"
 import * as Observer from "./Observer.js"
 import * as Oracle from "./Oracle.js"
 import type { Program } from "./Program.js"
@@ -55,7 +57,12 @@ export const simulate = async (program: Program, options: Options = {}): Promise
   const filename = program.adapter === "sqlite" ? `${options.directory}/simulated-${simulations++}.db` : undefined
   if (filename !== undefined) World.copyTemplate(World.templateOf(options.directory!, program.isLong), filename)
 
-  const layer = filename === undefined ? await World.memory(program.isLong) : World.sqlite(filename)
+  let store: ConsumerStore.ConsumerStore["Type"] | undefined
+  const layer = filename === undefined
+    ? await World.memory(program.isLong, (used) => {
+      store = program.isLate ? LateAnswers.delay(used, seed, history) : used
+    })
+    : World.sqlite(filename)
   const nodes = Array.from({ length: program.nodes }, (_, index) =>
     new World.Node(index, {
       host,
@@ -63,7 +70,7 @@ export const simulate = async (program: Program, options: Options = {}): Promise
       wrap: options.wrap ?? ((services) => services)
     }))
   const observer = filename === undefined
-    ? Observer.ofMemory(() => nodes[0]!.services!)
+    ? Observer.ofMemory(() => ({ journal: nodes[0]!.services!.journal, store: store! }))
     : Observer.ofFile(filename)
   const execution = new Execution({ program, host, faults, history, nodes, observer, filename, mark: "s" })
   const newcomer = new World.Node(program.nodes, { host, layer, wrap: (services) => services })

@@ -2,7 +2,7 @@
 import { ActivityFeed, Command, History as Past, Journal, Position, Query } from "@caravel/domain"
 import type { Activity, StorageError } from "@caravel/domain"
 import { Memory } from "@caravel/memory"
-import { Consumer } from "@caravel/pubsub"
+import { Consumer, ConsumerStore } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
 import { SqlClient } from "@effect/sql/SqlClient"
 import Database from "better-sqlite3"
@@ -69,9 +69,17 @@ export const removeFiles = (filename: string): void => {
   for (const suffix of ["", "-wal", "-shm", ".backup"]) fs.rmSync(`${filename}${suffix}`, { force: true })
 }
 
-/** Services in memory, with an empty journal or a long one. */
-export const memory = async (isLong: boolean): Promise<Opened> => {
-  if (!isLong) return Memory.layer
+/** Services in memory, with an empty journal or a long one. `use` is called with the storage of the consumers. */
+export const memory = async (
+  isLong: boolean,
+  use: (store: ConsumerStore.ConsumerStore["Type"]) => void
+): Promise<Opened> =>
+  Layer.provideMerge(
+    Layer.effectDiscard(Effect.map(ConsumerStore.ConsumerStore, use)),
+    isLong ? await longMemory() : Memory.layer
+  )
+
+const longMemory = async () => {
   const journal = Effect.zipRight(
     Effect.flatMap(Command, ({ submit }) => inThePast(submit(longHistory))),
     Effect.flatMap(Journal, ({ read }) => read(Position.make(0), longHistory.length))
