@@ -1,14 +1,19 @@
 import { SafeIntegers } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import { Cause, Effect, Either, Option, Stream } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 import type { AnsweringConnection } from "../statement/StatementScript.js"
 
+/** A connection that can say whether it is in a transaction. */
+export interface TransactionalConnection extends AnsweringConnection {
+  readonly isInTransaction?: () => boolean
+}
+
 /** What all scopes of an open transaction share: its connection and the statements that run on it. */
 export class OpenTransaction {
   readonly dialect: Dialect
-  readonly connection: AnsweringConnection
+  readonly connection: TransactionalConnection
   /**
    * The ids of the events written in it. They are used to find out whether it was committed, if the answer to COMMIT is
    * lost.
@@ -19,7 +24,7 @@ export class OpenTransaction {
   private running = 0
   private readonly whenIdle: Array<() => void> = []
 
-  constructor(dialect: Dialect, connection: AnsweringConnection) {
+  constructor(dialect: Dialect, connection: TransactionalConnection) {
     this.dialect = dialect
     this.connection = connection
   }
@@ -67,9 +72,38 @@ export class OpenTransaction {
 
   private note(error: SqlError): SqlError {
     if (this.dialect.endsTransaction(error.cause)) this.failure ??= error
+    // As after INSERT OR ROLLBACK. The statements after it would be committed one by one.
+    else if (this.connection.isInTransaction?.() === false) this.failure ??= rolledBackWith(error)
     return error
   }
 }
+
+const rolledBackWith = ({ cause }: SqlError) =>
+  new SqlError({ message: "A statement that failed has rolled back the transaction", cause })
+
+/**
+ * The keywords with which a statement begins, after comments. A comment matches in one way only: otherwise matching a
+ * line of dashes would take forever.
+ */
+export const startsWith = (keywords: string): RegExp =>
+  new RegExp(String.raw`^(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*(?:${keywords})\b`, "i")
+
+/** Statements that end a transaction. ROLLBACK TO does not. */
+const isEnd = startsWith(
+  String.raw`COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b)`
+)
+
+const notForCallers = new SqlError({
+  message: "A statement cannot end the transaction",
+  cause: new Error("it is committed when its effect succeeds, and rolled back when it fails")
+})
+
+/** A connection for callers' statements in a transaction, with `around` applied to each of them. */
+export const wrapCallers = (
+  connection: Connection,
+  around: <A>(statement: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
+): Connection =>
+  wrap(connection, (statement, text) => isEnd.test(text) ? Effect.fail(notForCallers) : around(statement))
 
 /**
  * The connection for Caravel's own statements: it accepts `?` placeholders and returns integers as numbers, whatever
@@ -83,14 +117,14 @@ export const internalConnection = (dialect: Dialect, connection: AnsweringConnec
 /** A connection with `around` applied to each of its statements. */
 export const wrap = (
   connection: Connection,
-  around: <A>(statement: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
+  around: <A>(statement: Effect.Effect<A, SqlError>, text: string) => Effect.Effect<A, SqlError>
 ): Connection => ({
-  execute: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows)),
-  executeRaw: (sql, params) => around(connection.executeRaw(sql, params)),
-  executeValues: (sql, params) => around(connection.executeValues(sql, params)),
+  execute: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows), sql),
+  executeRaw: (sql, params) => around(connection.executeRaw(sql, params), sql),
+  executeValues: (sql, params) => around(connection.executeValues(sql, params), sql),
   // The SQLite driver throws while it prepares these; `execute` fails.
-  executeUnprepared: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows)),
+  executeUnprepared: (sql, params, transformRows) => around(connection.execute(sql, params, transformRows), sql),
   // All rows are read before the first is emitted: the stream's consumer may itself run statements.
   executeStream: (sql, params, transformRows) =>
-    Stream.fromIterableEffect(around(connection.execute(sql, params, transformRows)))
+    Stream.fromIterableEffect(around(connection.execute(sql, params, transformRows), sql))
 })

@@ -10,7 +10,7 @@ import {
   type StatementScript
 } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
-import { internalConnection, type OpenTransaction, wrap } from "./OpenTransaction.js"
+import { internalConnection, type OpenTransaction, wrap, wrapCallers } from "./OpenTransaction.js"
 
 /** How long a nested transaction may make others of the same transaction wait, in milliseconds. */
 const longestNestedHold = 5_000
@@ -79,7 +79,7 @@ export class TransactionScope implements Transaction {
       (answer &&
         ((statements: ReadonlyArray<Statement>) => Effect.suspend(() => answer({ statements, answer: "rows" }))))
     this.callers = {
-      ...wrap(transaction.connection, (statement) => this.exclusively(statement)),
+      ...wrapCallers(transaction.connection, (statement) => this.exclusively(statement)),
       ...(several && { send: (statements) => this.exclusively(several(statements)) })
     }
   }

@@ -3,13 +3,14 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import Sqlite from "better-sqlite3"
 import { Context, Effect, Either, Function, type Scope, Stream } from "effect"
-import type { AnsweringConnection, ResultRows } from "../statement/StatementScript.js"
+import type { TransactionalConnection } from "../database/OpenTransaction.js"
+import type { ResultRows } from "../statement/StatementScript.js"
 
 /** The number of prepared statements that are kept. The least recently used is dropped first. */
 const mostStatements = 256
 
 /** A connection that knows which statements only read. */
-export interface SqliteConnection extends AnsweringConnection {
+export interface SqliteConnection extends TransactionalConnection {
   /** Whether a statement commits nothing by itself: it only reads, cannot be prepared, or is in a transaction. */
   readonly isReading: (text: string) => boolean
 }
@@ -72,6 +73,7 @@ export const make = (
         })
 
       return {
+        isInTransaction: () => db.inTransaction,
         isReading: (text) => {
           try {
             return db.inTransaction || prepare(text).readonly

@@ -12,6 +12,7 @@ import * as Database from "../database/Database.js"
 import * as Opening from "../database/Opening.js"
 import * as Epochs from "../schema/Epochs.js"
 import * as Migrations from "../schema/Migrations.js"
+import * as Patience from "../statement/Patience.js"
 import { mustBePath, prepare } from "./DatabaseFile.js"
 import { check } from "./IntegrityCheck.js"
 import * as SqliteConnection from "./SqliteConnection.js"
@@ -68,7 +69,8 @@ export const open = (
       yield* Effect.provideService(Migrations.mustBeUpToDate(`opening ${filename}`), SqlClient, sql)
     }
     // During opening, the driver may block while another process migrates. Later, transactions wait without blocking.
-    yield* pragmas(writer, [
+    const patience = Patience.make()
+    yield* pragmas(writer, patience, [
       "busy_timeout = 5000",
       // A source is not changed, not even the header of a backup.
       ...(purpose === "source" ? [] : ["journal_mode = WAL"]),
@@ -79,6 +81,7 @@ export const open = (
       // It costs nothing measurable, and SqlitePurge only has to remove what SQLite copies between pages.
       "secure_delete = ON"
     ])
+    if (yield* usesLog(writer, patience)) files.includeLog()
     yield* Effect.provideService(Migrations.run(), SqlClient, sql)
     if (!isMade) yield* writer.execute(SqlitePurge.recordOverwritten, [], undefined)
     const epoch = yield* Opening.epochOf(writer, purpose)
@@ -87,7 +90,11 @@ export const open = (
       epoch === undefined ? undefined : () => Epochs.unchanged(epoch)
     )
     // A page that changes often is written to the file once for 16 MiB of log: a fifth faster than once for 4 MiB.
-    yield* pragmas(writer, ["busy_timeout = 0", "wal_autocheckpoint = 4000", `journal_size_limit = ${longestIdleLog}`])
+    yield* pragmas(writer, patience, [
+      "busy_timeout = 0",
+      "wal_autocheckpoint = 4000",
+      `journal_size_limit = ${longestIdleLog}`
+    ])
 
     // The program may change its working directory.
     const absolute = resolve(filename)
@@ -169,5 +176,17 @@ const isCorrupt = ({ cause }: SqlError) => sqlite.reasonOf(cause) === "corrupt"
 const connect = (config: SqliteClient.SqliteClientConfig) =>
   Effect.catchAllDefect(SqliteClient.make(config), (cause) => new SqlError({ cause }))
 
-const pragmas = (connection: Connection, settings: ReadonlyArray<string>) =>
-  Effect.forEach(settings, (setting) => connection.execute(`PRAGMA ${setting}`, [], undefined), { discard: true })
+/** SQLite does not always wait when several connections switch a file to WAL mode at once. */
+const pragmas = (connection: Connection, patience: Patience.Patience, settings: ReadonlyArray<string>) =>
+  Effect.forEach(
+    settings,
+    (setting) => SqliteTransaction.retryWhileBusy(connection.execute(`PRAGMA ${setting}`, [], undefined), patience),
+    { discard: true }
+  )
+
+/** Reads, and returns whether the connection is in WAL mode: from now on, it keeps others from removing the log. */
+const usesLog = (connection: Connection, patience: Patience.Patience) =>
+  SqliteTransaction.retryWhileBusy(connection.executeValues("PRAGMA schema_version", []), patience).pipe(
+    Effect.zipRight(connection.executeValues("PRAGMA journal_mode", [])),
+    Effect.map(([row]) => row?.[0] === "wal")
+  )

@@ -1,5 +1,5 @@
 import type { StorageErrorReason } from "@caravel/domain"
-import { Function, Predicate, Schema } from "effect"
+import { Data, Function, Predicate, Schema } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
 
 /**
@@ -26,10 +26,18 @@ const reasons: ReadonlyArray<readonly [code: string, reason: StorageErrorReason]
   ["SQLITE_AUTH", "readonly"]
 ]
 
+/** Another transaction of this process has not returned the connection in time. */
+export class ConnectionInUse extends Data.TaggedError("ConnectionInUse") {
+  override get message() {
+    return "another transaction of this process holds the database"
+  }
+}
+
 /** What SQLite answers with its general code if the file does not have Caravel's tables, or none that it can read. */
 const damagedSchema = /^(unsupported file format|no such (table|column): )/
 
 const reasonOf = (cause: unknown): StorageErrorReason => {
+  if (cause instanceof ConnectionInUse) return "busy"
   const code = codeOf(cause)
   if (code === "SQLITE_ERROR" && damagedSchema.test(messageOf(cause))) return "corrupt"
   return reasons.find(([start]) => code.startsWith(start))?.[1] ?? "other"
@@ -52,6 +60,8 @@ export const sqlite: Dialect = {
   adviceOf: (cause) =>
     reasonOf(cause) === "readonly"
       ? "the database cannot be written; check the permissions of the file and its directory"
+      : cause instanceof ConnectionInUse
+      ? "end that transaction, or run this inside it"
       : undefined,
   endsTransaction: (cause) => /^SQLITE_(FULL|IOERR|NOMEM|CORRUPT|INTERRUPT)/.test(codeOf(cause)),
   // SQLite reports a violated RESTRICT as the error of a trigger.

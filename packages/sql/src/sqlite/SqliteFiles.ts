@@ -26,22 +26,30 @@ export interface Extent {
  *
  * The files are examined with `stat` and never opened: when a file is closed, the system drops every lock that the
  * process has on it. A log that does not exist yet is remembered once it exists. SQLite itself removes none of the
- * files while the database is open.
+ * files while the database is open and its log in use.
  */
 export class SqliteFiles {
-  private readonly known: Map<string, string | undefined>
+  private readonly known = new Map<string, string | undefined>()
   private readonly database: string
   private readonly log: string
   private lost: SqlError | undefined
   private lookedAt = Number.NEGATIVE_INFINITY
 
-  /** Must be called right after SQLite has opened the file. */
+  /** Must be called right after SQLite has opened the file. The log is checked only after `includeLog`. */
   constructor(filename: string) {
     this.database = path.resolve(filename)
     // SQLite follows links, and keeps the log beside the file itself.
     const real = fs.realpathSync(this.database)
     this.log = `${real}-wal`
-    this.known = new Map([this.database, real, this.log, `${real}-shm`].map((name) => [name, identityOf(statOf(name))]))
+    this.remember(this.database, real)
+  }
+
+  /**
+   * Checks the log from now on, too. Must be called after the connection has read in WAL mode: before that, the last
+   * other connection that closes removes the log and its index.
+   */
+  includeLog(): void {
+    this.remember(this.log, this.log.replace(/-wal$/, "-shm"))
   }
 
   /** Returns why nothing more may be committed, or undefined. Checks the files at most every 100 ms. */
@@ -72,6 +80,10 @@ export class SqliteFiles {
     const sizeOf = (name: string) => Number(statOf(name)?.size ?? 0)
     return (frames > 0 && sizeOf(this.log) < logHeader + frames * (frameHeader + pageSize)) ||
       (frames === checkpointed && sizeOf(this.database) < pages * pageSize)
+  }
+
+  private remember(...names: ReadonlyArray<string>): void {
+    for (const name of names) this.known.set(name, identityOf(statOf(name)))
   }
 
   /** Makes every later check fail. */

@@ -6,14 +6,15 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
 import { Effect, Predicate } from "effect"
+import { startsWith, wrap } from "../database/OpenTransaction.js"
 import type * as Transaction from "../database/Transaction.js"
 import * as TransactionalClient from "../database/TransactionalClient.js"
-import { Mutex } from "../statement/Mutex.js"
+import { Mutex, type Restore } from "../statement/Mutex.js"
 import * as Patience from "../statement/Patience.js"
 import { execute, run, type StatementScript } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
 import type { SqliteConnection } from "./SqliteConnection.js"
-import { sqlite } from "./SqliteDialect.js"
+import { ConnectionInUse, sqlite } from "./SqliteDialect.js"
 
 /** A client on this connection. `afterBegin` runs first in each of its transactions. */
 export const make = (
@@ -31,11 +32,10 @@ export const make = (
 const isBusy = (error: SqlError) => sqlite.reasonOf(error.cause) === "busy"
 
 /** Waits for another process's transaction. The driver's busy wait would block the event loop. */
-const retryWhileBusy = Waiting.retryWhile(isBusy, Backoff.untilUnlocked)
+export const retryWhileBusy = Waiting.retryWhile(isBusy, Backoff.untilUnlocked)
 
 /** Statements that cannot run in a transaction, or have no effect there. */
-const isOutside =
-  /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:PRAGMA|VACUUM|ATTACH|DETACH|BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i
+const isOutside = startsWith("PRAGMA|VACUUM|ATTACH|DETACH|BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE")
 
 /** Runs each plain statement that may write in a transaction of its own, which begins as callers' transactions do. */
 const inOwnTransaction = (connection: SqliteConnection, afterBegin: () => StatementScript<void>): Connection => {
@@ -79,26 +79,64 @@ const unknownCommit = ({ cause, message }: SqlError) =>
 
 const advice = "the disk could not be synced; look up what was written before trying again"
 
-/** Lends this one connection to one transaction or plain statement at a time, in FIFO order. */
+/** The connection, with a function that is called before each of its statements. */
+const beforeEach = (connection: SqliteConnection, call: () => void): SqliteConnection => {
+  const { answer } = connection
+  return {
+    ...connection,
+    ...wrap(connection, (statement) => Effect.zipRight(Effect.sync(call), statement)),
+    ...(answer && {
+      answer: (step) => {
+        call()
+        return answer(step)
+      }
+    })
+  }
+}
+
+const inUse = new SqlError({ message: "The connection is in use", cause: new ConnectionInUse() })
+
+/**
+ * Lends this one connection to one transaction or plain statement at a time, in FIFO order. The wait for it is bounded.
+ * It goes on while others return the connection, or while Caravel's own long operation runs statements on it.
+ */
 const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<void>) => {
   const mutex = new Mutex()
   const lent = Effect.succeed(connection)
-  const acquire: Transaction.Connections["acquire"] = (restore) =>
-    Effect.suspend(() => mutex.tryAcquire() ? lent : Effect.zipRight(mutex.acquire(restore), lent))
+  let statementAt = -Infinity
+  const sinceProgress = () => Math.max(mutex.passedAt, statementAt) + Patience.longestWait - performance.now()
+  const acquire: Transaction.Connections["acquire"] = (restore, patience) =>
+    Effect.suspend(() => {
+      if (mutex.tryAcquire()) return lent
+      const remaining = () => Math.max(patience.remaining(), sinceProgress())
+      return Effect.zipRight(mutex.acquireWithin(restore, remaining, inUse), lent)
+    })
   const release = () => mutex.release()
+  const progressing = beforeEach(connection, () => {
+    statementAt = performance.now()
+  })
   const plain = inOwnTransaction(connection, afterBegin)
+  // A holder that has waited for the connection may still wait for other processes.
+  let holder: Patience.Patience
+  const holderPatience: Patience.Patience = { remaining: () => Math.max(holder.remaining(), sinceProgress()) }
   const connections: Transaction.Connections = {
     acquire,
     release,
     begin: () => beginImmediate,
-    retryWhileBusy,
+    retryWhileBusy: (effect, patience, restore) => {
+      holder = patience
+      return retryWhileBusy(effect, holderPatience, restore)
+    },
     resolveUnknownCommit: (_, error) => Effect.fail(isUnsynced(error.cause) ? unknownCommit(error) : error)
   }
   return {
     callerTransactions: connections,
     liveTransactions: connections,
     internal: connections,
-    longInternal: connections,
+    longInternal: {
+      ...connections,
+      acquire: (restore: Restore, patience: Patience.Patience) => Effect.as(acquire(restore, patience), progressing)
+    },
     commandWriter: connections,
     callerStatements: Effect.as(
       Effect.uninterruptibleMask((restore) =>

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Effect, Function } from "effect"
 
 /** Restores the interruptibility that an effect had outside an uninterruptible region. */
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -7,6 +7,8 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 export class Mutex {
   private isHeld = false
   private readonly waiting = new Set<Effect.Latch>()
+  /** When it was last passed to a fiber that waited, as an instant of `performance.now()`. */
+  passedAt = -Infinity
 
   /** Whether fibers wait for the mutex. */
   get isContended(): boolean {
@@ -22,25 +24,50 @@ export class Mutex {
 
   /** Waits for the mutex. Interruption takes effect at once; a mutex that was acquired meanwhile is passed on. */
   acquire(restore: Restore): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.tryAcquire() ? Effect.void : this.wait(Effect.unsafeMakeLatch(), restore, Function.constFalse)
+    )
+  }
+
+  /**
+   * The same, but fails with `expired` once `remaining`, which is checked again after that many milliseconds, is no
+   * longer positive.
+   */
+  acquireWithin<E>(restore: Restore, remaining: () => number, expired: E): Effect.Effect<void, E> {
     return Effect.suspend(() => {
       if (this.tryAcquire()) return Effect.void
       const latch = Effect.unsafeMakeLatch()
-      this.waiting.add(latch)
-      return Effect.onInterrupt(
-        restore(latch.await),
-        () =>
-          Effect.sync(() => {
-            if (!this.waiting.delete(latch)) this.release()
-          })
+      let isExpired = false
+      const stop = onceExpired(remaining, () => {
+        // Otherwise it was passed on to this fiber, which has not run since.
+        isExpired = this.waiting.delete(latch)
+        latch.unsafeOpen()
+      })
+      return this.wait(latch, restore, () => isExpired).pipe(
+        Effect.onExit(() => Effect.sync(stop)),
+        Effect.flatMap(() => isExpired ? Effect.fail(expired) : Effect.void)
       )
     })
+  }
+
+  private wait(latch: Effect.Latch, restore: Restore, hasGivenUp: () => boolean): Effect.Effect<void> {
+    this.waiting.add(latch)
+    return Effect.onInterrupt(
+      restore(latch.await),
+      () =>
+        Effect.sync(() => {
+          if (!this.waiting.delete(latch) && !hasGivenUp()) this.release()
+        })
+    )
   }
 
   /** Passes the mutex to the first fiber that waits, or frees it. */
   release(): void {
     const [next] = this.waiting
     this.isHeld = next !== undefined && this.waiting.delete(next)
-    next?.unsafeOpen()
+    if (next === undefined) return
+    this.passedAt = performance.now()
+    next.unsafeOpen()
   }
 
   /** Resumes all waiting fibers without the mutex: each must check that the mutex was dismissed. */
@@ -48,4 +75,17 @@ export class Mutex {
     for (const latch of this.waiting) latch.unsafeOpen()
     this.waiting.clear()
   }
+}
+
+/** Calls a function once `remaining` is no longer positive. Returns a function that prevents the call. */
+const onceExpired = (remaining: () => number, then: () => void): () => void => {
+  const check = () => {
+    const left = remaining()
+    if (left <= 0) return then()
+    // @effect-diagnostics-next-line globalTimers:off
+    timer = setTimeout(check, left)
+  }
+  // @effect-diagnostics-next-line globalTimers:off
+  let timer = setTimeout(check, Math.max(0, remaining()))
+  return () => clearTimeout(timer)
 }

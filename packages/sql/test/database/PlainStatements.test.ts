@@ -58,6 +58,17 @@ const suite = <E>(layer: Layer.Layer<SqlClient, E>, outside: ReadonlyArray<strin
 describe("SQLite: plain statements", () => {
   suite(Sqlite.layerTemporary, ["VACUUM", "/* now */ PRAGMA foreign_keys = OFF", "ATTACH ':memory:' AS other"])
 
+  it.scopedLive("may begin with comments, of any length", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      const comment = `${"-".repeat(80)}\n-- ${"- ".repeat(80)}\n/${"*".repeat(80)}/${"/**/".repeat(80)}\n`
+      yield* sql.unsafe(`${comment}CREATE TABLE note (id INTEGER)`)
+      yield* sql.unsafe(`${comment}INSERT INTO note VALUES (1)`)
+      yield* sql.withTransaction(sql.unsafe(`${comment}INSERT INTO note VALUES (2)`))
+      yield* sql.unsafe(`${comment}VACUUM`)
+      expect(yield* sql.unsafe(`${comment}SELECT id FROM note ORDER BY id`)).toEqual([{ id: 1 }, { id: 2 }])
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
   it.scopedLive("wait for another process's transaction and then have their usual effect", () =>
     Effect.gen(function*() {
       const filename = yield* temporaryFile

@@ -1,10 +1,18 @@
 import { Command, Query } from "@caravel/domain"
 import { Consumer } from "@caravel/pubsub"
 import { Sqlite } from "@caravel/sql"
+import * as Reactivity from "@effect/experimental/Reactivity"
 import { SqlClient } from "@effect/sql/SqlClient"
-import { describe, expect, it } from "@effect/vitest"
+import type { SqlError } from "@effect/sql/SqlError"
+import { describe, expect, it, vi } from "@effect/vitest"
 import SqliteDatabase from "better-sqlite3"
-import { Context, Effect, FastCheck as fc, Fiber, FiberId, Layer } from "effect"
+import { Context, Deferred, Effect, Exit, FastCheck as fc, Fiber, FiberId, Layer, Option } from "effect"
+import * as SqliteConnection from "../../src/sqlite/SqliteConnection.js"
+import { sqlite } from "../../src/sqlite/SqliteDialect.js"
+import * as SqliteTransaction from "../../src/sqlite/SqliteTransaction.js"
+import { run, select } from "../../src/statement/StatementScript.js"
+import { turns } from "../fixtures/notes.js"
+import { raw, temporaryFile } from "../fixtures/sqlite.js"
 
 const pubkey = "a".repeat(64)
 
@@ -43,6 +51,30 @@ const steps = (count: number) =>
     let done = 0
     return Effect.whileLoop({ while: () => done++ < count, body: () => Effect.void, step: () => {} })
   })
+
+/** Stops the time in which callers are patient. Returns how to let it pass. */
+const stoppedTime = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] })),
+    () => Effect.sync(() => vi.useRealTimers())
+  ),
+  (timers) => (seconds: number) =>
+    Effect.zipRight(
+      turns,
+      Effect.zipRight(Effect.promise(() => timers.advanceTimersByTimeAsync(seconds * 1000)), turns)
+    )
+)
+
+type Failure = Effect.Effect.Error<ReturnType<typeof Command.Service["createTenant"]>> | SqlError
+
+/** Forks effects and waits until each waits for something. */
+const waiting = (...effects: ReadonlyArray<Effect.Effect<unknown, Failure>>) =>
+  Effect.zipLeft(Effect.forEach(effects, (effect) => Effect.fork(Effect.exit(effect))), turns)
+
+const failureOf = (fiber: Fiber.Fiber<Exit.Exit<unknown, Failure>>) =>
+  Effect.flatMap(Fiber.join(fiber), (exit) => Effect.flip(Effect.asVoid(exit)))
+
+const isPending = (fiber: Fiber.RuntimeFiber<unknown>) => Effect.map(Fiber.poll(fiber), Option.isNone)
 
 describe("transactions on an SQLite file", () => {
   for (const name of ["transaction", "statement"] as const) {
@@ -154,4 +186,131 @@ describe("transactions on an SQLite file", () => {
         )
       )
     }).pipe(Effect.provide(Sqlite.layerTemporary)), 60_000)
+
+  it.scopedLive("that hang make others of the process wait for five seconds, and no longer", () =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      const sql = yield* SqlClient
+      const pass = yield* stoppedTime
+      const [hanging] = yield* waiting(sql.withTransaction(Effect.never))
+      const create = command.createTenant({ pubkey })
+      const others = yield* waiting(create, create, sql.withTransaction(Effect.void), sql`SELECT 1`)
+      yield* pass(2)
+      const [later, leaving] = yield* waiting(create, create)
+      yield* pass(2.9)
+      yield* Fiber.interrupt(leaving!)
+      expect(yield* Effect.forEach(others, isPending)).toEqual([true, true, true, true])
+      yield* pass(0.2)
+      const busy = { _tag: "StorageError", reason: "busy" }
+      const [first, second, ...plain] = yield* Effect.forEach(others, failureOf)
+      expect([first, second]).toMatchObject([busy, busy])
+      expect(String(first)).toContain(
+        "another transaction of this process holds the database (end that transaction, or run this inside it)"
+      )
+      expect(plain.map(({ cause }) => sqlite.isTransient(cause))).toEqual([true, true])
+      expect(yield* isPending(later!)).toBe(true)
+      yield* pass(2)
+      expect(yield* failureOf(later!)).toMatchObject(busy)
+      // Those that gave up are not given the connection.
+      yield* Fiber.interrupt(hanging!)
+      expect(yield* create).toMatchObject({ position: 1 })
+      expect(yield* sql`SELECT 1 AS one`).toEqual([{ one: 1 }])
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
+  it.scopedLive("that give up and are interrupted at once are not given the connection", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient
+      const pass = yield* stoppedTime
+      const holds = yield* Deferred.make<void>()
+      const [holder, waits] = yield* waiting(
+        sql.withTransaction(Deferred.await(holds)),
+        sql.withTransaction(Effect.void)
+      )
+      const [interrupted] = yield* waiting(sql.withTransaction(Effect.never))
+      // The timer has expired, and the fiber has not run since.
+      yield* Effect.sync(() => vi.advanceTimersByTime(5_000))
+      yield* Fiber.interruptAll([waits!, interrupted!])
+      const [next] = yield* waiting(sql.withTransaction(Effect.succeed("next")))
+      expect(yield* isPending(next!)).toBe(true)
+      yield* Deferred.succeed(holds, undefined)
+      yield* Fiber.join(holder!)
+      expect(yield* Fiber.join(next!)).toEqual(Exit.succeed("next"))
+      yield* pass(0)
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
+  it.scopedLive("are waited for as long as they end one after another", () =>
+    Effect.gen(function*() {
+      const command = yield* Command
+      const sql = yield* SqlClient
+      const pass = yield* stoppedTime
+      const ends = yield* Effect.replicateEffect(Deferred.make<void>(), 5)
+      const ahead = yield* waiting(...ends.map((end) => sql.withTransaction(Deferred.await(end))))
+      const behind = yield* waiting(command.createTenant({ pubkey }), sql.withTransaction(sql`SELECT 1`), sql`SELECT 1`)
+      for (const [index, end] of ends.entries()) {
+        yield* pass(4)
+        expect(yield* Effect.forEach(behind, isPending)).toEqual([true, true, true])
+        yield* Deferred.succeed(end, undefined)
+        yield* Fiber.join(ahead[index]!)
+      }
+      const exits = yield* Effect.forEach(behind, Fiber.join)
+      expect(exits.map(Exit.isSuccess)).toEqual([true, true, true])
+    }).pipe(Effect.provide(Sqlite.layerTemporary)))
+
+  it.scopedLive("that have waited for others of the process still wait for another process", () =>
+    Effect.gen(function*() {
+      const filename = yield* temporaryFile
+      const context = yield* Layer.build(Sqlite.layer({ filename }))
+      const command = Context.get(context, Command)
+      const sql = Context.get(context, SqlClient)
+      const other = yield* raw(filename)
+      const pass = yield* stoppedTime
+      const ends = yield* Effect.replicateEffect(Deferred.make<void>(), 2)
+      const reserving = (end: Deferred.Deferred<void>) =>
+        Effect.scoped(Effect.zipRight(sql.reserve, Deferred.await(end)))
+      yield* waiting(...ends.map(reserving))
+      const behind = yield* waiting(command.createTenant({ pubkey }), sql.withTransaction(sql`SELECT 1`))
+      yield* pass(4)
+      yield* Deferred.succeed(ends[0]!, undefined)
+      yield* pass(4)
+      other.exec("BEGIN IMMEDIATE")
+      yield* Deferred.succeed(ends[1]!, undefined)
+      yield* pass(1)
+      expect(yield* Effect.forEach(behind, isPending)).toEqual([true, true])
+      other.exec("ROLLBACK")
+      yield* pass(1)
+      const exits = yield* Effect.forEach(behind, Fiber.join)
+      expect(exits.map(Exit.isSuccess)).toEqual([true, true])
+    }))
+
+  it.scopedLive("of Caravel's own long operations are waited for as long as they run statements", () =>
+    Effect.gen(function*() {
+      const connection = yield* SqliteConnection.make(yield* temporaryFile)
+      const { sql, transactLong } = yield* SqliteTransaction.make(connection)
+      const pass = yield* stoppedTime
+      const steps = yield* Effect.replicateEffect(Deferred.make<void>(), 3)
+      const [long] = yield* waiting(transactLong(({ connection }) =>
+        Effect.zipRight(
+          Effect.forEach(steps, (step, index) =>
+            Effect.zipRight(
+              Deferred.await(step),
+              index % 2 === 0
+                ? connection.executeValues("SELECT 1", [])
+                : run(connection, select([["SELECT 1", []]]))
+            )),
+          Effect.never
+        )
+      ))
+      const [other] = yield* waiting(sql`SELECT 1`)
+      for (const step of steps) {
+        yield* pass(4)
+        expect(yield* isPending(other!)).toBe(true)
+        yield* Deferred.succeed(step, undefined)
+        yield* turns
+      }
+      yield* pass(4)
+      expect(yield* isPending(other!)).toBe(true)
+      yield* pass(1.1)
+      expect(yield* isPending(other!)).toBe(false)
+      yield* Fiber.interrupt(long!)
+    }).pipe(Effect.provide(Reactivity.layer)))
 })
