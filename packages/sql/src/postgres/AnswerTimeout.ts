@@ -5,10 +5,10 @@ import { longestWait, slack } from "../statement/Patience.js"
 const longest = longestWait + slack
 
 /**
- * The same for a COMMIT. It is shorter, because its outcome is then looked up on another connection before the
- * deadline.
+ * The same for a COMMIT of Caravel's own. It is shorter, because its outcome is then looked up on another connection
+ * before the deadline.
  */
-const longestCommit = longestWait / 2
+export const longestCommit = longestWait / 2
 
 /** The time between two checks, in milliseconds. */
 const interval = 1_000
@@ -36,12 +36,12 @@ export class AnswerTimeout {
     this.answerBy = performance.now() + Math.max(0, remaining) + slack
   }
 
-  /** Adds answers that the server owes from now on. */
-  expect(answers: number, endsInCommit: boolean): void {
+  /** Adds answers that the server owes from now on, each within `within` milliseconds after the one before it. */
+  expect(answers: number, within = longest): void {
     if (this.owed === 0) {
       this.since = performance.now()
       this.bytesRead = this.socket().bytesRead
-      this.longest = endsInCommit ? longestCommit : longest
+      this.longest = within
     }
     this.owed += answers
     this.start()

@@ -6,6 +6,7 @@ import type { Epoch } from "@caravel/domain"
 import { Duration } from "effect"
 import { longestWait, type Patience } from "../statement/Patience.js"
 import type { Statement } from "../statement/Table.js"
+import { longestCommit } from "./AnswerTimeout.js"
 
 /**
  * The statements that begin a transaction. The server ends the transaction of a process that hangs or is cut off, and
@@ -43,6 +44,13 @@ export const beginLong = begin("READ COMMITTED", { ...waiting(longestWait), ...u
 
 /** How long a caller's transaction may be idle after a command, by default. */
 export const defaultHoldTimeout = "10 seconds"
+
+/**
+ * How long the COMMIT of a caller's transaction may take, in milliseconds. It runs the caller's deferred constraints and
+ * triggers, and no timeout of the server bounds these.
+ */
+export const longestCallersCommit = (holdTimeout: Duration.DurationInput = defaultHoldTimeout): number =>
+  Math.max(longestCommit, Duration.toMillis(holdTimeout))
 
 /** The longest timeout of the server, in milliseconds. */
 const longestTimeout = 2 ** 31 - 1

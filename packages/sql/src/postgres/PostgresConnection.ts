@@ -5,9 +5,10 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Array as Arr, Clock, Context, Effect, type Scope, Stream } from "effect"
 import type { Socket } from "node:net"
 import Pg from "pg"
+import { startsWith } from "../database/OpenTransaction.js"
 import type { AnsweringConnection, ResultRows } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
-import { AnswerTimeout } from "./AnswerTimeout.js"
+import { AnswerTimeout, longestCommit } from "./AnswerTimeout.js"
 import { Pipeline, type PreparedStatements } from "./Pipeline.js"
 import * as PostgresClient from "./PostgresClient.js"
 import { isInternal } from "./PostgresDialect.js"
@@ -26,6 +27,13 @@ const bigints = typesWith(BigInt)
  */
 export type Watched = "all" | "own" | "none"
 
+/** How a connection waits for answers. */
+export interface Waits {
+  readonly watched: Watched
+  /** How long a watched COMMIT may take, in milliseconds. */
+  readonly longestCommit?: number | undefined
+}
+
 /** How long an interrupted statement may take to end by itself, before its connection is given up. */
 const grace = "500 millis"
 
@@ -38,7 +46,8 @@ export class PostgresConnection implements AnsweringConnection {
   lost: SqlError | undefined
   /** Whether an error occurred that may be specific to this connection. */
   isStale = false
-  watched: Watched
+  private watched: Watched
+  private longestCommit: number
   readonly answerTimeout = new AnswerTimeout(
     () => this.client.connection.stream as Socket,
     (since) => this.lose(new ConnectionLost({ message: "the server does not answer", since }))
@@ -50,12 +59,19 @@ export class PostgresConnection implements AnsweringConnection {
 
   constructor(
     client: Pg.Client | Pg.PoolClient,
-    options: { readonly watched: Watched; readonly prepared?: PreparedStatements | undefined }
+    options: Waits & { readonly prepared?: PreparedStatements | undefined }
   ) {
     this.client = client
     this.watched = options.watched
+    this.longestCommit = options.longestCommit ?? longestCommit
     this.prepared = options.prepared
     client.on("error", this.lose)
+  }
+
+  /** Changes how it waits for answers. */
+  wait({ longestCommit: commit = longestCommit, watched }: Waits): void {
+    this.watched = watched
+    this.longestCommit = commit
   }
 
   readonly lose = (cause: unknown): void => {
@@ -225,7 +241,7 @@ export class PostgresConnection implements AnsweringConnection {
       return Effect.async<A, SqlError>((resume) => {
         if (this.lost !== undefined) return resume(Effect.fail(this.lost))
         const { stream } = this.client.connection
-        if (isWatched) this.answerTimeout.expect(answers, isCommit)
+        if (isWatched) this.answerTimeout.expect(answers, isCommit ? this.longestCommit : undefined)
         // Sends everything in one write.
         stream.cork()
         try {
@@ -268,8 +284,9 @@ export class PostgresConnection implements AnsweringConnection {
 }
 
 /** Statements that write nothing unless they call a function that does, and statements that control transactions. */
-const isReading =
-  /^(?:\s|--.*|\/\*[^]*?\*\/)*(?:SELECT|TABLE|VALUES|SHOW|BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE)\b/i
+const isReading = startsWith(
+  "SELECT|TABLE|VALUES|SHOW|BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE"
+)
 
 const commit: Query = { text: "COMMIT", params: [] }
 

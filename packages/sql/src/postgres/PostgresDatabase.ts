@@ -53,20 +53,21 @@ export const open = (
     let epoch: Epoch | undefined = undefined
     const settings = { epoch: () => epoch, holdTimeout, holderBounds, host: config.host }
     const client = yield* PostgresTransaction.make(pools, settings)
-    // The epoch is read next on the same connection. To open another for this would take longer than its statements.
+    // For migrations, whose COMMIT may take long. The epoch is read next on the same connection. To open another for
+    // this would take longer than its statements.
     const { sql } = yield* PostgresTransaction.make(
-      { ...pools, callers: PostgresPool.watching(pools.own, "own") },
+      { ...pools, callers: PostgresPool.waiting(pools.own, { watched: "own", longestCommit: Infinity }) },
       settings
     )
     if (!create || !migrate || purpose === "source") {
-      const isMade = yield* Effect.provideService(Migrations.isMade, SqlClient, sql)
+      const isMade = yield* Effect.provideService(Migrations.isMadeIn(schema), SqlClient, sql)
       if (!isMade && (!create || purpose === "source")) {
         const hidden = yield* sql`SELECT 1 FROM pg_namespace
           WHERE nspname = ${schema ?? null} AND NOT has_schema_privilege(oid, 'USAGE')`
         return yield* hidden.length > 0 ? unusable(schema) : missing(schema)
       }
       if (isMade && !migrate) {
-        yield* Effect.provideService(Migrations.mustBeUpToDate(`opening ${name}`), SqlClient, sql)
+        yield* Effect.provideService(Migrations.mustBeUpToDate(`opening ${name}`, schema), SqlClient, sql)
       }
     }
     yield* Effect.provideService(Migrations.run(schema), SqlClient, sql)

@@ -45,8 +45,9 @@ export interface Options extends Opening.Options {
   readonly wakeUps?: "listen" | "poll" | undefined
   /**
    * How long a transaction of yours may be idle, or one of its statements may run, after a command in it: no other
-   * command can be written until it ends. After that the server ends the transaction. 10 seconds by default;
-   * `Duration.infinity` for no bound.
+   * command can be written until it ends. After that the server ends the transaction. A transaction's COMMIT, which runs
+   * your deferred constraints and triggers, may also take that long. 10 seconds by default; `Duration.infinity` for no
+   * bound.
    */
   readonly holdTimeout?: Duration.DurationInput | undefined
 }

@@ -7,7 +7,7 @@ import Pg from "pg"
 import * as Patience from "../statement/Patience.js"
 import { PreparedStatements } from "./Pipeline.js"
 import * as PostgresClient from "./PostgresClient.js"
-import { PostgresConnection, type Watched } from "./PostgresConnection.js"
+import { PostgresConnection, type Waits } from "./PostgresConnection.js"
 import { ConnectionLost, isLost, kindOf, PoolExhausted } from "./PostgresError.js"
 
 const isAway = (error: SqlError) => isLost(error.cause)
@@ -30,10 +30,10 @@ export interface Pool {
   readonly isInUse: () => boolean
 }
 
-/** The same pool, but with another choice of the statements that the server must answer in time. */
-export const watching = (pool: Pool, watched: Watched): Pool => {
+/** The same pool, but its connections wait for answers in another way. */
+export const waiting = (pool: Pool, waits: Waits): Pool => {
   const watch = (connection: PostgresConnection) => {
-    connection.watched = watched
+    connection.wait(waits)
     return connection
   }
   return {
@@ -43,8 +43,7 @@ export const watching = (pool: Pool, watched: Watched): Pool => {
   }
 }
 
-interface ConnectionOptions {
-  readonly watched: Watched
+interface ConnectionOptions extends Waits {
   readonly prepares?: boolean
 }
 
@@ -199,7 +198,7 @@ class Lender {
 
   private connectionOf(client: Pg.PoolClient): PostgresConnection {
     const connection = new PostgresConnection(client, {
-      watched: this.options.watched,
+      ...this.options,
       prepared: this.options.prepares === true ? this.preparedBy(client) : undefined
     })
     this.lent.set(connection, client)

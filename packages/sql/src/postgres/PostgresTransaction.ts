@@ -12,6 +12,7 @@ import type * as Transaction from "../database/Transaction.js"
 import * as TransactionalClient from "../database/TransactionalClient.js"
 import * as Patience from "../statement/Patience.js"
 import type { Statement } from "../statement/Table.js"
+import { longestCommit } from "./AnswerTimeout.js"
 import * as PostgresBounds from "./PostgresBounds.js"
 import type { Config } from "./PostgresClient.js"
 import type { PostgresConnection } from "./PostgresConnection.js"
@@ -33,12 +34,15 @@ export interface Pools {
 /** The pools, whose connections are closed with the scope. */
 export const pools = (
   config: Config,
-  { maxConnections = 10, wakeUps }: Options
+  { holdTimeout, maxConnections = 10, wakeUps }: Options
 ): Effect.Effect<Pools, never, Scope.Scope> =>
   Effect.all({
     writer: PostgresPool.make({ ...config, max: 1 }, { watched: "all", prepares: wakeUps !== "poll" }),
     own: PostgresPool.make({ ...config, max: ownConnections }, { watched: "all" }),
-    callers: PostgresPool.make({ ...config, max: maxConnections }, { watched: "own" })
+    callers: PostgresPool.make(
+      { ...config, max: maxConnections },
+      { watched: "own", longestCommit: PostgresBounds.longestCallersCommit(holdTimeout) }
+    )
   })
 
 /** A client on these pools. While `epoch` returns one, each transaction fails if the journal is in another. */
@@ -81,7 +85,7 @@ export const make = (
     }),
     callerTransactions: lend(callers, inEpoch(() => PostgresBounds.beginCallers)),
     internal: lend(own, inEpoch(PostgresBounds.beginOwn)),
-    longInternal: lend(PostgresPool.watching(own, "none"), inEpoch(() => PostgresBounds.beginLong)),
+    longInternal: lend(PostgresPool.waiting(own, { watched: "none" }), inEpoch(() => PostgresBounds.beginLong)),
     liveTransactions: {
       ...lend(callers, inEpoch(() => live.begin)),
       acquire: acquireFor(callers, (connection) => connection.startKeepalives(live.keepaliveInterval, holderBounds))
@@ -113,7 +117,7 @@ const whileUnknown = Waiting.retryWhile((_: SqlError) => true, Schedule.spaced("
 
 /**
  * Finds out whether a transaction whose COMMIT was not answered has committed. It waits for the append lock, which that
- * transaction holds until it ends, which is before the deadline.
+ * transaction holds until it ends, which is before the deadline. However long the COMMIT took, enough time is left.
  */
 const resolveOn =
   ({ scoped }: PostgresPool.Pool): Transaction.Connections["resolveUnknownCommit"] => (written, error) => {
@@ -124,7 +128,8 @@ const resolveOn =
       cause: new StorageError({ reason: "commitUnknown", operation: "commit", cause: error.cause })
     })
     if (last === undefined) return Effect.fail(unknown)
-    const patience = Patience.make(error.cause instanceof ConnectionLost ? error.cause.since : undefined)
+    const since = error.cause instanceof ConnectionLost ? error.cause.since : undefined
+    const patience = Patience.make(since === undefined ? since : Math.max(since, performance.now() - longestCommit))
     const lookUp = Effect.gen(function*() {
       const connection = yield* scoped(patience)
       yield* Effect.addFinalizer(() => Effect.ignore(connection.executeRaw("ROLLBACK", [])))

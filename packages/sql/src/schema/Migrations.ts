@@ -13,7 +13,7 @@ import imports from "./migrations/0007_import.js"
 import inEpoch from "./migrations/0008_in_epoch.js"
 import latestAt from "./migrations/0009_latest_at.js"
 import tuning from "./migrations/0010_tuning.js"
-import { adopt, createMigrations, isCaravel, tables, unprefixedVersion } from "./migrations/adopt.js"
+import { adopt, createMigrations, type Home, home, isCaravel } from "./migrations/adopt.js"
 
 const migrations = {
   "0001_journal": journal,
@@ -69,30 +69,31 @@ const latest = Effect.flatMap(SqlClient, (sql) =>
     ([row]) => Number(row?.["id"])
   ))
 
+/** Finds Caravel's tables. Another process may have renamed them between the statements, so it is tried twice. */
+const lookUp = (schema: string | undefined) => Effect.retry(home(schema), { times: 1 })
+
 /** The last migration of the database; 0 if it has none. */
-const recorded = Effect.gen(function*() {
-  const sql = yield* SqlClient
-  const made = yield* sql.onDialectOrElse({
-    pg: () => sql`SELECT 1 WHERE to_regclass(${table}) IS NOT NULL`,
-    orElse: () => sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ${table}`
-  })
-  return yield* made.length > 0 ? latest : unprefixedVersion
-})
+const recorded = (found: Home | undefined) =>
+  found === undefined
+    ? Effect.succeed(0)
+    : found.unprefixed === undefined
+    ? latest
+    : Effect.succeed(found.unprefixed.own.length)
 
 /**
  * Whether the database has every migration. Opening it then changes nothing, so a role that may not change the schema
  * can open it.
  */
-const isUpToDate = Effect.map(recorded, (found) => found >= schemaVersion)
+const isUpToDate = (found: Home | undefined) => Effect.map(recorded(found), (found) => found >= schemaVersion)
 
 /**
- * Fails unless the database has every migration. Changes nothing.
+ * Fails unless the database, or the given PostgreSQL schema, has every migration. Changes nothing.
  *
  * @since 0.1.0
  * @category migrations
  */
-export const mustBeUpToDate = (operation: string) =>
-  Effect.flatMap(recorded, (found) =>
+export const mustBeUpToDate = (operation: string, schema?: string) =>
+  Effect.flatMap(Effect.flatMap(lookUp(schema), recorded), (found) =>
     found >= schemaVersion
       ? Effect.void
       : new StorageError({ reason: "older", operation, cause: new OlderSchema({ found }) }))
@@ -105,28 +106,33 @@ const migrateOrFail = Effect.catchSomeDefect(
 
 /**
  * Takes the lock, and creates the schema if there is none. Without the lock, only one of several processes that create
- * it at once would succeed.
+ * it at once would succeed. From then on, statements of the transaction find and create tables only in the schema that
+ * has Caravel's, which is not always the first of the search path: one before it may have been created later.
  */
-const lockPostgres = (schema: string | undefined) =>
+const lockPostgres = (schema: string | undefined, found: Home | undefined) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient
-    const name = schema === undefined ? sql`current_schema()` : sql`${schema}`
+    const [first] = yield* sql`SELECT current_schema() AS name`
+    const name = found?.schema ?? schema ?? first?.["name"] as string | null
     // A migration may take longer than the usual timeouts. The server ends the transaction of a process that hangs.
     yield* sql`SELECT set_config('lock_timeout', '60s', true), set_config('statement_timeout', '0', true),
       set_config('idle_in_transaction_session_timeout', '10s', true)`
     yield* sql`SELECT pg_advisory_xact_lock(hashtext('caravel'), hashtext(${name}))`
-    if (schema === undefined) return
-    const found = yield* sql`SELECT 1 FROM pg_namespace WHERE nspname = ${schema}`
-    if (found.length === 0) yield* sql`CREATE SCHEMA ${sql(schema)}`
+    // Without a schema, creating a table fails.
+    if (name === null || found !== undefined && found.schema === undefined) return
+    const existing = yield* sql`SELECT 1 FROM pg_namespace WHERE nspname = ${name}`
+    if (existing.length === 0) yield* sql`CREATE SCHEMA ${sql(name)}`
+    yield* sql`SELECT set_config('search_path', quote_ident(${name}), true)`
   })
 
 /** Migrates in one transaction, one process at a time: SQLite has one writer, and on PostgreSQL a lock is taken. */
-const migrateAlone = Effect.fnUntraced(function*(schema: string | undefined) {
+const migrateAlone = Effect.fnUntraced(function*(schema: string | undefined, before: Home | undefined) {
   const sql = yield* SqlClient
   yield* sql.withTransaction(Effect.gen(function*() {
-    yield* sql.onDialectOrElse({ pg: () => lockPostgres(schema), orElse: () => Effect.void })
-    if (yield* isUpToDate) return
-    yield* adopt
+    yield* sql.onDialectOrElse({ pg: () => lockPostgres(schema, before), orElse: () => Effect.void })
+    const found = yield* home(schema)
+    if (yield* isUpToDate(found)) return
+    if (found !== undefined) yield* adopt(found)
     // The migrator creates this table only after a failed query, which would abort the transaction on PostgreSQL.
     yield* createMigrations
     yield* migrateOrFail
@@ -134,22 +140,34 @@ const migrateAlone = Effect.fnUntraced(function*(schema: string | undefined) {
 })
 
 /**
+ * Whether the given PostgreSQL schema has Caravel's tables, of any version; without one, a schema of the search path.
+ *
+ * @since 0.1.0
+ * @category migrations
+ */
+export const isMadeIn = (schema: string | undefined) =>
+  Effect.map(lookUp(schema), (found) => found !== undefined && isCaravel(found.tables))
+
+/**
  * Whether the database has Caravel's tables, of any version.
  *
  * @since 0.1.0
  * @category migrations
  */
-export const isMade = Effect.map(tables, isCaravel)
+export const isMade = isMadeIn(undefined)
 
 /**
- * Migrates the database to the newest version, in the given PostgreSQL schema if there is one. If several processes
- * start at once, one migrates and the others wait. Fails if a newer Caravel has migrated the database.
+ * Migrates the database to the newest version. On PostgreSQL, new tables are created in the given schema, by default in
+ * the first of the search path; tables that exist stay in their schema of the search path. If several processes start at
+ * once, one migrates and the others wait. Fails if a newer Caravel has migrated the database.
  *
  * @since 0.1.0
  * @category migrations
  */
 export const run = Effect.fnUntraced(function*(schema?: string) {
-  if (!(yield* isUpToDate)) yield* migrateAlone(schema)
+  // The transaction must not look this up: it would lock tables that another one, for which it waits, is migrating.
+  const found = yield* lookUp(schema)
+  if (!(yield* isUpToDate(found))) yield* migrateAlone(schema, found)
   const last = yield* latest
   if (last > schemaVersion) {
     return yield* new StorageError({

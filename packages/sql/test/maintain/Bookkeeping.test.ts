@@ -83,7 +83,8 @@ describe("bookkeeping", () => {
       const { head } = yield* Journal
       const last = yield* head
       yield* statements(
-        "INSERT INTO caravel_epoch SELECT -7, '00000000-0000-4000-8000-000000000000', 0, started_at FROM caravel_epoch",
+        `INSERT INTO caravel_epoch (number, epoch, position, started_at)
+          SELECT -7, '00000000-0000-4000-8000-000000000000', 0, started_at FROM caravel_epoch`,
         `UPDATE caravel_epoch SET position = ${last + 1} WHERE number = 1`
       )
       const epoch = { kind: "inconsistent", resourceType: "epoch" }

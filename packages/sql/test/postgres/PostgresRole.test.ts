@@ -6,6 +6,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted, Stream } from "effect"
 import { readFileSync } from "node:fs"
+import { key } from "../fixtures/encrypted.js"
 import { inSchema, raw, statements, temporarySchema, withPostgres } from "../fixtures/postgres.js"
 import { temporaryFile } from "../fixtures/sqlite.js"
 
@@ -64,6 +65,11 @@ withPostgres("PostgreSQL: roles", (url) => {
         for (const change of changes) {
           expect([change, (yield* Effect.flip(sql.unsafe(change))).cause]).toMatchObject([change, { code: "42501" }])
         }
+
+        const keyed = yield* Layer.build(
+          Postgres.layer({ url: Redacted.make(own.href), secretKeys: [Redacted.make(key)] })
+        )
+        yield* Context.get(keyed, Command).updateTenant({ pubkey, nwcUrl })
 
         const remain = yield* Effect.flip((yield* Secrets).eraseTenantSecrets({ pubkey }))
         expect(remain).toMatchObject({ _tag: "SecretsRemain", cause: { reason: "readonly" } })

@@ -140,8 +140,10 @@ describe("without the key", () => {
       const error = yield* Effect.flip(created)
       expect(error.message).toContain("the secrets of this database are encrypted: open it with their keys")
       expect(yield* found(filename, ["<clear>"])).toEqual([])
+      // Nor once the last of them is erased.
       yield* opened(filename, [old], ({ secrets }) => secrets.eraseTenantSecrets({ pubkey }))
-      yield* created
+      expect((yield* Effect.flip(created)).message).toBe(error.message)
+      expect(yield* found(filename, ["<clear>"])).toEqual([])
     }))
 
   it.scopedLive("the database does not open with a malformed key, and the error does not contain it", () =>

@@ -1,5 +1,6 @@
 import { SqlClient } from "@effect/sql/SqlClient"
-import { Effect } from "effect"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Array as Arr, Effect } from "effect"
 import { activity } from "./0001_journal.js"
 
 /** The tables of a database by name, each with the names of its columns. */
@@ -49,18 +50,44 @@ const known = [
 ]
 
 /** Looks up each name by itself, so that its cost does not grow with the number of tables in the server's database. */
-const selectPostgresTables = `SELECT relname AS "table",
-    (SELECT json_agg(attname)::text FROM pg_attribute WHERE attrelid = oid AND attnum > 0 AND NOT attisdropped) AS "columns"
-  FROM unnest($1::text[]) AS name JOIN pg_class ON oid = to_regclass(name) WHERE relkind IN ('r', 'p')`
+const selectPostgresTables = `SELECT nspname AS schema, relname AS "table",
+    (SELECT json_agg(attname)::text FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped)
+      AS "columns"
+  FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place) JOIN pg_namespace ON nspname = path.name
+    JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = ANY ($1)
+  WHERE relkind IN ('r', 'p') AND nspname = coalesce($2, nspname) ORDER BY place`
 
-/** The tables of the client's database; on PostgreSQL, only those with known names. */
-export const tables = Effect.flatMap(SqlClient, (sql) =>
+interface RowInSchema extends Row {
+  readonly schema: string
+}
+
+/** A schema in which statements find tables, and these tables. */
+interface Schema {
+  /** Undefined on SQLite, and if the tables are in several schemas. */
+  readonly schema: string | undefined
+  readonly tables: Tables
+}
+
+/** The schemas of the search path in its order, or only this one of them, with those tables that have known names. */
+const postgresSchemas = (only: string | undefined) =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient
+    const rows = (yield* sql.unsafe(selectPostgresTables, [known, only ?? null])) as ReadonlyArray<RowInSchema>
+    const names = Arr.dedupe(rows.map(({ schema }) => schema))
+    return [
+      ...names.map((schema): Schema => ({
+        schema,
+        tables: decodeTables(rows.filter((row) => row.schema === schema))
+      })),
+      // A table hides those with the same name in later schemas.
+      { schema: undefined, tables: decodeTables(rows.toReversed()) }
+    ]
+  })
+
+const sqliteSchemas = Effect.flatMap(SqlClient, (sql) =>
   Effect.map(
-    sql.onDialectOrElse({
-      pg: () => sql.unsafe(selectPostgresTables, [known]),
-      orElse: () => sql.unsafe(selectTables)
-    }),
-    decodeTables
+    sql.unsafe(selectTables),
+    (rows): ReadonlyArray<Schema> => [{ schema: undefined, tables: decodeTables(rows) }]
   ))
 
 const hasShape = (tables: Tables, shape: { readonly [table: string]: ReadonlyArray<string> }) =>
@@ -72,27 +99,53 @@ export const isCaravel = (tables: Tables): boolean =>
   tables.has(shared) && hasShape(tables, made[0]![1])
 
 /** The migrations that Caravel has made under names without a prefix, and all in the table that it shared for them. */
-const unprefixed = Effect.fnUntraced(function*(found: Tables) {
-  const sql = yield* SqlClient
-  if (found.has("caravel_migrations") || !isCaravel(found)) return undefined
-  const rows = yield* sql`SELECT migration_id AS id, name FROM ${sql(shared)} ORDER BY migration_id`
-  const own = made.filter(([name], index) =>
-    rows.some((row) => Number(row["id"]) === index + 1 && row["name"] === name)
-  )
-  return own[0] === made[0] && own.every(([, shape]) => hasShape(found, shape)) ? { own, rows } : undefined
-})
+interface Unprefixed {
+  readonly own: typeof made
+  readonly rows: ReadonlyArray<unknown>
+}
 
-/** How many migrations a database has from before names had a prefix. */
-export const unprefixedVersion = Effect.map(Effect.flatMap(tables, unprefixed), (found) => found?.own.length ?? 0)
+const unprefixed = ({ schema, tables }: Schema): Effect.Effect<Unprefixed | undefined, SqlError, SqlClient> =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient
+    if (!isCaravel(tables)) return undefined
+    const from = sql.literal(schema === undefined ? shared : `"${schema.replaceAll("\"", "\"\"")}".${shared}`)
+    const rows = yield* sql`SELECT migration_id AS id, name FROM ${from} ORDER BY migration_id`
+    const own = made.filter(([name], index) =>
+      rows.some((row) => Number(row["id"]) === index + 1 && row["name"] === name)
+    )
+    return own[0] === made[0] && own.every(([, shape]) => hasShape(tables, shape)) ? { own, rows } : undefined
+  })
+
+/** The schema with Caravel's tables. */
+export interface Home extends Schema {
+  /** Undefined if their names have the prefix. */
+  readonly unprefixed: Unprefixed | undefined
+}
+
+/**
+ * Finds Caravel's tables, of any version. On PostgreSQL they are in a schema of the search path, or only in the given one.
+ * A schema before theirs may have been created later, and may have an application's tables.
+ */
+export const home = (only: string | undefined): Effect.Effect<Home | undefined, SqlError, SqlClient> =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient
+    const schemas = yield* sql.onDialectOrElse({ pg: () => postgresSchemas(only), orElse: () => sqliteSchemas })
+    const prefixed = schemas.find(({ tables }) => tables.has("caravel_migrations"))
+    if (prefixed !== undefined) return { ...prefixed, unprefixed: undefined }
+    for (const schema of schemas) {
+      const found = yield* unprefixed(schema)
+      if (found !== undefined) return { ...schema, unprefixed: found }
+    }
+    return undefined
+  })
 
 /**
  * Renames everything that Caravel created in a database from before names had a prefix, and moves its migrations out of
  * the table that `@effect/sql` shares with the application. Everything else is left unchanged, and renamed objects keep
- * their privileges.
+ * their privileges. On PostgreSQL, the schema of the tables, if they are in one, must be the only one of the search path.
  */
-export const adopt = Effect.gen(function*() {
+export const adopt = Effect.fnUntraced(function*({ unprefixed: found }: Home) {
   const sql = yield* SqlClient
-  const found = yield* Effect.flatMap(tables, unprefixed)
   if (found === undefined) return
   const { own, rows } = found
 
