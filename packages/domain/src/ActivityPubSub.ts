@@ -27,9 +27,9 @@ import type { Activity } from "./model/Activity.js"
 export class ActivityPubSub extends Context.Tag("@caravel/domain/ActivityPubSub")<ActivityPubSub, {
   /**
    * A queue of every activity from now on, in commit order, each once. A slow reader is served from the journal: it
-   * loses nothing, delays no other reader, and holds a page of activities, or as many as it takes at once. While the journal cannot be read, the queue
-   * waits. If the journal was restored, replaced or truncated, the queue shuts down, which interrupts its takers; the
-   * reason is logged.
+   * loses nothing, delays no other reader, and holds a page of activities, or as many as it takes at once. While the
+   * journal cannot be read, the queue waits. If the journal was restored, replaced or truncated, the queue shuts down,
+   * which interrupts its takers; the reason is logged.
    */
   readonly subscribe: Effect.Effect<Queue.Dequeue<Activity>, never, Scope.Scope>
 }>() {}

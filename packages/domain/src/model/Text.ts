@@ -18,14 +18,15 @@ export const expected = (description: string) => ({
 const longestShown = 200
 
 /** Secrets are redacted before a value is truncated: a part of one is not recognized. */
-const redacted = (text: string) => withoutSecrets(text.slice(0, 20 * longestShown))
+const longestRead = 20 * longestShown
 
 const shown = (actual: unknown) => {
   if (typeof actual === "string" && actual.length > longestShown) {
-    return `${JSON.stringify(redacted(actual).slice(0, longestShown))}… (${actual.length} characters)`
+    const text = JSON.parse(withoutSecrets(JSON.stringify(actual.slice(0, longestRead)))) as string
+    return `${JSON.stringify(text.slice(0, longestShown))}… (${actual.length} characters)`
   }
   try {
-    return storableText(redacted(JSON.stringify(actual) ?? String(actual)), longestShown)
+    return storableText(withoutSecrets((JSON.stringify(actual) ?? String(actual)).slice(0, longestRead)), longestShown)
   } catch {
     return `a value of type ${typeof actual}`
   }
@@ -134,8 +135,13 @@ export const ExpectedVersion = Schema.NonNegativeInt.annotations({
 const walletUrl =
   /nostr(?:\+|%(?:25)*2b)walletconnect(?::|%(?:25)*3a)(?:\/|%(?:25)*2f)*(?:[^\s"'<>…;/\\]|\\[^\s"'])(?:[^\s"'<>\\]|\\[^\s"'])*/gi
 const privateKey = /nsec1[a-z0-9]+/gi
-const password =
-  /(postgres(?:ql)?(?::|%(?:25)*3a)(?:\/|%(?:25)*2f){2}(?:(?!%(?:25)*3a)[^\s:@/"\\])*)(:|%(?:25)*3a)(?:[^\s"\\]|\\\S|"(?![,:}\]]))+(@|%(?:25)*40)/gi
+const scheme = /postgres(?:ql)?(?::|%(?:25)*3a)(?:\/|%(?:25)*2f){2}/.source
+// What follows a host is a port, and no password. A password never contains another URL, so that each text is read once.
+const password = new RegExp(
+  String.raw`(${scheme}(?:(?!%(?:25)*3a)[^\s:@/"\\])*)(:|%(?:25)*3a)(?!\d{1,5}(?:[/?#]|%(?:25)*2f))` +
+    String.raw`(?:(?!${scheme})(?:[^\s"\\]|\\\S|"(?![,:}\]])))+(@|%(?:25)*40)`,
+  "gi"
+)
 
 /**
  * Redacts wallet URLs, private keys and the passwords of PostgreSQL URLs in a text, also percent-encoded ones. JSON stays

@@ -1,11 +1,13 @@
 /** The consumers of a host: how far they are, and what can be done about failures. Only a database can run one. */
 import { Position, StorageError } from "@caravel/domain"
 import type { Consumer } from "@caravel/pubsub"
-import { Effect, Schema } from "effect"
+import { Cause, Effect, Option, Schema } from "effect"
 import { Reset } from "../api/Parameters.js"
 import { allAfter, called, type Connection } from "./Connection.js"
 
 const decodePosition = Schema.decode(Position)
+
+const unanswered: ReadonlySet<string> = new Set(["RequestError", "ResponseError", "TimedOut"])
 
 const decodeReset = Schema.decode(Reset)
 
@@ -38,14 +40,17 @@ export const make = ({ client: { consumers: routes }, options }: Connection): Co
 
   const drop = (name: string) => (position: Position) =>
     Effect.suspend(() => {
-      let attempts = 0
-      return Effect.suspend(() => {
-        attempts++
-        return routes.drop({ path: { ...at(name), position } })
-      }).pipe(
+      let isLost = false
+      return routes.drop({ path: { ...at(name), position } }).pipe(
+        // Without an answer, an attempt may have dropped it.
+        Effect.onError((cause) =>
+          Effect.sync(() => {
+            const tag = Option.getOrUndefined(Cause.failureOption(cause))?._tag
+            if (tag === undefined || unanswered.has(tag)) isLost = true
+          })
+        ),
         Effect.as(1),
-        // An earlier attempt, whose answer was lost, has dropped it.
-        Effect.catchTag("NotParked", () => Effect.succeed(attempts > 1 ? 1 : 0)),
+        Effect.catchTag("NotParked", () => Effect.succeed(isLost ? 1 : 0)),
         called("drop", options)
       )
     })

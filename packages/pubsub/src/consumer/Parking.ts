@@ -75,10 +75,7 @@ export interface Parking {
   readonly isParkedBefore: (name: string, activity: Activity) => Effect.Effect<boolean, StorageError>
   /** The resources that have parked activities. */
   readonly resources: (name: string) => Effect.Effect<ReadonlyArray<Resource>, StorageError>
-  /**
-   * Deletes all parked activities, or those at the given positions. Returns how many were deleted. The run parks nothing
-   * behind them meanwhile.
-   */
+  /** Deletes all parked activities, or those at the given positions. Returns how many were deleted. */
   readonly drop: (name: string, positions?: ReadonlyArray<Position>) => Effect.Effect<number, StorageError>
 
   /** Requests a replay. Returns the number of requests so far; none if there is no such consumer. */

@@ -141,8 +141,9 @@ export class Session<E, R> {
    */
   private write(
     behind: ReadonlyArray<Activity>,
-    done: (free: ReadonlyArray<Activity>) => Position
-  ): Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost> {
+    done: (free: ReadonlyArray<Activity>) => Position,
+    onWritten: (free: ReadonlyArray<Activity>) => void = () => {}
+  ): Effect.Effect<void, StorageError | LeaseLost> {
     const { lease, outcomes, progress, store } = this
     // A handler may end meanwhile, and fail.
     const failed = [...progress.failed]
@@ -155,7 +156,7 @@ export class Session<E, R> {
       const isFree = new Set(free)
       for (const { activity } of list) if (!isFree.has(activity)) outcomes.onParked()
       progress.commit(done(free), failed.length)
-      return free
+      onWritten(free)
     }))
   }
 
@@ -303,20 +304,18 @@ export class Session<E, R> {
   readonly parkAllBehind = (batch: Batch): Effect.Effect<void, StorageError | LeaseLost> =>
     this.writing.withPermits(1)(this.writeBehind(batch, retryWhileUnavailable))
 
-  private writeBehind<E>(
+  private writeBehind(
     batch: Batch,
-    retried: (
-      written: Effect.Effect<ReadonlyArray<Activity>, StorageError | LeaseLost>
-    ) => Effect.Effect<ReadonlyArray<Activity>, E>
-  ): Effect.Effect<void, E> {
+    retried: (written: Effect.Effect<void, StorageError | LeaseLost>) => Effect.Effect<void, StorageError | LeaseLost>
+  ): Effect.Effect<void, StorageError | LeaseLost> {
     return Effect.suspend(() => {
       const { position } = this.progress
       const done = batch.followsCheckpoint ? (free: ReadonlyArray<Activity>) => batch.doneWithout(free) : () => position
-      return Effect.map(retried(this.write(batch.behind, done)), (free) => {
+      return retried(this.write(batch.behind, done, (free) => {
         this.unblock(free)
         batch.parkedBehind(free)
         this.waiting.delete(batch)
-      })
+      }))
     })
   }
 

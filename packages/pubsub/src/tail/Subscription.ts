@@ -96,7 +96,10 @@ export class Subscription {
 
   /** Takes those that are pending, at most `max`. Another fiber may take some of them while their pages are read. */
   takePending(max: number): Effect.Effect<Array<Activity>, Ended> {
-    return this.takeOnce(() => Math.min(max, this.pending), max)
+    return Effect.suspend(() => {
+      const { pending } = this
+      return this.takeOnce(() => Math.min(max, pending, this.pending), max)
+    })
   }
 
   private takeOnce(min: () => number, max: number): Effect.Effect<Array<Activity>, Ended> {

@@ -54,7 +54,7 @@ const isParkedBefore = `SELECT position FROM caravel_parked
 const resources = `SELECT DISTINCT ${resource.columns()} FROM caravel_parked WHERE consumer = ?`
 const dropAll = `DELETE FROM caravel_parked WHERE consumer = ? RETURNING position`
 const drop = `DELETE FROM caravel_parked WHERE consumer = ? AND position = ? RETURNING position`
-/** Waits for the transaction of the run, which has locked the row to renew its lease, and makes the next one wait. */
+/** Waits for the transaction of the run, which has locked the row to renew its lease. */
 const lockRun = `SELECT task FROM caravel_lease WHERE consumer = ? AND task = 'run' FOR SHARE`
 
 const requestReplay = `UPDATE caravel_consumer SET replays_requested = 1 +
@@ -149,18 +149,15 @@ const parkedIn = (
   resources: (name) => readCommitted("Parking.resources", resources, [name], resource.decode),
   drop: (name, positions) =>
     write("Parking.drop", (connection) =>
-      Effect.zipRight(
-        dialect.isServer ? run(connection, lockRun, [name]) : Effect.void,
-        positions === undefined
-          ? Effect.map(connection.executeValues(dropAll, [name]), (rows) => rows.length)
-          : Effect.map(
-            Effect.forEach(
-              Arr.sort(positions, Order.number),
-              (position) => connection.executeValues(drop, [name, position])
-            ),
-            (dropped) => dropped.flat().length
-          )
-      ))
+      positions === undefined
+        ? Effect.map(connection.executeValues(dropAll, [name]), (rows) => rows.length)
+        : Effect.map(
+          Effect.forEach(
+            Arr.sort(positions, Order.number),
+            (position) => connection.executeValues(drop, [name, position])
+          ),
+          (dropped) => dropped.flat().length
+        ))
 })
 
 const replaysIn = ({ readCommitted }: typeof Database.Service, { fenced, write }: ConsumerWrites): Replays => ({

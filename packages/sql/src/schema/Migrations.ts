@@ -2,7 +2,8 @@
 import { StorageError } from "@caravel/domain"
 import * as Migrator from "@effect/sql/Migrator"
 import { SqlClient } from "@effect/sql/SqlClient"
-import { Data, Effect, Option } from "effect"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Data, Effect, Option, Predicate } from "effect"
 import journal from "./migrations/0001_journal.js"
 import consumer from "./migrations/0002_consumer.js"
 import eventVersion from "./migrations/0003_schema_version.js"
@@ -70,7 +71,10 @@ const latest = Effect.flatMap(SqlClient, (sql) =>
   ))
 
 /** Finds Caravel's tables. Another process may have renamed them between the statements, so it is tried twice. */
-const lookUp = (schema: string | undefined) => Effect.retry(home(schema), { times: 1 })
+const lookUp = (schema: string | undefined) => Effect.retry(home(schema), { times: 1, while: isMissingTable })
+
+const isMissingTable = ({ cause }: SqlError) =>
+  Predicate.hasProperty(cause, "code") && cause.code === "42P01" || /no such table/.test(String(cause))
 
 /** The last migration of the database; 0 if it has none. */
 const recorded = (found: Home | undefined) =>

@@ -5,7 +5,7 @@ import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
-import { Effect, Predicate } from "effect"
+import { Effect, Exit, Predicate } from "effect"
 import { startsWith, wrap } from "../database/OpenTransaction.js"
 import type * as Transaction from "../database/Transaction.js"
 import * as TransactionalClient from "../database/TransactionalClient.js"
@@ -98,13 +98,17 @@ const inUse = new SqlError({ message: "The connection is in use", cause: new Con
 
 /**
  * Lends this one connection to one transaction or plain statement at a time, in FIFO order. The wait for it is bounded.
- * It goes on while others return the connection, or while Caravel's own long operation runs statements on it.
+ * It goes on while others' transactions begin, or while Caravel's own long operation runs statements on it.
  */
 const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<void>) => {
   const mutex = new Mutex()
   const lent = Effect.succeed(connection)
-  let statementAt = -Infinity
-  const sinceProgress = () => Math.max(mutex.passedAt, statementAt) + Patience.longestWait - performance.now()
+  // When a transaction last began, a statement succeeded, or a long operation went on: a holder that fails makes no progress.
+  let progressAt = -Infinity
+  const sinceProgress = () => progressAt + Patience.longestWait - performance.now()
+  const progress = () => {
+    progressAt = performance.now()
+  }
   const acquire: Transaction.Connections["acquire"] = (restore, patience) =>
     Effect.suspend(() => {
       if (mutex.tryAcquire()) return lent
@@ -112,9 +116,7 @@ const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<vo
       return Effect.zipRight(mutex.acquireWithin(restore, remaining, inUse), lent)
     })
   const release = () => mutex.release()
-  const progressing = beforeEach(connection, () => {
-    statementAt = performance.now()
-  })
+  const progressing = beforeEach(connection, progress)
   const plain = inOwnTransaction(connection, afterBegin)
   // A holder that has waited for the connection may still wait for other processes.
   let holder: Patience.Patience
@@ -125,7 +127,10 @@ const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<vo
     begin: () => beginImmediate,
     retryWhileBusy: (effect, patience, restore) => {
       holder = patience
-      return retryWhileBusy(effect, holderPatience, restore)
+      return Effect.map(retryWhileBusy(effect, holderPatience, restore), (result) => {
+        progress()
+        return result
+      })
     },
     resolveUnknownCommit: (_, error) => Effect.fail(isUnsynced(error.cause) ? unknownCommit(error) : error)
   }
@@ -140,7 +145,15 @@ const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<vo
     commandWriter: connections,
     callerStatements: Effect.as(
       Effect.uninterruptibleMask((restore) =>
-        Effect.zipRight(acquire(restore, Patience.make()), Effect.addFinalizer(() => Effect.sync(release)))
+        Effect.zipRight(
+          acquire(restore, Patience.make()),
+          Effect.addFinalizer((exit) =>
+            Effect.sync(() => {
+              if (Exit.isSuccess(exit)) progress()
+              release()
+            })
+          )
+        )
       ),
       plain
     )

@@ -7,8 +7,6 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 export class Mutex {
   private isHeld = false
   private readonly waiting = new Set<Effect.Latch>()
-  /** When it was last passed to a fiber that waited, as an instant of `performance.now()`. */
-  passedAt = -Infinity
 
   /** Whether fibers wait for the mutex. */
   get isContended(): boolean {
@@ -65,9 +63,7 @@ export class Mutex {
   release(): void {
     const [next] = this.waiting
     this.isHeld = next !== undefined && this.waiting.delete(next)
-    if (next === undefined) return
-    this.passedAt = performance.now()
-    next.unsafeOpen()
+    next?.unsafeOpen()
   }
 
   /** Resumes all waiting fibers without the mutex: each must check that the mutex was dismissed. */
