@@ -282,6 +282,28 @@ describe("transactions on an SQLite file", () => {
       expect(exits.map(Exit.isSuccess)).toEqual([true, true])
     }))
 
+  it.scopedLive("that another process keeps from beginning all fail after five seconds", () =>
+    Effect.gen(function*() {
+      const filename = yield* temporaryFile
+      const context = yield* Layer.build(Sqlite.layer({ filename }))
+      const command = Context.get(context, Command)
+      const sql = Context.get(context, SqlClient)
+      const other = yield* raw(filename)
+      const pass = yield* stoppedTime
+      other.exec("BEGIN IMMEDIATE")
+      const [first] = yield* waiting(command.createTenant({ pubkey }))
+      yield* pass(0.5)
+      const [second] = yield* waiting(sql.withTransaction(sql`SELECT 1`))
+      yield* pass(0.5)
+      const [third] = yield* waiting(sql.withTransaction(sql`SELECT 2`))
+      const pending = Effect.forEach([first!, second!, third!], isPending)
+      yield* pass(3.8)
+      expect(yield* pending).toEqual([true, true, true])
+      yield* pass(1.7)
+      expect(yield* pending).toEqual([false, false, false])
+      other.exec("ROLLBACK")
+    }))
+
   it.scopedLive("of Caravel's own long operations are waited for as long as they run statements", () =>
     Effect.gen(function*() {
       const connection = yield* SqliteConnection.make(yield* temporaryFile)
