@@ -13,7 +13,7 @@ import {
 } from "./command/CommandRequest.js"
 import type { CommandTag } from "./command/CommandTable.js"
 import * as Input from "./command/Input.js"
-import { type InputLimits } from "./command/InputLimits.js"
+import type { InputLimits } from "./command/InputLimits.js"
 import { payloadOf } from "./command/MethodParameters.js"
 import type { Methods } from "./command/Methods.js"
 import { type Submission, submissionOf } from "./decide/Batch.js"

@@ -1,5 +1,5 @@
 /** Consumers whose storage answers late, or loses the answer to a COMMIT, as a server may. */
-import { Command, StorageError } from "@caravel/domain"
+import { type Activity, Command, StorageError } from "@caravel/domain"
 import { nextTurn } from "@caravel/domain/adapter"
 import { Memory } from "@caravel/memory"
 import { Consumer, ConsumerStore, Waiting } from "@caravel/pubsub"
@@ -52,6 +52,9 @@ const losing = (isLost: () => boolean) =>
   })
 
 describe("several workers", () => {
+  const workers = (handle: (activity: Activity) => Effect.Effect<void, string>) =>
+    Consumer.run({ name, from, retry, onFailure: "parkResource", concurrency: 4, handle })
+
   it.scopedLive("the checkpoint passes no failed activity that is not parked with it", () =>
     Effect.gen(function*() {
       yield* journal
@@ -82,19 +85,13 @@ describe("several workers", () => {
             )
         }
       }))
-      yield* Effect.fork(Consumer.run({
-        name,
-        from,
-        retry,
-        onFailure: "parkResource",
-        concurrency: 4,
-        handle: ({ position }) =>
-          position === 2
-            ? Effect.fail("no")
-            : position === 5
-            ? Effect.zipRight(Deferred.await(reached), Effect.fail("no"))
-            : Effect.void
-      }))
+      yield* Effect.fork(workers(({ position }) =>
+        position === 2
+          ? Effect.fail("no")
+          : position === 5
+          ? Effect.zipRight(Deferred.await(reached), Effect.fail("no"))
+          : Effect.void
+      ))
       yield* Deferred.await(reached)
       yield* Effect.repeatN(nextTurn, 5)
       yield* Deferred.succeed(answered, undefined)
@@ -119,19 +116,13 @@ describe("several workers", () => {
           )
       }))
       const handled: Array<number> = []
-      yield* Effect.fork(Consumer.run({
-        name,
-        from,
-        retry,
-        onFailure: "parkResource",
-        concurrency: 4,
-        handle: ({ position }) =>
-          position === 2
-            ? Effect.fail("no")
-            : Effect.sync(() => void handled.push(position)).pipe(
-              Effect.zipLeft(position === 5 ? Deferred.await(reached) : Effect.void)
-            )
-      }))
+      yield* Effect.fork(workers(({ position }) =>
+        position === 2
+          ? Effect.fail("no")
+          : Effect.sync(() => void handled.push(position)).pipe(
+            Effect.zipLeft(position === 5 ? Deferred.await(reached) : Effect.void)
+          )
+      ))
       yield* Deferred.await(reached)
       yield* until(() => handled.length === 4)
       yield* Effect.repeatN(nextTurn, 5)

@@ -21,11 +21,11 @@ const longestShown = 200
 const longestRead = 20 * longestShown
 
 const shown = (actual: unknown) => {
-  if (typeof actual === "string" && actual.length > longestShown) {
-    const text = JSON.parse(withoutSecrets(JSON.stringify(actual.slice(0, longestRead)))) as string
-    return `${JSON.stringify(text.slice(0, longestShown))}… (${actual.length} characters)`
-  }
   try {
+    if (typeof actual === "string" && actual.length > longestShown) {
+      const text = JSON.parse(withoutSecrets(JSON.stringify(actual.slice(0, longestRead)))) as string
+      return `${JSON.stringify(text.slice(0, longestShown))}… (${actual.length} characters)`
+    }
     return storableText(withoutSecrets((JSON.stringify(actual) ?? String(actual)).slice(0, longestRead)), longestShown)
   } catch {
     return `a value of type ${typeof actual}`

@@ -3,6 +3,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { Cause, Effect, Either, Option, Stream } from "effect"
 import type { Dialect } from "../statement/Dialect.js"
+import { startsWith } from "../statement/Keywords.js"
 import type { AnsweringConnection } from "../statement/StatementScript.js"
 
 /** A connection that can say whether it is in a transaction. */
@@ -81,13 +82,6 @@ export class OpenTransaction {
 const rolledBackWith = ({ cause }: SqlError) =>
   new SqlError({ message: "A statement that failed has rolled back the transaction", cause })
 
-/**
- * The keywords with which a statement begins, after comments. A comment matches in one way only: otherwise matching a
- * line of dashes would take forever.
- */
-export const startsWith = (keywords: string): RegExp =>
-  new RegExp(String.raw`^(?:[\s;]|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*(?:${keywords})\b`, "i")
-
 /** Statements that end a transaction. ROLLBACK TO does not. */
 const isEnd = startsWith(
   String.raw`COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b)`
@@ -128,3 +122,20 @@ export const wrap = (
   executeStream: (sql, params, transformRows) =>
     Stream.fromIterableEffect(around(connection.execute(sql, params, transformRows), sql))
 })
+
+/** A connection that calls a function before it sends anything. */
+export const beforeEach = (connection: TransactionalConnection, call: () => void): TransactionalConnection => {
+  const { answer, send } = connection
+  const called = Effect.sync(call)
+  return {
+    ...connection,
+    ...wrap(connection, (statement) => Effect.zipRight(called, statement)),
+    ...(answer && {
+      answer: (step) => {
+        call()
+        return answer(step)
+      }
+    }),
+    ...(send && { send: (statements) => Effect.zipRight(called, Effect.suspend(() => send(statements))) })
+  }
+}

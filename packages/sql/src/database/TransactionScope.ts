@@ -10,7 +10,7 @@ import {
   type StatementScript
 } from "../statement/StatementScript.js"
 import type { Statement } from "../statement/Table.js"
-import { internalConnection, type OpenTransaction, wrap, wrapCallers } from "./OpenTransaction.js"
+import { beforeEach, internalConnection, type OpenTransaction, wrap, wrapCallers } from "./OpenTransaction.js"
 
 /** How long a nested transaction may make others of the same transaction wait, in milliseconds. */
 const longestNestedHold = 5_000
@@ -290,27 +290,6 @@ export class TransactionScope implements Transaction {
       })
     }
     return this.ownConnection
-  }
-}
-
-/** A connection that calls a function before it sends anything. */
-const beforeEach = (connection: AnsweringConnection, call: () => void): AnsweringConnection => {
-  const { answer, send } = connection
-  return {
-    ...connection,
-    ...(answer && {
-      answer: (step) => {
-        call()
-        return answer(step)
-      }
-    }),
-    ...(send && {
-      send: (statements) =>
-        Effect.suspend(() => {
-          call()
-          return send(statements)
-        })
-    })
   }
 }
 

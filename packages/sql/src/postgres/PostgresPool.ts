@@ -142,7 +142,7 @@ class Lender {
       }
       // While other users release theirs, the wait goes on.
       const remaining = () => Math.max(patience.remaining(), this.releasedAt + Patience.longestWait - performance.now())
-      const stopWaiting = onceExpired(remaining, () => {
+      const stopWaiting = Patience.onceExpired(remaining, () => {
         this.waiters.delete(waiter)
         resume(Effect.fail(previous() ?? this.expired()))
       })
@@ -219,20 +219,3 @@ class Lender {
 }
 
 const noAnswer = new ConnectionLost({ message: "the server does not answer" })
-
-/**
- * Calls a function once `remaining`, which is checked again after each wait, is no longer positive. Returns a function
- * that prevents the call.
- */
-const onceExpired = (remaining: () => number, then: () => void): () => void => {
-  const check = () => {
-    const left = remaining()
-    if (left <= 0) return then()
-    // @effect-diagnostics-next-line globalTimers:off
-    timer = setTimeout(check, left)
-  }
-  // The driver's callbacks run outside fibers.
-  // @effect-diagnostics-next-line globalTimers:off
-  let timer = setTimeout(check, Math.max(0, remaining()))
-  return () => clearTimeout(timer)
-}

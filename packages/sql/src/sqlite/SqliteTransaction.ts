@@ -6,9 +6,10 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import { makeCompilerSqlite } from "@effect/sql/Statement"
 import { Effect, Exit, Predicate } from "effect"
-import { startsWith, wrap } from "../database/OpenTransaction.js"
+import { beforeEach } from "../database/OpenTransaction.js"
 import type * as Transaction from "../database/Transaction.js"
 import * as TransactionalClient from "../database/TransactionalClient.js"
+import { startsWith } from "../statement/Keywords.js"
 import { Mutex, type Restore } from "../statement/Mutex.js"
 import * as Patience from "../statement/Patience.js"
 import { execute, run, type StatementScript } from "../statement/StatementScript.js"
@@ -79,21 +80,6 @@ const unknownCommit = ({ cause, message }: SqlError) =>
 
 const advice = "the disk could not be synced; look up what was written before trying again"
 
-/** The connection, with a function that is called before each of its statements. */
-const beforeEach = (connection: SqliteConnection, call: () => void): SqliteConnection => {
-  const { answer } = connection
-  return {
-    ...connection,
-    ...wrap(connection, (statement) => Effect.zipRight(Effect.sync(call), statement)),
-    ...(answer && {
-      answer: (step) => {
-        call()
-        return answer(step)
-      }
-    })
-  }
-}
-
 const inUse = new SqlError({ message: "The connection is in use", cause: new ConnectionInUse() })
 
 /**
@@ -103,7 +89,8 @@ const inUse = new SqlError({ message: "The connection is in use", cause: new Con
 const lend = (connection: SqliteConnection, afterBegin: () => StatementScript<void>) => {
   const mutex = new Mutex()
   const lent = Effect.succeed(connection)
-  // When a transaction last began, a statement succeeded, or a long operation went on: a holder that fails makes no progress.
+  // When a transaction last began, a statement succeeded, or a long operation went on. A holder that fails makes no
+  // progress.
   let progressAt = -Infinity
   const sinceProgress = () => progressAt + Patience.longestWait - performance.now()
   const progress = () => {

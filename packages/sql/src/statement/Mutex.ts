@@ -1,4 +1,5 @@
 import { Effect, Function } from "effect"
+import { onceExpired } from "./Patience.js"
 
 /** Restores the interruptibility that an effect had outside an uninterruptible region. */
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -71,17 +72,4 @@ export class Mutex {
     for (const latch of this.waiting) latch.unsafeOpen()
     this.waiting.clear()
   }
-}
-
-/** Calls a function once `remaining` is no longer positive. Returns a function that prevents the call. */
-const onceExpired = (remaining: () => number, then: () => void): () => void => {
-  const check = () => {
-    const left = remaining()
-    if (left <= 0) return then()
-    // @effect-diagnostics-next-line globalTimers:off
-    timer = setTimeout(check, left)
-  }
-  // @effect-diagnostics-next-line globalTimers:off
-  let timer = setTimeout(check, Math.max(0, remaining()))
-  return () => clearTimeout(timer)
 }

@@ -22,3 +22,19 @@ export interface Patience {
 export const make = (since = performance.now()): Patience => ({
   remaining: () => since + longestWait - performance.now()
 })
+
+/**
+ * Calls a function once `remaining`, which is checked again after each wait, is no longer positive. Returns a function
+ * that prevents the call. It works outside of fibers, as in the callbacks of a driver.
+ */
+export const onceExpired = (remaining: () => number, then: () => void): () => void => {
+  const check = () => {
+    const left = remaining()
+    if (left <= 0) return then()
+    // @effect-diagnostics-next-line globalTimers:off
+    timer = setTimeout(check, left)
+  }
+  // @effect-diagnostics-next-line globalTimers:off
+  let timer = setTimeout(check, Math.max(0, remaining()))
+  return () => clearTimeout(timer)
+}

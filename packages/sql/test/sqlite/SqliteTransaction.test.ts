@@ -76,6 +76,18 @@ const failureOf = (fiber: Fiber.Fiber<Exit.Exit<unknown, Failure>>) =>
 
 const isPending = (fiber: Fiber.RuntimeFiber<unknown>) => Effect.map(Fiber.poll(fiber), Option.isNone)
 
+/** An open file, another program's connection to it, and a clock that the test moves. */
+const besideAnother = Effect.gen(function*() {
+  const filename = yield* temporaryFile
+  const context = yield* Layer.build(Sqlite.layer({ filename }))
+  return {
+    command: Context.get(context, Command),
+    sql: Context.get(context, SqlClient),
+    other: yield* raw(filename),
+    pass: yield* stoppedTime
+  }
+})
+
 describe("transactions on an SQLite file", () => {
   for (const name of ["transaction", "statement"] as const) {
     it.scopedLive(`pass the lock on if a ${name} is interrupted at any step`, () =>
@@ -258,12 +270,7 @@ describe("transactions on an SQLite file", () => {
 
   it.scopedLive("that have waited for others of the process still wait for another process", () =>
     Effect.gen(function*() {
-      const filename = yield* temporaryFile
-      const context = yield* Layer.build(Sqlite.layer({ filename }))
-      const command = Context.get(context, Command)
-      const sql = Context.get(context, SqlClient)
-      const other = yield* raw(filename)
-      const pass = yield* stoppedTime
+      const { command, other, pass, sql } = yield* besideAnother
       const ends = yield* Effect.replicateEffect(Deferred.make<void>(), 2)
       const reserving = (end: Deferred.Deferred<void>) =>
         Effect.scoped(Effect.zipRight(sql.reserve, Deferred.await(end)))
@@ -284,12 +291,7 @@ describe("transactions on an SQLite file", () => {
 
   it.scopedLive("that another process keeps from beginning all fail after five seconds", () =>
     Effect.gen(function*() {
-      const filename = yield* temporaryFile
-      const context = yield* Layer.build(Sqlite.layer({ filename }))
-      const command = Context.get(context, Command)
-      const sql = Context.get(context, SqlClient)
-      const other = yield* raw(filename)
-      const pass = yield* stoppedTime
+      const { command, other, pass, sql } = yield* besideAnother
       other.exec("BEGIN IMMEDIATE")
       const [first] = yield* waiting(command.createTenant({ pubkey }))
       yield* pass(0.5)
